@@ -1,0 +1,1 @@
+"""Value types and protocols: what nodes, plugins and the kernel say to each other."""

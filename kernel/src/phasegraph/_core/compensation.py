@@ -1,0 +1,76 @@
+"""Compensation: observations in, one number out: how many input frames per output frame.
+
+A compensator is pure: no clock reads, no I/O, no randomness, so that a recorded run replays bit for bit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from .clock import ClockEstimate
+from .samples import Frames
+
+
+class DeviceTime(msgspec.Struct, frozen=True, gc=False):
+    """At local time ``local_ns`` the sink's frame ``frame`` left (or will leave) it."""
+
+    local_ns: int
+    frame: int
+
+
+class BufferLevel(msgspec.Struct, frozen=True, gc=False):
+    """At local time ``local_ns``, ``frames`` input frames lay between what arrived and what was read."""
+
+    local_ns: int
+    frames: float
+
+
+class ReadPosition(msgspec.Struct, frozen=True, gc=False):
+    """The sink's frame ``frame`` sounds the input at ``position`` (frames, fraction included) where it should
+    sound it at ``target``, by the clocks as they are known at ``local_ns``."""
+
+    local_ns: int
+    frame: int
+    position: float
+    target: float
+
+
+Observation = ClockEstimate | DeviceTime | BufferLevel | ReadPosition
+
+
+class Correction(msgspec.Struct, frozen=True, gc=False):
+    """What to do until the next decision."""
+
+    ratio_ppb: float
+    """Input frames per output frame, as its distance from one."""
+    step_frames: float = 0.0
+    """A jump of the read position, once: only before the first audible frame, or as a counted resync."""
+    locked: bool = False
+    reason: str = ""
+    """Why, in words: it goes into the trace."""
+
+
+class Compensator(Protocol):
+    """A strategy. ``observe`` whatever is seen, in the order of its local times; ``decide`` once a block."""
+
+    def observe(self, observation: Observation) -> None:
+        """Take in one observation; those that the strategy does not use are ignored."""
+
+    def decide(self, local_ns: int) -> Correction:
+        """The correction for the block that begins now."""
+
+
+class Resampler(Protocol):
+    """Reads a stream at fractional positions. Stateless in time: the position is an argument."""
+
+    @property
+    def reach(self) -> int:
+        """How many input frames on each side of a position it needs."""
+
+    def render(self, frames: Frames, offset: float, ratio: float, out: Frames) -> None:
+        """``out[i]`` becomes the input at ``offset + i * ratio``, counted in rows of ``frames``.
+
+        ``frames`` has at least ``reach`` rows before the first position and after the last.
+        """

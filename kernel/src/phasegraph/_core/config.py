@@ -1,0 +1,97 @@
+"""Configuration of nodes: frozen structs, one described and ranged field per option.
+
+A plugin derives its own struct from the base of its role. Names are written in kebab-case in a graph
+(``link_offset`` is ``link-offset``). The markers below tell the kernel what a text means, so that it can resolve
+references and paths, and explain them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """Marks a field that names another node of the graph."""
+
+    role: Literal["clocks", "sources", "compensators", "resamplers"]
+
+
+class FilePath(msgspec.Struct, frozen=True):
+    """Marks a field that names a file, relative to the graph's folder; decoded to an absolute path."""
+
+    mode: Literal["read", "write"]
+    """``read`` files must exist, or be written by another node of the same graph."""
+
+
+ClockRef = Annotated[str, Ref("clocks")]
+"""Id of a clock."""
+CompensatorRef = Annotated[str, Ref("compensators")]
+"""Id of a compensator."""
+InputFile = Annotated[str, FilePath("read")]
+"""A file that the node reads."""
+OutputFile = Annotated[str, FilePath("write")]
+"""A file that the node writes."""
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """What every node has."""
+
+    on_failure: Annotated[
+        Literal["stop", "restart", "isolate"],
+        Meta(
+            description="What the run does when this node fails: end, start the node again with growing pauses, "
+            "or go on without it."
+        ),
+    ] = "stop"
+
+
+class ClockConfig(NodeConfig, frozen=True, kw_only=True):
+    """Base of a clock's options."""
+
+
+class SourceConfig(NodeConfig, frozen=True, kw_only=True):
+    """Base of a source's options."""
+
+
+class CompensatorConfig(NodeConfig, frozen=True, kw_only=True):
+    """Base of a compensator's options."""
+
+    resampler: Annotated[
+        str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
+    ] = "sinc"
+
+
+class InputChannels(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """One entry of a sink's ``input`` list."""
+
+    source: Annotated[str, Ref("sources")]
+    channels: Annotated[
+        tuple[Annotated[int, Meta(ge=1)], ...] | None,
+        Meta(description="Which channels of the source, in order, counted from 1; all of them if left out."),
+    ] = None
+
+
+class SinkConfig(NodeConfig, frozen=True, kw_only=True):
+    """Base of a sink's options."""
+
+    input: Annotated[
+        str | tuple[str | InputChannels, ...],
+        Ref("sources"),
+        Meta(
+            description="The source that this sink plays, or a list of sources whose channels are put side by side: "
+            '`["a", {source = "b", channels = [2, 1]}]`.'
+        ),
+    ]
+    compensator: Annotated[
+        CompensatorRef | None,
+        Meta(description="Compensator of the edge; needed where the source and the sink run on different clocks."),
+    ] = None
+
+    @property
+    def inputs(self) -> tuple[InputChannels, ...]:
+        """The input as a list, whichever way it was written."""
+        entries = (self.input,) if isinstance(self.input, str) else self.input
+        return tuple(InputChannels(entry) if isinstance(entry, str) else entry for entry in entries)

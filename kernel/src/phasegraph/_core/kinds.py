@@ -1,0 +1,93 @@
+"""Descriptors: what a plugin registers. Data only, so that kinds can be listed, checked and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from .compensation import Compensator, Resampler
+from .config import ClockConfig, CompensatorConfig, SinkConfig, SourceConfig
+from .node import Build, ClockSource, Input, Sink, Source
+
+API_VERSION = 1
+"""Version of the seams between kernel and plugins; a kind made for another one is refused at load."""
+
+ClockC = TypeVar("ClockC", bound=ClockConfig)
+SourceC = TypeVar("SourceC", bound=SourceConfig)
+CompensatorC = TypeVar("CompensatorC", bound=CompensatorConfig)
+SinkC = TypeVar("SinkC", bound=SinkConfig)
+
+Domain = Literal["clock", "device", "none"]
+"""Whose time paces a source or sink: the graph's clock that its ``clock`` option names, its own device's, or
+nobody's (files and generators follow the other end of the edge)."""
+
+
+class ClockKind(msgspec.Struct, Generic[ClockC], frozen=True, kw_only=True):
+    """A kind of clock source."""
+
+    kind: str
+    summary: str
+    config: type[ClockC]
+    factory: Callable[[ClockC, Build], ClockSource]
+    example: str = ""
+    """A table as a graph would write it, for ``kernel explain``."""
+    api: int = API_VERSION
+
+
+class SourceKind(msgspec.Struct, Generic[SourceC], frozen=True, kw_only=True):
+    """A kind of source."""
+
+    kind: str
+    summary: str
+    config: type[SourceC]
+    factory: Callable[[SourceC, Build], Source]
+    domain: Domain = "clock"
+    example: str = ""
+    api: int = API_VERSION
+
+
+class CompensatorKind(msgspec.Struct, Generic[CompensatorC], frozen=True, kw_only=True):
+    """A kind of compensator. The factory also gets the nominal rate in frames per second."""
+
+    kind: str
+    summary: str
+    config: type[CompensatorC]
+    factory: Callable[[CompensatorC, int], Compensator]
+    example: str = ""
+    api: int = API_VERSION
+
+
+class ResamplerKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of variable-ratio resampler."""
+
+    kind: str
+    summary: str
+    factory: Callable[[], Resampler]
+    api: int = API_VERSION
+
+
+class SinkKind(msgspec.Struct, Generic[SinkC], frozen=True, kw_only=True):
+    """A kind of sink."""
+
+    kind: str
+    summary: str
+    config: type[SinkC]
+    factory: Callable[[SinkC, Build, Input], Sink]
+    domain: Domain = "clock"
+    example: str = ""
+    api: int = API_VERSION
+
+
+class TransportKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A network transport: its receiving side is a source, its sending side a sink, both of one kind."""
+
+    kind: str
+    summary: str
+    receiver: SourceKind[Any]
+    sender: SinkKind[Any]
+    api: int = API_VERSION
+
+
+AnyKind = ClockKind[Any] | SourceKind[Any] | CompensatorKind[Any] | ResamplerKind | SinkKind[Any]

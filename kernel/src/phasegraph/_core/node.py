@@ -1,0 +1,138 @@
+"""What a node is, and what the kernel gives it.
+
+A node is made once, from its configuration and a `Build`, without side effects; its ``run`` does the work and
+ends by being cancelled (clocks, sources) or when its input has ended and everything is written (sinks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import trio
+
+from .clock import ClockEstimate
+from .localtime import LocalClock
+from .samples import Frames
+from .stream import ClockReader, Stream, StreamFormat
+
+if TYPE_CHECKING:
+    from ..net import Network
+
+T = TypeVar("T")
+Metric = int | float | str
+Metrics = Mapping[str, Metric]
+"""Names carry their unit: ``offset_ns``, ``buffer_frames``."""
+Step = Callable[[int], int]
+"""A node's part of the data plane: given local time, does what is due and says when it wants to be called next."""
+
+
+class Build(Protocol):
+    """What a factory may use. Nothing of it has a side effect on files or the network."""
+
+    id: str
+    """The node's id in the graph."""
+    local: LocalClock
+
+    def clock(self, id: str | None) -> ClockReader:
+        """The clock with this id; with None the graph's only clock.
+
+        Raises NodeError if the graph has none, or several.
+        """
+
+    def read_text(self, path: str) -> str:
+        """Contents of an input file, or what another node of this graph provides under that path."""
+
+    def provide(self, path: str, text: str) -> None:
+        """What this node will write to an output file, for nodes of the same graph that read it."""
+
+
+class Input(Protocol):
+    """What a sink plays: the frames of its sources, side by side, in the sink's own order of frames."""
+
+    @property
+    def format(self) -> StreamFormat:
+        """Rate, channels in all, and an encoding that holds every source."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether reading can begin: False while a file or tone has not delivered its first frames."""
+
+    def take(self, local_ns: int, limit: int) -> Frames | None:
+        """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
+
+        Gaps are silence. Empty when nothing is due; None when the input has ended and all of it was taken.
+        """
+
+    def read(self, frame: int, out: Frames, local_ns: int) -> int:
+        """For a sink with a clock: fill ``out`` with what sounds from the sink's frame ``frame`` on.
+
+        Returns how many of the frames come before the input's end: fewer than ``len(out)`` means the last ones.
+        """
+
+    def lookahead(self, local_ns: int) -> int | None:
+        """Index after the last frame that `read` can already deliver; None where it can deliver any."""
+
+
+class NodeContext(Protocol):
+    """What a running node may use."""
+
+    id: str
+    local: LocalClock
+    network: Network
+    log: Any
+    """A structlog logger bound to the node. Never used on the sample path."""
+
+    def attach(self, step: Step) -> None:
+        """Join the data plane until ``run`` ends: ``step`` is called from the engine's thread."""
+
+    def quantum_ns(self) -> int:
+        """How often the data plane should look at the network, given the latency that the graph allows."""
+
+    def shared(self, make: Callable[[NodeContext], T]) -> T:
+        """One object per run and maker: what all nodes of a kind have in common, such as their sockets."""
+
+    async def sleep(self, duration_ns: int) -> None:
+        """Wait, in real or virtual time."""
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do blocking work (files) without holding up the run; inline where time is virtual."""
+
+    def event(self, name: str, **fields: Metric) -> None:
+        """Something worth telling: goes to the log, the report and observing plugins."""
+
+    def trace(self, record: str, **fields: Metric) -> None:
+        """A line of the trace, where one is written."""
+
+
+class Node(Protocol):
+    """Anything that the kernel runs."""
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do the node's work. Calls ``task_status.started()`` once, when it is ready."""
+
+    def metrics(self) -> Metrics:
+        """The node's figures now. Cheap; may be called at any time, from the control plane."""
+
+
+class ClockSource(Node, Protocol):
+    """A node that knows a reference time."""
+
+    def estimate(self) -> ClockEstimate:
+        """The newest snapshot; never waits. Before the first observation it is ``unlocked``."""
+
+
+class Source(Node, Protocol):
+    """A node that offers a stream."""
+
+    stream: Stream
+
+
+class Sink(Node, Protocol):
+    """A node that plays an input. ``run`` returns when the input has ended and all of it is out."""
+
+
+def path_in(folder: Path, text: str) -> str:
+    """A path of a graph made absolute: relative to the graph's folder."""
+    return str((folder / text).resolve())

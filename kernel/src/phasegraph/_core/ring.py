@@ -1,0 +1,86 @@
+"""The media ring: a window onto a stream, addressed by absolute frame index.
+
+Because a frame's place follows from its index alone, packets that come late, twice, or over two redundant
+paths merge by construction. Validity is kept per frame as the number of the lap that wrote it: a frame that was
+not written in the present lap is a gap, and can never be read as old audio.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .samples import Encoded, Encoding, Frames
+
+
+class MediaRing:
+    """A ring of encoded frames with one writing thread and any number of readers.
+
+    Frames are kept as they came (``encoding``) and converted when they are read, in large blocks. A reader may
+    read any range; what is not there comes back as silence and is counted.
+    """
+
+    def __init__(self, channels: int, capacity: int, encoding: Encoding = Encoding.FLOAT32) -> None:
+        if channels < 1 or capacity < 1:
+            raise ValueError("a ring needs at least one channel and one frame")
+        self.channels = channels
+        self.capacity = capacity
+        self.encoding = encoding
+        self.frame_bytes = channels * encoding.sample_bytes
+        self._data: NDArray[np.uint8] = np.zeros((capacity, self.frame_bytes), np.uint8)
+        self._lap: NDArray[np.int64] = np.full(capacity, -1, np.int64)
+
+    def write(self, start: int, encoded: Encoded) -> None:
+        """Put encoded frames at absolute index ``start``; of more than the ring holds, the newest stay."""
+        count = len(encoded)
+        if count > self.capacity:
+            encoded = encoded[-self.capacity :]
+            start += count - self.capacity
+            count = self.capacity
+        lap, at = divmod(start, self.capacity)
+        if at + count <= self.capacity:
+            self._data[at : at + count] = encoded
+            self._lap[at : at + count] = lap
+            return
+        head = self.capacity - at
+        self._data[at:] = encoded[:head]
+        self._lap[at:] = lap
+        self._data[: count - head] = encoded[head:]
+        self._lap[: count - head] = lap + 1
+
+    def write_frames(self, start: int, frames: Frames) -> None:
+        """Put float32 frames, encoding them as the ring does."""
+        self.write(start, self.encoding.encode(frames))
+
+    def holds(self, start: int, count: int) -> int:
+        """How many of the frames ``start .. start + count`` are there."""
+        total = 0
+        for at, length, lap, _ in self._segments(start, count):
+            total += int(np.count_nonzero(self._lap[at : at + length] == lap))
+        return total
+
+    def read(self, start: int, out: Frames) -> int:
+        """Fill ``out`` (frames, channels) from absolute index ``start``; gaps become silence.
+
+        Returns how many frames were missing.
+        """
+        missing = 0
+        for at, length, lap, offset in self._segments(start, len(out)):
+            part = out[offset : offset + length]
+            self.encoding.decode(self._data[at : at + length], part)
+            valid = self._lap[at : at + length] == lap
+            if not valid.all():
+                part[~valid] = 0.0
+                missing += length - int(np.count_nonzero(valid))
+        return missing
+
+    def _segments(self, start: int, count: int) -> list[tuple[int, int, int, int]]:
+        # (place in the ring, length, lap, offset in the range) of a range, split where the ring wraps.
+        segments = []
+        offset = 0
+        while offset < count:
+            lap, at = divmod(start + offset, self.capacity)
+            length = min(count - offset, self.capacity - at)
+            segments.append((at, length, lap, offset))
+            offset += length
+        return segments

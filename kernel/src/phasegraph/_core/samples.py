@@ -1,0 +1,79 @@
+"""Sample encodings: wire bytes to float32 and back, bit-exact for L16 and L24.
+
+A float32 holds a 24-bit sample exactly (sample / 2**23 in [-1, 1)), so what arrives as L24 leaves as the same
+L24. Encoded frames are uint8 arrays of shape (frames, channels * sample_bytes).
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.float32]
+"""Samples in the graph: float32, shape (frames, channels), full scale 1.0."""
+Encoded = NDArray[np.uint8]
+"""Encoded samples: uint8, shape (frames, channels * sample_bytes)."""
+
+
+class Encoding(enum.StrEnum):
+    """How samples lie in memory."""
+
+    L16 = "L16"
+    """16-bit big-endian linear PCM (RFC 3551, 4.5.11)."""
+    L24 = "L24"
+    """24-bit big-endian linear PCM (RFC 3190, 4)."""
+    FLOAT32 = "float32"
+    """The graph's own: native float32."""
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return {"L16": 2, "L24": 3, "float32": 4}[self.value]
+
+    def decode(self, encoded: Encoded, out: Frames) -> None:
+        """Encoded frames -> ``out`` (both contiguous, the same number of frames)."""
+        if self is Encoding.L24:
+            _decode_l24(encoded, out)
+        elif self is Encoding.L16:
+            out[:] = encoded.view(">i2")
+            out *= np.float32(2.0**-15)
+        else:
+            out[:] = encoded.view(np.float32)
+
+    def encode(self, frames: Frames) -> Encoded:
+        """Frames -> encoded frames; rounds to nearest, clips at full scale."""
+        if self is Encoding.FLOAT32:
+            return np.ascontiguousarray(frames).view(np.uint8)
+        bits = 8 * self.sample_bytes - 1
+        scaled = frames * np.float32(2.0**bits)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -(2.0**bits), 2.0**bits - 1, out=scaled)
+        if self is Encoding.L16:
+            return scaled.astype(">i2").view(np.uint8)
+        octets = scaled.astype("<i4").view(np.uint8).reshape(*frames.shape, 4)
+        encoded = np.empty((*frames.shape, 3), np.uint8)
+        encoded[..., 0] = octets[..., 2]
+        encoded[..., 1] = octets[..., 1]
+        encoded[..., 2] = octets[..., 0]
+        return encoded.reshape(len(frames), -1)
+
+
+def _decode_l24(encoded: Encoded, out: Frames) -> None:
+    # Each sample is read as the big-endian 32-bit word that starts at its first byte; the low byte, which
+    # belongs to the next sample, is masked off. One copy gives the last sample its fourth byte. Measured:
+    # 0.7 ns a sample, against 1.3-1.8 ns for shifts of separate byte planes.
+    count = out.size
+    padded = np.empty(encoded.size + 1, np.uint8)
+    padded[:-1] = encoded.reshape(-1)
+    words: NDArray[np.int32] = np.ndarray((count,), ">i4", padded, 0, (3,)).astype(np.int32)
+    words &= -256
+    flat = out.reshape(-1)
+    flat[:] = words
+    flat *= np.float32(2.0**-31)
+
+
+def silence(frames: int, channels: int) -> Frames:
+    """Digital silence."""
+    return np.zeros((frames, channels), np.float32)

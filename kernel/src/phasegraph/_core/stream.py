@@ -1,0 +1,102 @@
+"""A stream: a function from absolute frame index to samples, and the window of it that a source has."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from .clock import ClockEstimate, duration_of, frame_at, frames_in
+from .ring import MediaRing
+from .samples import Encoding
+
+
+class StreamFormat(msgspec.Struct, frozen=True):
+    """What a stream is made of."""
+
+    rate: int
+    """Frames per second."""
+    channels: int
+    encoding: Encoding = Encoding.FLOAT32
+    """The least encoding that holds the samples without loss; sinks use it as their default."""
+
+    def __str__(self) -> str:
+        return f"{self.encoding} {self.rate / 1000:g} kHz {self.channels} ch"
+
+
+class ClockReader(Protocol):
+    """Anything that has a newest clock estimate."""
+
+    def estimate(self) -> ClockEstimate:
+        """The newest snapshot; never waits."""
+
+
+class Cursor:
+    """How far one reader has come."""
+
+    __slots__ = ("position",)
+
+    def __init__(self) -> None:
+        self.position = 0
+        """Index after the last frame that was taken."""
+
+
+class Stream:
+    """What a source offers: its format, its clock, its ring, and where it begins and ends.
+
+    Frame ``n`` sounds at clock time ``n / rate + playout_delay``. A stream without a clock (a file, a tone) is
+    paced by whoever reads it: its frames count from 0 and are due as soon as they are written.
+    """
+
+    def __init__(
+        self,
+        format: StreamFormat,
+        *,
+        window_ns: int,
+        clock: ClockReader | None = None,
+        playout_delay_ns: int = 0,
+    ) -> None:
+        """``window_ns`` is how much of the stream the ring holds."""
+        self.format = format
+        self.clock = clock
+        self.playout_delay_frames = frames_in(playout_delay_ns, format.rate)
+        """Link offset in frames: how long after its media time a frame sounds."""
+        self.ring = MediaRing(format.channels, max(1, frames_in(window_ns, format.rate)), format.encoding)
+        self.first: int | None = None
+        """Index of the earliest frame that was written; None before there is one."""
+        self.head = 0
+        """Index after the last frame that was written."""
+        self.end: int | None = None
+        """Index after the last frame that will ever come; None while the source goes on."""
+        self.readers: list[Cursor] = []
+        """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
+
+    @property
+    def playout_delay_ns(self) -> int:
+        """Link offset in nanoseconds."""
+        return duration_of(self.playout_delay_frames, self.format.rate)
+
+    @property
+    def room(self) -> int:
+        """Frames that can be written before one that a reader still wants is lost."""
+        taken = min((cursor.position for cursor in self.readers), default=self.head)
+        return self.ring.capacity - (self.head - taken)
+
+    def wrote(self, start: int, end: int) -> None:
+        """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them."""
+        if self.first is None or start < self.first:
+            self.first = start
+        self.head = max(self.head, end)
+
+    def finish(self) -> None:
+        """Say that nothing comes after what has been written. The first call counts."""
+        if self.end is None:
+            self.end = self.head
+
+    def due(self, local_ns: int) -> int:
+        """Index after the last frame that should have sounded by a local time."""
+        if self.clock is None:
+            return self.head
+        now = self.clock.estimate().reference_at(local_ns)
+        due = frame_at(now, self.format.rate) - self.playout_delay_frames + 1
+        return due if self.end is None else min(due, self.end)

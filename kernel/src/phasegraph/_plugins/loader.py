@@ -1,0 +1,155 @@
+"""Loading: every entry point on its own, so that a broken plugin is a line in a list and the rest work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+import msgspec
+import pluggy
+
+from .._core.kinds import (
+    API_VERSION,
+    AnyKind,
+    ClockKind,
+    CompensatorKind,
+    ResamplerKind,
+    SinkKind,
+    SourceKind,
+    TransportKind,
+)
+from . import specs
+from .specs import PROJECT, Specs
+
+GROUP = "phasegraph.plugins"
+DISABLE_VARIABLE = "PHASEGRAPH_DISABLED_PLUGINS"
+"""Environment variable: names of plugins, separated by commas, that are not loaded."""
+
+
+class PluginInfo(msgspec.Struct, frozen=True):
+    """One installed plugin, as ``kernel plugins`` lists it."""
+
+    name: str
+    version: str
+    kinds: tuple[str, ...]
+    """``role/kind``, such as ``sinks/file``."""
+    status: Literal["ok", "broken"]
+    reason: str = ""
+
+
+class Registry:
+    """The kinds that are there, by role, and the plugins that they come from."""
+
+    def __init__(self) -> None:
+        self.clocks: dict[str, ClockKind[Any]] = {}
+        self.sources: dict[str, SourceKind[Any]] = {}
+        self.compensators: dict[str, CompensatorKind[Any]] = {}
+        self.resamplers: dict[str, ResamplerKind] = {}
+        self.sinks: dict[str, SinkKind[Any]] = {}
+        self.plugins: list[PluginInfo] = []
+        self.hooks = pluggy.PluginManager(PROJECT)
+        self.hooks.add_hookspecs(Specs)
+
+    def kinds(self, role: str) -> dict[str, AnyKind]:
+        """The kinds of one role: ``clocks``, ``sources``, ``compensators``, ``resamplers`` or ``sinks``."""
+        kinds: dict[str, AnyKind] = getattr(self, role)
+        return kinds
+
+    def roles_of(self, kind: str) -> list[tuple[str, AnyKind]]:
+        """Every (role, descriptor) that has this name."""
+        return [(role, self.kinds(role)[kind]) for role in ROLES if kind in self.kinds(role)]
+
+    def add(self, name: str, version: str, plugin: object) -> None:
+        """Take in one plugin whole, or, if anything about it is wrong, only its name and the reason."""
+        try:
+            offered = _offered(plugin)
+            for role, kind in offered:
+                self._check(role, kind)
+            self.hooks.register(plugin, name=name)
+            self.hooks.check_pending()
+        except Exception as error:  # a plugin's code may raise anything
+            if self.hooks.has_plugin(name):
+                self.hooks.unregister(name=name)
+            self.plugins.append(PluginInfo(name, version, (), "broken", _reason(error)))
+            return
+        for role, kind in offered:
+            self.kinds(role)[kind.kind] = kind
+        names = tuple(f"{role}/{kind.kind}" for role, kind in offered)
+        self.plugins.append(PluginInfo(name, version, names, "ok"))
+
+    def _check(self, role: str, kind: AnyKind) -> None:
+        if kind.api != API_VERSION:
+            raise RuntimeError(
+                f"{kind.kind!r} is made for kernel API {kind.api}, this kernel has {API_VERSION}: "
+                f"install a version of the plugin that fits"
+            )
+        if kind.kind in self.kinds(role):
+            raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
+
+
+ROLES = ("clocks", "sources", "compensators", "resamplers", "sinks")
+_HOOK_OF = {
+    "register_clocks": ("clocks", ClockKind),
+    "register_sources": ("sources", SourceKind),
+    "register_compensators": ("compensators", CompensatorKind),
+    "register_resamplers": ("resamplers", ResamplerKind),
+    "register_sinks": ("sinks", SinkKind),
+}
+
+
+def _offered(plugin: object) -> list[tuple[str, AnyKind]]:
+    offered: list[tuple[str, AnyKind]] = []
+    for hook, (role, expected) in _HOOK_OF.items():
+        for kind in _call(plugin, hook):
+            if not isinstance(kind, expected):
+                raise TypeError(f"{hook} returned {kind!r}, expected {expected.__name__}")
+            offered.append((role, kind))
+    for transport in _call(plugin, "register_transports"):
+        if not isinstance(transport, TransportKind):
+            raise TypeError(f"register_transports returned {transport!r}, expected TransportKind")
+        offered += [("sources", transport.receiver), ("sinks", transport.sender)]
+    return offered
+
+
+def _call(plugin: object, hook: str) -> Iterable[Any]:
+    # Called one plugin at a time and not through pluggy's caller, where one that raises hides those after it.
+    implementation = getattr(plugin, hook, None)
+    if implementation is None:
+        return ()
+    if getattr(implementation, f"{PROJECT}_impl", None) is None:
+        raise RuntimeError(f"{hook} lacks the @hookimpl mark")
+    result: Iterable[Any] = implementation()
+    return tuple(result)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, pluggy.PluginValidationError):
+        return f"{error}: it may need a newer kernel"
+    return f"{type(error).__name__}: {error}"
+
+
+def load(only: Iterable[str] | None = None) -> Registry:
+    """Find and load the installed plugins; ``only`` limits them to these names."""
+    registry = Registry()
+    disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
+    wanted = None if only is None else set(only)
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        if entry.name in disabled or (wanted is not None and entry.name not in wanted):
+            continue
+        _load_one(registry, entry)
+    return registry
+
+
+def _load_one(registry: Registry, entry: EntryPoint) -> None:
+    version = entry.dist.version if entry.dist else "?"
+    try:
+        plugin = entry.load()
+    except Exception as error:  # a plugin's import may raise anything
+        registry.plugins.append(PluginInfo(entry.name, version, (), "broken", f"import: {_reason(error)}"))
+        return
+    registry.add(entry.name, version, plugin)
+
+
+__all__ = ["GROUP", "ROLES", "PluginInfo", "Registry", "load", "specs"]

@@ -1,0 +1,85 @@
+"""The hooks that a plugin may implement (pluggy). All are synchronous, cheap, and called before trio starts,
+except `on_event`. They return descriptors, never nodes. An implementation may leave out arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from .._core.errors import Problem
+    from .._core.kinds import (
+        ClockKind,
+        CompensatorKind,
+        ResamplerKind,
+        SinkKind,
+        SourceKind,
+        TransportKind,
+    )
+
+PROJECT = "phasegraph"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as the implementation of the hook of its name."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened in a run."""
+
+    at_ns: int
+    """Local time."""
+    node: str
+    name: str
+    fields: dict[str, int | float | str]
+
+
+class Specs:
+    """The hook specifications. See ``docs/write-a-plugin.md``."""
+
+    @hookspec
+    def register_clocks(self) -> Iterable[ClockKind[Any]]:
+        """Kinds of clock source."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_transports(self) -> Iterable[TransportKind]:
+        """Kinds of network transport: a receiver and a sender under one name."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_sources(self) -> Iterable[SourceKind[Any]]:
+        """Kinds of source other than transports' receivers."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_compensators(self) -> Iterable[CompensatorKind[Any]]:
+        """Compensation strategies."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_resamplers(self) -> Iterable[ResamplerKind]:
+        """Variable-ratio resamplers."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_sinks(self) -> Iterable[SinkKind[Any]]:
+        """Kinds of sink other than transports' senders."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def validate_graph(self, graph: Any) -> Iterable[Problem]:
+        """Checks across nodes, after every node's own options are right. Returns what is wrong."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_commands(self, cli: click.Group) -> None:
+        """Add commands to ``kernel``."""
+
+    @hookspec
+    def on_event(self, event: Event) -> None:
+        """Observe an event of a run. Must not block."""
