@@ -28,13 +28,12 @@ class BufferLevel(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReadPosition(msgspec.Struct, frozen=True, gc=False):
-    """The sink's frame ``frame`` sounds the input at ``position`` (frames, fraction included) where it should
-    sound it at ``target``, by the clocks as they are known at ``local_ns``."""
+    """The sink's frame ``frame``, which sounds at local time ``local_ns``, would be read ``error_frames`` before the
+    input position that should sound then (positive: the reader is behind, and must read faster)."""
 
     local_ns: int
     frame: int
-    position: float
-    target: float
+    error_frames: float
 
 
 Observation = ClockEstimate | DeviceTime | BufferLevel | ReadPosition

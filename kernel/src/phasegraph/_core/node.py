@@ -66,13 +66,14 @@ class Input(Protocol):
         """
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
-        """For a sink with a clock: fill ``out`` with what sounds from the sink's frame ``frame`` on.
+        """For a sink with a clock: fill ``out`` with what sounds from its frame ``frame`` on.
 
-        Returns how many of the frames come before the input's end: fewer than ``len(out)`` means the last ones.
+        ``local_ns`` is the local time at which that frame sounds. Returns how many of the frames come before the
+        input's end: fewer than ``len(out)`` means the last ones.
         """
 
-    def lookahead(self, local_ns: int) -> int | None:
-        """Index after the last frame that `read` can already deliver; None where it can deliver any."""
+    def available(self, frame: int) -> int:
+        """How many frames from the sink's frame ``frame`` on have already arrived."""
 
 
 class NodeContext(Protocol):

@@ -17,7 +17,7 @@ Encoded = NDArray[np.uint8]
 """Encoded samples: uint8, shape (frames, channels * sample_bytes)."""
 
 
-class Encoding(enum.StrEnum):
+class Encoding(enum.Enum):
     """How samples lie in memory."""
 
     L16 = "L16"
@@ -26,6 +26,9 @@ class Encoding(enum.StrEnum):
     """24-bit big-endian linear PCM (RFC 3190, 4)."""
     FLOAT32 = "float32"
     """The graph's own: native float32."""
+
+    def __str__(self) -> str:
+        return self.value
 
     @property
     def sample_bytes(self) -> int:

@@ -1,0 +1,1 @@
+"""Running a graph: building its nodes, moving their samples, supervising them, and saying what happened."""

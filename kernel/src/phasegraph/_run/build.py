@@ -1,0 +1,205 @@
+"""Building: a checked graph becomes nodes, streams and taps, without touching the network or writing a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from .._config.graph import Edge, Graph, GraphNode
+from .._core.errors import GraphError, NodeError, Problem
+from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
+from .._core.localtime import LocalClock, SystemLocalClock
+from .._core.node import ClockSource, Node, Source
+from .._core.samples import Encoding
+from .._core.stream import ClockReader, Stream, StreamFormat
+from .._plugins.loader import Registry
+from .crossing import CrossingTap
+from .inputs import AlignedTap, SequentialTap, SinkInput, Tap
+
+RELAXED_QUANTUM_NS = 20_000_000
+"""How often the network is looked at where nothing waits for the samples."""
+PACED_QUANTUM_NS = 4_000_000
+"""The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""
+LEAST_QUANTUM_NS = 1_000_000
+_WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.FLOAT32: 2}
+
+
+class BuiltNode:
+    """A node, ready to run."""
+
+    def __init__(self, graph_node: GraphNode, node: Node, input: SinkInput | None = None) -> None:
+        self.id = graph_node.id
+        self.role = graph_node.role
+        self.kind = graph_node.kind.kind
+        self.config: Any = graph_node.config
+        self.node = node
+        self.input = input
+        """What a sink plays."""
+
+    def finish(self) -> None:
+        """End a source's stream where it is."""
+        cast(Source, self.node).stream.finish()
+
+
+class BuiltEdge:
+    """An edge, with what reads it."""
+
+    def __init__(self, edge: Edge, tap: Tap) -> None:
+        self.edge = edge
+        self.tap = tap
+
+
+class BuiltGraph:
+    """Everything that a run needs of a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: dict[str, BuiltNode] = {}
+        self.edges: list[BuiltEdge] = []
+
+    def clock(self, id: str) -> ClockSource:
+        """The clock of this id."""
+        return cast(ClockSource, self.nodes[id].node)
+
+    def stream(self, id: str) -> Stream:
+        """The stream of the source of this id."""
+        return cast(Source, self.nodes[id].node).stream
+
+    def quantum_ns(self) -> int:
+        """How often the data plane looks at the network: as seldom as the graph's latencies allow."""
+        quantum = RELAXED_QUANTUM_NS
+        for built in self.edges:
+            if self.graph.nodes[built.edge.sink].domain is not None:
+                quantum = min(quantum, PACED_QUANTUM_NS)
+                if built.tap.stream.clock is not None:
+                    quantum = min(quantum, built.tap.stream.playout_delay_ns // 4)
+        return max(LEAST_QUANTUM_NS, quantum)
+
+
+class _Build:
+    """Implements `phasegraph.Build` for one node."""
+
+    def __init__(self, id: str, local: LocalClock, built: BuiltGraph, provided: dict[str, str]) -> None:
+        self.id = id
+        self.local = local
+        self._built = built
+        self._provided = provided
+
+    def clock(self, id: str | None) -> ClockReader:
+        """See `Build.clock`."""
+        if id is not None:
+            return self._built.clock(id)
+        clocks = [node for node in self._built.nodes.values() if node.role == "clocks"]
+        if len(clocks) != 1:
+            raise NodeError("which clock it runs on is not said", "set clock to the id of one", option="clock")
+        return cast(ClockSource, clocks[0].node)
+
+    def read_text(self, path: str) -> str:
+        """See `Build.read_text`."""
+        if path in self._provided:
+            return self._provided[path]
+        try:
+            return Path(path).read_bytes().decode("utf-8", errors="replace")
+        except OSError as error:
+            raise NodeError(f"cannot read {path}: {error.strerror}") from error
+
+    def provide(self, path: str, text: str) -> None:
+        """See `Build.provide`."""
+        self._provided[path] = text
+
+
+def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = None) -> BuiltGraph:
+    """Make every node of a graph, in an order in which each finds what it needs.
+
+    Raises GraphError with all the problems that the nodes found in their files and options.
+    """
+    built = BuiltGraph(graph)
+    local = local or SystemLocalClock()
+    provided: dict[str, str] = {}
+    problems: list[Problem] = []
+    for id in graph.order:
+        node = graph.nodes[id]
+        try:
+            _add(built, node, registry, _Build(id, local, built, provided))
+        except NodeError as error:
+            path = f"{node.role}.{id}" + (f".{error.option}" if error.option else "")
+            problems.append(Problem(path, error.message, error.hint))
+        except _MissingPeer:
+            continue  # what it needs has failed, and is reported itself
+    if problems:
+        raise GraphError(problems)
+    return built
+
+
+class _MissingPeer(Exception):
+    """A node that this one needs could not be built."""
+
+
+def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build) -> None:
+    kind = node.kind
+    wanted = getattr(node.config, "clock", None)
+    if wanted is not None and wanted not in built.nodes:
+        raise _MissingPeer
+    if isinstance(kind, ClockKind | SourceKind):
+        built.nodes[node.id] = BuiltNode(node, kind.factory(node.config, build))
+    elif isinstance(kind, SinkKind):
+        input, edges = _input(built, node, registry)
+        built.nodes[node.id] = BuiltNode(node, kind.factory(node.config, build, input), input)
+        built.edges += edges
+
+
+def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[SinkInput, list[BuiltEdge]]:
+    edges = []
+    for edge in built.graph.edges:
+        if edge.sink == node.id:
+            if edge.source not in built.nodes:
+                raise _MissingPeer
+            edges.append(BuiltEdge(edge, _tap(built, edge, registry)))
+    taps = [(built_edge.tap, _channels(built_edge)) for built_edge in edges]
+    rates = {tap.stream.format.rate for tap, _ in taps}
+    if len(rates) > 1:
+        raise NodeError(
+            f"its inputs have different rates: {', '.join(f'{rate / 1000:g} kHz' for rate in sorted(rates))}",
+            "all inputs of one sink need the same rate",
+            option="input",
+        )
+    format = StreamFormat(
+        rate=rates.pop(),
+        channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
+        encoding=max((tap.stream.format.encoding for tap, _ in taps), key=_WIDTH.__getitem__),
+    )
+    domain = node.domain or next((built.graph.nodes[e.edge.source].domain for e in edges if _clocked(e)), None)
+    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else None
+    return SinkInput(taps, format, clock), edges
+
+
+def _clocked(edge: BuiltEdge) -> bool:
+    return edge.tap.stream.clock is not None
+
+
+def _channels(edge: BuiltEdge) -> list[int] | None:
+    channels = edge.edge.channels
+    if channels is None:
+        return None
+    there = edge.tap.stream.format.channels
+    beyond = [channel for channel in channels if channel > there]
+    if beyond:
+        raise NodeError(
+            f"{edge.edge.source} has {there} channels, there is no channel {beyond[0]}",
+            "channels count from 1",
+            option="input",
+        )
+    return [channel - 1 for channel in channels]
+
+
+def _tap(built: BuiltGraph, edge: Edge, registry: Registry) -> Tap:
+    stream = built.stream(edge.source)
+    if stream.clock is None:
+        return SequentialTap(stream)
+    if not edge.crossing:
+        return AlignedTap(stream)
+    assert edge.compensator is not None, "checked with the graph"
+    compensator = built.graph.nodes[edge.compensator]
+    assert isinstance(compensator.kind, CompensatorKind)
+    resampler = registry.resamplers[compensator.config.resampler]
+    return CrossingTap(stream, compensator.kind.factory(compensator.config, stream.format.rate), resampler.factory())

@@ -1,0 +1,128 @@
+"""An edge between two clock domains: the stream is read at fractional positions that a compensator steers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .._core.clock import NS_PER_S, ClockEstimate
+from .._core.compensation import (
+    BufferLevel,
+    Compensator,
+    Correction,
+    DeviceTime,
+    ReadPosition,
+    Resampler,
+)
+from .._core.samples import Frames
+from .._core.stream import Stream
+from .inputs import ENDLESS
+
+HOLD = Correction(ratio_ppb=0.0, reason="not started")
+
+
+class CrossingTap:
+    """Reads a stream of one clock at the pace of another.
+
+    The position is a whole frame index and a fraction, so that it stays exact however large the index is.
+    """
+
+    def __init__(self, stream: Stream, compensator: Compensator, resampler: Resampler) -> None:
+        assert stream.clock is not None, "a stream without a clock crosses nothing"
+        self.stream = stream
+        self.missing_frames = 0
+        self.correction = HOLD
+        """The newest decision."""
+        self.error_frames = 0.0
+        """How far the read position was behind its target at the newest block."""
+        self.resyncs = 0
+        """Jumps of the read position after the first."""
+        self._squares = 0.0
+        self._blocks = 0
+        self._clock = stream.clock
+        self._compensator = compensator
+        self._resampler = resampler
+        self._whole = 0
+        self._fraction = 0.0
+        self._next: int | None = None
+        self._stop: int | None = None
+        self._observed: ClockEstimate | None = None
+
+    @property
+    def buffer_frames(self) -> int:
+        """Frames between what has arrived and what was read."""
+        return self.stream.head - self._whole
+
+    @property
+    def error_rms_frames(self) -> float:
+        """Root mean square of ``error_frames`` over the blocks so far."""
+        return math.sqrt(self._squares / self._blocks) if self._blocks else 0.0
+
+    @property
+    def begin(self) -> int | None:
+        """It begins wherever the sink does."""
+        return None
+
+    @property
+    def stop(self) -> int | None:
+        """See `Tap.stop`."""
+        if self.stream.end is not None and (self._next is None or self.stream.first is None):
+            return 0
+        return self._stop
+
+    def available(self, frame: int) -> int:
+        """See `Tap.available`: a lower bound, for ratios within 1000 ppm."""
+        if self.stream.end is not None:
+            return ENDLESS
+        ahead = self.stream.head - self._whole - self._resampler.reach - 2
+        return 0 if self._next is None else self._next + ahead - ahead // 1000 - frame
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """See `Tap.fill`."""
+        count = len(out)
+        estimate = self._clock.estimate()
+        whole, fraction = self._target(estimate, local_ns)
+        if self._next != frame:  # the first block, or the sink left out frames: begin where it should be
+            self._whole, self._fraction = whole, fraction
+        if estimate is not self._observed:
+            self._compensator.observe(estimate)
+            self._observed = estimate
+        self.error_frames = whole - self._whole + fraction - self._fraction
+        self._squares += self.error_frames**2
+        self._blocks += 1
+        self._compensator.observe(DeviceTime(local_ns, frame))
+        self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
+        self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
+        self.correction = self._compensator.decide(local_ns)
+        if self.correction.step_frames:
+            self._advance(self.correction.step_frames)
+            self.resyncs += 1
+        self._render(out, 1.0 + self.correction.ratio_ppb * 1e-9)
+        self._next = frame + count
+        if self.stream.end is not None and self._stop is None:
+            self._stop = self._next + max(0, self.stream.end - self._whole)
+
+    def _target(self, estimate: ClockEstimate, local_ns: int) -> tuple[int, float]:
+        # The position that sounds at this local time: media time of the clock, less the link offset.
+        reference_ns = estimate.reference_at(local_ns)
+        whole, rest = divmod(reference_ns * self.stream.format.rate, NS_PER_S)
+        return whole - self.stream.playout_delay_frames, rest / NS_PER_S
+
+    def _render(self, out: Frames, ratio: float) -> None:
+        reach = self._resampler.reach
+        span = int(self._fraction + len(out) * ratio) + 2
+        rows = np.empty((span + 2 * reach, self.stream.format.channels), np.float32)
+        begin = self._whole - reach
+        missing = self.stream.ring.read(begin, rows)
+        first = self.stream.first
+        if missing and first is not None and begin >= first and self.stream.end is None:
+            self.missing_frames += missing
+        self._resampler.render(rows, reach + self._fraction, ratio, out)
+        self._advance(len(out) * ratio)
+
+    def _advance(self, frames: float) -> None:
+        moved = self._fraction + frames
+        whole = int(moved // 1)
+        self._whole += whole
+        self._fraction = moved - whole

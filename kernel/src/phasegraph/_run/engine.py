@@ -1,0 +1,107 @@
+"""The data plane: nodes' steps, called when they are due, from one thread that does nothing else.
+
+In real time the engine is a thread that sleeps to absolute deadlines; in virtual time it is a task of the run, and
+the very same steps are called. A step never waits, and says when it wants to be called again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import trio
+
+from .._core.localtime import LocalClock
+from .._core.node import Step
+
+IDLE_NS = 20_000_000
+"""The longest sleep: a step that was just attached waits no longer than this."""
+SWITCH_INTERVAL_S = 0.0001
+"""How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms)."""
+_PR_SET_TIMERSLACK = 29
+
+
+class _Entry:
+    __slots__ = ("due", "failed", "step")
+
+    def __init__(self, step: Step, due: int, failed: Callable[[Exception], None]) -> None:
+        self.step = step
+        self.due = due
+        self.failed = failed
+
+
+class Engine:
+    """Calls every attached step when it is due."""
+
+    def __init__(self, local: LocalClock) -> None:
+        self._local = local
+        self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
+        self._stop = False
+        self.passes = 0
+        """How often the engine woke."""
+
+    def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
+        """Call ``step`` from now on; returns what detaches it, after which it is not running any more.
+
+        A step that raises is detached, and ``failed`` is told, in the engine's thread.
+        """
+        entry = _Entry(step, self._local.now_ns(), failed)
+        with self._lock:
+            self._entries.append(entry)
+
+        def detach() -> None:
+            with self._lock:
+                if entry in self._entries:
+                    self._entries.remove(entry)
+
+        return detach
+
+    def once(self) -> int:
+        """Call the steps that are due; returns the local time at which the next one is."""
+        self.passes += 1
+        with self._lock:
+            now = self._local.now_ns()
+            following = now + IDLE_NS
+            for entry in tuple(self._entries):
+                if entry.due <= now:
+                    try:
+                        entry.due = entry.step(now)
+                    except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
+                        self._entries.remove(entry)
+                        entry.failed(error)
+                        continue
+                    now = self._local.now_ns()
+                following = min(following, entry.due)
+        return following
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until cancelled."""
+        task_status.started()
+        if self._local.virtual:
+            while True:
+                await trio.sleep(max(0, self.once() - self._local.now_ns()) / 1e9)
+        self._stop = False
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.collect()
+        gc.freeze()  # what lives until the end is not looked at again by collections while audio runs
+        thread = threading.Thread(target=self._loop, name="phasegraph-engine", daemon=True)
+        thread.start()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._stop = True
+            thread.join()
+            gc.unfreeze()
+
+    def _loop(self) -> None:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
+        while not self._stop:
+            rest = self.once() - self._local.now_ns()
+            if rest > 0:
+                time.sleep(rest / 1e9)

@@ -1,0 +1,186 @@
+"""What a sink plays: one tap per edge, side by side in the sink's frames.
+
+Where both ends run on one clock a tap copies by absolute index, so that the samples stay what they were and the
+latency is the link offset to the frame. A stream without a clock is read in sequence, at the pace of the sink. Edges
+that cross clock domains are in ``crossing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from .._core.clock import frame_at
+from .._core.samples import Frames, silence
+from .._core.stream import ClockReader, Cursor, Stream, StreamFormat
+
+ENDLESS = 1 << 62
+
+
+class Tap(Protocol):
+    """One edge, seen from its sink."""
+
+    stream: Stream
+    missing_frames: int
+    """Frames that were asked for and were not there."""
+
+    @property
+    def begin(self) -> int | None:
+        """The sink's frame at which this input begins; None while that is unknown."""
+
+    @property
+    def stop(self) -> int | None:
+        """The sink's frame after this input's last; None while it goes on."""
+
+    def available(self, frame: int) -> int:
+        """How many frames from the sink's frame on have arrived."""
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """Fill ``out`` from the sink's frame on, silence where there is nothing."""
+
+
+class AlignedTap:
+    """An edge within one clock domain: the source's frame n is the sink's frame n + link offset."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.missing_frames = 0
+        self._delay = stream.playout_delay_frames
+
+    @property
+    def begin(self) -> int | None:
+        """See `Tap.begin`."""
+        return None if self.stream.first is None else self.stream.first + self._delay
+
+    @property
+    def stop(self) -> int | None:
+        """See `Tap.stop`."""
+        return None if self.stream.end is None else self.stream.end + self._delay
+
+    def available(self, frame: int) -> int:
+        """See `Tap.available`."""
+        return ENDLESS if self.stream.end is not None else self.stream.head + self._delay - frame
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """See `Tap.fill`."""
+        missing = self.stream.ring.read(frame - self._delay, out)
+        if missing and self.stream.first is not None:
+            # Silence before the first packet and after the last is not a loss.
+            begin = self.begin or 0
+            stop = self.stop or ENDLESS
+            outside = max(0, begin - frame) + max(0, frame + len(out) - stop)
+            self.missing_frames += max(0, missing - outside)
+
+
+class SequentialTap:
+    """An edge from a stream without a clock: frames follow each other at the pace of the sink."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.missing_frames = 0
+        self._cursor = Cursor()
+        stream.readers.append(self._cursor)
+        self._offset: int | None = None
+
+    @property
+    def begin(self) -> int | None:
+        """It begins wherever the sink does."""
+        return None
+
+    @property
+    def stop(self) -> int | None:
+        """See `Tap.stop`."""
+        if self.stream.end is None:
+            return None
+        return self.stream.end + (self._offset or 0)
+
+    def available(self, frame: int) -> int:
+        """See `Tap.available`."""
+        return ENDLESS if self.stream.end is not None else self.stream.head - self._cursor.position
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """See `Tap.fill`. What comes too late is not lost: it follows after the silence."""
+        there = min(len(out), self.stream.head - self._cursor.position)
+        self.stream.ring.read(self._cursor.position, out[:there])
+        out[there:] = 0.0
+        if self.stream.end is None:
+            self.missing_frames += len(out) - there
+        self._cursor.position += there
+        self._offset = frame + there - self._cursor.position
+
+
+class SinkInput:
+    """Implements `phasegraph.Input` over the taps of one sink."""
+
+    def __init__(
+        self, taps: Sequence[tuple[Tap, Sequence[int] | None]], format: StreamFormat, clock: ClockReader | None
+    ) -> None:
+        """``taps`` with the channels (from 0) that are taken of each; ``clock`` paces a sink that has none."""
+        self.format = format
+        self._taps = tuple(taps)
+        self._clock = clock
+        self._position: int | None = None if clock is not None else 0
+
+    @property
+    def ready(self) -> bool:
+        """See `Input.ready`."""
+        return all(
+            tap.stream.clock is not None or tap.stream.head > 0 or tap.stream.end is not None for tap, _ in self._taps
+        )
+
+    @property
+    def missing_frames(self) -> int:
+        """Frames that were not there when they were due, over all edges."""
+        return sum(tap.missing_frames for tap, _ in self._taps)
+
+    def available(self, frame: int) -> int:
+        """See `Input.available`."""
+        return min(tap.available(frame) for tap, _ in self._taps)
+
+    def take(self, local_ns: int, limit: int) -> Frames | None:
+        """See `Input.take`."""
+        stop = self._stop()
+        if self._position is None:
+            begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
+            if not begins:
+                return silence(0, self.format.channels) if stop is None else None
+            self._position = min(begins)
+        if stop is not None and self._position >= stop:
+            return None
+        if self._clock is None:
+            due = self._position + self.available(self._position)
+        else:
+            due = frame_at(self._clock.estimate().reference_at(local_ns), self.format.rate) + 1
+        count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)
+        out = np.empty((max(0, count), self.format.channels), np.float32)
+        if count > 0:
+            self.read(self._position, out, local_ns)
+            self._position += count
+        return out
+
+    def _stop(self) -> int | None:
+        # The sink's frame after the last of every input, once they have all ended.
+        last = 0
+        for tap, _ in self._taps:
+            if tap.stop is None:
+                return None
+            last = max(last, tap.stop)
+        return last
+
+    def read(self, frame: int, out: Frames, local_ns: int) -> int:
+        """See `Input.read`."""
+        channel = 0
+        for tap, channels in self._taps:
+            width = tap.stream.format.channels
+            if channels is None and width == out.shape[1]:
+                tap.fill(frame, out, local_ns)
+                break
+            part = np.empty((len(out), width), np.float32)
+            tap.fill(frame, part, local_ns)
+            taken = part if channels is None else part[:, channels]
+            out[:, channel : channel + taken.shape[1]] = taken
+            channel += taken.shape[1]
+        stop = self._stop()
+        return len(out) if stop is None else min(max(0, stop - frame), len(out))

@@ -1,0 +1,31 @@
+"""Logging through structlog: readable lines on a terminal, JSON for machines, always on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+Format = Literal["text", "json"]
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def make_log(format: Format = "text", level: str = "info") -> Any:
+    """A logger; ``level`` is one of `LEVELS`."""
+    renderer: Any
+    if format == "json":
+        processors: list[Any] = [
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+        ]
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        processors = [structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False)]
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    return structlog.wrap_logger(
+        structlog.PrintLogger(file=sys.stderr),
+        processors=[structlog.processors.add_log_level, *processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+    )

@@ -1,0 +1,115 @@
+"""The report: what ran, what it measured, how it ended. One JSON object, and the same in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._core.clock import ClockState
+from .._core.node import Metric
+from .build import BuiltEdge, BuiltGraph, BuiltNode
+from .context import Services
+from .crossing import CrossingTap
+from .supervise import Supervisor
+
+SCHEMA = 1
+
+
+class Meter:
+    """Gathers the figures of a run, while it runs and at its end."""
+
+    def __init__(self, graph: BuiltGraph, services: Services) -> None:
+        self._graph = graph
+        self._services = services
+        self._began_ns = services.local.now_ns()
+        self._locked_after_s: dict[str, float] = {}
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the run began."""
+        return (self._services.local.now_ns() - self._began_ns) / 1e9
+
+    def sample(self) -> None:
+        """Look at the clocks and crossings: several times a second, for the trace and for what happens in time."""
+        now = self._services.local.now_ns()
+        for node in self._graph.nodes.values():
+            if node.role == "clocks":
+                estimate = self._graph.clock(node.id).estimate()
+                self._services.trace.clock(node.id, now, estimate)
+                if estimate.state is ClockState.LOCKED:
+                    self._locked_after_s.setdefault(node.id, self.duration_s)
+        for edge in self._graph.edges:
+            if isinstance(edge.tap, CrossingTap):
+                correction = edge.tap.correction
+                self._services.trace.write(
+                    "correction",
+                    edge.edge.compensator or "",
+                    now,
+                    {
+                        "ratio_ppb": correction.ratio_ppb,
+                        "phase_frames": edge.tap.error_frames,
+                        "reason": correction.reason,
+                    },
+                )
+
+    def metrics(self, node: BuiltNode) -> dict[str, Metric]:
+        """The figures of a node now."""
+        metrics: dict[str, Metric] = {}
+        if node.role == "clocks":
+            now = self._services.local.now_ns()
+            estimate = self._graph.clock(node.id).estimate()
+            metrics |= {
+                "state": estimate.state.value,
+                "offset_ns": estimate.reference_at(now) - now,
+                "rate_ppb": round(estimate.rate_ppb, 3),
+                "sigma_ns": estimate.sigma_ns,
+                "bound_ns": estimate.bound_ns,
+                "grandmaster": estimate.grandmaster,
+                "timescale": estimate.timescale,
+            }
+            if estimate.path_delay_ns is not None:
+                metrics["path_delay_ns"] = estimate.path_delay_ns
+            if node.id in self._locked_after_s:
+                metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
+        if node.input is not None:
+            metrics["underrun_frames"] = node.input.missing_frames
+        return metrics | dict(node.node.metrics())
+
+    def report(self, supervisor: Supervisor, *, graph: str, profile: str | None) -> dict[str, Any]:
+        """The whole report, as the contract gives it."""
+        return {
+            "schema": SCHEMA,
+            "graph": graph,
+            "profile": profile,
+            "duration_s": round(self.duration_s, 6),
+            "virtual": self._services.local.virtual,
+            "ended": supervisor.ended,
+            "nodes": {
+                node.id: {
+                    "role": node.role.removesuffix("s"),
+                    "kind": node.kind,
+                    "state": supervisor.states[node.id].value,
+                    "metrics": self.metrics(node),
+                    **({"failure": supervisor.failures[node.id]} if node.id in supervisor.failures else {}),
+                }
+                for node in self._graph.nodes.values()
+            },
+            "edges": {f"{edge.edge.source}->{edge.edge.sink}": _edge(edge) for edge in self._graph.edges},
+            "events": [
+                {"at_ns": event.at_ns, "node": event.node, "name": event.name, **event.fields}
+                for event in self._services.events
+            ],
+        }
+
+
+def _edge(edge: BuiltEdge) -> dict[str, Any]:
+    metrics: dict[str, Metric] = {"missing_frames": edge.tap.missing_frames}
+    tap = edge.tap
+    if isinstance(tap, CrossingTap):
+        metrics |= {
+            "ratio_ppb": round(tap.correction.ratio_ppb, 3),
+            "phase_error_ns": round(tap.error_frames * 1e9 / tap.stream.format.rate),
+            "phase_error_rms_frames": round(tap.error_rms_frames, 6),
+            "buffer_frames": tap.buffer_frames,
+            "resyncs": tap.resyncs,
+        }
+    return {"crossing": edge.edge.crossing, "compensator": edge.edge.compensator, "metrics": metrics}

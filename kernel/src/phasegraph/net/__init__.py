@@ -1,0 +1,12 @@
+"""Batched UDP for packets that carry samples: sockets are drained and filled by the array, not by the packet.
+
+A node asks ``ctx.network`` for receivers and senders; in a simulation it gets simulated ones.
+"""
+
+from __future__ import annotations
+
+from .packets import PacketBatch, SendBuffer
+from .protocol import Interface, Network, Receiver, Sender
+from .system import SystemNetwork
+
+__all__ = ["Interface", "Network", "PacketBatch", "Receiver", "SendBuffer", "Sender", "SystemNetwork"]

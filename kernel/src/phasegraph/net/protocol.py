@@ -1,0 +1,74 @@
+"""What a network is to a node: receivers and senders of packet batches, and interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from .packets import PacketBatch, SendBuffer
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """A network interface."""
+
+    name: str
+    index: int
+    """The system's number of it; 0 where unknown."""
+    address: str
+    """Its IPv4 address."""
+
+
+class Receiver(Protocol):
+    """A socket bound to one UDP port that may listen to many groups."""
+
+    def join(self, group: str, interface: Interface, source: str | None = None) -> None:
+        """Listen to a multicast group, from one source only if that is given (IGMPv3, RFC 4607).
+
+        Raises OSError.
+        """
+
+    def leave(self, group: str, interface: Interface, source: str | None = None) -> None:
+        """Undo a `join`."""
+
+    def receive(self) -> PacketBatch:
+        """What has arrived, up to a batch; an empty batch when nothing has. Never waits."""
+
+    def dropped(self) -> int:
+        """Datagrams that the system threw away because this socket was not drained in time."""
+
+    def close(self) -> None:
+        """Close the socket."""
+
+
+class Sender(Protocol):
+    """A socket that sends rows of packets."""
+
+    def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
+        """Rows to be filled and sent by this sender."""
+
+    def send(self, buffer: SendBuffer, first: int, count: int) -> int:
+        """Send rows ``first .. first + count`` now. Returns how many the system took."""
+
+    def close(self) -> None:
+        """Close the socket."""
+
+
+class Network(Protocol):
+    """Where receivers and senders come from."""
+
+    def interface(self, name_or_address: str) -> Interface:
+        """The interface of this name, or the one that has this IPv4 address.
+
+        Raises OSError with a sentence that lists what there is.
+        """
+
+    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> Receiver:
+        """A receiver on a UDP port; ``address`` binds it to one unicast address (for unicast streams).
+
+        Raises OSError.
+        """
+
+    def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:
+        """A sender through an interface. Its own host hears what it sends to groups. Raises OSError."""

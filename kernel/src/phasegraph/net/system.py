@@ -1,0 +1,39 @@
+"""The machine's own network: batched system calls on Linux, plain sockets elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from .._core.localtime import LocalClock
+from .interfaces import find_interface
+from .plain import PlainReceiver, PlainSender
+from .protocol import Interface, Receiver, Sender
+
+
+class SystemNetwork:
+    """Real sockets."""
+
+    def __init__(self, local: LocalClock, *, batched: bool = sys.platform == "linux") -> None:
+        """``batched`` False uses one system call a packet, as systems without recvmmsg must."""
+        self._local = local
+        self._batched = batched
+
+    def interface(self, name_or_address: str) -> Interface:
+        """See `Network.interface`."""
+        return find_interface(name_or_address)
+
+    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> Receiver:
+        """See `Network.receiver`."""
+        if self._batched:
+            from .linux import LinuxReceiver
+
+            return LinuxReceiver(self._local, port, address, batch, packet_bytes)
+        return PlainReceiver(self._local, port, address, batch, packet_bytes)
+
+    def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:
+        """See `Network.sender`."""
+        if self._batched:
+            from .linux import LinuxSender
+
+            return LinuxSender(interface, ttl, dscp)
+        return PlainSender(interface, ttl, dscp)

@@ -1,0 +1,112 @@
+"""The same packets through real sockets, batched and plain."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from phasegraph import SystemLocalClock
+from phasegraph.net import PacketBatch, Receiver, SystemNetwork
+from phasegraph.net.packets import ipv4_number, ipv4_text
+
+GROUPS = ("239.69.77.1", "239.69.77.2")
+BATCHED = [pytest.param(False, id="plain")]
+if sys.platform == "linux":
+    BATCHED.append(pytest.param(True, id="batched"))
+
+
+def drain(receiver: Receiver, count: int) -> list[tuple[bytes, int, int, int]]:
+    """(data, destination, arrival, length) of ``count`` packets, waiting for up to two seconds."""
+    got = []
+    for _ in range(200):
+        batch: PacketBatch = receiver.receive()
+        for row in range(batch.count):
+            length = int(batch.length[row])
+            data = batch.data[row, : max(length, 0)].tobytes()
+            got.append((data, int(batch.destination[row]), int(batch.arrival_ns[row]), length))
+        if len(got) >= count:
+            break
+        time.sleep(0.01)
+    return got
+
+
+@pytest.mark.parametrize("batched", BATCHED)
+def test_multicast_over_loopback_without_routes(batched: bool) -> None:
+    local = SystemLocalClock()
+    network = SystemNetwork(local, batched=batched)
+    loopback = network.interface("127.0.0.1")
+    receiver = network.receiver(0)
+    port = receiver.socket.getsockname()[1]  # type: ignore[attr-defined]
+    sender = network.sender(loopback, ttl=1, dscp=34)
+    try:
+        for group in GROUPS:
+            receiver.join(group, loopback)
+        buffer = sender.buffer(4, 300, [(GROUPS[row % 2], port) for row in range(4)])
+        for row in range(4):
+            buffer.data[row, :] = row
+            buffer.length[row] = 10 + row
+        before = local.now_ns()
+        assert sender.send(buffer, 0, 3) == 3
+        assert sender.send(buffer, 3, 1) == 1
+        got = drain(receiver, 4)
+        after = local.now_ns()
+        assert [data for data, *_ in got] == [bytes([row]) * (10 + row) for row in range(4)]
+        assert [ipv4_text(to) for _, to, *_ in got] == [GROUPS[row % 2] for row in range(4)]
+        assert all(before - 1000 <= at <= after + 1000 for _, _, at, _ in got)
+        assert receiver.dropped() == 0
+        receiver.leave(GROUPS[0], loopback)
+        sender.send(buffer, 0, 2)
+        assert [ipv4_text(to) for _, to, *_ in drain(receiver, 1)] == [GROUPS[1]]
+    finally:
+        receiver.close()
+        sender.close()
+
+
+@pytest.mark.parametrize("batched", BATCHED)
+def test_a_datagram_that_is_too_long_is_marked_and_the_next_is_whole(batched: bool) -> None:
+    network = SystemNetwork(SystemLocalClock(), batched=batched)
+    receiver = network.receiver(0, address="127.0.0.1", packet_bytes=100)
+    port = receiver.socket.getsockname()[1]  # type: ignore[attr-defined]
+    sender = network.sender(network.interface("127.0.0.1"), ttl=1, dscp=0)
+    try:
+        buffer = sender.buffer(2, 200, [("127.0.0.1", port)] * 2)
+        buffer.length[:] = [150, 60]
+        sender.send(buffer, 0, 2)
+        assert [length for *_, length in drain(receiver, 2)] == [-1, 60]
+    finally:
+        receiver.close()
+        sender.close()
+
+
+@pytest.mark.parametrize("batched", BATCHED)
+def test_a_row_that_cannot_be_sent_does_not_hold_up_the_others(batched: bool) -> None:
+    network = SystemNetwork(SystemLocalClock(), batched=batched)
+    receiver = network.receiver(0, address="127.0.0.1")
+    port = receiver.socket.getsockname()[1]  # type: ignore[attr-defined]
+    sender = network.sender(network.interface("127.0.0.1"), ttl=1, dscp=0)
+    try:
+        buffer = sender.buffer(3, 100, [("127.0.0.1", port), ("127.0.0.1", 0), ("127.0.0.1", port)])
+        buffer.length[:] = 20
+        assert sender.send(buffer, 0, 3) == 2
+        assert len(drain(receiver, 2)) == 2
+    finally:
+        receiver.close()
+        sender.close()
+
+
+def test_interfaces_are_found_by_name_and_address() -> None:
+    network = SystemNetwork(SystemLocalClock())
+    by_address = network.interface("127.0.0.1")
+    assert network.interface(by_address.name) == by_address
+    assert network.interface("127.0.0.5").index == by_address.index
+    with pytest.raises(OSError, match="there are: .*127"):
+        network.interface("nonsense0")
+
+
+def test_addresses() -> None:
+    assert ipv4_number("239.69.0.1") == 0xEF450001
+    assert ipv4_text(0xEF450001) == "239.69.0.1"
+    assert np.iinfo(np.int64).max > ipv4_number("255.255.255.255")
