@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from ._config.graph import Edge, Graph, GraphNode
     from ._core.clock import (
         NS_PER_S,
         ClockEstimate,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from ._plugins.specs import Event, hookimpl
 
 _HOME = {
+    "_config.graph": "Edge Graph GraphNode",
     "_core.clock": "NS_PER_S ClockEstimate ClockState duration_of frame_at frames_in time_of_frame",
     "_core.compensation": "BufferLevel Compensator Correction DeviceTime Observation ReadPosition Resampler",
     "_core.config": "ClockConfig ClockRef CompensatorConfig InputFile NodeConfig OutputFile SinkConfig SourceConfig",
@@ -110,12 +112,15 @@ __all__ = [
     "Correction",
     "DeviceTime",
     "Duration",
+    "Edge",
     "Encoded",
     "Encoding",
     "Event",
     "Frames",
     "Frequency",
+    "Graph",
     "GraphError",
+    "GraphNode",
     "Input",
     "InputFile",
     "Level",

@@ -49,8 +49,8 @@ def test_multicast_over_loopback_without_routes(batched: bool) -> None:
             buffer.data[row, :] = row
             buffer.length[row] = 10 + row
         before = local.now_ns()
-        assert sender.send(buffer, 0, 3) == 3
-        assert sender.send(buffer, 3, 1) == 1
+        assert not sender.send(buffer, 0, 3)
+        assert not sender.send(buffer, 3, 1)
         got = drain(receiver, 4)
         after = local.now_ns()
         assert [data for data, *_ in got] == [bytes([row]) * (10 + row) for row in range(4)]
@@ -90,7 +90,7 @@ def test_a_row_that_cannot_be_sent_does_not_hold_up_the_others(batched: bool) ->
     try:
         buffer = sender.buffer(3, 100, [("127.0.0.1", port), ("127.0.0.1", 0), ("127.0.0.1", port)])
         buffer.length[:] = 20
-        assert sender.send(buffer, 0, 3) == 2
+        assert list(sender.send(buffer, 0, 3)) == [1]
         assert len(drain(receiver, 2)) == 2
     finally:
         receiver.close()

@@ -56,12 +56,16 @@ class SourceConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a source's options."""
 
 
+DEFAULT_RESAMPLER = "sinc"
+"""Kind of the resampler behind a compensator that names none."""
+
+
 class CompensatorConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a compensator's options."""
 
     resampler: Annotated[
         str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
-    ] = "sinc"
+    ] = DEFAULT_RESAMPLER
 
 
 class InputChannels(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -93,5 +97,10 @@ class SinkConfig(NodeConfig, frozen=True, kw_only=True):
     @property
     def inputs(self) -> tuple[InputChannels, ...]:
         """The input as a list, whichever way it was written."""
-        entries = (self.input,) if isinstance(self.input, str) else self.input
-        return tuple(InputChannels(entry) if isinstance(entry, str) else entry for entry in entries)
+        return as_inputs(self.input)
+
+
+def as_inputs(input: str | tuple[str | InputChannels, ...]) -> tuple[InputChannels, ...]:
+    """A sink's ``input`` option as a list, whichever way it was written."""
+    entries = (input,) if isinstance(input, str) else input
+    return tuple(InputChannels(entry) if isinstance(entry, str) else entry for entry in entries)

@@ -59,6 +59,10 @@ class Input(Protocol):
     def ready(self) -> bool:
         """Whether reading can begin: False while a file or tone has not delivered its first frames."""
 
+    @property
+    def follows(self) -> bool:
+        """Whether every source follows the sink's pace (files, tones), so that reading ahead loses nothing."""
+
     def take(self, local_ns: int, limit: int) -> Frames | None:
         """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
 

@@ -48,6 +48,20 @@ class Quantity(msgspec.Struct, frozen=True):
         """The units that may be written."""
         return list(_UNITS[self.name])
 
+    @property
+    def pattern(self) -> str:
+        """A regular expression for the text, in the dialect of JSON Schema."""
+        return rf"^\s*[+-]?\d+(\.\d+)?\s*({'|'.join(self.units)})\s*$"
+
+    def text(self, value: int | float) -> str:
+        """A number in the base unit as a graph would write it: in the largest unit that makes it whole."""
+        exact = Fraction(value)
+        unit, factor = next(iter(_UNITS[self.name].items()))
+        for name, size in _UNITS[self.name].items():
+            if exact and size > factor and exact % size == 0:
+                unit, factor = name, size
+        return f"{float(exact / factor):.15g}{unit}"
+
     def parse(self, text: object) -> int | float:
         """The number in the base unit (ns, Hz, dBFS, ppb).
 

@@ -12,6 +12,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from .._config.graph import Graph
     from .._core.errors import Problem
     from .._core.kinds import (
         ClockKind,
@@ -72,7 +73,7 @@ class Specs:
         raise AssertionError("a specification is not called")
 
     @hookspec
-    def validate_graph(self, graph: Any) -> Iterable[Problem]:
+    def validate_graph(self, graph: Graph) -> Iterable[Problem]:
         """Checks across nodes, after every node's own options are right. Returns what is wrong."""
         raise AssertionError("a specification is not called")
 

@@ -21,6 +21,7 @@ RELAXED_QUANTUM_NS = 20_000_000
 PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""
 LEAST_QUANTUM_NS = 1_000_000
+TEXT_LIMIT_BYTES = 1 << 20
 _WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.FLOAT32: 2}
 
 
@@ -99,7 +100,11 @@ class _Build:
         if path in self._provided:
             return self._provided[path]
         try:
-            return Path(path).read_bytes().decode("utf-8", errors="replace")
+            with Path(path).open("rb") as file:
+                content = file.read(TEXT_LIMIT_BYTES + 1)
+            if len(content) > TEXT_LIMIT_BYTES:
+                raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: it is not what it should be")
+            return content.decode("utf-8", errors="replace")
         except OSError as error:
             raise NodeError(f"cannot read {path}: {error.strerror}") from error
 

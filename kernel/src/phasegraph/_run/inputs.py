@@ -131,6 +131,11 @@ class SinkInput:
         )
 
     @property
+    def follows(self) -> bool:
+        """See `Input.follows`."""
+        return all(tap.stream.clock is None for tap, _ in self._taps)
+
+    @property
     def missing_frames(self) -> int:
         """Frames that were not there when they were due, over all edges."""
         return sum(tap.missing_frames for tap, _ in self._taps)
@@ -149,10 +154,11 @@ class SinkInput:
             self._position = min(begins)
         if stop is not None and self._position >= stop:
             return None
-        if self._clock is None:
-            due = self._position + self.available(self._position)
-        else:
-            due = frame_at(self._clock.estimate().reference_at(local_ns), self.format.rate) + 1
+        # What has not arrived is waited for: silence that follows the last packet may be the end, or a gap whose length
+        # only the next packet tells.
+        due = self._position + self.available(self._position)
+        if self._clock is not None:
+            due = min(due, frame_at(self._clock.estimate().reference_at(local_ns), self.format.rate) + 1)
         count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)
         out = np.empty((max(0, count), self.format.channels), np.float32)
         if count > 0:

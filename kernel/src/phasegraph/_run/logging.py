@@ -23,7 +23,9 @@ def make_log(format: Format = "text", level: str = "info") -> Any:
         renderer = structlog.processors.JSONRenderer()
     else:
         processors = [structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False)]
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
     return structlog.wrap_logger(
         structlog.PrintLogger(file=sys.stderr),
         processors=[structlog.processors.add_log_level, *processors, renderer],

@@ -151,16 +151,19 @@ class LinuxSender(PlainSender):
         """See `Sender.buffer`."""
         return LinuxSendBuffer(rows, packet_bytes, destinations)
 
-    def send(self, buffer: SendBuffer, first: int, count: int) -> int:
+    def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`. A row that the system refuses is skipped, so that the others still go in time."""
         assert isinstance(buffer, LinuxSendBuffer)
-        sent = 0
-        while count > 0:
-            done = _sendmmsg(self._fd, buffer.headers_at + first * _MMSGHDR.itemsize, count, 0)
+        done = _sendmmsg(self._fd, buffer.headers_at + first * _MMSGHDR.itemsize, count, 0)
+        if done == count:
+            return ()
+        refused = []
+        stop = first + count
+        row = first + max(done, 0)
+        while row < stop:
+            done = _sendmmsg(self._fd, buffer.headers_at + row * _MMSGHDR.itemsize, stop - row, 0)
             if done < 0:
+                refused.append(row)
                 done = 1
-            else:
-                sent += done
-            first += done
-            count -= done
-        return sent
+            row += done
+        return refused

@@ -111,16 +111,15 @@ class PlainSender:
         """See `Sender.buffer`."""
         return SendBuffer(rows, packet_bytes, destinations)
 
-    def send(self, buffer: SendBuffer, first: int, count: int) -> int:
+    def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`."""
-        sent = 0
+        refused = []
         for row in range(first, first + count):
             try:
                 self.socket.sendto(buffer.data[row, : buffer.length[row]].tobytes(), buffer.destinations[row])
-                sent += 1
             except OSError:
-                continue
-        return sent
+                refused.append(row)
+        return refused
 
     def close(self) -> None:
         """See `Sender.close`."""

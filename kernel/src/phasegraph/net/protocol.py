@@ -48,8 +48,8 @@ class Sender(Protocol):
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
         """Rows to be filled and sent by this sender."""
 
-    def send(self, buffer: SendBuffer, first: int, count: int) -> int:
-        """Send rows ``first .. first + count`` now. Returns how many the system took."""
+    def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
+        """Send rows ``first .. first + count`` now. Returns the rows that the system refused."""
 
     def close(self) -> None:
         """Close the socket."""

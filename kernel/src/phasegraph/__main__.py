@@ -1,0 +1,5 @@
+"""``python -m phasegraph`` is ``kernel``."""
+
+from ._cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""The group of all commands: the kernel's own, and those of plugins, which are loaded only when one is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from .. import __version__
+from .check import check
+from .explain import explain
+from .plugins import plugins
+from .schema import schema
+from .start import run
+
+
+class Kernel(click.Group):
+    """Looks for a command that it does not know among the plugins, and says errors in words."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            from .extensions import plugin_commands
+
+            found = plugin_commands(builtin=self.commands)
+            for failure in found.failures.items():
+                click.echo("plugin '{}' could not add its commands: {}".format(*failure), err=True)
+            command = found.commands.get(cmd_name)
+            if command is None:
+                from .._config.words import did_you_mean
+
+                hint = did_you_mean(cmd_name, [*self.commands, *found.commands])
+                ctx.fail(f"no such command '{cmd_name}'" + (f" ({hint})" if hint else ""))
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a wrong graph exits with 2, a node that cannot work with 1."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            from .._core.errors import GraphError, NodeError
+            from .problems import show_problems
+
+            if isinstance(error, GraphError):
+                show_problems(error.problems)
+                ctx.exit(2)
+            if isinstance(error, NodeError):
+                click.echo(str(error), err=True)
+                ctx.exit(1)
+            raise
+
+
+@click.group(
+    cls=Kernel,
+    epilog="Plugins may add commands: `kernel plugins` lists them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="kernel")
+def cli() -> None:
+    """Keeps network audio in phase with any clock: runs a graph of clocks, sources, compensators and sinks.
+
+    \b
+    kernel check graph.toml      says what is wrong, or what would run
+    kernel run graph.toml        runs it
+    """
+
+
+for _command in (run, check, plugins, explain, schema):
+    cli.add_command(_command)

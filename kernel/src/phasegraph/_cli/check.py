@@ -1,0 +1,111 @@
+"""``kernel check``: is a graph right, which of its edges cross clock domains, and what would run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import examples, format_option, graph_arguments
+
+if TYPE_CHECKING:
+    from .._config import Edge, Examination, Graph
+    from .._core.errors import Problem
+
+
+@click.command(
+    epilog=examples(
+        "kernel check graph.toml",
+        "kernel check graph.toml --profile no-ptp",
+        "kernel check graph.toml --format json",
+    )
+)
+@graph_arguments
+@format_option
+@click.pass_context
+def check(ctx: click.Context, graph_path: Path, profile: str | None, overrides: tuple[str, ...], format: str) -> None:
+    """Say everything that is wrong with a graph; or which edges cross clock domains, and what would run.
+
+    Opens no sound card and no socket, and writes nothing. Exits with 0 if the graph is right, with 2 if not.
+    """
+    from .problems import show_problems
+
+    examination, problems = _examine(graph_path, profile, overrides)
+    if format == "json":
+        click.echo(json.dumps(_as_json(examination, problems), indent=2))
+    elif problems:
+        show_problems(problems)
+    elif examination.graph is not None:
+        for line in describe(examination.graph):
+            click.echo(line)
+    ctx.exit(2 if problems else 0)
+
+
+def _examine(path: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Examination, list[Problem]]:
+    from .._config import examine_file
+    from .._core.errors import GraphError
+    from .._plugins.loader import load
+    from .._run.build import build_graph
+
+    registry = load()
+    examination = examine_file(path, registry, profile=profile, overrides=overrides)
+    if examination.graph is not None:
+        try:
+            # Some things show only when nodes are made: an unreadable SDP or WAV, channels that are not there.
+            build_graph(examination.graph, registry)
+        except GraphError as error:
+            return examination, error.problems
+    return examination, examination.problems
+
+
+def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "ok": not problems,
+        "problems": [{"path": problem.path, "message": problem.message, "hint": problem.hint} for problem in problems],
+        "edges": [
+            {
+                "from": edge.source,
+                "to": edge.sink,
+                "crossing": edge.crossing,
+                "compensator": edge.compensator,
+                "channels": edge.channels,
+            }
+            for edge in examination.edges
+        ],
+    }
+
+
+def describe(graph: Graph) -> list[str]:
+    """What a graph would run, in words, line by line."""
+    from .._config.domains import describe as domain_in_words
+    from .._config.words import SINGULAR, count, either
+
+    roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
+    parts = either([count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
+    lines = [f"The graph is right: {parts}.", "", "What would run:"]
+    rows = [(node.id, SINGULAR[node.role], node.kind.kind, node) for node in graph.nodes.values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for id, role, kind, node in rows:
+        paced = f"on {domain_in_words(node.domain)}" if node.role in ("sources", "sinks") else ""
+        lines.append(f"  {id:{widths[0]}}  {role:{widths[1]}}  {kind:{widths[2]}}  {paced}".rstrip())
+    if graph.edges:
+        lines += ["", "Edges:"]
+        lines += [f"  {edge.source} -> {edge.sink}: {_edge_in_words(graph, edge)}" for edge in graph.edges]
+    return lines
+
+
+def _edge_in_words(graph: Graph, edge: Edge) -> str:
+    from .._config.domains import describe as domain_in_words
+
+    source, sink = graph.nodes[edge.source], graph.nodes[edge.sink]
+    channels = "" if edge.channels is None else f"; channels {', '.join(map(str, edge.channels))}"
+    if edge.crossing and edge.compensator is not None:
+        kind = graph.nodes[edge.compensator].kind.kind
+        ends = f"from {domain_in_words(source.domain)} to {domain_in_words(sink.domain)}"
+        return f"crosses clock domains, {ends}; compensated by '{edge.compensator}' ({kind}){channels}"
+    if source.domain is None:
+        return f"does not cross: '{edge.source}' has no clock and follows its reader; samples are copied{channels}"
+    return f"does not cross: both on {domain_in_words(sink.domain)}; samples are copied{channels}"

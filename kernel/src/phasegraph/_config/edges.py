@@ -1,0 +1,89 @@
+"""Edges: what each sink takes from which source, and where that crosses clock domains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .._core.config import as_inputs
+from .._plugins.loader import Registry
+from .domains import UNKNOWN, describe
+from .graph import Edge
+from .shape import Reading
+from .tables import Draft
+from .words import either, place, show
+
+
+def find_edges(drafts: Sequence[Draft], domains: Mapping[str, str | None], reading: Reading) -> tuple[Edge, ...]:
+    """The edges of all sinks. Notes inputs that name nothing, and empty channel maps."""
+    edges: list[Edge] = []
+    known = {draft.id for draft in drafts if draft.role == "sources"}
+    for sink in drafts:
+        if sink.role != "sinks" or "input" not in sink.values:
+            continue
+        at = place(sink.path, "input")
+        inputs = as_inputs(sink.values["input"])
+        if not inputs:
+            reading.wrong(at, "expected at least one source, got an empty list")
+        for index, entry in enumerate(inputs):
+            if entry.channels == ():
+                hint = "leave `channels` out to take all of them"
+                reading.wrong(f"{at}[{index}].channels", "expected at least one channel, got an empty list", hint)
+            if entry.source not in known:
+                continue
+            ends = domains[place("sources", entry.source)], domains[sink.path]
+            crossing = UNKNOWN not in ends and None not in ends and ends[0] != ends[1]
+            compensator = sink.values.get("compensator") if crossing else None
+            edges.append(
+                Edge(
+                    source=entry.source,
+                    sink=sink.id,
+                    channels=entry.channels,
+                    crossing=crossing,
+                    compensator=compensator,
+                )
+            )
+    return tuple(edges)
+
+
+def check_edges(
+    drafts: Sequence[Draft],
+    edges: Sequence[Edge],
+    domains: Mapping[str, str | None],
+    registry: Registry,
+    reading: Reading,
+) -> None:
+    """Note crossings without a compensator, and sources that nothing would ever pace."""
+    sinks = {draft.id: draft for draft in drafts if draft.role == "sinks"}
+    remedy = _remedy(drafts, registry)
+    told: set[tuple[str, str]] = set()  # an edge may be there twice, with different channels
+    for edge in edges:
+        values = sinks[edge.sink].values
+        if not edge.crossing or edge.compensator is not None or "compensator" not in values:
+            continue
+        if (edge.source, edge.sink) in told:
+            continue
+        told.add((edge.source, edge.sink))
+        ends = domains[place("sources", edge.source)], domains[place("sinks", edge.sink)]
+        reading.wrong(
+            place(place("sinks", edge.sink), "compensator"),
+            f"the edge from '{edge.source}' ({describe(ends[0])}) to '{edge.sink}' ({describe(ends[1])}) "
+            "crosses clock domains and names no compensator",
+            remedy,
+        )
+    if any("input" not in sink.values for sink in sinks.values()):
+        return  # a sink whose input could not be read may be the one that listens
+    heard = {edge.source for edge in edges}
+    for draft in drafts:
+        silent = draft.role == "sources" and draft.id not in heard
+        if silent and draft.kind is not None and draft.domain_rule == "none":
+            hint = f'give a sink input = "{draft.id}", or remove the table'
+            reading.wrong(draft.path, "no sink listens to it, and it has no clock of its own to run by", hint)
+
+
+def _remedy(drafts: Sequence[Draft], registry: Registry) -> str:
+    ids = [draft.id for draft in drafts if draft.role == "compensators"][:5]
+    if ids:
+        return f"add compensator = {either([show(id) for id in ids])}"
+    kinds = sorted(registry.compensators)
+    kind = "combined" if "combined" in kinds or not kinds else kinds[0]
+    return f'add compensator = "align" and a table [compensators.align] with kind = "{kind}"'

@@ -1,0 +1,72 @@
+"""A graph that is right: its nodes with their configuration, its edges, and the order to build them in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .._core.kinds import AnyKind
+
+
+class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One node."""
+
+    id: str
+    role: str
+    """``clocks``, ``sources``, ``compensators`` or ``sinks``."""
+    kind: AnyKind
+    config: Any
+    """An instance of ``kind.config``; paths are absolute, quantities in their base units."""
+    domain: str | None = None
+    """Whose time paces it: a clock's id, ``device:ID`` for its own hardware, None for nobody's."""
+
+    @property
+    def path(self) -> str:
+        """Place in the graph: ``sinks.speakers``."""
+        return f"{self.role}.{self.id}"
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sink takes from a source."""
+
+    source: str
+    sink: str
+    channels: tuple[int, ...] | None = None
+    """Channels of the source, in order, counted from 1; None for all of them."""
+    crossing: bool = False
+    """Whether source and sink run on different clocks."""
+    compensator: str | None = None
+    """The compensator that bridges a crossing; None where nothing crosses."""
+
+    @property
+    def name(self) -> str:
+        """As the report calls it: ``stage->speakers``."""
+        return f"{self.source}->{self.sink}"
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole graph, checked and resolved."""
+
+    schema: int
+    nodes: Mapping[str, GraphNode]
+    """By id, roles in the order in which they start: clocks, sources, compensators, sinks."""
+    edges: tuple[Edge, ...]
+    """By sink, then in the order of its ``input``; a source may occur twice, with different channels."""
+    order: tuple[str, ...]
+    """Ids in an order in which every node comes after what it refers to and after who writes what it reads."""
+    folder: Path
+    """Where relative paths begin."""
+    path: Path | None = None
+    """The file, as it was named."""
+    profile: str | None = None
+
+    def of_role(self, role: str) -> list[GraphNode]:
+        """The nodes of a role, in the order of the file."""
+        return [node for node in self.nodes.values() if node.role == role]
+
+    def inputs_of(self, sink: str) -> list[Edge]:
+        """The edges of a sink, in the order of its ``input``."""
+        return [edge for edge in self.edges if edge.sink == sink]

@@ -1,0 +1,132 @@
+"""What is laid over a graph for one run: a profile of the file, and ``--set`` of the command line."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .compound import Override
+from .shape import Reading
+from .words import SINGULAR, did_you_mean, either, place, show
+
+Tables = dict[str, Any]
+"""A TOML table; of a graph, of a role, or of a node."""
+GRAPH_ROLES = ("clocks", "sources", "compensators", "sinks")
+"""The roles that have tables in a graph, in the order in which nodes start."""
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
+    """``base`` with the entries of ``over``; tables within tables are merged, everything else is replaced."""
+    merged = dict(base)
+    for name, value in over.items():
+        below = merged.get(name)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[name] = merge(below, value) if both else value  # type: ignore[arg-type]  # both are mappings here
+    return merged
+
+
+def _lay(document: Tables, role: str, id: str, table: Mapping[str, Any]) -> None:
+    nodes = document.get(role)
+    nodes = dict(nodes) if isinstance(nodes, Mapping) else {}
+    base = nodes.get(id)
+    base = base if isinstance(base, Mapping) else {}
+    # Another kind has other options: those of the old one would only be in its way.
+    replaced = "kind" in table and table["kind"] != base.get("kind")
+    nodes[id] = dict(table) if replaced else merge(base, table)
+    document[role] = nodes
+
+
+def apply_profile(document: Tables, name: str | None, reading: Reading) -> Tables:
+    """The document without its profiles, and with the tables of the one that is asked for."""
+    rest = {key: value for key, value in document.items() if key != "profiles"}
+    profiles = document.get("profiles", {})
+    if not isinstance(profiles, Mapping):
+        reading.unexpected("profiles", "tables such as [profiles.NAME.sources.ID]", profiles)
+        profiles = {}
+    entries: list[tuple[str, str, str, Mapping[str, Any]]] = []
+    for profile, roles in profiles.items():
+        entries += [(profile, *entry) for entry in _profile_tables(roles, place("profiles", profile), reading)]
+    if name is None:
+        return rest
+    if name not in profiles:
+        known = f"profiles are {either(list(profiles), 'and')}" if profiles else "the graph has none"
+        reading.wrong("profiles", f"there is no profile '{name}'", did_you_mean(name, profiles) or known)
+    for profile, role, id, table in entries:
+        if profile != name:
+            continue
+        where = place(place(place("profiles", profile), role), id)
+        if "kind" in table or _is_there(rest, role, id, where, reading):
+            _lay(rest, role, id, table)
+    return rest
+
+
+def _profile_tables(roles: object, at: str, reading: Reading) -> list[tuple[str, str, Mapping[str, Any]]]:
+    tables: list[tuple[str, str, Mapping[str, Any]]] = []
+    if not isinstance(roles, Mapping):
+        reading.unexpected(at, "tables of roles", roles)
+        return tables
+    for role, nodes in roles.items():
+        where = place(at, role)
+        if role not in GRAPH_ROLES:
+            reading.wrong(where, "unknown role", did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}")
+        elif not isinstance(nodes, Mapping):
+            reading.unexpected(where, "tables of nodes", nodes)
+        else:
+            for id, table in nodes.items():
+                if isinstance(table, Mapping):
+                    tables.append((role, id, table))
+                else:
+                    reading.unexpected(place(where, id), "a table", table)
+    return tables
+
+
+def _roles() -> str:
+    return either(GRAPH_ROLES, "and")
+
+
+def _is_there(document: Tables, role: str, id: str, at: str, reading: Reading) -> bool:
+    nodes = document.get(role)
+    ids = list(nodes) if isinstance(nodes, Mapping) else []
+    if id in ids:
+        return True
+    hint = did_you_mean(id, ids) or "to add one, set its kind too"
+    reading.wrong(at, f"there is no {SINGULAR[role]} {show(id)}", hint)
+    return False
+
+
+def apply_overrides(document: Tables, overrides: Sequence[str], reading: Reading) -> Tables:
+    """The document with every ``ROLE.ID.OPTION=VALUE`` in its place; the order does not matter, but among
+    values of one place the last wins."""
+    result = dict(document)
+    overlays: dict[tuple[str, str], Tables] = {}
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        parts = [part.strip() for part in path.split(".")]
+        if not equals or not 3 <= len(parts) <= 8 or not all(parts):
+            reading.wrong("--set", f"expected ROLE.ID.OPTION=VALUE, such as sources.stage.rate=48kHz, got {show(text)}")
+            continue
+        role, id, *option = parts
+        if role not in GRAPH_ROLES:
+            hint = did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}"
+            reading.wrong("--set", f"unknown role {show(role)} in {show(path)}", hint)
+            continue
+        nested: Any = _value(value.strip(), kind=option == ["kind"])
+        for name in reversed(option):
+            nested = {name: nested}
+        overlays[role, id] = merge(overlays.get((role, id), {}), nested)
+    for (role, id), table in overlays.items():
+        if "kind" in table or _is_there(result, role, id, f"--set {role}.{id}", reading):
+            _lay(result, role, id, table)
+    return result
+
+
+def _value(text: str, *, kind: bool) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}") if "\n" not in text else {}
+    except (ValueError, RecursionError):
+        parsed = {}
+    value = parsed.get("value", text) if len(parsed) == 1 else text
+    if kind:  # names of kinds are looked up before options are read
+        return value if isinstance(value, str) else text
+    return Override(text, value)

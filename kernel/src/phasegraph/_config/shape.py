@@ -1,0 +1,79 @@
+"""What the shapes of options have in common: reading a value, and saying what was expected."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from .._core.config import FilePath, Ref
+from .._core.errors import Problem
+from .words import show
+
+WRONG: Final[Any] = object()
+"""What reading gives for a value that does not fit; the problems are with the `Reading`."""
+
+
+class Reading:
+    """One pass over a graph's values: where its relative paths begin, and what was wrong so far."""
+
+    def __init__(self, folder: Path, cwd: Path) -> None:
+        """``folder`` is the graph's; ``cwd`` is where paths given on the command line begin."""
+        self.folder = folder
+        self.cwd = cwd
+        self.problems: list[Problem] = []
+
+    def wrong(self, path: str, message: str, hint: str = "") -> Any:
+        """Note a problem; gives `WRONG`, to be returned."""
+        self.problems.append(Problem(path, message, hint))
+        return WRONG
+
+    def unexpected(self, path: str, words: str, value: object, hint: str = "") -> Any:
+        """Note that a value is not what was expected; gives `WRONG`."""
+        return self.wrong(path, f"expected {words}, got {show(value)}", hint)
+
+    def on_command_line(self) -> Reading:
+        """A pass of its own over a value from the command line."""
+        return Reading(self.cwd, self.cwd)
+
+
+class Mention(msgspec.Struct, frozen=True):
+    """A node or file that an option names."""
+
+    path: str
+    """Place of the option in the graph."""
+    mark: Ref | FilePath
+    value: str
+    """A node's id, or an absolute path."""
+
+
+class Shape(ABC):
+    """What an option's value looks like: one of the classes in ``scalars`` and ``compound``."""
+
+    @property
+    @abstractmethod
+    def words(self) -> str:
+        """What is expected, to follow "expected": ``a whole number from 0 to 127``."""
+
+    @abstractmethod
+    def takes(self, value: object) -> bool:
+        """Whether a value is of the right type; it may still be out of range."""
+
+    @abstractmethod
+    def read(self, value: Any, at: str, reading: Reading) -> Any:
+        """The decoded value, or `WRONG` with every reason noted in ``reading``."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of what a graph may write."""
+
+    def plain(self, value: Any) -> Any:
+        """A decoded value as a graph would write it: the inverse of `read`."""
+        return value
+
+    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+        """The nodes and files that a decoded value names."""
+        return iter(())

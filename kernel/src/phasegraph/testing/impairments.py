@@ -1,0 +1,72 @@
+"""What a simulated link does to packets: by chance, from a seed, or exactly as a script says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Impairment(msgspec.Struct, frozen=True, kw_only=True):
+    """Chance, the same for every run with the same seed. Packets of one flow keep their order unless ``swap`` says
+    otherwise, as in a network of queues."""
+
+    delay_ns: int = 20_000
+    """What every packet takes."""
+    jitter_ns: int = 0
+    """On top: the most, if ``jitter`` is uniform, or the mean, if it is exponential."""
+    jitter: Literal["uniform", "exponential"] = "uniform"
+    loss: float = 0.0
+    """Probability that a packet is lost."""
+    loss_burst: float = 1.0
+    """Mean number of packets that are lost together."""
+    duplicate: float = 0.0
+    """Probability that a packet arrives twice."""
+    swap: float = 0.0
+    """Probability that a packet changes places with the next of its flow."""
+    burst_ns: int = 0
+    """Packets wait for the next multiple of this and arrive together, as over Wi-Fi; 0 for none."""
+
+
+class Every(msgspec.Struct, frozen=True):
+    """Every ``n``-th packet of a flow, beginning with number ``first`` (packets count from 0)."""
+
+    n: int
+    first: int = 0
+
+
+class Faults(msgspec.Struct, frozen=True, kw_only=True):
+    """A script: these packets of every flow, by number, so that a test knows what must be counted.
+
+    A flow is what goes to one address and port; its packets count from 0 when somebody first listens.
+    """
+
+    drop: Collection[int] | Every = ()
+    duplicate: Collection[int] | Every = ()
+    swap: Collection[int] | Every = ()
+    """These change places with the next packet of the flow that is not dropped."""
+
+
+class Counts(msgspec.Struct):
+    """What a link really did, in packets."""
+
+    carried: int = 0
+    """Given to it, for a host that listened."""
+    dropped: int = 0
+    duplicated: int = 0
+    swapped: int = 0
+    delivered: int = 0
+    """Arrived or on the way, duplicates included."""
+
+
+def chosen(which: Collection[int] | Every, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of these packet numbers a script means."""
+    if isinstance(which, Every):
+        result: NDArray[np.bool_] = (numbers >= which.first) & ((numbers - which.first) % which.n == 0)
+        return result
+    if not which:
+        return np.zeros(len(numbers), np.bool_)
+    return np.array([int(number) in which for number in numbers], np.bool_)

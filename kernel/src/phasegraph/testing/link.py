@@ -1,0 +1,172 @@
+"""One simulated link: the way from one host to another, and when which packet arrives at its end."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .impairments import Counts, Faults, Impairment, chosen
+
+_SWAPPED_BY_NS = 1_000
+"""How long after its successor a packet arrives that changed places with it."""
+
+
+class Packets:
+    """Datagrams as arrays, one row each."""
+
+    __slots__ = ("arrival", "data", "flow", "length")
+
+    def __init__(
+        self,
+        data: NDArray[np.uint8],
+        length: NDArray[np.int64],
+        flow: NDArray[np.int64],
+        arrival: NDArray[np.int64],
+    ) -> None:
+        self.data = data
+        self.length = length
+        self.flow = flow
+        """Number of the flow (destination address and port) on the wire."""
+        self.arrival = arrival
+        """True time at the far end."""
+
+    def rows(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> Packets:
+        """Some of them."""
+        return Packets(self.data[which], self.length[which], self.flow[which], self.arrival[which])
+
+
+def join(parts: list[Packets]) -> Packets:
+    """Several lots as one, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.data.shape[1] for part in parts)
+    data = np.zeros((sum(len(part.data) for part in parts), width), np.uint8)
+    row = 0
+    for part in parts:
+        data[row : row + len(part.data), : part.data.shape[1]] = part.data
+        row += len(part.data)
+    return Packets(
+        data,
+        np.concatenate([part.length for part in parts]),
+        np.concatenate([part.flow for part in parts]),
+        np.concatenate([part.arrival for part in parts]),
+    )
+
+
+class Link:
+    """Carries packets from one host to another. What it does may be changed while it runs."""
+
+    def __init__(self, impairment: Impairment, faults: Faults, seed: tuple[int, ...]) -> None:
+        self.impairment = impairment
+        self.faults = faults
+        self.truth = Counts()
+        self._random = np.random.default_rng(seed)
+        self._numbers: NDArray[np.int64] = np.zeros(16, np.int64)
+        self._last: NDArray[np.int64] = np.zeros(16, np.int64)
+        self._losing: NDArray[np.bool_] = np.zeros(16, np.bool_)
+        self._held: dict[int, Packets] = {}
+
+    def carry(self, packets: Packets, now: int) -> Packets:
+        """What arrives of packets that are sent at true time ``now``, with their times of arrival."""
+        self.truth.carried += len(packets.flow)
+        most = int(packets.flow.max())
+        if most >= len(self._numbers):
+            self._grow(most)
+        parts = [self._carry(lot, now) for lot in _lots(packets)]
+        result = join(parts)
+        self.truth.delivered += len(result.flow)
+        return result
+
+    def _grow(self, flow: int) -> None:
+        more = flow + 1 - len(self._numbers) + 64
+        self._numbers = np.pad(self._numbers, (0, more))
+        self._last = np.pad(self._last, (0, more))
+        self._losing = np.pad(self._losing, (0, more))
+
+    def _carry(self, packets: Packets, now: int) -> Packets:
+        # No flow has more than one row here.
+        flow = packets.flow
+        numbers = self._numbers[flow]
+        self._numbers[flow] = numbers + 1
+        lost = self._lost(flow, numbers)
+        if lost.any():
+            self.truth.dropped += int(np.count_nonzero(lost))
+            packets, numbers, flow = packets.rows(~lost), numbers[~lost], flow[~lost]
+        arrival = np.maximum(self._arrival(len(flow), now), self._last[flow])
+        self._last[flow] = arrival
+        packets = Packets(packets.data, packets.length, flow, arrival)
+        twice = self._chance(self.impairment.duplicate, len(flow)) | chosen(self.faults.duplicate, numbers)
+        swap = self._chance(self.impairment.swap, len(flow)) | chosen(self.faults.swap, numbers)
+        swap &= ~twice  # or it would change places with itself
+        if twice.any():
+            self.truth.duplicated += int(np.count_nonzero(twice))
+            order = np.sort(np.concatenate([np.arange(len(flow)), np.flatnonzero(twice)]))
+            packets, swap = packets.rows(order), swap[order]
+        if self._held or swap.any():
+            packets = self._swap(packets, swap)
+        return packets
+
+    def _lost(self, flow: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        lost = chosen(self.faults.drop, numbers)
+        how = self.impairment
+        if how.loss:
+            # Two states per flow: from good to losing so often that ``loss`` is the share, and back after a burst.
+            losing = self._losing[flow]
+            back = 1.0 / how.loss_burst
+            begin = back * how.loss / (1.0 - how.loss) if how.loss < 1.0 else 1.0
+            drawn = self._random.random(len(flow))
+            losing = np.where(losing, drawn >= back, drawn < begin) if how.loss_burst > 1.0 else drawn < how.loss
+            self._losing[flow] = losing
+            lost |= losing
+        return lost
+
+    def _arrival(self, count: int, now: int) -> NDArray[np.int64]:
+        how = self.impairment
+        arrival = np.full(count, now + how.delay_ns, np.int64)
+        if how.jitter_ns:
+            if how.jitter == "exponential":
+                arrival += self._random.exponential(how.jitter_ns, count).astype(np.int64)
+            else:
+                arrival += self._random.integers(0, how.jitter_ns, count, endpoint=True)
+        if how.burst_ns:
+            arrival = -(-arrival // how.burst_ns) * how.burst_ns
+        return arrival
+
+    def _chance(self, probability: float, count: int) -> NDArray[np.bool_]:
+        if not probability:
+            return np.zeros(count, np.bool_)
+        return self._random.random(count) < probability
+
+    def _swap(self, packets: Packets, swap: NDArray[np.bool_]) -> Packets:
+        # A packet that is to change places is held until the next of its flow has gone. One that nothing
+        # follows never arrives.
+        parts: list[Packets] = []
+        released: list[Packets] = []
+        for row, flow in enumerate(packets.flow.tolist()):
+            packet = packets.rows(slice(row, row + 1))
+            held = self._held.get(flow)
+            if held is None and swap[row]:
+                self._held[flow] = Packets(packet.data.copy(), packet.length.copy(), packet.flow, packet.arrival)
+                continue
+            parts.append(packet)
+            if held is not None:
+                self._held.pop(flow)
+                held.arrival = packet.arrival + _SWAPPED_BY_NS
+                self._last[flow] = held.arrival[0]
+                self.truth.swapped += 1
+                released.append(held)
+        return join(parts + released) if parts else packets.rows(slice(0, 0))
+
+
+def _lots(packets: Packets) -> list[Packets]:
+    # Split so that no lot has two packets of one flow, because what happens to a packet depends on the one before.
+    flow = packets.flow
+    if len(flow) == 1 or len(np.unique(flow)) == len(flow):
+        return [packets]
+    order = np.argsort(flow, kind="stable")
+    ordered = flow[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    lengths = np.diff(np.append(begins, len(flow)))
+    nth = np.empty(len(flow), np.int64)
+    nth[order] = np.arange(len(flow)) - np.repeat(begins, lengths)
+    return [packets.rows(nth == n) for n in range(int(lengths.max()))]

@@ -1,0 +1,101 @@
+"""Simulated local time: a machine's counter under trio's MockClock, and a time of day that can be stepped."""
+
+from __future__ import annotations
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from .._core.localtime import LocalClock
+from .oscillator import Oscillator
+
+LOCAL_EPOCH_NS = 1_000_000_000_000
+"""Where simulated local time begins: a machine that has been up for a while."""
+REALTIME_EPOCH_NS = 1_790_000_000_000_000_000
+"""Where simulated time of day begins (September 2026): large, as real epochs are."""
+
+
+def true_now_ns() -> int:
+    """True time: what trio's clock says, which is virtual under a MockClock; 0 before trio runs."""
+    try:
+        return round(trio.current_time() * 1e9)
+    except RuntimeError:
+        return 0
+
+
+class SimLocalClock:
+    """One simulated machine's local clock. True time is trio's; this counter runs at its oscillator's pace."""
+
+    virtual = True
+
+    def __init__(
+        self,
+        ppm: float = 0.0,
+        *,
+        oscillator: Oscillator | None = None,
+        epoch_ns: int = LOCAL_EPOCH_NS,
+        realtime_ns: int = REALTIME_EPOCH_NS,
+    ) -> None:
+        """``ppm`` is short for ``oscillator=Oscillator(ppm=ppm)``.
+
+        ``epoch_ns`` is local time and ``realtime_ns`` time of day at true time 0.
+        """
+        self.oscillator = oscillator or Oscillator(ppm=ppm)
+        self._epoch = epoch_ns
+        self._realtime = realtime_ns
+
+    def now_ns(self) -> int:
+        """Local time now."""
+        return self.at(true_now_ns())
+
+    def realtime_offset_ns(self) -> int:
+        """Time of day minus local time, now, without error: time of day is true time and its steps."""
+        now = true_now_ns()
+        return self._realtime + now - self.at(now)
+
+    def step_realtime(self, by_ns: int) -> None:
+        """Step the time of day, as a user or an NTP client does."""
+        self._realtime += by_ns
+
+    def at(self, true_ns: int) -> int:
+        """Local time at a true time: what nobody in the simulated machine can know."""
+        return self._epoch + self.oscillator.elapsed(true_ns)
+
+    def at_array(self, true_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """`at` for an array of true times."""
+        return self._epoch + self.oscillator.elapsed_array(true_ns)
+
+    def true_at(self, local_ns: int) -> int:
+        """True time at a local time, right to a nanosecond."""
+        return self.oscillator.true_after(local_ns - self._epoch)
+
+    def rate_ppb(self, true_ns: int) -> float:
+        """How much local time runs fast of true time at a true time."""
+        return self.oscillator.rate_ppb(true_ns)
+
+
+class TrueTime:
+    """True time as a simulated device sees it, on whichever local clock it runs.
+
+    On a machine's own clock, which has no known truth, local time stands in for it.
+    """
+
+    def __init__(self, local: LocalClock) -> None:
+        self._local = local
+        self._sim = local if isinstance(local, SimLocalClock) else None
+
+    def now_ns(self) -> int:
+        """True time now."""
+        return true_now_ns() if self._sim is not None else self._local.now_ns()
+
+    def of_local(self, local_ns: int) -> int:
+        """True time at a local time."""
+        return local_ns if self._sim is None else self._sim.true_at(local_ns)
+
+    def to_local(self, true_ns: int) -> int:
+        """Local time at a true time."""
+        return true_ns if self._sim is None else self._sim.at(true_ns)
+
+    def local_rate_ppb(self, true_ns: int) -> float:
+        """How much local time runs fast of true time."""
+        return 0.0 if self._sim is None else self._sim.rate_ppb(true_ns)

@@ -1,0 +1,201 @@
+"""A simulated network: hosts on a wire, whose links delay, lose, double and swap packets as told, and count it.
+
+Nothing runs in the background: a packet that is sent lies at its receiver with its time of arrival, and is found
+there by whoever looks after that time. So a simulated hour costs no more than its packets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..net import Interface
+from ..net.packets import ipv4_number
+from .impairments import Counts, Faults, Impairment
+from .link import Link, Packets
+from .localtime import SimLocalClock, true_now_ns
+from .sockets import SimReceiver, SimSender, is_group
+
+Ear = tuple[SimReceiver, int, NDArray[np.bool_]]
+"""A receiver, the index of an interface, and which flows (by number) it hears there."""
+
+
+class SimWire:
+    """What hosts are connected by. Every link between two hosts has its own state and truth."""
+
+    def __init__(
+        self,
+        *,
+        impairment: Impairment | None = None,
+        faults: Faults | None = None,
+        seed: int = 0,
+        separate: tuple[str, ...] = (),
+    ) -> None:
+        """``impairment`` and ``faults`` are what every link begins with.
+
+        ``separate`` names interfaces that are networks of their own (the legs of a redundant pair): they hear
+        only interfaces of the same name.
+        """
+        self.hosts: list[SimNetwork] = []
+        self.flows: dict[tuple[str, int], int] = {}
+        """(address, port) -> number."""
+        self.links: dict[tuple[int, int, str], Link] = {}
+        self._impairment = impairment or Impairment()
+        self._faults = faults or Faults()
+        self._seed = seed
+        self._separate = separate
+        self._addresses: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def link(self, source: SimNetwork, destination: SimNetwork, interface: str = "") -> Link:
+        """The link between two hosts (or from one to itself); of a separate network if its interface is named."""
+        return self._link(source, destination, self.segment(interface, source.number))
+
+    def _link(self, source: SimNetwork, destination: SimNetwork, segment: str) -> Link:
+        key = (source.number, destination.number, segment)
+        if key not in self.links:
+            seed = (self._seed, source.number, destination.number, *segment.encode())
+            self.links[key] = Link(self._impairment, self._faults, seed)
+        return self.links[key]
+
+    def impair(self, impairment: Impairment | None = None, faults: Faults | None = None) -> None:
+        """Change what every link does from now on."""
+        self._impairment = impairment or self._impairment
+        self._faults = faults or self._faults
+        for link in self.links.values():
+            link.impairment, link.faults = self._impairment, self._faults
+
+    @property
+    def truth(self) -> Counts:
+        """What happened, over all links."""
+        every = [link.truth for link in self.links.values()]
+        return Counts(*(sum(getattr(truth, name) for truth in every) for name in Counts.__struct_fields__))
+
+    def segment(self, interface: str, host: int) -> str:
+        """What an interface is connected to: a host's loopback hears nobody else."""
+        if interface == "lo":
+            return f"lo of {host}"
+        return interface if interface in self._separate else ""
+
+    def flow(self, address: str, port: int) -> int:
+        """The number of what goes to an address and port."""
+        key = (str(ipaddress.IPv4Address(address)), port)
+        if key not in self.flows:
+            self.flows[key] = len(self.flows)
+            self._addresses = np.append(self._addresses, ipv4_number(key[0]))
+        return self.flows[key]
+
+    def send(self, sender: SimSender, packets: Packets) -> None:
+        """Carry packets to whoever hears them, now."""
+        now = true_now_ns()
+        segment = self.segment(sender.interface.name, sender.host.number)
+        for host in self.hosts:
+            ears = host.ears(segment, sender.interface.address)
+            wanted = np.zeros(len(packets.flow), np.bool_)
+            for _, _, mask in ears:
+                wanted |= mask[packets.flow]
+            if not wanted.any():
+                continue
+            sent = packets if wanted.all() else packets.rows(wanted)
+            arriving = self._link(sender.host, host, segment).carry(sent, now)
+            for receiver, index, mask in ears:
+                heard = mask[arriving.flow]
+                if heard.any():
+                    part = arriving if heard.all() else arriving.rows(heard)
+                    receiver.deliver(part, self._addresses, sender.source, index)
+
+
+class SimNetwork:
+    """One host's view of a wire: implements `phasegraph.net.Network`. Every interface that is asked for exists."""
+
+    def __init__(
+        self,
+        local: SimLocalClock | None = None,
+        wire: SimWire | None = None,
+        *,
+        impairment: Impairment | None = None,
+        faults: Faults | None = None,
+        seed: int = 0,
+        separate: tuple[str, ...] = (),
+        socket_packets: int = 8192,
+    ) -> None:
+        """A host of ``wire``, or of one of its own, for which ``impairment`` to ``separate`` are (see `SimWire`).
+
+        ``local`` is the host's clock, which stamps what arrives; ``socket_packets`` have room in a socket.
+        """
+        self.local = local or SimLocalClock()
+        self.wire = wire or SimWire(impairment=impairment, faults=faults, seed=seed, separate=separate)
+        self.wire.hosts.append(self)
+        self.number = len(self.wire.hosts)
+        self.receivers: list[SimReceiver] = []
+        self.version = 0
+        """Changes when somebody begins or ceases to listen."""
+        self._interfaces: dict[str, Interface] = {}
+        self._socket_packets = socket_packets
+        self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
+
+    @property
+    def link(self) -> Link:
+        """The link from this host to itself, over which a graph that both sends and receives hears itself."""
+        return self.wire.link(self, self)
+
+    @property
+    def truth(self) -> Counts:
+        """What happened on the whole wire."""
+        return self.wire.truth
+
+    def interface(self, name_or_address: str) -> Interface:
+        """See `Network.interface`: made when first asked for; ``lo`` and 127.0.0.0/8 are the loopback."""
+        for interface in self._interfaces.values():
+            if name_or_address in (interface.name, interface.address):
+                return interface
+        index = len(self._interfaces) + 1
+        name = name_or_address
+        try:
+            address = str(ipaddress.IPv4Address(name_or_address))
+            name = "lo" if ipaddress.IPv4Address(address).is_loopback else f"sim{index}"
+        except ValueError:
+            address = "127.0.0.1" if name == "lo" else f"10.0.{index}.{self.number}"
+        interface = self._interfaces[address] = Interface(name, index, address)
+        self.version += 1
+        return interface
+
+    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> SimReceiver:
+        """See `Network.receiver`."""
+        if address and not is_group(address):
+            self.interface(address)
+        receiver = SimReceiver(self, port, address, batch, packet_bytes, self._socket_packets)
+        self.receivers.append(receiver)
+        self.version += 1
+        return receiver
+
+    def sender(self, interface: Interface, *, ttl: int, dscp: int) -> SimSender:
+        """See `Network.sender`."""
+        return SimSender(self, interface)
+
+    def ears(self, segment: str, source: str) -> list[Ear]:
+        """Who hears what of the packets that come over a segment from an address."""
+        now = (self.version, len(self.wire.flows))
+        known = self._ears.get((segment, source))
+        if known is None or known[0] != now:
+            ears = []
+            for interface in self._interfaces.values():
+                if self.wire.segment(interface.name, self.number) == segment:
+                    for receiver in self.receivers:
+                        hears = [receiver.hears(flow, interface, source) for flow in self.wire.flows]
+                        ears.append((receiver, interface.index, np.array(hears, np.bool_)))
+            known = self._ears[segment, source] = (now, [ear for ear in ears if ear[2].any()])
+        return known[1]
+
+    def unicast_receiver(self, address: str, port: int) -> SimReceiver | None:
+        """Who gets what is sent to this host alone: the socket bound to the address, else the newest on the port."""
+        on_port = [receiver for receiver in self.receivers if receiver.port == port]
+        bound = [receiver for receiver in on_port if receiver.address == address]
+        return next(reversed(bound or [receiver for receiver in on_port if not receiver.address]), None)
+
+    def closed(self, receiver: SimReceiver) -> None:
+        """A receiver of this host was closed."""
+        if receiver in self.receivers:
+            self.receivers.remove(receiver)
+        self.version += 1

@@ -1,0 +1,178 @@
+"""The ends of a simulated wire: what a node sends through and receives from."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..net import Interface, PacketBatch, SendBuffer
+from ..net.packets import ipv4_number
+from .link import Packets
+from .localtime import true_now_ns
+
+if TYPE_CHECKING:
+    from .network import SimNetwork
+_ABOUT = np.dtype([(name, np.int64) for name in ("length", "arrival", "destination", "source", "interface")])
+
+
+def is_group(address: str) -> bool:
+    """Whether an address is a multicast group."""
+    return ipaddress.IPv4Address(address).is_multicast
+
+
+class SimReceiver:
+    """A simulated socket bound to a port. Packets lie in arrays until they have arrived and are read."""
+
+    def __init__(self, host: SimNetwork, port: int, address: str, batch: int, packet_bytes: int, limit: int) -> None:
+        self.port = port
+        self.address = address
+        self._host = host
+        self._limit = limit
+        self._batch = PacketBatch(batch, packet_bytes)
+        self._joined: dict[tuple[str, int], set[str | None]] = {}
+        self._closed = False
+        self._dropped = 0
+        self._count = 0
+        self._data: NDArray[np.uint8] = np.zeros((batch, packet_bytes), np.uint8)
+        self._about: NDArray[np.void] = np.zeros(batch, _ABOUT)
+
+    def join(self, group: str, interface: Interface, source: str | None = None) -> None:
+        """See `Receiver.join`."""
+        self._joined.setdefault((group, interface.index), set()).add(source)
+        self._host.version += 1
+
+    def leave(self, group: str, interface: Interface, source: str | None = None) -> None:
+        """See `Receiver.leave`."""
+        sources = self._joined.get((group, interface.index), set())
+        if source not in sources:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        sources.discard(source)
+        self._host.version += 1
+
+    def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
+        """Whether it hears what comes by an interface from an address to a flow's address and port."""
+        address, port = flow
+        if port != self.port or self.address not in ("", address):
+            return False
+        if is_group(address):
+            sources = self._joined.get((address, interface.index), set())
+            return None in sources or source in sources
+        return address == interface.address and self._host.unicast_receiver(address, port) is self
+
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], source: int, interface: int) -> None:
+        """Put packets on their way here; ``addresses`` has the destination of every flow."""
+        count = len(packets.flow)
+        if self._count + count > len(self._data):
+            self._settle()
+            more = max(0, 2 * (self._count + count) - len(self._data))
+            self._data = np.pad(self._data, ((0, more), (0, 0)))
+            self._about = np.concatenate([self._about, np.zeros(more, _ABOUT)])
+        end = self._count + count
+        limit = self._batch.packet_bytes
+        width = min(packets.data.shape[1], limit)
+        self._data[self._count : end, :width] = packets.data[:, :width]
+        about = self._about[self._count : end]
+        about["length"] = np.where(packets.length > limit, -1, packets.length)
+        about["arrival"] = packets.arrival
+        about["destination"] = addresses[packets.flow]
+        about["source"] = source
+        about["interface"] = interface
+        self._count = end
+
+    def receive(self) -> PacketBatch:
+        """See `Receiver.receive`."""
+        if self._closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        batch = self._batch
+        batch.count = 0
+        if self._count == 0:
+            return batch
+        due = self._settle()
+        count = min(due, batch.capacity)
+        batch.count = count
+        if count:
+            about = self._about[:count]
+            batch.data[:count] = self._data[:count]
+            batch.length[:count] = about["length"]
+            batch.arrival_ns[:count] = self._host.local.at_array(about["arrival"])
+            batch.destination[:count] = about["destination"]
+            batch.source[:count] = about["source"]
+            batch.interface[:count] = about["interface"]
+            self._keep(slice(count, self._count))
+        return batch
+
+    def _settle(self) -> int:
+        # Brings what is here into the order of arrival, throws away what a real socket has no room for, and
+        # returns how many packets have arrived.
+        arrival = self._about["arrival"][: self._count]
+        if (arrival[1:] < arrival[:-1]).any():
+            self._keep(np.argsort(arrival, kind="stable"))
+        due = int(np.searchsorted(arrival, true_now_ns(), "right"))
+        if due > self._limit:
+            self._dropped += due - self._limit
+            self._keep(np.r_[: self._limit, due : self._count])
+            due = self._limit
+        return due
+
+    def _keep(self, rows: slice | NDArray[np.int64]) -> None:
+        data, about = self._data[: self._count][rows].copy(), self._about[: self._count][rows].copy()
+        self._count = len(data)
+        self._data[: self._count] = data
+        self._about[: self._count] = about
+
+    def dropped(self) -> int:
+        """See `Receiver.dropped`."""
+        return self._dropped
+
+    def close(self) -> None:
+        """See `Receiver.close`."""
+        self._closed = True
+        self._host.closed(self)
+
+
+class SimSendBuffer(SendBuffer):
+    """Rows with the numbers of their flows."""
+
+    def __init__(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> None:
+        super().__init__(rows, packet_bytes, destinations)
+        self.flow: NDArray[np.int64] = np.zeros(rows, np.int64)
+
+
+class SimSender:
+    """A simulated socket that sends through one interface."""
+
+    def __init__(self, host: SimNetwork, interface: Interface) -> None:
+        self.host = host
+        self.interface = interface
+        self.source = ipv4_number(interface.address)
+        self.refuse = 0
+        """So many of the next rows are refused, as by a full queue or a network that is down."""
+        self._closed = False
+
+    def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SimSendBuffer:
+        """See `Sender.buffer`."""
+        buffer = SimSendBuffer(rows, packet_bytes, destinations)
+        buffer.flow[:] = [self.host.wire.flow(address, port) for address, port in destinations]
+        return buffer
+
+    def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
+        """See `Sender.send`."""
+        assert isinstance(buffer, SimSendBuffer)
+        refused = count if self._closed else min(self.refuse, count)
+        self.refuse = max(0, self.refuse - refused)
+        if count > refused:
+            rows = slice(first + refused, first + count)
+            flow = buffer.flow[rows]
+            packets = Packets(buffer.data[rows], buffer.length[rows], flow, np.zeros(len(flow), np.int64))
+            self.host.wire.send(self, packets)
+        return range(first, first + refused)
+
+    def close(self) -> None:
+        """See `Sender.close`."""
+        self._closed = True

@@ -1,0 +1,46 @@
+"""AES67 streams in and out.
+
+The way in: ``source`` (the node) -> ``receive_hub`` (sockets) -> ``receive`` (arrays of packets, sans-IO) -> the
+stream's ring. The way out: ``sink`` (the node) -> ``send_hub`` (pacing, sockets) -> ``packetise`` (sans-IO).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from phasegraph import hookimpl
+
+if TYPE_CHECKING:
+    from phasegraph import TransportKind
+
+
+@hookimpl
+def register_transports() -> Iterable[TransportKind]:
+    """The ``aes67`` transport."""
+    from phasegraph import SinkKind, SourceKind, TransportKind
+
+    from .options import SINK_EXAMPLE, SOURCE_EXAMPLE, Aes67SinkConfig, Aes67SourceConfig
+    from .sink import Aes67Sink
+    from .source import Aes67Source
+
+    return [
+        TransportKind(
+            kind="aes67",
+            summary="AES67 streams: RTP audio whose timestamps are a shared clock's.",
+            receiver=SourceKind(
+                kind="aes67",
+                summary="Receives an AES67 stream and plays it at its timestamps plus the link offset.",
+                config=Aes67SourceConfig,
+                factory=Aes67Source,
+                example=SOURCE_EXAMPLE,
+            ),
+            sender=SinkKind(
+                kind="aes67",
+                summary="Sends an AES67 stream, evenly paced by its clock.",
+                config=Aes67SinkConfig,
+                factory=Aes67Sink,
+                example=SINK_EXAMPLE,
+            ),
+        )
+    ]

@@ -1,0 +1,130 @@
+"""Options of the ``aes67`` source and sink, as a graph writes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from phasegraph import ClockRef, Duration, InputFile, OutputFile, SampleRate, SinkConfig, SourceConfig
+
+from .parameters import DEFAULT_PACKET_TIME_NS, DEFAULT_PAYLOAD_TYPE, DEFAULT_PORT
+
+Clock = Annotated[
+    ClockRef | None,
+    Meta(description="Clock whose time the RTP timestamps count; may be left out where the graph has only one."),
+]
+InterfaceName = Annotated[
+    str,
+    Meta(description="Network interface, by name or IPv4 address; left out, the system's routes choose."),
+]
+Port = Annotated[int, Meta(ge=1, le=65535, description="UDP port.")]
+PayloadType = Annotated[int, Meta(ge=0, le=127, description="RTP payload type.")]
+
+SOURCE_EXAMPLE = """\
+[sources.stage]
+kind = "aes67"
+clock = "house"
+interface = "eth0"
+sdp = "stage.sdp"
+link-offset = "3ms"
+"""
+
+SINK_EXAMPLE = """\
+[sinks.network]
+kind = "aes67"
+clock = "house"
+interface = "eth0"
+input = "music"
+group = "239.69.1.10"
+sdp-out = "music.sdp"
+"""
+
+
+class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
+    """Options of the receiving side."""
+
+    clock: Clock = None
+    interface: InterfaceName = ""
+    sdp: Annotated[
+        InputFile | None,
+        Meta(description="Session description of the stream; instead of group, port, encoding, rate, channels."),
+    ] = None
+    group: Annotated[
+        str | None,
+        Meta(description="IPv4 address that the stream is sent to: a multicast group, or an address of this machine."),
+    ] = None
+    port: Port = DEFAULT_PORT
+    encoding: Annotated[Literal["L16", "L24"], Meta(description="Sample encoding.")] = "L24"
+    rate: Annotated[SampleRate, Meta(ge=8000, le=384_000, description="Sample rate.")] = 48_000
+    channels: Annotated[int, Meta(ge=1, le=128, description="Number of channels.")] = 2
+    packet_time: Annotated[
+        Duration,
+        Meta(ge=20_000, le=20_000_000, description="Packet time that is expected; another one is understood."),
+    ] = DEFAULT_PACKET_TIME_NS
+    payload_type: PayloadType = DEFAULT_PAYLOAD_TYPE
+    source: Annotated[
+        str | None,
+        Meta(description="IPv4 address of the only sender to listen to (source-specific multicast)."),
+    ] = None
+    link_offset: Annotated[
+        Duration,
+        Meta(
+            ge=0,
+            le=10_000_000_000,
+            description="How long after its media time a frame sounds. What arrives later than that is lost.",
+        ),
+    ] = 3_000_000
+    media_clock: Annotated[
+        Literal["auto", "absolute", "relative"],
+        Meta(
+            description="Whether timestamps count the clock's time (absolute) or only themselves (relative: the first "
+            "packet sets the relation). Auto is absolute, unless a session description has no mediaclk line."
+        ),
+    ] = "auto"
+    mediaclk_offset: Annotated[
+        int,
+        Meta(ge=0, le=2**32 - 1, description="RTP timestamp of media time zero, where no session description tells."),
+    ] = 0
+    end_after: Annotated[
+        Duration | None,
+        Meta(
+            ge=10_000_000,
+            description="Take the stream as ended when no packet has come for so long; left out, it never ends.",
+        ),
+    ] = None
+
+
+class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
+    """Options of the sending side."""
+
+    clock: Clock = None
+    interface: InterfaceName = ""
+    group: Annotated[str, Meta(description="IPv4 address to send to: a multicast group or a host.")]
+    port: Port = DEFAULT_PORT
+    encoding: Annotated[Literal["L16", "L24"], Meta(description="Sample encoding.")] = "L24"
+    rate: Annotated[
+        SampleRate | None,
+        Meta(description="Sample rate; it must be the input's, which it is by default."),
+    ] = None
+    channels: Annotated[
+        int | None,
+        Meta(ge=1, le=128, description="Number of channels; it must be the input's, which it is by default."),
+    ] = None
+    packet_time: Annotated[
+        Duration, Meta(ge=20_000, le=20_000_000, description="Duration of a packet: 1ms, 125us, 250us, 333us, 4ms.")
+    ] = DEFAULT_PACKET_TIME_NS
+    payload_type: PayloadType = DEFAULT_PAYLOAD_TYPE
+    lead: Annotated[
+        Duration | None,
+        Meta(
+            ge=0,
+            le=100_000_000,
+            description="When a packet leaves, counted from the media time of its first frame; one packet time by "
+            "default, when a live source has just delivered its last frame.",
+        ),
+    ] = None
+    ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32
+    dscp: Annotated[int, Meta(ge=0, le=63, description="DiffServ code point; AES67 asks for 34 (AF41).")] = 34
+    name: Annotated[str, Meta(description="Session name in the session description; the node's id by default.")] = ""
+    sdp_out: Annotated[OutputFile | None, Meta(description="File to write the stream's session description to.")] = None

@@ -1,0 +1,66 @@
+"""Making RTP packets, sans-IO: frames in, rows of packets out."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasegraph import Frames
+
+from .parameters import RTP_HEADER_BYTES, StreamParameters
+
+
+class Packetiser:
+    """Writes the packets of one stream into rows of a send buffer.
+
+    The sequence number follows from media time, as the timestamp does, so that two redundant senders, or a
+    sender that starts again, agree on it.
+    """
+
+    def __init__(self, parameters: StreamParameters, ssrc: int) -> None:
+        if parameters.frames_per_packet is None:
+            raise ValueError("a sender must know its packet time")
+        self.parameters = parameters
+        self.frames_per_packet = parameters.frames_per_packet
+        self.ssrc = ssrc
+        self.packet_bytes = RTP_HEADER_BYTES + self.frames_per_packet * parameters.frame_bytes
+
+    def prepare(self, rows: NDArray[np.uint8]) -> None:
+        """Write into the rows what never changes."""
+        rows[:, 0] = 0x80
+        rows[:, 1] = self.parameters.payload_type
+        rows[:, 8:12] = np.frombuffer(self.ssrc.to_bytes(4, "big"), np.uint8)
+
+    def stamp(self, rows: NDArray[np.uint8], frame: int) -> None:
+        """Write sequence numbers and timestamps of consecutive packets, of which the first begins with ``frame``."""
+        count = len(rows)
+        index = frame + np.arange(count, dtype=np.int64) * self.frames_per_packet
+        sequence = (index // self.frames_per_packet) & 0xFFFF
+        timestamp = (index + (self.parameters.mediaclk_offset or 0)) & 0xFFFFFFFF
+        rows[:, 2:4] = sequence.astype(">u2").view(np.uint8).reshape(count, 2)
+        rows[:, 4:8] = timestamp.astype(">u4").view(np.uint8).reshape(count, 4)
+
+    def fill(self, rows: NDArray[np.uint8], lengths: NDArray[np.int64], frame: int, frames: Frames) -> None:
+        """Put ``frames``, of which the first has index ``frame``, into the rows; the last packet may be short.
+
+        ``rows`` and ``lengths`` have one entry per packet.
+        """
+        self.stamp(rows, frame)
+        count = len(rows)
+        per_packet = self.frames_per_packet
+        encoded = self.parameters.encoding.encode(frames)
+        whole = len(frames) // per_packet
+        payload = rows[:, RTP_HEADER_BYTES : self.packet_bytes]
+        payload[:whole] = encoded[: whole * per_packet].reshape(whole, payload.shape[1])
+        lengths[:whole] = self.packet_bytes
+        if whole < count:
+            rest = encoded[whole * per_packet :].reshape(-1)
+            payload[whole, : len(rest)] = rest
+            lengths[whole] = RTP_HEADER_BYTES + len(rest)
+
+
+def ssrc_of(*parts: str) -> int:
+    """A synchronisation source that stays the same for the same sender of the same graph."""
+    return zlib.crc32("\0".join(parts).encode())

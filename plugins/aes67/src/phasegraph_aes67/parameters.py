@@ -1,0 +1,69 @@
+"""What sender and receiver of a stream must agree on."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import msgspec
+
+from phasegraph import NS_PER_S, Encoding, StreamFormat, frames_in
+
+DEFAULT_PORT = 5004
+DEFAULT_PAYLOAD_TYPE = 98
+DEFAULT_PACKET_TIME_NS = 1_000_000
+MAX_PAYLOAD_BYTES = 1440
+"""AES67-2018, 6.3: RTP payload that fits an Ethernet frame with room for header extensions."""
+RTP_HEADER_BYTES = 12
+
+
+class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """One RTP stream, as a session description or a graph gives it."""
+
+    address: str
+    """IPv4 group or unicast address that the packets go to."""
+    port: int = DEFAULT_PORT
+    encoding: Encoding = Encoding.L24
+    rate: int = 48_000
+    channels: int = 2
+    frames_per_packet: int | None = None
+    """None where the description does not say: the first packet tells."""
+    payload_type: int = DEFAULT_PAYLOAD_TYPE
+    mediaclk_offset: int | None = 0
+    """RTP timestamp of media time zero (RFC 7273, 5.2); None where timestamps have no known relation to a clock."""
+    ts_refclk: str = ""
+    """Reference clock, in the words of RFC 7273, 4.8; empty where the description has none."""
+    source: str | None = None
+    """The only source address to listen to (RFC 4570), if one is named."""
+    ttl: int | None = None
+
+    @property
+    def multicast(self) -> bool:
+        """Whether the packets go to a group."""
+        return ipaddress.IPv4Address(self.address).is_multicast
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame on the wire."""
+        return self.channels * self.encoding.sample_bytes
+
+    @property
+    def format(self) -> StreamFormat:
+        """The stream's format in the graph."""
+        return StreamFormat(self.rate, self.channels, self.encoding)
+
+    def __str__(self) -> str:
+        size = f", {self.frames_per_packet} frames a packet" if self.frames_per_packet else ""
+        return f"{self.format}{size}, {self.address}:{self.port}"
+
+
+def frames_per_packet(packet_time_ns: int, rate: int) -> int:
+    """Frames in a packet, rounded: senders write 0.12 ms for 6 frames at 48 kHz and 1.09 ms for 48 at 44.1 kHz.
+
+    Where the nominal packet time is one of 48 kHz (1 ms, 125 us, ...) and the rate is 44.1 kHz or a multiple of it, the
+    count is that of 48 kHz (AES67-2018, 7.2.1).
+    """
+    family = rate * 160 // 147 if rate % 44_100 == 0 else rate
+    exact = packet_time_ns * family
+    if rate != family and exact % NS_PER_S == 0:
+        return exact // NS_PER_S
+    return max(1, frames_in(packet_time_ns, rate))

@@ -1,0 +1,134 @@
+"""Receiving, sans-IO: batches of packets become frames in the rings of their streams.
+
+The usual case, a run of packets of one stream that simply follow each other, is recognised for all streams of a batch
+at once with array operations and costs one copy per run. Everything else (the first packet, a gap, a duplicate,
+another sender, a malformed packet) goes packet by packet through `StreamReceiver.accept`. Both ways give the same
+result; a property test holds them against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasegraph import NS_PER_S, ClockEstimate
+from phasegraph.net import PacketBatch
+from phasegraph.net.packets import ipv4_number
+
+from .rtp import HEADER_BYTES
+from .stream_receiver import NOTHING_EXPECTED, StreamReceiver
+
+_NO_STREAM = -1
+
+
+class ReceiveBank:
+    """The streams that arrive on one socket, told apart by destination address."""
+
+    def __init__(self) -> None:
+        self._streams: tuple[StreamReceiver, ...] = ()
+        self._keys: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.packets_foreign = 0
+        """Packets to addresses that no stream has."""
+
+    @property
+    def streams(self) -> tuple[StreamReceiver, ...]:
+        """The streams, in order of address."""
+        return self._streams
+
+    def set_streams(self, streams: Sequence[StreamReceiver]) -> None:
+        """Replace the streams; safe beside a running `feed`, which keeps those it began with."""
+        ordered = tuple(sorted(streams, key=lambda stream: ipv4_number(stream.parameters.address)))
+        keys = [ipv4_number(stream.parameters.address) for stream in ordered]
+        self._streams, self._keys = ordered, np.array(keys, np.int64)
+
+    def feed(self, batch: PacketBatch) -> None:
+        """Take in a batch of packets."""
+        count = batch.count
+        streams, keys = self._streams, self._keys
+        if not count or len(streams) != len(keys):
+            return
+        slots = self._slots(batch.destination[:count], keys)
+        order = np.argsort(slots, kind="stable")
+        slots = slots[order]
+        starts = np.flatnonzero(np.diff(slots, prepend=_NO_STREAM - 1))
+        stops = np.append(starts[1:], count)
+        groups = [streams[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
+        if groups[0] is None:
+            self.packets_foreign += int(stops[0])
+        arrivals = batch.arrival_ns[:count][order]
+        lateness, clean = self._inspect(batch, order, starts, stops, groups, arrivals)
+        for receiver, start, stop, is_clean in zip(
+            groups, starts.tolist(), stops.tolist(), clean.tolist(), strict=True
+        ):
+            if receiver is None:
+                continue
+            rows = order[start:stop]
+            if is_clean:
+                size = HEADER_BYTES + receiver.payload_bytes
+                payloads = batch.data[rows, HEADER_BYTES:size]
+                receiver.advance(payloads, lateness[start:stop], int(arrivals[stop - 1]))
+            else:
+                for row in rows.tolist():
+                    receiver.accept(batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]))
+
+    @staticmethod
+    def _slots(destinations: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        if not len(keys):
+            return np.full(len(destinations), _NO_STREAM)
+        slots = np.minimum(np.searchsorted(keys, destinations), len(keys) - 1)
+        return np.where(keys[slots] == destinations, slots, _NO_STREAM)
+
+    @staticmethod
+    def _inspect(
+        batch: PacketBatch,
+        order: NDArray[np.intp],
+        starts: NDArray[np.intp],
+        stops: NDArray[np.intp],
+        groups: Sequence[StreamReceiver | None],
+        arrivals: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        # For every packet its lateness (arrival after media time, ns), for every group whether each of its packets is
+        # exactly the next one, in time. What a stream expects is laid out per group and spread over its packets.
+        count = len(order)
+        sizes = stops - starts
+        step = np.arange(count) - np.repeat(starts, sizes)
+        columns = np.array([NOTHING_EXPECTED if r is None else r.expectation() for r in groups], np.int64)
+        word, timestamp, ssrc, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
+        headers: NDArray[np.int64] = batch.data[:count, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
+        # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
+        # bit does not matter. The sequence number wraps within its 16 bits.
+        expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
+        ok = headers[:, 0] & 0xFF7FFFFF == expected_word
+        ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
+        ok &= headers[:, 2] == ssrc
+        ok &= batch.length[:count][order] == length
+        lateness = _reference(groups, sizes, arrivals) - (frame + step * frames) * NS_PER_S // rate
+        ok &= (lateness <= window) & (lateness > -_early_limit(groups, sizes))
+        return lateness, np.logical_and.reduceat(ok, starts)
+
+
+def _reference(
+    groups: Sequence[StreamReceiver | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    # Arrival in each stream's reference time: streams on one clock together.
+    estimates = [None if receiver is None else receiver.clock.estimate() for receiver in groups]
+    distinct: list[ClockEstimate] = []
+    for estimate in estimates:
+        if estimate is not None and not any(estimate is other for other in distinct):
+            distinct.append(estimate)
+    if len(distinct) == 1:
+        return distinct[0].references_at(arrivals)
+    reference = np.zeros(len(arrivals), np.int64)
+    start = 0
+    for estimate, size in zip(estimates, sizes.tolist(), strict=True):
+        if estimate is not None:
+            reference[start : start + size] = estimate.references_at(arrivals[start : start + size])
+        start += size
+    return reference
+
+
+def _early_limit(groups: Sequence[StreamReceiver | None], sizes: NDArray[np.intp]) -> NDArray[np.int64]:
+    limits = [0 if receiver is None else receiver.early_limit_ns for receiver in groups]
+    return np.repeat(np.array(limits, np.int64), sizes)

@@ -1,0 +1,216 @@
+"""Pacing, without sockets of its own: streams whose packets fall due together, sent by one call each packet time.
+
+Packet j of the group carries the frames from ``start + j * frames_per_packet`` on and leaves when its first frame's
+media time plus the lead has come. Every due time is computed from the frame index, so that fractions of nanoseconds
+are carried and nothing adds up. What can be prepared beforehand is prepared in the time between packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from phasegraph import (
+    ClockReader,
+    Input,
+    LocalClock,
+    Metric,
+    duration_of,
+    frame_at,
+    silence,
+    time_of_frame,
+)
+from phasegraph.net import Sender
+
+from .histogram import Histogram
+from .packetise import Packetiser
+
+PREPARED_NS = 16_000_000
+"""How much of a stream may lie ready to be sent."""
+HEAD_START_NS = 3_000_000
+"""Time between joining and the first packet, to prepare it."""
+STALL_NS = 250_000_000
+"""A sender that is later than this (a suspended machine, a stepped clock) begins anew at the present."""
+_FLUSH = 256
+
+
+class Member:
+    """One stream of a group."""
+
+    def __init__(self, packetiser: Packetiser, source: Input, destination: tuple[str, int]) -> None:
+        self.packetiser = packetiser
+        self.source = source
+        self.destination = destination
+        self.built = 0
+        """Packets that are ready, counted from the group's first."""
+        self.stop: int | None = None
+        """The packet after the last one, once the input has ended."""
+        self.done = False
+        """Everything has been sent."""
+        self.packets_sent = 0
+        self.send_errors = 0
+
+
+class SendGroup:
+    """Streams with one clock, rate, packet time, lead and socket."""
+
+    def __init__(
+        self, members: Sequence[Member], sender: Sender, clock: ClockReader, local: LocalClock, lead_ns: int
+    ) -> None:
+        self.members = tuple(members)
+        self.resyncs = 0
+        """How often the group began anew."""
+        self._sender = sender
+        self._clock = clock
+        self._local = local
+        self._lead_ns = lead_ns
+        first = members[0].packetiser
+        self._frames = first.frames_per_packet
+        self._rate = first.parameters.rate
+        self._interval_ns = duration_of(self._frames, self._rate)
+        half = max(1, PREPARED_NS // self._interval_ns // 2)
+        self._chunk = half
+        self._depth = 2 * half
+        count = len(members)
+        size = max(member.packetiser.packet_bytes for member in members)
+        self._buffer = sender.buffer(
+            self._depth * count, size, [member.destination for member in members] * self._depth
+        )
+        self._rows = self._buffer.data.reshape(self._depth, count, size)
+        self._lengths = self._buffer.length.reshape(self._depth, count)
+        for index, member in enumerate(members):
+            member.packetiser.prepare(self._rows[:, index])
+        self._next = 0
+        self._start = 0
+        self._not_before = 0
+        self._build_ns = 0
+        self._errors_ns: list[int] = []
+        self._pacing = Histogram()
+        self._align(local.now_ns())
+
+    @property
+    def done(self) -> bool:
+        """Whether every member is."""
+        return all(member.done for member in self.members)
+
+    def due(self) -> int:
+        """Local time at which the next packet leaves."""
+        return max(self._ideal(), self._not_before)
+
+    def _ideal(self) -> int:
+        frame = self._start + self._next * self._frames
+        return self._clock.estimate().local_at(time_of_frame(frame, self._rate) + self._lead_ns)
+
+    def send_due(self, now_ns: int) -> None:
+        """Send the packets whose time has come; several that are late follow each other at half the packet time."""
+        due = self.due()
+        if now_ns < due:
+            if due - now_ns > STALL_NS:
+                self._restart(now_ns)
+            return
+        if now_ns - due > STALL_NS:
+            self._restart(now_ns)
+            return
+        for index, member in enumerate(self.members):
+            if member.built <= self._next and not member.done:
+                self._build(index, member)
+        self._send()
+        self._next += 1
+
+    def prepare(self, until_ns: int) -> None:
+        """Use the time until ``until_ns`` to make packets that will be due."""
+        for index, member in enumerate(self.members):
+            if member.stop is not None or not member.source.follows:
+                continue
+            while member.built + self._chunk <= self._next + self._depth and member.stop is None:
+                began = self._local.now_ns()
+                frame = self._start + member.built * self._frames
+                if began + 2 * self._build_ns > until_ns:
+                    return
+                if member.source.available(frame) < self._chunk * self._frames:
+                    break
+                self._build(index, member)
+                self._build_ns = max(self._local.now_ns() - began, self._build_ns * 63 // 64)
+
+    def _build(self, index: int, member: Member) -> None:
+        # Up to a chunk of packets, as far as the rows go before they wrap; one at a time, and in the last moment,
+        # where what has not arrived yet could still come.
+        at = member.built % self._depth
+        room = min(self._chunk, self._depth - at)
+        frame = self._start + member.built * self._frames
+        if member.source.follows:
+            count = max(1, min(room, member.source.available(frame) // self._frames))
+        else:
+            count = 1
+        frames = silence(count * self._frames, member.packetiser.parameters.channels)
+        sounding_ns = self._clock.estimate().local_at(time_of_frame(frame, self._rate))
+        got = member.source.read(frame, frames, sounding_ns)
+        if got < len(frames):
+            frames = frames[:got]
+            count = -(-got // self._frames)
+            member.stop = member.built + count
+        if count:
+            rows, lengths = self._rows[at : at + count, index], self._lengths[at : at + count, index]
+            member.packetiser.fill(rows, lengths, frame, frames)
+        member.built += count
+
+    def _send(self) -> None:
+        count = len(self.members)
+        base = (self._next % self._depth) * count
+        for member in self.members:
+            if member.stop is not None and self._next >= member.stop:
+                member.done = True
+        sent_ns = self._local.now_ns()
+        if not any(member.done for member in self.members):
+            self._count(base, self._sender.send(self._buffer, base, count), 0)
+        else:
+            for index, member in enumerate(self.members):
+                if not member.done:
+                    self._count(base + index, self._sender.send(self._buffer, base + index, 1), index, 1)
+        self._not_before = sent_ns + self._interval_ns // 2
+        self._errors_ns.append(sent_ns - self._ideal())
+        if len(self._errors_ns) >= _FLUSH:
+            self._flush()
+
+    def _count(self, base: int, refused: Sequence[int], first: int, count: int | None = None) -> None:
+        members = self.members[first : None if count is None else first + count]
+        for member in members:
+            member.packets_sent += 1
+        for row in refused:
+            member = members[row - base]
+            member.packets_sent -= 1
+            member.send_errors += 1
+
+    def _align(self, now_ns: int) -> None:
+        # The first packet begins at a whole number of packets since the clock's epoch: groups fall into step.
+        soon = self._clock.estimate().reference_at(now_ns + HEAD_START_NS) - self._lead_ns
+        self._start = -(-frame_at(soon, self._rate) // self._frames) * self._frames
+        self._next = 0
+        self._not_before = 0
+
+    def _restart(self, now_ns: int) -> None:
+        # Packets that were ready carry the old time; what they hold is sent, with the new.
+        self.resyncs += 1
+        first = self._next
+        self._align(now_ns)
+        self._start -= first * self._frames
+        self._next = first
+        for index, member in enumerate(self.members):
+            for packet in range(self._next, member.built):
+                row = packet % self._depth
+                frame = self._start + packet * self._frames
+                member.packetiser.stamp(self._rows[row : row + 1, index], frame)
+
+    def _flush(self) -> None:
+        self._pacing.add(np.array(self._errors_ns, np.int64))
+        self._errors_ns.clear()
+
+    def metrics(self) -> dict[str, Metric]:
+        """Figures of the pacing, which the members share."""
+        self._flush()
+        return {
+            **self._pacing.metrics("pacing_error"),
+            "lead_ns": self._lead_ns,
+            "sender_resyncs": self.resyncs,
+        }

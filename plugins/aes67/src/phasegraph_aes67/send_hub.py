@@ -1,0 +1,87 @@
+"""The senders of a run: sockets, groups, and the step that the data plane calls."""
+
+from __future__ import annotations
+
+from phasegraph import ClockReader, NodeContext, NodeError
+from phasegraph.net import Interface, Sender
+
+from .receive_hub import find_interface
+from .send_group import Member, SendGroup
+
+GATHER_NS = 30_000_000
+"""Streams that start within so much time, and have the same timing, are sent together."""
+
+_Key = tuple[int, int, int, int, Interface, int, int]
+
+
+class _Pending:
+    """Streams that wait to become a group."""
+
+    def __init__(self, clock: ClockReader, lead_ns: int, sender: Sender, since_ns: int) -> None:
+        self.clock = clock
+        self.lead_ns = lead_ns
+        self.sender = sender
+        self.since_ns = since_ns
+        self.members: list[Member] = []
+
+
+class SendHub:
+    """Sends the streams of all ``aes67`` sinks of a run. Shared by them."""
+
+    def __init__(self, ctx: NodeContext) -> None:
+        self._network = ctx.network
+        self._local = ctx.local
+        self._quantum_ns = ctx.quantum_ns()
+        self._senders: dict[tuple[Interface, int, int], Sender] = {}
+        self._pending: dict[_Key, _Pending] = {}
+        self._groups: tuple[SendGroup, ...] = ()
+        ctx.attach(self.step)
+
+    def interface(self, name: str) -> Interface:
+        """The interface to send through. Raises NodeError."""
+        return find_interface(self._network.interface, name)
+
+    def add(
+        self, member: Member, *, clock: ClockReader, lead_ns: int, interface: Interface, ttl: int, dscp: int
+    ) -> None:
+        """Send a stream from now on. Raises NodeError with a remedy."""
+        sender = self._senders.get((interface, ttl, dscp))
+        if sender is None:
+            try:
+                sender = self._network.sender(interface, ttl=ttl, dscp=dscp)
+            except OSError as error:
+                raise NodeError(f"cannot send through {interface.address}: {error.strerror}") from error
+            self._senders[interface, ttl, dscp] = sender
+        packetiser = member.packetiser
+        timing = (id(clock), packetiser.parameters.rate, packetiser.frames_per_packet, lead_ns)
+        pending = self._pending.get((*timing, interface, ttl, dscp))
+        if pending is None:
+            pending = _Pending(clock, lead_ns, sender, self._local.now_ns())
+        pending.members.append(member)
+        # Put in place when it is whole: the data plane's thread takes it out.
+        self._pending[(*timing, interface, ttl, dscp)] = pending
+
+    def group_of(self, member: Member) -> SendGroup | None:
+        """The group that sends a stream, once there is one."""
+        return next((group for group in self._groups if member in group.members), None)
+
+    def step(self, now_ns: int) -> int:
+        """Data plane: send what is due, then prepare what will be."""
+        for key in [key for key, pending in self._pending.items() if now_ns - pending.since_ns >= GATHER_NS]:
+            pending = self._pending.pop(key)
+            group = SendGroup(pending.members, pending.sender, pending.clock, self._local, pending.lead_ns)
+            self._groups = (*self._groups, group)
+        active = [group for group in self._groups if not group.done]
+        for group in active:
+            group.send_due(now_ns)
+        following = min((group.due() for group in active), default=now_ns + self._quantum_ns)
+        if self._pending:
+            following = min(following, now_ns + GATHER_NS)
+        for group in active:
+            group.prepare(following)
+        return following
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for sender in self._senders.values():
+            sender.close()

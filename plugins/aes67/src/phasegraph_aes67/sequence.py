@@ -1,0 +1,92 @@
+"""Sequence numbers of one sender: what is new, doubled, out of order, and what never came."""
+
+from __future__ import annotations
+
+import enum
+
+from .rtp import wrapped
+
+WINDOW = 1024
+"""How far behind the newest packet an older one may still come (1 s of 1 ms packets)."""
+RESTART = 3000
+"""A jump of more than this is a new count, not a loss (RFC 3550, A.1: MAX_DROPOUT)."""
+
+
+class Verdict(enum.Enum):
+    """What a sequence number means."""
+
+    NEXT = 0
+    AHEAD = 1
+    """Newer than the next: those between are missing, for now."""
+    REORDERED = 2
+    DUPLICATE = 3
+    RESTART = 4
+
+
+class SequenceTracker:
+    """Follows the 16-bit sequence numbers of one stream.
+
+    A missing packet counts as lost until it comes; one that comes within the window was only out of order.
+    """
+
+    def __init__(self) -> None:
+        self.expected: int | None = None
+        """The next number, extended beyond 16 bits; None before the first packet."""
+        self._first = 0
+        self._missing: set[int] = set()
+        self._lost_for_good = 0
+
+    @property
+    def lost(self) -> int:
+        """Packets that were sent and have not come."""
+        return self._lost_for_good + len(self._missing)
+
+    def accept(self, sequence: int) -> Verdict:
+        """Take in the number of a packet."""
+        if self.expected is None:
+            self.restart(sequence)
+            return Verdict.NEXT
+        ahead = wrapped(sequence - self.expected, 16)
+        if ahead == 0:
+            self.expected += 1
+            return Verdict.NEXT
+        if ahead > RESTART or ahead < -RESTART:
+            self.restart(sequence)
+            return Verdict.RESTART
+        number = self.expected + ahead
+        if ahead > 0:
+            self._missing.update(range(self.expected, number))
+            self.expected = number + 1
+            self._forget()
+            return Verdict.AHEAD
+        if number in self._missing:
+            self._missing.remove(number)
+            return Verdict.REORDERED
+        if number < self._first and self._first - number < WINDOW:
+            # The first packet that came was not the first that was sent.
+            self._missing.update(range(number + 1, self._first))
+            self._first = number
+            return Verdict.REORDERED
+        return Verdict.DUPLICATE
+
+    def advance(self, count: int) -> None:
+        """Take in ``count`` packets that were exactly the next ones."""
+        assert self.expected is not None
+        self.expected += count
+        if self._missing:
+            self._forget()
+
+    def restart(self, sequence: int) -> None:
+        """Begin anew behind a packet with this number; what was missing is lost."""
+        self._lost_for_good += len(self._missing)
+        self._missing.clear()
+        # Extended numbers begin high enough for packets from before the first to stay positive.
+        self._first = sequence + (1 << 16)
+        self.expected = self._first + 1
+
+    def _forget(self) -> None:
+        assert self.expected is not None
+        oldest = self.expected - WINDOW
+        gone = {number for number in self._missing if number < oldest}
+        self._missing -= gone
+        self._lost_for_good += len(gone)
