@@ -1,5 +1,7 @@
 """The simulated wire does what it was told, and counts it."""
 
+import itertools
+
 import numpy as np
 import pytest
 import trio
@@ -112,7 +114,7 @@ async def test_chance_comes_from_the_seed(autojump_clock):
         truth = network.truth
         assert len(set(got)) >= 2000 - truth.dropped - 1
         assert len(got) == truth.delivered
-        assert sum(1 for a, b in zip(got, got[1:], strict=False) if b < a) == truth.swapped
+        assert sum(1 for a, b in itertools.pairwise(got) if b < a) == truth.swapped
         for count, share in ((truth.dropped, 0.05), (truth.duplicated, 0.02), (truth.swapped, 0.03)):
             assert abs(count / 2000 - share) < 0.015
         return got, stamps
@@ -129,7 +131,7 @@ async def test_losses_come_in_bursts(autojump_clock):
     for _ in range(20):
         await flow.send(1000)
         got += numbers(receiver.receive())
-    gaps = [b - a - 1 for a, b in zip(got, got[1:], strict=False) if b - a > 1]
+    gaps = [b - a - 1 for a, b in itertools.pairwise(got) if b - a > 1]
     assert abs(sum(gaps) / 20000 - 0.1) < 0.02
     assert 4 < sum(gaps) / len(gaps) < 6
 

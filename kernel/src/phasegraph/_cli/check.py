@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Say what is wrong with a graph, or what would run.",
     epilog=examples(
         "kernel check graph.toml",
         "kernel check graph.toml --profile no-ptp",
         "kernel check graph.toml --format json",
-    )
+    ),
 )
 @graph_arguments
 @format_option
@@ -86,11 +87,12 @@ def describe(graph: Graph) -> list[str]:
     roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
     parts = either([count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
     lines = [f"The graph is right: {parts}.", "", "What would run:"]
-    rows = [(node.id, SINGULAR[node.role], node.kind.kind, node) for node in graph.nodes.values()]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for id, role, kind, node in rows:
+    rows = [(node.id, SINGULAR[node.role], node.kind.kind) for node in graph.nodes.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, node in zip(rows, graph.nodes.values(), strict=True):
+        cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
         paced = f"on {domain_in_words(node.domain)}" if node.role in ("sources", "sinks") else ""
-        lines.append(f"  {id:{widths[0]}}  {role:{widths[1]}}  {kind:{widths[2]}}  {paced}".rstrip())
+        lines.append("  ".join(["", *cells, paced]).rstrip())
     if graph.edges:
         lines += ["", "Edges:"]
         lines += [f"  {edge.source} -> {edge.sink}: {_edge_in_words(graph, edge)}" for edge in graph.edges]

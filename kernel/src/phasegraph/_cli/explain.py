@@ -22,7 +22,7 @@ _PACE = {
 }
 
 
-@click.command(epilog=examples("kernel explain", "kernel explain aes67"))
+@click.command(short_help="Explain the options of a kind.", epilog=examples("kernel explain", "kernel explain aes67"))
 @click.argument("kind", required=False)
 @click.pass_context
 def explain(ctx: click.Context, kind: str | None) -> None:
@@ -62,6 +62,7 @@ def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
     """One kind of one role, in lines of at most ``width`` columns."""
     from .._config.options import record_of
     from .._config.words import SINGULAR
+    from .._core.config import NodeConfig
     from .._core.kinds import ResamplerKind
 
     lines = [f"{kind.kind} ({SINGULAR[role]})", *_wrap(kind.summary, width, "  ")]
@@ -72,7 +73,9 @@ def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
         lines += _wrap(_PACE[pace], width, "  ")
     lines += ["", "Options"]
     options = record_of(kind.config).options
-    for option in sorted(options, key=lambda option: not option.required):
+    # Required ones first, what every kind has last.
+    common = NodeConfig.__struct_encode_fields__
+    for option in sorted(options, key=lambda option: (not option.required, option.name in common)):
         lines += _explain_option(option, width)
     example = kind.example.strip() or _made_up_example(role, kind.kind, options)
     return [*lines, "", "Example", *(f"  {line}".rstrip() for line in example.splitlines())]
@@ -103,6 +106,6 @@ def _made_up_example(role: str, kind: str, options: tuple[Option, ...]) -> str:
     lines = [f"[{role}.NAME]", f'kind = "{kind}"']
     for option in options:
         if option.required:
-            value: Any = option.shape.quantity.example if isinstance(option.shape, Measure) else "..."
+            value: Any = option.shape.example if isinstance(option.shape, Measure) else "..."
             lines.append(f"{option.name} = {toml(value)}")
     return "\n".join(lines)

@@ -11,24 +11,19 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class DurationType(click.ParamType):
-    """A duration with a unit, above zero; converted to nanoseconds."""
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Callback of an option that is a duration above zero, with its unit; converted to nanoseconds."""
+    if value is None:
+        return None
+    from .._core.units import Quantity
 
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Nanoseconds."""
-        from .._core.units import Quantity
-
-        if isinstance(value, int):
-            return value
-        try:
-            duration = int(Quantity("duration").parse(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if duration <= 0:
-            self.fail(f"expected a duration above zero, got {value!r}", param, ctx)
-        return duration
+    try:
+        duration_ns = int(Quantity("duration").parse(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if duration_ns <= 0:
+        raise click.BadParameter(f"expected a duration above zero, got {value!r}", ctx, param)
+    return duration_ns
 
 
 def graph_arguments(command: F) -> F:

@@ -9,7 +9,10 @@ import click
 from .options import examples, format_option
 
 
-@click.command(epilog=examples("kernel plugins", "kernel plugins --format json"))
+@click.command(
+    short_help="List plugins, and what is broken about them.",
+    epilog=examples("kernel plugins", "kernel plugins --format json"),
+)
 @format_option
 @click.pass_context
 def plugins(ctx: click.Context, format: str) -> None:

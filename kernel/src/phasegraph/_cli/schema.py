@@ -10,12 +10,13 @@ from .options import examples
 
 
 @click.command(
+    short_help="Write the JSON Schema of graph.toml.",
     epilog=examples(
         "kernel schema > graph.schema.json",
         "",
         "and in the first line of graph.toml, for editors that use Taplo or Tombi:",
         "  #:schema graph.schema.json",
-    )
+    ),
 )
 def schema() -> None:
     """Write the JSON Schema of graph.toml, with the kinds that are installed, for completion in an editor."""

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import click
 
-from .options import DurationType, examples, graph_arguments
+from .options import duration, examples, graph_arguments
 
 
 @click.command(
+    short_help="Run a graph.",
     epilog=examples(
         "kernel run graph.toml",
         "kernel run graph.toml --for 10s --report report.json",
         "kernel run graph.toml --profile no-ptp --set sources.file.path=take.wav",
-    )
+    ),
 )
 @graph_arguments
 @click.option(
-    "--for", "duration_ns", type=DurationType(), metavar="TIME", help="End after this time, such as 10s or 24h."
+    "--for", "duration_ns", callback=duration, metavar="TIME", help="End after this time, such as 10s or 24h."
 )
 @click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what happened as JSON.")
 @click.option(

@@ -19,9 +19,13 @@ from .shape import Shape
 _OURS = (Quantity, Ref, FilePath)
 
 
-@functools.cache
 def record_of(struct: type[msgspec.Struct]) -> Record:
     """The options of a config struct, or of a table within one."""
+    return _record(struct)
+
+
+@functools.cache
+def _record(struct: type[msgspec.Struct]) -> Record:
     return Record(struct, tuple(_option(field) for field in msgspec.structs.fields(struct)))
 
 

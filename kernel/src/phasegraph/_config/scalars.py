@@ -132,10 +132,18 @@ class Measure(Shape):
         self.bounds = bounds
 
     @property
+    def example(self) -> str:
+        """A value within the range, as a graph would write it."""
+        if self.bounds.hold(self.quantity.parse(self.quantity.example)):
+            return self.quantity.example
+        ends = (self.bounds.ge, self.bounds.le, self.bounds.gt, self.bounds.lt)
+        return next(self.quantity.text(end) for end in ends if end is not None)
+
+    @property
     def words(self) -> str:
         """The quantity, an example and the range."""
         limits = self.bounds.words(self.quantity.text)
-        return f'a {self.quantity.name} {limits or "with a unit"}, such as "{self.quantity.example}"'
+        return f'a {self.quantity.name} {limits or "with a unit"}, such as "{self.example}"'
 
     def takes(self, value: object) -> bool:
         """Text."""
@@ -155,7 +163,7 @@ class Measure(Shape):
 
     def schema(self) -> dict[str, Any]:
         """A string with a pattern. JSON Schema cannot state the range of what it means."""
-        return {"type": "string", "pattern": self.quantity.pattern, "examples": [self.quantity.example]}
+        return {"type": "string", "pattern": self.quantity.pattern, "examples": [self.example]}
 
     def plain(self, value: Any) -> Any:
         """With its unit."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from .._core.kinds import AnyKind, ResamplerKind
 from .._plugins.loader import Registry
 from .options import record_of
@@ -64,8 +62,7 @@ def _nodes(registry: Registry, role: str, *, part: bool = False) -> dict[str, An
 
 def _table(role: str, kind: AnyKind) -> dict[str, Any]:
     assert not isinstance(kind, ResamplerKind), "resamplers have no tables"
-    config: type[msgspec.Struct] = kind.config
-    table = record_of(config).schema()
+    table = record_of(kind.config).schema()
     return {
         "title": f"{kind.kind} ({SINGULAR[role]})",
         "description": kind.summary,

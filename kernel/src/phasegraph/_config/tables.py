@@ -48,8 +48,7 @@ class Draft(msgspec.Struct, frozen=True):
     def mentions(self) -> Iterator[Mention]:
         """The nodes and files that its options name."""
         if self.kind is not None and not isinstance(self.kind, ResamplerKind):
-            config: type[msgspec.Struct] = self.kind.config
-            yield from record_of(config).mentions(self.values, self.path)
+            yield from record_of(self.kind.config).mentions(self.values, self.path)
 
 
 def read_tables(document: Mapping[str, Any], registry: Registry, reading: Reading) -> list[Draft]:
@@ -99,8 +98,7 @@ def _read_node(role: str, id: str, table: Any, registry: Registry, reading: Read
     kind = find_kind(registry, role, table, at, reading)
     if kind is None or isinstance(kind, ResamplerKind):
         return Draft(role, id)
-    config_type: type[msgspec.Struct] = kind.config
-    record = record_of(config_type)
+    record = record_of(kind.config)
     options = {name: value for name, value in table.items() if name != "kind"}
     values, complete = record.read_options(options, at, reading)
     config = record.make(values, at, reading) if complete else WRONG

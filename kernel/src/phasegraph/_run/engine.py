@@ -20,6 +20,8 @@ from .._core.node import Step
 
 IDLE_NS = 20_000_000
 """The longest sleep: a step that was just attached waits no longer than this."""
+LEAST_SLEEP_NS = 20_000
+"""A shorter rest is not slept: waking up takes longer."""
 SWITCH_INTERVAL_S = 0.0001
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms)."""
 _PR_SET_TIMERSLACK = 29
@@ -103,5 +105,5 @@ class Engine:
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
         while not self._stop:
             rest = self.once() - self._local.now_ns()
-            if rest > 0:
+            if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)

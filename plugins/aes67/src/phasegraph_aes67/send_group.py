@@ -32,6 +32,8 @@ HEAD_START_NS = 3_000_000
 """Time between joining and the first packet, to prepare it."""
 STALL_NS = 250_000_000
 """A sender that is later than this (a suspended machine, a stepped clock) begins anew at the present."""
+HURRY_NS = 1_000_000
+"""Packets that are late follow at half the packet time, and closer once they are as late as this."""
 _FLUSH = 256
 
 
@@ -103,7 +105,7 @@ class SendGroup:
         return self._clock.estimate().local_at(time_of_frame(frame, self._rate) + self._lead_ns)
 
     def send_due(self, now_ns: int) -> None:
-        """Send the packets whose time has come; several that are late follow each other at half the packet time."""
+        """Send the packet whose time has come; one call sends one packet of every member, also when several are late."""
         due = self.due()
         if now_ns < due:
             if due - now_ns > STALL_NS:
@@ -168,8 +170,9 @@ class SendGroup:
             for index, member in enumerate(self.members):
                 if not member.done:
                     self._count(base + index, self._sender.send(self._buffer, base + index, 1), index, 1)
-        self._not_before = sent_ns + self._interval_ns // 2
-        self._errors_ns.append(sent_ns - self._ideal())
+        late_ns = sent_ns - self._ideal()
+        self._not_before = sent_ns + self._interval_ns // (2 if late_ns < HURRY_NS else 8)
+        self._errors_ns.append(late_ns)
         if len(self._errors_ns) >= _FLUSH:
             self._flush()
 
