@@ -66,7 +66,7 @@ class Input(Protocol):
     def take(self, local_ns: int, limit: int) -> Frames | None:
         """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
 
-        Gaps are silence. Empty when nothing is due; None when the input has ended and all of it was taken.
+        Gaps are silence. The array is the caller's to keep. Empty when nothing is due; None when the input has ended and all of it was taken.
         """
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
@@ -102,7 +102,10 @@ class NodeContext(Protocol):
         """Wait, in real or virtual time."""
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do blocking work (files) without holding up the run; inline where time is virtual."""
+        """Do blocking work (files) without holding up the run; inline where time is virtual.
+
+        Cancellation waits until the work is done: what it uses may be closed after it.
+        """
 
     def event(self, name: str, **fields: Metric) -> None:
         """Something worth telling: goes to the log, the report and observing plugins."""

@@ -46,13 +46,15 @@ class Encoding(enum.Enum):
             out[:] = encoded.view(np.float32)
 
     def encode(self, frames: Frames) -> Encoded:
-        """Frames -> encoded frames; rounds to nearest, clips at full scale."""
+        """Frames -> encoded frames; rounds to nearest, clips at full scale, and makes what is no number silence."""
         if self is Encoding.FLOAT32:
             return np.ascontiguousarray(frames).view(np.uint8)
         bits = 8 * self.sample_bytes - 1
-        scaled = frames * np.float32(2.0**bits)
+        scaled = np.clip(frames, np.float32(-1.0), np.float32(1.0 - 2.0**-bits))
+        scaled *= np.float32(2.0**bits)
         np.rint(scaled, out=scaled)
-        np.clip(scaled, -(2.0**bits), 2.0**bits - 1, out=scaled)
+        if np.isnan(scaled.sum()):  # clipped, so that only a NaN can make the sum one
+            np.nan_to_num(scaled, copy=False)
         if self is Encoding.L16:
             return scaled.astype(">i2").view(np.uint8)
         octets = scaled.astype("<i4").view(np.uint8).reshape(*frames.shape, 4)

@@ -100,8 +100,8 @@ class CrossingTap:
             self.resyncs += 1
         self._render(out, 1.0 + self.correction.ratio_ppb * 1e-9)
         self._next = frame + count
-        if self.stream.end is not None and self._stop is None:
-            self._stop = self._next + max(0, self.stream.end - self._whole)
+        if self.stream.end is not None:
+            self._stop = self._next + self.stream.end - self._whole
 
     def _target(self, estimate: ClockEstimate, local_ns: int) -> tuple[int, float]:
         # The position that sounds at this local time: media time of the clock, less the link offset.

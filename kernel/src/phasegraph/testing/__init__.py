@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from .network import SimNetwork, SimWire
     from .oscillator import Oscillator
     from .plugin import sim_plugin
+    from .source import (
+        SimSequence,
+        SimSequenceConfig,
+        SimSource,
+        SimSourceConfig,
+        counted,
+        counter_frames,
+        sine_frames,
+    )
 
 _HOME = {
     "card": "Played SimCard SimCardConfig",
@@ -29,6 +38,7 @@ _HOME = {
     "network": "SimNetwork SimWire",
     "oscillator": "Oscillator",
     "plugin": "sim_plugin",
+    "source": "SimSequence SimSequenceConfig SimSource SimSourceConfig counted counter_frames sine_frames",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
@@ -48,11 +58,18 @@ __all__ = [
     "SimClockConfig",
     "SimLocalClock",
     "SimNetwork",
+    "SimSequence",
+    "SimSequenceConfig",
+    "SimSource",
+    "SimSourceConfig",
     "SimWire",
+    "counted",
+    "counter_frames",
     "run_graph",
     "run_graph_now",
     "sim_plugin",
     "sim_registry",
+    "sine_frames",
     "true_now_ns",
 ]
 

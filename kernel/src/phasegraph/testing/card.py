@@ -28,7 +28,7 @@ class SimCardConfig(SinkConfig, frozen=True, kw_only=True):
     rate_offset: Annotated[
         RateOffset, Meta(description="How much the card's crystal runs fast of true time.", ge=-1e6, le=1e6)
     ] = 0.0
-    block: Annotated[int, Meta(description="Frames that it takes at a time.", ge=1, le=65536)] = 256
+    block: Annotated[int, Meta(description="Frames that it takes at a time.", ge=1, le=65536)] = 128
     blocks: Annotated[int, Meta(description="Blocks that lie in the card ahead of what sounds.", ge=1, le=16)] = 2
     granularity: Annotated[
         int, Meta(description="Frames by which the card's position moves on at a time.", ge=1, le=65536)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .._core.kinds import ClockKind, SinkKind
+from .._core.kinds import ClockKind, CompensatorKind, ResamplerKind, SinkKind, SourceKind
 from .._plugins.specs import hookimpl
+from .align import SimAlign, SimAlignConfig, SimLinear
 from .card import SimCard, SimCardConfig
 from .clock import SimClock, SimClockConfig
+from .source import SimSequence, SimSequenceConfig, SimSource, SimSourceConfig
 
 
 class SimPlugin:
-    """Offers the kinds ``sim-clock`` and ``sim-card``."""
+    """Offers ``sim-clock``, ``sim-source``, ``sim-sequence``, ``sim-card``, ``sim-align`` and ``sim-linear``."""
 
     @hookimpl
     def register_clocks(self) -> Iterable[ClockKind[Any]]:
-        """See `phasegraph.specs.register_clocks`."""
+        """See `Specs.register_clocks`."""
         return [
             ClockKind(
                 kind="sim-clock",
@@ -28,8 +30,53 @@ class SimPlugin:
         ]
 
     @hookimpl
+    def register_sources(self) -> Iterable[SourceKind[Any]]:
+        """See `Specs.register_sources`."""
+        return [
+            SourceKind(
+                kind="sim-source",
+                summary="A simulated source on a clock, whose every sample is known.",
+                config=SimSourceConfig,
+                factory=SimSource,
+                example='[sources.stage]\nkind = "sim-source"\nclock = "house"\nsignal = "sine"\n',
+            ),
+            SourceKind(
+                kind="sim-sequence",
+                summary="A simulated source as fast as its reader, whose every sample is known.",
+                config=SimSequenceConfig,
+                factory=SimSequence,
+                domain="none",
+                example='[sources.program]\nkind = "sim-sequence"\nduration = "2s"\n',
+            ),
+        ]
+
+    @hookimpl
+    def register_compensators(self) -> Iterable[CompensatorKind[Any]]:
+        """See `Specs.register_compensators`."""
+        return [
+            CompensatorKind(
+                kind="sim-align",
+                summary="Steers in proportion to the error; for tests with the kernel alone.",
+                config=SimAlignConfig,
+                factory=SimAlign,
+                example='[compensators.align]\nkind = "sim-align"\ntime = "500ms"\n',
+            )
+        ]
+
+    @hookimpl
+    def register_resamplers(self) -> Iterable[ResamplerKind]:
+        """See `Specs.register_resamplers`."""
+        return [
+            ResamplerKind(
+                kind="sim-linear",
+                summary="Straight lines between frames; for tests with the kernel alone.",
+                factory=SimLinear,
+            )
+        ]
+
+    @hookimpl
     def register_sinks(self) -> Iterable[SinkKind[Any]]:
-        """See `phasegraph.specs.register_sinks`."""
+        """See `Specs.register_sinks`."""
         return [
             SinkKind(
                 kind="sim-card",

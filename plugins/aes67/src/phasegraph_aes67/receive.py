@@ -104,7 +104,8 @@ class ReceiveBank:
         ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
         ok &= headers[:, 2] == ssrc
         ok &= batch.length[:count][order] == length
-        lateness = _reference(groups, sizes, arrivals) - (frame + step * frames) * NS_PER_S // rate
+        seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
+        lateness = _reference(groups, sizes, arrivals) - seconds * NS_PER_S - rest * NS_PER_S // rate
         ok &= (lateness <= window) & (lateness > -_early_limit(groups, sizes))
         return lateness, np.logical_and.reduceat(ok, starts)
 

@@ -34,7 +34,7 @@ STALL_NS = 250_000_000
 """A sender that is later than this (a suspended machine, a stepped clock) begins anew at the present."""
 HURRY_NS = 1_000_000
 """Packets that are late follow at half the packet time, and closer once they are as late as this."""
-_FLUSH = 256
+_GATHER = 256
 
 
 class Member:
@@ -173,8 +173,8 @@ class SendGroup:
         late_ns = sent_ns - self._ideal()
         self._not_before = sent_ns + self._interval_ns // (2 if late_ns < HURRY_NS else 8)
         self._errors_ns.append(late_ns)
-        if len(self._errors_ns) >= _FLUSH:
-            self._flush()
+        if len(self._errors_ns) >= _GATHER:
+            self._count_errors()
 
     def _count(self, base: int, refused: Sequence[int], first: int, count: int | None = None) -> None:
         members = self.members[first : None if count is None else first + count]
@@ -205,13 +205,13 @@ class SendGroup:
                 frame = self._start + packet * self._frames
                 member.packetiser.stamp(self._rows[row : row + 1, index], frame)
 
-    def _flush(self) -> None:
+    def _count_errors(self) -> None:
         self._pacing.add(np.array(self._errors_ns, np.int64))
         self._errors_ns.clear()
 
     def metrics(self) -> dict[str, Metric]:
         """Figures of the pacing, which the members share."""
-        self._flush()
+        self._count_errors()
         return {
             **self._pacing.metrics("pacing_error"),
             "lead_ns": self._lead_ns,

@@ -63,6 +63,7 @@ class StreamReceiver:
         self._tell = tell
         self._offset: int | None = None if relative else (parameters.mediaclk_offset or 0)
         self._sequence = SequenceTracker()
+        self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
         self._frames_written = 0
         self._ssrc: int | None = None
@@ -75,7 +76,7 @@ class StreamReceiver:
     @property
     def payload_bytes(self) -> int:
         """Bytes of payload that a packet is expected to have."""
-        return self._frames_per_packet * self.parameters.frame_bytes
+        return self._frames_per_packet * self._frame_bytes
 
     def expectation(self) -> Expectation:
         """The next packet, as numbers: first header word, timestamp, SSRC, frame index, frames, length in bytes, rate,
@@ -126,7 +127,7 @@ class StreamReceiver:
             return
         if verdict is Verdict.REORDERED:
             self.packets_reordered += 1
-        payload = data[header.payload_start : header.payload_stop].reshape(-1, self.parameters.frame_bytes)
+        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
         self._place(header, payload, self.clock.estimate().reference_at(arrival_ns), verdict)
 
     def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
@@ -136,7 +137,7 @@ class StreamReceiver:
         if header.payload_type != self.parameters.payload_type:
             raise MalformedRtp(f"payload type {header.payload_type}")
         size = header.payload_stop - header.payload_start
-        if size == 0 or size % self.parameters.frame_bytes:
+        if size == 0 or size % self._frame_bytes:
             raise MalformedRtp(f"{size} bytes are not a whole number of frames")
         return header
 

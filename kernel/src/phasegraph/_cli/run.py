@@ -1,0 +1,57 @@
+"""``kernel run``, once its options are read: loads the graph, runs it, and says what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+import trio
+
+from .._config import load_graph
+from .._core.errors import GraphError, Problem
+from .._plugins.loader import load
+from .._run.logging import make_log
+from .._run.session import Session
+from .._run.trace import Trace
+from .._run.words import in_words
+from .status import Status
+
+
+def run_command(
+    graph_path: Path,
+    *,
+    profile: str | None,
+    overrides: Sequence[str],
+    duration_ns: int | None,
+    report: Path | None,
+    trace: Path | None,
+    log_format: str,
+    log_level: str,
+) -> int:
+    """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
+    registry = load()
+    graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
+    log = make_log(cast(Literal["text", "json"], log_format), log_level)
+    _must_be_writable(report)
+    session = Session(graph, registry, log=log, trace=Trace(trace), profile=profile)
+    with Status(live=None if log_format == "text" else False) as status:
+        result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
+    if report is not None:
+        report.write_text(json.dumps(result, indent=2) + "\n")
+    for line in in_words(result):
+        click.echo(line)
+    failed = any(node["state"] == "failed" for node in result["nodes"].values())
+    return 1 if failed or result["ended"] == "failed" else 0
+
+
+def _must_be_writable(report: Path | None) -> None:
+    # Before the run, so that hours of it are not lost to a misspelt folder.
+    if report is not None:
+        try:
+            report.write_text("")
+        except OSError as error:
+            raise GraphError([Problem("--report", f"cannot write {report}: {error.strerror}")]) from error

@@ -1,0 +1,154 @@
+"""Simulated sources whose every sample is known from its frame index.
+
+Kind ``sim-source`` is paced by a clock, as what comes from a network is; ``sim-sequence`` by its reader, as a file is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import trio
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from .._core.clock import NS_PER_S, frame_at, frames_in
+from .._core.config import ClockRef, SourceConfig
+from .._core.node import Build, Metrics, NodeContext
+from .._core.samples import Encoding, Frames
+from .._core.stream import Stream, StreamFormat
+from .._core.units import Duration, Frequency, SampleRate
+
+_COUNTS = 1 << 24
+_CHANNEL_STRIDE = 1_000_003
+"""By how much the counters of neighbouring channels differ: none is another's copy a moment later."""
+
+
+class SimSequenceConfig(SourceConfig, frozen=True, kw_only=True):
+    """Options of the ``sim-sequence`` source."""
+
+    rate: Annotated[SampleRate, Meta(description="Frames per second.", ge=8000, le=384000)] = 48000
+    channels: Annotated[int, Meta(description="Channels.", ge=1, le=64)] = 2
+    encoding: Annotated[Literal["L16", "L24", "float32"], Meta(description="How its samples are kept.")] = "L24"
+    signal: Annotated[
+        Literal["counter", "sine"],
+        Meta(description="A counter, whose samples tell their frame's index, or a sine."),
+    ] = "counter"
+    frequency: Annotated[Frequency, Meta(description="Of the sine.", gt=0, le=192000)] = 997.0
+    duration: Annotated[Duration | None, Meta(description="How long it lasts; for ever if left out.")] = None
+
+
+class SimSourceConfig(SimSequenceConfig, frozen=True, kw_only=True):
+    """Options of the ``sim-source`` source."""
+
+    clock: Annotated[ClockRef | None, Meta(description="Clock that paces it; the graph's only one if left out.")] = None
+    link_offset: Annotated[
+        Duration, Meta(description="How long after its media time a frame sounds.", ge=0, le=NS_PER_S)
+    ] = 20_000_000
+    jitter: Annotated[Duration, Meta(description="By how much its frames come late, at most.", ge=0, le=NS_PER_S)] = 0
+    seed: Annotated[int, Meta(description="Of the jitter.", ge=0)] = 0
+
+
+def counter_frames(first: int, count: int, channels: int) -> Frames:
+    """``count`` frames of the counter: 24-bit whole numbers, so exact as L24 and as float32."""
+    index = np.arange(first, first + count, dtype=np.int64)[:, None] + np.arange(channels) * _CHANNEL_STRIDE
+    return ((index % _COUNTS - _COUNTS // 2) * 2.0**-23).astype(np.float32)
+
+
+def counted(frames: Frames, channel: int = 0) -> NDArray[np.int64]:
+    """The indices, modulo 2**24, that samples of the counter tell; silence tells 2**23."""
+    numbers = np.rint(frames[:, channel].astype(np.float64) * 2**23).astype(np.int64) + _COUNTS // 2
+    index: NDArray[np.int64] = (numbers - channel * _CHANNEL_STRIDE) % _COUNTS
+    return index
+
+
+def sine_frames(first: int, count: int, channels: int, frequency: float, rate: int) -> Frames:
+    """``count`` frames of a sine at half of full scale, the same in every channel."""
+    index = np.arange(first, first + count, dtype=np.int64)
+    # Whole turns are taken off in integers, so that the phase is exact however large the index is.
+    turns = (index % rate) * (frequency % rate) + (index // rate % 1_000_000) * (frequency * rate % rate)
+    wave = 0.5 * np.sin(2 * np.pi * (turns % rate) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+class SimSequence:
+    """Delivers what its signal says, as soon as there is room for it."""
+
+    def __init__(self, config: SimSequenceConfig, build: Build) -> None:
+        self._config = config
+        self._next: int | None = None
+        self._stop: int | None = None
+        self.stream = self._stream(build)
+
+    def _stream(self, build: Build) -> Stream:
+        return Stream(self._format, window_ns=NS_PER_S // 2)
+
+    @property
+    def _format(self) -> StreamFormat:
+        config = self._config
+        return StreamFormat(config.rate, config.channels, Encoding(config.encoding))
+
+    def frames(self, first: int, count: int) -> Frames:
+        """What the stream has at an absolute index: the truth."""
+        config = self._config
+        if config.signal == "counter":
+            return counter_frames(first, count, config.channels)
+        return sine_frames(first, count, config.channels, config.frequency, config.rate)
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        self._next = self._stop = None
+        quantum = ctx.quantum_ns()
+        ctx.attach(lambda local_ns: self._step(local_ns, quantum))
+        task_status.started()
+        await trio.sleep_forever()
+
+    def metrics(self) -> Metrics:
+        """See `Node.metrics`."""
+        return {"frames_in": self.stream.head - (self.stream.first or 0)}
+
+    def _due(self, local_ns: int) -> int:
+        return self.stream.head + min(self.stream.room, self.stream.ring.capacity // 2)
+
+    def _step(self, local_ns: int, quantum: int) -> int:
+        stream, config = self.stream, self._config
+        due = self._due(local_ns)
+        if self._next is None:
+            self._next = max(stream.head, due - 1 if stream.clock else 0)
+            if config.duration is not None:
+                self._stop = self._next + frames_in(config.duration, config.rate)
+        # After a jump of the clock the frames between were never sent.
+        first = max(self._next, due - stream.ring.capacity)
+        end = due if self._stop is None else min(due, self._stop)
+        if end > first:
+            stream.ring.write_frames(first, self.frames(first, end - first))
+            stream.wrote(first, end)
+            self._next = end
+        if end == self._stop:
+            stream.finish()
+            return local_ns + NS_PER_S
+        return local_ns + quantum
+
+
+class SimSource(SimSequence):
+    """Delivers frame n when its clock shows n / rate, or a little later."""
+
+    _config: SimSourceConfig
+
+    def __init__(self, config: SimSourceConfig, build: Build) -> None:
+        super().__init__(config, build)
+        self._random = np.random.default_rng(config.seed)
+
+    def _stream(self, build: Build) -> Stream:
+        config = self._config
+        return Stream(
+            self._format,
+            window_ns=NS_PER_S // 2 + 2 * (config.link_offset + config.jitter),
+            clock=build.clock(config.clock),
+            playout_delay_ns=config.link_offset,
+        )
+
+    def _due(self, local_ns: int) -> int:
+        assert self.stream.clock is not None
+        late = int(self._random.integers(0, self._config.jitter, endpoint=True)) if self._config.jitter else 0
+        return frame_at(self.stream.clock.estimate().reference_at(local_ns - late), self._config.rate) + 1

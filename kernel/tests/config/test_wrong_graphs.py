@@ -1,0 +1,270 @@
+"""Graphs that are wrong: each is told in words, at its place, with what would mend it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from phasegraph import GraphNode, Problem, hookimpl
+from phasegraph._config import parse_graph
+from phasegraph._plugins.loader import PluginInfo
+
+HOUSE = '[clocks.house]\nkind = "system"\n'
+TWO = HOUSE + '[clocks.b]\nkind = "system"\n'
+REC = '[sources.rec]\nkind = "net"\n'
+TAKE = '[sources.take]\nkind = "reader"\npath = "take.wav"\n'
+OUT = '[sinks.out]\nkind = "writer"\npath = "out.wav"\n'
+SEND = '[sinks.send]\nkind = "net"\ninput = "rec"\n'
+
+# text, place, words of the message, words of the hint
+WRONG: dict[str, tuple[str, str, str, str]] = {
+    "an unknown key": ("shema = 1", "shema", "unknown key", "did you mean 'schema'?"),
+    "an unknown role": ("[clock.house]", "clock", "unknown role", "did you mean 'clocks'?"),
+    "a role that is no table": ("sinks = 3", "sinks", "expected tables such as [sinks.NAME], got 3", ""),
+    "a node that is no table": ('[sinks]\nkind = "card"', "sinks.kind", "expected a table", "[sinks.NAME]"),
+    "an array of tables": ("[[sources]]", "sources", "expected tables such as [sources.NAME]", ""),
+    "an odd id": ('[clocks."a b"]\nkind = "system"', 'clocks."a b"', "letters, digits", ""),
+    "an empty id": ('[clocks.""]\nkind = "system"', 'clocks.""', "letters, digits", ""),
+    "an id of two roles": (
+        HOUSE + '[sources.house]\nkind = "net"\n',
+        "sources.house",
+        "is used by clocks.house too",
+        "rename",
+    ),
+    "no kind": ("[clocks.house]", "clocks.house.kind", "missing: expected the kind of this clock", "system"),
+    "a kind that is no text": ("[clocks.house]\nkind = 3", "clocks.house.kind", "as text, got 3", ""),
+    "an unknown kind": ('[sinks.x]\nkind = "crad"', "sinks.x.kind", 'unknown kind "crad"', "did you mean 'card'?"),
+    "a kind of another role": (
+        '[sinks.x]\nkind = "reader"',
+        "sinks.x.kind",
+        'kind "reader" is a source, not a sink',
+        "[sources.NAME]",
+    ),
+    "a kind that is not installed": (
+        '[clocks.x]\nkind = "ptp"',
+        "clocks.x.kind",
+        'unknown kind "ptp"',
+        "pip install phasegraph-ptp",
+    ),
+    "a kind that is not installed, of another role": (
+        '[sources.x]\nkind = "airplay"',
+        "sources.x.kind",
+        "unknown kind",
+        "it is a clock, and comes with phasegraph-air",
+    ),
+    "a resampler as a compensator": (
+        '[compensators.x]\nkind = "sinc"',
+        "compensators.x.kind",
+        "is a resampler, not a compensator",
+        "",
+    ),
+    "an unknown resampler": (
+        HOUSE + '[compensators.x]\nkind = "steady"\nresampler = "snic"',
+        "compensators.x.resampler",
+        'unknown kind "snic" of resampler',
+        "did you mean 'sinc'?",
+    ),
+    "an unknown option": (HOUSE + "domian = 3", "clocks.house.domian", "unknown option", "did you mean 'domain'?"),
+    "an option like none": (HOUSE + "zzz = 3", "clocks.house.zzz", "unknown option", "fallback and domain"),
+    "a missing option": (TAKE + '[sinks.out]\nkind = "writer"\ninput = "take"', "sinks.out.path", "missing", ""),
+    "a sink without input": (OUT, "sinks.out.input", "missing: expected the id of a source", ""),
+    "an empty input": (OUT + "input = []", "sinks.out.input", "at least one source", ""),
+    "a source that is not there": (
+        TAKE + OUT + 'input = "tale"',
+        "sinks.out.input",
+        'there is no source "tale"',
+        "did you mean 'take'?",
+    ),
+    "a source in a list that is not there": (
+        TAKE + OUT + 'input = ["take", {source = "x"}]',
+        "sinks.out.input[1].source",
+        'there is no source "x"',
+        "",
+    ),
+    "a clock as input": (
+        HOUSE + OUT + 'input = "house"',
+        "sinks.out.input",
+        "expected the id of a source, but 'house' is a clock",
+        "",
+    ),
+    "a clock that is not there": (REC + 'clock = "h"', "sources.rec.clock", "no clock", "add a table [clocks.NAME]"),
+    "no clock at all": (REC, "sources.rec.clock", "the graph has none", "add a table [clocks.NAME]"),
+    "one of several clocks": (TWO + REC, "sources.rec.clock", "has 2 clocks", 'clock = "house" or "b"'),
+    "channel zero": (
+        TAKE + OUT + 'input = [{source = "take", channels = [0]}]',
+        "sinks.out.input[0].channels[0]",
+        "expected a whole number of at least 1, got 0",
+        "",
+    ),
+    "no channels": (
+        TAKE + OUT + 'input = [{source = "take", channels = []}]',
+        "sinks.out.input[0].channels",
+        "at least one channel",
+        "leave `channels` out",
+    ),
+    "a missing file": (TAKE.replace("take.w", "tale.w"), "sources.take.path", "No such file or directory", ""),
+    "a folder as a file": (TAKE.replace("take.wav", "."), "sources.take.path", "is a folder", ""),
+    "a path that is none": (TAKE.replace("take.wav", r"a\u0000b"), "sources.take.path", "is no path", ""),
+    "two writers of a file": (
+        TAKE + OUT + 'input = "take"\n[sinks.o2]\nkind = "writer"\ninput = "take"\npath = "./out.wav"',
+        "sinks.o2.path",
+        "sinks.out writes the same file",
+        "",
+    ),
+    "a crossing without a compensator": (
+        HOUSE + REC + '[sinks.card]\nkind = "card"\ninput = "rec"',
+        "sinks.card.compensator",
+        "from 'rec' (clock 'house') to 'card' (the clock of its own device, 'card') crosses clock domains",
+        'add compensator = "align" and a table [compensators.align] with kind = "steady"',
+    ),
+    "a crossing beside a compensator": (
+        TWO + REC + 'clock = "b"\n' + SEND + 'clock = "house"\n[compensators.fix]\nkind = "steady"',
+        "sinks.send.compensator",
+        "(clock 'b') to 'send' (clock 'house')",
+        'add compensator = "fix"',
+    ),
+    "a source that nobody hears": (TAKE, "sources.take", "no sink listens to it", 'input = "take"'),
+    "a cycle of clocks": (
+        HOUSE + 'fallback = "b"\n[clocks.b]\nkind = "system"\nfallback = "house"',
+        "clocks.b",
+        "a cycle: clocks.b -> clocks.house -> clocks.b",
+        "cut it",
+    ),
+    "a clock that falls back on itself": (HOUSE + 'fallback = "house"', "clocks.house", "it needs itself", ""),
+    "a cycle through a file": (
+        HOUSE + REC + 'sdp = "x.sdp"\n' + SEND + 'sdp-out = "x.sdp"',
+        "sinks.send",
+        "a cycle: sinks.send -> sources.rec -> sinks.send",
+        "",
+    ),
+    "an empty graph": ("", "", "the graph is empty", ""),
+    "only a compensator": ('[compensators.x]\nkind = "steady"', "", "the graph is empty", ""),
+    "options that do not go together": (
+        TAKE + '[sinks.s]\nkind = "strict"\ninput = "take"\ntrouble = "value"',
+        "sinks.s",
+        "do not go together",
+        "",
+    ),
+    "an option that its struct refuses": (
+        TAKE + '[sinks.s]\nkind = "strict"\ninput = "take"\ntrouble = "node"',
+        "sinks.s.trouble",
+        "it is too loud",
+        "turn it down",
+    ),
+    "a struct with a bug": (
+        TAKE + '[sinks.s]\nkind = "strict"\ninput = "take"\ntrouble = "bug"',
+        "sinks.s",
+        "KeyError",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
+    text, path, message, hint = WRONG[name]
+    examination = examine(text)
+    assert examination.graph is None
+    found = [problem for problem in examination.problems if problem.path == path and message in problem.message]
+    assert len(found) == 1, [str(problem) for problem in examination.problems]
+    assert hint in found[0].hint
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "missing: expected schema = 1"),
+        ("schema = 2", "this kernel reads schema 1, got 2"),
+        ("schema = true", "this kernel reads schema 1, got true"),
+        ('schema = "1"', 'got "1"'),
+    ],
+)
+def test_the_schema_must_be_one(registry: Any, folder: Any, text: str, words: str) -> None:
+    from phasegraph._config import examine_text
+
+    problems = examine_text(f"{text}\n{HOUSE}", registry, folder).problems
+    assert [problem.path for problem in problems] == ["schema"]
+    assert words in problems[0].message
+
+
+def test_everything_is_told_at_once_and_nothing_follows_from_something_else(examine: Any) -> None:
+    problems = examine(
+        TWO
+        + REC
+        + 'clock = "b"\nrate = 48000\nlink-offset = "3parsecs"\n'
+        + SEND
+        + 'clock = "house"\nlevel = "loud"\n[sinks.card]\nkind = "crad"\ninput = "rec"\n'
+    ).problems
+    assert [problem.path for problem in problems] == [
+        "sources.rec.link-offset",
+        "sources.rec.rate",
+        "sinks.send.level",
+        "sinks.card.kind",
+        "sinks.send.compensator",  # seen although other options of both ends are wrong
+    ]
+
+
+def test_a_broken_plugin_is_named_where_its_kind_is_missed(registry: Any, examine: Any) -> None:
+    registry.plugins.append(PluginInfo("ptp", "9", (), "broken", "import: no module x"))
+    (problem,) = examine('[clocks.x]\nkind = "ptp"').problems
+    assert problem.hint == "plugin 'ptp' is installed, but broken: import: no module x"
+
+
+def test_a_resampler_must_be_there_for_a_crossing_only(examine: Any, registry: Any) -> None:
+    del registry.resamplers["sinc"]
+    align = '[compensators.align]\nkind = "steady"\n'
+    assert examine(HOUSE + align).problems == []
+    crossing = '[sinks.card]\nkind = "card"\ninput = "rec"\ncompensator = "align"\n'
+    (problem,) = examine(HOUSE + align + REC + crossing).problems
+    assert problem.path == "compensators.align.resampler"
+    assert "pip install phasegraph-compensation" in problem.hint
+
+
+def test_edges_are_told_although_the_graph_is_wrong(examine: Any) -> None:
+    examination = examine(HOUSE + REC + '[sinks.card]\nkind = "card"\ninput = "rec"')
+    assert [(edge.name, edge.crossing, edge.compensator) for edge in examination.edges] == [("rec->card", True, None)]
+
+
+def plugin(check: Any) -> Any:
+    check.__name__ = "validate_graph"
+    return SimpleNamespace(validate_graph=hookimpl(check))
+
+
+def test_every_plugin_checks_a_graph_that_is_right(examine: Any, registry: Any) -> None:
+    seen: list[GraphNode] = []
+
+    def look(graph: Any) -> list[Problem]:
+        seen.extend(graph.nodes.values())
+        return [Problem("clocks.house", "I do not like it")]
+
+    def fail(graph: Any) -> list[Problem]:
+        raise RuntimeError("boom")
+
+    def nonsense() -> list[Any]:
+        return ["text"]
+
+    def fine(graph: Any) -> None:
+        return None
+
+    for name, check in {"look": look, "fail": fail, "nonsense": nonsense, "fine": fine}.items():
+        registry.add(name, "1", plugin(check))
+    problems = examine(HOUSE).problems
+    assert [node.id for node in seen] == ["house"]
+    assert {(problem.path, problem.message) for problem in problems} == {
+        ("clocks.house", "I do not like it"),
+        ("", "plugin 'fail' failed to check the graph: RuntimeError: boom"),
+        ("", "plugin 'nonsense' failed to check the graph: TypeError: validate_graph gave 'text', expected Problem"),
+    }
+    seen.clear()
+    assert examine(HOUSE + "domain = 200").graph is None
+    assert not seen  # not asked about a graph that is wrong already
+
+
+def test_parse_graph_reports_the_plugins_problems(registry: Any, folder: Any) -> None:
+    from phasegraph import GraphError
+
+    registry.add("p", "1", plugin(lambda graph: [Problem("x", "no")]))
+    with pytest.raises(GraphError, match="x: no"):
+        parse_graph(f"schema = 1\n{HOUSE}", registry, folder)

@@ -1,0 +1,63 @@
+"""The ``null`` sink: takes an input and throws it away, for measuring and for graphs that only listen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
+
+from . import pcm
+from .intake import Intake
+
+
+class NullConfig(SinkConfig, frozen=True, kw_only=True):
+    """Options of a ``null`` sink."""
+
+    meter: Annotated[bool, Meta(description="Look at the samples and report their peak; costs a little.")] = False
+
+
+class NullSink:
+    """A sink that counts what it takes."""
+
+    def __init__(self, config: NullConfig, input: Input) -> None:
+        self._input = input
+        self._meter = config.meter
+        self._frames_in = 0
+        self._peak = 0.0
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take until the input has ended."""
+        task_status.started()
+        intake = Intake(ctx, self._input)
+        while (frames := await intake.next()) is not None:
+            self._frames_in += len(frames)
+            if self._meter:
+                self._peak = max(self._peak, pcm.peak(frames))
+
+    def metrics(self) -> Metrics:
+        """``frames_in``, and ``peak_dbfs`` where the sink meters."""
+        if self._meter:
+            return {"frames_in": self._frames_in, "peak_dbfs": pcm.dbfs(self._peak)}
+        return {"frames_in": self._frames_in}
+
+
+def make(config: NullConfig, build: Build, input: Input) -> NullSink:
+    """Cannot fail."""
+    return NullSink(config, input)
+
+
+KIND = SinkKind(
+    kind="null",
+    summary="Takes everything that is due and throws it away.",
+    config=NullConfig,
+    factory=make,
+    domain="none",
+    example="""[sinks.nowhere]
+kind = "null"
+input = "stage"
+meter = true
+""",
+)

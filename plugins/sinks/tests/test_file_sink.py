@@ -1,0 +1,364 @@
+import os
+import resource
+import shutil
+import struct
+import wave
+from functools import partial
+
+import numpy as np
+import pytest
+import soundfile
+import trio
+
+from phasegraph import NodeError
+from phasegraph_sinks import file_sink, formats, recording
+from phasegraph_sinks.file_sink import KIND, FileSinkConfig
+from phasegraph_sinks.reading import Section, read_header
+
+SUFFIXES = ["wav", "rf64", "w64", "flac", "aiff", "caf"]
+SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
+
+
+@pytest.fixture
+def make(build, options):
+    def make(input, path, **fields):
+        return KIND.factory(options(FileSinkConfig, input="stage", path=str(path), **fields), build, input)
+
+    return make
+
+
+def read(path):
+    """What a file holds, as float64, read in a way that is not the source's."""
+    info = soundfile.info(path)
+    if info.subtype == "FLOAT":
+        return soundfile.read(path, always_2d=True)[0]
+    return soundfile.read(path, dtype="int32", always_2d=True)[0] / 2.0**31
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8])
+@pytest.mark.parametrize("encoding", SUBTYPES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_records_bit_exactly(
+    suffix, encoding, channels, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    format = format_of(encoding, channels=channels, rate=96000)
+    frames = noise(format, 60_000)
+    path = tmp_path / f"out.{suffix}"
+    sink = make(make_input(frames, format), path)
+    assert not path.exists()
+    await sink.run(ctx)
+    info = soundfile.info(path)
+    lossy = suffix == "flac" and encoding == "float32"
+    assert info.subtype == ("PCM_24" if lossy else SUBTYPES[encoding])
+    assert (info.samplerate, info.channels, info.frames) == (96000, channels, 60_000)
+    if lossy:
+        assert np.abs(read(path) - np.clip(frames, -1, 1 - 2**-23)).max() <= 2**-24
+    else:
+        assert np.array_equal(read(path), frames)
+    metrics = sink.metrics()
+    assert metrics["frames_in"] == 60_000
+    assert metrics["duration_s"] == 0.625
+    assert metrics["overruns"] == 0
+    assert metrics["file"] == str(path)
+    assert metrics["peak_dbfs"] == pytest.approx(20 * np.log10(np.abs(frames).max()), abs=0.01)
+    assert ctx.events == []
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT"])
+async def test_subtype_is_a_choice(subtype, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    format = format_of("L16")
+    frames = noise(format, 1000)
+    await make(make_input(frames, format), tmp_path / "out.x", format="wav", subtype=subtype).run(ctx)
+    assert soundfile.info(tmp_path / "out.x").subtype == subtype
+    assert np.array_equal(read(tmp_path / "out.x"), frames)
+
+
+async def test_fewer_bits_are_rounded_and_clipped(tmp_path, ctx, make, make_input, format_of, autojump_clock):
+    frames = np.array([[0.6], [0.5], [-0.6], [40000.0], [-40000.0], [np.nan]], np.float32) / 32768
+    format = format_of("float32", channels=1)
+    await make(make_input(frames, format), tmp_path / "out.wav", subtype="PCM_16").run(ctx)
+    assert soundfile.read(tmp_path / "out.wav", dtype="int16")[0].tolist() == [1, 0, -1, 32767, -32768, 0]
+
+
+async def test_follows_a_live_input(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    frames = noise(format_of(), 480_000)
+    sink = make(make_input(frames, format_of(), paced=True), tmp_path / "out.wav")
+    await sink.run(ctx)
+    assert trio.current_time() == pytest.approx(10, abs=0.3)
+    assert ctx.in_threads < 70  # about five looks a second
+    assert np.array_equal(read(tmp_path / "out.wav"), frames)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_no_frames_leave_a_valid_file(suffix, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    format = format_of(channels=2)
+    path = tmp_path / "new" / "folder" / f"out.{suffix}"
+    await make(make_input(noise(format, 4)[:0], format), path).run(ctx)
+    info = soundfile.info(path)
+    assert (info.samplerate, info.channels, info.subtype) == (48000, 2, "PCM_24")
+    section = Section(read_header(str(path)))
+    section.open(0)
+    assert len(section.read(10)) == 0
+    section.close()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_cancelled_closes_with_what_was_taken(
+    suffix, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    frames = noise(format_of(), 480_000)
+    input = make_input(frames, format_of(), paced=True)
+    sink = make(input, tmp_path / f"out.{suffix}")
+    with trio.move_on_after(3.14):
+        await sink.run(ctx)
+    assert input.taken >= 2.9 * 48_000
+    assert np.array_equal(read(tmp_path / f"out.{suffix}"), frames[: input.taken])
+
+
+async def test_a_stalled_disk_loses_nothing(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    frames = noise(format_of("L16"), 960_000)
+    sink = make(make_input(frames, format_of("L16"), paced=True), tmp_path / "out.wav")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(sink.run, ctx))
+        await trio.sleep(1)
+        ctx.gate = trio.Event()
+        await trio.sleep(17)
+        assert sink.metrics()["duration_s"] < 1.5
+        assert sink.metrics()["frames_in"] > 17.5 * 48_000
+        ctx.gate.set()
+    assert np.array_equal(read(tmp_path / "out.wav"), frames)
+    assert sink.metrics()["overruns"] == 0
+
+
+async def test_a_full_queue_stops_taking_and_says_so_once(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    format = format_of("L16")
+    input = make_input(noise(format, 60 * 48_000), format, paced=True)
+    sink = make(input, tmp_path / "out.wav")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(sink.run, ctx))
+        ctx.gate = trio.Event()
+        await trio.sleep(45)
+        assert input.taken == pytest.approx(30 * 48_000, rel=0.01)
+        assert sink.metrics()["overruns"] == 1
+        ctx.gate.set()
+    assert [fields["file"] for fields in ctx.named("overrun")] == [str(tmp_path / "out.wav")]
+    assert np.array_equal(read(tmp_path / "out.wav"), input.frames)
+
+
+async def test_copying_faster_than_the_disk_is_no_overrun(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    format = format_of("L16")
+    sink = make(make_input(noise(format, 60 * 48_000), format), tmp_path / "out.wav")
+    ctx.gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sink.run, ctx)
+        ctx.gate.set()
+        await trio.testing.wait_all_tasks_blocked()
+        ctx.gate = trio.Event()
+        await trio.sleep(100)
+        ctx.gate.set()
+    assert sink.metrics()["overruns"] == 0
+    assert soundfile.info(tmp_path / "out.wav").frames == 60 * 48_000
+
+
+async def test_gives_up_on_a_disk_that_stalls_while_stopping(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    sink = make(make_input(noise(format_of(), 480_000), format_of(), paced=True), tmp_path / "out.wav")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(sink.run, ctx))
+        ctx.gate = trio.Event()
+        await trio.sleep(8)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(file_sink.DRAIN_S + 1)
+        ctx.gate.set()
+    (fields,) = ctx.named("unwritten")
+    assert fields["frames"] > 7 * 48_000
+    assert soundfile.info(tmp_path / "out.wav").frames > 0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+async def test_what_was_written_survives_a_crash(
+    suffix, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    frames = noise(format_of(), 480_000)
+    sink = make(make_input(frames, format_of(), paced=True), tmp_path / f"out.{suffix}")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(sink.run, ctx))
+        await trio.sleep(5)
+        shutil.copy(tmp_path / f"out.{suffix}", tmp_path / f"copy.{suffix}")
+        nursery.cancel_scope.cancel()
+    info = soundfile.info(tmp_path / f"copy.{suffix}")
+    if suffix == "flac":
+        assert os.path.getsize(tmp_path / "copy.flac") > 500_000  # readable, its header has no length yet
+    else:
+        assert info.frames > 4.5 * 48_000
+        assert np.array_equal(read(tmp_path / f"copy.{suffix}"), frames[: info.frames])
+
+
+class TestWav:
+    async def test_short_ones_are_plain(self, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+        format = format_of("L16", channels=8)
+        frames = noise(format, 5000)
+        await make(make_input(frames, format), tmp_path / "out.wav").run(ctx)
+        head = (tmp_path / "out.wav").read_bytes()[:20]
+        assert head[:4] + head[8:16] == b"RIFFWAVEJUNK"
+        assert struct.unpack("<I", head[4:8])[0] == os.path.getsize(tmp_path / "out.wav") - 8
+        with wave.open(str(tmp_path / "out.wav")) as file:  # in 3.11 it reads plain PCM only
+            assert (file.getnchannels(), file.getsampwidth(), file.getnframes()) == (8, 2, 5000)
+            samples = np.frombuffer(file.readframes(5000), "<i2").reshape(-1, 8)
+        assert np.array_equal(samples / 32768, frames)
+        assert soundfile.info(tmp_path / "out.wav").format == "WAV"
+
+    async def test_float_is_plain_too(self, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+        format = format_of("float32")
+        frames = noise(format, 5000)
+        await make(make_input(frames, format), tmp_path / "out.wav").run(ctx)
+        assert soundfile.info(tmp_path / "out.wav").format == "WAV"
+        assert np.array_equal(read(tmp_path / "out.wav"), frames)
+
+    async def test_rf64_is_a_choice(self, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+        frames = noise(format_of(), 5000)
+        await make(make_input(frames, format_of()), tmp_path / "out.wav", format="rf64").run(ctx)
+        assert (tmp_path / "out.wav").read_bytes()[:4] == b"RF64"
+        assert np.array_equal(read(tmp_path / "out.wav"), frames)
+
+    async def test_without_the_switch(
+        self, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
+    ):
+        monkeypatch.setattr(recording, "set_flag", lambda *_: False)
+        monkeypatch.setattr(recording, "MAX_32_BIT_SIZE", 12_000 * 6)
+        frames = noise(format_of(), 30_000)
+        sink = make(make_input(frames, format_of()), tmp_path / "out.wav")
+        await sink.run(ctx)
+        parts = [tmp_path / name for name in ("out.wav", "out-take-2.wav", "out-take-3.wav")]
+        assert [path.read_bytes()[:4] for path in parts] == [b"RIFF"] * 3
+        assert np.array_equal(np.concatenate([read(path) for path in parts]), frames)
+        assert [fields["file"] for fields in ctx.named("new-file")] == [str(path) for path in parts[1:]]
+        assert sink.metrics()["duration_s"] == 0.625
+        assert sink.metrics()["file"] == str(parts[2])
+
+
+async def test_aiff_goes_on_in_a_second_file(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
+):
+    small = formats.Container("AIFF", (".aiff",), max_bytes=20_000 * 6)
+    monkeypatch.setitem(formats.CONTAINERS, "aiff", small)
+    frames = noise(format_of(), 30_000)
+    await make(make_input(frames, format_of()), tmp_path / "out.aiff").run(ctx)
+    both = [read(tmp_path / "out.aiff"), read(tmp_path / "out-take-2.aiff")]
+    assert np.array_equal(np.concatenate(both), frames)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "caf"])
+async def test_a_full_disk_fails_in_words_and_a_restart_goes_on(
+    suffix, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    frames = noise(format_of(), 200_000)
+    input = make_input(frames, format_of(), paced=True)
+    sink = make(input, tmp_path / f"out.{suffix}")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))
+    try:
+        with pytest.raises(NodeError, match="cannot write") as caught:
+            await sink.run(ctx)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.option == "path"
+    assert "File too large" in str(caught.value)
+    with soundfile.SoundFile(tmp_path / f"out.{suffix}") as first:
+        assert np.array_equal(first.read(20_000, dtype="int32") / 2.0**31, frames[:20_000])
+    await sink.run(ctx)
+    second = tmp_path / f"out-take-2.{suffix}"
+    assert ctx.named("new-file") == [{"file": str(second)}]
+    rest = read(second)
+    assert np.array_equal(rest, frames[len(frames) - len(rest) :])
+    written = sink.metrics()["duration_s"] * 48_000
+    assert written == pytest.approx(200_000)  # nothing is missing between the two
+
+
+async def test_started_again_it_keeps_what_it_wrote(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    frames = noise(format_of(), 480_000)
+    input = make_input(frames, format_of(), paced=True)
+    (tmp_path / "out-take-2.wav").write_bytes(b"of an earlier run")
+    sink = make(input, tmp_path / "out.wav")
+    with trio.move_on_after(3):
+        await sink.run(ctx)
+    await sink.run(ctx)
+    both = [read(tmp_path / "out.wav"), read(tmp_path / "out-take-2.wav")]
+    assert np.array_equal(np.concatenate(both), frames)
+
+
+async def test_overwrite(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    frames = noise(format_of(), 1000)
+    (tmp_path / "out.wav").write_bytes(b"precious")
+    await make(make_input(frames, format_of()), tmp_path / "out.wav", overwrite=False).run(ctx)
+    assert (tmp_path / "out.wav").read_bytes() == b"precious"
+    assert np.array_equal(read(tmp_path / "out-take-2.wav"), frames)
+    await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx.beside("other"))
+    assert np.array_equal(read(tmp_path / "out.wav"), frames)
+
+
+async def test_does_not_overwrite_what_the_run_plays(
+    tmp_path, ctx, make, make_input, noise, format_of, build, options, autojump_clock
+):
+    from phasegraph_sinks import file_source
+
+    frames = noise(format_of(), 1000)
+    await make(make_input(frames, format_of()), tmp_path / "in.wav").run(ctx.beside("earlier"))
+    ctx._shared.clear()
+    os.link(tmp_path / "in.wav", tmp_path / "same.wav")
+    config = options(file_source.FileSourceConfig, path=str(tmp_path / "in.wav"))
+    source = file_source.KIND.factory(config, build)
+    await source.run(ctx.beside("stage"))
+    for name in ("in.wav", "same.wav"):
+        with pytest.raises(NodeError, match="is what 'stage' plays"):
+            await make(make_input(frames, format_of()), tmp_path / name).run(ctx)
+    await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx)
+    with pytest.raises(NodeError, match="is written by 'node' already"):
+        await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx.beside("second"))
+    assert np.array_equal(read(tmp_path / "in.wav"), frames)
+
+
+async def test_impossible_folder(tmp_path, ctx, make, make_input, noise, format_of):
+    (tmp_path / "file").touch()
+    sink = make(make_input(noise(format_of(), 10), format_of()), tmp_path / "file" / "out.wav")
+    for _ in range(2):
+        with pytest.raises(NodeError, match="its folder cannot be made") as caught:
+            await sink.run(ctx)
+        assert caught.value.option == "path"
+        assert sink.metrics()["file"] == str(tmp_path / "file" / "out.wav")
+
+
+def test_wrong_options(tmp_path, make, make_input, noise, format_of, refused):
+    def call(name, *, channels=2, **fields):
+        format = format_of(channels=channels)
+        return lambda: make(make_input(noise(format, 4), format), tmp_path / name, **fields)
+
+    refused(call("out.xyz"), "'.xyz'", ".wav", option="path")
+    refused(call("out.mp3"), "lossless", option="path")
+    refused(call("out"), "set format", option="path")
+    refused(call("out.flac", subtype="FLOAT"), "PCM_16, PCM_24", option="subtype")
+    refused(call("out.flac", channels=9), "at most 8 channels", option="path")
+    (tmp_path / "folder.wav").mkdir()
+    refused(call("folder.wav"), "is a folder", option="path")
+
+
+async def test_an_input_that_fails_closes_the_file(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    frames = noise(format_of(), 96_000)
+    input = make_input(frames, format_of(), paced=True)
+    take = input.take
+
+    def failing(local_ns, limit):
+        if local_ns > 10**9 + input.began_ns if input.began_ns is not None else False:
+            raise ZeroDivisionError
+        return take(local_ns, limit)
+
+    input.take = failing
+    with pytest.RaisesGroup(ZeroDivisionError):
+        await make(input, tmp_path / "out.wav").run(ctx)
+    assert np.array_equal(read(tmp_path / "out.wav"), frames[: input.taken])
