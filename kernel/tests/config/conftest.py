@@ -56,7 +56,7 @@ class Receiver(SourceConfig, frozen=True, kw_only=True):
     leg_b: Leg | None = None
     gain: Annotated[float, Meta(gt=0)] = 1.0
     taps: Annotated[tuple[Duration, ...], Meta(max_length=3)] = ()
-    labels: dict[str, int] = {}
+    labels: dict[str, int] = msgspec.field(default_factory=dict)
     verbose: bool = False
     name: Annotated[str, Meta(min_length=1)] = "stream"
     code: Annotated[str, Meta(pattern="^[A-Z]{2}$")] = "EN"

@@ -8,6 +8,15 @@ import pytest
 
 BASE = '[clocks.house]\nkind = "system"\n[sources.rec]\nkind = "net"\n'
 
+CARD = """
+[sources.rec]
+kind = "reader"
+path = "take.wav"
+[sinks.c]
+kind = "card"
+input = "rec"
+"""
+
 REFUSED = [
     # option, TOML value, place below the node, message, hint
     ("link-offset", "3", "", 'expected a duration from 125us to 1s, such as "3ms", got 3', ""),
@@ -59,13 +68,13 @@ def test_refused(examine: Any, option: str, value: str, below: str, message: str
     [("[1]", "expected text or a whole number, got [1]"), ("true", "expected text or a whole number, got true")],
 )
 def test_an_alternative_names_all_that_it_takes(examine: Any, device: str, words: str) -> None:
-    text = f'[sources.rec]\nkind = "reader"\npath = "take.wav"\n[sinks.c]\nkind = "card"\ninput = "rec"\ndevice = {device}\n'
+    text = f"{CARD}device = {device}\n"
     assert [problem.message for problem in examine(text).problems] == [words]
 
 
 @pytest.mark.parametrize(("device", "value"), [('"hw:1"', "hw:1"), ("1", 1)])
 def test_an_alternative_takes_each(examine: Any, device: str, value: object) -> None:
-    text = f'[sources.rec]\nkind = "reader"\npath = "take.wav"\n[sinks.c]\nkind = "card"\ninput = "rec"\ndevice = {device}\n'
+    text = f"{CARD}device = {device}\n"
     assert examine(text).graph.nodes["c"].config.device == value
 
 

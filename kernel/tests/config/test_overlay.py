@@ -68,7 +68,7 @@ def test_a_profile_may_add_nodes(examine: Any) -> None:
     ],
 )
 def test_wrong_profiles(examine: Any, profile: str | None, text: str, path: str, message: str, hint: str) -> None:
-    base = BASE.replace("[profiles.late", "[profiles.late") if "[profiles]\n" not in text else ""
+    base = "" if text.startswith("[profiles]\n") else BASE
     (problem,) = [p for p in examine(base + text, profile=profile).problems if p.path == path]
     assert message in problem.message
     assert hint in problem.hint
@@ -127,8 +127,9 @@ def test_set_comes_after_the_profile(examine: Any) -> None:
 def test_paths_of_set_begin_where_the_command_was_given(examine: Any, folder: Path, tmp_path_factory: Any) -> None:
     here = tmp_path_factory.mktemp("here")
     (here / "take.wav").touch()
-    more = '[sources.take]\nkind = "reader"\npath = "take.wav"\n[sinks.o]\nkind = "writer"\ninput = "take"\npath = "o.wav"\n'
-    nodes = examine(more, overrides=["sources.take.path=take.wav"], cwd=here).graph.nodes
+    source = '[sources.take]\nkind = "reader"\npath = "take.wav"\n'
+    sink = '[sinks.o]\nkind = "writer"\ninput = "take"\npath = "o.wav"\n'
+    nodes = examine(source + sink, overrides=["sources.take.path=take.wav"], cwd=here).graph.nodes
     assert nodes["take"].config.path == str((here / "take.wav").resolve())
     assert nodes["o"].config.path == str((folder / "o.wav").resolve())
 

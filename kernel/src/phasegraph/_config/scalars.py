@@ -137,7 +137,7 @@ class Measure(Shape):
         if self.bounds.hold(self.quantity.parse(self.quantity.example)):
             return self.quantity.example
         ends = (self.bounds.ge, self.bounds.le, self.bounds.gt, self.bounds.lt)
-        return next(self.quantity.text(end) for end in ends if end is not None)
+        return next((self.quantity.text(end) for end in ends if end is not None), self.quantity.example)
 
     @property
     def words(self) -> str:

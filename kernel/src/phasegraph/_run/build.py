@@ -70,7 +70,8 @@ class BuiltGraph:
         """How often the data plane looks at the network: as seldom as the graph's latencies allow."""
         quantum = RELAXED_QUANTUM_NS
         for built in self.edges:
-            if self.graph.nodes[built.edge.sink].domain is not None:
+            kind = self.graph.nodes[built.edge.sink].kind
+            if isinstance(kind, SinkKind) and kind.domain != "none":
                 quantum = min(quantum, PACED_QUANTUM_NS)
                 if built.tap.stream.clock is not None:
                     quantum = min(quantum, built.tap.stream.playout_delay_ns // 4)
@@ -131,6 +132,9 @@ def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = Non
             problems.append(Problem(path, error.message, error.hint))
         except _MissingPeer:
             continue  # what it needs has failed, and is reported itself
+        except Exception as error:  # a plugin's factory may raise anything
+            message = f"the plugin could not make it: {type(error).__name__}: {error}"
+            problems.append(Problem(f"{node.role}.{id}", message, "this is a fault of the plugin"))
     if problems:
         raise GraphError(problems)
     return built
@@ -173,13 +177,8 @@ def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[Sink
         channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
         encoding=max((tap.stream.format.encoding for tap, _ in taps), key=_WIDTH.__getitem__),
     )
-    domain = node.domain or next((built.graph.nodes[e.edge.source].domain for e in edges if _clocked(e)), None)
-    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else None
+    clock = built.clock(node.domain) if node.domain in built.graph.nodes else None
     return SinkInput(taps, format, clock), edges
-
-
-def _clocked(edge: BuiltEdge) -> bool:
-    return edge.tap.stream.clock is not None
 
 
 def _channels(edge: BuiltEdge) -> list[int] | None:

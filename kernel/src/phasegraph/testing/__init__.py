@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .card import Played, SimCard, SimCardConfig
     from .clock import SimClock, SimClockConfig
-    from .graph import GraphRun, run_graph, run_graph_now, sim_registry
+    from .graph import GraphRun, make_session, run_graph, run_graph_now, running_graph, sim_registry
     from .impairments import Counts, Every, Faults, Impairment
     from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
     from .network import SimNetwork, SimWire
     from .oscillator import Oscillator
     from .plugin import sim_plugin
+    from .recorder import SimRecorder, SimRecorderConfig
     from .source import (
         SimSequence,
         SimSequenceConfig,
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
 _HOME = {
     "card": "Played SimCard SimCardConfig",
     "clock": "SimClock SimClockConfig",
-    "graph": "GraphRun run_graph run_graph_now sim_registry",
+    "graph": "GraphRun make_session run_graph run_graph_now running_graph sim_registry",
     "impairments": "Counts Every Faults Impairment",
     "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
     "network": "SimNetwork SimWire",
     "oscillator": "Oscillator",
     "plugin": "sim_plugin",
+    "recorder": "SimRecorder SimRecorderConfig",
     "source": "SimSequence SimSequenceConfig SimSource SimSourceConfig counted counter_frames sine_frames",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -58,6 +60,8 @@ __all__ = [
     "SimClockConfig",
     "SimLocalClock",
     "SimNetwork",
+    "SimRecorder",
+    "SimRecorderConfig",
     "SimSequence",
     "SimSequenceConfig",
     "SimSource",
@@ -65,8 +69,10 @@ __all__ = [
     "SimWire",
     "counted",
     "counter_frames",
+    "make_session",
     "run_graph",
     "run_graph_now",
+    "running_graph",
     "sim_plugin",
     "sim_registry",
     "sine_frames",

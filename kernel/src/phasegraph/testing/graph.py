@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from trio.testing import MockClock
 
 from .._config import parse_graph
 from .._core.localtime import LocalClock
-from .._core.node import Node
 from .._plugins.loader import Registry, load
 from .._run.logging import make_log
 from .._run.session import Session
@@ -24,18 +25,30 @@ from .plugin import sim_plugin
 
 
 class GraphRun(msgspec.Struct, frozen=True):
-    """A run that is over."""
+    """A run of a graph."""
 
+    session: Session
     report: dict[str, Any]
-    """As ``kernel run --report`` writes it."""
-    nodes: dict[str, Node]
-    """The nodes by id, with whatever they remember."""
-    network: Network
+    """As ``kernel run --report`` writes it; empty until the run is over."""
+
+    @property
+    def nodes(self) -> dict[str, Any]:
+        """The nodes by id, with whatever they remember."""
+        return {id: built.node for id, built in self.session.built.nodes.items()}
+
+    @property
+    def local(self) -> LocalClock:
+        """The run's local clock."""
+        return self.session.local
 
     def metrics(self, id: str) -> dict[str, Any]:
-        """The figures of a node."""
+        """The figures of a node, at the end."""
         metrics: dict[str, Any] = self.report["nodes"][id]["metrics"]
         return metrics
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of this name, at the end."""
+        return [event for event in self.report["events"] if event["name"] == name]
 
 
 def sim_registry(only: Sequence[str] | None = None) -> Registry:
@@ -45,40 +58,64 @@ def sim_registry(only: Sequence[str] | None = None) -> Registry:
     return registry
 
 
-async def run_graph(
+def make_session(
     text: str,
     *,
     folder: Path | None = None,
     registry: Registry | None = None,
     local: LocalClock | None = None,
     network: Network | None = None,
-    for_s: float | None = None,
     profile: str | None = None,
     overrides: Sequence[str] = (),
     trace: Path | None = None,
-) -> GraphRun:
-    """Run a graph, given as the text of its file, to its end or for ``for_s`` seconds.
+) -> Session:
+    """A session of a graph, given as the text of its file.
 
-    Time is virtual unless another ``local`` is given: call it under a MockClock. ``folder`` is where relative
-    paths begin. Raises GraphError for a graph that is wrong.
+    Time and network are simulated unless others are given. ``folder`` is where relative paths begin. Raises
+    GraphError for a graph that is wrong.
     """
     registry = registry or sim_registry()
     if local is None:
         local = network.local if isinstance(network, SimNetwork) else SimLocalClock()
-    if network is None:
-        network = SimNetwork(local if isinstance(local, SimLocalClock) else None)
-    graph = parse_graph(text, registry, folder or Path.cwd(), profile=profile, overrides=overrides)
-    session = Session(
-        graph, registry, log=make_log(level="error"), local=local, network=network, trace=Trace(trace), profile=profile
+    return Session(
+        parse_graph(text, registry, folder or Path.cwd(), profile=profile, overrides=overrides),
+        registry,
+        log=make_log(level="error"),
+        local=local,
+        network=network or SimNetwork(local if isinstance(local, SimLocalClock) else None),
+        trace=Trace(trace),
+        profile=profile,
     )
+
+
+async def run_graph(text: str, *, for_s: float | None = None, **options: Any) -> GraphRun:
+    """Run a graph to its end, or for ``for_s`` seconds. ``options`` are those of `make_session`.
+
+    Time is virtual unless another ``local`` is given: call it under a MockClock.
+    """
+    session = make_session(text, **options)
     report = await session.run(for_ns=None if for_s is None else round(for_s * 1e9))
-    return GraphRun(report, {id: built.node for id, built in session.built.nodes.items()}, network)
+    return GraphRun(session, report)
+
+
+@asynccontextmanager
+async def running_graph(text: str, **options: Any) -> AsyncIterator[GraphRun]:
+    """A graph that runs while the ``async with`` block does: for tests that look, or interfere, meanwhile.
+
+    When the block ends the run is stopped and drained as by ``kernel run --for``, and the report filled in.
+    """
+    run = GraphRun(make_session(text, **options), {})
+
+    async def go() -> None:
+        run.report.update(await run.session.run())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go)
+        await run.session.supervisor.started.wait()
+        yield run
+        run.session.supervisor.stop("time")
 
 
 def run_graph_now(text: str, **options: Any) -> GraphRun:
     """`run_graph` for code that is not async: starts trio under a clock that jumps from one event to the next."""
-
-    async def main() -> GraphRun:
-        return await run_graph(text, **options)
-
-    return trio.run(main, clock=MockClock(autojump_threshold=0))
+    return trio.run(partial(run_graph, text, **options), clock=MockClock(autojump_threshold=0))

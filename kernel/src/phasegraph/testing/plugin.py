@@ -10,11 +10,12 @@ from .._plugins.specs import hookimpl
 from .align import SimAlign, SimAlignConfig, SimLinear
 from .card import SimCard, SimCardConfig
 from .clock import SimClock, SimClockConfig
+from .recorder import SimRecorder, SimRecorderConfig
 from .source import SimSequence, SimSequenceConfig, SimSource, SimSourceConfig
 
 
 class SimPlugin:
-    """Offers ``sim-clock``, ``sim-source``, ``sim-sequence``, ``sim-card``, ``sim-align`` and ``sim-linear``."""
+    """Offers the kinds whose names begin with ``sim-``."""
 
     @hookimpl
     def register_clocks(self) -> Iterable[ClockKind[Any]]:
@@ -85,7 +86,15 @@ class SimPlugin:
                 factory=SimCard,
                 domain="device",
                 example='[sinks.card]\nkind = "sim-card"\ninput = "stage"\ncompensator = "align"\n',
-            )
+            ),
+            SinkKind(
+                kind="sim-recorder",
+                summary="Remembers all that it gets.",
+                config=SimRecorderConfig,
+                factory=SimRecorder,
+                domain="none",
+                example='[sinks.recorder]\nkind = "sim-recorder"\ninput = "stage"\n',
+            ),
         ]
 
 

@@ -1,0 +1,50 @@
+"""A sink that remembers all that it gets: kind ``sim-recorder``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import trio
+from msgspec import Meta
+
+from .._core.config import SinkConfig
+from .._core.node import Build, Input, Metrics, NodeContext
+from .._core.samples import Frames, silence
+from .._core.units import Duration
+
+
+class SimRecorderConfig(SinkConfig, frozen=True, kw_only=True):
+    """Options of the ``sim-recorder`` sink."""
+
+    interval: Annotated[Duration, Meta(description="How often it takes what is due.", ge=100_000)] = 10_000_000
+    limit: Annotated[int, Meta(description="Frames that it takes at a time, at most.", ge=1)] = 1 << 20
+
+
+class SimRecorder:
+    """Takes whatever is due, at its input's pace, until the input ends."""
+
+    def __init__(self, config: SimRecorderConfig, build: Build, input: Input) -> None:
+        self.format = input.format
+        self._config = config
+        self._input = input
+        self._blocks: list[Frames] = []
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        task_status.started()
+        while (frames := self._input.take(ctx.local.now_ns(), self._config.limit)) is not None:
+            if len(frames):
+                self._blocks.append(frames)
+            if len(frames) < self._config.limit:
+                await ctx.sleep(self._config.interval)
+            else:
+                await trio.lowlevel.checkpoint()
+
+    def metrics(self) -> Metrics:
+        """See `Node.metrics`."""
+        return {"frames_in": sum(len(block) for block in self._blocks)}
+
+    def recording(self) -> Frames:
+        """All of it in one piece."""
+        return np.concatenate([silence(0, self.format.channels), *self._blocks])

@@ -1,0 +1,42 @@
+"""What only a whole process shows: which modules are imported, and how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"numpy", "trio", "msgspec", "structlog", "rich", "pluggy", "cffi", "soundfile"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["check", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "phasegraph", *arguments], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & HEAVY
+
+
+def test_a_wrong_graph_ends_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "graph.toml"
+    path.write_bytes(b"\x00\xff")
+    result = subprocess.run([sys.executable, "-m", "phasegraph", "check", path], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert result.stderr.endswith("\n1 problem\n")
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "phasegraph", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait()
