@@ -177,7 +177,8 @@ def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[Sink
         channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
         encoding=max((tap.stream.format.encoding for tap, _ in taps), key=_WIDTH.__getitem__),
     )
-    clock = built.clock(node.domain) if node.domain in built.graph.nodes else None
+    domain = node.domain
+    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else None
     return SinkInput(taps, format, clock), edges
 
 

@@ -109,11 +109,18 @@ async def running_graph(text: str, **options: Any) -> AsyncIterator[GraphRun]:
     async def go() -> None:
         run.report.update(await run.session.run())
 
+    failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(go)
         await run.session.supervisor.started.wait()
-        yield run
+        try:
+            yield run
+        except Exception as error:  # raised below as it is, not in a group
+            failure = error
+            nursery.cancel_scope.cancel()
         run.session.supervisor.stop("time")
+    if failure is not None:
+        raise failure
 
 
 def run_graph_now(text: str, **options: Any) -> GraphRun:
