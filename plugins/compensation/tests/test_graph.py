@@ -1,0 +1,56 @@
+"""A whole crossing in virtual time: a simulated card that is off by 100 ppm plays a known stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from phasegraph import GraphError
+from phasegraph.testing import GraphRun, run_graph_now
+
+GRAPH = """
+schema = 1
+[clocks.house]
+kind = "sim-clock"
+[sources.stage]
+kind = "sim-source"
+clock = "house"
+signal = "sine"
+[compensators.align]
+kind = "none"
+allow-slips = true
+[sinks.card]
+kind = "sim-card"
+input = "stage"
+compensator = "align"
+rate-offset = "100ppm"
+keep = "2s"
+"""
+
+
+@pytest.fixture(scope="module")
+def played() -> GraphRun:
+    return run_graph_now(GRAPH, for_s=20.0)
+
+
+def test_it_slips_as_often_as_the_clocks_ask(played: GraphRun) -> None:
+    metrics = played.report["edges"]["stage->card"]["metrics"]
+    # 100 ppm of 20 s at 48 kHz are 96 frames; each slip takes up 24 to 25 of them.
+    assert metrics["resyncs"] in (3, 4)
+    assert abs(metrics["phase_error_ns"]) <= 24.6 / 48_000 * 1e9
+    assert metrics["ratio_ppb"] == 0
+
+
+def test_between_slips_the_tone_is_clean(played: GraphRun) -> None:
+    tone = played.nodes["card"].recording()[:, 0].astype(float)[-(1 << 15) :]
+    assert len(tone) == 1 << 15
+    # An unaltered sine follows its two predecessors: y[n] = 2 cos(w) y[n-1] - y[n-2].
+    follows = np.stack([tone[1:-1], tone[:-2]], axis=1)
+    fit = np.linalg.lstsq(follows, tone[2:], rcond=None)[0]
+    assert np.abs(tone[2:] - follows @ fit).max() < 3e-6
+    assert np.abs(tone).max() > 0.05
+
+
+def test_without_leave_the_graph_does_not_start() -> None:
+    with pytest.raises(GraphError, match="allow-slips"):
+        run_graph_now(GRAPH.replace("allow-slips = true", ""), for_s=1.0)
