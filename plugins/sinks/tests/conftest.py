@@ -43,6 +43,17 @@ class FakeContext:
     def shared(self, make):
         return self._shared.setdefault(make, make(self))
 
+    def attach(self, step):
+        async def engine():
+            while True:
+                rest = step(self.local.now_ns()) - self.local.now_ns()
+                await trio.sleep(max(0, rest) / 1e9)
+
+        trio.lowlevel.spawn_system_task(engine)
+
+    def call_soon(self, function, *arguments):
+        trio.lowlevel.current_trio_token().run_sync_soon(function, *arguments)
+
     async def sleep(self, duration_ns):
         await trio.sleep(duration_ns / 1e9)
 

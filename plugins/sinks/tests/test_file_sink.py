@@ -346,19 +346,3 @@ def test_wrong_options(tmp_path, make, make_input, noise, format_of, refused):
     refused(call("out.flac", channels=9), "at most 8 channels", option="path")
     (tmp_path / "folder.wav").mkdir()
     refused(call("folder.wav"), "is a folder", option="path")
-
-
-async def test_an_input_that_fails_closes_the_file(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
-    frames = noise(format_of(), 96_000)
-    input = make_input(frames, format_of(), paced=True)
-    take = input.take
-
-    def failing(local_ns, limit):
-        if local_ns > 10**9 + input.began_ns if input.began_ns is not None else False:
-            raise ZeroDivisionError
-        return take(local_ns, limit)
-
-    input.take = failing
-    with pytest.RaisesGroup(ZeroDivisionError):
-        await make(input, tmp_path / "out.wav").run(ctx)
-    assert np.array_equal(read(tmp_path / "out.wav"), frames[: input.taken])

@@ -66,7 +66,7 @@ class Resampler(Protocol):
 
     @property
     def reach(self) -> int:
-        """How many input frames on each side of a position it needs."""
+        """How many rows it needs before the row that a position lies in, and after it."""
 
     def render(self, frames: Frames, offset: float, ratio: float, out: Frames) -> None:
         """``out[i]`` becomes the input at ``offset + i * ratio``, counted in rows of ``frames``.

@@ -66,7 +66,8 @@ class Input(Protocol):
     def take(self, local_ns: int, limit: int) -> Frames | None:
         """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
 
-        Gaps are silence. The array is the caller's to keep. Empty when nothing is due; None when the input has ended and all of it was taken.
+        Gaps are silence. The array is the caller's to keep. Empty when nothing is due; None when the input has ended
+        and all of it was taken.
         """
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
@@ -97,6 +98,9 @@ class NodeContext(Protocol):
 
     def shared(self, make: Callable[[NodeContext], T]) -> T:
         """One object per run and maker: what all nodes of a kind have in common, such as their sockets."""
+
+    def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
+        """From a step: have a function called on the control plane, soon, in order."""
 
     async def sleep(self, duration_ns: int) -> None:
         """Wait, in real or virtual time."""

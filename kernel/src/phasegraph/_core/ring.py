@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from .samples import Encoded, Encoding, Frames
 
+_NO_LAP = np.iinfo(np.int64).min
+"""Lap of a frame that was never written; -1 would be that of the frames before index 0."""
+
 
 class MediaRing:
     """A ring of encoded frames with one writing thread and any number of readers.
@@ -28,7 +31,7 @@ class MediaRing:
         self.encoding = encoding
         self.frame_bytes = channels * encoding.sample_bytes
         self._data: NDArray[np.uint8] = np.zeros((capacity, self.frame_bytes), np.uint8)
-        self._lap: NDArray[np.int64] = np.full(capacity, -1, np.int64)
+        self._lap: NDArray[np.int64] = np.full(capacity, _NO_LAP, np.int64)
 
     def write(self, start: int, encoded: Encoded) -> None:
         """Put encoded frames at absolute index ``start``; of more than the ring holds, the newest stay."""

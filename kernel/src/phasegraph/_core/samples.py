@@ -62,21 +62,26 @@ class Encoding(enum.Enum):
         encoded[..., 0] = octets[..., 2]
         encoded[..., 1] = octets[..., 1]
         encoded[..., 2] = octets[..., 0]
-        return encoded.reshape(len(frames), -1)
+        return encoded.reshape(len(frames), 3 * frames.shape[1])
+
+
+_PIECE = 1 << 14
+"""Samples that are converted at a time: their intermediate forms stay in the processor's cache."""
 
 
 def _decode_l24(encoded: Encoded, out: Frames) -> None:
     # Each sample is read as the big-endian 32-bit word that starts at its first byte; the low byte, which
     # belongs to the next sample, is masked off. One copy gives the last sample its fourth byte. Measured:
     # 0.7 ns a sample, against 1.3-1.8 ns for shifts of separate byte planes.
-    count = out.size
-    padded = np.empty(encoded.size + 1, np.uint8)
-    padded[:-1] = encoded.reshape(-1)
-    words: NDArray[np.int32] = np.ndarray((count,), ">i4", padded, 0, (3,)).astype(np.int32)
-    words &= -256
-    flat = out.reshape(-1)
-    flat[:] = words
-    flat *= np.float32(2.0**-31)
+    octets, samples = encoded.reshape(-1), out.reshape(-1)
+    padded = np.empty(3 * min(_PIECE, samples.size) + 1, np.uint8)
+    for start in range(0, samples.size, _PIECE):
+        piece = samples[start : start + _PIECE]
+        padded[: 3 * piece.size] = octets[3 * start : 3 * (start + piece.size)]
+        words: NDArray[np.int32] = np.ndarray((piece.size,), ">i4", padded, 0, (3,)).astype(np.int32)
+        words &= -256
+        piece[:] = words
+        piece *= np.float32(2.0**-31)
 
 
 def silence(frames: int, channels: int) -> Frames:

@@ -84,6 +84,9 @@ class Stream:
 
     def wrote(self, start: int, end: int) -> None:
         """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them."""
+        if self.first is not None and end < self.head - self.ring.capacity:
+            # Too far back to be late: media time itself has jumped back.
+            self.first, self.head = start, end
         if self.first is None or start < self.first:
             self.first = start
         self.head = max(self.head, end)

@@ -7,12 +7,13 @@ the number that the field's docstring names.
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
 
-_NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*\Z")
+_NUMBER = re.compile(r"\s*([+-]?\d+(?:\.\d+)?)\s*([A-Za-zµ]+)\s*\Z", re.ASCII)
 _UNITS: dict[str, dict[str, Fraction]] = {
     "duration": {
         "ns": Fraction(1),
@@ -60,7 +61,10 @@ class Quantity(msgspec.Struct, frozen=True):
         for name, size in _UNITS[self.name].items():
             if exact and size > factor and exact % size == 0:
                 unit, factor = name, size
-        return f"{float(exact / factor):.15g}{unit}"
+        scaled = exact / factor
+        # Never with an exponent, which `parse` does not take.
+        number = str(scaled) if scaled.denominator == 1 else f"{Decimal(repr(float(scaled))):f}"
+        return f"{number}{unit}"
 
     def parse(self, text: object) -> int | float:
         """The number in the base unit (ns, Hz, dBFS, ppb).

@@ -16,7 +16,7 @@ from .._plugins.loader import Registry
 from .crossing import CrossingTap
 from .inputs import AlignedTap, SequentialTap, SinkInput, Tap
 
-RELAXED_QUANTUM_NS = 20_000_000
+RELAXED_QUANTUM_NS = 40_000_000
 """How often the network is looked at where nothing waits for the samples."""
 PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""
@@ -128,8 +128,9 @@ def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = Non
         try:
             _add(built, node, registry, _Build(id, local, built, provided))
         except NodeError as error:
-            path = f"{node.role}.{id}" + (f".{error.option}" if error.option else "")
-            problems.append(Problem(path, error.message, error.hint))
+            problems.append(_problem(f"{node.role}.{id}", error))
+        except _Elsewhere as blamed:
+            problems.append(_problem(blamed.path, blamed.error))
         except _MissingPeer:
             continue  # what it needs has failed, and is reported itself
         except Exception as error:  # a plugin's factory may raise anything
@@ -138,6 +139,19 @@ def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = Non
     if problems:
         raise GraphError(problems)
     return built
+
+
+def _problem(path: str, error: NodeError) -> Problem:
+    return Problem(f"{path}.{error.option}" if error.option else path, error.message, error.hint)
+
+
+class _Elsewhere(Exception):
+    """A node could not be built because of a compensator's options."""
+
+    def __init__(self, compensator: str, error: NodeError) -> None:
+        super().__init__(str(error))
+        self.path = f"compensators.{compensator}"
+        self.error = error
 
 
 class _MissingPeer(Exception):
@@ -207,4 +221,8 @@ def _tap(built: BuiltGraph, edge: Edge, registry: Registry) -> Tap:
     compensator = built.graph.nodes[edge.compensator]
     assert isinstance(compensator.kind, CompensatorKind)
     resampler = registry.resamplers[compensator.config.resampler]
-    return CrossingTap(stream, compensator.kind.factory(compensator.config, stream.format.rate), resampler.factory())
+    try:
+        steering = compensator.kind.factory(compensator.config, stream.format.rate)
+    except NodeError as error:
+        raise _Elsewhere(edge.compensator, error) from error
+    return CrossingTap(stream, steering, resampler.factory())

@@ -76,16 +76,20 @@ class Context:
         self.log = services.log.bind(node=id)
         self._services = services
         self._failed = failed
+        self._token = trio.lowlevel.current_trio_token()
         self._detach: list[Callable[[], None]] = []
 
     def attach(self, step: Step) -> None:
         """See `NodeContext.attach`."""
-        token = trio.lowlevel.current_trio_token()
 
         def failed(error: Exception) -> None:
-            token.run_sync_soon(self._failed, error)
+            self.call_soon(self._failed, error)
 
         self._detach.append(self._services.engine.attach(step, failed))
+
+    def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
+        """See `NodeContext.call_soon`."""
+        self._token.run_sync_soon(function, *arguments)
 
     def quantum_ns(self) -> int:
         """See `NodeContext.quantum_ns`."""

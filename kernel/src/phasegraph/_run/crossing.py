@@ -85,6 +85,12 @@ class CrossingTap:
         whole, fraction = self._target(estimate, local_ns)
         if self._next != frame:  # the first block, or the sink left out frames: begin where it should be
             self._whole, self._fraction = whole, fraction
+        elif self._observed is not None and estimate.discontinuities != self._observed.discontinuities:
+            # Media time itself has jumped: that is nothing to steer against, so the position jumps with it.
+            whole_before, fraction_before = self._target(self._observed, local_ns)
+            self._whole += whole - whole_before
+            self._advance(fraction - fraction_before)
+            self.resyncs += 1
         if estimate is not self._observed:
             self._compensator.observe(estimate)
             self._observed = estimate
@@ -115,11 +121,21 @@ class CrossingTap:
         rows = np.empty((span + 2 * reach, self.stream.format.channels), np.float32)
         begin = self._whole - reach
         missing = self.stream.ring.read(begin, rows)
-        first = self.stream.first
-        if missing and first is not None and begin >= first and self.stream.end is None:
-            self.missing_frames += missing
         self._resampler.render(rows, reach + self._fraction, ratio, out)
+        before = self._whole
         self._advance(len(out) * ratio)
+        if missing:
+            self._count_missing(before, self._whole)
+
+    def _count_missing(self, start: int, stop: int) -> None:
+        # Blocks overlap by what the resampler reaches, but every frame of the stream is counted once.
+        if self.stream.first is None:
+            return
+        start = max(start, self.stream.first)
+        if self.stream.end is not None:
+            stop = min(stop, self.stream.end)
+        if start < stop:
+            self.missing_frames += stop - start - self.stream.ring.holds(start, stop - start)
 
     def _advance(self, frames: float) -> None:
         moved = self._fraction + frames

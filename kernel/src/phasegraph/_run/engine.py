@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import heapq
 import sys
 import threading
 import time
@@ -28,12 +29,19 @@ _PR_SET_TIMERSLACK = 29
 
 
 class _Entry:
-    __slots__ = ("due", "failed", "step")
+    """A step, ordered by when it is due, and among those due together by who came first."""
 
-    def __init__(self, step: Step, due: int, failed: Callable[[Exception], None]) -> None:
+    __slots__ = ("attached", "due", "failed", "number", "step")
+
+    def __init__(self, step: Step, due: int, number: int, failed: Callable[[Exception], None]) -> None:
         self.step = step
         self.due = due
+        self.number = number
         self.failed = failed
+        self.attached = True
+
+    def __lt__(self, other: _Entry) -> bool:
+        return (self.due, self.number) < (other.due, other.number)
 
 
 class Engine:
@@ -41,45 +49,49 @@ class Engine:
 
     def __init__(self, local: LocalClock) -> None:
         self._local = local
-        self._entries: list[_Entry] = []
-        self._lock = threading.Lock()
+        self._queue: list[_Entry] = []
+        self._attached = 0
+        self._lock = threading.RLock()  # a step may attach and detach others
         self._stop = False
-        self.passes = 0
-        """How often the engine woke."""
 
     def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
         """Call ``step`` from now on; returns what detaches it, after which it is not running any more.
 
         A step that raises is detached, and ``failed`` is told, in the engine's thread.
         """
-        entry = _Entry(step, self._local.now_ns(), failed)
         with self._lock:
-            self._entries.append(entry)
+            self._attached += 1
+            entry = _Entry(step, self._local.now_ns(), self._attached, failed)
+            heapq.heappush(self._queue, entry)
 
         def detach() -> None:
             with self._lock:
-                if entry in self._entries:
-                    self._entries.remove(entry)
+                entry.attached = False
 
         return detach
 
     def once(self) -> int:
-        """Call the steps that are due; returns the local time at which the next one is."""
-        self.passes += 1
-        with self._lock:
-            now = self._local.now_ns()
-            following = now + IDLE_NS
-            for entry in tuple(self._entries):
-                if entry.due <= now:
-                    try:
-                        entry.due = entry.step(now)
-                    except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
-                        self._entries.remove(entry)
-                        entry.failed(error)
-                        continue
-                    now = self._local.now_ns()
-                following = min(following, entry.due)
-        return following
+        """Call the steps that are due, the most overdue first; returns the local time at which the next one is."""
+        while True:
+            with self._lock:
+                if not self._queue:
+                    return self._local.now_ns() + IDLE_NS
+                entry = self._queue[0]
+                now = self._local.now_ns()
+                if entry.due > now:
+                    return min(entry.due, now + IDLE_NS)
+                if not entry.attached:
+                    heapq.heappop(self._queue)
+                    continue
+                try:
+                    entry.due = entry.step(now)
+                except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
+                    heapq.heappop(self._queue)
+                    entry.failed(error)
+                else:
+                    heapq.heapreplace(self._queue, entry)
+            if self._stop:
+                return self._local.now_ns()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._core.clock import frame_at
+from .._core.clock import ClockEstimate, frame_at
 from .._core.samples import Frames, silence
 from .._core.stream import ClockReader, Cursor, Stream, StreamFormat
 
@@ -122,6 +122,7 @@ class SinkInput:
         self._taps = tuple(taps)
         self._clock = clock
         self._position: int | None = None if clock is not None else 0
+        self._estimate: ClockEstimate | None = None
 
     @property
     def ready(self) -> bool:
@@ -147,6 +148,8 @@ class SinkInput:
     def take(self, local_ns: int, limit: int) -> Frames | None:
         """See `Input.take`."""
         stop = self._stop()
+        estimate = None if self._clock is None else self._clock.estimate()
+        self._follow_jump(estimate, local_ns)
         if self._position is None:
             begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
             if not begins:
@@ -157,14 +160,25 @@ class SinkInput:
         # What has not arrived is waited for: silence that follows the last packet may be the end, or a gap whose length
         # only the next packet tells.
         due = self._position + self.available(self._position)
-        if self._clock is not None:
-            due = min(due, frame_at(self._clock.estimate().reference_at(local_ns), self.format.rate) + 1)
+        if estimate is not None:
+            due = min(due, frame_at(estimate.reference_at(local_ns), self.format.rate) + 1)
         count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)
         out = np.empty((max(0, count), self.format.channels), np.float32)
         if count > 0:
             self.read(self._position, out, local_ns)
             self._position += count
         return out
+
+    def _follow_jump(self, estimate: ClockEstimate | None, local_ns: int) -> None:
+        # Where media time jumps (another grandmaster, one that finds the time of day), what is taken goes on without
+        # the years between, or the hours that would come twice.
+        before, self._estimate = self._estimate, estimate
+        if before is None or estimate is None or self._position is None:
+            return
+        if estimate.discontinuities != before.discontinuities:
+            rate = self.format.rate
+            jumped = frame_at(estimate.reference_at(local_ns), rate) - frame_at(before.reference_at(local_ns), rate)
+            self._position += jumped
 
     def _stop(self) -> int | None:
         # The sink's frame after the last of every input, once they have all ended.

@@ -107,4 +107,7 @@ class Session:
         for plugin in self._registry.hooks.get_plugins():
             observer = getattr(plugin, "on_event", None)
             if observer is not None:
-                observer(event)
+                try:
+                    observer(event)
+                except Exception as error:  # who only observes must not end what is observed
+                    self.services.log.error("an observer failed", plugin=str(plugin), exc_info=error)

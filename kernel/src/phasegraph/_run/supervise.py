@@ -7,9 +7,9 @@ their edges and need no task.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+import math
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Literal
 
 import trio
@@ -45,9 +45,9 @@ class Supervisor:
         self._graph = graph
         self._services = services
         self._stopping = trio.Event()
-        self._sinks_done = trio.Event()
         self._at_once = trio.Event()
-        self._sinks_left = sum(1 for node in graph.nodes.values() if node.role == "sinks")
+        self._playing: set[str] = set()
+        self._sink_ended = trio.Event()
         self.ended: Ended = "completed"
         self.states = dict.fromkeys(graph.nodes, State.WAITING)
         self.failures: dict[str, str] = {}
@@ -65,49 +65,57 @@ class Supervisor:
 
     async def run(self) -> None:
         """Run until every sink has ended, or the run is stopped."""
-        async with AsyncExitStack() as stack:
-            control = await stack.enter_async_context(trio.open_nursery())
-            await control.start(self._services.engine.run)
-            nurseries = [control]
-            for role in ("clocks", "sources", "sinks"):
-                nursery = await stack.enter_async_context(trio.open_nursery())
-                nurseries.append(nursery)
-                for node in self._of_role(role):
-                    if not self._stopping.is_set():
-                        await self._start(nursery, node)
-            self.started.set()
-            nurseries[-1].start_soon(self._stop_when_done)
-            await self._stopping.wait()
-            await self._drain()
-            for nursery in reversed(nurseries):
-                nursery.cancel_scope.cancel()
-        self._services.close()
+        try:
+            async with AsyncExitStack() as stack:
+                control = await self._nursery(stack)
+                await control.start(self._services.engine.run)
+                for role in ("clocks", "sources", "sinks"):
+                    nursery = await self._nursery(stack)
+                    for node in self._of_role(role):
+                        if not self._stopping.is_set():
+                            await self._start(nursery, node)
+                self.started.set()
+                nursery.start_soon(self._stop_when_done)
+                await self._stopping.wait()
+                await self._drain()
+        finally:
+            self._services.close()
 
-    def _of_role(self, role: str) -> Iterable[BuiltNode]:
+    @staticmethod
+    async def _nursery(stack: AsyncExitStack) -> trio.Nursery:
+        # Leaving the stack cancels the innermost nursery and waits for its nodes, then the next: in reverse order.
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(nursery.cancel_scope.cancel)
+        return nursery
+
+    def _of_role(self, role: str) -> list[BuiltNode]:
         return [node for node in self._graph.nodes.values() if node.role == role]
 
     async def _start(self, nursery: trio.Nursery, node: BuiltNode) -> None:
-        with trio.move_on_after(START_TIMEOUT_S) as scope:
-            await nursery.start(partial(self._supervise, node))
-        if scope.cancelled_caught:
-            self._fail(node.id, NodeError(f"not ready after {START_TIMEOUT_S:g} s"))
+        if node.role == "sinks":
+            self._playing.add(node.id)
+        async with trio.open_nursery() as starting:
+            starting.start_soon(self._cancel_on, self._stopping, starting.cancel_scope)
+            await nursery.start(self._supervise, node)
+            starting.cancel_scope.cancel()
 
     async def _stop_when_done(self) -> None:
-        if self._sinks_left == 0:
-            return
-        await self._sinks_done.wait()
-        self.stop("completed")
+        if self._of_role("sinks"):
+            await self._no_sink_plays()
+            self.stop("completed")
+
+    async def _no_sink_plays(self) -> None:
+        while self._playing:
+            await self._sink_ended.wait()
 
     async def _drain(self) -> None:
         # The sources' streams end where they are; what they still write is not played.
         for node in self._of_role("sources"):
             node.finish()
-        if self._sinks_left == 0:
-            return
         with trio.move_on_after(DRAIN_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cancel_on, self._at_once, nursery.cancel_scope)
-                await self._sinks_done.wait()
+                await self._no_sink_plays()
                 nursery.cancel_scope.cancel()
 
     @staticmethod
@@ -118,49 +126,70 @@ class Supervisor:
     async def _supervise(
         self, node: BuiltNode, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        ready = _ReadyOnce(task_status)
+        ready = _Once(task_status.started)
+        try:
+            await self._keep_running(node, ready)
+        finally:
+            if node.role == "sinks":
+                self._playing.discard(node.id)
+                self._sink_ended.set()
+                self._sink_ended = trio.Event()
+        if node.role == "sources" and self.states[node.id] is State.FAILED:
+            node.finish()
+        ready()
+
+    async def _keep_running(self, node: BuiltNode, ready: Callable[[], None]) -> None:
         attempt = 0
         while True:
             began = trio.current_time()
             failure = await self._run_once(node, ready)
             if failure is None:
                 self.states[node.id] = State.ENDED
-                break
+                return
             if node.config.on_failure != "restart" or self._stopping.is_set():
                 self._fail(node.id, failure, stop=node.config.on_failure == "stop")
-                break
+                return
             if trio.current_time() - began > RESTART_FORGET_S:
                 attempt = 0
             pause = RESTART_PAUSES_S[min(attempt, len(RESTART_PAUSES_S) - 1)]
             attempt += 1
             self.states[node.id] = State.RESTARTING
             self._services.event(node.id, "restarting", {"reason": describe(failure), "pause_s": pause})
-            ready.started()
-            await trio.sleep(pause)
-        ready.started()
-        if node.role == "sinks":
-            self._sinks_left -= 1
-            if self._sinks_left == 0:
-                self._sinks_done.set()
-        elif node.role == "sources" and self.states[node.id] is State.FAILED:
-            node.finish()
+            ready()  # the others need not wait until it is well
+            with trio.move_on_after(pause):
+                await self._stopping.wait()
+                return
 
-    async def _run_once(self, node: BuiltNode, ready: _ReadyOnce) -> Exception | None:
+    async def _run_once(self, node: BuiltNode, ready: Callable[[], None]) -> Exception | None:
         failures: list[Exception] = []
-        with trio.CancelScope() as scope:
+        with trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S) as scope:
 
             def failed(error: Exception) -> None:
                 failures.append(error)
                 scope.cancel()
 
+            def is_ready() -> None:
+                scope.deadline = math.inf
+                ready()
+
             context = Context(node.id, self._services, failed)
             self.states[node.id] = State.RUNNING
             try:
-                await node.node.run(context, task_status=ready)
+                await node.node.run(context, task_status=_Status(is_ready))
             except Exception as error:  # whatever a plugin raises is its node's failure
                 failures.append(error)
+            except BaseExceptionGroup as group:
+                cancelled, others = group.split(trio.Cancelled)
+                if not isinstance(others, Exception):
+                    raise
+                # It failed while it was being cancelled.
+                self._fail(node.id, others, stop=node.config.on_failure == "stop")
+                if cancelled is not None:
+                    raise cancelled from None
             finally:
                 context.close()
+        if scope.cancelled_caught and not failures:
+            return NodeError(f"not ready after {START_TIMEOUT_S:g} s")
         return failures[0] if failures else None
 
     def _fail(self, id: str, error: Exception, *, stop: bool = True) -> None:
@@ -175,17 +204,27 @@ class Supervisor:
             self.stop("failed")
 
 
-class _ReadyOnce:
-    """A task status that may be told more than once: a node that starts again says so again."""
+class _Once:
+    """Calls something the first time that it is called: a node that starts again says again that it is ready."""
 
-    def __init__(self, status: trio.TaskStatus[None]) -> None:
-        self._status = status
-        self._told = False
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._called = False
+
+    def __call__(self) -> None:
+        if not self._called:
+            self._called = True
+            self._function()
+
+
+class _Status:
+    """A task status that calls a function."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
 
     def started(self, value: None = None) -> None:
-        if not self._told:
-            self._told = True
-            self._status.started(value)
+        self._function()
 
 
 def describe(error: BaseException) -> str:

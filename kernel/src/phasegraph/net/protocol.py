@@ -23,6 +23,10 @@ class Interface(msgspec.Struct, frozen=True):
 class Receiver(Protocol):
     """A socket bound to one UDP port that may listen to many groups."""
 
+    @property
+    def room(self) -> int:
+        """About how many full packets the system keeps for this socket while nobody reads it."""
+
     def join(self, group: str, interface: Interface, source: str | None = None) -> None:
         """Listen to a multicast group, from one source only if that is given (IGMPv3, RFC 4607).
 

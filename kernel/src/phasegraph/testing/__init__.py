@@ -8,6 +8,7 @@ with the ``autojump_clock`` fixture of pytest-trio.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
     from .network import SimNetwork, SimWire
     from .oscillator import Oscillator
+    from .plant import Plant
     from .plugin import sim_plugin
     from .recorder import SimRecorder, SimRecorderConfig
     from .source import (
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
         counter_frames,
         sine_frames,
     )
+    from .suites.clock import ClockSourceSuite
+    from .suites.compensator import CompensatorSuite
+    from .suites.node import NodeSuite
+    from .suites.plugin import PluginSuite
+    from .suites.sink import SinkSuite
+    from .suites.transport import TransportSuite
 
 _HOME = {
     "card": "Played SimCard SimCardConfig",
@@ -38,22 +46,34 @@ _HOME = {
     "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
     "network": "SimNetwork SimWire",
     "oscillator": "Oscillator",
+    "plant": "Plant",
     "plugin": "sim_plugin",
     "recorder": "SimRecorder SimRecorderConfig",
     "source": "SimSequence SimSequenceConfig SimSource SimSourceConfig counted counter_frames sine_frames",
+    "suites.clock": "ClockSourceSuite",
+    "suites.compensator": "CompensatorSuite",
+    "suites.node": "NodeSuite",
+    "suites.plugin": "PluginSuite",
+    "suites.sink": "SinkSuite",
+    "suites.transport": "TransportSuite",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
 __all__ = [
     "LOCAL_EPOCH_NS",
     "REALTIME_EPOCH_NS",
+    "ClockSourceSuite",
+    "CompensatorSuite",
     "Counts",
     "Every",
     "Faults",
     "GraphRun",
     "Impairment",
+    "NodeSuite",
     "Oscillator",
+    "Plant",
     "Played",
+    "PluginSuite",
     "SimCard",
     "SimCardConfig",
     "SimClock",
@@ -67,6 +87,8 @@ __all__ = [
     "SimSource",
     "SimSourceConfig",
     "SimWire",
+    "SinkSuite",
+    "TransportSuite",
     "counted",
     "counter_frames",
     "make_session",
@@ -84,6 +106,15 @@ def __getattr__(name: str) -> Any:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if module.startswith("suites.") and f"{__name__}.suites" not in sys.modules:
+        _explain_assertions()
     value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
+
+
+def _explain_assertions() -> None:
+    # Failing assertions of the suites say what was compared, as those of a test module do.
+    import pytest
+
+    pytest.register_assert_rewrite(f"{__name__}.suites")

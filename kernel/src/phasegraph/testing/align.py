@@ -25,7 +25,7 @@ class SimAlignConfig(CompensatorConfig, frozen=True, kw_only=True):
         str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
     ] = "sim-linear"
     time: Annotated[Duration, Meta(description="Time constant with which an error goes away.", ge=10_000_000)] = (
-        500_000_000
+        200_000_000
     )
 
 

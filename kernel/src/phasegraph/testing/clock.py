@@ -57,6 +57,11 @@ class SimClock:
         """How wrong the newest estimate is at a local time."""
         return self._estimate.reference_at(local_ns) - self.true_reference(self._truth.of_local(local_ns))
 
+    def step(self, by_ns: int) -> None:
+        """Another grandmaster, that is so far ahead, takes over now."""
+        self._step += by_ns
+        self._discontinuities += 1
+
     def estimate(self) -> ClockEstimate:
         """See `ClockSource.estimate`."""
         return self._estimate
@@ -79,8 +84,7 @@ class SimClock:
         assert self._began is not None
         config, age = self._config, self._truth.now_ns() - self._began
         if config.step_after is not None and age >= config.step_after and self._discontinuities == 0:
-            self._step = config.step
-            self._discontinuities = 1
+            self.step(config.step)
             ctx.event("grandmaster_changed", step_ns=config.step)
         if config.holdover_after is not None and age >= config.holdover_after:
             self._estimate = self._hold(age - config.holdover_after)

@@ -131,7 +131,8 @@ class SimNetwork:
         self.receivers: list[SimReceiver] = []
         self.version = 0
         """Changes when somebody begins or ceases to listen."""
-        self._interfaces: dict[str, Interface] = {}
+        self.interfaces: dict[str, Interface] = {}
+        """Those that were asked for, by address."""
         self._socket_packets = socket_packets
         self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
 
@@ -147,17 +148,17 @@ class SimNetwork:
 
     def interface(self, name_or_address: str) -> Interface:
         """See `Network.interface`: made when first asked for; ``lo`` and 127.0.0.0/8 are the loopback."""
-        for interface in self._interfaces.values():
+        for interface in self.interfaces.values():
             if name_or_address in (interface.name, interface.address):
                 return interface
-        index = len(self._interfaces) + 1
+        index = len(self.interfaces) + 1
         name = name_or_address
         try:
             address = str(ipaddress.IPv4Address(name_or_address))
             name = "lo" if ipaddress.IPv4Address(address).is_loopback else f"sim{index}"
         except ValueError:
             address = "127.0.0.1" if name == "lo" else f"10.0.{index}.{self.number}"
-        interface = self._interfaces[address] = Interface(name, index, address)
+        interface = self.interfaces[address] = Interface(name, index, address)
         self.version += 1
         return interface
 
@@ -180,7 +181,7 @@ class SimNetwork:
         known = self._ears.get((segment, source))
         if known is None or known[0] != now:
             ears = []
-            for interface in self._interfaces.values():
+            for interface in self.interfaces.values():
                 if self.wire.segment(interface.name, self.number) == segment:
                     for receiver in self.receivers:
                         hears = [receiver.hears(flow, interface, source) for flow in self.wire.flows]

@@ -60,7 +60,7 @@ class SimPlugin:
                 summary="Steers in proportion to the error; for tests with the kernel alone.",
                 config=SimAlignConfig,
                 factory=SimAlign,
-                example='[compensators.align]\nkind = "sim-align"\ntime = "500ms"\n',
+                example='[compensators.align]\nkind = "sim-align"\ntime = "200ms"\n',
             )
         ]
 

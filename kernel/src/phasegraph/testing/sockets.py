@@ -42,6 +42,11 @@ class SimReceiver:
         self._data: NDArray[np.uint8] = np.zeros((batch, packet_bytes), np.uint8)
         self._about: NDArray[np.void] = np.zeros(batch, _ABOUT)
 
+    @property
+    def room(self) -> int:
+        """See `Receiver.room`."""
+        return self._limit
+
     def join(self, group: str, interface: Interface, source: str | None = None) -> None:
         """See `Receiver.join`."""
         self._joined.setdefault((group, interface.index), set()).add(source)

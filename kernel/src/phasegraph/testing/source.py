@@ -117,8 +117,11 @@ class SimSequence:
             self._next = max(stream.head, due - 1 if stream.clock else 0)
             if config.duration is not None:
                 self._stop = self._next + frames_in(config.duration, config.rate)
-        # After a jump of the clock the frames between were never sent.
-        first = max(self._next, due - stream.ring.capacity)
+        if abs(due - self._next) > stream.ring.capacity:  # the clock has jumped: the frames between were never sent
+            if self._stop is not None:
+                self._stop += due - self._next
+            self._next = due
+        first = self._next
         end = due if self._stop is None else min(due, self._stop)
         if end > first:
             stream.ring.write_frames(first, self.frames(first, end - first))

@@ -14,6 +14,8 @@ DEFAULT_PACKET_TIME_NS = 1_000_000
 MAX_PAYLOAD_BYTES = 1440
 """AES67-2018, 6.3: RTP payload that fits an Ethernet frame with room for header extensions."""
 RTP_HEADER_BYTES = 12
+_THIRD_NS = (333_000, 333_333)
+"""How a third of a millisecond is written: the one nominal packet time that is no whole number of nanoseconds."""
 
 
 class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +61,11 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
 def frames_per_packet(packet_time_ns: int, rate: int) -> int:
     """Frames in a packet, rounded: senders write 0.12 ms for 6 frames at 48 kHz and 1.09 ms for 48 at 44.1 kHz.
 
-    Where the nominal packet time is one of 48 kHz (1 ms, 125 us, ...) and the rate is 44.1 kHz or a multiple of it, the
-    count is that of 48 kHz (AES67-2018, 7.2.1).
+    Where the nominal packet time is one of 48 kHz (1 ms, 333 us, 125 us, ...) and the rate is 44.1 kHz or a multiple of
+    it, the count is that of 48 kHz (AES67-2018, 7.2.1).
     """
-    family = rate * 160 // 147 if rate % 44_100 == 0 else rate
-    exact = packet_time_ns * family
-    if rate != family and exact % NS_PER_S == 0:
-        return exact // NS_PER_S
+    if rate % 44_100 == 0:
+        family = rate * 160 // 147
+        if packet_time_ns in _THIRD_NS or packet_time_ns * family % NS_PER_S == 0:
+            rate = family
     return max(1, frames_in(packet_time_ns, rate))

@@ -17,8 +17,11 @@ from phasegraph import Encoding
 from .parameters import StreamParameters, frames_per_packet
 
 MAX_SDP_BYTES = 64 << 10
-_RTPMAP = re.compile(r"(\d+)\s+([\w-]+)/(\d+)(?:/(\d+))?")
-_DIRECT = re.compile(r"direct=(\d+)")
+# Numbers are ASCII digits, and not so many that reading them costs anything.
+_RTPMAP = re.compile(r"(\d{1,9})\s+([\w-]+)/(\d{1,9})(?:/(\d{1,9}))?(?!\d)", re.ASCII)
+_DIRECT = re.compile(r"direct=(\d{1,20})", re.ASCII)
+_PORT = re.compile(r"(\d{1,9})(/\d+)?\Z", re.ASCII)
+_COUNT = re.compile(r"\d{1,5}\Z", re.ASCII)
 _FILTER = re.compile(r"\s*(incl|excl)\s+IN\s+IP4\s+(\S+)\s+(.+)")
 
 
@@ -74,8 +77,17 @@ def parse(text: str) -> Session:
     audio = [section for section in sections[1:] if section.media.startswith("audio")]
     if not audio:
         raise MalformedSdp("there is no m=audio line" if text.strip() else "it is empty")
-    streams = tuple(_stream(section, session, problems) for section in audio)
-    return Session(name, streams, tuple(problems))
+    streams = []
+    reasons = []
+    for section in audio:
+        try:
+            streams.append(_stream(section, session, problems))
+        except MalformedSdp as error:
+            reasons.append(str(error))
+    if not streams:
+        raise MalformedSdp(reasons[0])
+    problems += [f"one of its streams is not usable: {reason}" for reason in reasons]
+    return Session(name, tuple(streams), tuple(problems))
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
@@ -87,9 +99,10 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 
 def _stream(section: _Section, session: _Section, problems: list[str]) -> StreamParameters:
     words = section.media.split()
-    if len(words) < 4 or not words[1].split("/")[0].isdigit():
+    match = _PORT.match(words[1]) if len(words) >= 4 else None
+    if match is None:
         raise MalformedSdp(f"the line m={section.media} should read m=audio PORT RTP/AVP PAYLOAD-TYPE")
-    port = int(words[1].split("/")[0])
+    port = int(match[1])
     if not 1 <= port <= 65535:
         raise MalformedSdp(f"port {port} is not between 1 and 65535")
     payload_type, encoding, rate, channels = _rtpmap(section, words[3:], problems)
@@ -110,19 +123,21 @@ def _stream(section: _Section, session: _Section, problems: list[str]) -> Stream
         payload_type=payload_type,
         mediaclk_offset=direct,
         ts_refclk=refclk,
-        source=_source(section, session, address),
+        source=_source(section, session, address, problems),
         ttl=ttl,
     )
 
 
 def _rtpmap(section: _Section, formats: list[str], problems: list[str]) -> tuple[int, Encoding, int, int]:
+    unsupported = None
     for value in section.all("rtpmap"):
         match = _RTPMAP.match(value)
         if match is None:
             continue
         name = match[2].upper()
         if name not in ("L16", "L24"):
-            raise MalformedSdp(f"encoding {match[2]} is not supported: L16 and L24 are")
+            unsupported = unsupported or match[2]
+            continue
         if match[1] not in formats:
             problems.append(f"the m= line offers payload type {' '.join(formats)}, its rtpmap is for {match[1]}")
         rate, channels = int(match[3]), int(match[4] or 1)
@@ -133,6 +148,8 @@ def _rtpmap(section: _Section, formats: list[str], problems: list[str]) -> tuple
         return int(match[1]), Encoding(name), rate, channels
     if formats and formats[0] in ("10", "11"):  # RFC 3551, 6: the static types of L16
         return int(formats[0]), Encoding.L16, 44_100, 2 if formats[0] == "10" else 1
+    if unsupported is not None:
+        raise MalformedSdp(f"encoding {unsupported} is not supported: L16 and L24 are")
     raise MalformedSdp("there is no usable a=rtpmap line, such as a=rtpmap:98 L24/48000/2")
 
 
@@ -148,7 +165,7 @@ def _connection(value: str | None) -> tuple[str, int | None]:
     except ValueError:
         raise MalformedSdp(f"{address!r} in the c= line is not an IPv4 address") from None
     ttl = rest.split("/")[0]
-    return address, int(ttl) if ttl.isdigit() and int(ttl) <= 255 else None
+    return address, int(ttl) if _COUNT.match(ttl) and int(ttl) <= 255 else None
 
 
 def _mediaclk(section: _Section, session: _Section) -> int | None:
@@ -162,7 +179,7 @@ def _mediaclk(section: _Section, session: _Section) -> int | None:
 
 def _packet_frames(section: _Section, session: _Section, rate: int, problems: list[str]) -> int | None:
     count = section.first("framecount")
-    if count is not None and count.isdigit() and 0 < int(count) < 65536:
+    if count is not None and _COUNT.match(count) and 0 < int(count) < 65536:
         return int(count)
     text = section.first("ptime") or session.first("ptime")
     if text is None:
@@ -178,11 +195,15 @@ def _packet_frames(section: _Section, session: _Section, rate: int, problems: li
     return frames_per_packet(round(milliseconds * 1e6), rate)
 
 
-def _source(section: _Section, session: _Section, address: str) -> str | None:
+def _source(section: _Section, session: _Section, address: str, problems: list[str]) -> str | None:
     for value in (*section.all("source-filter"), *session.all("source-filter")):
         match = _FILTER.match(value)
         if match is not None and match[1] == "incl" and match[2] in (address, "*"):
-            return match[3].split()[0]
+            source = match[3].split()[0]
+            try:
+                return str(ipaddress.IPv4Address(source))
+            except ValueError:
+                problems.append(f"the source {source} in a=source-filter is not an IPv4 address: any source is heard")
     return None
 
 

@@ -7,7 +7,7 @@ are carried and nothing adds up. What can be prepared beforehand is prepared in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,10 +31,14 @@ PREPARED_NS = 16_000_000
 HEAD_START_NS = 3_000_000
 """Time between joining and the first packet, to prepare it."""
 STALL_NS = 250_000_000
-"""A sender that is later than this (a suspended machine, a stepped clock) begins anew at the present."""
+"""A sender that is farther than this from its time (a suspended machine, a stepped clock) begins anew now."""
 HURRY_NS = 1_000_000
 """Packets that are late follow at half the packet time, and closer once they are as late as this."""
 _GATHER = 256
+
+
+def _nothing() -> None:
+    pass
 
 
 class Member:
@@ -50,6 +54,8 @@ class Member:
         """The packet after the last one, once the input has ended."""
         self.done = False
         """Everything has been sent."""
+        self.on_done: Callable[[], None] = _nothing
+        """Called, in the data plane, when it has."""
         self.packets_sent = 0
         self.send_errors = 0
 
@@ -105,14 +111,12 @@ class SendGroup:
         return self._clock.estimate().local_at(time_of_frame(frame, self._rate) + self._lead_ns)
 
     def send_due(self, now_ns: int) -> None:
-        """Send the packet whose time has come; one call sends one packet of every member, also when several are late."""
-        due = self.due()
-        if now_ns < due:
-            if due - now_ns > STALL_NS:
-                self._restart(now_ns)
-            return
-        if now_ns - due > STALL_NS:
+        """Send the packet of every member whose time has come; when several are late, the first of them."""
+        ideal = self._ideal()
+        if abs(now_ns - ideal) > STALL_NS:
             self._restart(now_ns)
+            return
+        if now_ns < max(ideal, self._not_before):
             return
         for index, member in enumerate(self.members):
             if member.built <= self._next and not member.done:
@@ -161,8 +165,11 @@ class SendGroup:
         count = len(self.members)
         base = (self._next % self._depth) * count
         for member in self.members:
-            if member.stop is not None and self._next >= member.stop:
+            if member.stop is not None and self._next >= member.stop and not member.done:
                 member.done = True
+                member.on_done()
+        if self.done:
+            return
         sent_ns = self._local.now_ns()
         if not any(member.done for member in self.members):
             self._count(base, self._sender.send(self._buffer, base, count), 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from phasegraph import ClockReader, NodeContext, NodeError
 from phasegraph.net import Interface, Sender
 
@@ -33,6 +35,8 @@ class SendHub:
         self._local = ctx.local
         self._quantum_ns = ctx.quantum_ns()
         self._senders: dict[tuple[Interface, int, int], Sender] = {}
+        self._joining: deque[tuple[_Key, Member, _Pending]] = deque()
+        """The way from the control plane to the data plane's thread, which alone changes what follows."""
         self._pending: dict[_Key, _Pending] = {}
         self._groups: tuple[SendGroup, ...] = ()
         ctx.attach(self.step)
@@ -54,12 +58,8 @@ class SendHub:
             self._senders[interface, ttl, dscp] = sender
         packetiser = member.packetiser
         timing = (id(clock), packetiser.parameters.rate, packetiser.frames_per_packet, lead_ns)
-        pending = self._pending.get((*timing, interface, ttl, dscp))
-        if pending is None:
-            pending = _Pending(clock, lead_ns, sender, self._local.now_ns())
-        pending.members.append(member)
-        # Put in place when it is whole: the data plane's thread takes it out.
-        self._pending[(*timing, interface, ttl, dscp)] = pending
+        pending = _Pending(clock, lead_ns, sender, self._local.now_ns())
+        self._joining.append(((*timing, interface, ttl, dscp), member, pending))
 
     def group_of(self, member: Member) -> SendGroup | None:
         """The group that sends a stream, once there is one."""
@@ -67,6 +67,9 @@ class SendHub:
 
     def step(self, now_ns: int) -> int:
         """Data plane: send what is due, then prepare what will be."""
+        while self._joining:
+            key, member, fresh = self._joining.popleft()
+            self._pending.setdefault(key, fresh).members.append(member)
         for key in [key for key, pending in self._pending.items() if now_ns - pending.since_ns >= GATHER_NS]:
             pending = self._pending.pop(key)
             group = SendGroup(pending.members, pending.sender, pending.clock, self._local, pending.lead_ns)

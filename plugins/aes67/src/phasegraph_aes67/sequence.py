@@ -6,10 +6,9 @@ import enum
 
 from .rtp import wrapped
 
-WINDOW = 1024
-"""How far behind the newest packet an older one may still come (1 s of 1 ms packets)."""
-RESTART = 3000
-"""A jump of more than this is a new count, not a loss (RFC 3550, A.1: MAX_DROPOUT)."""
+WINDOW = 3000
+"""How far before or behind the next packet one belongs to the same count; a greater jump is a new count, not a loss
+(RFC 3550, A.1: MAX_DROPOUT)."""
 
 
 class Verdict(enum.Enum):
@@ -33,7 +32,8 @@ class SequenceTracker:
         self.expected: int | None = None
         """The next number, extended beyond 16 bits; None before the first packet."""
         self._first = 0
-        self._missing: set[int] = set()
+        self._missing: dict[int, None] = {}
+        # In the order in which they were missed, so that the oldest are found without a search.
         self._lost_for_good = 0
 
     @property
@@ -50,21 +50,21 @@ class SequenceTracker:
         if ahead == 0:
             self.expected += 1
             return Verdict.NEXT
-        if ahead > RESTART or ahead < -RESTART:
+        if abs(ahead) > WINDOW:
             self.restart(sequence)
             return Verdict.RESTART
         number = self.expected + ahead
         if ahead > 0:
-            self._missing.update(range(self.expected, number))
+            self._missing.update(dict.fromkeys(range(self.expected, number)))
             self.expected = number + 1
             self._forget()
             return Verdict.AHEAD
         if number in self._missing:
-            self._missing.remove(number)
+            del self._missing[number]
             return Verdict.REORDERED
         if number < self._first and self._first - number < WINDOW:
             # The first packet that came was not the first that was sent.
-            self._missing.update(range(number + 1, self._first))
+            self._missing.update(dict.fromkeys(range(number + 1, self._first)))
             self._first = number
             return Verdict.REORDERED
         return Verdict.DUPLICATE
@@ -87,6 +87,6 @@ class SequenceTracker:
     def _forget(self) -> None:
         assert self.expected is not None
         oldest = self.expected - WINDOW
-        gone = {number for number in self._missing if number < oldest}
-        self._missing -= gone
-        self._lost_for_good += len(gone)
+        while self._missing and (number := next(iter(self._missing))) < oldest:
+            del self._missing[number]
+            self._lost_for_good += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,8 +31,9 @@ class Aes67Sink:
         self._id = build.id
         self._clock = build.clock(config.clock)
         self._parameters = _parameters(config, source)
-        packetiser = Packetiser(self._parameters, ssrc_of(build.id, config.group, str(config.port)))
-        self._member = Member(packetiser, source, (config.group, config.port))
+        self._packetiser = Packetiser(self._parameters, ssrc_of(build.id, config.group, str(config.port)))
+        self._source = source
+        self._member = self._new_member()
         self._hub: SendHub | None = None
         if config.sdp_out is not None:
             build.provide(config.sdp_out, self._describe("0.0.0.0"))
@@ -39,14 +41,18 @@ class Aes67Sink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Ends when the input has ended and its last packet has been sent."""
         config = self._config
+        before, self._member = self._member, self._new_member()
+        self._member.packets_sent, self._member.send_errors = before.packets_sent, before.send_errors
         self._hub = ctx.shared(SendHub)
         interface = self._hub.interface(config.interface)
         if config.sdp_out is not None:
             _write(config.sdp_out, self._describe(interface.address))
         task_status.started()
-        while not self._member.source.ready:
+        while not self._source.ready:
             await ctx.sleep(POLL_NS)
         lead_ns = self._lead_ns()
+        sent = trio.Event()
+        self._member.on_done = partial(ctx.call_soon, sent.set)
         try:
             self._hub.add(
                 self._member,
@@ -56,8 +62,7 @@ class Aes67Sink:
                 ttl=config.ttl,
                 dscp=config.dscp,
             )
-            while not self._member.done:
-                await ctx.sleep(POLL_NS)
+            await sent.wait()
         finally:
             self._member.done = True
 
@@ -71,17 +76,20 @@ class Aes67Sink:
             "stream": str(self._parameters),
         }
 
+    def _new_member(self) -> Member:
+        return Member(self._packetiser, self._source, (self._config.group, self._config.port))
+
     def _lead_ns(self) -> int:
         if self._config.lead is not None:
             return self._config.lead
-        return duration_of(self._member.packetiser.frames_per_packet, self._parameters.rate)
+        return duration_of(self._packetiser.frames_per_packet, self._parameters.rate)
 
     def _describe(self, origin: str) -> str:
         return sdp.write(
             _with_reference_clock(self._parameters, self._clock),
             name=self._config.name or self._id,
             origin=origin,
-            session_id=self._member.packetiser.ssrc,
+            session_id=self._packetiser.ssrc,
         )
 
 

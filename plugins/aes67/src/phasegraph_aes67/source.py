@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
+from functools import partial
 
 import msgspec
 import trio
 
-from phasegraph import Build, Encoding, Metric, Metrics, NodeContext, NodeError, Stream
+from phasegraph import Build, Encoding, Metrics, NodeContext, NodeError, Stream
 
 from . import sdp
 from .options import Aes67SourceConfig
@@ -16,7 +16,7 @@ from .parameters import StreamParameters, frames_per_packet
 from .receive_hub import ReceiveHub
 from .stream_receiver import StreamReceiver
 
-WATCH_NS = 100_000_000
+WATCH_NS = 250_000_000
 
 
 class Aes67Source:
@@ -30,30 +30,26 @@ class Aes67Source:
         relative = config.media_clock == "relative" or (
             config.media_clock == "auto" and parameters.mediaclk_offset is None
         )
-        self._told: deque[tuple[str, dict[str, Metric]]] = deque()
         self._receiver = StreamReceiver(
             parameters,
             clock=build.clock(config.clock),
             link_offset_ns=config.link_offset,
             relative=relative,
-            tell=lambda name, fields: self._told.append((name, fields)),
         )
         self.stream = self._receiver.stream
         self._hub: ReceiveHub | None = None
-        self._dropped = 0
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._hub = ctx.shared(ReceiveHub)
+        self._receiver.tell = lambda name, fields: ctx.call_soon(partial(ctx.event, name, **fields))
         unsubscribe = self._hub.subscribe(self._receiver, self._config.interface)
         try:
             task_status.started()
-            while not self._silent(ctx.local.now_ns()):
-                await ctx.sleep(WATCH_NS)
-                while self._told:
-                    name, fields = self._told.popleft()
-                    ctx.event(name, **fields)
-                self._dropped = self._hub.dropped()
+            if self._config.end_after is None:
+                await trio.sleep_forever()
+            while not self._silent(ctx.local.now_ns(), self._config.end_after):
+                await ctx.sleep(min(WATCH_NS, self._config.end_after // 4))
             self.stream.finish()
             ctx.event("stream_ended", packets=self._receiver.packets_received)
         finally:
@@ -61,12 +57,12 @@ class Aes67Source:
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
-        return {**self._receiver.metrics(), "socket_dropped": self._dropped, "stream": str(self._receiver.parameters)}
+        dropped = self._hub.dropped() if self._hub is not None else 0
+        return {**self._receiver.metrics(), "socket_dropped": dropped, "stream": str(self._receiver.parameters)}
 
-    def _silent(self, now_ns: int) -> bool:
+    def _silent(self, now_ns: int, limit_ns: int) -> bool:
         last = self._receiver.last_arrival_ns
-        limit = self._config.end_after
-        return limit is not None and last is not None and now_ns - last > limit
+        return last is not None and now_ns - last > limit_ns
 
 
 def _parameters(config: Aes67SourceConfig, build: Build) -> StreamParameters:

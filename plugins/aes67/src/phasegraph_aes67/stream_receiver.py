@@ -33,11 +33,10 @@ class StreamReceiver:
     """Puts the packets of one stream into its ring. Called from the data plane's thread alone."""
 
     def __init__(
-        self, parameters: StreamParameters, *, clock: ClockReader, link_offset_ns: int, relative: bool, tell: Tell
+        self, parameters: StreamParameters, *, clock: ClockReader, link_offset_ns: int, relative: bool
     ) -> None:
         """``relative``: timestamps count only themselves; the first packet sets their relation to the clock.
 
-        ``tell`` is called with an event's name and fields when something happens that a user should know.
         """
         self.parameters = parameters
         self.clock = clock
@@ -57,10 +56,11 @@ class StreamReceiver:
         self.packets_foreign = 0
         """Packets of another sender on the same address."""
         self.lateness = Histogram()
+        self.tell: Tell = _tell_nobody
+        """Called with an event's name and fields when something happens that a user should know."""
         self.last_arrival_ns: int | None = None
         self._delay_ns = duration_of(self.stream.playout_delay_frames, parameters.rate)
         self._relative = relative
-        self._tell = tell
         self._offset: int | None = None if relative else (parameters.mediaclk_offset or 0)
         self._sequence = SequenceTracker()
         self._frame_bytes = parameters.frame_bytes
@@ -72,6 +72,7 @@ class StreamReceiver:
         self._other_ssrc: int | None = None
         self._others = 0
         self._outside = 0
+        self._told_outside = False
 
     @property
     def payload_bytes(self) -> int:
@@ -80,8 +81,9 @@ class StreamReceiver:
 
     def expectation(self) -> Expectation:
         """The next packet, as numbers: first header word, timestamp, SSRC, frame index, frames, length in bytes, rate,
-        and the greatest lateness in ns. Before the first packet, one that no packet meets."""
-        if self._ssrc is None or self._sequence.expected is None:
+        and the greatest lateness in ns. Before the first packet (and before one that is to set the relation to the
+        clock anew), one that no packet meets."""
+        if self._sequence.expected is None or self._offset is None or self._ssrc is None:
             return NOTHING_EXPECTED
         word = 0x80000000 | self.parameters.payload_type << 16 | self._sequence.expected & 0xFFFF
         length = HEADER_BYTES + self.payload_bytes
@@ -119,6 +121,7 @@ class StreamReceiver:
         if header.ssrc != self._ssrc and not self._is_taken_over_by(header):
             self.packets_foreign += 1
             return
+        self._others = 0
         self.packets_received += 1
         self.last_arrival_ns = arrival_ns
         verdict = self._sequence.accept(header.sequence)
@@ -148,12 +151,11 @@ class StreamReceiver:
             self._other_ssrc = header.ssrc
             if self._others < TAKE_OVER:
                 return False
-            self._tell("source_changed", {"ssrc": header.ssrc, "before": self._ssrc})
+            self.tell("source_changed", {"ssrc": header.ssrc, "before": self._ssrc})
             self._sequence.restart(header.sequence - 1)
             if self._relative:
                 self._offset = None
         self._ssrc = header.ssrc
-        self._others = 0
         return True
 
     def _place(self, header: RtpHeader, payload: NDArray[np.uint8], reference_ns: int, verdict: Verdict) -> None:
@@ -187,9 +189,11 @@ class StreamReceiver:
 
     def _outside_window(self, lateness_ns: int) -> None:
         self._outside += 1
-        if self._outside != FAR_OFF:
+        if self._outside < FAR_OFF:
             return
-        self._tell("timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
+        if not self._told_outside:
+            self._told_outside = True  # once a run: the counters tell how it goes on
+            self.tell("timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
         if self._relative:
             self._offset = None
             self._outside = 0
@@ -223,3 +227,7 @@ class StreamReceiver:
             "frames_concealed": self.frames_concealed,
             **self.lateness.metrics("lateness"),
         }
+
+
+def _tell_nobody(name: str, fields: dict[str, Metric]) -> None:
+    pass

@@ -50,11 +50,6 @@ class Backlog:
         self.frames -= len(self._blocks.popleft())
         self._tell()
 
-    async def below(self, frames: int) -> None:
-        """Wait until fewer frames than that are left."""
-        while self.frames >= frames:
-            await self._changed.wait()
-
     def _tell(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

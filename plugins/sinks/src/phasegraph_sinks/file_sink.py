@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from phasegraph import (
     Build,
+    Frames,
     Input,
     Metrics,
     NodeContext,
@@ -35,6 +36,8 @@ QUEUE_BYTES = 256 << 20
 """The most memory that a stall may take, if that is less."""
 _COPY_AHEAD_NS = 1_000_000_000
 """How much may wait of an input that is faster than real time, and can wait itself."""
+BLOCK_NS = 250_000_000
+"""The most that is handed to the disk at once: a fifth of a second in real time, for few changes of thread."""
 DRAIN_S = 4.0
 """How long a cancelled sink goes on writing what it has taken."""
 
@@ -78,6 +81,7 @@ class FileSink:
         self._failure: NodeError | None = None
         self._stalled = False
         self._frames_in = 0
+        self._frames_done = 0
         self._frames_before = 0
         self._peak_before = 0.0
         self._overruns = 0
@@ -108,25 +112,31 @@ class FileSink:
                 raise self._failure
 
     async def _take_all(self, ctx: NodeContext) -> None:
-        intake = Intake(ctx, self._input)
-        while (frames := await intake.next()) is not None:
-            self._frames_in += len(frames)
-            self._backlog.put(frames)
-            if intake.fast:
-                await self._backlog.below(self._copy_frames)
-            if self._backlog.frames >= self._queue_frames:
-                # What is not taken now stays in the graph as long as its rings hold it, and is silence after that,
-                # so that the recording keeps its time.
-                self._overrun(ctx)
-                await self._backlog.below(self._queue_frames)
-            elif self._backlog.frames < self._queue_frames // 2:
-                self._stalled = False
+        intake = Intake(
+            ctx, self._input, accept=lambda frames: self._accept(ctx, frames), held=lambda: held(), block_ns=BLOCK_NS
+        )
+
+        def held() -> bool:
+            # What is not taken now stays in the graph as long as its rings hold it, and is silence after that, so that
+            # the recording keeps its time.
+            waiting = self._frames_in - self._frames_done
+            if waiting < (self._copy_frames if intake.fast else self._queue_frames):
+                self._stalled &= waiting >= self._queue_frames // 2
+                return False
+            if not intake.fast and not self._stalled:
+                self._stalled = True
+                ctx.call_soon(self._overrun, ctx)
+            return True
+
+        await intake.run()
+
+    def _accept(self, ctx: NodeContext, frames: Frames) -> None:
+        self._frames_in += len(frames)
+        ctx.call_soon(self._backlog.put, frames)
 
     def _overrun(self, ctx: NodeContext) -> None:
-        if not self._stalled:
-            self._stalled = True
-            self._overruns += 1
-            ctx.event("overrun", file=self._file, queue_ns=duration_of(self._backlog.frames, self._recipe.rate))
+        self._overruns += 1
+        ctx.event("overrun", file=self._file, queue_ns=duration_of(self._backlog.frames, self._recipe.rate))
 
     async def _write_all(self, ctx: NodeContext, writing: trio.CancelScope, taking: trio.CancelScope) -> None:
         try:
@@ -137,6 +147,7 @@ class FileSink:
                     assert self._recording is not None
                     await ctx.in_thread(partial(self._recording.write, block))
                     self._backlog.written()
+                    self._frames_done += len(block)
             if writing.cancelled_caught:
                 ctx.event("unwritten", file=self._file, frames=self._backlog.frames)
         except NodeError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import trio
 from msgspec import Meta
 
-from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
+from phasegraph import Build, Frames, Input, Metrics, NodeContext, SinkConfig, SinkKind
 
 from . import pcm
 from .intake import Intake
@@ -31,11 +31,12 @@ class NullSink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take until the input has ended."""
         task_status.started()
-        intake = Intake(ctx, self._input)
-        while (frames := await intake.next()) is not None:
-            self._frames_in += len(frames)
-            if self._meter:
-                self._peak = max(self._peak, pcm.peak(frames))
+        await Intake(ctx, self._input, self._accept).run()
+
+    def _accept(self, frames: Frames) -> None:
+        self._frames_in += len(frames)
+        if self._meter:
+            self._peak = max(self._peak, pcm.peak(frames))
 
     def metrics(self) -> Metrics:
         """``frames_in``, and ``peak_dbfs`` where the sink meters."""

@@ -1,0 +1,70 @@
+"""A clock-domain crossing in plain numbers: what a compensator steers, without a graph around it."""
+
+from __future__ import annotations
+
+import random
+
+from .._core.clock import ClockEstimate, ClockState
+from .._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, ReadPosition
+
+RATE = 48000
+LOCAL_NS = 1_000_000_000_000
+REFERENCE_NS = 1_790_000_000_000_000_000
+
+
+class Plant:
+    """A crossing in numbers: a card that runs ``card_ppm`` fast, and a read position that a compensator steers."""
+
+    def __init__(self, compensator: Compensator, card_ppm: float, *, block: int = 256, noise_ns: float = 100.0) -> None:
+        self.compensator = compensator
+        self.corrections: list[Correction] = []
+        self.error_frames = 0.0
+        self._card = 1.0 + card_ppm * 1e-6
+        self._block = block
+        self._noise = random.Random(1)
+        self._noise_ns = noise_ns
+        self._frame = 0
+        self._position = 0.0
+        self._observed_ns = -1
+        self.state = ClockState.LOCKED
+
+    def run(self, seconds: float) -> None:
+        """Play so many seconds, block by block."""
+        stop = self._frame + seconds * RATE
+        while self._frame < stop:
+            self._play()
+
+    def silence(self, seconds: float) -> None:
+        """So many seconds in which nothing is observed, decided or played; then it begins where it should be."""
+        self._frame += round(seconds * RATE)
+        self._position = self._since_ns() * 1e-9 * RATE
+
+    def _since_ns(self) -> float:
+        return self._frame / RATE / self._card * 1e9
+
+    def _play(self) -> None:
+        since = self._since_ns()
+        local_ns = LOCAL_NS + round(since)
+        if since - self._observed_ns > 125e6:
+            self._observed_ns = round(since)
+            noise = round(self._noise.gauss(0.0, self._noise_ns))
+            self.compensator.observe(
+                ClockEstimate(
+                    local_ns=local_ns,
+                    reference_ns=REFERENCE_NS + round(since) + noise,
+                    sigma_ns=self._noise_ns,
+                    bound_ns=6 * self._noise_ns,
+                    state=self.state,
+                    timescale="ptp",
+                )
+            )
+        target = since * 1e-9 * RATE
+        self.error_frames = target - self._position
+        arrived = (target + 480) // 48 * 48
+        self.compensator.observe(DeviceTime(local_ns, self._frame))
+        self.compensator.observe(BufferLevel(local_ns, arrived - self._position))
+        self.compensator.observe(ReadPosition(local_ns, self._frame, self.error_frames))
+        correction = self.compensator.decide(local_ns)
+        self.corrections.append(correction)
+        self._position += correction.step_frames + self._block * (1.0 + correction.ratio_ppb * 1e-9)
+        self._frame += self._block

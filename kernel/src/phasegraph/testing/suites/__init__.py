@@ -1,0 +1,1 @@
+"""Conformance suites: what every plugin, and every node of a kind, must do. See ``docs/write-a-plugin.md``."""

@@ -1,0 +1,125 @@
+"""What every clock source must do: be honest, be ready to be asked, and never run backwards unsaid."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import trio
+
+from ..._core.clock import ClockEstimate, ClockState
+from ..graph import GraphRun, running_graph
+from ..localtime import SimLocalClock, true_now_ns
+from .base import World
+from .node import NodeSuite
+
+_EVERY_S = 0.05
+_TICK_NS = 2
+"""Rounding of a simulated clock and of an estimate."""
+
+
+class ClockSourceSuite(NodeSuite):
+    """Checks of a clock source; those of `NodeSuite` are among them. A subclass gives the fixture ``options``.
+
+    What the reference truly shows only its author can know: override `true_reference` and `step`.
+    """
+
+    role = "clocks"
+    lock_s: ClassVar[float] = 60.0
+    """It must be locked after so many seconds."""
+    watch_s: ClassVar[float] = 20.0
+    """How long it is watched when it is locked."""
+
+    def true_reference(self, run: GraphRun, true_ns: int) -> int | None:
+        """What the reference shows at a true time; None leaves out the test of the bound."""
+        return None
+
+    def step(self, run: GraphRun) -> int | None:
+        """Step the reference now; returns by how many nanoseconds. None leaves out the test of steps."""
+        return None
+
+    @pytest.mark.trio
+    async def test_estimate_is_there_at_once(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """``estimate()`` is answered before, during and after the run, and is the same while no time passes."""
+        async with running_graph(world.graph(), **session_options) as run:
+            clock = run.nodes["it"]
+            first = clock.estimate()
+            assert isinstance(first, ClockEstimate)
+            assert clock.estimate() == first
+            await trio.sleep(1)
+        assert isinstance(clock.estimate(), ClockEstimate)
+
+    @pytest.mark.trio
+    async def test_locks(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """It is locked within ``lock_s``."""
+        async with running_graph(world.graph(), **session_options) as run:
+            await self._locked(run)
+
+    async def _locked(self, run: GraphRun) -> None:
+        deadline = trio.current_time() + self.lock_s
+        while run.nodes["it"].estimate().state is not ClockState.LOCKED:
+            assert trio.current_time() < deadline, f"not locked within {self.lock_s:g} s"
+            await trio.sleep(_EVERY_S)
+
+    @pytest.mark.trio
+    async def test_reference_runs_forwards(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """The absolute reading grows with every look, unless a discontinuity is counted; anchors never go back."""
+        async with running_graph(world.graph(), **session_options) as run:
+            await self._locked(run)
+            before, reading = run.nodes["it"].estimate(), 0
+            for _ in range(round(self.watch_s / _EVERY_S)):
+                await trio.sleep(_EVERY_S)
+                estimate = run.nodes["it"].estimate()
+                now = estimate.reference_at(run.local.now_ns())
+                assert estimate.local_ns >= before.local_ns
+                assert estimate.discontinuities >= before.discontinuities
+                if estimate.discontinuities == before.discontinuities:
+                    assert now > reading
+                before, reading = estimate, now
+
+    @pytest.mark.trio
+    async def test_bound_covers_the_truth(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """While it is locked, the published bound is never exceeded, and three sigmas hardly ever."""
+        async with running_graph(world.graph(), **session_options) as run:
+            await self._locked(run)
+            errors = []
+            for _ in range(round(self.watch_s / _EVERY_S)):
+                await trio.sleep(_EVERY_S)
+                truth = self.true_reference(run, true_now_ns())
+                if truth is None:
+                    pytest.skip("the suite does not know this clock's truth: override true_reference")
+                estimate = run.nodes["it"].estimate()
+                if estimate.state is ClockState.LOCKED:
+                    error = abs(estimate.reference_at(run.local.now_ns()) - truth)
+                    assert error <= estimate.bound_ns + _TICK_NS, f"wrong by {error} ns, bound {estimate.bound_ns}"
+                    errors.append(error <= 3 * estimate.sigma_ns + _TICK_NS)
+        assert errors.count(True) >= 0.95 * len(errors), "sigma is too small"
+
+    @pytest.mark.trio
+    async def test_steps_are_counted(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A step of the reference is followed, and counted as a discontinuity; nothing else is."""
+        async with running_graph(world.graph(), **session_options) as run:
+            await self._locked(run)
+            clock, local = run.nodes["it"], run.local
+            assert isinstance(local, SimLocalClock)
+            await trio.sleep(5)
+            before = clock.estimate()
+            step_ns = self.step(run)
+            if step_ns is None:
+                pytest.skip("the suite cannot step this clock's reference: override step")
+            await trio.sleep(self.lock_s)
+            after = clock.estimate()
+            assert after.discontinuities > before.discontinuities
+            now = local.now_ns()
+            moved = after.reference_at(now) - before.reference_at(now)
+            assert abs(moved - step_ns) < max(1_000_000, abs(step_ns) // 1000)

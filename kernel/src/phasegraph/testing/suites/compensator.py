@@ -1,0 +1,154 @@
+"""What every compensator must do: decide from what it is told and nothing else, within bounds, whatever it is told."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import hypothesis
+import pytest
+import trio
+from hypothesis import strategies as st
+
+from ..._config import parse_graph
+from ..._core.clock import ClockEstimate, ClockState
+from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
+from ..graph import sim_registry
+from ..plant import LOCAL_NS, RATE, Plant
+from .base import Suite
+
+_CLOCKS = (
+    "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns clock_gettime clock_gettime_ns process_time sleep"
+)
+_LOCAL = st.integers(LOCAL_NS, LOCAL_NS + 10**13)
+_FRAMES = st.floats(-1e9, 1e9)
+_OBSERVATIONS: st.SearchStrategy[Observation] = st.one_of(
+    st.builds(DeviceTime, _LOCAL, st.integers(0, 1 << 40)),
+    st.builds(BufferLevel, _LOCAL, _FRAMES),
+    st.builds(ReadPosition, _LOCAL, st.integers(0, 1 << 40), _FRAMES),
+    st.builds(
+        ClockEstimate,
+        local_ns=_LOCAL,
+        reference_ns=st.integers(0, 1 << 62),
+        rate_ppb=st.floats(-1e6, 1e6),
+        sigma_ns=st.floats(0, 1e9),
+        bound_ns=st.floats(0, 1e9),
+        state=st.sampled_from(ClockState),
+        discontinuities=st.integers(0, 5),
+    ),
+)
+
+
+class CompensatorSuite(Suite):
+    """Checks of a compensator. A subclass gives a fixture ``options``: the body of its table."""
+
+    limit_ppb: ClassVar[float] = 1_000_000.0
+    """No correction may be larger. The kernel reads ahead for 1000 ppm."""
+    settle_s: ClassVar[float] = 30.0
+    """After so long the error must be, and stay, below ``settled_frames``."""
+    settled_frames: ClassVar[float] = 4.0
+
+    @pytest.fixture
+    def options(self) -> str:
+        """The body of the compensator's table in a graph."""
+        raise NotImplementedError("the suite needs a fixture 'options'")
+
+    @pytest.fixture
+    def make(self, options: str, tmp_path: Path) -> Callable[[], Compensator]:
+        """Makes a fresh compensator at 48 kHz."""
+        if "resampler" not in options:
+            options += '\nresampler = "sim-linear"'
+        graph = parse_graph(_GRAPH + options + "\n", sim_registry(), tmp_path)
+        node: Any = graph.nodes["it"]
+        return lambda: node.kind.factory(node.config, RATE)
+
+    @pytest.fixture
+    def no_clocks(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Every way to ask for the time, or for chance, raises."""
+
+        def refuse(*args: object) -> None:
+            raise AssertionError("a compensator asked for the time or for chance")
+
+        with monkeypatch.context() as patch:
+            for name in _CLOCKS.split():
+                patch.setattr(time, name, refuse)
+            for name in ("random", "gauss", "uniform", "randint"):
+                patch.setattr(random, name, refuse)
+            patch.setattr(trio, "current_time", refuse)
+            yield
+
+    def test_the_same_again_gives_the_same(self, make: Callable[[], Compensator]) -> None:
+        """Two of a kind that see the same decide the same, bit for bit."""
+        first, second = Plant(make(), 37.3), Plant(make(), 37.3)
+        first.run(10.0)
+        second.run(10.0)
+        assert first.corrections == second.corrections
+
+    def test_asks_nobody_for_the_time(self, make: Callable[[], Compensator], no_clocks: None) -> None:
+        """It knows only what it is told."""
+        Plant(make(), -20.0).run(2.0)
+
+    @pytest.mark.parametrize("card_ppm", [-200.0, 0.0, 37.3, 200.0])
+    def test_settles(self, make: Callable[[], Compensator], card_ppm: float) -> None:
+        """In a plain crossing the error becomes small and stays so."""
+        plant = Plant(make(), card_ppm)
+        plant.run(self.settle_s)
+        for _ in range(100):
+            plant.run(0.1)
+            assert abs(plant.error_frames) < self.settled_frames
+        self._bounded(plant.corrections)
+
+    @pytest.mark.parametrize("state", [ClockState.UNLOCKED, ClockState.HOLDOVER])
+    def test_survives_gaps(self, make: Callable[[], Compensator], state: ClockState) -> None:
+        """After ten silent seconds, and with a clock that is not locked, it goes on and settles again."""
+        plant = Plant(make(), 50.0)
+        plant.run(self.settle_s)
+        plant.silence(10.0)
+        plant.state = state
+        plant.run(5.0)
+        plant.state = ClockState.LOCKED
+        plant.run(self.settle_s)
+        assert abs(plant.error_frames) < self.settled_frames
+        self._bounded(plant.corrections)
+
+    def test_decides_before_it_has_seen_anything(self, make: Callable[[], Compensator]) -> None:
+        """A first decision without observations is a harmless one."""
+        correction = make().decide(LOCAL_NS)
+        self._bounded([correction])
+
+    def test_is_bounded_whatever_it_sees(self, make: Callable[[], Compensator]) -> None:
+        """Any observations, in any order, give finite corrections within the limit."""
+
+        @hypothesis.settings(max_examples=60, deadline=None, database=None)
+        @hypothesis.given(st.lists(_OBSERVATIONS, max_size=40))
+        def check(observations: list[Observation]) -> None:
+            compensator = make()
+            for number, observation in enumerate(observations):
+                compensator.observe(observation)
+                self._bounded([compensator.decide(LOCAL_NS + number * 5_333_333)])
+
+        check()
+
+    def _bounded(self, corrections: list[Correction]) -> None:
+        for correction in corrections:
+            assert math.isfinite(correction.ratio_ppb)
+            assert abs(correction.ratio_ppb) <= self.limit_ppb
+            assert math.isfinite(correction.step_frames)
+            assert correction.reason, "every correction says why"
+
+
+_GRAPH = """schema = 1
+[clocks.house]
+kind = "sim-clock"
+[sources.stage]
+kind = "sim-source"
+[sinks.card]
+kind = "sim-card"
+input = "stage"
+compensator = "it"
+[compensators.it]
+"""

@@ -1,0 +1,205 @@
+"""What every node must do: start once, end when told, leave nothing behind, and measure in numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import trio
+
+from ..._core.errors import NodeError
+from ..._core.node import Metrics, NodeContext
+from ..._run.session import Session
+from ..graph import make_session
+from ..network import SimNetwork
+from .base import Suite, World
+
+END_S = 1.0
+"""Virtual seconds that a node may take to end when it is cancelled."""
+_UNITS = {"ns", "us", "ms", "s", "ppb", "ppm", "hz", "frames", "packets", "bytes", "db", "dbfs", "percent", "ratio"}
+
+
+class Watched:
+    """Stands in for a node and sees how it is run."""
+
+    def __init__(self, node: Any, cut_after_s: float | None = None) -> None:
+        self.node = node
+        self.starts: list[int] = []
+        """For every run of the node, how often it said that it was ready."""
+        self.cancelled = False
+        self.ended_at: float | None = None
+        self._cut_after_s = cut_after_s
+
+    def metrics(self) -> Metrics:
+        """The node's own."""
+        metrics: Metrics = self.node.metrics()
+        return metrics
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.node, name)
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run the node and note what it does; the first run is cut short if that was asked for."""
+        self.starts.append(0)
+        with trio.CancelScope() as scope:
+            if self._cut_after_s is not None and len(self.starts) == 1:
+                scope.deadline = trio.current_time() + self._cut_after_s
+            try:
+                await self.node.run(ctx, task_status=_CountedStatus(self.starts, task_status))
+            except BaseException as error:
+                self.cancelled = _only_cancelled(error)
+                raise
+            finally:
+                self.ended_at = trio.current_time()
+        if scope.cancelled_caught:
+            raise NodeError("cut short by the test")
+
+
+def _only_cancelled(error: BaseException) -> bool:
+    # A nursery may hand on several of them as a group.
+    if isinstance(error, BaseExceptionGroup):
+        return all(_only_cancelled(each) for each in error.exceptions)
+    return isinstance(error, trio.Cancelled)
+
+
+class _CountedStatus:
+    def __init__(self, starts: list[int], status: trio.TaskStatus[None]) -> None:
+        self._starts = starts
+        self._status = status
+
+    def started(self, value: None = None) -> None:
+        self._starts[-1] += 1
+        self._status.started(value)
+
+
+def watch(session: Session, id: str = "it", cut_after_s: float | None = None) -> Watched:
+    """Put a watch on a node of a session that has not begun."""
+    built = session.built.nodes[id]
+    watched = Watched(built.node, cut_after_s)
+    built.node = watched
+    return watched
+
+
+class NodeSuite(Suite):
+    """Checks of any node.
+
+    A subclass says its ``role`` and gives a fixture ``options``: the body of the node's table. The node must run
+    for ten seconds with them.
+    """
+
+    role: ClassVar[str]
+    """``clocks``, ``sources`` or ``sinks``."""
+
+    @pytest.fixture
+    def options(self) -> str:
+        """The body of the node's table in a graph: ``kind = "..."`` and its options, without ``input``."""
+        raise NotImplementedError("the suite needs a fixture 'options'")
+
+    @pytest.fixture
+    def extra(self) -> str:
+        """More tables of the graph, where the node needs them."""
+        return ""
+
+    @pytest.fixture
+    def network(self) -> SimNetwork:
+        """The network that the node finds."""
+        return SimNetwork()
+
+    @pytest.fixture
+    def world(self, options: str, extra: str) -> World:
+        """Graphs with the node in them."""
+        return World(self.role, options, extra)
+
+    @pytest.fixture
+    def session_options(self, world: World, network: SimNetwork, tmp_path: Path) -> dict[str, Any]:
+        """What every session of the suite is made with."""
+        return {"registry": world.registry, "network": network, "folder": tmp_path}
+
+    @pytest.mark.trio
+    async def test_says_once_that_it_is_ready(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """``task_status.started()`` is called exactly once in a run."""
+        session = make_session(world.graph(), **session_options)
+        watched = watch(session)
+        report = await session.run(for_ns=5_000_000_000)
+        assert report["ended"] != "failed", report["nodes"]["it"]
+        assert watched.starts == [1]
+
+    @pytest.mark.trio
+    async def test_ends_when_it_is_cancelled(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A cancelled node ends within a second, by letting ``Cancelled`` through."""
+        session = make_session(world.graph(), **session_options)
+        watched = watch(session)
+        with trio.move_on_after(5.0) as scope:
+            await session.run()
+        assert scope.cancelled_caught, "the run ended before it was cancelled"
+        assert watched.ended_at is not None
+        assert watched.ended_at <= 5.0 + END_S, "it went on after it was cancelled"
+        assert watched.cancelled or watched.ended_at < 5.0, "it swallowed Cancelled"
+
+    @pytest.mark.trio
+    async def test_leaves_nothing_behind(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """No task, thread or open file is left after a run."""
+
+        async def run() -> tuple[int, set[str], int]:
+            await make_session(world.graph(), **session_options).run(for_ns=2_000_000_000)
+            threads = {thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")}
+            return trio.lowlevel.current_statistics().tasks_living, threads, _open_files()
+
+        await run()  # what is opened or imported once for the whole process is not a leak
+        assert await run() == await run()
+
+    @pytest.mark.trio
+    async def test_runs_again(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A node whose run was cut short runs again, as ``on-failure = "restart"`` demands."""
+        overrides = [f"{self.role}.it.on-failure=restart"]
+        session = make_session(world.graph(), overrides=overrides, **session_options)
+        watched = watch(session, cut_after_s=2.0)
+        report = await session.run(for_ns=6_000_000_000)
+        assert watched.starts == [1, 1], "it did not start twice"
+        assert report["nodes"]["it"]["state"] in ("running", "ended"), report["nodes"]["it"]
+
+    @pytest.mark.trio
+    async def test_metrics_are_numbers_with_units(
+        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Metrics may be asked for at any time; they are plain values, and fractions have a unit in their name."""
+        session = make_session(world.graph(), **session_options)
+        node = session.built.nodes["it"].node
+        check_metrics(node.metrics())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.run)
+            for _ in range(30):
+                await trio.sleep(0.1)
+                check_metrics(node.metrics())
+            nursery.cancel_scope.cancel()
+        check_metrics(node.metrics())
+
+
+def check_metrics(metrics: Metrics) -> None:
+    """Fail for a metric that a report could not carry, or whose unit is not known."""
+    for name, value in metrics.items():
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name), f"{name!r} is not in snake_case"
+        assert type(value) in (int, float, str), f"{name} is {value!r}, not a plain int, float or str"
+        if isinstance(value, float):
+            assert math.isfinite(value), f"{name} is {value}"
+            assert name.rsplit("_", 1)[-1] in _UNITS, f"{name} is a fraction of what? End its name with the unit"
+
+
+def _open_files() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:  # pragma: no cover - not Linux
+        return 0

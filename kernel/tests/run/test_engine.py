@@ -1,0 +1,187 @@
+"""The engine calls what is due, when it is due, whichever time it lives in."""
+
+import threading
+import time
+
+import pytest
+import trio
+
+from phasegraph import SystemLocalClock
+from phasegraph._run.engine import IDLE_NS, Engine
+from phasegraph.testing import SimLocalClock
+
+MS = 1_000_000
+
+
+def unexpected(error: Exception) -> None:
+    raise AssertionError("no step of this test fails") from error
+
+
+async def run_for(engine: Engine, seconds: float) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(engine.run)
+        await trio.sleep(seconds)
+        nursery.cancel_scope.cancel()
+
+
+class TestVirtual:
+    @pytest.mark.parametrize("ppm", [0, 90, -90])
+    async def test_a_step_is_called_when_it_asked_to_be(self, autojump_clock, ppm):
+        local = SimLocalClock(ppm=ppm)
+        engine = Engine(local)
+        asked, called = [local.now_ns()], []
+
+        def step(now: int) -> int:
+            called.append(now)
+            asked.append(now + 125_000)
+            return asked[-1]
+
+        engine.attach(step, unexpected)
+        await run_for(engine, 0.1)
+        assert len(called) in (800, 801)
+        late = [now - due for now, due in zip(called, asked, strict=False)]
+        assert min(late) >= 0
+        assert max(late) <= 20  # the difference of local and true nanoseconds
+
+    async def test_steps_of_one_moment_keep_the_order_of_attaching(self, autojump_clock):
+        engine = Engine(SimLocalClock())
+        order = []
+
+        def make(name: str, every: int):
+            def step(now: int) -> int:
+                order.append((now, name))
+                return now + every
+
+            return step
+
+        for name, every in (("a", 2 * MS), ("b", MS), ("c", 3 * MS)):
+            engine.attach(make(name, every), unexpected)
+        await run_for(engine, 0.0065)
+        begin = order[0][0]
+        assert [(round((now - begin) / MS), name) for now, name in order] == [
+            (0, "a"), (0, "b"), (0, "c"), (1, "b"), (2, "a"), (2, "b"), (3, "b"), (3, "c"), (4, "a"), (4, "b"),
+            (5, "b"), (6, "a"), (6, "b"), (6, "c"),
+        ]  # fmt: skip
+
+    async def test_what_is_attached_while_all_sleep_begins_soon(self, autojump_clock):
+        engine, called = Engine(SimLocalClock()), []
+
+        def step(now: int) -> int:
+            called.append(now)
+            return now + 3600 * 1000 * MS
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            await trio.sleep(1)
+            engine.attach(step, unexpected)
+            attached = trio.current_time()
+            while not called:
+                await trio.sleep(0.001)
+            assert trio.current_time() - attached <= IDLE_NS / 1e9 + 0.001
+            nursery.cancel_scope.cancel()
+
+    async def test_a_step_that_fails_is_left_out_and_the_others_go_on(self, autojump_clock):
+        engine = Engine(SimLocalClock())
+        failures: list[Exception] = []
+        calls = {"good": 0, "bad": 0}
+
+        def good(now: int) -> int:
+            calls["good"] += 1
+            return now + MS
+
+        def bad(now: int) -> int:
+            calls["bad"] += 1
+            if calls["bad"] == 3:
+                raise ZeroDivisionError("nought")
+            return now + MS
+
+        detach = engine.attach(bad, failures.append)
+        engine.attach(good, unexpected)
+        await run_for(engine, 0.0105)
+        assert calls == {"good": 11, "bad": 3}
+        assert [str(error) for error in failures] == ["nought"]
+        detach()  # again is harmless
+
+    async def test_a_step_may_attach_and_detach_others(self, autojump_clock):
+        engine = Engine(SimLocalClock())
+        calls = []
+
+        def second(now: int) -> int:
+            calls.append("second")
+            return now + MS
+
+        def first(now: int) -> int:
+            calls.append("first")
+            if len(calls) == 1:
+                detach.append(engine.attach(second, unexpected))
+            else:
+                detach.pop()()
+                return now + 1000 * MS
+            return now + 3 * MS + MS // 2
+
+        detach: list = []
+        engine.attach(first, unexpected)
+        await run_for(engine, 0.01)
+        assert calls == ["first", "second", "second", "second", "second", "first"]
+
+
+class TestReal:
+    async def test_steps_run_in_a_thread_of_their_own(self):
+        engine, seen = Engine(SystemLocalClock()), []
+
+        def step(now: int) -> int:
+            seen.append((threading.current_thread().name, now))
+            return now + MS
+
+        detach = engine.attach(step, unexpected)
+        await run_for(engine, 0.1)
+        assert {name for name, _ in seen} == {"phasegraph-engine"}
+        assert len(seen) > 20
+        assert "phasegraph-engine" not in [thread.name for thread in threading.enumerate()]
+        detach()
+
+    async def test_a_detached_step_is_not_running_any_more(self):
+        engine = Engine(SystemLocalClock())
+        inside = threading.Event()
+        ended = []
+
+        def slow(now: int) -> int:
+            inside.set()
+            time.sleep(0.05)
+            ended.append(now)
+            return now + MS
+
+        detach = engine.attach(slow, unexpected)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            while not inside.is_set():
+                await trio.sleep(0.001)
+            detach()
+            count = len(ended)
+            assert count >= 1
+            await trio.sleep(0.1)
+            assert len(ended) == count
+            nursery.cancel_scope.cancel()
+
+    async def test_a_failure_is_told(self):
+        engine, failures = Engine(SystemLocalClock()), []
+
+        def step(now: int) -> int:
+            raise OSError("gone")
+
+        engine.attach(step, failures.append)
+        await run_for(engine, 0.05)
+        assert [str(error) for error in failures] == ["gone"]
+
+    async def test_runs_again_after_it_was_stopped(self):
+        engine, count = Engine(SystemLocalClock()), []
+
+        def step(now: int) -> int:
+            count.append(now)
+            return now + MS
+
+        engine.attach(step, unexpected)
+        await run_for(engine, 0.03)
+        first = len(count)
+        await run_for(engine, 0.03)
+        assert 0 < first < len(count)

@@ -1,0 +1,237 @@
+"""What a sink plays: aligned and sequential edges, channel maps, gaps and ends."""
+
+import numpy as np
+import pytest
+
+from phasegraph import Frames, StreamFormat, duration_of, silence
+from phasegraph._run.inputs import AlignedTap, SequentialTap, SinkInput, Tap
+from phasegraph.testing import counter_frames
+
+RATE = 48000
+NOTHING = 8_388_608
+
+
+def at(frame: int) -> int:
+    """Local time at which a frame of media time has just begun."""
+    return duration_of(frame, RATE) + 1
+
+
+def sink(clock, *taps: Tap | tuple[Tap, list[int]]) -> SinkInput:
+    pairs = [tap if isinstance(tap, tuple) else (tap, None) for tap in taps]
+    width = sum(len(channels) if channels else tap.stream.format.channels for tap, channels in pairs)
+    return SinkInput(pairs, StreamFormat(RATE, width), clock)
+
+
+def read(input: SinkInput, frame: int, count: int) -> tuple[Frames, int]:
+    out = np.full((count, input.format.channels), 0.5, np.float32)
+    return out, input.read(frame, out, at(frame))
+
+
+class TestAligned:
+    def test_the_sinks_frame_is_the_sources_plus_the_link_offset(self, make_stream, write, clock):
+        stream = make_stream(delay=480, channels=2)
+        write(stream, 10_000, 1000)
+        out, count = read(sink(clock, AlignedTap(stream)), 10_480 + 100, 300)
+        assert count == 300
+        np.testing.assert_array_equal(out, counter_frames(10_100, 300, 2))
+
+    def test_gaps_are_silence_and_counted(self, make_stream, write, clock):
+        stream = make_stream()
+        write(stream, 0, 100)
+        write(stream, 148, 100)
+        input = sink(clock, AlignedTap(stream))
+        out, _ = read(input, 0, 248)
+        np.testing.assert_array_equal(out[:100], counter_frames(0, 100, 1))
+        assert not out[100:148].any()
+        np.testing.assert_array_equal(out[148:], counter_frames(148, 100, 1))
+        assert input.missing_frames == 48
+
+    def test_what_comes_before_the_first_and_after_the_last_is_no_loss(self, make_stream, write, clock):
+        stream = make_stream()
+        write(stream, 1000, 100)
+        input = sink(clock, AlignedTap(stream))
+        read(input, 0, 500)
+        read(input, 900, 150)
+        stream.finish()
+        _, count = read(input, 1050, 100)
+        assert count == 50
+        assert read(input, 1150, 100)[1] == 0
+        assert input.missing_frames == 0
+
+    def test_what_should_have_come_by_now_is_a_loss(self, make_stream, write, clock):
+        stream = make_stream()
+        write(stream, 0, 100)
+        input = sink(clock, AlignedTap(stream))
+        read(input, 80, 100)
+        assert input.missing_frames == 80
+        assert input.available(80) == 20
+
+    def test_a_late_packet_is_there_for_the_next_read(self, make_stream, write, clock):
+        stream = make_stream()
+        write(stream, 48, 48)
+        write(stream, 0, 48)
+        assert stream.first == 0
+        out, _ = read(sink(clock, AlignedTap(stream)), 0, 96)
+        np.testing.assert_array_equal(out, counter_frames(0, 96, 1))
+
+
+class TestSequential:
+    def test_frames_follow_each_other_wherever_the_sink_begins(self, make_stream, write, clock):
+        stream = make_stream(clocked=False)
+        write(stream, 0, 1000)
+        input = sink(None, SequentialTap(stream))
+        out, _ = read(input, 77_000, 400)
+        np.testing.assert_array_equal(out, counter_frames(0, 400, 1))
+        out, _ = read(input, 77_400, 600)
+        np.testing.assert_array_equal(out, counter_frames(400, 600, 1))
+
+    def test_what_is_late_follows_after_the_silence(self, make_stream, write, clock):
+        stream = make_stream(clocked=False)
+        write(stream, 0, 100)
+        input = sink(None, SequentialTap(stream))
+        out, count = read(input, 0, 150)
+        assert (count, input.missing_frames) == (150, 50)
+        assert not out[100:].any()
+        write(stream, 100, 80)
+        stream.finish()
+        out, count = read(input, 150, 100)
+        np.testing.assert_array_equal(out[:80], counter_frames(100, 80, 1))
+        assert (count, input.missing_frames) == (80, 50)
+        assert read(input, 250, 10)[1] == 0
+
+    def test_the_source_waits_for_its_slowest_reader(self, make_stream, write, clock):
+        stream = make_stream(clocked=False, window=1000)
+        fast, slow = sink(None, SequentialTap(stream)), sink(None, SequentialTap(stream))
+        write(stream, 0, 1000)
+        assert stream.room == 0
+        read(fast, 0, 600)
+        assert stream.room == 0
+        read(slow, 0, 250)
+        assert stream.room == 250
+
+    def test_ready_when_something_is_there_or_never_will_be(self, make_stream, write, clock):
+        a, b = make_stream(clocked=False), make_stream(clocked=False)
+        input = sink(None, SequentialTap(a), SequentialTap(b))
+        assert not input.ready
+        write(a, 0, 1)
+        assert not input.ready
+        b.finish()
+        assert input.ready
+        assert input.follows
+        assert not sink(clock, AlignedTap(make_stream())).follows
+
+    def test_an_empty_file_ends_at_once(self, make_stream, clock):
+        stream = make_stream(clocked=False)
+        input = sink(None, SequentialTap(stream))
+        taken = input.take(0, 100)
+        assert taken is not None
+        assert len(taken) == 0
+        stream.finish()
+        assert input.take(0, 100) is None
+
+
+class TestChannels:
+    def test_sources_lie_side_by_side(self, make_stream, write, clock):
+        a, b = make_stream(channels=2), make_stream(channels=3, delay=10)
+        write(a, 0, 100)
+        write(b, 0, 100)
+        out, _ = read(sink(clock, AlignedTap(a), AlignedTap(b)), 20, 50)
+        np.testing.assert_array_equal(out[:, :2], counter_frames(20, 50, 2))
+        np.testing.assert_array_equal(out[:, 2:], counter_frames(10, 50, 3))
+
+    def test_channels_are_chosen_in_any_order(self, make_stream, write, clock):
+        stream = make_stream(channels=4)
+        write(stream, 0, 100)
+        out, _ = read(sink(clock, (AlignedTap(stream), [3, 0, 3]), (AlignedTap(stream), [1])), 0, 100)
+        np.testing.assert_array_equal(out, counter_frames(0, 100, 4)[:, [3, 0, 3, 1]])
+
+    def test_one_of_two_channels_beside_a_whole_source_of_the_same_width(self, make_stream, write, clock):
+        a, b = make_stream(channels=2), make_stream(channels=2)
+        write(a, 0, 50)
+        write(b, 0, 50)
+        out, _ = read(sink(clock, (AlignedTap(a), [1, 0]), AlignedTap(b)), 0, 50)
+        both = counter_frames(0, 50, 2)
+        np.testing.assert_array_equal(out, np.concatenate([both[:, ::-1], both], axis=1))
+
+    def test_the_last_source_to_end_ends_the_input(self, make_stream, write, clock):
+        a, b = make_stream(), make_stream(delay=20)
+        write(a, 0, 100)
+        write(b, 0, 100)
+        a.finish()
+        input = sink(clock, AlignedTap(a), AlignedTap(b))
+        assert read(input, 60, 100)[1] == 100
+        b.finish()
+        out, count = read(input, 60, 100)
+        assert count == 60
+        assert not out[40:, 0].any()
+
+
+class TestTake:
+    def test_takes_what_is_due_in_sequence(self, make_stream, write, clock):
+        stream = make_stream(delay=100)
+        input = sink(clock, AlignedTap(stream))
+        assert input.take(at(0), 1000).shape == (0, 1)
+        write(stream, 5000, 900)
+        assert len(input.take(at(5099), 1000)) == 0
+        first = input.take(at(5100 + 299), 1000)
+        second = input.take(at(5100 + 499), 150)
+        third = input.take(at(5100 + 499), 150)
+        np.testing.assert_array_equal(np.concatenate([first, second, third]), counter_frames(5000, 500, 1))
+
+    def test_ends_with_the_last_frame(self, make_stream, write, clock):
+        stream = make_stream(delay=100)
+        write(stream, 0, 480)
+        stream.finish()
+        input = sink(clock, AlignedTap(stream))
+        assert len(input.take(at(100_000), 1000)) == 480
+        assert input.take(at(100_000), 1000) is None
+
+    def test_a_source_that_never_sent_ends_without_a_frame(self, make_stream, clock):
+        stream = make_stream(delay=100)
+        input = sink(clock, AlignedTap(stream))
+        assert len(input.take(at(1000), 1000)) == 0
+        stream.finish()
+        assert input.take(at(1000), 1000) is None
+
+    def test_a_gap_is_as_long_as_it_was(self, make_stream, write, clock):
+        stream = make_stream()
+        input = sink(clock, AlignedTap(stream))
+        write(stream, 0, 100)
+        assert len(input.take(at(120), 1000)) == 100
+        write(stream, 148, 52)
+        rest = input.take(at(300), 1000)
+        assert len(rest) == 100
+        assert not rest[:48].any()
+        np.testing.assert_array_equal(rest[48:], counter_frames(148, 52, 1))
+        assert input.missing_frames == 48
+
+    def test_a_file_beside_a_stream_keeps_its_pace(self, make_stream, write, clock):
+        live, file = make_stream(delay=10), make_stream(clocked=False)
+        write(live, 1000, 300)
+        write(file, 0, 5000)
+        input = sink(clock, AlignedTap(live), SequentialTap(file))
+        taken = input.take(at(1010 + 199), 1000)
+        np.testing.assert_array_equal(taken[:, :1], counter_frames(1000, 200, 1))
+        np.testing.assert_array_equal(taken[:, 1:], counter_frames(0, 200, 1))
+
+    @pytest.mark.parametrize("ahead_ns", [50 * 365 * 86400 * 10**9, 37 * 10**9, -37 * 10**9, -50 * 365 * 86400 * 10**9])
+    def test_goes_on_where_it_was_when_media_time_jumps(self, make_stream, write, clock, ahead_ns):
+        # A grandmaster that finds its satellites jumps from 1970 to today: no recording of fifty silent years.
+        stream = make_stream(delay=100)
+        base = 10**15
+        clock.set(ahead_ns=base)
+        input = sink(clock, AlignedTap(stream))
+        begin = base * RATE // 10**9
+        write(stream, begin, 400)
+        before = input.take(at(300), 10_000)
+        assert len(before) == 201
+        clock.set(ahead_ns=base + ahead_ns, discontinuities=1)
+        jumped = begin + ahead_ns * RATE // 10**9
+        write(stream, jumped + 400, 400)
+        after = input.take(at(700), 10_000)
+        assert 400 <= len(after) <= 402
+        np.testing.assert_array_equal(after[-200:], counter_frames(jumped + 400, 201, 1)[-200:])
+
+
+def test_silence_has_its_shape():
+    assert silence(3, 2).shape == (3, 2)

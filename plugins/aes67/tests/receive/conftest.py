@@ -1,0 +1,159 @@
+"""One stream's packets, made by hand, and a clock that says what it is told."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from phasegraph import ClockEstimate, Encoding, Frames, Metric, time_of_frame
+from phasegraph.net import PacketBatch
+from phasegraph.net.packets import ipv4_number
+from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.stream_receiver import StreamReceiver
+
+EPOCH_NS = 1_790_000_000_000_000_000
+LOCAL_NS = 1_000_000_000_000
+
+
+class Clock:
+    """Reference time is local time and an epoch, unless it is told otherwise."""
+
+    def __init__(self, rate_ppb: float = 0.0) -> None:
+        self.now = ClockEstimate(local_ns=LOCAL_NS, reference_ns=EPOCH_NS, rate_ppb=rate_ppb)
+
+    def estimate(self) -> ClockEstimate:
+        return self.now
+
+
+class CountingReceiver(StreamReceiver):
+    """Says how many packets went the quick way."""
+
+    quick = 0
+
+    def advance(self, payloads, lateness_ns, arrival_ns):  # type: ignore[no-untyped-def]
+        self.quick += len(payloads)
+        super().advance(payloads, lateness_ns, arrival_ns)
+
+
+class Setup:
+    """A receiver of one stream, and packets for it."""
+
+    def __init__(self, parameters: StreamParameters, *, link_offset_ns: int, relative: bool, clock: Clock) -> None:
+        self.parameters = parameters
+        self.clock = clock
+        self.told: list[tuple[str, dict[str, Metric]]] = []
+        self.receiver = CountingReceiver(
+            parameters,
+            clock=clock,
+            link_offset_ns=link_offset_ns,
+            relative=relative,
+        )
+        self.receiver.tell = lambda name, fields: self.told.append((name, fields))
+
+    def payload(self, frame: int, frames: int) -> bytes:
+        """Samples that tell their frame's index."""
+        index = np.arange(frame, frame + frames)[:, None] * 7 + np.arange(self.parameters.channels)
+        return self.parameters.encoding.encode(self.samples(index)).tobytes()
+
+    def samples(self, index: np.ndarray) -> Frames:
+        return ((index % 60_000 - 30_000) / 2.0**15).astype(np.float32)
+
+    def packet(
+        self,
+        frame: int,
+        *,
+        frames: int | None = None,
+        sequence: int | None = None,
+        ssrc: int = 0x1234,
+        payload_type: int | None = None,
+        first: int = 0x80,
+        between: bytes = b"",
+    ) -> bytes:
+        """The packet whose first frame has this index."""
+        parameters = self.parameters
+        size = parameters.frames_per_packet or 48
+        if sequence is None:
+            sequence = frame // size
+        timestamp = (frame + (parameters.mediaclk_offset or 0)) & 0xFFFFFFFF
+        kind = parameters.payload_type if payload_type is None else payload_type
+        header = struct.pack("!BBHII", first, kind, sequence & 0xFFFF, timestamp, ssrc)
+        return header + between + self.payload(frame, size if frames is None else frames)
+
+    def arrival(self, frame: int, late_ns: int = 0) -> int:
+        """Local time so much after a frame's media time."""
+        return self.clock.now.local_at(time_of_frame(frame, self.parameters.rate) + late_ns)
+
+    def accept(self, packet: bytes, arrival_ns: int) -> None:
+        row = np.full(1500, 0xAA, np.uint8)
+        row[: len(packet)] = np.frombuffer(packet, np.uint8)
+        self.receiver.accept(row, len(packet), arrival_ns)
+
+    def come(self, frames: Sequence[int], *, late_ns: int = 1_100_000, **how: int) -> None:
+        """Packets arrive, each so much after its media time."""
+        for frame in frames:
+            self.accept(self.packet(frame, **how), self.arrival(frame, late_ns))  # type: ignore[arg-type]
+
+    def counted(self) -> dict[str, Metric]:
+        """The counters that are not zero."""
+        metrics = self.receiver.metrics()
+        return {name: value for name, value in metrics.items() if value and not name.startswith("lateness")}
+
+    def read(self, frame: int, count: int) -> tuple[Frames, int]:
+        out = np.empty((count, self.parameters.channels), np.float32)
+        missing = self.receiver.stream.ring.read(frame, out)
+        return out, missing
+
+    def right(self, frame: int, count: int) -> bool:
+        """Whether the ring has exactly what was sent."""
+        out, missing = self.read(frame, count)
+        index = np.arange(frame, frame + count)[:, None] * 7 + np.arange(self.parameters.channels)
+        return missing == 0 and bool((out == self.samples(index)).all())
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., Setup]:
+    def setup(
+        *, link_offset_ns: int = 3_000_000, relative: bool = False, clock: Clock | None = None, **fields: object
+    ) -> Setup:
+        defaults: dict[str, object] = {
+            "address": "239.1.1.1",
+            "encoding": Encoding.L24,
+            "frames_per_packet": 48,
+            "channels": 2,
+        }
+        parameters = StreamParameters(**{**defaults, **fields})  # type: ignore[arg-type]
+        return Setup(parameters, link_offset_ns=link_offset_ns, relative=relative, clock=clock or Clock())
+
+    return setup
+
+
+@pytest.fixture(scope="session")
+def make_clock() -> type[Clock]:
+    return Clock
+
+
+@pytest.fixture
+def stage(make: Callable[..., Setup]) -> Setup:
+    return make()
+
+
+@pytest.fixture(scope="session")
+def batch_of() -> Callable[..., PacketBatch]:
+    """A batch of (packet or None for one that was too long, arrival, destination)."""
+
+    def fill(packets: Sequence[tuple[bytes | None, int, str]], packet_bytes: int = 1500) -> PacketBatch:
+        batch = PacketBatch(max(1, len(packets)), packet_bytes)
+        batch.data[:] = 0xAA
+        batch.count = len(packets)
+        for row, (packet, arrival_ns, destination) in enumerate(packets):
+            content = bytes(packet_bytes) if packet is None else packet
+            batch.data[row, : len(content)] = np.frombuffer(content, np.uint8)
+            batch.length[row] = -1 if packet is None else len(content)
+            batch.arrival_ns[row] = arrival_ns
+            batch.destination[row] = ipv4_number(destination)
+        return batch
+
+    return fill

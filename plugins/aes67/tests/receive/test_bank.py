@@ -1,0 +1,135 @@
+"""Many streams on one socket."""
+
+import pytest
+
+from phasegraph_aes67.receive import ReceiveBank
+from phasegraph_aes67.stream_receiver import FAR_OFF
+
+BASE = 48 * 1_790_000_000_000
+MS = 1_000_000
+
+
+def arriving(stage, numbers, **how):
+    frames = [BASE + 48 * number for number in numbers]
+    return [(stage.packet(frame, **how), stage.arrival(frame, MS), stage.parameters.address) for frame in frames]
+
+
+def bank_of(*stages):
+    bank = ReceiveBank()
+    bank.set_streams([stage.receiver for stage in stages])
+    return bank
+
+
+def test_all_but_the_first_packet_go_the_quick_way(make, batch_of):
+    # At the time of day, and over the wraps of both counters.
+    wrap = 3 * 2**32 * (BASE // (3 * 2**32)) - BASE
+    for start in (0, wrap // 48 - 20):
+        stage = make()
+        bank = bank_of(stage)
+        bank.feed(batch_of(arriving(stage, range(start, start + 1))))
+        for begin in range(start + 1, start + 41, 10):
+            bank.feed(batch_of(arriving(stage, range(begin, begin + 10))))
+        assert stage.receiver.quick == 40
+        assert stage.counted() == {"packets_received": 41}
+        assert stage.right(BASE + 48 * start, 48 * 41)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000, 88_200, 96_000, 192_000])
+def test_the_quick_way_at_every_rate(make, batch_of, rate):
+    stage = make(rate=rate)
+    bank = bank_of(stage)
+    for begin in range(0, 100, 20):
+        bank.feed(batch_of(arriving(stage, range(begin, begin + 20))))
+    assert stage.receiver.quick == 80
+    assert stage.right(BASE, 4800)
+
+
+def test_the_marker_bit_does_not_matter(stage, batch_of):
+    bank = bank_of(stage)
+    bank.feed(batch_of(arriving(stage, [0])))
+    bank.feed(batch_of(arriving(stage, range(1, 9), payload_type=98 | 0x80)))
+    assert stage.receiver.quick == 8
+
+
+def test_each_stream_gets_its_own(make, batch_of):
+    stages = [make(address=f"239.1.1.{9 - n}", channels=1 + n, frames_per_packet=48) for n in range(5)]
+    bank = bank_of(*stages)
+    for begin in (0, 1, 11):
+        packets = [arriving(stage, range(begin, begin + 10)) for stage in stages]
+        bank.feed(batch_of([packet for together in zip(*packets, strict=True) for packet in together]))
+    assert [stage.parameters.address for stage in reversed(stages)] == [s.parameters.address for s in bank.streams]
+    for stage in stages:
+        assert stage.receiver.packets_received == 30
+        assert stage.receiver.quick == 10
+        assert stage.right(BASE, 48 * 21)
+
+
+def test_trouble_of_one_stream_does_not_slow_the_others(make, batch_of):
+    good, bad = make(address="239.1.1.1"), make(address="239.1.1.2")
+    bank = bank_of(good, bad)
+    bank.feed(batch_of(arriving(good, [0]) + arriving(bad, [0])))
+    bank.feed(batch_of(arriving(good, range(1, 9)) + arriving(bad, [1, 2, 4, 5])))
+    assert good.receiver.quick == 8
+    assert bad.receiver.quick == 0
+    assert bad.counted() == {"packets_received": 5, "packets_lost": 1, "frames_concealed": 48}
+
+
+def test_streams_on_different_clocks(make, make_clock, batch_of):
+    slow, fast = make(address="239.1.1.1"), make(address="239.1.1.2", clock=make_clock(15_258.7890625))
+    bank = bank_of(slow, fast)
+    for begin in (0, 10):
+        bank.feed(
+            batch_of(
+                arriving(slow, range(begin, begin + 10))
+                + [(b"", 0, "239.9.9.9")]
+                + arriving(fast, range(begin, begin + 10))
+            )
+        )
+    for stage in (slow, fast):
+        assert stage.receiver.quick == 10
+        assert stage.receiver.lateness.percentile(1.0) == pytest.approx(MS, abs=2)
+    assert bank.packets_foreign == 2
+
+
+def test_to_nobody(stage, batch_of):
+    bank = bank_of(stage)
+    bank.feed(batch_of([(b"x" * n, 0, f"239.0.0.{n}") for n in range(1, 20)]))
+    assert bank.packets_foreign == 19
+    assert stage.counted() == {}
+
+
+def test_without_streams(stage, batch_of):
+    bank = ReceiveBank()
+    bank.feed(batch_of(arriving(stage, [0, 1])))
+    assert bank.packets_foreign == 2
+    bank.feed(batch_of([]))
+
+
+def test_streams_come_and_go(make, batch_of):
+    one, other = make(address="239.1.1.1"), make(address="239.1.1.2")
+    bank = bank_of(one)
+    bank.feed(batch_of(arriving(one, [0]) + arriving(other, [0])))
+    bank.set_streams([other.receiver, one.receiver])
+    bank.feed(batch_of(arriving(one, [1]) + arriving(other, [1])))
+    bank.set_streams([other.receiver])
+    bank.feed(batch_of(arriving(one, [2]) + arriving(other, [2])))
+    assert one.receiver.packets_received == 2
+    assert other.receiver.packets_received == 2
+    assert bank.packets_foreign == 2
+
+
+def test_a_relation_that_was_given_up_is_made_anew_by_the_next_packet(make, batch_of):
+    # Also where that one comes in time by the old relation.
+    stages = [make(relative=True, mediaclk_offset=None) for _ in range(2)]
+    together, singly = stages
+    bank = bank_of(together)
+    frames = [BASE + 48 * number for number in range(FAR_OFF + 2)]
+    for number, frame in enumerate(frames):
+        late_ns = 2 * MS if number == 0 else 5 * MS if number <= FAR_OFF else 3 * MS
+        packet, at = together.packet(frame), together.arrival(frame, late_ns)
+        singly.accept(packet, at)
+        bank.feed(batch_of([(packet, at, together.parameters.address)]))
+    assert [name for name, _ in together.told] == ["timestamps_outside_window"]
+    for stage in stages:
+        assert stage.receiver.stream.head == frames[-1] + 144
+        assert stage.receiver.metrics() == singly.receiver.metrics()

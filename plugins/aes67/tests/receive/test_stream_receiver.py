@@ -1,0 +1,237 @@
+"""One stream: where packets belong in time, and what is counted."""
+
+import pytest
+
+from phasegraph import frame_at
+from phasegraph_aes67.stream_receiver import EARLY_LIMIT_NS, FAR_OFF, TAKE_OVER
+
+BASE = 48 * 1_790_000_000_000
+MS = 1_000_000
+
+
+def packets(*numbers, size=48):
+    return [BASE + size * number for number in numbers]
+
+
+def test_packets_land_at_their_media_time(stage):
+    stage.come(packets(0, 1, 2))
+    stream = stage.receiver.stream
+    assert (stream.first, stream.head) == (BASE, BASE + 144)
+    assert stream.playout_delay_frames == 144
+    assert stage.right(BASE, 144)
+    assert stage.counted() == {"packets_received": 3}
+    assert stage.receiver.metrics()["lateness_max_ns"] == 1_100_000
+
+
+@pytest.mark.parametrize("offset", [1, 2**31, 3_969_992_633, 2**32 - 1])
+def test_the_offset_of_the_media_clock(make, offset):
+    stage = make(mediaclk_offset=offset)
+    stage.come(packets(0, 1, 2))
+    assert stage.right(BASE, 144)
+
+
+def test_a_timestamp_means_the_nearest_time(make):
+    # The 32 bits wrap between the second and the third packet.
+    wrap = 3 * 2**32 * (BASE // (3 * 2**32))
+    stage = make()
+    stage.come([wrap - 96, wrap - 48, wrap, wrap + 48])
+    assert stage.right(wrap - 96, 192)
+    assert stage.counted() == {"packets_received": 4}
+
+
+@pytest.mark.parametrize("first", [wrap_at for wrap_at in (-1, 0, 1)])
+def test_the_sequence_wraps(stage, first):
+    # BASE is no multiple of 65536 packets; the numbers are given so that they wrap here.
+    for number in range(4):
+        frame = BASE + 48 * number
+        stage.accept(stage.packet(frame, sequence=65535 + first + number), stage.arrival(frame, MS))
+    assert stage.counted() == {"packets_received": 4}
+
+
+def test_lost(stage):
+    stage.come(packets(0, 1, 4, 5))
+    assert stage.counted() == {"packets_received": 4, "packets_lost": 2, "frames_concealed": 96}
+    out, missing = stage.read(BASE + 96, 96)
+    assert missing == 96
+    assert not out.any()
+    assert stage.right(BASE, 96)
+    assert stage.right(BASE + 192, 96)
+
+
+def test_duplicate(stage):
+    stage.come(packets(0, 1, 1, 0, 2))
+    assert stage.counted() == {"packets_received": 5, "packets_duplicate": 2}
+    assert stage.right(BASE, 144)
+
+
+def test_reordered(stage):
+    stage.come(packets(0, 2, 1, 3))
+    assert stage.counted() == {"packets_received": 4, "packets_reordered": 1}
+    assert stage.right(BASE, 192)
+
+
+def test_the_first_to_come_was_the_second(stage):
+    stage.come(packets(1, 0, 2))
+    assert stage.receiver.stream.first == BASE
+    assert stage.counted() == {"packets_received": 3, "packets_reordered": 1}
+    assert stage.right(BASE, 144)
+
+
+@pytest.mark.parametrize(("late_ns", "played"), [(3 * MS, 0), (3 * MS + 1, 1), (3 * MS + 500_000, 25), (4 * MS - 1, 48)])
+def test_of_a_late_packet_the_rest_is_played(stage, late_ns, played):
+    stage.come(packets(0))
+    stage.come(packets(1), late_ns=late_ns)
+    stage.come(packets(2))
+    concealed = {"frames_concealed": played} if played else {}
+    late = {"packets_late": 1} if played else {}
+    assert stage.counted() == {"packets_received": 3, **late, **concealed}
+    assert stage.read(BASE + 48, 48)[1] == played
+    if played < 48:
+        assert stage.right(BASE + 48 + played, 48 - played)
+
+
+def test_a_packet_that_is_wholly_late(stage):
+    stage.come(packets(0))
+    stage.come(packets(1), late_ns=50 * MS)
+    stage.come(packets(2))
+    assert stage.counted() == {"packets_received": 3, "packets_late": 1, "frames_concealed": 48}
+    assert stage.receiver.metrics()["lateness_max_ns"] == 50 * MS
+
+
+@pytest.mark.parametrize(("early_ns", "counted"), [(EARLY_LIMIT_NS - 1, 0), (EARLY_LIMIT_NS, 1), (10**12, 1)])
+def test_from_the_future(stage, early_ns, counted):
+    stage.come(packets(0), late_ns=-early_ns)
+    assert stage.receiver.packets_early == counted
+    assert (stage.receiver.stream.first is None) == bool(counted)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda packet: packet[:11], id="cut in the header"),
+        pytest.param(lambda packet: packet[:12], id="no payload"),
+        pytest.param(lambda packet: packet[:-1], id="no whole frames"),
+        pytest.param(lambda packet: b"\x40" + packet[1:], id="version 1"),
+        pytest.param(lambda packet: packet[:1] + b"\x61" + packet[2:], id="another payload type"),
+        pytest.param(lambda packet: b"", id="empty"),
+    ],
+)
+def test_malformed(stage, spoil):
+    stage.come(packets(0))
+    stage.accept(spoil(stage.packet(BASE + 48)), stage.arrival(BASE + 48, MS))
+    stage.come(packets(2))
+    assert stage.counted() == {
+        "packets_received": 2,
+        "packets_malformed": 1,
+        "packets_lost": 1,
+        "frames_concealed": 48,
+    }
+
+
+def test_longer_than_a_packet_may_be(stage):
+    import numpy as np
+
+    stage.receiver.accept(np.zeros(1500, np.uint8), -1, stage.arrival(BASE, MS))
+    assert stage.counted() == {"packets_malformed": 1}
+
+
+def test_header_extras_are_skipped(stage):
+    stage.come(packets(0))
+    for number, (first, between) in enumerate([(0x82, bytes(8)), (0x90, b"\xbe\xde\0\1abcd")], start=1):
+        frame = BASE + 48 * number
+        stage.accept(stage.packet(frame, first=first, between=between), stage.arrival(frame, MS))
+    stage.accept(stage.packet(BASE + 144, first=0xA0) + b"\0\0\3", stage.arrival(BASE + 144, MS))
+    assert stage.counted() == {"packets_received": 4}
+    assert stage.right(BASE, 192)
+
+
+def test_another_packet_time_than_expected_is_understood(stage):
+    for number, frame in enumerate([BASE, BASE + 6, BASE + 12, BASE + 204]):
+        frames = 6 if number < 2 else 192
+        stage.accept(stage.packet(frame, frames=frames, sequence=number), stage.arrival(frame, 2 * MS))
+    assert stage.right(BASE, 396)
+    assert stage.counted() == {"packets_received": 4}
+
+
+def test_another_sender_is_counted_and_not_heard(stage):
+    stage.come(packets(0))
+    stage.come(packets(1), ssrc=9)
+    stage.come(packets(1))
+    assert stage.counted() == {"packets_received": 2, "packets_foreign": 1}
+    assert stage.right(BASE, 96)
+
+
+def test_a_sender_that_is_alone_takes_over(stage):
+    stage.come(packets(0, 1))
+    for number in range(2, 10):
+        frame = BASE + 48 * number
+        stage.accept(stage.packet(frame, ssrc=0, sequence=40_000 + number), stage.arrival(frame, MS))
+    foreign = TAKE_OVER - 1
+    assert stage.counted() == {
+        "packets_received": 10 - foreign,
+        "packets_foreign": foreign,
+        "frames_concealed": 48 * foreign,
+    }
+    assert stage.told == [("source_changed", {"ssrc": 0, "before": 0x1234})]
+    assert stage.right(BASE + 48 * (2 + foreign), 48 * (8 - foreign))
+
+
+def test_two_senders_at_once_do_not_take_turns(stage):
+    # The second one is never alone, however long it sends.
+    for number in range(20 * TAKE_OVER):
+        stage.come(packets(number))
+        stage.come(packets(number), ssrc=9)
+    assert stage.told == []
+    assert stage.counted() == {"packets_received": 20 * TAKE_OVER, "packets_foreign": 20 * TAKE_OVER}
+
+
+def test_several_others_at_once_do_not_take_over_together(stage):
+    stage.come(packets(0))
+    for number in range(1, 30):
+        stage.come(packets(number), ssrc=number % 2 + 10)
+    assert stage.told == []
+
+
+def test_it_is_said_when_timestamps_do_not_fit(stage):
+    hour = 3600 * 48_000
+    stage.come([frame + hour for frame in packets(*range(FAR_OFF - 1))], late_ns=-3600 * 10**9)
+    assert stage.told == []
+    stage.come([frame + hour for frame in packets(FAR_OFF - 1)], late_ns=-3600 * 10**9)
+    assert stage.told == [("timestamps_outside_window", {"lateness_ns": -3600 * 10**9, "packets": FAR_OFF})]
+    assert stage.counted() == {"packets_received": FAR_OFF, "packets_early": FAR_OFF}
+    stage.come([frame + hour for frame in packets(*range(FAR_OFF, 5 * FAR_OFF))], late_ns=-3600 * 10**9)
+    assert len(stage.told) == 1, "once is enough"
+
+
+class TestRelative:
+    """Timestamps that count only themselves."""
+
+    @pytest.fixture
+    def relative(self, make):
+        return make(relative=True, mediaclk_offset=None)
+
+    def come(self, relative, timestamps, arrival_frame, **how):
+        for number, timestamp in enumerate(timestamps):
+            packet = relative.packet(timestamp, sequence=number + timestamps[0], **how)
+            relative.accept(packet, relative.arrival(arrival_frame + 48 * number))
+
+    def test_the_first_packet_was_taken_just_now(self, relative):
+        self.come(relative, [2**32 - 48, 2**32, 2**32 + 48], BASE)
+        stream = relative.receiver.stream
+        assert (stream.first, stream.head) == (BASE - 48, BASE + 96)
+        assert relative.receiver.metrics()["lateness_max_ns"] == MS
+        assert relative.counted() == {"packets_received": 3}
+
+    def test_another_sender_begins_anew(self, relative):
+        self.come(relative, [48 * n for n in range(3)], BASE)
+        self.come(relative, [123_456 + 48 * n for n in range(TAKE_OVER)], BASE + 4800, ssrc=5)
+        assert relative.receiver.stream.head == BASE + 4800 + 48 * (TAKE_OVER - 1)
+
+    def test_a_sender_that_ran_away_is_followed_again(self, relative):
+        self.come(relative, [48 * n for n in range(3)], BASE)
+        self.come(relative, [48 * n for n in range(3, 3 + FAR_OFF + 2)], BASE + 48_000)
+        assert [name for name, _ in relative.told] == ["timestamps_outside_window"]
+        assert relative.receiver.packets_late == FAR_OFF
+        assert relative.receiver.stream.head == frame_at(
+            relative.clock.now.reference_at(relative.receiver.last_arrival_ns), 48_000
+        )

@@ -1,0 +1,157 @@
+"""Which streams are sent together, and how they come in beside a running data plane."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from phasegraph import NodeError
+from phasegraph.net import Interface
+from phasegraph_aes67.packetise import Packetiser
+from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.send_group import Member
+from phasegraph_aes67.send_hub import GATHER_NS, SendHub
+
+MS = 1_000_000
+ETH0 = Interface("eth0", 2, "10.0.0.1")
+ETH1 = Interface("eth1", 3, "10.0.1.1")
+
+
+class Setup:
+    def __init__(self, rig, make_input):
+        self.rig = rig()
+        self.time = self.rig.time
+        self.make_input = make_input
+        self.senders = []
+        self.refuse = None
+        context = SimpleNamespace(network=self, local=self.time, quantum_ns=lambda: 4 * MS, attach=lambda step: None)
+        self.hub = SendHub(context)
+
+    def sender(self, interface, *, ttl, dscp):
+        if self.refuse is not None:
+            raise self.refuse
+        self.senders.append((interface, ttl, dscp))
+        return self.rig.sender
+
+    def member(self, number=0, *, rate=48_000, frames=48, length=None):
+        parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
+        return Member(Packetiser(parameters, number), self.make_input(length), ("239.1.1.1", number))
+
+    def add(self, member, **how):
+        fields = {"clock": self.time, "lead_ns": MS, "interface": ETH0, "ttl": 32, "dscp": 34, **how}
+        self.hub.add(member, **fields)
+        return member
+
+    def run(self, duration_ns):
+        until = self.time.ns + duration_ns
+        following = self.time.ns
+        while following <= until:
+            self.time.ns = following
+            following = max(self.hub.step(self.time.ns), self.time.ns + 1)
+        self.time.ns = until
+
+
+@pytest.fixture
+def setup(rig, make_input):
+    return Setup(rig, make_input)
+
+
+def test_streams_that_begin_together_are_one_group(setup):
+    members = [setup.add(setup.member(n)) for n in range(5)]
+    setup.run(GATHER_NS - MS)
+    members.append(setup.add(setup.member(5)))
+    setup.run(100 * MS)
+    (group,) = {setup.hub.group_of(member) for member in members}
+    assert group.members == tuple(members)
+    sent = setup.rig.sender.of(5)
+    assert len(sent) > 60
+    assert [packet.at_ns for packet in sent] == [packet.at_ns for packet in setup.rig.sender.of(0)]
+    assert len(setup.senders) == 1
+
+
+def test_one_that_comes_later_has_its_own_group_in_step(setup):
+    first = setup.add(setup.member(0))
+    setup.run(200 * MS)
+    later = setup.add(setup.member(1))
+    setup.run(200 * MS)
+    assert setup.hub.group_of(first) is not setup.hub.group_of(later)
+    at = {packet.timestamp: packet for packet in setup.rig.sender.of(0)}
+    for packet in setup.rig.sender.of(1):
+        assert at[packet.timestamp].at_ns == packet.at_ns
+        assert at[packet.timestamp].sequence == packet.sequence
+
+
+@pytest.mark.parametrize(
+    ("fields", "how"),
+    [
+        ({"rate": 96_000}, {}),
+        ({"frames": 6}, {}),
+        ({}, {"lead_ns": 2 * MS}),
+        ({}, {"interface": ETH1}),
+        ({}, {"ttl": 1}),
+        ({}, {"dscp": 46}),
+        ({}, {"clock": SimpleNamespace()}),
+    ],
+)
+def test_what_keeps_streams_apart(setup, fields, how):
+    if "clock" in how:
+        how = {"clock": SimpleNamespace(estimate=setup.time.estimate)}
+    one, other = setup.add(setup.member(0)), setup.add(setup.member(1, **fields), **how)
+    setup.run(100 * MS)
+    assert setup.hub.group_of(one) is not setup.hub.group_of(other)
+    assert one.packets_sent
+    assert other.packets_sent
+
+
+def test_before_and_after(setup):
+    member = setup.member(length=480)
+    assert setup.hub.group_of(member) is None
+    setup.add(member)
+    assert setup.hub.group_of(member) is None
+    setup.run(100 * MS)
+    assert member.done
+    assert setup.hub.step(setup.time.ns) == setup.time.ns + 4 * MS, "nothing to do: it looks again after a quantum"
+
+
+def test_a_socket_that_cannot_be_had(setup):
+    setup.refuse = OSError(errno.ENETDOWN, "Network is down")
+    with pytest.raises(NodeError, match="cannot send through 10.0.0.1: Network is down"):
+        setup.add(setup.member())
+    setup.refuse = None
+    member = setup.add(setup.member())
+    setup.run(50 * MS)
+    assert member.packets_sent
+
+
+def test_streams_join_beside_a_running_data_plane(setup):
+    # The control plane adds from its own thread: each stream ends in one group, exactly once.
+    members = [setup.member(n, frames=48 + n % 3) for n in range(300)]
+    errors = []
+
+    def add_all():
+        try:
+            for member in members:
+                setup.add(member)
+        except Exception as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        adding = threading.Thread(target=add_all)
+        adding.start()
+        while adding.is_alive():
+            setup.time.ns += GATHER_NS
+            setup.hub.step(setup.time.ns)
+        adding.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+    setup.time.ns += GATHER_NS
+    setup.hub.step(setup.time.ns)
+    grouped = [member for group in setup.hub._groups for member in group.members]
+    assert sorted(map(id, grouped)) == sorted(map(id, members))

@@ -1,0 +1,65 @@
+"""Percentiles of times, without keeping the times."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasegraph_aes67.histogram import Histogram
+
+CALM = settings(derandomize=True, deadline=None, database=None)
+BIN = 2 ** (1 / 16)
+"""Ratio of a bin's edges."""
+
+
+def of(*values: int) -> Histogram:
+    histogram = Histogram()
+    histogram.add(np.array(values, np.int64))
+    return histogram
+
+
+def test_empty() -> None:
+    assert Histogram().metrics("lateness") == {}
+    assert Histogram().percentile(0.5) == 0
+    assert of().metrics("lateness") == {}
+
+
+def test_names_carry_the_unit() -> None:
+    assert of(5_000_000).metrics("lateness") == {
+        "lateness_p50_ns": 5_000_000,
+        "lateness_p99_ns": 5_000_000,
+        "lateness_max_ns": 5_000_000,
+    }
+
+
+def test_negative_times_share_the_first_bin_and_never_exceed_the_greatest() -> None:
+    histogram = of(-5_000_000, -3_000_000, -40)
+    assert histogram.percentile(0.99) == histogram.percentile(0.5) == -40
+    assert of(-7, 2_000_000).percentile(0.5) <= 1_000 * BIN + 1
+
+
+def test_longer_than_the_last_bin_counts_there() -> None:
+    histogram = of(10**15, 3_000)
+    assert histogram.metrics("t")["t_max_ns"] == 10**15
+    assert histogram.percentile(0.5) <= 3_000 * BIN
+
+
+def test_counts_add_up_over_calls() -> None:
+    histogram = Histogram()
+    for value in range(1, 101):
+        histogram.add(np.array([value * 1_000_000]))
+    assert histogram.percentile(0.5) == pytest.approx(50e6, rel=BIN - 1)
+    assert histogram.percentile(0.99) == pytest.approx(99e6, rel=BIN - 1)
+    assert histogram.percentile(1.0) == 100_000_000
+
+
+@CALM
+@given(
+    st.lists(st.integers(-(10**9), 6 * 10**10), min_size=1, max_size=200), st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0])
+)
+def test_percentiles_are_right_within_one_bin(values: list[int], fraction: float) -> None:
+    exact = sorted(values)[max(0, int(np.ceil(fraction * len(values))) - 1)]
+    got = of(*values).percentile(fraction)
+    assert got <= max(values)
+    assert got >= min(exact, max(values)), "never less than it was"
+    assert got <= max(exact, 1_000) * BIN + 1

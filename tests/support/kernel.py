@@ -1,0 +1,108 @@
+"""``kernel run`` as its user calls it, and what its report says about how well the machine kept up."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .process import Running, running
+
+KERNEL = (sys.executable, "-m", "phasegraph")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "loopback.toml"
+LIMIT_S = 30.0
+"""Longest that a run of about a second may take before it counts as hanging."""
+
+_HICCUPS = (
+    "packets_late",
+    "packets_lost",
+    "packets_early",
+    "frames_concealed",
+    "socket_dropped",
+    "sender_resyncs",
+    "send_errors",
+    "underrun_frames",
+    "overruns",
+)
+
+
+class Outcome(msgspec.Struct):
+    """A run that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    report: dict[str, Any]
+
+    def metrics(self, node: str) -> dict[str, Any]:
+        """The figures of one node."""
+        metrics: dict[str, Any] = self.report["nodes"][node]["metrics"]
+        return metrics
+
+    @property
+    def hiccups(self) -> str:
+        """What the report says was late, lost or not there, in words; empty if nothing."""
+        return ", ".join(
+            f"{id}: {name} = {node['metrics'][name]}"
+            for id, node in self.report["nodes"].items()
+            for name in _HICCUPS
+            if node["metrics"].get(name)
+        )
+
+
+class MachineHiccup(UserWarning):
+    """The machine kept a run waiting for longer than its link offset; the run was repeated."""
+
+
+@contextmanager
+def kernel_running(arguments: Sequence[str | Path], folder: Path) -> Iterator[Running]:
+    """``kernel ARGUMENTS`` with ``folder`` as current directory, killed when the block ends."""
+    with running([*KERNEL, *arguments], folder, name="kernel") as process:
+        yield process
+
+
+def run_kernel(graph: Path, folder: Path, *arguments: str | Path) -> Outcome:
+    """``kernel run GRAPH ARGUMENTS`` to its own end, with a report."""
+    report = folder / "report.json"
+    report.unlink(missing_ok=True)
+    with kernel_running(["run", graph, *arguments, "--report", report], folder) as process:
+        code = process.wait(LIMIT_S)
+        return outcome(code, process, report)
+
+
+def outcome(code: int, process: Running, report: Path) -> Outcome:
+    """What an ended process left."""
+    assert report.exists(), f"no report, exit code {code}\n{process.told()}"
+    return Outcome(code, process.stdout, process.stderr, json.loads(report.read_text()))
+
+
+def overrides(options: Mapping[str, object]) -> list[str]:
+    """``--set`` for every option."""
+    return [word for path, value in options.items() for word in ("--set", f"{path}={value}")]
+
+
+def exact(run: Callable[[], Outcome], compare: Callable[[Outcome], str]) -> Outcome:
+    """Run, and hold what came back against what was sent: ``compare`` says what differs, or nothing.
+
+    A run that differs, and whose own report says that frames were late or lost, is repeated once, with a warning that
+    says so. A difference that the report does not admit is a failure at once.
+    """
+    for last in (False, True):
+        result = run()
+        assert "Traceback" not in result.stderr, result.stderr
+        differs = compare(result)
+        if not differs:
+            return result
+        told = f"{differs}; the report says: {result.hiccups or 'nothing was late or lost'}"
+        if last or not result.hiccups:
+            raise AssertionError(f"{told}\n{result.stdout}\n{result.stderr}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MachineHiccup)
+            warnings.warn(f"{told}. Tried once more.", MachineHiccup, stacklevel=2)
+    raise AssertionError("not reached")

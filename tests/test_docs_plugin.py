@@ -1,0 +1,57 @@
+"""docs/write-a-plugin.md shows the example's files as they are, and leaves out no hook and no suite."""
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import phasegraph.testing
+from phasegraph import NodeContext
+from phasegraph._plugins.specs import Specs
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/write-a-plugin.md").read_text()
+SHOWN = re.findall(r"^`([^`\n]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def names_of(thing: type) -> list[str]:
+    return [name for name, value in vars(thing).items() if inspect.isfunction(value) and not name.startswith("_")]
+
+
+@pytest.mark.parametrize(("path", "text"), SHOWN, ids=[path for path, _ in SHOWN])
+def test_shows_the_file_as_it_is(path: str, text: str) -> None:
+    assert text == (ROOT / "tests/third_party" / path).read_text()
+
+
+def test_shows_all_of_the_example() -> None:
+    folder = ROOT / "tests/third_party"
+    files = [folder / "pyproject.toml", *folder.glob("src/*/*.py"), *folder.glob("tests/*.py")]
+    assert {path for path, _ in SHOWN} == {str(file.relative_to(folder)) for file in files}
+
+
+@pytest.mark.parametrize("hook", names_of(Specs))
+def test_names_every_hook_with_its_arguments(hook: str) -> None:
+    arguments = list(inspect.signature(getattr(Specs, hook)).parameters)[1:]
+    assert f"`{hook}({', '.join(arguments)})`" in PAGE
+
+
+@pytest.mark.parametrize("method", names_of(NodeContext))
+def test_names_all_that_a_node_may_use(method: str) -> None:
+    assert re.search(rf"`(await )?{method}\(", PAGE)
+
+
+@pytest.mark.parametrize("suite", [name for name in phasegraph.testing.__all__ if name.endswith("Suite")])
+def test_names_every_suite(suite: str) -> None:
+    assert f"`{suite}`" in PAGE
+
+
+def test_the_example_graph_is_right_toml() -> None:
+    for text in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL):
+        assert tomllib.loads(text)
+
+
+def test_the_example_is_small() -> None:
+    files = (ROOT / "tests/third_party/src").rglob("*.py")
+    assert sum(len(file.read_text().splitlines()) for file in files) < 100

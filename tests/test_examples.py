@@ -1,0 +1,46 @@
+"""The graphs in examples/ are right, under each of their profiles, and the recording is what its page says."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from phasegraph._cli.app import cli
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def graphs() -> Iterator[object]:
+    for path in sorted(EXAMPLES.glob("*.toml")):
+        for profile in (None, *tomllib.loads(path.read_text("utf-8")).get("profiles", {})):
+            yield pytest.param(path, profile, id=path.stem + (f"-{profile}" if profile else ""))
+
+
+@pytest.mark.parametrize(("path", "profile"), list(graphs()))
+def test_an_example_is_right(path: Path, profile: str | None) -> None:
+    result = CliRunner().invoke(cli, ["check", str(path), *(["--profile", profile] if profile else [])])
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_every_example_has_its_line_in_the_page() -> None:
+    page = (EXAMPLES / "README.md").read_text("utf-8")
+    assert [path.name for path in EXAMPLES.glob("*.toml") if f"]({path.name})" not in page] == []
+
+
+def test_the_recording_is_real_24_bit_stereo() -> None:
+    path = EXAMPLES / "recording.flac"
+    samples, rate = soundfile.read(path, dtype="int32", always_2d=True)
+    words = samples >> 8
+    assert (soundfile.info(path).subtype, rate, samples.shape[1]) == ("PCM_24", 48_000, 2)
+    assert path.stat().st_size < 1.5 * 2**20
+    assert 5 < len(samples) / rate < 7
+    assert abs(20 * np.log10(np.abs(words).max() / 2**23) + 3) < 0.01
+    assert (words[:, 0] == words[:, 1]).mean() < 0.1, "the channels are different"
+    for bit in range(8):
+        assert 0.45 < (words >> bit & 1).mean() < 0.55, "every bit is alive"

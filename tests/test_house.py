@@ -1,0 +1,107 @@
+"""The rules of the house: small files, docstrings on public names, nothing of one machine in the tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_LINES = 400
+# In pieces, so that this file does not find itself.
+FORBIDDEN = re.compile(
+    "|".join(
+        (
+            "py" + r"pi\.org",
+            "python" + "hosted",
+            r"(?<![\w.])/" + "work/",
+            "bash" + "_jobs",
+            r"(?<!\w)/" + "opt/",
+            r"(?<!\w)/" + "root/",
+        )
+    ),
+    re.IGNORECASE,
+)
+
+
+@cache
+def files() -> tuple[Path, ...]:
+    """What is in the tree, or would be: not what .gitignore names."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True, text=True
+        ).stdout.split("\0")
+        paths = [ROOT / name for name in listed if name]
+    except (OSError, subprocess.CalledProcessError):  # an archive of the tree, without git
+        passed_over = re.compile(r"\.(?!ci$|gitignore$)|(__pycache__|out|dist|build)$")
+        paths = [path for path in ROOT.rglob("*") if not any(map(passed_over.match, path.relative_to(ROOT).parts))]
+    return tuple(sorted(path for path in paths if path.is_file() and not path.is_symlink()))
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in files():
+        content = path.read_bytes()
+        if b"\0" not in content[:8192] and path.suffix not in (".flac", ".png", ".wav", ".pcap", ".whl"):
+            yield str(path.relative_to(ROOT)), content.decode("utf-8")
+
+
+def test_no_file_is_long() -> None:
+    long = {name: len(text.splitlines()) for name, text in texts() if not name.endswith(("LICENSE", ".svg"))}
+    assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
+
+
+def test_nothing_names_a_registry_or_the_machine_it_was_made_on() -> None:
+    found = [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert found == []
+
+
+def sources() -> Iterator[Path]:
+    for path in files():
+        parts = path.relative_to(ROOT).parts
+        if path.suffix == ".py" and "tests" not in parts and ("src" in parts or parts[0] == "tools"):
+            yield path
+
+
+def undocumented(tree: ast.Module) -> Iterator[str]:
+    if ast.get_docstring(tree) is None and tree.body:
+        yield "the module"
+    level: list[tuple[str, ast.AST]] = [("", tree)]
+    for prefix, parent in level:
+        for node in ast.iter_child_nodes(parent):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith("_"):
+                continue
+            decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if ast.get_docstring(node) is None and not decorators & {"overload", "typing.overload"}:
+                yield prefix + node.name
+            if isinstance(node, ast.ClassDef):
+                level.append((f"{prefix}{node.name}.", node))
+
+
+def test_public_names_are_documented() -> None:
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources()
+        for name in undocumented(ast.parse(path.read_text("utf-8")))
+    ]
+    assert missing == []
+
+
+def test_contracts_know_every_private_module_and_every_plugin() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    package = ROOT / "kernel" / "src" / "phasegraph"
+    private = {f"phasegraph.{path.stem}" for path in package.iterdir() if re.match(r"_[a-z]", path.name)}
+    plugins = {path.name for path in ROOT.glob("plugins/*/src/phasegraph_*")}
+    by_name = {contract["name"]: contract for contract in contracts["contracts"]}
+    assert private <= set(by_name["Plugins use only the kernel's public modules"]["forbidden_modules"])
+    assert plugins == set(by_name["Plugins do not know each other"]["modules"])
+    assert plugins == set(by_name["Plugins use only the kernel's public modules"]["source_modules"])
+    assert {"phasegraph", *plugins} == set(contracts["root_packages"])
