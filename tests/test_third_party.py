@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,13 @@ def test_is_explained(installed: Installed) -> None:
     text = installed.run(*KERNEL, "explain", "level-meter")
     assert "Measures the peak of every channel." in text
     assert "interval" in text
+
+
+def test_the_graph_of_the_page_is_right(installed: Installed) -> None:
+    page = (SOURCE.parent.parent / "docs/write-a-plugin.md").read_text()
+    (text,) = (block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[sinks.meter]" in block)
+    (installed.folder / "page.toml").write_text("schema = 1\n" + text)
+    installed.run(*KERNEL, "check", "page.toml")
 
 
 GRAPH = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LOOPBACK = "127.0.0.1"
 _LOWEST, _HIGHEST = 10_000, 32_000
@@ -33,3 +35,25 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def listener(port: int, *, group: str = "", shared: bool = True) -> Iterator[socket.socket]:
+    """A socket on a port, as another program would have it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        if shared:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("", port))
+        other.setblocking(False)
+        if group:
+            request = socket.inet_aton(group) + socket.inet_aton(LOOPBACK)
+            other.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        yield other
+
+
+def has_packet(other: socket.socket) -> bool:
+    """Whether something has come to a `listener`; takes it."""
+    try:
+        return len(other.recv(2048)) > 0
+    except BlockingIOError:
+        return False

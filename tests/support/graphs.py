@@ -23,6 +23,8 @@ class Loop(msgspec.Struct, kw_only=True):
     name: str = "loop"
     group: str = msgspec.field(default_factory=free_group)
     port: int = msgspec.field(default_factory=free_port)
+    file: Mapping[str, object] = {}
+    """Further options of the file source."""
     sender: Mapping[str, object] = {}
     """Further options of the sending sink."""
     copy: str = "copy.wav"
@@ -34,7 +36,7 @@ class Loop(msgspec.Struct, kw_only=True):
         sender = {"input": f"{name}-file", "group": self.group, "port": self.port, "sdp-out": sdp, **self.sender}
         receiver = {"sdp": sdp, "link-offset": LINK_OFFSET, "end-after": END_AFTER}
         return (
-            table("sources", f"{name}-file", kind="file", path=self.source)
+            table("sources", f"{name}-file", kind="file", path=self.source, **self.file)
             + table("sinks", f"{name}-out", kind="aes67", interface=LOOPBACK, **sender)
             + table("sources", f"{name}-in", kind="aes67", interface=LOOPBACK, **receiver)
             + table("sinks", f"{name}-copy", kind="file", input=f"{name}-in", path=self.copy)

@@ -52,7 +52,8 @@ def read(path: Path) -> Words:
         exact = file.read(dtype="float64", always_2d=True) * 2.0**23
     whole = np.rint(exact)
     assert np.array_equal(whole, exact), f"{path} has samples between the steps of 24 bits"
-    return whole.astype(np.int32) << 8
+    words: Words = whole.astype(np.int32) << 8
+    return words
 
 
 def difference(expected: Words, got: Words) -> str:

@@ -1,4 +1,4 @@
-"""``kernel run examples/loopback.toml`` with any file: what comes back over the network is what was sent, bit for bit."""
+"""The example with any file: what comes back over the network is what was sent, bit for bit, and the report says so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from tests.support import material
 from tests.support.addresses import LOOPBACK, free_group, free_port
 from tests.support.graphs import END_AFTER, LINK_OFFSET

@@ -1,4 +1,4 @@
-"""Graphs with several streams at once: formats and lengths that the example does not have, and how channels are chosen."""
+"""Graphs with several streams at once: formats and lengths that the example does not have, and chosen channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
 from tests.support import material
 from tests.support.addresses import LOOPBACK, free_group, free_port
 from tests.support.graphs import Loop, table, write_graph

@@ -73,7 +73,7 @@ class TestSimSequence(NodeSuite):
 class TestSimCard(SinkSuite):
     @pytest.fixture
     def options(self) -> str:
-        return 'kind = "sim-card"\nrate-offset = "80ppm"'
+        return 'kind = "sim-card"\nrate-offset = "80ppm"\nblock = 256'
 
 
 class TestSimRecorder(SinkSuite):

@@ -83,12 +83,12 @@ async def test_lossy_files_play(tmp_path, ctx, make, reader, autojump_clock):
         assert 0.45 < np.abs(played.frames).max() < 0.6
 
 
-async def test_keeps_half_a_second_ahead_of_a_reader(tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+async def test_keeps_two_seconds_ahead_of_a_reader(tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
     frames = noise(format_of("L16"), 480_000)
     source = make(write(tmp_path / "in.wav", frames, "PCM_16"))
     played = await play(source, ctx, reader, paced=True)
     assert np.array_equal(played.frames, frames)
-    assert played.most_ahead <= 24_000
+    assert played.most_ahead <= 96_000
     assert trio.current_time() == pytest.approx(10, rel=0.02)  # never starved
 
 
@@ -104,13 +104,6 @@ async def test_loops_without_a_gap(tmp_path, ctx, make, reader, noise, format_of
     played = await play(source, ctx, reader, 100_000)
     assert np.array_equal(played.frames[:100_000], np.resize(frames, (100_000, 2)))
     assert source.stream.end is None
-
-
-async def test_a_loop_runs_at_the_pace_of_time(tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
-    source = make(write(tmp_path / "in.wav", noise(format_of(), 4_800), "PCM_24"), loop=True)
-    with trio.move_on_after(10):
-        await play(source, ctx, reader)
-    assert 10 * 48_000 <= source.stream.head <= 10.7 * 48_000
 
 
 async def test_plays_a_section(tmp_path, ctx, make, reader, noise, format_of, autojump_clock):

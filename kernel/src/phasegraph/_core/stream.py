@@ -55,8 +55,14 @@ class Stream:
         window_ns: int,
         clock: ClockReader | None = None,
         playout_delay_ns: int = 0,
+        endless: bool = False,
     ) -> None:
-        """``window_ns`` is how much of the stream the ring holds."""
+        """``window_ns`` is how much of the stream the ring holds.
+
+        ``endless`` marks a stream without a clock that goes on for ever (a tone): a sink without a clock takes it at
+        the pace of local time, not as fast as it comes.
+        """
+        self.endless = endless
         self.format = format
         self.clock = clock
         self.playout_delay_frames = frames_in(playout_delay_ns, format.rate)
@@ -95,6 +101,12 @@ class Stream:
         """Say that nothing comes after what has been written. The first call counts."""
         if self.end is None:
             self.end = self.head
+
+    def stop(self) -> None:
+        """End the stream where it is being played: what lies ready of a stream without a clock is left out."""
+        if self.end is None and self.clock is None and self.readers:
+            self.end = max(cursor.position for cursor in self.readers)
+        self.finish()
 
     def due(self, local_ns: int) -> int:
         """Index after the last frame that should have sounded by a local time."""

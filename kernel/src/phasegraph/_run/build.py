@@ -37,9 +37,10 @@ class BuiltNode:
         self.input = input
         """What a sink plays."""
 
-    def finish(self) -> None:
-        """End a source's stream where it is."""
-        cast(Source, self.node).stream.finish()
+    @property
+    def stream(self) -> Stream:
+        """A source's stream."""
+        return cast(Source, self.node).stream
 
 
 class BuiltEdge:
@@ -64,7 +65,7 @@ class BuiltGraph:
 
     def stream(self, id: str) -> Stream:
         """The stream of the source of this id."""
-        return cast(Source, self.nodes[id].node).stream
+        return self.nodes[id].stream
 
     def quantum_ns(self) -> int:
         """How often the data plane looks at the network: as seldom as the graph's latencies allow."""

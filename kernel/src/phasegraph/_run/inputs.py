@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._core.clock import ClockEstimate, frame_at
+from .._core.clock import ClockEstimate, frame_at, frames_in
 from .._core.samples import Frames, silence
 from .._core.stream import ClockReader, Cursor, Stream, StreamFormat
 
@@ -121,6 +121,7 @@ class SinkInput:
         self.format = format
         self._taps = tuple(taps)
         self._clock = clock
+        self._began_ns: int | None = None
         self._position: int | None = None if clock is not None else 0
         self._estimate: ClockEstimate | None = None
 
@@ -160,6 +161,10 @@ class SinkInput:
         # What has not arrived is waited for: silence that follows the last packet may be the end, or a gap whose length
         # only the next packet tells.
         due = self._position + self.available(self._position)
+        if estimate is None and any(tap.stream.endless for tap, _ in self._taps):
+            if self._began_ns is None:
+                self._began_ns = local_ns
+            due = min(due, frames_in(local_ns - self._began_ns, self.format.rate))
         if estimate is not None:
             due = min(due, frame_at(estimate.reference_at(local_ns), self.format.rate) + 1)
         count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)

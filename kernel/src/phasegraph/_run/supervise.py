@@ -111,7 +111,7 @@ class Supervisor:
     async def _drain(self) -> None:
         # The sources' streams end where they are; what they still write is not played.
         for node in self._of_role("sources"):
-            node.finish()
+            node.stream.stop()
         with trio.move_on_after(DRAIN_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._cancel_on, self._at_once, nursery.cancel_scope)
@@ -135,7 +135,7 @@ class Supervisor:
                 self._sink_ended.set()
                 self._sink_ended = trio.Event()
         if node.role == "sources" and self.states[node.id] is State.FAILED:
-            node.finish()
+            node.stream.finish()
         ready()
 
     async def _keep_running(self, node: BuiltNode, ready: Callable[[], None]) -> None:

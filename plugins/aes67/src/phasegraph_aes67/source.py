@@ -66,16 +66,15 @@ class Aes67Source:
 
 
 def _parameters(config: Aes67SourceConfig, build: Build) -> StreamParameters:
+    if config.source is not None:
+        _check_address(config.source, "source")
     if config.sdp is not None:
         if config.group is not None:
             raise NodeError("sdp and group are both given", "keep one of them", option="group")
         return _from_sdp(config.sdp, config, build)
     if config.group is None:
         raise NodeError("it is not said which stream to receive", "give sdp, or group with encoding, rate and channels")
-    try:
-        ipaddress.IPv4Address(config.group)
-    except ValueError:
-        raise NodeError(f"{config.group!r} is not an IPv4 address", option="group") from None
+    _check_address(config.group, "group")
     return StreamParameters(
         address=config.group,
         port=config.port,
@@ -87,6 +86,13 @@ def _parameters(config: Aes67SourceConfig, build: Build) -> StreamParameters:
         mediaclk_offset=config.mediaclk_offset,
         source=config.source,
     )
+
+
+def _check_address(text: str, option: str) -> None:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise NodeError(f"{text!r} is not an IPv4 address", option=option) from None
 
 
 def _from_sdp(path: str, config: Aes67SourceConfig, build: Build) -> StreamParameters:

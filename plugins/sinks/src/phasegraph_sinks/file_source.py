@@ -47,10 +47,9 @@ class FileSource:
     """
 
     def __init__(self, header: Header, section: Section, *, endless: bool) -> None:
-        self.stream = new_stream(header.format)
+        self.stream = new_stream(header.format, endless=endless)
         self._path = header.path
         self._section = section
-        self._endless = endless
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed the stream until the end of the file, or for ever if it loops.
@@ -64,7 +63,7 @@ class FileSource:
 
         try:
             await ctx.in_thread(partial(self._section.open, self.stream.head))
-            await feed(ctx, self.stream, next_block, endless=self._endless, ready=task_status.started)
+            await feed(ctx, self.stream, next_block, ready=task_status.started)
         finally:
             self._section.close()
 

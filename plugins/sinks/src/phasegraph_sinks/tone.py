@@ -61,14 +61,16 @@ class ToneSource:
     """A source that computes a sine a little ahead of whoever plays it."""
 
     def __init__(self, config: ToneConfig) -> None:
-        self.stream = new_stream(StreamFormat(config.rate, config.channels, Encoding.FLOAT32))
+        self.stream = new_stream(
+            StreamFormat(config.rate, config.channels, Encoding.FLOAT32), endless=config.duration is None
+        )
         self._config = config
         self._amplitude = 10.0 ** (config.level / 20)
         self._length = None if config.duration is None else frames_in(config.duration, config.rate)
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed the stream for the tone's duration, or until cancelled. Started again, it goes on in phase."""
-        await feed(ctx, self.stream, self._next_block, endless=self._length is None, ready=task_status.started)
+        await feed(ctx, self.stream, self._next_block, ready=task_status.started)
 
     async def _next_block(self, count: int) -> Frames:
         first = self.stream.head

@@ -1,0 +1,86 @@
+"""From one AES67 stream to another: bit for bit on one clock, steered between two."""
+
+import numpy as np
+import pytest
+
+from phasegraph.testing import counted, run_graph
+
+
+def relay(graphs, *, offset, clocks="", clock=None, duration="500ms", **edge):
+    """A program goes to ``first``, from there through ``it`` to ``second``, and is recorded at last."""
+    table = graphs.table
+    both = {"kind": "aes67", "interface": "eth0"}
+    ours, other = ({"clock": "house"}, {"clock": clock}) if clock else ({}, {})
+    return (
+        graphs.head
+        + clocks
+        + table("sources.program", kind="sim-sequence", duration=duration)
+        + table("sinks.first", input="program", group="239.69.1.1", **both, **ours)
+        + table("sources.it", group="239.69.1.1", link_offset=offset, end_after="100ms", **both, **ours)
+        + table("sinks.second", input="it", group="239.69.1.2", **both, **other, **edge)
+        + table("sources.again", group="239.69.1.2", link_offset="5ms", end_after="200ms", **both, **other)
+        + table("sinks.recorder", kind="sim-recorder", input="again")
+    )
+
+
+@pytest.mark.parametrize("offset_ms", [2, 5, 20])
+async def test_on_one_clock_it_is_exact_and_late_by_the_link_offset(graphs, sent, troubles, autojump_clock, offset_ms):
+    run = await run_graph(relay(graphs, offset=f"{offset_ms}ms"), for_s=3)
+    assert run.report["ended"] == "completed"
+    assert run.report["edges"]["it->second"]["crossing"] is False
+    it, again = run.nodes["it"].stream, run.nodes["again"].stream
+    recorded = run.nodes["recorder"].recording()
+    sounding = np.flatnonzero(recorded.any(axis=1))
+    assert len(sounding) == 24_000, "silence before and after, which keeps flowing"
+    assert recorded[sounding].tobytes() == sent(24_000).tobytes()
+    # Media frame n comes in again as frame n + link offset.
+    assert again.first + sounding[0] == it.first + 48 * offset_ms
+    for id in ("it", "again"):
+        assert troubles(run.metrics(id)) == {}
+
+
+async def test_a_link_offset_that_is_too_short_is_told_by_the_figures(graphs, autojump_clock):
+    # What leaves needs 1 ms of lead and the data plane's quantum: 500 us cannot be.
+    run = await run_graph(relay(graphs, offset="500us"), for_s=3)
+    assert run.metrics("it")["packets_late"] == 500
+    assert run.metrics("it")["lateness_p50_ns"] > 500_000
+
+
+STEERED = '[clocks.other]\nkind = "sim-clock"\nrate-offset = "{ppm}ppm"\n[compensators.align]\n{compensator}\n'
+
+
+@pytest.mark.parametrize("ppm", [100, -100])
+async def test_between_two_clocks_it_is_steered(graphs, troubles, autojump_clock, ppm):
+    clocks = STEERED.format(ppm=ppm, compensator='kind = "sim-align"')
+    graph = relay(graphs, offset="20ms", clocks=clocks, clock="other", duration="2s", compensator="align")
+    run = await run_graph(graph, for_s=1.9)
+    edge = run.report["edges"]["it->second"]
+    assert edge["crossing"] is True
+    assert edge["metrics"]["ratio_ppb"] == pytest.approx(-1000 * ppm, rel=0.05)
+    assert edge["metrics"]["resyncs"] == 0
+    for id in ("it", "again"):
+        assert troubles(run.metrics(id)) == {}
+    recorded = run.nodes["recorder"].recording()
+    index = counted(recorded[-24_000:])
+    step = np.diff(index)
+    assert set(step.tolist()) <= {0, 1, 2}, "the counter goes on without a jump"
+    assert (index[-1] - index[0]) / (len(index) - 1) == pytest.approx(1 - ppm * 1e-6, abs=3e-5)
+
+
+async def test_between_two_clocks_without_compensation_it_slips(graphs, troubles, autojump_clock):
+    pytest.importorskip("phasegraph_compensation", reason="the plugin with the compensator 'none' is not installed")
+    none = 'kind = "none"\nallow-slips = true\nslip-after = 10\nresampler = "sim-linear"'
+    clocks = STEERED.format(ppm=200, compensator=none)
+    graph = relay(graphs, offset="20ms", clocks=clocks, clock="other", duration="3s", compensator="align")
+    run = await run_graph(graph, for_s=2.5)
+    slips = run.report["edges"]["it->second"]["metrics"]["resyncs"]
+    # 200 ppm of 48 kHz are 9.6 frames a second.
+    assert slips == int(2.5 * 9.6 / 10) == 2
+    for id in ("it", "again"):
+        assert troubles(run.metrics(id)) == {}
+    recorded = run.nodes["recorder"].recording()
+    begin = int(np.flatnonzero(recorded.any(axis=1))[0])
+    step = np.diff(counted(recorded[begin + 2000 :]))
+    jumps = step[(step < 0) | (step > 2)]  # half a frame between two is rounded to one of them
+    assert len(jumps) == slips, "between the slips it goes on"
+    assert all(jump == pytest.approx(1 - 10, abs=1) for jump in jumps)
