@@ -214,6 +214,20 @@ class TestTake:
         np.testing.assert_array_equal(taken[:, :1], counter_frames(1000, 200, 1))
         np.testing.assert_array_equal(taken[:, 1:], counter_frames(0, 200, 1))
 
+    def test_a_source_that_is_silent_costs_the_others_nothing(self, make_stream, write, clock):
+        live, dead = make_stream(window=1000), make_stream(window=1000)
+        input = sink(clock, AlignedTap(live), AlignedTap(dead))
+        taken = []
+        for number in range(50):
+            write(live, 5000 + 100 * number, 100)
+            taken.append(input.take(at(5100 + 100 * number), 10_000))
+        live.finish()
+        dead.finish()
+        taken.append(input.take(at(20_000), 10_000))
+        got = np.concatenate(taken)
+        np.testing.assert_array_equal(got[:, :1], counter_frames(5000, 5000, 1))
+        assert not got[:, 1].any()
+
     @pytest.mark.parametrize("ahead_ns", [50 * 365 * 86400 * 10**9, 37 * 10**9, -37 * 10**9, -50 * 365 * 86400 * 10**9])
     def test_goes_on_where_it_was_when_media_time_jumps(self, make_stream, write, clock, ahead_ns):
         # A grandmaster that finds its satellites jumps from 1970 to today: no recording of fifty silent years.

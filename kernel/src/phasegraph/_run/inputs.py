@@ -160,7 +160,7 @@ class SinkInput:
             return None
         # What has not arrived is waited for: silence that follows the last packet may be the end, or a gap whose length
         # only the next packet tells.
-        due = self._position + self.available(self._position)
+        due = max(self._position + self.available(self._position), self._pressing())
         if estimate is None and any(tap.stream.endless for tap, _ in self._taps):
             if self._began_ns is None:
                 self._began_ns = local_ns
@@ -173,6 +173,16 @@ class SinkInput:
             self.read(self._position, out, local_ns)
             self._position += count
         return out
+
+    def _pressing(self) -> int:
+        # A source that stays silent must not cost the others what they sent: by the sink's frame that this returns,
+        # half of some ring is full of what was not taken.
+        return max(
+            tap.stream.head + tap.stream.playout_delay_frames - tap.stream.ring.capacity // 2
+            if tap.stream.clock is not None and tap.stream.first is not None
+            else -ENDLESS
+            for tap, _ in self._taps
+        )
 
     def _follow_jump(self, estimate: ClockEstimate | None, local_ns: int) -> None:
         # Where media time jumps (another grandmaster, one that finds the time of day), what is taken goes on without

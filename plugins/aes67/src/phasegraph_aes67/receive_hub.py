@@ -14,6 +14,8 @@ from .stream_receiver import StreamReceiver
 
 FILL = 0.25
 """How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""
+PORTION = 256
+"""Packets that are handled together: many enough to share the work, few enough to stay in the processor's cache."""
 FIRST_INTERVAL_NS = 4_000_000
 
 
@@ -22,7 +24,8 @@ class _Socket:
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
-        self.room = receiver.room
+        self.portion = min(PORTION, FILL * receiver.room)
+        """Packets to be handled at once."""
         self.bank = ReceiveBank()
 
 
@@ -50,9 +53,9 @@ class ReceiveHub:
                 count += batch.count
                 if batch.count < batch.capacity:
                     break
-            fullest = max(fullest, count / socket.room)
-        # Come again before a quarter of the fullest socket's room is used, at the rate that was just seen.
-        paced_ns = self._interval_ns * FILL / fullest if fullest > 0 else self._quantum_ns
+            fullest = max(fullest, count / socket.portion)
+        # Come again, at the rate that was just seen, for no more than a portion of the fullest socket.
+        paced_ns = self._interval_ns / fullest if fullest > 0 else self._quantum_ns
         self._interval_ns = int(min(self._quantum_ns, paced_ns, 2 * self._interval_ns))
         return now_ns + self._interval_ns
 

@@ -26,7 +26,7 @@ from phasegraph.net import Sender
 from .histogram import Histogram
 from .packetise import Packetiser
 
-PREPARED_NS = 16_000_000
+PREPARED_NS = 64_000_000
 """How much of a stream may lie ready to be sent."""
 HEAD_START_NS = 3_000_000
 """Time between joining and the first packet, to prepare it."""
@@ -71,6 +71,7 @@ class SendGroup:
         """How often the group began anew."""
         self._sender = sender
         self._clock = clock
+        self._estimate = clock.estimate()
         self._local = local
         self._lead_ns = lead_ns
         first = members[0].packetiser
@@ -91,8 +92,11 @@ class SendGroup:
             member.packetiser.prepare(self._rows[:, index])
         self._next = 0
         self._start = 0
+        self._ideal_ns = 0
         self._not_before = 0
         self._build_ns = 0
+        self._prepared = 0
+        self._ending = False
         self._errors_ns: list[int] = []
         self._pacing = Histogram()
         self._align(local.now_ns())
@@ -104,28 +108,43 @@ class SendGroup:
 
     def due(self) -> int:
         """Local time at which the next packet leaves."""
-        return max(self._ideal(), self._not_before)
+        if self._clock.estimate() is not self._estimate:
+            self._schedule(self._next)
+        return max(self._ideal_ns, self._not_before)
 
-    def _ideal(self) -> int:
-        frame = self._start + self._next * self._frames
-        return self._clock.estimate().local_at(time_of_frame(frame, self._rate) + self._lead_ns)
+    def _schedule(self, packet: int) -> None:
+        # Says when the next packet is ideally sent, by the clock as it is known now.
+        self._next = packet
+        self._estimate = self._clock.estimate()
+        frame = self._start + packet * self._frames
+        self._ideal_ns = self._estimate.local_at(time_of_frame(frame, self._rate) + self._lead_ns)
 
     def send_due(self, now_ns: int) -> None:
         """Send the packet of every member whose time has come; when several are late, the first of them."""
-        ideal = self._ideal()
-        if abs(now_ns - ideal) > STALL_NS:
+        due_ns = self.due()
+        if abs(now_ns - self._ideal_ns) > STALL_NS:
             self._restart(now_ns)
             return
-        if now_ns < max(ideal, self._not_before):
+        if now_ns < due_ns:
             return
-        for index, member in enumerate(self.members):
-            if member.built <= self._next and not member.done:
-                self._build(index, member)
+        if self._prepared <= self._next:
+            for index, member in enumerate(self.members):
+                if member.built <= self._next and not member.done:
+                    self._build(index, member)
+        if self._ending:
+            self._end_members()
         self._send()
-        self._next += 1
+        self._schedule(self._next + 1)
+
+    def remove(self, member: Member) -> None:
+        """Send nothing more of a member, whatever is ready."""
+        member.done = True
+        self._ending = True
 
     def prepare(self, until_ns: int) -> None:
         """Use the time until ``until_ns`` to make packets that will be due."""
+        if self._prepared + self._chunk > self._next + self._depth:
+            return
         for index, member in enumerate(self.members):
             if member.stop is not None or not member.source.follows:
                 continue
@@ -138,6 +157,7 @@ class SendGroup:
                     break
                 self._build(index, member)
                 self._build_ns = max(self._local.now_ns() - began, self._build_ns * 63 // 64)
+        self._prepared = min((member.built for member in self.members if member.stop is None), default=self._next)
 
     def _build(self, index: int, member: Member) -> None:
         # Up to a chunk of packets, as far as the rows go before they wrap; one at a time, and in the last moment,
@@ -156,28 +176,31 @@ class SendGroup:
             frames = frames[:got]
             count = -(-got // self._frames)
             member.stop = member.built + count
+            self._ending = True
         if count:
             rows, lengths = self._rows[at : at + count, index], self._lengths[at : at + count, index]
             member.packetiser.fill(rows, lengths, frame, frames)
         member.built += count
 
-    def _send(self) -> None:
-        count = len(self.members)
-        base = (self._next % self._depth) * count
+    def _end_members(self) -> None:
         for member in self.members:
             if member.stop is not None and self._next >= member.stop and not member.done:
                 member.done = True
                 member.on_done()
+
+    def _send(self) -> None:
         if self.done:
             return
+        count = len(self.members)
+        base = (self._next % self._depth) * count
         sent_ns = self._local.now_ns()
-        if not any(member.done for member in self.members):
+        if not self._ending:
             self._count(base, self._sender.send(self._buffer, base, count), 0)
         else:
             for index, member in enumerate(self.members):
                 if not member.done:
                     self._count(base + index, self._sender.send(self._buffer, base + index, 1), index, 1)
-        late_ns = sent_ns - self._ideal()
+        late_ns = sent_ns - self._ideal_ns
         self._not_before = sent_ns + self._interval_ns // (2 if late_ns < HURRY_NS else 8)
         self._errors_ns.append(late_ns)
         if len(self._errors_ns) >= _GATHER:
@@ -196,8 +219,8 @@ class SendGroup:
         # The first packet begins at a whole number of packets since the clock's epoch: groups fall into step.
         soon = self._clock.estimate().reference_at(now_ns + HEAD_START_NS) - self._lead_ns
         self._start = -(-frame_at(soon, self._rate) // self._frames) * self._frames
-        self._next = 0
         self._not_before = 0
+        self._schedule(0)
 
     def _restart(self, now_ns: int) -> None:
         # Packets that were ready carry the old time; what they hold is sent, with the new.
@@ -205,7 +228,7 @@ class SendGroup:
         first = self._next
         self._align(now_ns)
         self._start -= first * self._frames
-        self._next = first
+        self._schedule(first)
         for index, member in enumerate(self.members):
             for packet in range(self._next, member.built):
                 row = packet % self._depth

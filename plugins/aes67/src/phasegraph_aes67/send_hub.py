@@ -65,6 +65,13 @@ class SendHub:
         """The group that sends a stream, once there is one."""
         return next((group for group in self._groups if member in group.members), None)
 
+    def remove(self, member: Member) -> None:
+        """Stop sending a stream."""
+        member.done = True
+        group = self.group_of(member)
+        if group is not None:
+            group.remove(member)
+
     def step(self, now_ns: int) -> int:
         """Data plane: send what is due, then prepare what will be."""
         while self._joining:

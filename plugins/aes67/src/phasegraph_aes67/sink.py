@@ -64,7 +64,7 @@ class Aes67Sink:
             )
             await sent.wait()
         finally:
-            self._member.done = True
+            self._hub.remove(self._member)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""

@@ -35,9 +35,7 @@ class StreamReceiver:
     def __init__(
         self, parameters: StreamParameters, *, clock: ClockReader, link_offset_ns: int, relative: bool
     ) -> None:
-        """``relative``: timestamps count only themselves; the first packet sets their relation to the clock.
-
-        """
+        """``relative``: timestamps count only themselves; the first packet sets their relation to the clock."""
         self.parameters = parameters
         self.clock = clock
         self.stream = Stream(
