@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from phasegraph._config.bounds import Bounds
-from phasegraph._config.words import count, did_you_mean, either, place, show, toml
 from phasegraph._core.units import Quantity
+from phasegraph._options.bounds import Bounds
+from phasegraph._options.words import count, did_you_mean, either, place, show, toml
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str,
 def describe(graph: Graph) -> list[str]:
     """What a graph would run, in words, line by line."""
     from .._config.domains import describe as domain_in_words
-    from .._config.words import SINGULAR, count, either
+    from .._options.words import SINGULAR, count, either
 
     roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
     parts = either([count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")

@@ -11,8 +11,8 @@ import click
 from .options import examples
 
 if TYPE_CHECKING:
-    from .._config.compound import Option
     from .._core.kinds import AnyKind
+    from .._options.compound import Option
     from .._plugins.loader import Registry
 
 _PACE = {
@@ -28,7 +28,7 @@ _PACE = {
 def explain(ctx: click.Context, kind: str | None) -> None:
     """Explain the options of KIND: type, range, unit, default, and an example. Without KIND, list all kinds."""
     from .._config.kinds import nearest_kind
-    from .._config.words import show
+    from .._options.words import show
     from .._plugins.loader import load
 
     registry = load()
@@ -60,10 +60,10 @@ def list_kinds(registry: Registry) -> list[str]:
 
 def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
     """One kind of one role, in lines of at most ``width`` columns."""
-    from .._config.options import record_of
-    from .._config.words import SINGULAR
     from .._core.config import NodeConfig
     from .._core.kinds import ResamplerKind
+    from .._options.options import record_of
+    from .._options.words import SINGULAR
 
     lines = [f"{kind.kind} ({SINGULAR[role]})", *_wrap(kind.summary, width, "  ")]
     if isinstance(kind, ResamplerKind):
@@ -82,8 +82,8 @@ def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
 
 
 def _explain_option(option: Option, width: int) -> list[str]:
-    from .._config.scalars import Measure
-    from .._config.words import toml
+    from .._options.scalars import Measure
+    from .._options.words import toml
 
     default = None if option.required else option.shape.plain(option.make_default())
     if option.required:
@@ -100,8 +100,8 @@ def _wrap(text: str, width: int, indent: str) -> list[str]:
 
 
 def _made_up_example(role: str, kind: str, options: tuple[Option, ...]) -> str:
-    from .._config.scalars import Measure
-    from .._config.words import toml
+    from .._options.scalars import Measure
+    from .._options.words import toml
 
     lines = [f"[{role}.NAME]", f'kind = "{kind}"']
     for option in options:

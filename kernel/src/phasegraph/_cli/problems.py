@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from .._config.words import count
 from .._core.errors import Problem
+from .._options.words import count
 
 _MOST = 200
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from .._core.errors import GraphError, Problem
+from .._options.shape import Reading
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
@@ -18,7 +19,6 @@ from .load import parse_toml, read_text
 from .order import build_order
 from .overlay import apply_overrides, apply_profile
 from .references import check_files, check_references, writers_of
-from .shape import Reading
 from .tables import SCHEMA, Draft, read_tables
 
 

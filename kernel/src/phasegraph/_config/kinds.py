@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.kinds import AnyKind
+from .._options.shape import Reading
+from .._options.words import SINGULAR, did_you_mean, either, place, show
 from .._plugins.loader import Registry
-from .shape import Reading
-from .words import SINGULAR, did_you_mean, either, place, show
 
 _ENDS = ("soundcard", "file", "tone", "null", "http")
 FIRST_PARTY = {

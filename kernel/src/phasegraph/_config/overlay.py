@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .compound import Override
-from .shape import Reading
-from .words import SINGULAR, did_you_mean, either, place, show
+from .._options.compound import Override
+from .._options.shape import Reading
+from .._options.words import SINGULAR, did_you_mean, either, place, show
 
 Tables = dict[str, Any]
 """A TOML table; of a graph, of a role, or of a node."""

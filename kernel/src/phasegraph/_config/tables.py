@@ -10,12 +10,12 @@ import msgspec
 
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
+from .._options.options import record_of
+from .._options.shape import WRONG, Mention, Reading
+from .._options.words import did_you_mean, either, place, show
 from .._plugins.loader import Registry
 from .kinds import find_kind
-from .options import record_of
 from .overlay import GRAPH_ROLES
-from .shape import WRONG, Mention, Reading
-from .words import did_you_mean, either, place, show
 
 SCHEMA = 1
 """The version of graph.toml that this kernel reads."""

@@ -20,6 +20,7 @@ from .._core.kinds import (
     SourceKind,
     TransportKind,
 )
+from .._options import record_of
 from . import specs
 from .specs import PROJECT, Specs
 
@@ -88,8 +89,6 @@ class Registry:
         if kind.kind in self.kinds(role):
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
         if not isinstance(kind, ResamplerKind):
-            from .._config.options import record_of  # it is built on this module
-
             # Options that cannot be described make this plugin broken, and not the first graph that meets them.
             record_of(kind.config).schema()
 

@@ -81,6 +81,9 @@ class SendHub:
             pending = self._pending.pop(key)
             group = SendGroup(pending.members, pending.sender, pending.clock, self._local, pending.lead_ns)
             self._groups = (*self._groups, group)
+            for member in pending.members:
+                if member.done:  # removed before its group was there to be told
+                    group.remove(member)
         active = [group for group in self._groups if not group.done]
         for group in active:
             group.send_due(now_ns)

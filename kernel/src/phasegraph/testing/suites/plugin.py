@@ -14,9 +14,9 @@ from typing import ClassVar
 import pytest
 
 from ..._cli.explain import explain_kind
-from ..._config.options import record_of
 from ..._config.schema import graph_schema
 from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
+from ..._options.options import record_of
 from ..._plugins.loader import GROUP, Registry, load
 from .base import Suite
 
