@@ -2,7 +2,6 @@
 
 import pytest
 
-from phasegraph import Encoding
 from phasegraph.testing import NodeSuite, PluginSuite, SinkSuite, TransportSuite
 
 
@@ -21,25 +20,6 @@ class TestTransport(TransportSuite):
     @pytest.fixture
     def receiver(self) -> str:
         return 'kind = "aes67"\ninterface = "eth0"\ngroup = "239.69.1.1"\nlink-offset = "5ms"'
-
-
-class TestUnicastOf16BitsIn4Milliseconds(TransportSuite):
-    encoding = Encoding.L16
-    packet_frames = 192
-
-    @pytest.fixture
-    def sender(self) -> str:
-        return (
-            'kind = "aes67"\ninterface = "10.0.0.1"\ngroup = "10.0.0.7"\nport = 6518\nencoding = "L16"\n'
-            'packet-time = "4ms"\n'
-        )
-
-    @pytest.fixture
-    def receiver(self) -> str:
-        return (
-            'kind = "aes67"\ninterface = "10.0.0.7"\ngroup = "10.0.0.7"\nport = 6518\nencoding = "L16"\n'
-            'packet-time = "4ms"\nlink-offset = "15ms"\n'
-        )
 
 
 class TestSource(NodeSuite):

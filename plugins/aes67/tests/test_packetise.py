@@ -99,7 +99,8 @@ def test_what_is_packed_can_be_unpacked(
         header = parse_header(packet)
         assert header.timestamp == (first + number * per_packet) % 2**32
         assert header.sequence == (first // per_packet + number) % 2**16
-        payload = np.frombuffer(packet, np.uint8, offset=header.payload_start).reshape(-1, channels * encoding.sample_bytes)
+        payload = np.frombuffer(packet, np.uint8, offset=header.payload_start)
+        payload = payload.reshape(-1, channels * encoding.sample_bytes)
         encoding.decode(payload, out[at : at + len(payload)])
         at += len(payload)
     assert at == count

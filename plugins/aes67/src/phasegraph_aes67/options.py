@@ -62,7 +62,9 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         Duration,
         Meta(ge=20_000, le=20_000_000, description="Packet time that is expected; another one is understood."),
     ] = DEFAULT_PACKET_TIME_NS
-    payload_type: PayloadType = DEFAULT_PAYLOAD_TYPE
+    payload_type: Annotated[
+        int | None, Meta(ge=0, le=127, description="RTP payload type; left out, that of the first packet.")
+    ] = None
     source: Annotated[
         str | None,
         Meta(description="IPv4 address of the only sender to listen to (source-specific multicast)."),

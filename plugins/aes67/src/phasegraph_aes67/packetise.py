@@ -20,17 +20,18 @@ class Packetiser:
     """
 
     def __init__(self, parameters: StreamParameters, ssrc: int) -> None:
-        if parameters.frames_per_packet is None:
-            raise ValueError("a sender must know its packet time")
+        if parameters.frames_per_packet is None or parameters.payload_type is None:
+            raise ValueError("a sender must know its packet time and payload type")
         self.parameters = parameters
         self.frames_per_packet = parameters.frames_per_packet
+        self._payload_type = parameters.payload_type
         self.ssrc = ssrc
         self.packet_bytes = RTP_HEADER_BYTES + self.frames_per_packet * parameters.frame_bytes
 
     def prepare(self, rows: NDArray[np.uint8]) -> None:
         """Write into the rows what never changes."""
         rows[:, 0] = 0x80
-        rows[:, 1] = self.parameters.payload_type
+        rows[:, 1] = self._payload_type
         rows[:, 8:12] = np.frombuffer(self.ssrc.to_bytes(4, "big"), np.uint8)
 
     def stamp(self, rows: NDArray[np.uint8], frame: int) -> None:

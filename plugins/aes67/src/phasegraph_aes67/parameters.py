@@ -29,7 +29,8 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
     channels: int = 2
     frames_per_packet: int | None = None
     """None where the description does not say: the first packet tells."""
-    payload_type: int = DEFAULT_PAYLOAD_TYPE
+    payload_type: int | None = DEFAULT_PAYLOAD_TYPE
+    """None for a receiver that takes the payload type of the first packet."""
     mediaclk_offset: int | None = 0
     """RTP timestamp of media time zero (RFC 7273, 5.2); None where timestamps have no known relation to a clock."""
     ts_refclk: str = ""

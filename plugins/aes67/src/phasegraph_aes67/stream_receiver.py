@@ -61,6 +61,7 @@ class StreamReceiver:
         self._relative = relative
         self._offset: int | None = None if relative else (parameters.mediaclk_offset or 0)
         self._sequence = SequenceTracker()
+        self._payload_type = parameters.payload_type
         self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
         self._frames_written = 0
@@ -83,7 +84,7 @@ class StreamReceiver:
         clock anew), one that no packet meets."""
         if self._sequence.expected is None or self._offset is None or self._ssrc is None:
             return NOTHING_EXPECTED
-        word = 0x80000000 | self.parameters.payload_type << 16 | self._sequence.expected & 0xFFFF
+        word = 0x80000000 | (self._payload_type or 0) << 16 | self._sequence.expected & 0xFFFF
         length = HEADER_BYTES + self.payload_bytes
         return (
             word,
@@ -121,6 +122,7 @@ class StreamReceiver:
             return
         self._others = 0
         self.packets_received += 1
+        self._payload_type = header.payload_type
         self.last_arrival_ns = arrival_ns
         verdict = self._sequence.accept(header.sequence)
         if verdict is Verdict.DUPLICATE:
@@ -135,7 +137,7 @@ class StreamReceiver:
         if length < 0:
             raise MalformedRtp("longer than a packet may be")
         header = parse_header(data[:length].data)
-        if header.payload_type != self.parameters.payload_type:
+        if self._payload_type is not None and header.payload_type != self._payload_type:
             raise MalformedRtp(f"payload type {header.payload_type}")
         size = header.payload_stop - header.payload_start
         if size == 0 or size % self._frame_bytes:
@@ -209,7 +211,10 @@ class StreamReceiver:
     def frames_concealed(self) -> int:
         """Frames between the first and the newest that never came in time."""
         first = self.stream.first
-        return 0 if first is None else self.stream.head - first - self._frames_written
+        if first is None:
+            return 0
+        # Media time that is passed twice, after its clock was set back, has more frames than it has room for.
+        return max(0, self.stream.head - first - self._frames_written)
 
     def metrics(self) -> dict[str, Metric]:
         """The figures of the stream."""

@@ -78,13 +78,8 @@ def test_streams_on_different_clocks(make, make_clock, batch_of):
     slow, fast = make(address="239.1.1.1"), make(address="239.1.1.2", clock=make_clock(15_258.7890625))
     bank = bank_of(slow, fast)
     for begin in (0, 10):
-        bank.feed(
-            batch_of(
-                arriving(slow, range(begin, begin + 10))
-                + [(b"", 0, "239.9.9.9")]
-                + arriving(fast, range(begin, begin + 10))
-            )
-        )
+        numbers = range(begin, begin + 10)
+        bank.feed(batch_of([*arriving(slow, numbers), (b"", 0, "239.9.9.9"), *arriving(fast, numbers)]))
     for stage in (slow, fast):
         assert stage.receiver.quick == 10
         assert stage.receiver.lateness.percentile(1.0) == pytest.approx(MS, abs=2)

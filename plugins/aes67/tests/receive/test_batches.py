@@ -151,7 +151,7 @@ def state(stage: Any) -> dict[str, Any]:
     }
 
 
-@settings(CALM, max_examples=80)
+@settings(CALM, max_examples=60)
 @given(
     plans=st.lists(PLANS, min_size=1, max_size=3),
     rate_ppb=st.sampled_from([0.0, EXACT_PPB, -EXACT_PPB]),

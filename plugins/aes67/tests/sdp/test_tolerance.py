@@ -76,7 +76,7 @@ SAME = {
     "ports in a row": changed(("audio 5004", "audio 5004/2")),
     "a clock with its own rate": changed(("direct=142410716", "direct=142410716 rate=48000")),
     "RFC 7273's rate": changed(("direct=142410716", "direct=142410716 rate=48000/1")),
-    "attributes that nobody knows": GOOD + "a=keywds:Dante\na=sync-time:0\na=clock-domain:PTPv2 0\na=mid:1\na=palign:0\n",
+    "attributes that nobody knows": GOOD + "a=keywds:Dante\na=sync-time:0\na=clock-domain:PTPv2 0\na=mid:1\n",
     "a video medium beside it": GOOD + "m=video 30000 RTP/AVP 100\nc=IN IP4 239.9.9.9\na=rtpmap:100 raw/90000\n",
 }
 

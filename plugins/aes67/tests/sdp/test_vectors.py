@@ -109,9 +109,19 @@ def test_every_file_has_its_expectation() -> None:
 def test_devices(name: str) -> None:
     session = sdp.parse(read(file(name)))
     got = [
-        (s.address, s.port, str(s.encoding), s.rate, s.channels, s.frames_per_packet, s.payload_type, s.mediaclk_offset, s.source)
-        for s in session.streams
-    ]  # fmt: skip
+        (
+            stream.address,
+            stream.port,
+            str(stream.encoding),
+            stream.rate,
+            stream.channels,
+            stream.frames_per_packet,
+            stream.payload_type,
+            stream.mediaclk_offset,
+            stream.source,
+        )
+        for stream in session.streams
+    ]
     assert got == STREAMS[name]
     said = SAID.get(name, [])
     assert len(session.problems) == len(said)

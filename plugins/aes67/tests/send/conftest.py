@@ -155,7 +155,7 @@ class Rig:
         """As if so much time had passed with every packet sent on time; what was ready is thrown away."""
         depth = self.group._depth
         packets = round(seconds * self.rate / self.frames / depth) * depth
-        self.group._next += packets
+        self.group._schedule(self.group._next + packets)
         for member in self.members:
             member.built = self.group._next
 

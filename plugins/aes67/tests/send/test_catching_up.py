@@ -1,5 +1,7 @@
 """A sender that came late, was suspended, or whose clock was stepped."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ MOST_LATE_NS = STALL_NS - 100 * MS
 
 
 def gaps(sent):
-    return [later.at_ns - sooner.at_ns for sooner, later in zip(sent, sent[1:], strict=False)]
+    return [later.at_ns - sooner.at_ns for sooner, later in pairwise(sent)]
 
 
 def test_late_by_a_few_packets(rig, samples):
@@ -49,7 +51,7 @@ def test_however_late_never_two_at_once(rig, samples, late_ns, kind, stall_ns):
     assert len(sent) == len(late_ns) + 401, "one packet a step"
     assert min(gaps(sent)) >= interval_ns // 8
     assert min(packet.at_ns - one.due_of(packet) for packet in sent) >= 0, "never before its time"
-    assert {(b.timestamp - a.timestamp) % 2**32 for a, b in zip(sent, sent[1:], strict=False)} == {frames}
+    assert {(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(sent)} == {frames}
     assert samples(sent) == list(range(frames * len(sent)))
     assert one.group.resyncs == 0
 

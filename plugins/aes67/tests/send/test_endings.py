@@ -46,7 +46,7 @@ def test_members_end_at_different_times(rig, make_input, samples):
 def test_a_member_that_is_taken_away_does_not_disturb_the_others(rig, make_input, samples):
     one = rig(make_input(), make_input())
     one.run(10)
-    one.members[0].done = True
+    one.group.remove(one.members[0])
     one.run(10)
     assert one.members[0].packets_sent == 10
     assert samples(one.sender.of(1)) == list(range(20 * 48))

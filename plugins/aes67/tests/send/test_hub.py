@@ -117,6 +117,19 @@ def test_before_and_after(setup):
     assert setup.hub.step(setup.time.ns) == setup.time.ns + 4 * MS, "nothing to do: it looks again after a quantum"
 
 
+@pytest.mark.parametrize("after_ns", [0, MS, 100 * MS])
+def test_a_stream_that_is_removed(setup, after_ns):
+    # Also before it has a group; the others are not disturbed.
+    kept, removed = setup.add(setup.member(0)), setup.add(setup.member(1))
+    setup.run(after_ns)
+    setup.hub.remove(removed)
+    sent = removed.packets_sent
+    assert len(setup.rig.sender.of(1)) == sent
+    setup.run(100 * MS)
+    assert kept.packets_sent >= 60
+    assert removed.packets_sent == sent == len(setup.rig.sender.of(1))
+
+
 def test_a_socket_that_cannot_be_had(setup):
     setup.refuse = OSError(errno.ENETDOWN, "Network is down")
     with pytest.raises(NodeError, match="cannot send through 10.0.0.1: Network is down"):

@@ -1,5 +1,7 @@
 """Packets leave one packet time apart, to the nanosecond, for as long as they are sent."""
 
+from itertools import pairwise
+
 import pytest
 
 from phasegraph_aes67.send_group import PREPARED_NS
@@ -30,9 +32,9 @@ def test_every_packet_leaves_at_its_time(rig, rate, frames, rate_ppb):
         begin = begin or sent[0]
         assert len(sent) == PACKETS
         assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * PACKETS
-        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in zip(sent, sent[1:], strict=False)} == {frames}
-        assert {(b.sequence - a.sequence) % 2**16 for a, b in zip(sent, sent[1:], strict=False)} == {1}
-        assert max(abs(b.at_ns - a.at_ns - exact_ns) for a, b in zip(sent, sent[1:], strict=False)) <= 2
+        assert {(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(sent)} == {frames}
+        assert {(b.sequence - a.sequence) % 2**16 for a, b in pairwise(sent)} == {1}
+        assert max(abs(b.at_ns - a.at_ns - exact_ns) for a, b in pairwise(sent)) <= 2
         # No fraction of a nanosecond is lost, however many packets there were.
         frames_since = (sent[-1].timestamp - begin.timestamp) % 2**32
         assert sent[-1].at_ns - begin.at_ns == pytest.approx(frames_since / frames * exact_ns, abs=2)

@@ -63,17 +63,16 @@ async def test_scripts(graphs, gaps_in, troubles, autojump_clock, faults, expect
     assert len(frames) == (100 - lost_at_the_end) * FRAMES
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("burst", [1.0, 3.0])
+@pytest.mark.parametrize(("seed", "burst"), [(1, 1.0), (2, 1.0), (3, 3.0)])
 async def test_chance(graphs, gaps_in, troubles, autojump_clock, seed, burst):
     network = SimNetwork(seed=seed)
     calm = Impairment()
-    async with running_graph(graph_of(graphs, "1500ms"), network=network) as run:
+    async with running_graph(graph_of(graphs, "800ms"), network=network) as run:
         await trio.sleep(0.2)
         network.wire.impair(Impairment(loss=0.02, loss_burst=burst, duplicate=0.02, swap=0.02, jitter_ns=300_000))
-        await trio.sleep(1.0)
+        await trio.sleep(0.5)
         network.wire.impair(calm)
-        await trio.sleep(0.8)
+        await trio.sleep(0.5)
     truth = network.truth
     assert truth.dropped
     assert truth.duplicated
@@ -93,31 +92,31 @@ async def test_chance(graphs, gaps_in, troubles, autojump_clock, seed, burst):
 async def test_what_comes_after_the_link_offset_is_late(graphs, gaps_in, troubles, autojump_clock, delay_ns):
     # For a while every packet takes longer. Packets keep their order, so those that follow wait for them too.
     network = SimNetwork()
-    async with running_graph(graph_of(graphs, "500ms"), network=network) as run:
-        await trio.sleep(0.2)
+    async with running_graph(graph_of(graphs, "250ms"), network=network) as run:
+        await trio.sleep(0.15)
         before = network.truth.carried
         network.wire.impair(Impairment(delay_ns=delay_ns))
         await trio.sleep(0.02)
         after = network.truth.carried
         network.wire.impair(Impairment())
-        await trio.sleep(0.6)
+        await trio.sleep(0.35)
     arrival, late, silent = 0, 0, []
-    for number in range(500):
+    for number in range(250):
         media_ns = number * MS
         arrival = max(arrival, media_ns + MS + (delay_ns if before <= number < after else 20_000))
         too_late_ns = arrival - media_ns - 5 * MS
         if too_late_ns > 0:
             late += 1
             silent += range(number * FRAMES, number * FRAMES + min(FRAMES, too_late_ns * FRAMES // MS + 1))
-    got = [frame for begin, length in gaps_in(run.nodes["recorder"].recording()) for frame in range(begin, begin + length)]
-    assert got == silent
+    gaps = gaps_in(run.nodes["recorder"].recording())
+    assert [frame for begin, length in gaps for frame in range(begin, begin + length)] == silent
     assert troubles(run.metrics("it")) == ({"late": late, "concealed": len(silent)} if late else {})
 
 
 async def test_bursts_within_the_link_offset_are_harmless(graphs, gaps_in, troubles, autojump_clock):
     # As over Wi-Fi: nothing for 10 ms, then ten at once.
     network = SimNetwork(impairment=Impairment(burst_ns=10 * MS))
-    run = await run_graph(graph_of(graphs, "500ms", link_offset="15ms"), network=network)
+    run = await run_graph(graph_of(graphs, "200ms", link_offset="15ms"), network=network)
     assert gaps_in(run.nodes["recorder"].recording()) == []
     assert troubles(run.metrics("it")) == {}
     assert run.metrics("it")["lateness_max_ns"] > 9 * MS

@@ -22,7 +22,9 @@ def graph_of(graphs, **options):
     return (
         graphs.head
         + table("sources.program", kind="file", path="in.wav")
-        + table("sinks.out", kind="aes67", input="program", interface="lo", group="239.69.1.1", sdp_out="a.sdp", **options)
+        + table(
+            "sinks.out", kind="aes67", input="program", interface="lo", group="239.69.1.1", sdp_out="a.sdp", **options
+        )
         + table("sources.it", kind="aes67", interface="lo", sdp="a.sdp", link_offset="20ms", end_after="300ms")
         + table("sinks.copy", kind="file", input="it", path="out.wav")
     )

@@ -6,10 +6,10 @@ import pytest
 from phasegraph.testing import counted, run_graph
 
 
-def relay(graphs, *, offset, clocks="", clock=None, duration="500ms", **edge):
+def relay(graphs, *, offset, clocks="", clock=None, duration="200ms", packet_time="1ms", **edge):
     """A program goes to ``first``, from there through ``it`` to ``second``, and is recorded at last."""
     table = graphs.table
-    both = {"kind": "aes67", "interface": "eth0"}
+    both = {"kind": "aes67", "interface": "eth0", "packet_time": packet_time}
     ours, other = ({"clock": "house"}, {"clock": clock}) if clock else ({}, {})
     return (
         graphs.head
@@ -18,7 +18,7 @@ def relay(graphs, *, offset, clocks="", clock=None, duration="500ms", **edge):
         + table("sinks.first", input="program", group="239.69.1.1", **both, **ours)
         + table("sources.it", group="239.69.1.1", link_offset=offset, end_after="100ms", **both, **ours)
         + table("sinks.second", input="it", group="239.69.1.2", **both, **other, **edge)
-        + table("sources.again", group="239.69.1.2", link_offset="5ms", end_after="200ms", **both, **other)
+        + table("sources.again", group="239.69.1.2", link_offset="9ms", end_after="200ms", **both, **other)
         + table("sinks.recorder", kind="sim-recorder", input="again")
     )
 
@@ -31,8 +31,8 @@ async def test_on_one_clock_it_is_exact_and_late_by_the_link_offset(graphs, sent
     it, again = run.nodes["it"].stream, run.nodes["again"].stream
     recorded = run.nodes["recorder"].recording()
     sounding = np.flatnonzero(recorded.any(axis=1))
-    assert len(sounding) == 24_000, "silence before and after, which keeps flowing"
-    assert recorded[sounding].tobytes() == sent(24_000).tobytes()
+    assert len(sounding) == 9_600, "silence before and after, which keeps flowing"
+    assert recorded[sounding].tobytes() == sent(9_600).tobytes()
     # Media frame n comes in again as frame n + link offset.
     assert again.first + sounding[0] == it.first + 48 * offset_ms
     for id in ("it", "again"):
@@ -42,7 +42,7 @@ async def test_on_one_clock_it_is_exact_and_late_by_the_link_offset(graphs, sent
 async def test_a_link_offset_that_is_too_short_is_told_by_the_figures(graphs, autojump_clock):
     # What leaves needs 1 ms of lead and the data plane's quantum: 500 us cannot be.
     run = await run_graph(relay(graphs, offset="500us"), for_s=3)
-    assert run.metrics("it")["packets_late"] == 500
+    assert run.metrics("it")["packets_late"] == 200
     assert run.metrics("it")["lateness_p50_ns"] > 500_000
 
 
@@ -52,8 +52,10 @@ STEERED = '[clocks.other]\nkind = "sim-clock"\nrate-offset = "{ppm}ppm"\n[compen
 @pytest.mark.parametrize("ppm", [100, -100])
 async def test_between_two_clocks_it_is_steered(graphs, troubles, autojump_clock, ppm):
     clocks = STEERED.format(ppm=ppm, compensator='kind = "sim-align"')
-    graph = relay(graphs, offset="20ms", clocks=clocks, clock="other", duration="2s", compensator="align")
-    run = await run_graph(graph, for_s=1.9)
+    graph = relay(
+        graphs, offset="20ms", clocks=clocks, clock="other", duration="1500ms", compensator="align", packet_time="4ms"
+    )
+    run = await run_graph(graph, for_s=1.4)
     edge = run.report["edges"]["it->second"]
     assert edge["crossing"] is True
     assert edge["metrics"]["ratio_ppb"] == pytest.approx(-1000 * ppm, rel=0.05)
@@ -61,17 +63,19 @@ async def test_between_two_clocks_it_is_steered(graphs, troubles, autojump_clock
     for id in ("it", "again"):
         assert troubles(run.metrics(id)) == {}
     recorded = run.nodes["recorder"].recording()
-    index = counted(recorded[-24_000:])
+    index = counted(recorded[-9_600:])
     step = np.diff(index)
     assert set(step.tolist()) <= {0, 1, 2}, "the counter goes on without a jump"
-    assert (index[-1] - index[0]) / (len(index) - 1) == pytest.approx(1 - ppm * 1e-6, abs=3e-5)
+    assert (index[-1] - index[0]) / (len(index) - 1) == pytest.approx(1 - ppm * 1e-6, abs=1.1e-4)
 
 
 async def test_between_two_clocks_without_compensation_it_slips(graphs, troubles, autojump_clock):
     pytest.importorskip("phasegraph_compensation", reason="the plugin with the compensator 'none' is not installed")
     none = 'kind = "none"\nallow-slips = true\nslip-after = 10\nresampler = "sim-linear"'
     clocks = STEERED.format(ppm=200, compensator=none)
-    graph = relay(graphs, offset="20ms", clocks=clocks, clock="other", duration="3s", compensator="align")
+    graph = relay(
+        graphs, offset="20ms", clocks=clocks, clock="other", duration="3s", compensator="align", packet_time="4ms"
+    )
     run = await run_graph(graph, for_s=2.5)
     slips = run.report["edges"]["it->second"]["metrics"]["resyncs"]
     # 200 ppm of 48 kHz are 9.6 frames a second.

@@ -36,8 +36,6 @@ QUEUE_BYTES = 256 << 20
 """The most memory that a stall may take, if that is less."""
 _COPY_AHEAD_NS = 1_000_000_000
 """How much may wait of an input that is faster than real time, and can wait itself."""
-BLOCK_NS = 250_000_000
-"""The most that is handed to the disk at once: a fifth of a second in real time, for few changes of thread."""
 DRAIN_S = 4.0
 """How long a cancelled sink goes on writing what it has taken."""
 
@@ -112,9 +110,7 @@ class FileSink:
                 raise self._failure
 
     async def _take_all(self, ctx: NodeContext) -> None:
-        intake = Intake(
-            ctx, self._input, accept=lambda frames: self._accept(ctx, frames), held=lambda: held(), block_ns=BLOCK_NS
-        )
+        intake = Intake(ctx, self._input, accept=lambda frames: self._accept(ctx, frames), held=lambda: held())
 
         def held() -> bool:
             # What is not taken now stays in the graph as long as its rings hold it, and is silence after that, so that

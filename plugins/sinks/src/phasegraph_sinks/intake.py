@@ -11,8 +11,9 @@ from phasegraph import Frames, Input, NodeContext, duration_of, frames_in
 
 TICK_NS = 200_000_000
 """How often an input that runs in real time is looked at."""
-BLOCK_NS = 50_000_000
-"""The most that is taken at once: small enough to stay in the processor's cache, and not to hold up a sender."""
+TURNS = 4
+BLOCK_NS = 250_000_000
+"""The most that is taken at once: what a look finds, with something to spare."""
 _FAST_TICK_NS = 10_000_000
 _FAST_NS = 1_000_000_000
 _NEVER_NS = 1 << 60
@@ -30,19 +31,17 @@ class Intake:
         input: Input,
         accept: Callable[[Frames], None],
         held: Callable[[], bool] = lambda: False,
-        *,
-        block_ns: int = BLOCK_NS,
     ) -> None:
         self._ctx = ctx
         self._input = input
         self._accept = accept
         self._held = held
-        self._limit = max(1, frames_in(block_ns, input.format.rate))
+        self._limit = max(1, frames_in(BLOCK_NS, input.format.rate))
         self._taken = 0
         self._looked_ns = ctx.local.now_ns()
         self._ended = trio.Event()
-        # Many sinks take turns rather than all coming at once.
-        self._turn_ns: int | None = zlib.crc32(ctx.id.encode()) % TICK_NS
+        # Many sinks take turns, a few together: one of many hundreds of wake-ups a second is dearer than what it does.
+        self._phase_ns = zlib.crc32(ctx.id.encode()) % TURNS * TICK_NS // TURNS
         self.fast = False
         """Whether the input has lately delivered more than twice what real time does."""
 
@@ -52,9 +51,6 @@ class Intake:
         await self._ended.wait()
 
     def _step(self, now_ns: int) -> int:
-        if self._turn_ns is not None:
-            due_ns, self._turn_ns = now_ns + self._turn_ns, None
-            return due_ns
         if self._held():
             return now_ns + _FAST_TICK_NS
         frames = self._input.take(now_ns, self._limit)
@@ -68,13 +64,15 @@ class Intake:
         if len(frames) == self._limit:
             return now_ns
         # Of an input in real time a frame or two more are due by now: they are worth no block of their own.
-        return now_ns + self._pause_ns(now_ns)
+        self._rest(now_ns)
+        if self.fast:
+            return now_ns + _FAST_TICK_NS
+        return now_ns + TICK_NS - (now_ns - self._phase_ns) % TICK_NS
 
-    def _pause_ns(self, now_ns: int) -> int:
+    def _rest(self, now_ns: int) -> None:
         self.fast = self._ahead_ns(now_ns) > 0
         self._taken = 0
         self._looked_ns = now_ns
-        return _FAST_TICK_NS if self.fast else TICK_NS
 
     def _ahead_ns(self, now_ns: int) -> int:
         # By how much what was taken since the last look is more than twice what real time delivers.
