@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -30,6 +31,7 @@ FUTURE = ROOT / "docs" / "roadmap.md"
 """The one page that may name what is not there yet."""
 SINGULAR = {"clocks": "clock", "sources": "source", "compensators": "compensator", "sinks": "sink"}
 BASE = {"clocks": ClockConfig, "sources": SourceConfig, "compensators": CompensatorConfig, "sinks": SinkConfig}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -80,7 +82,7 @@ def test_commands_that_are_named_exist(path: Path) -> None:
     named = set(re.findall(r"`kernel\s+([a-z][a-z-]*)", outside))
     lines = [line for _, block in blocks(path) for line in block.splitlines()]
     calls = [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?kernel [a-z]", line)]
-    calls += re.findall(r"`(kernel\s[^`]+)`", outside)
+    calls += re.findall(r"`(kernel\s+[a-z][^`]*)`", outside)
     commands = all_commands()
     for call in calls:
         words = shlex.split(call, comments=True)
@@ -97,6 +99,27 @@ def test_links_lead_somewhere(path: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", FENCE.sub("", path.read_text("utf-8")))
     local = [target for target in targets if not re.match(r"[a-z]+:", target)]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def names_in(path: Path) -> set[str]:
+    """Functions, classes and their members of a module, dotted."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+            names |= {f"{node.name}.{part.name}" for part in ast.walk(node) if isinstance(part, FUNCTIONS)}
+    return names
+
+
+def test_code_that_is_pointed_to_exists() -> None:
+    modules = [path for pattern in ("kernel/src", "plugins/*/src") for path in ROOT.glob(f"{pattern}/**/*.py")]
+    wrong = []
+    for page in PAGES:
+        for file, name in re.findall(r"`([\w/]+\.py):\s+([\w.]+)`", page.read_text("utf-8")):
+            found = [path for path in modules if path.as_posix().endswith(f"/{file}")]
+            if not any(name in names_in(path) for path in found):
+                wrong.append(f"{name_of(page)}: {file}: {name}")
+    assert wrong == []
 
 
 def described_kinds() -> Iterator[object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -53,6 +53,18 @@ def read(path: Path) -> Words:
     whole = np.rint(exact)
     assert np.array_equal(whole, exact), f"{path} has samples between the steps of 24 bits"
     words: Words = whole.astype(np.int32) << 8
+    return words
+
+
+def from_bytes(packed: bytes, channels: int, bits: int, *, order: Literal["big", "little"]) -> Words:
+    """Interleaved samples of 16 or 24 bits as words."""
+    size = bits // 8
+    octets = np.frombuffer(packed, np.uint8).reshape(-1, channels, size)
+    if order == "little":
+        octets = octets[:, :, ::-1]
+    wide = np.zeros((*octets.shape[:2], 4), np.uint8)
+    wide[:, :, :size] = octets
+    words: Words = wide.view(">i4")[:, :, 0].astype(np.int32)
     return words
 
 

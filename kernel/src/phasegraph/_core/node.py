@@ -70,6 +70,9 @@ class Input(Protocol):
         and all of it was taken.
         """
 
+    def skip(self, local_ns: int, limit: int) -> int | None:
+        """As `take`, for a sink that needs only to know how many frames they were."""
+
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
         """For a sink with a clock: fill ``out`` with what sounds from its frame ``frame`` on.
 

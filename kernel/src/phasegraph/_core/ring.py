@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from .samples import Encoded, Encoding, Frames
 
-_NO_LAP = np.iinfo(np.int64).min
-"""Lap of a frame that was never written; -1 would be that of the frames before index 0."""
+_LAPS = 1 << 32
+_NO_LAP = _LAPS // 2 - 1
+"""Lap of a frame that was never written. Laps count modulo 2**32 (decades of any ring); should this one come up, what
+was never written is silence all the same."""
 
 
 class MediaRing:
@@ -31,25 +33,28 @@ class MediaRing:
         self.encoding = encoding
         self.frame_bytes = channels * encoding.sample_bytes
         self._data: NDArray[np.uint8] = np.zeros((capacity, self.frame_bytes), np.uint8)
-        self._lap: NDArray[np.int64] = np.full(capacity, _NO_LAP, np.int64)
+        self._lap: NDArray[np.uint32] = np.full(capacity, _NO_LAP, np.uint32)
 
     def write(self, start: int, encoded: Encoded) -> None:
-        """Put encoded frames at absolute index ``start``; of more than the ring holds, the newest stay."""
-        count = len(encoded)
-        if count > self.capacity:
-            encoded = encoded[-self.capacity :]
-            start += count - self.capacity
-            count = self.capacity
+        """Put encoded frames at absolute index ``start``; of more than the ring holds, the newest stay.
+
+        The rows of ``encoded`` are frames, or packets of some frames each.
+        """
+        count = encoded.size // self.frame_bytes
         lap, at = divmod(start, self.capacity)
         if at + count <= self.capacity:
-            self._data[at : at + count] = encoded
-            self._lap[at : at + count] = lap
+            self._data[at : at + count].reshape(encoded.shape)[:] = encoded
+            self._lap[at : at + count] = lap % _LAPS
+            return
+        encoded = encoded.reshape(count, self.frame_bytes)
+        if count > self.capacity:
+            self.write(start + count - self.capacity, encoded[-self.capacity :])
             return
         head = self.capacity - at
         self._data[at:] = encoded[:head]
-        self._lap[at:] = lap
+        self._lap[at:] = lap % _LAPS
         self._data[: count - head] = encoded[head:]
-        self._lap[: count - head] = lap + 1
+        self._lap[: count - head] = (lap + 1) % _LAPS
 
     def write_frames(self, start: int, frames: Frames) -> None:
         """Put float32 frames, encoding them as the ring does."""
@@ -84,6 +89,6 @@ class MediaRing:
         while offset < count:
             lap, at = divmod(start + offset, self.capacity)
             length = min(count - offset, self.capacity - at)
-            segments.append((at, length, lap, offset))
+            segments.append((at, length, lap % _LAPS, offset))
             offset += length
         return segments

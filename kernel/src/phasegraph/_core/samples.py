@@ -65,23 +65,28 @@ class Encoding(enum.Enum):
         return encoded.reshape(len(frames), 3 * frames.shape[1])
 
 
-_PIECE = 1 << 14
-"""Samples that are converted at a time: their intermediate forms stay in the processor's cache."""
+_PIECE = 1 << 15
+"""Samples that are converted at a time: their intermediate form stays in the processor's cache."""
 
 
 def _decode_l24(encoded: Encoded, out: Frames) -> None:
     # Each sample is read as the big-endian 32-bit word that starts at its first byte; the low byte, which
-    # belongs to the next sample, is masked off. One copy gives the last sample its fourth byte. Measured:
-    # 0.7 ns a sample, against 1.3-1.8 ns for shifts of separate byte planes.
+    # belongs to the next sample, is masked off. Only the last one has no next, and is put together by hand.
+    # Measured: 0.7 ns a sample, against 1.3-1.8 ns for shifts of separate byte planes.
     octets, samples = encoded.reshape(-1), out.reshape(-1)
-    padded = np.empty(3 * min(_PIECE, samples.size) + 1, np.uint8)
-    for start in range(0, samples.size, _PIECE):
-        piece = samples[start : start + _PIECE]
-        padded[: 3 * piece.size] = octets[3 * start : 3 * (start + piece.size)]
-        words: NDArray[np.int32] = np.ndarray((piece.size,), ">i4", padded, 0, (3,)).astype(np.int32)
-        words &= -256
-        piece[:] = words
+    if not samples.size:
+        return
+    windows: NDArray[np.int32] = np.ndarray((samples.size - 1,), ">i4", octets, 0, (3,))
+    words = np.empty(min(_PIECE, samples.size), np.int32)
+    for start in range(0, samples.size - 1, _PIECE):
+        window = windows[start : start + _PIECE]
+        word = words[: window.size]
+        word[:] = window
+        word &= -256
+        piece = samples[start : start + window.size]
+        piece[:] = word
         piece *= np.float32(2.0**-31)
+    samples[-1] = int.from_bytes(octets[-3:].tobytes(), "big", signed=True) * 2.0**-23
 
 
 def silence(frames: int, channels: int) -> Frames:

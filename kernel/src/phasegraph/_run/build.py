@@ -16,7 +16,7 @@ from .._plugins.loader import Registry
 from .crossing import CrossingTap
 from .inputs import AlignedTap, SequentialTap, SinkInput, Tap
 
-RELAXED_QUANTUM_NS = 40_000_000
+RELAXED_QUANTUM_NS = 80_000_000
 """How often the network is looked at where nothing waits for the samples."""
 PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""

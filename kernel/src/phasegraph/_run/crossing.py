@@ -109,6 +109,10 @@ class CrossingTap:
         if self.stream.end is not None:
             self._stop = self._next + self.stream.end - self._whole
 
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`: the compensator goes on steering."""
+        self.fill(frame, np.empty((count, self.stream.format.channels), np.float32), local_ns)
+
     def _target(self, estimate: ClockEstimate, local_ns: int) -> tuple[int, float]:
         # The position that sounds at this local time: media time of the clock, less the link offset.
         reference_ns = estimate.reference_at(local_ns)

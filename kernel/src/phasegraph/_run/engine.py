@@ -19,7 +19,7 @@ import trio
 from .._core.localtime import LocalClock
 from .._core.node import Step
 
-IDLE_NS = 20_000_000
+IDLE_NS = 100_000_000
 """The longest sleep: a step that was just attached waits no longer than this."""
 LEAST_SLEEP_NS = 20_000
 """A shorter rest is not slept: waking up takes longer."""

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
-from .._core.samples import Frames, silence
+from .._core.samples import Frames
 from .._core.stream import ClockReader, Cursor, Stream, StreamFormat
 
 ENDLESS = 1 << 62
@@ -40,6 +40,9 @@ class Tap(Protocol):
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """Fill ``out`` from the sink's frame on, silence where there is nothing."""
 
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """As `fill` with ``count`` frames that nobody wants to have."""
+
 
 class AlignedTap:
     """An edge within one clock domain: the source's frame n is the sink's frame n + link offset."""
@@ -65,12 +68,18 @@ class AlignedTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
-        missing = self.stream.ring.read(frame - self._delay, out)
+        self._count(frame, len(out), self.stream.ring.read(frame - self._delay, out))
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`."""
+        self._count(frame, count, count - self.stream.ring.holds(frame - self._delay, count))
+
+    def _count(self, frame: int, count: int, missing: int) -> None:
         if missing and self.stream.first is not None:
             # Silence before the first packet and after the last is not a loss.
             begin = self.begin or 0
             stop = self.stop or ENDLESS
-            outside = max(0, begin - frame) + max(0, frame + len(out) - stop)
+            outside = max(0, begin - frame) + max(0, frame + count - stop)
             self.missing_frames += max(0, missing - outside)
 
 
@@ -102,13 +111,23 @@ class SequentialTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`. What comes too late is not lost: it follows after the silence."""
-        there = min(len(out), self.stream.head - self._cursor.position)
-        self.stream.ring.read(self._cursor.position, out[:there])
+        position = self._cursor.position
+        there = self._pass(frame, len(out))
+        self.stream.ring.read(position, out[:there])
         out[there:] = 0.0
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`."""
+        self._pass(frame, count)
+
+    def _pass(self, frame: int, count: int) -> int:
+        # Moves on by what is there of ``count`` frames, and returns how many that are.
+        there = min(count, self.stream.head - self._cursor.position)
         if self.stream.end is None:
-            self.missing_frames += len(out) - there
+            self.missing_frames += count - there
         self._cursor.position += there
         self._offset = frame + there - self._cursor.position
+        return there
 
 
 class SinkInput:
@@ -148,13 +167,35 @@ class SinkInput:
 
     def take(self, local_ns: int, limit: int) -> Frames | None:
         """See `Input.take`."""
+        claim = self._claim(local_ns, limit)
+        if claim is None:
+            return None
+        position, count = claim
+        out = np.empty((count, self.format.channels), np.float32)
+        if count:
+            self.read(position, out, local_ns)
+        return out
+
+    def skip(self, local_ns: int, limit: int) -> int | None:
+        """See `Input.skip`."""
+        claim = self._claim(local_ns, limit)
+        if claim is None:
+            return None
+        position, count = claim
+        if count:
+            for tap, _ in self._taps:
+                tap.skip(position, count, local_ns)
+        return count
+
+    def _claim(self, local_ns: int, limit: int) -> tuple[int, int] | None:
+        # The frames that are taken now, by the first and how many; None at the end.
         stop = self._stop()
         estimate = None if self._clock is None else self._clock.estimate()
         self._follow_jump(estimate, local_ns)
         if self._position is None:
             begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
             if not begins:
-                return silence(0, self.format.channels) if stop is None else None
+                return (0, 0) if stop is None else None
             self._position = min(begins)
         if stop is not None and self._position >= stop:
             return None
@@ -168,11 +209,9 @@ class SinkInput:
         if estimate is not None:
             due = min(due, frame_at(estimate.reference_at(local_ns), self.format.rate) + 1)
         count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)
-        out = np.empty((max(0, count), self.format.channels), np.float32)
-        if count > 0:
-            self.read(self._position, out, local_ns)
-            self._position += count
-        return out
+        position = self._position
+        self._position += max(0, count)
+        return position, max(0, count)
 
     def _pressing(self) -> int:
         # A source that stays silent must not cost the others what they sent: by the sink's frame that this returns,

@@ -103,7 +103,8 @@ class Session:
             await trio.sleep(SAMPLE_S)
 
     def _observe(self, event: Event) -> None:
-        self.services.log.info(event.name, node=event.node, **event.fields)
+        tell = self.services.log.error if event.name == "failed" else self.services.log.info
+        tell(event.name, node=event.node, **event.fields)
         for plugin in self._registry.hooks.get_plugins():
             observer = getattr(plugin, "on_event", None)
             if observer is not None:

@@ -68,7 +68,7 @@ class Network(Protocol):
         Raises OSError with a sentence that lists what there is.
         """
 
-    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> Receiver:
+    def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """A receiver on a UDP port; ``address`` binds it to one unicast address (for unicast streams).
 
         Raises OSError.

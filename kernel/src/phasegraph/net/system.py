@@ -22,7 +22,7 @@ class SystemNetwork:
         """See `Network.interface`."""
         return find_interface(name_or_address)
 
-    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> Receiver:
+    def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """See `Network.receiver`."""
         if self._batched:
             from .linux import LinuxReceiver

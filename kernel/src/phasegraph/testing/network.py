@@ -162,7 +162,7 @@ class SimNetwork:
         self.version += 1
         return interface
 
-    def receiver(self, port: int, *, address: str = "", batch: int = 1024, packet_bytes: int = 1500) -> SimReceiver:
+    def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> SimReceiver:
         """See `Network.receiver`."""
         if address and not is_group(address):
             self.interface(address)

@@ -12,9 +12,9 @@ from .parameters import StreamParameters
 from .receive import ReceiveBank
 from .stream_receiver import StreamReceiver
 
-FILL = 0.25
+FILL = 0.5
 """How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""
-PORTION = 1024
+PORTION = 2000
 """Packets that are handled together: many enough to share the work, few enough to stay in the processor's cache."""
 FIRST_INTERVAL_NS = 4_000_000
 

@@ -30,7 +30,7 @@ PREPARED_NS = 64_000_000
 """How much of a stream may lie ready to be sent."""
 HEAD_START_NS = 3_000_000
 """Time between joining and the first packet, to prepare it."""
-STALL_NS = 250_000_000
+STALL_NS = 1_000_000_000
 """A sender that is farther than this from its time (a suspended machine, a stepped clock) begins anew now."""
 HURRY_NS = 1_000_000
 """Packets that are late follow at half the packet time, and closer once they are as late as this."""

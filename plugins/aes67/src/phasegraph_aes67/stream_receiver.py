@@ -14,9 +14,9 @@ from .parameters import StreamParameters
 from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
 from .sequence import SequenceTracker, Verdict
 
-EARLY_LIMIT_NS = 250_000_000
+EARLY_LIMIT_NS = 100_000_000
 """A packet from further in the future than this is not believed: it would push out what has not been played."""
-READ_LAG_NS = 1_000_000_000
+READ_LAG_NS = 400_000_000
 """How long after a frame was due a reader without a clock (a file) may still come for it."""
 TAKE_OVER = 5
 """So many packets of one other sender in a row, and the stream is that sender's."""
@@ -104,7 +104,7 @@ class StreamReceiver:
         self.packets_received += count
         self._sequence.advance(count)
         self.lateness.add(lateness_ns)
-        self._write(self._next_frame, payloads.reshape(frames, -1))
+        self._write(self._next_frame, frames, payloads)
         self._next_frame += frames
         self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
         self.last_arrival_ns = arrival_ns
@@ -185,7 +185,7 @@ class StreamReceiver:
                 self._outside_window(lateness_ns)
                 return
         self._outside = 0
-        self._write(frame + played, payload[played:])
+        self._write(frame + played, frames - played, payload[played:])
 
     def _outside_window(self, lateness_ns: int) -> None:
         self._outside += 1
@@ -198,14 +198,13 @@ class StreamReceiver:
             self._offset = None
             self._outside = 0
 
-    def _write(self, frame: int, payload: NDArray[np.uint8]) -> None:
+    def _write(self, frame: int, frames: int, payload: NDArray[np.uint8]) -> None:
         ring = self.stream.ring
-        frames = len(payload)
-        if frame < self.stream.head:
-            frames -= ring.holds(frame, frames)
-        ring.write(frame, payload)
         self._frames_written += frames
-        self.stream.wrote(frame, frame + len(payload))
+        if frame < self.stream.head:
+            self._frames_written -= ring.holds(frame, frames)
+        ring.write(frame, payload)
+        self.stream.wrote(frame, frame + frames)
 
     @property
     def frames_concealed(self) -> int:

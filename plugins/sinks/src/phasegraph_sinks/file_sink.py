@@ -11,7 +11,6 @@ from msgspec import Meta
 
 from phasegraph import (
     Build,
-    Frames,
     Input,
     Metrics,
     NodeContext,
@@ -110,7 +109,14 @@ class FileSink:
                 raise self._failure
 
     async def _take_all(self, ctx: NodeContext) -> None:
-        intake = Intake(ctx, self._input, accept=lambda frames: self._accept(ctx, frames), held=lambda: held())
+        def take(now_ns: int, limit: int) -> int | None:
+            frames = self._input.take(now_ns, limit)
+            if frames is None:
+                return None
+            if len(frames):
+                self._frames_in += len(frames)
+                ctx.call_soon(self._backlog.put, frames)
+            return len(frames)
 
         def held() -> bool:
             # What is not taken now stays in the graph as long as its rings hold it, and is silence after that, so that
@@ -124,11 +130,8 @@ class FileSink:
                 ctx.call_soon(self._overrun, ctx)
             return True
 
+        intake = Intake(ctx, self._input.format, take, held)
         await intake.run()
-
-    def _accept(self, ctx: NodeContext, frames: Frames) -> None:
-        self._frames_in += len(frames)
-        ctx.call_soon(self._backlog.put, frames)
 
     def _overrun(self, ctx: NodeContext) -> None:
         self._overruns += 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from phasegraph import Frames, Input, NodeContext, duration_of, frames_in
+from phasegraph import NodeContext, StreamFormat, duration_of, frames_in
 
 TICK_NS = 200_000_000
 """How often an input that runs in real time is looked at."""
@@ -22,21 +22,22 @@ _NEVER_NS = 1 << 60
 class Intake:
     """Takes an input in blocks, soon again from one that delivers faster than real time (a file that is copied).
 
-    ``accept`` gets each block, and ``held`` is asked before each whether to wait; both are called on the data plane.
+    ``take`` is given the local time and the most frames to take, and returns how many it took, or None at the input's
+    end; ``held`` is asked before whether to wait. Both are called on the data plane.
     """
 
     def __init__(
         self,
         ctx: NodeContext,
-        input: Input,
-        accept: Callable[[Frames], None],
+        format: StreamFormat,
+        take: Callable[[int, int], int | None],
         held: Callable[[], bool] = lambda: False,
     ) -> None:
         self._ctx = ctx
-        self._input = input
-        self._accept = accept
+        self._rate = format.rate
+        self._take = take
         self._held = held
-        self._limit = max(1, frames_in(BLOCK_NS, input.format.rate))
+        self._limit = max(1, frames_in(BLOCK_NS, format.rate))
         self._taken = 0
         self._looked_ns = ctx.local.now_ns()
         self._ended = trio.Event()
@@ -53,15 +54,13 @@ class Intake:
     def _step(self, now_ns: int) -> int:
         if self._held():
             return now_ns + _FAST_TICK_NS
-        frames = self._input.take(now_ns, self._limit)
-        if frames is None:
+        count = self._take(now_ns, self._limit)
+        if count is None:
             self._ctx.call_soon(self._ended.set)
             return now_ns + _NEVER_NS
-        if len(frames):
-            self._taken += len(frames)
-            self.fast |= self._ahead_ns(now_ns) > _FAST_NS
-            self._accept(frames)
-        if len(frames) == self._limit:
+        self._taken += count
+        self.fast |= self._ahead_ns(now_ns) > _FAST_NS
+        if count == self._limit:
             return now_ns
         # Of an input in real time a frame or two more are due by now: they are worth no block of their own.
         self._rest(now_ns)
@@ -76,5 +75,5 @@ class Intake:
 
     def _ahead_ns(self, now_ns: int) -> int:
         # By how much what was taken since the last look is more than twice what real time delivers.
-        taken_ns = duration_of(self._taken, self._input.format.rate)
+        taken_ns = duration_of(self._taken, self._rate)
         return taken_ns - 2 * (now_ns - self._looked_ns)

@@ -7,7 +7,7 @@ from typing import Annotated
 import trio
 from msgspec import Meta
 
-from phasegraph import Build, Frames, Input, Metrics, NodeContext, SinkConfig, SinkKind
+from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
 
 from . import pcm
 from .intake import Intake
@@ -31,12 +31,19 @@ class NullSink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take until the input has ended."""
         task_status.started()
-        await Intake(ctx, self._input, self._accept).run()
+        await Intake(ctx, self._input.format, self._take).run()
 
-    def _accept(self, frames: Frames) -> None:
+    def _take(self, now_ns: int, limit: int) -> int | None:
+        if not self._meter:
+            count = self._input.skip(now_ns, limit)
+            self._frames_in += count or 0
+            return count
+        frames = self._input.take(now_ns, limit)
+        if frames is None:
+            return None
         self._frames_in += len(frames)
-        if self._meter:
-            self._peak = max(self._peak, pcm.peak(frames))
+        self._peak = max(self._peak, pcm.peak(frames))
+        return len(frames)
 
     def metrics(self) -> Metrics:
         """``frames_in``, and ``peak_dbfs`` where the sink meters."""

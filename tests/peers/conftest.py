@@ -1,0 +1,43 @@
+"""Programs of other vendors: where one is missing, its tests are skipped and say which package brings it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+
+def _program(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (Debian package {package})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The program ``ffmpeg``."""
+    return _program("ffmpeg", "ffmpeg")
+
+
+@pytest.fixture(scope="session")
+def gstreamer() -> str:
+    """The program ``gst-launch-1.0``, with the elements that the tests use."""
+    path = _program("gst-launch-1.0", "gstreamer1.0-tools")
+    inspect = _program("gst-inspect-1.0", "gstreamer1.0-tools")
+    packages = {
+        **dict.fromkeys(("audioconvert", "giosrc"), "gstreamer1.0-plugins-base"),
+        **dict.fromkeys(("rtpL24depay", "rtpjitterbuffer", "udpsrc", "wavenc"), "gstreamer1.0-plugins-good"),
+        "sdpdemux": "gstreamer1.0-plugins-bad",
+    }
+    for element, package in packages.items():
+        if subprocess.run([inspect, "--exists", element], timeout=60, check=False).returncode != 0:
+            pytest.skip(f"GStreamer has no element {element} (Debian package {package})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tshark() -> str:
+    """The program ``tshark``."""
+    return _program("tshark", "tshark")

@@ -1,0 +1,243 @@
+"""Sets up everything that working on Phasegraph needs, and does it. Needs Python 3.11 and pip, nothing else.
+
+    python3 tools/dev.py run                  run the example; or: run GRAPH [options of `kernel run`]
+    python3 tools/dev.py test                 run all tests; options go to pytest
+    python3 tools/dev.py lint                 ruff: rules and format
+    python3 tools/dev.py types                mypy --strict
+    python3 tools/dev.py contracts            import contracts
+    python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
+
+The environment is .venv beside README.md. It is made when it is first needed, and brought up to date when a
+pyproject.toml has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+OLDEST = (3, 11)
+PIP_WITH_PYTHON_OPTION = (22, 3)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for; returns the exit code."""
+    command, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
+    if command == "run":
+        python = environment()
+        if not rest:
+            become([str(python), str(ROOT / "tools" / "demo.py")])
+        graph = ["examples/loopback.toml"] if rest[0].startswith("-") else []
+        become([str(python), "-m", "phasegraph", "run", *graph, *rest])
+    if command == "test":
+        become([str(environment(develop=True)), "-m", "pytest", *rest], ROOT)
+    if command == "lint":
+        python = environment(develop=True)
+        checked = do([python, "-m", "ruff", "check"], may_fail=True)
+        return do([python, "-m", "ruff", "format", "--check"], may_fail=True) or checked
+    if command == "types":
+        return do([environment(develop=True), "-m", "mypy"], may_fail=True)
+    if command == "contracts":
+        return do([programs(environment(develop=True)) / "lint-imports"], may_fail=True)
+    if command == "isolated" and len(rest) == 1:
+        return isolated(rest[0])
+    print(__doc__.strip(), file=sys.stderr)
+    return 0 if command in ("help", "-h", "--help") else 2
+
+
+# The environment
+
+
+def environment(*, develop: bool = False) -> Path:
+    """Python of .venv with all members installed from the tree; ``develop`` adds the tools for tests and checks."""
+    python = make_venv(VENV)
+    stamp = VENV / "phasegraph-setup.json"
+    wanted = fingerprint(develop)
+    try:
+        installed = json.loads(stamp.read_text())
+    except (OSError, ValueError):
+        installed = []
+    if wanted in installed:
+        return python
+    say("installing " + ("Phasegraph and the tools for its tests" if develop else "Phasegraph") + " into .venv")
+    root = read_toml(ROOT / "pyproject.toml")
+    wishes = root["dependency-groups"]["dev"] if develop else []
+    editable = [part for member in members().values() for part in ("-e", str(member))]
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder, "constraints.txt")
+        constraints.write_text("\n".join(root["tool"]["uv"]["constraint-dependencies"]))
+        # The backend first, once; otherwise pip would fetch it anew for every member.
+        backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
+        pip(python, "install", *backend, "editables")
+        pip(python, "install", "--no-build-isolation", "-c", str(constraints), *editable, *wishes)
+    stamp.write_text(json.dumps([wanted] if not develop else [fingerprint(False), wanted]))
+    return python
+
+
+def make_venv(folder: Path) -> Path:
+    """A virtual environment, whose Python is returned; one that is there and works is kept."""
+    python = programs(folder) / ("python.exe" if os.name == "nt" else "python")
+    probe = f"import sys; sys.exit(sys.version_info < {OLDEST})"
+    if python.exists() and subprocess.run([python, "-c", probe]).returncode == 0:
+        return python
+    if folder == VENV:
+        say(f"making .venv with Python {sys.version.split()[0]}")
+    # Without pip, so that it works where ensurepip was left out (Debian without python3-venv).
+    do([sys.executable, "-m", "venv", "--clear", "--without-pip", folder])
+    return python
+
+
+def programs(place: Path) -> Path:
+    """The folder of programs of an environment, or of an environment's Python."""
+    return place.parent if place.is_file() else place / ("Scripts" if os.name == "nt" else "bin")
+
+
+def pip(python: Path, command: str, *arguments: str) -> None:
+    """Run pip for an environment that need not have one of its own."""
+    do([*find_pip(python), command, "--quiet", *arguments], env=clean_environment())
+
+
+def clean_environment() -> dict[str, str]:
+    """Environment variables without what a user's settings say about installing: it is not meant for .venv."""
+    unwanted = ("PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PYTHONPATH", "PYTHONHOME")
+    clean = {name: value for name, value in os.environ.items() if name not in unwanted}
+    return clean | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0"}
+
+
+def find_pip(python: Path) -> list[str]:
+    """A pip that installs into the environment of ``python``: its own, or the one that came with our Python."""
+    if pip_version(python):
+        return [str(python), "-m", "pip"]
+    version = pip_version(sys.executable)
+    if version >= PIP_WITH_PYTHON_OPTION:
+        return [sys.executable, "-m", "pip", "--python", str(python)]
+    if version:  # an old pip installs a new one
+        where = subprocess.check_output([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+        install = ["install", "--quiet", "--target", where.decode().strip(), "pip"]
+        do([sys.executable, "-m", "pip", *install], env=clean_environment())
+    else:
+        subprocess.run([python, "-m", "ensurepip"], capture_output=True, env=clean_environment())
+    if not pip_version(python):
+        raise SystemExit(
+            f"{sys.executable} has no pip, and pip is what installs everything else here. Install it (on Debian and "
+            "Ubuntu the package python3-pip; pip.pypa.io says how elsewhere), then run this again."
+        )
+    return [str(python), "-m", "pip"]
+
+
+def pip_version(python: str | Path) -> tuple[int, ...]:
+    """Version of the pip of a Python; empty where it has none."""
+    command = [python, "-m", "pip", "--version"]
+    answer = subprocess.run(command, capture_output=True, text=True, env=clean_environment())
+    found = re.match(r"pip (\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, found.groups())) if found and answer.returncode == 0 else ()
+
+
+def fingerprint(develop: bool) -> str:
+    """What an environment depends on, in short."""
+    parts = [str(ROOT), "develop" if develop else "run", Path(__file__).read_text("utf-8")]
+    files = [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members().values())]
+    parts += [file.read_text("utf-8") for file in files]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def members() -> dict[str, Path]:
+    """The distributions of the tree, by the names of their folders; the kernel first."""
+    plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+    return {folder.name: folder for folder in (ROOT / "kernel", *plugins)}
+
+
+# A plugin alone
+
+
+def isolated(name: str) -> int:
+    """Test one member, or all of them, each installed with the kernel alone; returns the exit code."""
+    known = members()
+    if name != "all" and name not in known:
+        raise SystemExit(f"there is no member {name!r}; there are: all, {', '.join(known)}")
+    codes = {each: isolated_one(each) for each in (known if name == "all" else [name])}
+    failed = [each for each, code in codes.items() if code]
+    say(f"failed alone: {', '.join(failed)}" if failed else f"passed alone: {', '.join(codes)}")
+    return 1 if failed else 0
+
+
+def isolated_one(name: str) -> int:
+    """Test a member as a wheel, in an environment of its own, from a copy of its tests outside the tree."""
+    folder = members()[name]
+    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
+        work = Path(temporary)
+        say(f"{name}: making wheels and an environment for them")
+        python = make_venv(work / "venv")
+        parts = dict.fromkeys([ROOT / "kernel", folder])
+        pip(python, "wheel", "--no-deps", "--wheel-dir", str(work), *map(str, parts))
+        pip(python, "install", *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
+        # The configuration of pytest goes along, the sources do not.
+        shutil.copy(ROOT / "pyproject.toml", work)
+        shutil.copytree(folder / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+        say(f"{name}: running its tests")
+        return do([python, "-m", "pytest", "-q", "tests"], may_fail=True, cwd=work)
+
+
+# Small things
+
+
+def do(
+    command: Sequence[str | Path], *, may_fail: bool = False, cwd: Path = ROOT, env: dict[str, str] | None = None
+) -> int:
+    """Run a command and return its exit code; one that must not fail ends everything if it does."""
+    code = subprocess.run(command, cwd=cwd, env=env).returncode
+    if code and not may_fail:
+        raise SystemExit(f"this failed (exit code {code}): {' '.join(map(str, command))}")
+    return code
+
+
+def become(command: list[str], cwd: Path | None = None) -> None:
+    """Go on as another program, so that signals reach it."""
+    if cwd is not None:
+        os.chdir(cwd)
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.execv(command[0], command)
+    sys.exit(subprocess.run(command).returncode)
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"dev: {text}", file=sys.stderr, flush=True)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's document."""
+    import tomllib  # not there before Python 3.11, which is told below
+
+    with path.open("rb") as file:
+        return tomllib.load(file)
+
+
+def check_python() -> None:
+    """End with a sentence where this Python is too old."""
+    if sys.version_info >= OLDEST:
+        return
+    newer = [name for name in (f"python3.{minor}" for minor in range(20, OLDEST[1] - 1, -1)) if shutil.which(name)]
+    remedy = f"this machine has {newer[0]}: call it instead" if newer else "install a newer one"
+    needed, this = ".".join(map(str, OLDEST)), sys.version.split()[0]
+    raise SystemExit(f"Phasegraph needs Python {needed} or newer, and this is {this} ({sys.executable}); {remedy}.")
+
+
+if __name__ == "__main__":
+    check_python()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
