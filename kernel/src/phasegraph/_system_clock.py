@@ -12,7 +12,7 @@ from ._core.config import ClockConfig
 from ._core.node import Build, Metrics, NodeContext
 from ._core.units import Duration, RateOffset
 
-POLL_NS = 250_000_000
+POLL_NS = 500_000_000
 STEP_NS = 1_000_000
 """A change of more than this from one poll to the next is a step of the system's clock, not a slew (500 ppm)."""
 READ_SIGMA_NS = 50.0
@@ -36,7 +36,7 @@ class SystemClockConfig(ClockConfig, frozen=True, kw_only=True):
 
 
 class SystemClock:
-    """Follows CLOCK_REALTIME by bracketed reads four times a second; always locked."""
+    """Follows CLOCK_REALTIME by bracketed reads twice a second; always locked."""
 
     def __init__(self, config: SystemClockConfig, build: Build) -> None:
         self._config = config

@@ -19,7 +19,7 @@ from .report import Meter
 from .supervise import Supervisor
 from .trace import Trace
 
-SAMPLE_S = 0.25
+SAMPLE_S = 0.5
 """How often clocks are traced (the contract asks for once a second) and the status is shown."""
 
 
@@ -67,7 +67,7 @@ class Session:
     ) -> dict[str, Any]:
         """Run to the end and return the report.
 
-        ``for_ns`` ends it after a time, ``signals`` lets SIGINT and SIGTERM end it; ``status`` is called four times a
+        ``for_ns`` ends it after a time, ``signals`` lets SIGINT and SIGTERM end it; ``status`` is called twice a
         second.
         """
         try:

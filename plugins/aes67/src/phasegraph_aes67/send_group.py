@@ -18,7 +18,6 @@ from phasegraph import (
     Metric,
     duration_of,
     frame_at,
-    silence,
     time_of_frame,
 )
 from phasegraph.net import Sender
@@ -28,6 +27,8 @@ from .packetise import Packetiser
 
 PREPARED_NS = 64_000_000
 """How much of a stream may lie ready to be sent."""
+CHUNK = 32
+"""Packets of a stream that are made at once: many enough to share the work, few enough to fit between two packets."""
 HEAD_START_NS = 3_000_000
 """Time between joining and the first packet, to prepare it."""
 STALL_NS = 1_000_000_000
@@ -78,9 +79,8 @@ class SendGroup:
         self._frames = first.frames_per_packet
         self._rate = first.parameters.rate
         self._interval_ns = duration_of(self._frames, self._rate)
-        half = max(1, PREPARED_NS // self._interval_ns // 2)
-        self._chunk = half
-        self._depth = 2 * half
+        self._chunk = min(CHUNK, max(1, PREPARED_NS // self._interval_ns // 2))
+        self._depth = max(1, PREPARED_NS // self._interval_ns // self._chunk) * self._chunk
         count = len(members)
         size = max(member.packetiser.packet_bytes for member in members)
         self._buffer = sender.buffer(
@@ -97,14 +97,11 @@ class SendGroup:
         self._build_ns = 0
         self._prepared = 0
         self._ending = False
+        self.done = False
+        """Whether every member is."""
         self._errors_ns: list[int] = []
         self._pacing = Histogram()
         self._align(local.now_ns())
-
-    @property
-    def done(self) -> bool:
-        """Whether every member is."""
-        return all(member.done for member in self.members)
 
     def due(self) -> int:
         """Local time at which the next packet leaves."""
@@ -140,6 +137,7 @@ class SendGroup:
         """Send nothing more of a member, whatever is ready."""
         member.done = True
         self._ending = True
+        self.done = all(other.done for other in self.members)
 
     def prepare(self, until_ns: int) -> None:
         """Use the time until ``until_ns`` to make packets that will be due."""
@@ -151,7 +149,7 @@ class SendGroup:
             while member.built + self._chunk <= self._next + self._depth and member.stop is None:
                 began = self._local.now_ns()
                 frame = self._start + member.built * self._frames
-                if began + 2 * self._build_ns > until_ns:
+                if began + self._build_ns * 5 // 4 > until_ns:
                     return
                 if member.source.available(frame) < self._chunk * self._frames:
                     break
@@ -169,7 +167,7 @@ class SendGroup:
             count = max(1, min(room, member.source.available(frame) // self._frames))
         else:
             count = 1
-        frames = silence(count * self._frames, member.packetiser.parameters.channels)
+        frames = np.empty((count * self._frames, member.packetiser.parameters.channels), np.float32)
         sounding_ns = self._clock.estimate().local_at(time_of_frame(frame, self._rate))
         got = member.source.read(frame, frames, sounding_ns)
         if got < len(frames):
@@ -187,6 +185,7 @@ class SendGroup:
             if member.stop is not None and self._next >= member.stop and not member.done:
                 member.done = True
                 member.on_done()
+        self.done = all(member.done for member in self.members)
 
     def _send(self) -> None:
         if self.done:

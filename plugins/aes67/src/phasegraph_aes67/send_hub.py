@@ -74,6 +74,19 @@ class SendHub:
 
     def step(self, now_ns: int) -> int:
         """Data plane: send what is due, then prepare what will be."""
+        if self._joining or self._pending:
+            self._form_groups(now_ns)
+        following = now_ns + (GATHER_NS if self._pending else self._quantum_ns)
+        for group in self._groups:
+            if not group.done:
+                group.send_due(now_ns)
+                following = min(following, group.due())
+        for group in self._groups:
+            if not group.done:
+                group.prepare(following)
+        return following
+
+    def _form_groups(self, now_ns: int) -> None:
         while self._joining:
             key, member, fresh = self._joining.popleft()
             self._pending.setdefault(key, fresh).members.append(member)
@@ -84,15 +97,6 @@ class SendHub:
             for member in pending.members:
                 if member.done:  # removed before its group was there to be told
                     group.remove(member)
-        active = [group for group in self._groups if not group.done]
-        for group in active:
-            group.send_due(now_ns)
-        following = min((group.due() for group in active), default=now_ns + self._quantum_ns)
-        if self._pending:
-            following = min(following, now_ns + GATHER_NS)
-        for group in active:
-            group.prepare(following)
-        return following
 
     def close(self) -> None:
         """Close the sockets."""

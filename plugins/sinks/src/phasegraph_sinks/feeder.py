@@ -12,8 +12,8 @@ WINDOW_NS = 3_000_000_000
 """What the ring holds: what is ahead of the reader, and something behind it for a resampler's filter."""
 AHEAD_NS = 2_000_000_000
 """What is written ahead: so long may a disk, or a busy machine, keep the reading waiting."""
-BLOCK_NS = 250_000_000
-"""What is written at once: four wake-ups a second in the steady state."""
+BLOCK_NS = 500_000_000
+"""What is written at once: two wake-ups a second in the steady state."""
 _SHORTEST_PAUSE_NS = 5_000_000
 _LONGEST_PAUSE_NS = 100_000_000
 NextBlock = Callable[[int], Awaitable[Frames]]
