@@ -1,5 +1,4 @@
-"""Captures of real packets, where they are present: a folder ``shared/vectors`` beside or above the checkout, or
-the one that the environment variable PHASEGRAPH_VECTORS names."""
+"""Captures of real packets, where they are present: in the folder that PHASEGRAPH_VECTORS names."""
 
 from __future__ import annotations
 
@@ -15,8 +14,7 @@ ETHERTYPE_PTP = 0x88F7
 
 def _folder() -> Path | None:
     named = os.environ.get("PHASEGRAPH_VECTORS")
-    places = [Path(named)] if named else [parent / "shared" / "vectors" for parent in Path(__file__).resolve().parents]
-    return next((place for place in places if place.is_dir()), None)
+    return Path(named) if named and Path(named).is_dir() else None
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +24,7 @@ def vector() -> Callable[[str], Path]:
     def find(name: str) -> Path:
         folder = _folder()
         if folder is None:
-            pytest.skip("no shared/vectors above this file, and PHASEGRAPH_VECTORS is not set")
+            pytest.skip("PHASEGRAPH_VECTORS names no folder of captures")
         if not (folder / name).is_file():
             pytest.skip(f"{folder} has no {name}")
         return folder / name

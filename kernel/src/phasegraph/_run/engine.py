@@ -20,7 +20,9 @@ from .._core.localtime import LocalClock
 from .._core.node import Step
 
 IDLE_NS = 100_000_000
-"""The longest sleep: a step that was just attached waits no longer than this."""
+"""The longest sleep. What is attached meanwhile waits so long, but not soon after another was, as at the start."""
+LIVELY_NS = 2_000_000_000
+LIVELY_IDLE_NS = 20_000_000
 LEAST_SLEEP_NS = 20_000
 """A shorter rest is not slept: waking up takes longer."""
 SWITCH_INTERVAL_S = 0.0001
@@ -51,6 +53,7 @@ class Engine:
         self._local = local
         self._queue: list[_Entry] = []
         self._attached = 0
+        self._lively_until = 0
         self._lock = threading.RLock()  # a step may attach and detach others
         self._stop = False
 
@@ -61,6 +64,7 @@ class Engine:
         """
         with self._lock:
             self._attached += 1
+            self._lively_until = self._local.now_ns() + LIVELY_NS
             entry = _Entry(step, self._local.now_ns(), self._attached, failed)
             heapq.heappush(self._queue, entry)
 
@@ -75,11 +79,12 @@ class Engine:
         while True:
             with self._lock:
                 if not self._queue:
-                    return self._local.now_ns() + IDLE_NS
+                    return self._local.now_ns() + LIVELY_IDLE_NS
                 entry = self._queue[0]
                 now = self._local.now_ns()
                 if entry.due > now:
-                    return min(entry.due, now + IDLE_NS)
+                    idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
+                    return min(entry.due, now + idle_ns)
                 if not entry.attached:
                     heapq.heappop(self._queue)
                     continue

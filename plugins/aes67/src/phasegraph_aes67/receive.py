@@ -136,9 +136,7 @@ def _reference(
     return reference
 
 
-def _evenly_spaced(
-    order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]
-) -> NDArray[np.bool_]:
+def _evenly_spaced(order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> NDArray[np.bool_]:
     # Whether the packets of each group lie at equal distances in the batch, as those of regular senders do.
     bends = np.zeros(len(order) + 1, np.int64)
     if len(order) > 2:

@@ -1,4 +1,4 @@
-"""Descriptions by real devices, where the project's shared vectors are at hand."""
+"""Descriptions by real devices, where they are present: in the folder that PHASEGRAPH_VECTORS names."""
 
 import os
 from pathlib import Path
@@ -10,16 +10,12 @@ from phasegraph_aes67 import sdp
 
 
 def _folder() -> Path | None:
-    named = os.environ.get("PHASEGRAPH_VECTORS")
-    above = [parent / "shared" / "vectors" for parent in Path(__file__).resolve().parents]
-    for candidate in [Path(named)] if named else above:
-        if (candidate / "sdp").is_dir():
-            return candidate / "sdp"
-    return None
+    folder = Path(os.environ.get("PHASEGRAPH_VECTORS", "")) / "sdp"
+    return folder if folder.is_dir() else None
 
 
 FOLDER = _folder()
-pytestmark = pytest.mark.skipif(FOLDER is None, reason="no shared/vectors/sdp (set PHASEGRAPH_VECTORS to their folder)")
+pytestmark = pytest.mark.skipif(FOLDER is None, reason="PHASEGRAPH_VECTORS names no folder of descriptions")
 
 Expected = tuple[str, int, str, int, int, int | None, int, int | None, str | None]
 """Address, port, encoding, rate, channels, frames a packet, payload type, mediaclk offset, source."""

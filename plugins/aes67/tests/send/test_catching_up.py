@@ -87,7 +87,9 @@ def test_after_a_long_stall_it_begins_anew_at_the_present(rig, make_input, sampl
     assert (sent[0].timestamp - before.timestamp) % 2**32 == round(passed_ns * 48 / MS)
 
 
-@pytest.mark.parametrize("step_ns", [10_000 * MS, -10_000 * MS, 3_600_000 * MS + 333, -3_600_000 * MS - 333, 1_300 * MS])
+@pytest.mark.parametrize(
+    "step_ns", [10_000 * MS, -10_000 * MS, 3_600_000 * MS + 333, -3_600_000 * MS - 333, 1_300 * MS]
+)
 def test_a_great_step_of_the_clock_is_followed_at_once(rig, samples, step_ns):
     one = rig()
     before = one.run(20)[-1]
