@@ -107,6 +107,16 @@ def test_the_error_is_what_a_drifting_device_makes_of_it(make_stream, clock):
     assert len(told.of(ClockEstimate)) == 1  # a snapshot is shown once
 
 
+def test_it_tells_how_long_the_compensator_took_to_lock(make_stream, clock):
+    tap, _ = begin(make_stream, clock, Told(Correction(0.0), Correction(0.0), Correction(0.0, locked=True)))
+    for number in range(2):
+        play(tap, number * BLOCK, 10**9 + number * 5_000_000)
+        assert tap.locked_after_ns is None
+    for number in range(2, 5):
+        play(tap, number * BLOCK, 10**9 + number * 5_000_000)
+    assert tap.locked_after_ns == 10_000_000
+
+
 def test_the_buffer_level_is_what_has_come_and_was_not_read(make_stream, clock):
     told = Told(Correction(0.0))
     tap, first = begin(make_stream, clock, told)

@@ -38,6 +38,9 @@ class CrossingTap:
         """How far the read position was behind its target at the newest block."""
         self.resyncs = 0
         """Jumps of the read position after the first."""
+        self.locked_after_ns: int | None = None
+        """From the first block to the first that the compensator called locked; None before."""
+        self._began_ns: int | None = None
         self._squares = 0.0
         self._blocks = 0
         self._clock = stream.clock
@@ -101,6 +104,10 @@ class CrossingTap:
         self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
         self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
         self.correction = self._compensator.decide(local_ns)
+        if self._began_ns is None:
+            self._began_ns = local_ns
+        if self.correction.locked and self.locked_after_ns is None:
+            self.locked_after_ns = local_ns - self._began_ns
         if self.correction.step_frames:
             self._advance(self.correction.step_frames)
             self.resyncs += 1

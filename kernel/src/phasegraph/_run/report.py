@@ -112,4 +112,6 @@ def _edge(edge: BuiltEdge) -> dict[str, Any]:
             "buffer_frames": tap.buffer_frames,
             "resyncs": tap.resyncs,
         }
+        if tap.locked_after_ns is not None:
+            metrics["time_to_lock_s"] = tap.locked_after_ns / 1e9
     return {"crossing": edge.edge.crossing, "compensator": edge.edge.compensator, "metrics": metrics}
