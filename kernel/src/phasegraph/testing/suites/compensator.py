@@ -55,7 +55,7 @@ class CompensatorSuite(Suite):
     @pytest.fixture
     def options(self) -> str:
         """The body of the compensator's table in a graph."""
-        raise NotImplementedError("the suite needs a fixture 'options'")
+        raise AssertionError("the suite needs a fixture 'options'")
 
     @pytest.fixture
     def make(self, options: str, tmp_path: Path) -> Callable[[], Compensator]:

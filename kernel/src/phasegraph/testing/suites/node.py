@@ -100,7 +100,7 @@ class NodeSuite(Suite):
     @pytest.fixture
     def options(self) -> str:
         """The body of the node's table in a graph: ``kind = "..."`` and its options, without ``input``."""
-        raise NotImplementedError("the suite needs a fixture 'options'")
+        raise AssertionError("the suite needs a fixture 'options'")
 
     @pytest.fixture
     def extra(self) -> str:

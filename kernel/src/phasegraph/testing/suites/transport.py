@@ -41,12 +41,12 @@ class TransportSuite(Suite):
     @pytest.fixture
     def sender(self) -> str:
         """The body of the sink's table, without ``input``."""
-        raise NotImplementedError("the suite needs a fixture 'sender'")
+        raise AssertionError("the suite needs a fixture 'sender'")
 
     @pytest.fixture
     def receiver(self) -> str:
         """The body of the source's table."""
-        raise NotImplementedError("the suite needs a fixture 'receiver'")
+        raise AssertionError("the suite needs a fixture 'receiver'")
 
     @pytest.fixture
     def sending(self, sender: str) -> str:
