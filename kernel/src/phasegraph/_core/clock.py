@@ -76,7 +76,7 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         since = local_ns - self.local_ns
         if self.rate_ppb == 0.0:
             return since + self.reference_ns
-        correction = (since * (self.rate_ppb / 1e9)).round().astype("int64")
+        correction = (since * self.rate_ppb / 1e9).round().astype("int64")
         result: NDArray[np.int64] = since + correction + self.reference_ns
         return result
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from .clock import ClockEstimate, duration_of, frame_at, frames_in
+from .clock import ClockEstimate, duration_of, frames_in
 from .ring import MediaRing
 from .samples import Encoding
 
@@ -107,11 +107,3 @@ class Stream:
         if self.end is None and self.clock is None and self.readers:
             self.end = max(cursor.position for cursor in self.readers)
         self.finish()
-
-    def due(self, local_ns: int) -> int:
-        """Index after the last frame that should have sounded by a local time."""
-        if self.clock is None:
-            return self.head
-        now = self.clock.estimate().reference_at(local_ns)
-        due = frame_at(now, self.format.rate) - self.playout_delay_frames + 1
-        return due if self.end is None else min(due, self.end)

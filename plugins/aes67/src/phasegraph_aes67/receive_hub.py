@@ -15,7 +15,7 @@ from .stream_receiver import StreamReceiver
 FILL = 0.5
 """How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""
 PORTION = 2000
-"""Packets that are handled together: many enough to share the work, few enough to stay in the processor's cache."""
+"""Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
 
 

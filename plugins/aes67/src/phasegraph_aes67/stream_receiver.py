@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import NS_PER_S, ClockReader, Metric, Stream, duration_of, frame_at
+from phasegraph import NS_PER_S, ClockReader, Metric, Stream, frame_at
 
 from .histogram import Histogram
 from .parameters import StreamParameters
@@ -57,7 +57,7 @@ class StreamReceiver:
         self.tell: Tell = _tell_nobody
         """Called with an event's name and fields when something happens that a user should know."""
         self.last_arrival_ns: int | None = None
-        self._delay_ns = duration_of(self.stream.playout_delay_frames, parameters.rate)
+        self._delay_ns = self.stream.playout_delay_ns
         self._relative = relative
         self._offset: int | None = None if relative else (parameters.mediaclk_offset or 0)
         self._sequence = SequenceTracker()

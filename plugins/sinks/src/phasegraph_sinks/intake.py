@@ -12,6 +12,7 @@ from phasegraph import NodeContext, StreamFormat, duration_of, frames_in
 TICK_NS = 200_000_000
 """How often an input that runs in real time is looked at."""
 TURNS = 4
+"""Moments within a tick at which sinks look."""
 BLOCK_NS = 250_000_000
 """The most that is taken at once: what a look finds, with something to spare."""
 _FAST_TICK_NS = 10_000_000
