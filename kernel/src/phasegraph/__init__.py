@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         SourceKind,
         TransportKind,
     )
-    from ._core.localtime import LocalClock, SystemLocalClock
+    from ._core.localtime import LocalClock, StampKind, SystemLocalClock
     from ._core.node import (
         Build,
         ClockSource,
@@ -84,7 +84,7 @@ _HOME = {
     "_core.config": "ClockConfig ClockRef CompensatorConfig InputFile NodeConfig OutputFile SinkConfig SourceConfig",
     "_core.errors": "GraphError NodeError Problem",
     "_core.kinds": "API_VERSION ClockKind CompensatorKind ResamplerKind SinkKind SourceKind TransportKind",
-    "_core.localtime": "LocalClock SystemLocalClock",
+    "_core.localtime": "LocalClock StampKind SystemLocalClock",
     "_core.node": "Build ClockSource Input Metric Metrics Node NodeContext Sink Source Step",
     "_core.ring": "MediaRing",
     "_core.samples": "Encoded Encoding Frames silence",
@@ -146,6 +146,7 @@ __all__ = [
     "Source",
     "SourceConfig",
     "SourceKind",
+    "StampKind",
     "Step",
     "Stream",
     "StreamFormat",

@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from .packets import PacketBatch, SendBuffer
 from .protocol import Interface, Network, Receiver, Sender
+from .stamped import Arrival, Departure, StampedSocket
 from .system import SystemNetwork
 
-__all__ = ["Interface", "Network", "PacketBatch", "Receiver", "SendBuffer", "Sender", "SystemNetwork"]
+__all__ = [
+    "Arrival",
+    "Departure",
+    "Interface",
+    "Network",
+    "PacketBatch",
+    "Receiver",
+    "SendBuffer",
+    "Sender",
+    "StampedSocket",
+    "SystemNetwork",
+]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_ptp.wire import PortIdentity, format_clock_identity, parse_clock_identity
+from phasegraph.ieee1588 import PortIdentity, format_clock_identity, parse_clock_identity
 
 CLOCK = 0x001D_C1FF_FE51_2357
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from phasegraph_ptp.wire import (
+from phasegraph.ieee1588 import (
     Announce,
     DelayResp,
     Flag,

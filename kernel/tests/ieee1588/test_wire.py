@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phasegraph_ptp.wire import (
+from phasegraph.ieee1588 import (
     EVENT_MESSAGES,
     Announce,
     DelayReq,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_ptp.wire import (
+from phasegraph.ieee1588 import (
     Announce,
     DelayReq,
     DelayResp,

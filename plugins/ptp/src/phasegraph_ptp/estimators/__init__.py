@@ -1,0 +1,1 @@
+"""From packet stamps to a clock estimate: the plugin's own registry of estimators. Pure arithmetic."""
