@@ -38,7 +38,6 @@ from phasegraph._plugins.loader import Registry
 
 
 class Clock(ClockConfig, frozen=True, kw_only=True):
-    fallback: ClockRef | None = None
     domain: Annotated[int, Meta(ge=0, le=127, description="PTP domain number.")] = 0
 
 

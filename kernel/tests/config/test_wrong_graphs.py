@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
         "did you mean 'sinc'?",
     ),
     "an unknown option": (HOUSE + "domian = 3", "clocks.house.domian", "unknown option", "did you mean 'domain'?"),
-    "an option like none": (HOUSE + "zzz = 3", "clocks.house.zzz", "unknown option", "fallback and domain"),
+    "an option like none": (HOUSE + "zzz = 3", "clocks.house.zzz", "unknown option", "fallback-after and domain"),
     "a missing option": (TAKE + '[sinks.out]\nkind = "writer"\ninput = "take"', "sinks.out.path", "missing", ""),
     "a sink without input": (OUT, "sinks.out.input", "missing: expected the id of a source", ""),
     "an empty input": (OUT + "input = []", "sinks.out.input", "at least one source", ""),

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .units import Duration
+
 
 class Ref(msgspec.Struct, frozen=True):
     """Marks a field that names another node of the graph."""
@@ -50,6 +52,13 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 class ClockConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a clock's options."""
+
+    fallback: Annotated[
+        ClockRef | None, Meta(description="Another clock, which stands in while this one is without lock.")
+    ] = None
+    fallback_after: Annotated[
+        Duration, Meta(description="How long it may be without lock before the fallback stands in.", ge=0)
+    ] = 5_000_000_000
 
 
 class SourceConfig(NodeConfig, frozen=True, kw_only=True):

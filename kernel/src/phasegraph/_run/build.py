@@ -14,6 +14,7 @@ from .._core.samples import Encoding
 from .._core.stream import ClockReader, Stream, StreamFormat
 from .._plugins.loader import Registry
 from .crossing import CrossingTap
+from .fallback import FallbackClock
 from .inputs import AlignedTap, SequentialTap, SinkInput, Tap
 
 RELAXED_QUANTUM_NS = 80_000_000
@@ -58,10 +59,12 @@ class BuiltGraph:
         self.graph = graph
         self.nodes: dict[str, BuiltNode] = {}
         self.edges: list[BuiltEdge] = []
+        self.fallbacks: dict[str, FallbackClock] = {}
+        """The clocks that have a fallback, by id."""
 
-    def clock(self, id: str) -> ClockSource:
-        """The clock of this id."""
-        return cast(ClockSource, self.nodes[id].node)
+    def clock(self, id: str) -> ClockReader:
+        """What readers of the clock of this id get: its own estimate, or its fallback's."""
+        return self.fallbacks.get(id) or cast(ClockSource, self.nodes[id].node)
 
     def stream(self, id: str) -> Stream:
         """The stream of the source of this id."""
@@ -95,7 +98,7 @@ class _Build:
         clocks = [node for node in self._built.nodes.values() if node.role == "clocks"]
         if len(clocks) != 1:
             raise NodeError("which clock it runs on is not said", "set clock to the id of one", option="clock")
-        return cast(ClockSource, clocks[0].node)
+        return self._built.clock(clocks[0].id)
 
     def read_text(self, path: str) -> str:
         """See `Build.read_text`."""
@@ -161,11 +164,19 @@ class _MissingPeer(Exception):
 
 def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build) -> None:
     kind = node.kind
-    wanted = getattr(node.config, "clock", None)
-    if wanted is not None and wanted not in built.nodes:
-        raise _MissingPeer
+    for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
+        if wanted is not None and wanted not in built.nodes:
+            raise _MissingPeer
     if isinstance(kind, ClockKind | SourceKind):
-        built.nodes[node.id] = BuiltNode(node, kind.factory(node.config, build))
+        made = kind.factory(node.config, build)
+        built.nodes[node.id] = BuiltNode(node, made)
+        if isinstance(kind, ClockKind) and node.config.fallback is not None:
+            built.fallbacks[node.id] = FallbackClock(
+                cast(ClockSource, made),
+                built.clock(node.config.fallback),
+                after_ns=node.config.fallback_after,
+                began_ns=build.local.now_ns(),
+            )
     elif isinstance(kind, SinkKind):
         input, edges = _input(built, node, registry)
         built.nodes[node.id] = BuiltNode(node, kind.factory(node.config, build, input), input)

@@ -68,6 +68,9 @@ class Meter:
             }
             if estimate.path_delay_ns is not None:
                 metrics["path_delay_ns"] = estimate.path_delay_ns
+            if node.id in self._graph.fallbacks:
+                active = self._graph.fallbacks[node.id].active
+                metrics["running_on"] = node.config.fallback if active else node.id
             if node.id in self._locked_after_s:
                 metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
         if node.input is not None:

@@ -17,6 +17,7 @@ import trio
 from .._core.errors import NodeError
 from .build import BuiltGraph, BuiltNode
 from .context import Context, Services
+from .fallback import WATCH_S
 
 START_TIMEOUT_S = 30.0
 DRAIN_S = 5.0
@@ -69,6 +70,8 @@ class Supervisor:
             async with AsyncExitStack() as stack:
                 control = await self._nursery(stack)
                 await control.start(self._services.engine.run)
+                for id in self._graph.fallbacks:
+                    control.start_soon(self._watch_clock, id)
                 for role in ("clocks", "sources", "sinks"):
                     nursery = await self._nursery(stack)
                     for node in self._of_role(role):
@@ -98,6 +101,14 @@ class Supervisor:
             starting.start_soon(self._cancel_on, self._stopping, starting.cancel_scope)
             await nursery.start(self._supervise, node)
             starting.cancel_scope.cancel()
+
+    async def _watch_clock(self, id: str) -> None:
+        clock = self._graph.fallbacks[id]
+        while True:
+            await trio.sleep(WATCH_S)
+            change = clock.watch(self._services.local.now_ns())
+            if change is not None:
+                self._services.event(id, change, {"fallback": self._graph.nodes[id].config.fallback})
 
     async def _stop_when_done(self) -> None:
         if self._of_role("sinks"):
