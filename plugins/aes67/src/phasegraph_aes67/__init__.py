@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from phasegraph import hookimpl
 
 if TYPE_CHECKING:
+    import click
+
     from phasegraph import TransportKind
 
 
@@ -44,3 +46,11 @@ def register_transports() -> Iterable[TransportKind]:
             ),
         )
     ]
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """``kernel sdp``."""
+    from .commands import sdp_command
+
+    cli.add_command(sdp_command)

@@ -69,7 +69,6 @@ SAME = {
     + "c=IN IP4 239.65.45.154/32\n",
     "c= of the medium counts": changed(("c=IN IP4 239.65.45.154/32", "c=IN IP4 239.0.0.9/1"))
     + "c=IN IP4 239.65.45.154/32\n",
-    "framecount before ptime": changed(("a=ptime:1\n", "a=ptime:9\na=framecount:48\n")),
     "an encoding in small letters": changed(("L24", "l24")),
     "attribute names in capitals": changed(("a=rtpmap", "a=RTPMAP")),
     "spaces behind the colon": changed(("a=mediaclk:", "a=mediaclk: ")),

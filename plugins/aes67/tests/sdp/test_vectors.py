@@ -52,7 +52,7 @@ STREAMS: dict[str, list[Expected]] = {
     "merging_anubis_l16": [("239.1.16.51", 5004, "L16", 48_000, 2, 48, 98, 0, "192.168.16.51")],
     "merging_anubis_l24": [("239.1.178.124", 5004, "L24", 48_000, 2, 48, 98, 0, "192.168.178.124")],
     "njh_recorder_aoip44": [("239.65.125.63", 5004, "L24", 48_000, 2, 48, 97, 1_199_069_607, None)],
-    "njh_recorder_mono": [("224.123.234.56", 1234, "L16", 220_500, 1, None, 96, None, None)],
+    "njh_recorder_mono": [("224.123.234.56", 1234, "L16", 44_100, 1, None, 11, None, None)],
     "qsys_gm_tx1a_8ch": [("233.254.171.0", 5004, "L24", 48_000, 8, 48, 96, 0, None)],
     "sdpoker_INVALID_aes67-mcast": [("239.0.0.1", 5004, "L24", 48_000, 8, 48, 96, 0, None)],
     "sdpoker_valid_aes67-mcast": [("239.0.0.1", 5004, "L24", 48_000, 8, 48, 96, 0, "192.168.1.1")],
@@ -76,10 +76,11 @@ COMPLAINTS = {
 }
 SAID = {
     "dante_glensound_aoip44_pt_mismatch": ["payload type 97"],
+    "demo_stagebox_dup": ["framecount:6", "framecount:6"],
     "livewire_node_origin_c_after_a": ["mediaclk", "ts-refclk", "ptime"],
     "mast_livewire-stl": ["ts-refclk"],
     "mast_xnode-l24-48000-2": ["ptime"],
-    "njh_recorder_mono": ["payload type 11", "mediaclk", "ts-refclk", "ptime"],
+    "njh_recorder_mono": ["mediaclk", "ts-refclk", "ptime"],
     "sdptransform_dante-aes67": ["mediaclk", "ts-refclk"],
     "sdptransform_mediaclk-avbtp": ["mediaclk", "ptime"],
     "sdptransform_mediaclk-ptp-v2": ["ptime"],

@@ -1,0 +1,86 @@
+"""``kernel sdp``: what a session description says, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phasegraph import duration_of
+
+from . import sdp
+from .parameters import StreamParameters
+
+EXAMPLES = """\
+\b
+Examples:
+  kernel sdp stage.sdp
+  kernel sdp *.sdp --format json
+"""
+
+
+@click.command("sdp", short_help="Say what session descriptions mean, and what is wrong.", epilog=EXAMPLES)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to say it.")
+@click.pass_context
+def sdp_command(ctx: click.Context, files: tuple[Path, ...], format: str) -> None:
+    """Read session descriptions (SDP) and say in words what each offers and what is wrong with it.
+
+    A FILE of - is standard input. Exits with 0 if every description is usable, with 1 if not.
+    """
+    examined = [_examine(file) for file in files]
+    if format == "json":
+        click.echo(json.dumps([result for result, _ in examined], indent=2))
+    else:
+        for result, session in examined:
+            _say(result, session)
+    ctx.exit(0 if all(result["ok"] for result, _ in examined) else 1)
+
+
+def _examine(file: Path) -> tuple[dict[str, Any], sdp.Session | None]:
+    result: dict[str, Any] = {"file": str(file), "ok": False, "problems": [], "streams": []}
+    try:
+        with click.open_file(str(file), "rb") as stream:
+            text = stream.read(sdp.MAX_SDP_BYTES + 1).decode("utf-8", errors="replace")
+        session = sdp.parse(text)
+    except OSError as error:
+        result["problems"] = [f"cannot be read: {error.strerror}"]
+    except sdp.MalformedSdp as error:
+        result["problems"] = [str(error)]
+    else:
+        streams = [_stream(*item) for item in zip(session.streams, session.dup_of, strict=True)]
+        result |= {"ok": True, "problems": list(session.problems), "name": session.name, "streams": streams}
+        return result, session
+    return result, None
+
+
+def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:
+    frames = stream.frames_per_packet
+    return {
+        "group": stream.address,
+        "port": stream.port,
+        "encoding": stream.encoding.value,
+        "rate": stream.rate,
+        "channels": stream.channels,
+        "packet_time_ns": None if frames is None else duration_of(frames, stream.rate),
+        "frames_per_packet": frames,
+        "payload_type": stream.payload_type,
+        "ts_refclk": stream.ts_refclk,
+        "mediaclk_offset": stream.mediaclk_offset,
+        "source_filter": stream.source,
+        "ttl": stream.ttl,
+        "dup_of": dup_of,
+    }
+
+
+def _say(result: dict[str, Any], session: sdp.Session | None) -> None:
+    if session is None:
+        click.echo(f"{result['file']}: not usable: {result['problems'][0]}")
+        return
+    click.echo(f"{result['file']}: {session.name or 'without a name'}")
+    for line in sdp.describe(session):
+        click.echo(f"  {line}")
+    for problem in session.problems:
+        click.echo(f"  note: {problem}")
