@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
+from tests.support import netns
 
 
 def _program(name: str, package: str) -> str:
@@ -41,3 +43,20 @@ def gstreamer() -> str:
 def tshark() -> str:
     """The program ``tshark``."""
     return _program("tshark", "tshark")
+
+
+@pytest.fixture(scope="session")
+def linuxptp() -> None:
+    """The programs ``ptp4l`` and ``pmc``."""
+    for name in ("ptp4l", "pmc"):
+        _program(name, "linuxptp")
+
+
+@pytest.fixture
+def hosts() -> Iterator[netns.Network]:
+    """Two hosts and a wire between them."""
+    reason = netns.unavailable()
+    if reason:
+        pytest.skip(reason)
+    with netns.network() as network:
+        yield network

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
         time_of_frame,
     )
     from ._core.compensation import (
+        Arrival,
         BufferLevel,
         Compensator,
         Correction,
+        DeviceRate,
         DeviceTime,
         Observation,
         ReadPosition,
         Resampler,
+        StreamingResampler,
     )
     from ._core.config import (
         ClockConfig,
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
         SourceKind,
         TransportKind,
     )
-    from ._core.localtime import LocalClock, StampKind, SystemLocalClock
+    from ._core.localtime import LocalClock, StampKind, SystemLocalClock, bracketed_offset
     from ._core.node import (
         Build,
         ClockSource,
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     )
     from ._core.ring import MediaRing
     from ._core.samples import Encoded, Encoding, Frames, silence
+    from ._core.simulated import SimulatedReference
     from ._core.stream import ClockReader, Stream, StreamFormat
     from ._core.units import (
         Duration,
@@ -74,22 +78,27 @@ if TYPE_CHECKING:
         RateOffset,
         SampleRate,
         format_duration,
+        parse_duration,
     )
     from ._plugins.specs import Event, hookimpl
 
 _HOME = {
     "_config.graph": "Edge Graph GraphNode",
     "_core.clock": "NS_PER_S ClockEstimate ClockState duration_of frame_at frames_in time_of_frame",
-    "_core.compensation": "BufferLevel Compensator Correction DeviceTime Observation ReadPosition Resampler",
+    "_core.compensation": (
+        "Arrival BufferLevel Compensator Correction DeviceRate DeviceTime Observation ReadPosition Resampler "
+        "StreamingResampler"
+    ),
     "_core.config": "ClockConfig ClockRef CompensatorConfig InputFile NodeConfig OutputFile SinkConfig SourceConfig",
     "_core.errors": "GraphError NodeError Problem",
     "_core.kinds": "API_VERSION ClockKind CompensatorKind ResamplerKind SinkKind SourceKind TransportKind",
-    "_core.localtime": "LocalClock StampKind SystemLocalClock",
+    "_core.localtime": "LocalClock StampKind SystemLocalClock bracketed_offset",
     "_core.node": "Build ClockSource Input Metric Metrics Node NodeContext Sink Source Step",
     "_core.ring": "MediaRing",
     "_core.samples": "Encoded Encoding Frames silence",
+    "_core.simulated": "SimulatedReference",
     "_core.stream": "ClockReader Stream StreamFormat",
-    "_core.units": "Duration Frequency Level RateOffset SampleRate format_duration",
+    "_core.units": "Duration Frequency Level RateOffset SampleRate format_duration parse_duration",
     "_plugins.specs": "Event hookimpl",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -97,6 +106,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = [
     "API_VERSION",
     "NS_PER_S",
+    "Arrival",
     "BufferLevel",
     "Build",
     "ClockConfig",
@@ -110,6 +120,7 @@ __all__ = [
     "CompensatorConfig",
     "CompensatorKind",
     "Correction",
+    "DeviceRate",
     "DeviceTime",
     "Duration",
     "Edge",
@@ -140,6 +151,7 @@ __all__ = [
     "Resampler",
     "ResamplerKind",
     "SampleRate",
+    "SimulatedReference",
     "Sink",
     "SinkConfig",
     "SinkKind",
@@ -150,13 +162,16 @@ __all__ = [
     "Step",
     "Stream",
     "StreamFormat",
+    "StreamingResampler",
     "SystemLocalClock",
     "TransportKind",
+    "bracketed_offset",
     "duration_of",
     "format_duration",
     "frame_at",
     "frames_in",
     "hookimpl",
+    "parse_duration",
     "silence",
     "time_of_frame",
 ]

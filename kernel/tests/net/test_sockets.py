@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from phasegraph import SystemLocalClock
-from phasegraph.net import PacketBatch, Receiver, SystemNetwork
+from phasegraph.net import Interface, PacketBatch, Receiver, SystemNetwork
+from phasegraph.net.interfaces import find_interface, interfaces
 from phasegraph.net.packets import ipv4_number, ipv4_text
 
 GROUPS = ("239.69.77.1", "239.69.77.2")
@@ -104,6 +106,35 @@ def test_interfaces_are_found_by_name_and_address() -> None:
     assert network.interface("127.0.0.5").index == by_address.index
     with pytest.raises(OSError, match="there are: .*127"):
         network.interface("nonsense0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="addresses of both families are read from Linux's tables")
+def test_interfaces_have_what_ptp_identities_are_made_of() -> None:
+    found = interfaces()
+    assert [interface.mac for interface in found if interface.name == "lo"] == [b""]
+    for interface in found:
+        assert len(interface.mac) in (0, 6)
+        mac = Path(f"/sys/class/net/{interface.name}/address").read_text().strip()
+        assert interface.mac.hex(":") in ("", mac)
+        if interface.address6:
+            assert find_interface(interface.name, ipv6=True) == interface
+            assert find_interface(interface.address6, ipv6=True) == interface
+            assert "%" not in interface.address6
+
+
+def test_an_interface_with_ipv6_alone_is_found_where_ipv6_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [
+        Interface("eth0", 2, "10.0.0.1", "fe80::1"),
+        Interface("eth1", 3, "", "fe80::2"),
+        Interface("x", 4, "10.0.1.1"),
+    ]
+    monkeypatch.setattr("phasegraph.net.interfaces.interfaces", lambda: there)
+    assert find_interface("eth1", ipv6=True) == there[1]
+    assert find_interface("10.0.0.1", ipv6=True) == there[0]
+    with pytest.raises(OSError, match=r"'eth1'; there are: eth0 \(10.0.0.1\), x \(10.0.1.1\)$"):
+        find_interface("eth1")
+    with pytest.raises(OSError, match=r"'x' with a link-local IPv6 address; there are: eth0 \(fe80::1\), eth1"):
+        find_interface("x", ipv6=True)
 
 
 def test_addresses() -> None:

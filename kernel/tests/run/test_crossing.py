@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph import BufferLevel, ClockEstimate, Correction, DeviceTime, Frames, Observation, ReadPosition, silence
+from phasegraph import (
+    Arrival,
+    BufferLevel,
+    ClockEstimate,
+    Correction,
+    DeviceRate,
+    DeviceTime,
+    Frames,
+    Observation,
+    ReadPosition,
+    silence,
+)
 from phasegraph._run.crossing import CrossingTap
 
 RATE = 48000
@@ -139,13 +150,58 @@ def test_a_step_moves_the_position_once(make_stream, clock):
     assert tap.resyncs == 1
 
 
-def test_a_sink_that_left_frames_out_begins_again_where_it_should_be(make_stream, clock):
+@pytest.mark.parametrize("lost", [1, 300, RATE - 1])
+def test_frames_that_a_sink_lost_go_by_at_its_pace(make_stream, clock, lost):
+    tap, _ = begin(make_stream, clock, Told(Correction(50_000.0)))
+    for number in range(100):
+        play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)
+    before = tap.error_frames
+    play(tap, 100 * BLOCK + lost, (100 * BLOCK + lost) * 10**9 // RATE)
+    assert tap.error_frames == pytest.approx(before - (BLOCK + lost) * 50e-6, abs=1e-4)
+
+
+@pytest.mark.parametrize("frame", [0, 99 * BLOCK, 100 * BLOCK + RATE])
+def test_a_sink_that_began_anew_is_where_it_should_be(make_stream, clock, frame):
     tap, _ = begin(make_stream, clock, Told(Correction(50_000.0)))
     for number in range(100):
         play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)
     assert abs(tap.error_frames) > 1
-    play(tap, 200 * BLOCK, 200 * BLOCK * 10**9 // RATE)
+    play(tap, frame, 10**10)
     assert tap.error_frames == 0.0
+    assert tap.resyncs == 0
+
+
+def test_while_silent_nothing_sounds_and_a_step_is_no_resync(make_stream, clock):
+    quiet = Correction(0.0, step_frames=480.0, silent=True)
+    tap, first = begin(make_stream, clock, Told(quiet, Correction(0.0)))
+    ramp(tap.stream, first, 30_000)
+    assert not play(tap, 0, 10**9 // 2).any()
+    assert play(tap, BLOCK, 10**9 // 2 + BLOCK * 10**9 // RATE).any()
+    assert (tap.resyncs, tap.missing_frames) == (0, 0)
+    assert tap.error_rms_frames == pytest.approx(480, abs=0.1)  # the sounding block's
+
+
+def test_what_was_learned_is_the_first_thing_shown(make_stream, clock):
+    told = Told(Correction(0.0))
+    tap, _ = begin(make_stream, clock, told)
+    tap.recall = lambda: DeviceRate(37_300.0, 500.0)
+    for number in range(3):
+        play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)
+    assert told.seen[0] == DeviceRate(37_300.0, 500.0)
+    assert len(told.of(DeviceRate)) == 1
+
+
+def test_arrivals_are_shown_once_and_in_order(make_stream, clock):
+    told = Told(Correction(0.0))
+    tap, first = begin(make_stream, clock, told)
+    for number in range(100):
+        tap.stream.wrote(first + number * 48, first + number * 48 + 48, 10**6 * (number + 1))
+    tap.stream.wrote(first, first + 48, 10**9)  # late, or a duplicate: tells nothing of when the newest came
+    play(tap, 0, 10**8)
+    assert told.of(Arrival) == [Arrival(10**6 * (n + 1), first + n * 48 + 48) for n in range(36, 100)]
+    tap.stream.wrote(first + 4800, first + 4848, 102 * 10**6)
+    play(tap, BLOCK, 10**8 + BLOCK * 10**9 // RATE)
+    assert told.of(Arrival)[64:] == [Arrival(102 * 10**6, first + 4848)]
 
 
 @pytest.mark.parametrize("ahead_ns", [10**18 + 123, -37_000_000_001])
@@ -159,7 +215,7 @@ def test_jumps_with_media_time(make_stream, clock, ahead_ns):
     clock.set(ahead_ns=EPOCH + ahead_ns, discontinuities=1)
     play(tap, 500 * BLOCK, round(500 * BLOCK * 1e9 / RATE * slow))
     assert tap.error_frames == pytest.approx(before + BLOCK * 1e-5, abs=1e-4)
-    assert tap.resyncs == 1
+    assert tap.resyncs == 0
     assert tap._whole - first == pytest.approx(500 * BLOCK - 480 + ahead_ns * RATE / 10**9, abs=BLOCK + 5)
 
 
@@ -228,3 +284,24 @@ def test_what_is_said_to_be_available_is(ppb: float, blocks: list[int], start: i
         if there >= count:
             assert out.all()
         frame += count
+
+
+def test_a_streaming_resampler_is_told_where_its_rows_lie(make_stream, clock):
+    class Streaming(Straight):
+        def __init__(self) -> None:
+            super().__init__()
+            self.firsts: list[int] = []
+
+        def locate(self, first: int) -> None:
+            self.firsts.append(first)
+
+    corrections = (Correction(30_000.0), Correction(0.0), Correction(0.0, step_frames=100.0), Correction(0.0))
+    tap, first = begin(make_stream, clock, Told(*corrections))
+    resampler = Streaming()
+    tap = CrossingTap(tap.stream, Told(*corrections), resampler)
+    ramp(tap.stream, first, RATE)
+    for number in range(4):
+        play(tap, number * BLOCK, 10**9 // 2 + number * BLOCK * 10**9 // RATE)
+    read = [place - first + offset for place, offset in zip(resampler.firsts, resampler.offsets, strict=True)]
+    assert read[0] == 24_000 - 480
+    assert np.diff(read) == pytest.approx([BLOCK * (1 + 3e-5), BLOCK + 100, BLOCK], abs=1e-6)

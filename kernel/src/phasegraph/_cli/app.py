@@ -11,6 +11,7 @@ from .check import check
 from .explain import explain
 from .plugins import plugins
 from .schema import schema
+from .simulate import compare, simulate
 from .start import run
 
 
@@ -68,5 +69,5 @@ def cli() -> None:
     """
 
 
-for _command in (run, check, plugins, explain, schema):
+for _command in (run, check, simulate, compare, plugins, explain, schema):
     cli.add_command(_command)

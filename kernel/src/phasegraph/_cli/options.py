@@ -15,10 +15,10 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     """Callback of an option that is a duration above zero, with its unit; converted to nanoseconds."""
     if value is None:
         return None
-    from .._core.units import Quantity
+    from .._core.units import parse_duration
 
     try:
-        duration_ns = int(Quantity("duration").parse(value))
+        duration_ns = parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, param) from None
     if duration_ns <= 0:

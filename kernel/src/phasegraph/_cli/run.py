@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import click
 import trio
@@ -36,7 +36,7 @@ def run_command(
     registry = load()
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     log = make_log(cast(Literal["text", "json"], log_format), log_level)
-    _must_be_writable(report)
+    must_be_writable(report)
     session = Session(graph, registry, log=log, trace=Trace(trace), profile=profile)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
@@ -44,12 +44,17 @@ def run_command(
         report.write_text(json.dumps(result, indent=2) + "\n")
     for line in in_words(result):
         click.echo(line)
-    failed = any(node["state"] == "failed" for node in result["nodes"].values())
-    return 1 if failed or result["ended"] == "failed" else 0
+    return exit_code(result)
 
 
-def _must_be_writable(report: Path | None) -> None:
-    # Before the run, so that hours of it are not lost to a misspelt folder.
+def exit_code(report: Mapping[str, Any]) -> int:
+    """1 where a node has failed, 0 otherwise."""
+    failed = any(node["state"] == "failed" for node in report["nodes"].values())
+    return 1 if failed or report["ended"] == "failed" else 0
+
+
+def must_be_writable(report: Path | None) -> None:
+    """Raise GraphError where a report could not be written: before the run, so that hours of it are not lost."""
     if report is not None:
         try:
             report.write_text("")

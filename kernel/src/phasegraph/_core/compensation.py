@@ -5,7 +5,7 @@ A compensator is pure: no clock reads, no I/O, no randomness, so that a recorded
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -27,6 +27,13 @@ class BufferLevel(msgspec.Struct, frozen=True, gc=False):
     frames: float
 
 
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """At local time ``local_ns`` the input's frames before ``frame`` had arrived, where the source knows that."""
+
+    local_ns: int
+    frame: int
+
+
 class ReadPosition(msgspec.Struct, frozen=True, gc=False):
     """The sink's frame ``frame``, which sounds at local time ``local_ns``, would be read ``error_frames`` before the
     input position that should sound then (positive: the reader is behind, and must read faster)."""
@@ -36,7 +43,18 @@ class ReadPosition(msgspec.Struct, frozen=True, gc=False):
     error_frames: float
 
 
-Observation = ClockEstimate | DeviceTime | BufferLevel | ReadPosition
+class DeviceRate(msgspec.Struct, frozen=True, gc=False):
+    """How much the sink's device runs fast of the stream's clock, and one standard deviation of that.
+
+    As an observation it comes first, and says what earlier runs have learned. As part of a `Correction` it says what
+    is known now.
+    """
+
+    rate_ppb: float
+    sigma_ppb: float
+
+
+Observation = ClockEstimate | DeviceTime | Arrival | BufferLevel | ReadPosition | DeviceRate
 
 
 class Correction(msgspec.Struct, frozen=True, gc=False):
@@ -45,10 +63,14 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     ratio_ppb: float
     """Input frames per output frame, as its distance from one."""
     step_frames: float = 0.0
-    """A jump of the read position, once: only before the first audible frame, or as a counted resync."""
+    """A jump of the read position, once: while nothing sounds yet, or as a counted resync."""
     locked: bool = False
     reason: str = ""
     """Why, in words: it goes into the trace."""
+    silent: bool = False
+    """Nothing is to sound yet (the device is being measured): the block is silence, and a step is no resync."""
+    device: DeviceRate | None = None
+    """What a strategy that measures the device knows of its rate; it is kept for the next run."""
 
 
 class Compensator(Protocol):
@@ -72,4 +94,15 @@ class Resampler(Protocol):
         """``out[i]`` becomes the input at ``offset + i * ratio``, counted in rows of ``frames``.
 
         ``frames`` has at least ``reach`` rows before the first position and after the last.
+        """
+
+
+@runtime_checkable
+class StreamingResampler(Resampler, Protocol):
+    """One that keeps signal from block to block, and so has to know where in the stream each block lies."""
+
+    def locate(self, first: int) -> None:
+        """The next `render` is about the stream's frames from ``first`` on: that is the first of its rows.
+
+        Where the position does not follow from the block before, nothing of that may be heard.
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 _LOCAL = getattr(time, "CLOCK_MONOTONIC_RAW", None)
@@ -26,6 +27,20 @@ class StampKind(enum.StrEnum):
     """This process, by reading the clock around the call: about ten times worse at the median."""
 
 
+def bracketed_offset(local_ns: Callable[[], int], other_ns: Callable[[], int]) -> int:
+    """Another clock minus the local one, by the tightest of five brackets: its middle is when the other was read."""
+    best = None
+    offset = 0
+    for _ in range(5):
+        before = local_ns()
+        other = other_ns()
+        after = local_ns()
+        if best is None or after - before < best:
+            best = after - before
+            offset = other - (before + after) // 2
+    return offset
+
+
 class LocalClock(Protocol):
     """Where a run gets its time from: the machine's counter, or a simulated one."""
 
@@ -35,6 +50,9 @@ class LocalClock(Protocol):
 
     def now_ns(self) -> int:
         """Local time now."""
+
+    def seconds_until(self, local_ns: int) -> float:
+        """How long trio's clock takes until a local time; 0 if it has passed."""
 
     def realtime_offset_ns(self) -> int:
         """CLOCK_REALTIME minus local time, now, by bracketed reads."""
@@ -56,15 +74,10 @@ class SystemLocalClock:
             """The platform's monotonic counter: the nearest equivalent."""
             return time.perf_counter_ns()
 
+    def seconds_until(self, local_ns: int) -> float:
+        """See `LocalClock.seconds_until`."""
+        return max(0, local_ns - self.now_ns()) / 1e9
+
     def realtime_offset_ns(self) -> int:
-        """The tightest of five brackets: its middle is when the other clock was read."""
-        best = None
-        offset = 0
-        for _ in range(5):
-            before = self.now_ns()
-            realtime = time.time_ns()
-            after = self.now_ns()
-            if best is None or after - before < best:
-                best = after - before
-                offset = realtime - (before + after) // 2
-        return offset
+        """See `LocalClock.realtime_offset_ns`."""
+        return bracketed_offset(self.now_ns, time.time_ns)

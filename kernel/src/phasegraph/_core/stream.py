@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,10 @@ class StreamFormat(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.encoding} {self.rate / 1000:g} kHz {self.channels} ch"
+
+
+ARRIVALS = 64
+"""Arrivals that a stream remembers: as many as come between two blocks of a sink, and more."""
 
 
 class ClockReader(Protocol):
@@ -74,6 +79,10 @@ class Stream:
         """Index after the last frame that was written."""
         self.end: int | None = None
         """Index after the last frame that will ever come; None while the source goes on."""
+        self.unbroken = 0
+        """From this index to the head no frame is missing."""
+        self.arrivals: deque[tuple[int, int]] = deque(maxlen=ARRIVALS)
+        """(frame, local time): when all before the frame had arrived, oldest first."""
         self.readers: list[Cursor] = []
         """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
 
@@ -88,13 +97,20 @@ class Stream:
         taken = min((cursor.position for cursor in self.readers), default=self.head)
         return self.ring.capacity - (self.head - taken)
 
-    def wrote(self, start: int, end: int) -> None:
-        """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them."""
+    def wrote(self, start: int, end: int, arrived_ns: int | None = None) -> None:
+        """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them.
+
+        ``arrived_ns`` is the local time at which the last of them arrived, where the source has a stamp of it.
+        """
         if self.first is not None and end < self.head - self.ring.capacity:
             # Too far back to be late: media time itself has jumped back.
             self.first, self.head = start, end
         if self.first is None or start < self.first:
             self.first = start
+        if start != self.head:
+            self.unbroken = max(self.head, start)
+        if arrived_ns is not None and end > self.head:
+            self.arrivals.append((end, arrived_ns))
         self.head = max(self.head, end)
 
     def finish(self) -> None:

@@ -101,6 +101,11 @@ RateOffset = Annotated[float, Quantity("rate")]
 """Parts per billion; written ``"50ppm"``."""
 
 
+def parse_duration(text: object) -> int:
+    """Nanoseconds of a duration as people write it: ``"35s"``. Raises ValueError with what is expected."""
+    return int(Quantity("duration").parse(text))
+
+
 def format_duration(ns: int | float) -> str:
     """A duration for people: the largest unit that keeps the number at one or more, three digits."""
     for unit, size in (("h", 3.6e12), ("min", 6e10), ("s", 1e9), ("ms", 1e6), ("us", 1e3)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +11,7 @@ from .._config.graph import Edge, Graph, GraphNode
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
-from .._core.node import ClockSource, Node, Source
+from .._core.node import Build, ClockSource, Node, Source
 from .._core.samples import Encoding
 from .._core.stream import ClockReader, Stream, StreamFormat
 from .._plugins.loader import Registry
@@ -24,6 +26,15 @@ PACED_QUANTUM_NS = 4_000_000
 LEAST_QUANTUM_NS = 1_000_000
 TEXT_LIMIT_BYTES = 1 << 20
 _WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.FLOAT32: 2}
+
+
+Stage = Callable[[GraphNode, Build, Callable[[], Node], "SinkInput | None"], Node]
+"""Decides what is run for a node of a graph, given how its kind makes it and what it plays."""
+
+
+def as_it_is(node: GraphNode, build: Build, make: Callable[[], Node], input: SinkInput | None) -> Node:
+    """The stage of every real run: what its kind makes."""
+    return make()
 
 
 class BuiltNode:
@@ -118,7 +129,9 @@ class _Build:
         self._provided[path] = text
 
 
-def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = None) -> BuiltGraph:
+def build_graph(
+    graph: Graph, registry: Registry, local: LocalClock | None = None, stage: Stage = as_it_is
+) -> BuiltGraph:
     """Make every node of a graph, in an order in which each finds what it needs.
 
     Raises GraphError with all the problems that the nodes found in their files and options.
@@ -130,7 +143,7 @@ def build_graph(graph: Graph, registry: Registry, local: LocalClock | None = Non
     for id in graph.order:
         node = graph.nodes[id]
         try:
-            _add(built, node, registry, _Build(id, local, built, provided))
+            _add(built, node, registry, _Build(id, local, built, provided), stage)
         except NodeError as error:
             problems.append(_problem(f"{node.role}.{id}", error))
         except _Elsewhere as blamed:
@@ -162,13 +175,13 @@ class _MissingPeer(Exception):
     """A node that this one needs could not be built."""
 
 
-def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build) -> None:
+def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, stage: Stage) -> None:
     kind = node.kind
     for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
         if wanted is not None and wanted not in built.nodes:
             raise _MissingPeer
     if isinstance(kind, ClockKind | SourceKind):
-        made = kind.factory(node.config, build)
+        made = stage(node, build, partial(kind.factory, node.config, build), None)
         built.nodes[node.id] = BuiltNode(node, made)
         if isinstance(kind, ClockKind) and node.config.fallback is not None:
             built.fallbacks[node.id] = FallbackClock(
@@ -179,7 +192,8 @@ def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build) 
             )
     elif isinstance(kind, SinkKind):
         input, edges = _input(built, node, registry)
-        built.nodes[node.id] = BuiltNode(node, kind.factory(node.config, build, input), input)
+        made = stage(node, build, partial(kind.factory, node.config, build, input), input)
+        built.nodes[node.id] = BuiltNode(node, made, input)
         built.edges += edges
 
 
@@ -203,8 +217,9 @@ def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[Sink
         channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
         encoding=max((tap.stream.format.encoding for tap, _ in taps), key=_WIDTH.__getitem__),
     )
-    domain = node.domain
-    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else None
+    # A sink without a pace of its own follows a clock of the graph, or a source whose own device is one.
+    own = (edge.tap.stream.clock for edge in edges if isinstance(edge.tap, AlignedTap))
+    clock = built.clock(node.domain) if node.domain in built.graph.nodes else next(own, None)
     return SinkInput(taps, format, clock), edges
 
 

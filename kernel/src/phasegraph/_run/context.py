@@ -89,6 +89,7 @@ class Context:
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """See `NodeContext.call_soon`."""
+        self._services.engine.woken = True
         self._token.run_sync_soon(function, *arguments)
 
     def quantum_ns(self) -> int:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from .._core.clock import NS_PER_S, ClockEstimate
 from .._core.compensation import (
+    Arrival,
     BufferLevel,
     Compensator,
     Correction,
+    DeviceRate,
     DeviceTime,
     ReadPosition,
     Resampler,
+    StreamingResampler,
 )
 from .._core.samples import Frames
 from .._core.stream import Stream
@@ -37,20 +41,26 @@ class CrossingTap:
         self.error_frames = 0.0
         """How far the read position was behind its target at the newest block."""
         self.resyncs = 0
-        """Jumps of the read position after the first."""
+        """Jumps of the read position while it sounds. That it goes along with a jump of media time is none."""
+        self.block_at = (0, 0.0)
+        """Where the newest block begins in the stream: whole frames and the fraction."""
         self.locked_after_ns: int | None = None
         """From the first block to the first that the compensator called locked; None before."""
-        self._began_ns: int | None = None
+        self.recall: Callable[[], DeviceRate | None] = lambda: None
+        """Asked once, at the first block: what earlier runs have learned of the device."""
+        self._began_ns = 0
         self._squares = 0.0
         self._blocks = 0
         self._clock = stream.clock
         self._compensator = compensator
         self._resampler = resampler
+        self._locate = resampler.locate if isinstance(resampler, StreamingResampler) else None
         self._whole = 0
         self._fraction = 0.0
         self._next: int | None = None
         self._stop: int | None = None
         self._observed: ClockEstimate | None = None
+        self._arrived_ns = -ENDLESS
 
     @property
     def buffer_frames(self) -> int:
@@ -83,42 +93,73 @@ class CrossingTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
-        count = len(out)
+        self._steer(frame, local_ns)
+        if self.correction.silent:
+            out[:] = 0.0
+        gaps = not self.correction.silent and self._render(out)
+        self._move(frame, len(out), gaps=gaps)
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`: everything but the samples."""
+        self._steer(frame, local_ns)
+        self._move(frame, count, gaps=not self.correction.silent)
+
+    def _steer(self, frame: int, local_ns: int) -> None:
         estimate = self._clock.estimate()
         whole, fraction = self._target(estimate, local_ns)
-        if self._next != frame:  # the first block, or the sink left out frames: begin where it should be
-            self._whole, self._fraction = whole, fraction
-        elif self._observed is not None and estimate.discontinuities != self._observed.discontinuities:
-            # Media time itself has jumped: that is nothing to steer against, so the position jumps with it.
-            whole_before, fraction_before = self._target(self._observed, local_ns)
-            self._whole += whole - whole_before
-            self._advance(fraction - fraction_before)
-            self.resyncs += 1
+        left_out = 0 if self._next is None else frame - self._next
+        if self._next is None or not 0 <= left_out < self.stream.format.rate:
+            self._whole, self._fraction = whole, fraction  # it begins, or begins anew, where it should be
+        else:
+            # Frames that the sink lost have gone by at their pace; what is left to correct stays as it was.
+            self._advance(left_out * (1.0 + self.correction.ratio_ppb * 1e-9))
+            if self._observed is not None and estimate.discontinuities != self._observed.discontinuities:
+                # Media time itself has jumped: that is nothing to steer against, so the position jumps with it.
+                whole_before, fraction_before = self._target(self._observed, local_ns)
+                self._whole += whole - whole_before
+                self._advance(fraction - fraction_before)
+        if self._observed is None:
+            self._began_ns = local_ns
+            if (known := self.recall()) is not None:
+                self._compensator.observe(known)
         if estimate is not self._observed:
             self._compensator.observe(estimate)
             self._observed = estimate
         self.error_frames = whole - self._whole + fraction - self._fraction
-        self._squares += self.error_frames**2
-        self._blocks += 1
+        self._show_arrivals()
         self._compensator.observe(DeviceTime(local_ns, frame))
         self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
         self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
         self.correction = self._compensator.decide(local_ns)
-        if self._began_ns is None:
-            self._began_ns = local_ns
+        if not self.correction.silent:
+            self._squares += self.error_frames**2
+            self._blocks += 1
         if self.correction.locked and self.locked_after_ns is None:
             self.locked_after_ns = local_ns - self._began_ns
         if self.correction.step_frames:
             self._advance(self.correction.step_frames)
-            self.resyncs += 1
-        self._render(out, 1.0 + self.correction.ratio_ppb * 1e-9)
+            self.resyncs += not self.correction.silent
+        self.block_at = (self._whole, self._fraction)
+
+    def _show_arrivals(self) -> None:
+        fresh = []
+        for frame, local_ns in reversed(self.stream.arrivals):
+            if local_ns <= self._arrived_ns:
+                break
+            fresh.append(Arrival(local_ns, frame))
+        for arrival in reversed(fresh):
+            self._compensator.observe(arrival)
+            self._arrived_ns = arrival.local_ns
+
+    def _move(self, frame: int, count: int, *, gaps: bool) -> None:
+        # ``gaps`` says whether any may be among the frames that are passed.
+        before = self._whole
+        self._advance(count * (1.0 + self.correction.ratio_ppb * 1e-9))
         self._next = frame + count
+        if gaps:
+            self._count_missing(before, self._whole)
         if self.stream.end is not None:
             self._stop = self._next + self.stream.end - self._whole
-
-    def skip(self, frame: int, count: int, local_ns: int) -> None:
-        """See `Tap.skip`: the compensator goes on steering."""
-        self.fill(frame, np.empty((count, self.stream.format.channels), np.float32), local_ns)
 
     def _target(self, estimate: ClockEstimate, local_ns: int) -> tuple[int, float]:
         # The position that sounds at this local time: media time of the clock, less the link offset.
@@ -126,17 +167,17 @@ class CrossingTap:
         whole, rest = divmod(reference_ns * self.stream.format.rate, NS_PER_S)
         return whole - self.stream.playout_delay_frames, rest / NS_PER_S
 
-    def _render(self, out: Frames, ratio: float) -> None:
+    def _render(self, out: Frames) -> bool:
+        # Returns whether something was missing of what the resampler reaches.
+        ratio = 1.0 + self.correction.ratio_ppb * 1e-9
         reach = self._resampler.reach
         span = int(self._fraction + len(out) * ratio) + 2
         rows = np.empty((span + 2 * reach, self.stream.format.channels), np.float32)
-        begin = self._whole - reach
-        missing = self.stream.ring.read(begin, rows)
+        missing = self.stream.ring.read(self._whole - reach, rows)
+        if self._locate is not None:
+            self._locate(self._whole - reach)
         self._resampler.render(rows, reach + self._fraction, ratio, out)
-        before = self._whole
-        self._advance(len(out) * ratio)
-        if missing:
-            self._count_missing(before, self._whole)
+        return missing > 0
 
     def _count_missing(self, start: int, stop: int) -> None:
         # Blocks overlap by what the resampler reaches, but every frame of the stream is counted once.
@@ -145,7 +186,8 @@ class CrossingTap:
         start = max(start, self.stream.first)
         if self.stream.end is not None:
             stop = min(stop, self.stream.end)
-        if start < stop:
+        there = self.stream.unbroken <= start and stop <= self.stream.head <= start + self.stream.ring.capacity
+        if start < stop and not there:
             self.missing_frames += stop - start - self.stream.ring.holds(start, stop - start)
 
     def _advance(self, frames: float) -> None:

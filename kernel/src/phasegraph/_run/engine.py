@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import trio
 
@@ -28,6 +29,8 @@ LEAST_SLEEP_NS = 20_000
 SWITCH_INTERVAL_S = 0.0001
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms)."""
 _PR_SET_TIMERSLACK = 29
+_engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
+"""How many run in virtual time."""
 
 
 class _Entry:
@@ -56,6 +59,8 @@ class Engine:
         self._lively_until = 0
         self._lock = threading.RLock()  # a step may attach and detach others
         self._stop = False
+        self.woken = False
+        """Set when a step has called something on the control plane, which in virtual time has its turn next."""
 
     def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
         """Call ``step`` from now on; returns what detaches it, after which it is not running any more.
@@ -76,12 +81,12 @@ class Engine:
 
     def once(self) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is."""
+        now = self._local.now_ns()
         while True:
             with self._lock:
                 if not self._queue:
-                    return self._local.now_ns() + LIVELY_IDLE_NS
+                    return now + LIVELY_IDLE_NS
                 entry = self._queue[0]
-                now = self._local.now_ns()
                 if entry.due > now:
                     idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
                     return min(entry.due, now + idle_ns)
@@ -95,15 +100,16 @@ class Engine:
                     entry.failed(error)
                 else:
                     heapq.heapreplace(self._queue, entry)
+            if not self._local.virtual:  # where it is, no time passes during a step
+                now = self._local.now_ns()
             if self._stop:
-                return self._local.now_ns()
+                return now
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled."""
         task_status.started()
         if self._local.virtual:
-            while True:
-                await trio.sleep(max(0, self.once() - self._local.now_ns()) / 1e9)
+            await self._run_virtually()
         self._stop = False
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
@@ -116,6 +122,30 @@ class Engine:
             self._stop = True
             thread.join()
             gc.unfreeze()
+
+    async def _run_virtually(self) -> None:
+        # While every task waits for a time after the next step's, time is moved on here: a pass through trio costs as
+        # much as ten steps (measured: 34 us). Where a step and a task are due together, the step comes first. Several
+        # engines, which do not see each other's steps, all go through trio.
+        from trio.testing import wait_all_tasks_blocked
+
+        jump: Any = getattr(trio.lowlevel.current_clock(), "jump", None)
+        _engines.set(_engines.get() + 1)
+        try:
+            while True:
+                self.woken = False
+                wait_s = self._local.seconds_until(self.once())
+                if jump is not None and _engines.get() == 1:
+                    await wait_all_tasks_blocked()
+                    others_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
+                    while wait_s <= others_s and not self.woken:
+                        jump(wait_s)
+                        others_s -= wait_s
+                        wait_s = self._local.seconds_until(self.once())
+                    wait_s = 0.0 if self.woken else max(0.0, others_s)
+                await trio.sleep(wait_s)
+        finally:
+            _engines.set(_engines.get() - 1)
 
     def _loop(self) -> None:
         if sys.platform == "linux":

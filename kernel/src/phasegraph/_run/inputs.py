@@ -145,6 +145,11 @@ class SinkInput:
         self._estimate: ClockEstimate | None = None
 
     @property
+    def taps(self) -> list[Tap]:
+        """What reads its edges, in their order."""
+        return [tap for tap, _ in self._taps]
+
+    @property
     def ready(self) -> bool:
         """See `Input.ready`."""
         return all(
@@ -183,8 +188,7 @@ class SinkInput:
             return None
         position, count = claim
         if count:
-            for tap, _ in self._taps:
-                tap.skip(position, count, local_ns)
+            self.pass_over(position, count, local_ns)
         return count
 
     def _claim(self, local_ns: int, limit: int) -> tuple[int, int] | None:
@@ -256,5 +260,14 @@ class SinkInput:
             taken = part if channels is None else part[:, channels]
             out[:, channel : channel + taken.shape[1]] = taken
             channel += taken.shape[1]
+        return self._before_end(frame, len(out))
+
+    def pass_over(self, frame: int, count: int, local_ns: int) -> int:
+        """As `read`, with ``count`` frames that nobody wants to have."""
+        for tap, _ in self._taps:
+            tap.skip(frame, count, local_ns)
+        return self._before_end(frame, count)
+
+    def _before_end(self, frame: int, count: int) -> int:
         stop = self._stop()
-        return len(out) if stop is None else min(max(0, stop - frame), len(out))
+        return count if stop is None else min(max(0, stop - frame), count)

@@ -13,7 +13,7 @@ from .._core.localtime import LocalClock, SystemLocalClock
 from .._plugins.loader import Registry
 from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
-from .build import BuiltGraph, build_graph
+from .build import BuiltGraph, Stage, as_it_is, build_graph
 from .context import Services
 from .report import Meter
 from .supervise import Supervisor
@@ -36,13 +36,15 @@ class Session:
         network: Network | None = None,
         trace: Trace | None = None,
         profile: str | None = None,
+        stage: Stage = as_it_is,
     ) -> None:
-        """``local`` and ``network`` are the machine's own unless simulated ones are given.
+        """``local`` and ``network`` are the machine's own unless simulated ones are given; ``stage`` may run others in
+        the place of the graph's nodes.
 
         Raises GraphError with what the nodes found wrong.
         """
         self.local = local or SystemLocalClock()
-        self.built: BuiltGraph = build_graph(graph, registry, self.local)
+        self.built: BuiltGraph = build_graph(graph, registry, self.local, stage)
         self._registry = registry
         self._trace = trace or Trace(None)
         self._profile = profile

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from .codec import decode, encode
 from .errors import MalformedMessage, Reason
-from .identity import PortIdentity, format_clock_identity, parse_clock_identity
+from .extensions import (
+    AlternateTimeOffset,
+    MasterLocking,
+    OrganizationExtension,
+    PathTrace,
+    SmpteSynchronizationMetadata,
+)
+from .identity import ALL_PORTS, PortIdentity, format_clock_identity, parse_clock_identity
+from .interval import interval_ns, to_interval
+from .known_tlvs import understand
+from .management import Action, ManagementError, ManagementErrorStatus, ManagementId, ManagementTlv
 from .messages import (
     EVENT_MESSAGES,
     Announce,
@@ -26,29 +36,50 @@ from .messages import (
     Sync,
 )
 from .tlv import Tlv, TlvType
+from .typed_tlv import TypedTlv
+from .unicast import AcknowledgeCancelUnicast, CancelUnicast, GrantUnicast, RequestUnicast
 
 __all__ = [
+    "ALL_PORTS",
     "EVENT_MESSAGES",
+    "AcknowledgeCancelUnicast",
+    "Action",
+    "AlternateTimeOffset",
     "Announce",
+    "CancelUnicast",
     "DelayReq",
     "DelayResp",
     "Flag",
     "FollowUp",
+    "GrantUnicast",
     "MalformedMessage",
     "Management",
+    "ManagementError",
+    "ManagementErrorStatus",
+    "ManagementId",
+    "ManagementTlv",
+    "MasterLocking",
     "Message",
     "MessageType",
+    "OrganizationExtension",
     "PDelayReq",
     "PDelayResp",
     "PDelayRespFollowUp",
+    "PathTrace",
     "PortIdentity",
     "Reason",
+    "RequestUnicast",
     "Signaling",
+    "SmpteSynchronizationMetadata",
     "Sync",
     "Tlv",
     "TlvType",
+    "TypedTlv",
     "decode",
     "encode",
     "format_clock_identity",
+    "interval_ns",
     "parse_clock_identity",
+    "to_interval",
+    "understand",
 ]

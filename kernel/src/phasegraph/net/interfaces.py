@@ -6,59 +6,91 @@ import ipaddress
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from .protocol import Interface
 
 _SIOCGIFADDR = 0x8915
+_SIOCGIFHWADDR = 0x8927
+_ARPHRD_ETHER = 1
 
 
-def _address_of(name: str) -> str | None:
-    # The primary IPv4 address of an interface; Linux only, elsewhere interfaces are named by address.
+def _ask(name: str, request: int) -> bytes:
+    # The sockaddr in the answer of an interface ioctl, empty where there is none; Linux only, elsewhere interfaces
+    # are named by address.
     if sys.platform != "linux":  # pragma: no cover - not Linux
-        return None
+        return b""
     import fcntl
 
-    request = struct.pack("256s", name.encode()[:15])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            answer = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
+            return fcntl.ioctl(probe.fileno(), request, struct.pack("256s", name.encode()[:15]))[16:32]
         except OSError:
-            return None
-    return socket.inet_ntoa(answer[20:24])
+            return b""
+
+
+def _mac(name: str) -> bytes:
+    answer = _ask(name, _SIOCGIFHWADDR)
+    ethernet = answer and struct.unpack_from("=H", answer)[0] == _ARPHRD_ETHER
+    return answer[2:8] if ethernet else b""
+
+
+def _addresses6() -> Iterator[tuple[int, ipaddress.IPv6Address]]:
+    # (interface index, address) of every IPv6 address; see proc_net(5).
+    table = Path("/proc/net/if_inet6")
+    for line in table.read_text().splitlines() if table.exists() else ():
+        address, index, *_ = line.split()
+        yield int(index, 16), ipaddress.IPv6Address(bytes.fromhex(address))
 
 
 def interfaces() -> list[Interface]:
-    """The interfaces that have an IPv4 address."""
+    """The interfaces that have an IPv4 or a link-local IPv6 address."""
+    links = {index: str(address) for index, address in _addresses6() if address.is_link_local or address.is_loopback}
     found = []
     for index, name in socket.if_nameindex():
-        address = _address_of(name)
-        if address is not None:
-            found.append(Interface(name, index, address))
+        answer = _ask(name, _SIOCGIFADDR)
+        address = socket.inet_ntoa(answer[4:8]) if answer else ""
+        if address or index in links:
+            found.append(Interface(name, index, address, links.get(index, ""), _mac(name)))
     return found
 
 
-def find_interface(name_or_address: str) -> Interface:
-    """The interface of this name or address.
-
-    Raises OSError with a sentence that lists what there is.
-    """
-    there = interfaces()
+def find_interface(name_or_address: str, *, ipv6: bool = False) -> Interface:
+    """See `Network.interface`."""
+    there = [interface for interface in interfaces() if (interface.address6 if ipv6 else interface.address)]
     for interface in there:
         if name_or_address in (interface.name, interface.address):
             return interface
     try:
-        address = ipaddress.IPv4Address(name_or_address)
+        address = ipaddress.ip_address(name_or_address)
     except ValueError:
         pass
     else:
-        if address.is_loopback:
-            loopback = next((i for i in there if ipaddress.IPv4Address(i.address).is_loopback), None)
-            return Interface(loopback.name if loopback else "", loopback.index if loopback else 0, str(address))
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((str(address), 0))  # an interface's further address: bindable, but not listed
-                return Interface("", 0, str(address))
-            except OSError:
-                pass
-    known = ", ".join(f"{i.name} ({i.address})" for i in there)
-    raise OSError(f"no network interface {name_or_address!r}; there are: {known}")
+        found = _find6(address, there) if isinstance(address, ipaddress.IPv6Address) else _find4(address, there)
+        if found is not None:
+            return found
+    known = ", ".join(f"{i.name} ({i.address6 if ipv6 else i.address})" for i in there)
+    family = " with a link-local IPv6 address" if ipv6 else ""
+    raise OSError(f"no network interface {name_or_address!r}{family}; there are: {known}")
+
+
+def _find6(address: ipaddress.IPv6Address, there: list[Interface]) -> Interface | None:
+    # A link-local address can be that of several interfaces: its scope, if it has one, says which.
+    name, _, scope = str(address).partition("%")
+    indices = [index for index, other in _addresses6() if str(other) == name]
+    return next((i for i in there if i.index in indices and scope in ("", i.name)), None)
+
+
+def _find4(address: ipaddress.IPv4Address, there: list[Interface]) -> Interface | None:
+    if address.is_loopback:
+        for interface in there:
+            if interface.address and ipaddress.IPv4Address(interface.address).is_loopback:
+                return Interface(interface.name, interface.index, str(address), interface.address6)
+        return Interface("", 0, str(address))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))  # an interface's further address: bindable, but not listed
+        except OSError:
+            return None
+    return Interface("", 0, str(address))

@@ -1,4 +1,4 @@
-"""What a network is to a node: receivers and senders of packet batches, and interfaces."""
+"""What a network is to a node: receivers and senders of packet batches, stamped sockets, and interfaces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from .packets import PacketBatch, SendBuffer
+from .stamped import StampedSocket
 
 
 class Interface(msgspec.Struct, frozen=True):
@@ -17,7 +18,11 @@ class Interface(msgspec.Struct, frozen=True):
     index: int
     """The system's number of it; 0 where unknown."""
     address: str
-    """Its IPv4 address."""
+    """Its IPv4 address; empty where it has none."""
+    address6: str = ""
+    """Its link-local IPv6 address (::1 on the loopback), without scope; empty where it has none."""
+    mac: bytes = b""
+    """Its Ethernet address, six bytes; empty where it has none or the system does not say."""
 
 
 class Receiver(Protocol):
@@ -62,8 +67,8 @@ class Sender(Protocol):
 class Network(Protocol):
     """Where receivers and senders come from."""
 
-    def interface(self, name_or_address: str) -> Interface:
-        """The interface of this name, or the one that has this IPv4 address.
+    def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
+        """The interface of this name or address. It has an IPv4 address, or with ``ipv6`` a link-local IPv6 address.
 
         Raises OSError with a sentence that lists what there is.
         """
@@ -76,3 +81,20 @@ class Network(Protocol):
 
     def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:
         """A sender through an interface. Its own host hears what it sends to groups. Raises OSError."""
+
+    def stamped(
+        self,
+        port: int,
+        interface: Interface,
+        *,
+        ipv6: bool = False,
+        ttl: int = 1,
+        dscp: int = 0,
+        hardware: bool = False,
+    ) -> StampedSocket:
+        """A socket on a UDP port of one interface that stamps what passes; port 0 takes any that is free.
+
+        ``ttl`` (IPv6: hops) is for multicast. ``hardware`` asks for the interface's own stamps; what cannot be had
+        is done without, and said in `StampedSocket.notes`. Raises `PortUnavailable`, or OSError for an interface
+        without an address of the family.
+        """

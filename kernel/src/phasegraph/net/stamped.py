@@ -19,7 +19,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
     data: bytes
     source: tuple[str, int]
-    """Address and port of who sent it."""
+    """Address (without IPv6 scope) and port of who sent it."""
     destination: str
     """The address that it was sent to: tells a group from unicast; empty where the system does not say."""
     local_ns: int
@@ -33,14 +33,50 @@ class Departure(msgspec.Struct, frozen=True, gc=False):
     token: int
     local_ns: int
     stamp: StampKind
-    """``user`` where the driver gave no stamp in time: the middle of the clock reads around the call."""
+    """``user`` where the driver gave no stamp in time: then it lies between the clock reads around the call."""
+
+
+class StampCounts(msgspec.Struct):
+    """What a stamped socket had to do without, since it was opened."""
+
+    transmit_stamps_missing: int = 0
+    """Departures that the driver did not stamp in time, or not credibly: their stamp is ``user``."""
+    receive_stamps_missing: int = 0
+    """Arrivals that the system did not stamp, or not credibly: their stamp is ``user``."""
+    clock_steps: int = 0
+    """Times at which the clock that takes the stamps was seen to be set."""
+    wrong_interface: int = 0
+    """Datagrams that came in by another interface, thrown away."""
+    too_long: int = 0
+    """Datagrams longer than 2048 bytes, thrown away."""
 
 
 class StampedSocket(Protocol):
-    """A UDP socket on one interface that stamps what passes."""
+    """A UDP socket on one interface that stamps what passes. One task reads it."""
+
+    @property
+    def port(self) -> int:
+        """Its UDP port."""
+
+    @property
+    def stamps(self) -> StampKind:
+        """The best kind of stamp that it gives; single packets may have a worse one."""
+
+    @property
+    def counts(self) -> StampCounts:
+        """What it had to do without, so far."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the system refused when it was opened, in sentences for a log."""
 
     def join(self, group: str) -> None:
-        """Listen to a multicast group on the socket's interface; again where it already does. Raises OSError."""
+        """Listen to a multicast group on the socket's interface. Raises OSError.
+
+        Where it already listens it leaves and joins again, which tells switches anew: where nobody queries (IGMP,
+        MLD) they forget. The system tells only of the first socket of an interface that joins and the last that
+        leaves; several sockets on one group must all `leave` before they `join`.
+        """
 
     def leave(self, group: str) -> None:
         """Undo a `join`."""
@@ -49,7 +85,11 @@ class StampedSocket(Protocol):
         """Send a datagram now. With a token, a `Departure` of that token follows in `receive`. Raises OSError."""
 
     async def receive(self) -> Sequence[Arrival | Departure]:
-        """Wait for the next things that happened, in order; never empty."""
+        """Wait for the next things that happened; never empty.
+
+        Departures come before arrivals, so an answer never before the question. Raises ClosedResourceError once
+        the socket is closed, and OSError.
+        """
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket; a second time does nothing."""

@@ -8,6 +8,8 @@ from .._core.localtime import LocalClock
 from .interfaces import find_interface
 from .plain import PlainReceiver, PlainSender
 from .protocol import Interface, Receiver, Sender
+from .stamped import StampedSocket
+from .udp import UdpSocket
 
 
 class SystemNetwork:
@@ -18,9 +20,9 @@ class SystemNetwork:
         self._local = local
         self._batched = batched
 
-    def interface(self, name_or_address: str) -> Interface:
+    def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
         """See `Network.interface`."""
-        return find_interface(name_or_address)
+        return find_interface(name_or_address, ipv6=ipv6)
 
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """See `Network.receiver`."""
@@ -37,3 +39,20 @@ class SystemNetwork:
 
             return LinuxSender(interface, ttl, dscp)
         return PlainSender(interface, ttl, dscp)
+
+    def stamped(
+        self,
+        port: int,
+        interface: Interface,
+        *,
+        ipv6: bool = False,
+        ttl: int = 1,
+        dscp: int = 0,
+        hardware: bool = False,
+    ) -> StampedSocket:
+        """See `Network.stamped`."""
+        from .stamping import make_stamper
+        from .system_stamped import SystemStampedSocket
+
+        udp = UdpSocket(port, interface, ipv6=ipv6, ttl=ttl, dscp=dscp)
+        return SystemStampedSocket(udp, self._local, make_stamper(udp, self._local, hardware=hardware))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .card import Played, SimCard, SimCardConfig
     from .clock import SimClock, SimClockConfig
     from .graph import GraphRun, make_session, run_graph, run_graph_now, running_graph, sim_registry
-    from .impairments import Counts, Every, Faults, Impairment
+    from .impairments import Counts, Every, Faults, Impairment, Stamping
     from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
     from .network import SimNetwork, SimWire
     from .oscillator import Oscillator
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         counter_frames,
         sine_frames,
     )
+    from .stamped import SimStampedSocket
     from .suites.clock import ClockSourceSuite
     from .suites.compensator import CompensatorSuite
     from .suites.node import NodeSuite
@@ -42,7 +43,7 @@ _HOME = {
     "card": "Played SimCard SimCardConfig",
     "clock": "SimClock SimClockConfig",
     "graph": "GraphRun make_session run_graph run_graph_now running_graph sim_registry",
-    "impairments": "Counts Every Faults Impairment",
+    "impairments": "Counts Every Faults Impairment Stamping",
     "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
     "network": "SimNetwork SimWire",
     "oscillator": "Oscillator",
@@ -50,6 +51,7 @@ _HOME = {
     "plugin": "sim_plugin",
     "recorder": "SimRecorder SimRecorderConfig",
     "source": "SimSequence SimSequenceConfig SimSource SimSourceConfig counted counter_frames sine_frames",
+    "stamped": "SimStampedSocket",
     "suites.clock": "ClockSourceSuite",
     "suites.compensator": "CompensatorSuite",
     "suites.node": "NodeSuite",
@@ -86,8 +88,10 @@ __all__ = [
     "SimSequenceConfig",
     "SimSource",
     "SimSourceConfig",
+    "SimStampedSocket",
     "SimWire",
     "SinkSuite",
+    "Stamping",
     "TransportSuite",
     "counted",
     "counter_frames",

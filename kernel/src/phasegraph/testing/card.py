@@ -67,8 +67,7 @@ class SimCard:
         """See `Node.run`."""
         self._began, self._next, self._end = None, 0, None
         done = trio.Event()
-        token = trio.lowlevel.current_trio_token()
-        ctx.attach(lambda local_ns: self._step(local_ns, lambda: token.run_sync_soon(done.set)))
+        ctx.attach(lambda local_ns: self._step(local_ns, lambda: ctx.call_soon(done.set)))
         task_status.started()
         await done.wait()
 

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .._core.localtime import StampKind
+
 
 class Impairment(msgspec.Struct, frozen=True, kw_only=True):
     """Chance, the same for every run with the same seed. Packets of one flow keep their order unless ``swap`` says
@@ -48,6 +50,19 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: Collection[int] | Every = ()
     swap: Collection[int] | Every = ()
     """These change places with the next packet of the flow that is not dropped."""
+
+
+class Stamping(msgspec.Struct, frozen=True, kw_only=True):
+    """How a simulated host stamps what passes its stamped sockets."""
+
+    kind: StampKind = StampKind.KERNEL
+    """The kind of stamp that it has; with ``user``, arrivals are stamped when they are read."""
+    noise_ns: int = 0
+    """Standard deviation of a stamp."""
+    latency_ns: int = 20_000
+    """How long the reader takes to come for what has happened, in the mean of an exponential distribution."""
+    missing_transmit: Collection[int] | Every = ()
+    """Which of a socket's departures get no stamp, counted from 0."""
 
 
 class Counts(msgspec.Struct):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import trio
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ LOCAL_EPOCH_NS = 1_000_000_000_000
 """Where simulated local time begins: a machine that has been up for a while."""
 REALTIME_EPOCH_NS = 1_790_000_000_000_000_000
 """Where simulated time of day begins (September 2026): large, as real epochs are."""
+_MEASURED_FOR_NS = 1_000_000_000
 
 
 def true_now_ns() -> int:
@@ -43,10 +46,25 @@ class SimLocalClock:
         self.oscillator = oscillator or Oscillator(ppm=ppm)
         self._epoch = epoch_ns
         self._realtime = realtime_ns
+        self._now = (0, self.at(0))
+        self._measured = (-_MEASURED_FOR_NS, 1.0)  # when, and the rate then: it hardly changes until the next time
 
     def now_ns(self) -> int:
         """Local time now."""
-        return self.at(true_now_ns())
+        true_ns = true_now_ns()
+        if true_ns != self._now[0]:
+            self._now = (true_ns, self.at(true_ns))
+        return self._now[1]
+
+    def seconds_until(self, local_ns: int) -> float:
+        """See `LocalClock.seconds_until`."""
+        rest = local_ns - self.now_ns()
+        if rest <= 0:
+            return 0.0
+        true_ns = self._now[0]
+        if not 0 <= true_ns - self._measured[0] < _MEASURED_FOR_NS:
+            self._measured = (true_ns, 1.0 + self.rate_ppb(true_ns) * 1e-9)
+        return (true_ns + math.ceil(rest / self._measured[1])) / 1e9 - trio.current_time()
 
     def realtime_offset_ns(self) -> int:
         """Time of day minus local time, now, without error: time of day is true time and its steps."""

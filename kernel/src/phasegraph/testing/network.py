@@ -7,19 +7,21 @@ there by whoever looks after that time. So a simulated hour costs no more than i
 from __future__ import annotations
 
 import ipaddress
+import itertools
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..net import Interface
-from ..net.packets import ipv4_number
-from .impairments import Counts, Faults, Impairment
+from .impairments import Counts, Faults, Impairment, Stamping
 from .link import Link, Packets
 from .localtime import SimLocalClock, true_now_ns
-from .sockets import SimReceiver, SimSender, is_group
+from .sockets import Listener, SimReceiver, SimSender, Talker, is_group
+from .stamped import SimStampedSocket
 
-Ear = tuple[SimReceiver, int, NDArray[np.bool_]]
-"""A receiver, the index of an interface, and which flows (by number) it hears there."""
+Ear = tuple[Listener, int, NDArray[np.bool_]]
+"""A socket, the index of an interface, and which flows (by number) it hears there."""
 
 
 class SimWire:
@@ -41,10 +43,12 @@ class SimWire:
         self.hosts: list[SimNetwork] = []
         self.flows: dict[tuple[str, int], int] = {}
         """(address, port) -> number."""
+        self.destinations: list[str] = []
+        """The address of each flow, by number."""
         self.links: dict[tuple[int, int, str], Link] = {}
         self._impairment = impairment or Impairment()
         self._faults = faults or Faults()
-        self._seed = seed
+        self.seed = seed
         self._separate = separate
         self._addresses: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -55,7 +59,7 @@ class SimWire:
     def _link(self, source: SimNetwork, destination: SimNetwork, segment: str) -> Link:
         key = (source.number, destination.number, segment)
         if key not in self.links:
-            seed = (self._seed, source.number, destination.number, *segment.encode())
+            seed = (self.seed, source.number, destination.number, *segment.encode())
             self.links[key] = Link(self._impairment, self._faults, seed)
         return self.links[key]
 
@@ -80,18 +84,23 @@ class SimWire:
 
     def flow(self, address: str, port: int) -> int:
         """The number of what goes to an address and port."""
-        key = (str(ipaddress.IPv4Address(address)), port)
+        number = self.flows.get((address, port))
+        if number is not None:
+            return number
+        destination = ipaddress.ip_address(address)
+        key = (str(destination), port)
         if key not in self.flows:
             self.flows[key] = len(self.flows)
-            self._addresses = np.append(self._addresses, ipv4_number(key[0]))
+            self.destinations.append(key[0])
+            self._addresses = np.append(self._addresses, int(destination) if destination.version == 4 else 0)
         return self.flows[key]
 
-    def send(self, sender: SimSender, packets: Packets) -> None:
+    def send(self, sender: Talker, packets: Packets) -> None:
         """Carry packets to whoever hears them, now."""
         now = true_now_ns()
         segment = self.segment(sender.interface.name, sender.host.number)
         for host in self.hosts:
-            ears = host.ears(segment, sender.interface.address)
+            ears = host.ears(segment, sender.address)
             wanted = np.zeros(len(packets.flow), np.bool_)
             for _, _, mask in ears:
                 wanted |= mask[packets.flow]
@@ -103,7 +112,7 @@ class SimWire:
                 heard = mask[arriving.flow]
                 if heard.any():
                     part = arriving if heard.all() else arriving.rows(heard)
-                    receiver.deliver(part, self._addresses, sender.source, index)
+                    receiver.deliver(part, self._addresses, sender, index)
 
 
 class SimNetwork:
@@ -119,21 +128,25 @@ class SimNetwork:
         seed: int = 0,
         separate: tuple[str, ...] = (),
         socket_packets: int = 8192,
+        stamping: Stamping | None = None,
     ) -> None:
         """A host of ``wire``, or of one of its own, for which ``impairment`` to ``separate`` are (see `SimWire`).
 
-        ``local`` is the host's clock, which stamps what arrives; ``socket_packets`` have room in a socket.
+        ``local`` is the host's clock, which stamps what arrives; ``socket_packets`` have room in a socket;
+        ``stamping`` is how well stamped sockets stamp.
         """
         self.local = local or SimLocalClock()
         self.wire = wire or SimWire(impairment=impairment, faults=faults, seed=seed, separate=separate)
         self.wire.hosts.append(self)
         self.number = len(self.wire.hosts)
-        self.receivers: list[SimReceiver] = []
+        self.receivers: list[Listener] = []
         self.version = 0
         """Changes when somebody begins or ceases to listen."""
         self.interfaces: dict[str, Interface] = {}
         """Those that were asked for, by address."""
-        self._socket_packets = socket_packets
+        self.stamping = stamping or Stamping()
+        self.socket_packets = socket_packets
+        self._ports = itertools.count(49152)
         self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
 
     @property
@@ -146,19 +159,28 @@ class SimNetwork:
         """What happened on the whole wire."""
         return self.wire.truth
 
-    def interface(self, name_or_address: str) -> Interface:
-        """See `Network.interface`: made when first asked for; ``lo`` and 127.0.0.0/8 are the loopback."""
+    def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
+        """See `Network.interface`: made when first asked for; ``lo``, ::1 and 127.0.0.0/8 are the loopback."""
         for interface in self.interfaces.values():
-            if name_or_address in (interface.name, interface.address):
+            if name_or_address in (interface.name, interface.address, interface.address6):
                 return interface
         index = len(self.interfaces) + 1
-        name = name_or_address
+        name, address, address6 = name_or_address, f"10.0.{index}.{self.number}", f"fe80::{index}:{self.number}"
         try:
-            address = str(ipaddress.IPv4Address(name_or_address))
-            name = "lo" if ipaddress.IPv4Address(address).is_loopback else f"sim{index}"
+            given = ipaddress.ip_address(name_or_address)
         except ValueError:
-            address = "127.0.0.1" if name == "lo" else f"10.0.{index}.{self.number}"
-        interface = self.interfaces[address] = Interface(name, index, address)
+            loopback = name == "lo"
+        else:
+            loopback = given.is_loopback
+            name = "lo" if loopback else f"sim{index}"
+            if given.version == 4:
+                address = str(given)
+            else:
+                address6 = str(given)
+        if loopback:
+            address, address6 = address if address.startswith("127.") else "127.0.0.1", "::1"
+        mac = b"" if loopback else struct.pack("!HHH", 0x0200, index, self.number)
+        interface = self.interfaces[address] = Interface(name, index, address, address6, mac)
         self.version += 1
         return interface
 
@@ -166,7 +188,7 @@ class SimNetwork:
         """See `Network.receiver`."""
         if address and not is_group(address):
             self.interface(address)
-        receiver = SimReceiver(self, port, address, batch, packet_bytes, self._socket_packets)
+        receiver = SimReceiver(self, port, address, batch, packet_bytes, self.socket_packets)
         self.receivers.append(receiver)
         self.version += 1
         return receiver
@@ -174,6 +196,27 @@ class SimNetwork:
     def sender(self, interface: Interface, *, ttl: int, dscp: int) -> SimSender:
         """See `Network.sender`."""
         return SimSender(self, interface)
+
+    def stamped(
+        self,
+        port: int,
+        interface: Interface,
+        *,
+        ipv6: bool = False,
+        ttl: int = 1,
+        dscp: int = 0,
+        hardware: bool = False,
+    ) -> SimStampedSocket:
+        """See `Network.stamped`. What it stamps with is `stamping`, whatever was asked for."""
+        seed = (self.wire.seed, self.number, len(self.receivers))
+        socket = SimStampedSocket(self, port or self.free_port(), interface, ipv6=ipv6, seed=seed)
+        self.receivers.append(socket)
+        self.version += 1
+        return socket
+
+    def free_port(self) -> int:
+        """A port that nobody has."""
+        return next(self._ports)
 
     def ears(self, segment: str, source: str) -> list[Ear]:
         """Who hears what of the packets that come over a segment from an address."""
@@ -189,13 +232,13 @@ class SimNetwork:
             known = self._ears[segment, source] = (now, [ear for ear in ears if ear[2].any()])
         return known[1]
 
-    def unicast_receiver(self, address: str, port: int) -> SimReceiver | None:
+    def unicast_receiver(self, address: str, port: int) -> Listener | None:
         """Who gets what is sent to this host alone: the socket bound to the address, else the newest on the port."""
         on_port = [receiver for receiver in self.receivers if receiver.port == port]
         bound = [receiver for receiver in on_port if receiver.address == address]
         return next(reversed(bound or [receiver for receiver in on_port if not receiver.address]), None)
 
-    def closed(self, receiver: SimReceiver) -> None:
+    def closed(self, receiver: Listener) -> None:
         """A receiver of this host was closed."""
         if receiver in self.receivers:
             self.receivers.remove(receiver)

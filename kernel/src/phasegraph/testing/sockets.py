@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,33 @@ _ABOUT = np.dtype([(name, np.int64) for name in ("length", "arrival", "destinati
 
 def is_group(address: str) -> bool:
     """Whether an address is a multicast group."""
-    return ipaddress.IPv4Address(address).is_multicast
+    return ipaddress.ip_address(address).is_multicast
+
+
+class Talker(Protocol):
+    """Who sends over a wire."""
+
+    host: SimNetwork
+    interface: Interface
+    address: str
+    """What its packets come from."""
+    source: int
+    """The same as a number, if it is IPv4."""
+    port: int
+
+
+class Listener(Protocol):
+    """Who receives from a wire."""
+
+    port: int
+    address: str
+    """Of what it is bound to; empty for everything."""
+
+    def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
+        """Whether it hears what comes by an interface from an address to a flow's address and port."""
+
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: Talker, interface: int) -> None:
+        """Put packets on their way here; ``addresses`` has the IPv4 destination of every flow."""
 
 
 class SimReceiver:
@@ -61,7 +87,7 @@ class SimReceiver:
         self._host.version += 1
 
     def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
-        """Whether it hears what comes by an interface from an address to a flow's address and port."""
+        """See `Listener.hears`."""
         address, port = flow
         if port != self.port or self.address not in ("", address):
             return False
@@ -70,8 +96,8 @@ class SimReceiver:
             return None in sources or source in sources
         return address == interface.address and self._host.unicast_receiver(address, port) is self
 
-    def deliver(self, packets: Packets, addresses: NDArray[np.int64], source: int, interface: int) -> None:
-        """Put packets on their way here; ``addresses`` has the destination of every flow."""
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: Talker, interface: int) -> None:
+        """See `Listener.deliver`."""
         count = len(packets.flow)
         if self._count + count > len(self._data):
             self._settle()
@@ -86,7 +112,7 @@ class SimReceiver:
         about["length"] = np.where(packets.length > limit, -1, packets.length)
         about["arrival"] = packets.arrival
         about["destination"] = addresses[packets.flow]
-        about["source"] = source
+        about["source"] = sender.source
         about["interface"] = interface
         self._count = end
 
@@ -155,7 +181,9 @@ class SimSender:
     def __init__(self, host: SimNetwork, interface: Interface) -> None:
         self.host = host
         self.interface = interface
+        self.address = interface.address
         self.source = ipv4_number(interface.address)
+        self.port = host.free_port()
         self.refuse = 0
         """So many of the next rows are refused, as by a full queue or a network that is down."""
         self._closed = False

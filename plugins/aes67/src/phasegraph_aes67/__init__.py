@@ -50,7 +50,9 @@ def register_transports() -> Iterable[TransportKind]:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """``kernel sdp``."""
+    """``kernel sdp`` and ``kernel discover``."""
     from .commands import sdp_command
+    from .discover import discover_command
 
     cli.add_command(sdp_command)
+    cli.add_command(discover_command)

@@ -40,20 +40,24 @@ def sdp_command(ctx: click.Context, files: tuple[Path, ...], format: str) -> Non
 
 
 def _examine(file: Path) -> tuple[dict[str, Any], sdp.Session | None]:
-    result: dict[str, Any] = {"file": str(file), "ok": False, "problems": [], "streams": []}
     try:
         with click.open_file(str(file), "rb") as stream:
             text = stream.read(sdp.MAX_SDP_BYTES + 1).decode("utf-8", errors="replace")
-        session = sdp.parse(text)
     except OSError as error:
-        result["problems"] = [f"cannot be read: {error.strerror}"]
+        problem = f"cannot be read: {error.strerror}"
+        return {"file": str(file), "ok": False, "problems": [problem], "streams": []}, None
+    result, session = examine_text(text)
+    return {"file": str(file), **result}, session
+
+
+def examine_text(text: str) -> tuple[dict[str, Any], sdp.Session | None]:
+    """What scripts get of a description, and the description if it is usable."""
+    try:
+        session = sdp.parse(text)
     except sdp.MalformedSdp as error:
-        result["problems"] = [str(error)]
-    else:
-        streams = [_stream(*item) for item in zip(session.streams, session.dup_of, strict=True)]
-        result |= {"ok": True, "problems": list(session.problems), "name": session.name, "streams": streams}
-        return result, session
-    return result, None
+        return {"ok": False, "problems": [str(error)], "streams": []}, None
+    streams = [_stream(*item) for item in zip(session.streams, session.dup_of, strict=True)]
+    return {"ok": True, "problems": list(session.problems), "name": session.name, "streams": streams}, session
 
 
 def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:

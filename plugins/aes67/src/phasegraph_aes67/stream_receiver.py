@@ -104,10 +104,10 @@ class StreamReceiver:
         self.packets_received += count
         self._sequence.advance(count)
         self.lateness.add(lateness_ns)
+        self.last_arrival_ns = arrival_ns
         self._write(self._next_frame, frames, payloads)
         self._next_frame += frames
         self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
-        self.last_arrival_ns = arrival_ns
         self._others = self._outside = 0
 
     def accept(self, data: NDArray[np.uint8], length: int, arrival_ns: int) -> None:
@@ -204,7 +204,7 @@ class StreamReceiver:
         if frame < self.stream.head:
             self._frames_written -= ring.holds(frame, frames)
         ring.write(frame, payload)
-        self.stream.wrote(frame, frame + frames)
+        self.stream.wrote(frame, frame + frames, self.last_arrival_ns)
 
     @property
     def frames_concealed(self) -> int:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from ..._cli.explain import explain_kind
+from ..._config.explain import explain_kind
 from ..._config.schema import graph_schema
 from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
 from ..._options.options import record_of
@@ -48,6 +48,10 @@ for what, a, b in zip(("a thread", "an open file", "asyncio"), before, after):
         seen.append(what)
 print(json.dumps(seen))
 """
+
+
+COMMON = ("on-failure", "fallback", "fallback-after", "input", "compensator", "resampler")
+"""Options that every kind of a role has: the kernel's documentation describes them."""
 
 
 class PluginSuite(Suite):
@@ -127,7 +131,7 @@ class PluginSuite(Suite):
             assert f"`{kind.kind}`" in text, f"{readme} does not name {role}/{kind.kind}"
             if not isinstance(kind, ResamplerKind):
                 for option in record_of(kind.config).options:
-                    common = option.name in ("on-failure", "input", "compensator", "resampler")
+                    common = option.name in COMMON
                     assert common or f"`{option.name}`" in text, f"{readme} does not name {kind.kind}'s {option.name}"
 
 

@@ -1,1 +1,34 @@
-"""The protocol without I/O: data sets, best master clock algorithm, port states, delay mechanisms (IEEE 1588-2019)."""
+"""The protocol without I/O: data sets, best master clock algorithm, port states, delay mechanisms (IEEE 1588-2019).
+
+`OrdinaryClock` is one PTP instance. It is told what comes in and what time it is, and says what to do.
+"""
+
+from __future__ import annotations
+
+from .actions import Action, Destination, Followed, Measured, Notice, Parent, Send
+from .clock import OrdinaryClock
+from .datasets import ClockQuality, CurrentDS, DataSets, DefaultDS, ParentDS, PortDS, PortState, TimeProperties
+from .settings import DelayMechanism, Role, Settings, Unicast
+
+__all__ = [
+    "Action",
+    "ClockQuality",
+    "CurrentDS",
+    "DataSets",
+    "DefaultDS",
+    "DelayMechanism",
+    "Destination",
+    "Followed",
+    "Measured",
+    "Notice",
+    "OrdinaryClock",
+    "Parent",
+    "ParentDS",
+    "PortDS",
+    "PortState",
+    "Role",
+    "Send",
+    "Settings",
+    "TimeProperties",
+    "Unicast",
+]

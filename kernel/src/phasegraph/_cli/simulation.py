@@ -1,0 +1,93 @@
+"""``kernel simulate`` and ``kernel compare``, once their options are read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from .._config import load_graph
+from .._core.units import format_duration
+from .._plugins.loader import load
+from .._run.logging import make_log
+from .._run.session import Session
+from .._run.trace import Trace
+from .._run.words import in_words
+from .._simulate.run import Simulation
+from .._simulate.scenario import load_scenario
+from .._simulate.words import truth_in_words
+from .run import exit_code, must_be_writable
+
+_SAY_EVERY_S = 5.0
+
+
+def simulate_command(
+    graph_path: Path,
+    *,
+    profile: str | None,
+    overrides: Sequence[str],
+    scenario: str,
+    duration_ns: int,
+    seed: int,
+    listen_ns: int,
+    report: Path | None,
+    trace: Path | None,
+) -> int:
+    """Simulate a graph; returns the exit code. Raises GraphError for a graph or scenario that is wrong."""
+    deployment = load_scenario(scenario)
+    registry = load()
+    graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
+    must_be_writable(report)
+    simulation = Simulation(
+        graph,
+        registry,
+        deployment,
+        seed=seed,
+        log=make_log(level="error"),
+        for_ns=duration_ns,
+        listen_ns=listen_ns,
+        trace=Trace(trace),
+        profile=profile,
+    )
+    progress = Progress(duration_ns)
+    result = simulation.run(progress, signals=True)
+    progress.close(result["duration_s"])
+    if report is not None:
+        report.write_text(json.dumps(result, indent=2) + "\n")
+    for line in [*in_words(result), *truth_in_words(result)]:
+        click.echo(line)
+    return exit_code(result)
+
+
+class Progress:
+    """Says on standard error, now and then, how far a simulation has come."""
+
+    def __init__(self, duration_ns: int, title: str = "") -> None:
+        self._whole_s = duration_ns / 1e9
+        self._title = f"{title}: " if title else ""
+        self._began = self._said = time.monotonic()
+
+    def __call__(self, session: Session) -> None:
+        """Called twice a virtual second."""
+        now = time.monotonic()
+        if now - self._said >= _SAY_EVERY_S:
+            self._said = now
+            done_s = session.meter.duration_s
+            rest_s = (self._whole_s - done_s) / done_s * (now - self._began)
+            done, whole = format_duration(done_s * 1e9), format_duration(self._whole_s * 1e9)
+            speed = done_s / (now - self._began)
+            left = format_duration(rest_s * 1e9)
+            self._say(f"{done} of {whole} simulated, {speed:.0f} times as fast as real time, {left} left")
+
+    def close(self, done_s: float) -> None:
+        """Say how long it took."""
+        took_s = time.monotonic() - self._began
+        done, took = format_duration(done_s * 1e9), format_duration(took_s * 1e9)
+        self._say(f"{done} simulated in {took}: {done_s / took_s:.0f} times as fast as real time")
+
+    def _say(self, line: str) -> None:
+        print(self._title + line, file=sys.stderr, flush=True)

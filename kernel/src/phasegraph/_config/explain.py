@@ -1,0 +1,76 @@
+"""A kind's options in words, for ``kernel explain``."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from .._core.config import NodeConfig
+from .._core.kinds import AnyKind, ResamplerKind
+from .._options.compound import Option
+from .._options.options import record_of
+from .._options.scalars import Measure
+from .._options.words import SINGULAR, toml
+from .._plugins.loader import ROLES, Registry
+
+_PACE = {
+    "clock": "It runs on the clock of the graph that `clock` names, or on the only one.",
+    "device": "It runs on the clock of its own device.",
+    "none": "It has no clock of its own and follows the other end of its edge.",
+}
+
+
+def list_kinds(registry: Registry) -> list[str]:
+    """All kinds by role, with their summaries."""
+    lines: list[str] = []
+    for role in ROLES:
+        kinds = registry.kinds(role)
+        width = max(map(len, kinds), default=0)
+        lines += [role, *(f"  {name:{width}}  {kinds[name].summary}" for name in sorted(kinds))]
+        if not kinds:
+            lines.append("  none installed")
+    return lines
+
+
+def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
+    """One kind of one role, in lines of at most ``width`` columns."""
+    lines = [f"{kind.kind} ({SINGULAR[role]})", *wrap(kind.summary, width, "  ")]
+    if isinstance(kind, ResamplerKind):
+        return [*lines, "", f'  Named by a compensator: resampler = "{kind.kind}"']
+    pace = getattr(kind, "domain", None)
+    if pace is not None:
+        lines += wrap(_PACE[pace], width, "  ")
+    lines += ["", "Options"]
+    options = record_of(kind.config).options
+    # Required ones first, what every kind has last.
+    common = NodeConfig.__struct_encode_fields__
+    for option in sorted(options, key=lambda option: (not option.required, option.name in common)):
+        lines += explain_option(option, width)
+    example = kind.example.strip() or _made_up_example(role, kind.kind, options)
+    return [*lines, "", "Example", *(f"  {line}".rstrip() for line in example.splitlines())]
+
+
+def explain_option(option: Option, width: int) -> list[str]:
+    """One option: its name with default, what is expected, and what it is."""
+    default = None if option.required else option.shape.plain(option.make_default())
+    if option.required:
+        head = f"  {option.name}  (required)"
+    else:
+        head = f"  {option.name} = {toml(default)}" if default is not None else f"  {option.name}  (optional)"
+    units = f" (units: {', '.join(option.shape.quantity.units)})" if isinstance(option.shape, Measure) else ""
+    lines = [head, *wrap(f"{option.shape.words}{units}", width, "      ")]
+    return lines + wrap(option.description, width, "      ")
+
+
+def wrap(text: str, width: int, indent: str) -> list[str]:
+    """A text in indented lines of at most ``width`` columns."""
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
+
+
+def _made_up_example(role: str, kind: str, options: tuple[Option, ...]) -> str:
+    lines = [f"[{role}.NAME]", f'kind = "{kind}"']
+    for option in options:
+        if option.required:
+            value: Any = option.shape.example if isinstance(option.shape, Measure) else "..."
+            lines.append(f"{option.name} = {toml(value)}")
+    return "\n".join(lines)

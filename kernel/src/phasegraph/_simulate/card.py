@@ -1,0 +1,130 @@
+"""A simulated sound card that plays: at its own pace, late callbacks, coarse stamps, xruns and all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import trio
+from numpy.typing import NDArray
+
+from .._core.clock import NS_PER_S
+from .._core.node import Metric, NodeContext
+from .._run.inputs import SinkInput
+from ..testing.localtime import SimLocalClock, true_now_ns
+from .callbacks import Call, Callbacks
+from .grandmaster import CardTime
+from .options import CardOptions
+from .signal import Listening, thd_n_db
+from .source import SimulatedSource
+from .truth import CrossingTruth
+
+_IDLE_NS = 1_000_000
+_NEVER_NS = 1 << 60
+
+
+class SimulatedCard:
+    """Asks for a block whenever its driver would. Samples are rendered only while somebody listens."""
+
+    def __init__(
+        self,
+        input: SinkInput,
+        time: CardTime,
+        options: CardOptions,
+        *,
+        local: SimLocalClock,
+        listening: Listening,
+        random: np.random.Generator,
+    ) -> None:
+        self.time = time
+        self.truths: list[CrossingTruth] = []
+        """What watches its edges that cross clock domains."""
+        self.sources: list[SimulatedSource] = []
+        """What it plays of simulated networks."""
+        self._input = input
+        self._rate = input.format.rate
+        self._block = options.block
+        self._latency = options.block * options.blocks
+        self._callbacks = Callbacks(time, options, rate=self._rate, local=local, random=random)
+        self._local = local
+        self._listening = listening
+        self._heard: list[NDArray[np.float32]] = []
+        self._calls: Iterator[Call] | None = None
+        self._call: Call | None = None
+        self._first: Call | None = None
+        self._last: Call | None = None
+        self._frames_out = 0
+        self._xruns = 0
+        self._lost = 0
+        self._end_ns: int | None = None
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        ended = trio.Event()
+        ctx.attach(lambda local_ns: self._step(local_ns, ctx, ended))
+        task_status.started()
+        await ended.wait()
+
+    def _step(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+        if self._end_ns is not None:
+            ctx.call_soon(ended.set)
+            return local_ns + _NEVER_NS
+        if self._calls is None:
+            if not self._input.ready:
+                return local_ns + _IDLE_NS
+            self._calls = self._callbacks.begin(true_now_ns())
+            self._call = next(self._calls)
+        while self._call is not None and self._call.called_ns <= local_ns and self._end_ns is None:
+            if self._call.lost:
+                self._xruns += 1
+                self._lost += self._call.lost
+                ctx.event("xrun", lost_frames=self._call.lost)
+            self._play(self._call)
+            self._call = next(self._calls)
+        assert self._call is not None
+        return max(local_ns + 1, self._call.called_ns if self._end_ns is None else self._end_ns)
+
+    def _play(self, call: Call) -> None:
+        block, now = self._block, true_now_ns()
+        for source in self.sources:
+            source.look(now)
+        for truth in self.truths:
+            truth.before(call.frame, block)
+        if self._listening.at(call.sounds_ns):
+            out = np.empty((block, self._input.format.channels), np.float32)
+            count = self._input.read(call.frame, out, call.stamp_ns)
+            self._heard.append(out[:count, 0].copy())
+        else:
+            count = self._input.pass_over(call.frame, block, call.stamp_ns)
+        for truth in self.truths:
+            truth.after(call.sounds_ns)
+        self._frames_out += count
+        self._first = self._first or call
+        self._last = call
+        if count < block:
+            self._end_ns = call.stamp_ns + count * NS_PER_S // self._rate
+
+    def metrics(self) -> dict[str, Metric]:
+        """See `Node.metrics`: what the contract asks of every sound card, and the truth."""
+        metrics: dict[str, Metric] = {
+            "frames_out": self._frames_out,
+            "underruns": self._xruns + sum(truth.underruns for truth in self.truths),
+            "xruns": self._xruns,
+            "lost_frames": self._lost,
+            "latency_ns": round(self._latency * NS_PER_S / self._rate),
+        }
+        if self._first is not None and self._last is not None and self._last.frame > self._first.frame:
+            frames = self._last.frame - self._first.frame
+            metrics["device_rate_ppb"] = _rate_ppb(frames, self._rate, self._last.stamp_ns - self._first.stamp_ns)
+            true_ns = self._local.at(self._last.sounds_ns) - self._local.at(self._first.sounds_ns)
+            metrics["true_device_rate_ppb"] = _rate_ppb(frames, self._rate, true_ns)
+        if self._heard:
+            heard = np.concatenate(self._heard)
+            distortion = thd_n_db(heard, self._rate)
+            if distortion is not None:
+                metrics["true_thd_n_db"] = round(distortion, 1)
+        return metrics
+
+
+def _rate_ppb(frames: int, rate: int, ns: int) -> float:
+    return round(1e9 * (frames * NS_PER_S / rate / ns - 1.0), 3)

@@ -1,0 +1,139 @@
+"""A simulated clock: what following a time base through a network leaves of its truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import trio
+
+from .._core.clock import ClockEstimate, ClockState
+from .._core.node import Metrics, NodeContext
+from ..testing.localtime import SimLocalClock, true_now_ns
+from .grandmaster import TimeBase
+from .options import ClockOptions
+
+_SIGMAS_IN_BOUND = 6.0
+_WITHIN_LOCK = 5.0
+"""Time constants that fit into the time to lock."""
+_LOCAL_DOUBT_PPB = 1000.0
+"""How much the local oscillator may change while nothing is heard."""
+
+
+class Follower:
+    """Publishes a base's time with an error: one that wanders, one that lasts, and one that is being corrected.
+
+    While it hears nothing it goes on at its last rate, which is as wrong as its noise has made it. Where it then hears
+    something that its bound did not allow, it jumps, and counts that.
+    """
+
+    def __init__(
+        self, base: TimeBase, options: ClockOptions, local: SimLocalClock, *, path_ns: int, random: np.random.Generator
+    ) -> None:
+        """``path_ns`` is the delay of the way there: it is in the bound, as asymmetry cannot be seen."""
+        self._base = base
+        self._options = options
+        self._local = local
+        self._path_ns = path_ns
+        self._random = random
+        self._wander = 0.0
+        self._rate_error = 0.0
+        self._correcting = 0.0
+        self._ticked_ns = 0
+        self._heard_since: int | None = None
+        self._identity = ""
+        self._estimate = ClockEstimate(local_ns=local.now_ns(), reference_ns=base.at(true_now_ns()))
+
+    def estimate(self) -> ClockEstimate:
+        """See `ClockSource.estimate`."""
+        return self._estimate
+
+    def metrics(self) -> Metrics:
+        """See `Node.metrics`: the kernel's own say it all."""
+        return {}
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        ctx.attach(self.step)
+        task_status.started()
+        await trio.sleep_forever()
+
+    def step(self, local_ns: int) -> int:
+        """Publish an estimate; returns the local time of the next."""
+        now = true_now_ns()
+        if self._base.silent(now):
+            self._hold(now, local_ns)
+        else:
+            self._follow(now, local_ns)
+        self._ticked_ns = now
+        return local_ns + self._options.interval
+
+    def _follow(self, now: int, local_ns: int) -> None:
+        options, truth, identity = self._options, self._base.at(now), self._base.identity(now)
+        self._move_on(now - self._ticked_ns)
+        lasting = options.asymmetry + self._wander
+        jumps = self._estimate.discontinuities
+        if self._estimate.state is ClockState.UNLOCKED:
+            self._heard_since = now
+            self._correcting = self._random.uniform(-1.0, 1.0) * options.first_error
+        elif self._heard_since is None or identity != self._identity:
+            was_wrong = self._estimate.reference_at(local_ns) - truth
+            self._heard_since = now
+            self._correcting = was_wrong - lasting
+            if abs(was_wrong) > self._estimate.bound_ns:
+                jumps += 1
+                self._correcting = self._random.uniform(-1.0, 1.0) * options.first_error
+        self._identity = identity
+        doubt = abs(self._correcting)
+        self._estimate = ClockEstimate(
+            local_ns=local_ns,
+            reference_ns=truth + round(lasting + self._correcting),
+            rate_ppb=self._true_rate_ppb(now) + self._rate_error,
+            sigma_ns=options.noise + doubt + 1.0,
+            bound_ns=_SIGMAS_IN_BOUND * options.noise + self._path_ns + doubt + 1.0,
+            state=ClockState.LOCKED if now - self._heard_since >= options.lock_time else ClockState.ACQUIRING,
+            timescale="ptp",
+            grandmaster=identity,
+            path_delay_ns=self._path_ns,
+            discontinuities=jumps,
+        )
+
+    def _hold(self, now: int, local_ns: int) -> None:
+        last = self._estimate
+        if last.state is ClockState.UNLOCKED:
+            return
+        self._heard_since = None
+        doubt = (_SIGMAS_IN_BOUND * self._rate_sigma_ppb + _LOCAL_DOUBT_PPB) * (now - self._ticked_ns) / 1e9
+        self._estimate = ClockEstimate(
+            local_ns=local_ns,
+            reference_ns=last.reference_at(local_ns),
+            rate_ppb=last.rate_ppb,
+            sigma_ns=last.sigma_ns + doubt / _SIGMAS_IN_BOUND,
+            bound_ns=last.bound_ns + doubt,
+            state=ClockState.HOLDOVER,
+            timescale="ptp",
+            grandmaster=last.grandmaster,
+            path_delay_ns=self._path_ns,
+            discontinuities=last.discontinuities,
+        )
+
+    @property
+    def _rate_sigma_ppb(self) -> float:
+        return 1e9 * self._options.noise / self._options.noise_time
+
+    def _true_rate_ppb(self, now: int) -> float:
+        base = 1.0 + self._base.rate_ppb(now) / 1e9
+        return 1e9 * (base / (1.0 + self._local.rate_ppb(now) / 1e9) - 1.0)
+
+    def _move_on(self, ns: int) -> None:
+        keeps = math.exp(-ns / self._options.noise_time) if self._ticked_ns else 0.0
+        fresh = math.sqrt(1.0 - keeps * keeps)
+        drawn = np.clip(self._random.standard_normal(2), -5.0, 5.0)
+        self._wander = _within(keeps * self._wander + fresh * self._options.noise * drawn[0], self._options.noise)
+        self._rate_error = keeps * self._rate_error + fresh * self._rate_sigma_ppb * drawn[1]
+        lock_time = self._options.lock_time
+        self._correcting *= math.exp(-_WITHIN_LOCK * ns / lock_time) if lock_time else 0.0
+
+
+def _within(value: float, sigma: float) -> float:
+    return float(max(-5.0 * sigma, min(5.0 * sigma, value)))

@@ -1,0 +1,129 @@
+"""Time bases that are true by definition: the grandmaster that all clocks follow, and a sound card's own."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core.clock import NS_PER_S
+from ..testing.localtime import REALTIME_EPOCH_NS
+from ..testing.oscillator import Oscillator
+from .options import GrandmasterOptions
+
+
+class TimeBase(Protocol):
+    """What a clock follows: its true course."""
+
+    def at(self, true_ns: int) -> int:
+        """What it shows at a true time, in nanoseconds."""
+
+    def rate_ppb(self, true_ns: int) -> float:
+        """How much it runs fast of true time at a true time."""
+
+    def rates_ppb(self, true_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`rate_ppb` for an array of times."""
+
+    def silent(self, true_ns: int) -> bool:
+        """Whether clocks hear nothing of it at a true time."""
+
+    def identity(self, true_ns: int) -> str:
+        """Who shows it."""
+
+
+class Grandmaster:
+    """True time from an epoch, with the steps of other grandmasters that take over."""
+
+    def __init__(self, options: GrandmasterOptions) -> None:
+        changes = sorted(options.changes, key=lambda change: change.at)
+        self._begins = [0, *(change.at for change in changes)]
+        self._offsets = [REALTIME_EPOCH_NS]
+        for change in changes:
+            self._offsets.append(self._offsets[-1] + change.step)
+        self._silences = [(change.at, change.at + change.silence) for change in changes]
+        self._silences += [(silence.at, silence.at + silence.lasts) for silence in options.silences]
+
+    def at(self, true_ns: int) -> int:
+        """See `TimeBase.at`."""
+        return true_ns + self._offsets[self._number(true_ns)]
+
+    def true_at(self, reference_ns: int) -> int:
+        """The true time at which a reference time is shown: the last, where a step back shows it twice."""
+        for number in range(len(self._begins) - 1, 0, -1):
+            true_ns = reference_ns - self._offsets[number]
+            if true_ns >= self._begins[number]:
+                return true_ns
+        return reference_ns - self._offsets[0]
+
+    def rate_ppb(self, true_ns: int) -> float:
+        """See `TimeBase.rate_ppb`."""
+        return 0.0
+
+    def rates_ppb(self, true_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `TimeBase.rates_ppb`."""
+        return np.zeros(len(true_ns))
+
+    def silent(self, true_ns: int) -> bool:
+        """See `TimeBase.silent`."""
+        return any(begin <= true_ns < end for begin, end in self._silences)
+
+    def identity(self, true_ns: int) -> str:
+        """See `TimeBase.identity`: an EUI-64 as IEEE 1588 writes it."""
+        return f"02-00-00-FF-FE-00-00-{self._number(true_ns) % 256:02X}"
+
+    def pieces(self, begin_ns: int, end_ns: int) -> Iterator[tuple[int, int, int]]:
+        """A stretch of true time in pieces of one grandmaster: begin, end, and what it shows minus true time."""
+        number = self._number(begin_ns)
+        while begin_ns < end_ns:
+            until = self._begins[number + 1] if number + 1 < len(self._begins) else end_ns
+            until = min(until, end_ns)
+            yield begin_ns, until, self._offsets[number]
+            begin_ns, number = until, number + 1
+
+    def _number(self, true_ns: int) -> int:
+        return max(0, bisect.bisect_right(self._begins, true_ns) - 1)
+
+
+class CardTime:
+    """A sound card's own time: it shows the frames since it began, as nanoseconds at its nominal rate."""
+
+    def __init__(self, oscillator: Oscillator) -> None:
+        self.oscillator = oscillator
+        self.elapsed_before = 0
+        """What its oscillator had counted when it began."""
+
+    def begin(self, true_ns: int) -> None:
+        """The card begins: its frame 0 sounds (or is heard) at this true time."""
+        self.elapsed_before = self.oscillator.elapsed(true_ns)
+
+    def at(self, true_ns: int) -> int:
+        """See `TimeBase.at`."""
+        return self.oscillator.elapsed(true_ns) - self.elapsed_before
+
+    def true_at(self, shown_ns: NDArray[np.float64]) -> NDArray[np.int64]:
+        """True times at which it shows something."""
+        true_ns = self.oscillator.true_after_array(shown_ns + self.elapsed_before)
+        return np.rint(true_ns).astype(np.int64)
+
+    def times_of(self, first: int, count: int, every: int, rate: int) -> NDArray[np.int64]:
+        """True times of ``count`` of its frames: ``first``, ``first + every``, ..."""
+        return self.true_at((first + every * np.arange(count, dtype=np.float64)) * (NS_PER_S / rate))
+
+    def rate_ppb(self, true_ns: int) -> float:
+        """See `TimeBase.rate_ppb`."""
+        return self.oscillator.rate_ppb(true_ns)
+
+    def rates_ppb(self, true_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See `TimeBase.rates_ppb`."""
+        return self.oscillator.rates_ppb(true_ns)
+
+    def silent(self, true_ns: int) -> bool:
+        """See `TimeBase.silent`: a card always tells."""
+        return False
+
+    def identity(self, true_ns: int) -> str:
+        """See `TimeBase.identity`."""
+        return "card"

@@ -1,0 +1,134 @@
+"""Scenarios: those that ship, and files of one's own; and what they mean for the nodes of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .._config.graph import Graph
+from .._config.load import parse_toml, read_text
+from .._core.errors import GraphError, Problem
+from .._core.kinds import SinkKind, SourceKind
+from .._options.options import record_of
+from .._options.shape import WRONG, Reading
+from .._options.words import did_you_mean, either, place, show
+from .options import CardOptions, ClockOptions, NetworkOptions, Scenario
+
+DEFAULT = "studio"
+"""The scenario of a simulation that names none."""
+_OWN: dict[str, tuple[str, type[msgspec.Struct]]] = {
+    "clocks": ("clock", ClockOptions),
+    "networks": ("network", NetworkOptions),
+    "cards": ("card", CardOptions),
+}
+"""Tables of single nodes: the table that they are laid over, and its options."""
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """A scenario, with what single nodes have of their own."""
+
+    name: str
+    scenario: Scenario
+    clocks: Mapping[str, ClockOptions] = {}
+    networks: Mapping[str, NetworkOptions] = {}
+    cards: Mapping[str, CardOptions] = {}
+
+    def clock(self, id: str) -> ClockOptions:
+        """Of a clock."""
+        return self.clocks.get(id, self.scenario.clock)
+
+    def network(self, id: str) -> NetworkOptions:
+        """Of a source that is not a sound card, or of a clock's messages."""
+        return self.networks.get(id, self.scenario.network)
+
+    def card(self, id: str) -> CardOptions:
+        """Of a sound card."""
+        return self.cards.get(id, self.scenario.card)
+
+    def check(self, graph: Graph) -> None:
+        """Raises GraphError where it names nodes that the graph does not have, or not as what it takes them for."""
+        clocks = [node.id for node in graph.of_role("clocks")]
+        cards = [id for id, kind in _ends(graph) if kind.domain == "device"]
+        streams = [id for id, kind in _ends(graph) if isinstance(kind, SourceKind) and kind.domain == "clock"]
+        problems: list[Problem] = []
+        for table, there in (("clocks", clocks), ("networks", [*clocks, *streams]), ("cards", cards)):
+            for id in getattr(self, table):
+                if id not in there:
+                    hint = did_you_mean(id, there) or (f"they are {either(there, 'and')}" if there else "it has none")
+                    message = f"the graph has no node {show(id)} that this could be about"
+                    problems.append(Problem(f"{self.name}: {place(table, id)}", message, hint))
+        if problems:
+            raise GraphError(problems)
+
+
+def _ends(graph: Graph) -> Iterable[tuple[str, SourceKind[Any] | SinkKind[Any]]]:
+    for node in graph.nodes.values():
+        if isinstance(node.kind, SourceKind | SinkKind):
+            yield node.id, node.kind
+
+
+def shipped() -> dict[str, str]:
+    """Name and text of the scenarios that come with the kernel."""
+    folder = files(__package__) / "scenarios"
+    paths = sorted(folder.iterdir(), key=lambda path: path.name)
+    return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in paths if path.name.endswith(".toml")}
+
+
+def load_scenario(name: str) -> Deployment:
+    """A scenario by the name of one that ships, or by the path of a file. Raises GraphError with every problem."""
+    texts = shipped()
+    if name in texts:
+        return parse_scenario(texts[name], name)
+    path = Path(name)
+    if not path.suffix and not path.exists():
+        hint = did_you_mean(name, texts) or f"scenarios are {either(list(texts), 'and')}; or give the path of a file"
+        raise GraphError([Problem("--scenario", f"there is no scenario {show(name)}", hint)])
+    try:
+        return parse_scenario(read_text(path), path.stem)
+    except GraphError as error:
+        raise GraphError([_named(problem, path.name) for problem in error.problems]) from None
+
+
+def _named(problem: Problem, file: str) -> Problem:
+    path = f"{file}: {problem.path}" if problem.path else file
+    return Problem(path, problem.message, problem.hint)
+
+
+def parse_scenario(text: str, name: str = "scenario") -> Deployment:
+    """A scenario from its text. Raises GraphError with every problem."""
+    document = parse_toml(text)
+    reading = Reading(Path.cwd(), Path.cwd())
+    own = {table: document.pop(table) for table in _OWN if table in document}
+    record = record_of(Scenario)
+    values, complete = record.read_options(document, "", reading)
+    nodes: dict[str, dict[str, Any]] = {}
+    for table, ids in own.items():
+        base, options = _OWN[table]
+        below = document.get(base, {})
+        if not isinstance(ids, Mapping):
+            reading.unexpected(table, f"tables such as [{table}.ID]", ids)
+        elif isinstance(below, Mapping):
+            nodes[table] = _read_own(table, ids, below, options, reading)
+    if reading.problems:
+        raise GraphError(reading.problems)
+    assert complete
+    return Deployment(name=name, scenario=record.make(values, "", reading), **nodes)
+
+
+def _read_own(
+    table: str, ids: Mapping[str, Any], below: Mapping[str, Any], options: type[msgspec.Struct], reading: Reading
+) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for id, own in ids.items():
+        at = place(table, id)
+        if not isinstance(own, Mapping):
+            reading.unexpected(at, "a table", own)
+            continue
+        value = record_of(options).read({**below, **own}, at, reading)
+        if value is not WRONG:
+            read[id] = value
+    return read

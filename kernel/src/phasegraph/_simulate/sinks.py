@@ -1,0 +1,113 @@
+"""Simulated sinks that have no sound card: they take what is due, and nothing leaves the machine."""
+
+from __future__ import annotations
+
+import trio
+
+from .._core.clock import NS_PER_S, ClockEstimate, duration_of, frame_at, time_of_frame
+from .._core.node import Metric, NodeContext
+from .._core.stream import ClockReader
+from .._run.inputs import SinkInput
+from ..testing.localtime import true_now_ns
+from .grandmaster import Grandmaster
+from .source import SimulatedSource
+from .truth import CrossingTruth
+
+_TAKE_NS = 200_000_000
+_LIMIT_NS = 250_000_000
+_IDLE_NS = 1_000_000
+_NEVER_NS = 1 << 60
+
+
+class SimulatedSender:
+    """In the place of a sink on a clock: packet n is counted when its time, and one packet more, has come."""
+
+    def __init__(self, input: SinkInput, clock: ClockReader, grandmaster: Grandmaster, size: int) -> None:
+        """``size`` is a packet's, in frames."""
+        self.truths: list[CrossingTruth] = []
+        """What watches its edges that cross clock domains."""
+        self.sources: list[SimulatedSource] = []
+        """What it sends on of simulated networks."""
+        self._input = input
+        self._clock = clock
+        self._grandmaster = grandmaster
+        self._size = size
+        self._rate = input.format.rate
+        self._lead_ns = duration_of(size, self._rate)
+        self._next: int | None = None
+        self._observed: ClockEstimate | None = None
+        self._packets = 0
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        ended = trio.Event()
+        quantum = ctx.quantum_ns()
+        ctx.attach(lambda local_ns: self._step(local_ns, quantum, ctx, ended))
+        task_status.started()
+        await ended.wait()
+
+    def _step(self, local_ns: int, quantum: int, ctx: NodeContext, ended: trio.Event) -> int:
+        if not self._input.ready:
+            return local_ns + _IDLE_NS
+        estimate = self._clock.estimate()
+        due = (frame_at(estimate.reference_at(local_ns) - self._lead_ns, self._rate) + 1) // self._size * self._size
+        before, self._observed = self._observed, estimate
+        jumped = before is not None and before.discontinuities != estimate.discontinuities
+        if self._next is None or jumped:
+            self._next = due
+        for source in self.sources:
+            source.look(true_now_ns())
+        while self._next < due:
+            count = min(due - self._next, self._rate)
+            if self._send(self._next, count, estimate) < count:
+                ctx.call_soon(ended.set)
+                return local_ns + _NEVER_NS
+            self._next += count
+        return local_ns + quantum
+
+    def _send(self, frame: int, count: int, estimate: ClockEstimate) -> int:
+        due_ns = time_of_frame(frame, self._rate)
+        for truth in self.truths:
+            truth.before(frame, count)
+        there = self._input.pass_over(frame, count, estimate.local_at(due_ns))
+        for truth in self.truths:
+            truth.after(self._grandmaster.true_at(due_ns))
+        self._packets += -(-there // self._size)
+        return there
+
+    def metrics(self) -> dict[str, Metric]:
+        """See `Node.metrics`: what the contract asks of every network sink. Nothing can delay or refuse a packet."""
+        pacing: dict[str, Metric] = {f"pacing_error_{name}_ns": 0 for name in ("p50", "p99", "max")}
+        return {"packets_sent": self._packets, "send_errors": 0, **pacing, "lead_ns": self._lead_ns}
+
+
+class SimulatedTaker:
+    """In the place of a sink without a clock: what is due is counted, and no file is written."""
+
+    def __init__(self, input: SinkInput) -> None:
+        self.sources: list[SimulatedSource] = []
+        """What it takes of simulated networks."""
+        self._input = input
+        self._limit = _LIMIT_NS * input.format.rate // NS_PER_S
+        self._frames = 0
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        ended = trio.Event()
+        ctx.attach(lambda local_ns: self._step(local_ns, ctx, ended))
+        task_status.started()
+        await ended.wait()
+
+    def _step(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+        for source in self.sources:
+            source.look(true_now_ns())
+        count = self._input.skip(local_ns, self._limit)
+        if count is None:
+            ctx.call_soon(ended.set)
+            return local_ns + _NEVER_NS
+        self._frames += count
+        return local_ns + (_TAKE_NS if count < self._limit else _IDLE_NS)
+
+    def metrics(self) -> dict[str, Metric]:
+        """See `Node.metrics`."""
+        return {"frames_in": self._frames, "overruns": 0}

@@ -1,0 +1,136 @@
+"""What stands in for the nodes of a graph in a simulation: decided by role and domain alone, whatever the kind."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+
+from .._config.graph import GraphNode
+from .._core.clock import frames_in
+from .._core.kinds import ClockKind, SinkKind, SourceKind
+from .._core.node import Build, Node, Source
+from .._run.inputs import SinkInput
+from ..testing.arrivals import Arrivals
+from ..testing.impairments import Impairment
+from ..testing.localtime import SimLocalClock
+from .capture import SimulatedCapture
+from .card import SimulatedCard
+from .follower import Follower
+from .grandmaster import CardTime, Grandmaster, TimeBase
+from .options import NetworkOptions
+from .reference import Reference
+from .scenario import Deployment
+from .sender import Sender
+from .signal import Listening, Signal
+from .sinks import SimulatedSender, SimulatedTaker
+from .source import SimulatedSource
+
+
+class SimulatedStage:
+    """Makes the nodes of one simulation, as `phasegraph._run.build.Stage`.
+
+    | role | domain | what runs |
+    |---|---|---|
+    | clock | | the kind's own simulation, or a `Follower` with the errors of the scenario |
+    | source | clock | a stream of the format that the real source says, from a simulated network |
+    | source, sink | device | a simulated sound card |
+    | source | none | the real one: files and generators |
+    | sink | clock | one that counts what would have been sent |
+    | sink | none | one that counts what would have been written |
+    """
+
+    def __init__(self, deployment: Deployment, seed: int, local: SimLocalClock, listening: Listening) -> None:
+        self.grandmaster = Grandmaster(deployment.scenario.grandmaster)
+        self.bases: dict[str, TimeBase] = {}
+        """What truly paces a node that was replaced, by its id."""
+        self.stand_ins: list[str] = []
+        """Ids of the nodes that were replaced."""
+        self._deployment = deployment
+        self._seed = seed
+        self._local = local
+        self._listening = listening
+
+    def __call__(self, node: GraphNode, build: Build, make: Callable[[], Node], input: SinkInput | None) -> Node:
+        """What runs for a node."""
+        kind = node.kind
+        if not isinstance(kind, SourceKind) or kind.domain != "none":
+            self.stand_ins.append(node.id)
+        if isinstance(kind, ClockKind):
+            return self._clock(node, kind, build)
+        made = make()  # also where it is not run: it says its format, and what is wrong with its options
+        domain = kind.domain if isinstance(kind, SourceKind | SinkKind) else "none"
+        if isinstance(kind, SourceKind):
+            if domain == "none":
+                return made
+            return self._source(node, cast(Source, made)) if domain == "clock" else self._capture(node, made)
+        assert input is not None
+        if domain == "none":
+            return SimulatedTaker(input)
+        return self._sender(node, build, input) if domain == "clock" else self._card(node, input)
+
+    def _random(self, id: str) -> np.random.Generator:
+        # Of its own for every node, so that one more in the graph changes none of the others.
+        return np.random.default_rng([self._seed, zlib.crc32(id.encode())])
+
+    def _clock(self, node: GraphNode, kind: ClockKind[Any], build: Build) -> Node:
+        self.bases[node.id] = self.grandmaster
+        options, network = self._deployment.clock(node.id), self._deployment.network(node.id)
+        if kind.simulated is not None:
+            return kind.simulated(
+                node.config, build, Reference(self.grandmaster, options, network, self._random(node.id))
+            )
+        return Follower(self.grandmaster, options, self._local, path_ns=network.delay, random=self._random(node.id))
+
+    def _source(self, node: GraphNode, made: Source) -> Node:
+        self.bases[node.id] = self.grandmaster
+        stream, network = made.stream, self._deployment.network(node.id)
+        size = max(1, frames_in(_packet_time(node, network), stream.format.rate))
+        return SimulatedSource(
+            stream,
+            Sender(self.grandmaster, stream.format.rate, size),
+            Arrivals(_impairment(network), self._random(node.id)),
+            self._local,
+            Signal(stream.format, self._listening, stream.playout_delay_ns),
+        )
+
+    def _sender(self, node: GraphNode, build: Build, input: SinkInput) -> Node:
+        self.bases[node.id] = self.grandmaster
+        size = max(1, frames_in(_packet_time(node, self._deployment.scenario.network), input.format.rate))
+        return SimulatedSender(input, build.clock(getattr(node.config, "clock", None)), self.grandmaster, size)
+
+    def _card(self, node: GraphNode, input: SinkInput) -> Node:
+        options = self._deployment.card(node.id)
+        time = self.bases[node.id] = CardTime(options.oscillator())
+        return SimulatedCard(
+            input, time, options, local=self._local, listening=self._listening, random=self._random(node.id)
+        )
+
+    def _capture(self, node: GraphNode, made: Node) -> Node:
+        options = self._deployment.card(node.id)
+        time = self.bases[node.id] = CardTime(options.oscillator())
+        stream = cast(Source, made).stream
+        return SimulatedCapture(
+            stream, time, options, local=self._local, listening=self._listening, random=self._random(node.id)
+        )
+
+
+def _packet_time(node: GraphNode, network: NetworkOptions) -> int:
+    # As transports call that option, where they have it.
+    packet_time: int | None = getattr(node.config, "packet_time", None)
+    return packet_time or network.packet_time
+
+
+def _impairment(network: NetworkOptions) -> Impairment:
+    return Impairment(
+        delay_ns=network.delay,
+        jitter_ns=network.jitter,
+        jitter=network.jitter_shape,
+        loss=network.loss,
+        loss_burst=network.loss_burst,
+        duplicate=network.duplicate,
+        swap=network.reorder,
+        burst_ns=network.burst,
+    )

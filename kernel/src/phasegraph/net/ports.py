@@ -1,0 +1,91 @@
+"""Who holds a UDP port, and what to do where one cannot be opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROC = Path("/proc")
+_LOCAL_ADDRESS, _UID, _INODE = 1, 7, 9
+"""Columns of /proc/net/udp; see proc_net(5)."""
+
+
+class PortUnavailable(OSError):
+    """A UDP port that cannot be opened. Its text is a sentence; ``errno`` is EADDRINUSE or EACCES."""
+
+    def __init__(self, code: int, message: str, remedy: str) -> None:
+        super().__init__(code, message)
+        self.remedy = remedy
+        """What helps, as far as the system goes: whoever has options for it adds their names."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def port_unavailable(error: OSError, port: int) -> OSError:
+    """What to raise where binding to a port failed: with a remedy where one is known, else the error itself."""
+    if error.errno == errno.EADDRINUSE:
+        holders = " and ".join(port_holders(port))
+        message = f"UDP port {port} is held by {holders}" if holders else f"UDP port {port} is in use"
+        return PortUnavailable(errno.EADDRINUSE, message, "stop the program that holds it")
+    if error.errno == errno.EACCES:
+        return PortUnavailable(
+            errno.EACCES,
+            f"UDP port {port} is not for every user of this system",
+            "grant CAP_NET_BIND_SERVICE (in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE), "
+            f"or run sysctl net.ipv4.ip_unprivileged_port_start={port}",
+        )
+    return error
+
+
+def port_holders(port: int) -> list[str]:
+    """Who else holds a UDP port: ``ptp4l (process 812)``, or whose it is where the system hides the process.
+
+    Empty where nobody does, or on systems other than Linux.
+    """
+    ours = _sockets_of(_PROC / "self")
+    sockets = {inode: uid for inode, uid in _sockets_on(port) if inode not in ours}
+    holders = []
+    for process in _PROC.glob("[0-9]*") if sockets else ():
+        inodes = _sockets_of(process) & sockets.keys()
+        if inodes:
+            holders.append(f"{_text(process / 'comm').strip()} (process {process.name})")
+        for inode in inodes:
+            del sockets[inode]
+    return holders + [f"a program of user {_user(uid)}" for uid in sorted(set(sockets.values()))]
+
+
+def _sockets_on(port: int) -> Iterator[tuple[str, int]]:
+    for table in ("udp", "udp6"):
+        for line in _text(_PROC / "net" / table).splitlines()[1:]:
+            columns = line.split()
+            if int(columns[_LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
+                yield f"socket:[{columns[_INODE]}]", int(columns[_UID])
+
+
+def _sockets_of(process: Path) -> set[str]:
+    targets = set()
+    try:
+        for descriptor in (process / "fd").iterdir():
+            targets.add(os.readlink(descriptor))
+    except OSError:  # another user's, or it has just ended
+        pass
+    return targets
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

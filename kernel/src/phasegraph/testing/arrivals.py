@@ -1,0 +1,93 @@
+"""What a network does to the packets of one stream, whole stretches at once: for simulations without packets' bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .impairments import Impairment
+
+_OVERTAKEN_BY_NS = 1_000
+PACKETS = np.dtype(
+    [
+        ("frame", np.int64),  # the first that it holds
+        ("arrival", np.int64),  # true time
+        ("late", np.int64),  # how long after its first frame's media time that is
+        ("lost", np.int64),  # packets that were lost just before it
+        ("twice", np.bool_),
+        ("overtaken", np.bool_),
+    ]
+)
+
+
+class Arrivals:
+    """One stream's way through a network; `carry` is called with one stretch after the other."""
+
+    def __init__(self, impairment: Impairment, random: np.random.Generator) -> None:
+        self._how = impairment
+        self._random = random
+        self._newest = 0
+        self._losing = False
+        self._lost = 0
+
+    def carry(self, frames: NDArray[np.int64], sent: NDArray[np.int64], lasts_ns: int) -> NDArray[np.void]:
+        """What arrives of packets that were sent at these true times, in order of arrival, as `PACKETS`.
+
+        ``frames`` are their first frames; a packet lasts ``lasts_ns``, and is sent when it is full.
+        """
+        kept = np.flatnonzero(~self._losses(len(sent)))
+        packets = np.zeros(len(kept), PACKETS)
+        packets["frame"] = frames[kept]
+        packets["lost"] = np.diff(kept, prepend=-1) - 1
+        if len(kept):
+            packets["lost"][0] += self._lost
+        self._lost = len(sent) - 1 - int(kept[-1]) if len(kept) else self._lost + len(sent)
+        if not len(kept):
+            return packets
+        arrival = np.maximum.accumulate(np.maximum(self._newest, self._delayed(sent[kept])))
+        swap = self._chance(self._how.swap, len(kept))
+        swap[-1:] = False
+        swap[1:] &= ~swap[:-1]
+        moved = np.flatnonzero(swap)
+        arrival[moved] = arrival[moved + 1] + _OVERTAKEN_BY_NS
+        self._newest = int(arrival.max())
+        packets["arrival"] = arrival
+        packets["late"] = arrival - sent[kept] + lasts_ns
+        packets["twice"] = self._chance(self._how.duplicate, len(kept))
+        packets["overtaken"] = swap
+        return packets[np.argsort(arrival, kind="stable")] if len(moved) else packets
+
+    def _delayed(self, sent: NDArray[np.int64]) -> NDArray[np.int64]:
+        how = self._how
+        arrival = sent + how.delay_ns
+        if how.jitter_ns:
+            if how.jitter == "exponential":
+                arrival += self._random.exponential(how.jitter_ns, len(sent)).astype(np.int64)
+            else:
+                arrival += self._random.integers(0, how.jitter_ns, len(sent), endpoint=True)
+        if how.burst_ns:
+            arrival = -(-arrival // how.burst_ns) * how.burst_ns
+        return arrival
+
+    def _losses(self, count: int) -> NDArray[np.bool_]:
+        how = self._how
+        if how.loss_burst <= 1.0 or how.loss in (0.0, 1.0):
+            return self._chance(how.loss, count)
+        # Two states: from good to losing so often that ``loss`` is the share, and back after a burst.
+        back = 1.0 / how.loss_burst
+        begin = min(1.0, back * how.loss / (1.0 - how.loss))
+        lost = np.zeros(count, np.bool_)
+        at = 0
+        while at < count:
+            # The state lasts for a geometric number of packets, which has no memory: a stretch may end anywhere.
+            length = int(self._random.geometric(back if self._losing else begin))
+            lost[at : at + length] = self._losing
+            if at + length <= count:
+                self._losing = not self._losing
+            at += length
+        return lost
+
+    def _chance(self, probability: float, count: int) -> NDArray[np.bool_]:
+        if not probability:
+            return np.zeros(count, np.bool_)
+        return self._random.random(count) < probability

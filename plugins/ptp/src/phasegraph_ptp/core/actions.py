@@ -1,0 +1,69 @@
+"""What the engine wants done, in the order in which it is to be done."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from phasegraph.ieee1588 import Message, PortIdentity
+
+from ..samples import Sample
+
+
+class Destination(enum.Enum):
+    """A multicast group (annexes C to E)."""
+
+    PRIMARY = enum.auto()
+    """224.0.1.129, FF0E::181 and their like."""
+    PEER = enum.auto()
+    """224.0.0.107, FF02::6B: messages of the peer delay mechanism over multicast."""
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to be sent."""
+
+    message: Message
+    event: bool
+    """To the event port (319), else to the general one."""
+    destination: Destination | str
+    """A group, or a unicast address."""
+    token: int | None = None
+    """Where there is one, `OrdinaryClock.departed` is to be told when the message left."""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Something for the estimator."""
+
+    sample: Sample
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Whose time is followed."""
+
+    port: PortIdentity
+    """The port whose Syncs are taken: the grandmaster's own, or one of a boundary clock."""
+    grandmaster: int
+    ptp_timescale: bool
+    """TAI since 1970; False: an epoch of the grandmaster's own (ARB)."""
+    address: str
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """We follow another port or another grandmaster from now on, or none: the samples to come are of it."""
+
+    parent: Parent | None
+    same_timescale: bool
+    """Its time is that of the one before, as far as Announces tell: both TAI, or the same grandmaster's own. True
+    where there is no parent: what is known of the time goes on."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that an operator may want to know."""
+
+    name: str
+    fields: Mapping[str, int | float | str]
+
+
+Action = Send | Measured | Followed | Notice

@@ -1,0 +1,113 @@
+"""The best master clock algorithm (IEEE 1588-2019, 9.3): which of several clocks is the best, and what follows for us.
+
+Pure functions. Where every grandmaster is described by one set of attributes the comparison is a total order. While a
+change of them travels, two ports may describe one grandmaster differently, and pairs can then form a circle; `best`
+decides within each grandmaster first, so its choice never depends on the order in which Announces came.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import msgspec
+
+from phasegraph.ieee1588 import Announce, PortIdentity
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One data set of the comparison (9.3.4, table 30): our own (D0), or what an Announce says."""
+
+    priority1: int
+    clock_class: int
+    clock_accuracy: int
+    clock_variance: int
+    priority2: int
+    grandmaster: int
+    steps_removed: int
+    sender: PortIdentity
+    receiver: PortIdentity
+
+    @classmethod
+    def of(cls, announce: Announce, receiver: PortIdentity) -> Candidate:
+        """The data set of an Announce that a port has received."""
+        return cls(
+            priority1=announce.priority1,
+            clock_class=announce.clock_class,
+            clock_accuracy=announce.clock_accuracy,
+            clock_variance=announce.clock_variance,
+            priority2=announce.priority2,
+            grandmaster=announce.grandmaster,
+            steps_removed=announce.steps_removed,
+            sender=announce.source,
+            receiver=receiver,
+        )
+
+    @property
+    def quality(self) -> tuple[int, ...]:
+        """What part 1 compares; the lesser is the better."""
+        return (
+            self.priority1,
+            self.clock_class,
+            self.clock_accuracy,
+            self.clock_variance,
+            self.priority2,
+            self.grandmaster,
+        )
+
+
+class Comparison(enum.IntEnum):
+    """How the first of two data sets compares with the second. Positive is better."""
+
+    BETTER = 2
+    BETTER_BY_TOPOLOGY = 1
+    """The same grandmaster, nearer or by the port with the lesser identity."""
+    SAME = 0
+    WORSE_BY_TOPOLOGY = -1
+    WORSE = -2
+
+
+def compare(a: Candidate, b: Candidate) -> Comparison:
+    """Data set comparison (9.3.4): part 1 between grandmasters, part 2 between ways to the same one."""
+    if a.grandmaster != b.grandmaster:
+        return Comparison.BETTER if a.quality < b.quality else Comparison.WORSE
+    if a.steps_removed != b.steps_removed:
+        nearer, farther = (a, b) if a.steps_removed < b.steps_removed else (b, a)
+        # One step apart, the identities of the farther one's receiver and sender say why (figure 35).
+        by_topology = (
+            farther.steps_removed - nearer.steps_removed == 1 and farther.receiver.clock > farther.sender.clock
+        )
+        result = Comparison.BETTER_BY_TOPOLOGY if by_topology else Comparison.BETTER
+        return result if nearer is a else Comparison(-result)
+    key_a, key_b = (a.sender.clock, a.sender.port, a.receiver.port), (b.sender.clock, b.sender.port, b.receiver.port)
+    if key_a == key_b:
+        return Comparison.SAME
+    return Comparison.BETTER_BY_TOPOLOGY if key_a < key_b else Comparison.WORSE_BY_TOPOLOGY
+
+
+def best(candidates: Iterable[Candidate]) -> Candidate | None:
+    """The best of them (Erbest, which with one port is Ebest too); None of none."""
+    ways: dict[int, Candidate] = {}
+    for candidate in candidates:
+        rival = ways.get(candidate.grandmaster)
+        if rival is None or compare(candidate, rival) > 0:
+            ways[candidate.grandmaster] = candidate
+    return min(ways.values(), key=lambda candidate: candidate.quality, default=None)
+
+
+class Recommended(enum.Enum):
+    """What the state decision algorithm recommends to the port (9.3.3)."""
+
+    MASTER = enum.auto()
+    """M1 or M2: no better clock is heard."""
+    SLAVE = enum.auto()
+    """S1: follow the best that is heard."""
+    PASSIVE = enum.auto()
+    """P1: a better one is heard, but a clock of class 1 to 127 does not follow."""
+
+
+def recommend(own: Candidate, heard: Candidate | None) -> Recommended:
+    """The state decision (9.3.3, figure 33) for a clock with one port: ``own`` is D0, ``heard`` is Ebest."""
+    if heard is None or compare(own, heard) > 0:
+        return Recommended.MASTER
+    return Recommended.PASSIVE if 1 <= own.clock_class <= 127 else Recommended.SLAVE

@@ -1,0 +1,290 @@
+"""A PTP instance with one port (an ordinary clock): what its caller sees, and where each message goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, NamedTuple
+
+from phasegraph import ClockEstimate, StampKind
+from phasegraph.ieee1588 import (
+    ALL_PORTS,
+    Announce,
+    DelayReq,
+    DelayResp,
+    Flag,
+    FollowUp,
+    MalformedMessage,
+    Management,
+    Message,
+    MessageType,
+    PDelayReq,
+    PDelayResp,
+    PDelayRespFollowUp,
+    PortIdentity,
+    Signaling,
+    SmpteSynchronizationMetadata,
+    Sync,
+    format_clock_identity,
+    understand,
+)
+
+from . import signaling
+from .actions import Action
+from .datasets import DataSets, PortState, TimeProperties, path_trace
+from .following import Following
+from .intervals import period_ns
+from .machine import OFF, Machine
+from .port import Port
+from .settings import DelayMechanism, Settings, Unicast
+from .view import data_sets
+
+MAX_STEPS_REMOVED = 255
+"""An Announce from so far away is not listened to (9.3.2.5)."""
+
+_FIXED = ("domain", "sdo", "role", "delay_mechanism", "unicast", "servers", "answers_per_s")
+_RECEIVED = {kind: f"received_{kind.name.lower()}" for kind in MessageType}
+
+
+class _Arrival(NamedTuple):
+    source: str
+    unicast: bool
+    local_ns: int
+    stamp: StampKind
+
+
+class OrdinaryClock:
+    """The protocol of one PTP instance, without I/O.
+
+    Every call says what time it is, in local time (ns); afterwards `actions` holds what is to be done and
+    `deadline_ns` when `tick` is wanted. Memory is bounded, whatever comes in.
+    """
+
+    def __init__(self, settings: Settings, *, identity: PortIdentity, now_ns: int, random: Random) -> None:
+        """``random`` spreads what many clocks would otherwise do at the same instant."""
+        self._port = Port(settings, identity, random)
+        self._machine = Machine(self._port)
+        self._machine.start(now_ns)
+        self._handlers: dict[MessageType, Callable[[Any, _Arrival], None]] = {
+            MessageType.ANNOUNCE: self._on_announce,
+            MessageType.SYNC: self._on_sync,
+            MessageType.FOLLOW_UP: self._on_follow_up,
+            MessageType.DELAY_REQ: self._on_delay_req,
+            MessageType.DELAY_RESP: self._on_delay_resp,
+            MessageType.PDELAY_REQ: self._on_pdelay_req,
+            MessageType.PDELAY_RESP: self._on_pdelay_resp,
+            MessageType.PDELAY_RESP_FOLLOW_UP: self._on_pdelay_resp_follow_up,
+            MessageType.SIGNALING: self._on_signaling,
+            MessageType.MANAGEMENT: self._on_management,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """What it was told to be."""
+        return self._port.settings
+
+    @property
+    def state(self) -> PortState:
+        """State of the port."""
+        return self._machine.state
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """``received_...`` and ``sent_...`` by type, ``dropped_...`` by reason, ``missed_...`` answers."""
+        return self._port.counters
+
+    @property
+    def data(self) -> DataSets:
+        """The data sets as they are now."""
+        return data_sets(self._port, self._machine)
+
+    @property
+    def synchronization_metadata(self) -> SmpteSynchronizationMetadata | None:
+        """What the grandmaster that is followed last said of it (SMPTE ST 2059-2)."""
+        return self._machine.metadata
+
+    @property
+    def deadline_ns(self) -> int:
+        """When `tick` is wanted next, in local time: in the past, if at once; 2**63 - 1, if only after a message."""
+        return self._machine.deadline_ns
+
+    def actions(self) -> list[Action]:
+        """What is to be done, in order, since this was last asked."""
+        actions, self._port.actions = self._port.actions, []
+        return actions
+
+    def receive(self, message: Message, *, source: str, unicast: bool, local_ns: int, stamp: StampKind) -> None:
+        """A message came in from address ``source``: to us alone, or to a group."""
+        self._port.counters[_RECEIVED[message.type]] += 1
+        reason = self._refusal(message, local_ns)
+        if reason is None:
+            self._handlers[message.type](message, _Arrival(source, unicast, local_ns, stamp))
+        else:
+            self._port.drop(reason)
+
+    def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
+        """The transmit stamp of a `Send` with a token."""
+        self._port.departed(token, local_ns, stamp)
+        self._machine.calibrated()
+
+    def tick(self, now_ns: int) -> None:
+        """Do what is due."""
+        self._machine.tick(now_ns)
+
+    def serve(self, estimate: ClockEstimate, properties: TimeProperties) -> None:
+        """What time it is, from now on: told to others while the port is a master, and the measure of
+        offsetFromMaster while it is not. Before the first call the port goes no further than PRE_MASTER.
+        """
+        self._port.estimate, self._port.properties = estimate, properties
+
+    def reconfigure(self, settings: Settings, now_ns: int) -> None:
+        """Other priorities, quality, intervals or limits, without a break.
+
+        Raises ValueError where anything else differs: that needs a new instance.
+        """
+        for name in _FIXED:
+            if getattr(settings, name) != getattr(self.settings, name):
+                raise ValueError(f"{name} cannot change while the instance runs")
+        self._port.settings = settings
+        self._machine.decide(now_ns)
+
+    def fault(self, reason: str) -> None:
+        """The port cannot work (FAULTY): its interface is gone, say. It forgets everybody; `enable` begins anew."""
+        self._machine.stop(PortState.FAULTY, reason=reason)
+
+    def disable(self) -> None:
+        """Be silent and deaf (DISABLED) until `enable`."""
+        self._machine.stop(PortState.DISABLED)
+
+    def enable(self, now_ns: int) -> None:
+        """Begin anew, after `fault` or `disable`."""
+        self._machine.stop(PortState.INITIALIZING)
+        self._machine.start(now_ns)
+
+    def _refusal(self, message: Message, now_ns: int) -> str | None:
+        settings, own = self._port.settings, self._port.identity
+        if self._machine.state in OFF:
+            return "disabled"
+        if message.domain != settings.domain:
+            return "domain"
+        # minorSdoId came with version 2.1; before, it was reserved.
+        if message.major_sdo != settings.major_sdo or (
+            message.minor_version > 0 and message.minor_sdo != settings.minor_sdo
+        ):
+            return "sdo"
+        if message.source.clock != own.clock:
+            return None
+        if message.source.port != own.port and message.type is MessageType.ANNOUNCE:
+            self._port.notice_rarely(now_ns, "identity_in_use", clock=format_clock_identity(own.clock))
+        return "own"
+
+    def _on_announce(self, message: Announce, arrival: _Arrival) -> None:
+        port, machine, now_ns = self._port, self._machine, arrival.local_ns
+        reason = self._announce_refusal(message, arrival.source)
+        if reason is not None:
+            port.drop(reason)
+            return
+        assumed_ns = period_ns(port.settings.log_announce_interval)
+        if not machine.foreign.heard(message, arrival.source, now_ns, assumed_ns):
+            port.drop("duplicate")
+            return
+        evicted = machine.foreign.make_place(now_ns, machine.incumbent)
+        if evicted is not None:
+            port.drop("foreign_master_table_full")
+            port.notice_rarely(now_ns, "foreign_master_table_full", dropped=str(evicted.port))
+        machine.decide(now_ns)
+
+    def _announce_refusal(self, message: Announce, source: str) -> str | None:
+        settings, own = self._port.settings, self._port.identity.clock
+        if message.flags & Flag.ALTERNATE_MASTER:
+            return "alternate_master"
+        if message.steps_removed >= MAX_STEPS_REMOVED:
+            return "steps_removed"
+        if message.grandmaster == own or own in path_trace(message):
+            return "loop"
+        if settings.accept and settings.accept.isdisjoint((message.source.clock, message.grandmaster)):
+            return "not_accepted"
+        if settings.unicast is Unicast.NEGOTIATED and source not in settings.servers:
+            return "not_a_server"
+        return None
+
+    def _on_sync(self, message: Sync, arrival: _Arrival) -> None:
+        following = self._followed(message)
+        if following is not None:
+            following.sync(message, arrival.local_ns, arrival.stamp)
+            self._machine.calibrated()
+
+    def _on_follow_up(self, message: FollowUp, arrival: _Arrival) -> None:
+        following = self._followed(message)
+        if following is not None:
+            following.follow_up(message, arrival.local_ns)
+            self._machine.calibrated()
+
+    def _on_delay_resp(self, message: DelayResp, arrival: _Arrival) -> None:
+        if self._is_ours(message.requesting) and self._uses(DelayMechanism.E2E):
+            following = self._followed(message)
+            if following is not None:
+                following.delay_resp(message, arrival.local_ns)
+                self._machine.calibrated()
+
+    def _on_delay_req(self, message: DelayReq, arrival: _Arrival) -> None:
+        if self._machine.mastering is None:
+            self._port.drop("not_master")
+        elif self._uses(DelayMechanism.E2E):
+            self._machine.mastering.delay_req(message, arrival.source, arrival.unicast, arrival.local_ns)
+
+    def _on_pdelay_req(self, message: PDelayReq, arrival: _Arrival) -> None:
+        if self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
+            self._machine.peer.request(message, arrival.source, arrival.unicast, arrival.local_ns)
+
+    def _on_pdelay_resp(self, message: PDelayResp, arrival: _Arrival) -> None:
+        if self._is_ours(message.requesting) and self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
+            self._machine.peer.response(message, arrival.local_ns, arrival.stamp)
+
+    def _on_pdelay_resp_follow_up(self, message: PDelayRespFollowUp, _arrival: _Arrival) -> None:
+        if self._is_ours(message.requesting) and self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
+            self._machine.peer.follow_up(message)
+
+    def _on_signaling(self, message: Signaling, arrival: _Arrival) -> None:
+        if not arrival.unicast:
+            self._port.drop("not_unicast")
+        elif message.target == ALL_PORTS or self._is_ours(message.target):
+            mastering, negotiation = self._machine.mastering, self._machine.negotiation
+            grants = mastering.grants if mastering is not None else None
+            signaling.handle(
+                message, arrival.source, arrival.local_ns, port=self._port, grants=grants, negotiation=negotiation
+            )
+            self._machine.permit(arrival.local_ns)
+
+    def _on_management(self, message: Management, _arrival: _Arrival) -> None:
+        following = self._machine.following
+        if following is None or message.source.clock != following.master.announce.grandmaster:
+            return
+        for raw in message.tlvs:
+            try:
+                tlv = understand(raw)
+            except MalformedMessage:
+                self._port.drop("tlv")
+                continue
+            if isinstance(tlv, SmpteSynchronizationMetadata):
+                self._machine.metadata = tlv
+
+    def _is_ours(self, port: PortIdentity) -> bool:
+        if port != self._port.identity:
+            self._port.drop("not_for_us")
+        return port == self._port.identity
+
+    def _uses(self, mechanism: DelayMechanism) -> bool:
+        if mechanism is not self._port.settings.delay_mechanism:
+            self._port.drop("mechanism")
+        return mechanism is self._port.settings.delay_mechanism
+
+    def _followed(self, message: Message) -> Following | None:
+        following = self._machine.following
+        if following is not None and message.source == following.master.port:
+            return following
+        master = self._machine.foreign.get(message.source)
+        if master is not None:
+            master.overheard(message)
+        self._port.drop("not_parent")
+        return None

@@ -1,0 +1,141 @@
+"""Who else announces itself (foreignMasterDS, 9.3.2.4), in bounded memory."""
+
+from __future__ import annotations
+
+from phasegraph.ieee1588 import Announce, FollowUp, Message, PortIdentity, Sync
+
+from .bmca import Candidate, best, compare
+from .intervals import NS_PER_S, MessageInterval
+
+FOREIGN_MASTER_THRESHOLD = 2
+"""Announces that make a master eligible (9.3.2.4.4), within the window."""
+FOREIGN_MASTER_WINDOW = 4
+"""foreignMasterTimeWindow in announce intervals (9.3.2.4.5), of the master's own."""
+CAPACITY = 16
+_FIRST_DEMOTION_NS = 30 * NS_PER_S
+_LONGEST_DEMOTION_NS = 480 * NS_PER_S
+
+
+class ForeignMaster:
+    """A port that announces itself, and how we found it."""
+
+    def __init__(self, announce: Announce, address: str, receiver: PortIdentity, assumed_interval_ns: int) -> None:
+        self.interval = MessageInterval(assumed_interval_ns)
+        self.demoted_until_ns = 0
+        self.silent = False
+        """Demoted since its Syncs stayed away, and none was heard since."""
+        self.last_ns: int | None = None
+        self._synced: int | None = None
+        self._before_ns: int | None = None
+        self._demotion_ns = _FIRST_DEMOTION_NS
+        self._receiver = receiver
+        self._take(announce, address)
+
+    def heard(self, announce: Announce, address: str, now_ns: int) -> bool:
+        """Take its next Announce; False for a second copy of the last one."""
+        if self.last_ns is not None:
+            if announce.sequence == self.announce.sequence and now_ns - self.last_ns < self.interval.ns // 2:
+                return False
+            self._before_ns = self.last_ns
+        self.last_ns = now_ns
+        self.interval.heard(announce.log_interval, now_ns)
+        self._take(announce, address)
+        return True
+
+    def overheard(self, message: Message) -> None:
+        """A message of it that is not for us came: a Sync with its time says that it is alive."""
+        if isinstance(message, Sync):
+            self._synced = message.sequence
+            self.silent = self.silent and message.two_step
+        elif isinstance(message, FollowUp) and message.sequence == self._synced:
+            self.silent = False
+
+    def _take(self, announce: Announce, address: str) -> None:
+        self.announce = announce
+        self.address = address
+        self.candidate = Candidate.of(announce, self._receiver)
+
+    @property
+    def port(self) -> PortIdentity:
+        """Its sourcePortIdentity."""
+        return self.announce.source
+
+    def expires_ns(self, intervals: int) -> int:
+        """When it has been silent for so many of its announce intervals."""
+        return (self.last_ns or 0) + intervals * self.interval.ns
+
+    def eligible(self, now_ns: int) -> bool:
+        """Qualified (9.3.2.5): enough Announces within the window, and not demoted."""
+        recent = self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
+        return recent and not self.demoted(now_ns)
+
+    def demoted(self, now_ns: int) -> bool:
+        """Whether it is left alone since it did not do what it announced."""
+        return now_ns < self.demoted_until_ns or self.silent
+
+    def demote(self, now_ns: int, *, silent: bool) -> int:
+        """Leave it alone for a while, each time longer; a silent one, until a Sync is heard too. Returns how long."""
+        lasting = self._demotion_ns
+        self.demoted_until_ns = now_ns + lasting
+        self._demotion_ns = min(2 * lasting, _LONGEST_DEMOTION_NS)
+        self.silent = silent
+        return lasting
+
+    def forgive(self) -> None:
+        """It does its work: the next demotion is a short one again."""
+        self._demotion_ns = _FIRST_DEMOTION_NS
+
+
+class ForeignMasters:
+    """All ports that announce themselves, the best of them if they are more than `CAPACITY`."""
+
+    def __init__(self, receiver: PortIdentity) -> None:
+        self._receiver = receiver
+        self._masters: dict[PortIdentity, ForeignMaster] = {}
+
+    def __len__(self) -> int:
+        return len(self._masters)
+
+    def get(self, port: PortIdentity) -> ForeignMaster | None:
+        """What is known of a port."""
+        return self._masters.get(port)
+
+    def heard(self, announce: Announce, address: str, now_ns: int, assumed_interval_ns: int) -> bool:
+        """Take an Announce; False for a second copy. ``assumed_interval_ns`` is for senders that do not say theirs."""
+        master = self._masters.get(announce.source)
+        if master is None:
+            master = ForeignMaster(announce, address, self._receiver, assumed_interval_ns)
+            self._masters[announce.source] = master
+        return master.heard(announce, address, now_ns)
+
+    def make_place(self, now_ns: int, keep: ForeignMaster | None) -> ForeignMaster | None:
+        """Forget those that fell silent and, if there are still too many, the worst. Returns the latter.
+
+        ``keep`` is neither: the port that is followed has its own, longer or shorter, time to live.
+        """
+        others = [master for master in self._masters.values() if master is not keep]
+        for master in others:
+            if now_ns >= master.expires_ns(FOREIGN_MASTER_WINDOW):
+                del self._masters[master.port]
+        if len(self._masters) <= CAPACITY:
+            return None
+        worst: ForeignMaster | None = None
+        for master in others:
+            if master.port in self._masters and (worst is None or compare(master.candidate, worst.candidate) < 0):
+                worst = master
+        assert worst is not None
+        del self._masters[worst.port]
+        return worst
+
+    def best(self, now_ns: int, incumbent: ForeignMaster | None, timeout: int) -> ForeignMaster | None:
+        """The best that may be chosen (Erbest): those that are eligible, and the incumbent until its time is out."""
+        choice = best(
+            master.candidate
+            for master in self._masters.values()
+            if (
+                now_ns < master.expires_ns(timeout) and not master.demoted(now_ns)
+                if master is incumbent
+                else master.eligible(now_ns)
+            )
+        )
+        return None if choice is None else self._masters[choice.sender]

@@ -1,0 +1,49 @@
+"""How often messages come: from logMessageInterval where it says something, else by watching."""
+
+from __future__ import annotations
+
+from collections import deque
+
+NS_PER_S = 1_000_000_000
+NEVER = 2**63 - 1
+"""A time that does not come."""
+
+_BELIEVABLE = range(-8, 9)
+_REMEMBERED = 5
+
+
+def period_ns(log_interval: int) -> int:
+    """Nanoseconds in ``2**log_interval`` seconds."""
+    return NS_PER_S << log_interval if log_interval >= 0 else NS_PER_S >> -log_interval
+
+
+def stated_period_ns(log_interval: int) -> int | None:
+    """What a header says; None where it is 0x7F (unknown) or cannot be meant: outside 2**-8 to 2**8 s."""
+    return period_ns(log_interval) if log_interval in _BELIEVABLE else None
+
+
+def next_due_ns(due_ns: int, period: int, now_ns: int) -> int:
+    """When to do again what was due: the rhythm goes on, but what was missed is not made up for in a burst."""
+    following = due_ns + period
+    return following if following > now_ns else now_ns + period
+
+
+class MessageInterval:
+    """The interval of one sender's messages of one type: the last that was stated, or the median of what was seen."""
+
+    def __init__(self, assumed_ns: int) -> None:
+        """``assumed_ns`` holds until something is known."""
+        self.ns = assumed_ns
+        self._last_ns: int | None = None
+        self._gaps: deque[int] = deque(maxlen=_REMEMBERED)
+
+    def heard(self, log_interval: int, at_ns: int) -> None:
+        """A message came in."""
+        if self._last_ns is not None and at_ns > self._last_ns:
+            self._gaps.append(at_ns - self._last_ns)
+        self._last_ns = at_ns
+        stated = stated_period_ns(log_interval)
+        if stated is not None:
+            self.ns = stated
+        elif self._gaps:
+            self.ns = sorted(self._gaps)[len(self._gaps) // 2]

@@ -1,0 +1,121 @@
+"""What the parts of an instance share: its identity, what it tells as a master, and the way out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from phasegraph import ClockEstimate, StampKind
+from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity
+
+from ..samples import Sample
+from .actions import Action, Destination, Measured, Notice, Send
+from .datasets import TimeProperties
+from .intervals import NS_PER_S
+from .limit import AnswerLimit
+from .settings import Settings
+
+Departed = Callable[[int, StampKind], None]
+"""Told when a message left, in local time."""
+
+LOG_INTERVAL_UNKNOWN = 0x7F
+_LAST_TIME_NS = 2**48 * NS_PER_S - 1
+_WAITING = 1024
+_QUIET_NS = 60 * NS_PER_S
+
+
+class Port:
+    """The one port of an instance."""
+
+    def __init__(self, settings: Settings, identity: PortIdentity, random: Random) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.random = random
+        self.actions: list[Action] = []
+        self.counters: Counter[str] = Counter()
+        self.estimate: ClockEstimate | None = None
+        self.properties = TimeProperties()
+        self.answers = AnswerLimit(settings.answers_per_s)
+        self._sequences = {kind: random.randrange(0x10000) for kind in MessageType}
+        self._departing: dict[int, Departed] = {}
+        self._token = 0
+        self._noticed: dict[str, int] = {}
+
+    def drop(self, reason: str) -> None:
+        """Count a message, or a measurement, that is not used."""
+        self.counters[f"dropped_{reason}"] += 1
+
+    def notice(self, name: str, **fields: int | float | str) -> None:
+        """Tell the operator."""
+        self.actions.append(Notice(name, fields))
+
+    def notice_rarely(self, now_ns: int, name: str, **fields: int | float | str) -> None:
+        """Tell the operator, but not more than once a minute under this name."""
+        if now_ns - self._noticed.get(name, now_ns - _QUIET_NS) >= _QUIET_NS:
+            self._noticed[name] = now_ns
+            self.notice(name, **fields)
+
+    def measured(self, sample: Sample) -> None:
+        """Hand a sample to the estimator."""
+        self.actions.append(Measured(sample))
+
+    def reference_at(self, local_ns: int) -> int:
+        """The time that we tell, as far as a timestamp can say it. Only for masters: they have an estimate."""
+        assert self.estimate is not None
+        return min(max(0, self.estimate.reference_at(local_ns)), _LAST_TIME_NS)
+
+    def header(
+        self,
+        kind: MessageType,
+        destination: Destination | str,
+        *,
+        sequence: int | None = None,
+        log_interval: int = LOG_INTERVAL_UNKNOWN,
+        flags: int = 0,
+        correction: int = 0,
+    ) -> dict[str, Any]:
+        """Fields of the common header (13.3). Without a sequence it is the next of its type's pool."""
+        if sequence is None:
+            sequence = self._sequences[kind] = (self._sequences[kind] + 1) & 0xFFFF
+        return {
+            "source": self.identity,
+            "sequence": sequence,
+            "domain": self.settings.domain,
+            "major_sdo": self.settings.major_sdo,
+            "minor_sdo": self.settings.minor_sdo,
+            "minor_version": self.settings.minor_version,
+            "flags": flags | (Flag.UNICAST if isinstance(destination, str) else 0),
+            "log_interval": log_interval,
+            "correction": correction,
+        }
+
+    def send(self, message: Message, destination: Destination | str) -> None:
+        """Send a general message."""
+        self._send(message, destination, None)
+
+    def send_event(self, message: Message, destination: Destination | str, departed: Departed) -> None:
+        """Send an event message; ``departed`` is called with its transmit stamp, if that ever comes."""
+        self._token += 1
+        self._departing[self._token] = departed
+        if len(self._departing) > _WAITING:
+            del self._departing[next(iter(self._departing))]
+            self.drop("transmit_stamp_lost")
+        self._send(message, destination, self._token)
+
+    def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
+        """A transmit stamp came."""
+        departed = self._departing.pop(token, None)
+        if departed is None:
+            self.drop("transmit_stamp_unknown")
+        else:
+            departed(local_ns, stamp)
+
+    def forget_departures(self) -> None:
+        """Transmit stamps that have not come are of no use any more."""
+        self._departing.clear()
+
+    def _send(self, message: Message, destination: Destination | str, token: int | None) -> None:
+        self.counters[f"sent_{message.type.name.lower()}"] += 1
+        self.actions.append(Send(message=message, event=token is not None, destination=destination, token=token))

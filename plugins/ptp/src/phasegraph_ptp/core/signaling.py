@@ -1,0 +1,62 @@
+"""Signaling messages: the TLVs of unicast negotiation go to whichever side they concern (16.1)."""
+
+from __future__ import annotations
+
+from phasegraph.ieee1588 import (
+    AcknowledgeCancelUnicast,
+    CancelUnicast,
+    GrantUnicast,
+    MalformedMessage,
+    MessageType,
+    RequestUnicast,
+    Signaling,
+    Tlv,
+    understand,
+)
+
+from .grants import UnicastGrants
+from .negotiation import Negotiation
+from .port import Port
+
+
+def handle(
+    message: Signaling,
+    address: str,
+    now_ns: int,
+    *,
+    port: Port,
+    grants: UnicastGrants | None,
+    negotiation: Negotiation | None,
+) -> None:
+    """Act on one message that came by unicast. Its answers leave together.
+
+    ``grants`` is there while the port is a master, ``negotiation`` if it is a client.
+    """
+    if not port.answers.allows(address, now_ns):
+        port.drop("rate_limited")
+        return
+    answers: list[Tlv] = []
+    for raw in message.tlvs:
+        try:
+            tlv = understand(raw)
+        except MalformedMessage:
+            port.drop("tlv")
+            continue
+        if isinstance(tlv, RequestUnicast):
+            if grants is None:
+                answers.append(GrantUnicast(tlv.message_type, tlv.log_interval, 0).to_tlv())
+            else:
+                answers.append(grants.request(tlv, message.source, address, now_ns).to_tlv())
+        elif isinstance(tlv, GrantUnicast) and negotiation is not None:
+            negotiation.granted(tlv, address, now_ns)
+        elif isinstance(tlv, CancelUnicast):
+            if grants is not None and not tlv.maintain_request:
+                grants.cancel(tlv.message_type, address)
+            if negotiation is not None and not tlv.maintain_grant:
+                negotiation.cancelled(tlv.message_type, address, now_ns)
+            answers.append(
+                AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant).to_tlv()
+            )
+    if answers:
+        header = port.header(MessageType.SIGNALING, address)
+        port.send(Signaling(**header, target=message.source, tlvs=tuple(answers)), address)

@@ -1,0 +1,122 @@
+"""A bank of Kalman filters side by side: four order statistics by four guesses of how much the oscillator wanders.
+
+State of each: offset + delay (what a Sync sees), rate, delay; ns, ns/s (ppb), ns. Delay_Reqs see ``2 * delay`` less
+the first. The two directions need not come in turn or equally often: Syncs alone carry the rate, and the delay, which
+hardly changes, averages over as many Delay_Reqs as there are. Which guess holds is told by how well each foresaw what
+came (multiple-model estimation: Magill, IEEE Trans. Automatic Control 10 (1965) 434).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .fix import Direction
+
+Vector = NDArray[np.float64]
+Array = NDArray[np.float64]
+
+WANDERS = np.array([1.0, 5.0, 20.0, 100.0])
+"""Random walk of the rate, ppb / sqrt(s)."""
+PRIOR = np.log([0.2, 0.35, 0.35, 0.1])
+PHASE_WALK = 3.0
+"""Random walk of the phase, ns / sqrt(s)."""
+MEMORY = 100.0
+"""Blocks after which what the guesses were worth is half forgotten, roughly."""
+GATE = 9.0
+"""Squared distance, in variances, beyond which a measurement counts only as if it were there."""
+
+
+class Mixture(msgspec.Struct, frozen=True):
+    """What the guesses say together, for each statistic: arrays of shape (statistics,) unless said otherwise."""
+
+    state: Array
+    """(3, statistics)."""
+    offset: Vector
+    variance: Vector
+    """Of the offset, the disagreement of the guesses included."""
+    covariance: Vector
+    rate_variance: Vector
+    wander: Vector
+
+
+class Bank:
+    """The filters. Arrays have the statistics in their last axis but one, and the guesses in their last."""
+
+    def __init__(self, state: Array, covariance: Array) -> None:
+        """Begin all guesses at ``state`` (3, statistics) with ``covariance`` (3, 3, statistics)."""
+        guesses = len(WANDERS)
+        self._state = np.repeat(state[..., None], guesses, axis=-1)
+        self._covariance = np.repeat(covariance[..., None], guesses, axis=-1)
+        self._evidence = np.zeros(self._state.shape[1:])
+        self._rows = np.arange(state.shape[1])
+        self.gain = np.ones(state.shape[1])
+        """Of the last Sync block upon the first state."""
+
+    def predict(self, seconds: float, delay_walk: Vector) -> None:
+        """Let time pass. ``delay_walk`` is the random walk of the delay by statistic, ns**2 / s."""
+        t, x, p = seconds, self._state, self._covariance
+        x[0] += t * x[1]
+        p[0] += t * p[1]
+        p[:, 0] += t * p[:, 1]
+        q = WANDERS**2
+        p[0, 0] += q * (t**3 / 3) + PHASE_WALK**2 * t
+        p[0, 1] += q * (t * t / 2)
+        p[1, 0] += q * (t * t / 2)
+        p[1, 1] += q * t
+        p[2, 2] += (delay_walk * t)[:, None]
+
+    def update(
+        self, direction: Direction, age_s: Vector, value: Vector, variance: Vector, share: Vector
+    ) -> tuple[Vector, Vector]:
+        """Digest a block, whose statistics are ``value``, ``age_s`` old, and of a ``variance``, each of shape (4,).
+
+        Returns how far off they were by what was foreseen, squared and in variances, and the distances in ns.
+        """
+        x, p = self._state, self._covariance
+        one, none = np.ones_like(age_s), np.zeros_like(age_s)
+        if direction is Direction.SYNC:
+            design = np.array([one, -age_s, none])[..., None]
+        elif direction is Direction.DELAY:
+            design = np.array([-one, age_s, 2 * one])[..., None]
+        else:
+            design = np.array([none, none, one])[..., None]
+        seen = (p * design).sum(axis=1)
+        foreseen = (design * seen).sum(axis=0)
+        miss = value[:, None] - (design * x).sum(axis=0)
+        square = miss * miss
+        total = foreseen + variance[:, None]
+        distance = square / total
+        part = share[:, None]
+        self._evidence *= (1 - 1 / MEMORY) ** part
+        self._evidence -= 0.5 * part * (np.log(total) + np.minimum(distance, GATE))
+        self._evidence -= self._evidence.max(axis=1, keepdims=True)
+        # Overlapping windows repeat what was said: each counts for the share that is new.
+        total = np.maximum(foreseen + variance[:, None] / part, square / GATE)
+        gain = seen / total
+        x += gain * miss
+        p -= gain[:, None] * seen[None]
+        p += p.swapaxes(0, 1).copy()
+        p *= 0.5
+        best = (self._evidence + PRIOR).argmax(axis=1)
+        if direction is Direction.SYNC:
+            self.gain = gain[0, self._rows, best]
+        return distance[self._rows, best], miss[self._rows, best]
+
+    def mixture(self) -> Mixture:
+        """What is known now."""
+        weight = np.exp(self._evidence + PRIOR)
+        weight /= weight.sum(axis=1, keepdims=True)
+        x, p = self._state, self._covariance
+        state = (x * weight).sum(axis=2)
+        apart = x - state[:, :, None]
+        offset = apart[0] - apart[2]
+        return Mixture(
+            state=state,
+            offset=state[0] - state[2],
+            variance=((p[0, 0] - 2 * p[0, 2] + p[2, 2] + offset * offset) * weight).sum(axis=1),
+            covariance=((p[0, 1] - p[1, 2] + offset * apart[1]) * weight).sum(axis=1),
+            rate_variance=((p[1, 1] + apart[1] ** 2) * weight).sum(axis=1),
+            wander=np.sqrt((WANDERS**2 * weight).sum(axis=1)),
+        )

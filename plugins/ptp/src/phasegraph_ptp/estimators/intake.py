@@ -1,0 +1,118 @@
+"""From samples to observations: what cannot be true is dropped, and kinds of stamps are kept apart."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, deque
+from collections.abc import Callable
+
+from phasegraph import StampKind
+
+from ..samples import DelaySample, PeerDelaySample, Sample, SyncSample
+from .fix import NS_PER_S, Direction, Observation
+
+BEST_FIRST = (StampKind.HARDWARE, StampKind.KERNEL, StampKind.USER)
+PATIENCE_NS = 10 * NS_PER_S
+"""A worse kind of stamp takes over when the better has not been seen for so long."""
+LEARNT = 16
+"""So many stamps of a worse kind beside better ones tell its bias."""
+STALE_NS = 10 * NS_PER_S
+END = 2**63
+"""Beyond the times that 64 bits of nanoseconds hold (the year 2262) nothing is believed."""
+LONGEST_DELAY_NS = 10e9
+
+
+class _Stream:
+    """One direction: the kind of stamps that counts, and how the worse kinds differ from it."""
+
+    def __init__(self) -> None:
+        self.kind: StampKind | None = None
+        self.newest_ns = 0
+        self.bias_ns = 0
+        self.differences: dict[StampKind, deque[float]] = {}
+
+    def learnt(self, kind: StampKind) -> float | None:
+        seen = self.differences.get(kind, ())
+        return statistics.median(seen) if len(seen) >= LEARNT else None
+
+
+class Intake:
+    """Counts and sorts.
+
+    A stamp that was taken late looks like a longer path, and one that only one direction has, like asymmetry, which
+    nobody can see. But while two kinds come side by side, as from a driver that loses some of its stamps, what they
+    differ by can be seen. It is learnt then, and taken off if the better kind ceases for good: the only asymmetry that
+    calibrates itself.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: Counter[StampKind] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.newest_ns = 0
+        self._streams = {direction: _Stream() for direction in Direction}
+
+    def take(self, sample: Sample, expected: Callable[[Observation], float | None]) -> tuple[Observation, bool] | None:
+        """The observation, and whether it is the first of another kind of stamp, or None if it is not to be used.
+
+        ``expected`` says by how much an observation's value exceeds what was expected of it, if anything was.
+        """
+        seen = _observation(sample)
+        if seen is None:
+            self.dropped["out_of_range"] += 1
+            return None
+        if seen.local_ns < self.newest_ns - STALE_NS:
+            self.dropped["stale"] += 1
+            return None
+        self.newest_ns = max(self.newest_ns, seen.local_ns)
+        self.stamps[sample.stamp] += 1
+        return self._sort(seen, sample.stamp, expected)
+
+    def _sort(
+        self, seen: Observation, kind: StampKind, expected: Callable[[Observation], float | None]
+    ) -> tuple[Observation, bool] | None:
+        stream = self._streams[seen.direction]
+        before = stream.kind
+        if before is not kind:
+            worse = before is not None and BEST_FIRST.index(kind) > BEST_FIRST.index(before)
+            if worse and seen.local_ns - stream.newest_ns < PATIENCE_NS:
+                difference = expected(seen)
+                if difference is not None:
+                    stream.differences.setdefault(kind, deque(maxlen=4 * LEARNT)).append(difference)
+                self.dropped["worse_stamp"] += 1
+                return None
+            stream.kind = kind
+            stream.bias_ns = round(stream.learnt(kind) or 0.0)
+        stream.newest_ns = max(stream.newest_ns, seen.local_ns)
+        if stream.bias_ns:
+            seen = seen._replace(value_ns=seen.value_ns - stream.bias_ns)
+        return seen, before is not None and before is not kind
+
+    def metrics(self) -> dict[str, int | float]:
+        """Samples by kind of stamp and by reason of dropping, and biases that were learnt."""
+        figures: dict[str, int | float] = {f"samples_{kind.value}": self.stamps[kind] for kind in BEST_FIRST}
+        figures |= {f"samples_dropped_{reason}": count for reason, count in self.dropped.items()}
+        for direction, stream in self._streams.items():
+            for kind in stream.differences:
+                if (bias := stream.learnt(kind)) is not None:
+                    figures[f"stamp_bias_{direction.name.lower()}_{kind.value}_ns"] = round(bias)
+        return figures
+
+
+def _observation(sample: Sample) -> Observation | None:
+    if not 0 <= sample.local_ns < END:
+        return None
+    match sample:
+        case PeerDelaySample(local_ns=local, delay_ns=delay):
+            if not math.isfinite(delay) or not -1e3 <= delay <= LONGEST_DELAY_NS:
+                return None
+            return Observation(Direction.PEER, local, round(delay))
+        case SyncSample(local_ns=local, reference_ns=reference) if 0 <= reference < END:
+            return Observation(Direction.SYNC, local, local - reference - _rounded(sample.correction))
+        case DelaySample(local_ns=local, reference_ns=reference) if 0 <= reference < END:
+            return Observation(Direction.DELAY, local, reference - local - _rounded(sample.correction))
+    return None
+
+
+def _rounded(correction: int) -> int:
+    return (correction + 0x8000) >> 16

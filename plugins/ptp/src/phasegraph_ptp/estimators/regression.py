@@ -1,0 +1,158 @@
+"""A robust straight line through the packets of both directions at once: offset, rate and delay, with their doubts.
+
+It needs no history and no tuning, so that it also begins a Kalman filter: a rate that two packets do not tell is
+replaced by what oscillators are like.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .fix import NS_PER_S, Direction, Fix, Observation
+
+Vector = NDArray[np.float64]
+
+UNKNOWN_RATE_PPB = 100_000.0
+KEPT_RATE_PPB = 10_000.0
+"""How far a rate that is kept from another reference or path may be off: grandmasters differ too."""
+UNKNOWN_DELAY_NS = 1e8
+WANDER = 10.0
+"""ppb / sqrt(s), which makes old packets count less."""
+UNSEEN_NOISE_NS = 20_000.0
+LEAST_NOISE_NS = 30.0
+_ROUNDS = 8
+
+
+class Line3(msgspec.Struct, frozen=True, kw_only=True):
+    """A fit: ``state`` is offset + delay (less ``base_ns``), rate and delay at ``local_ns``."""
+
+    local_ns: int
+    base_ns: int
+    state: Vector
+    covariance: NDArray[np.float64]
+    residuals: tuple[Vector, Vector, Vector]
+    """By direction, oldest first."""
+    doubt_ns: float
+    """How wrong the offset may be because one direction queues and the other does not."""
+    delay_known: bool
+
+    def fix(self, *, memory_s: float, settled: bool, generation: int, wander: float = WANDER) -> Fix:
+        """It as a fix."""
+        offset, rate, delay = (float(value) for value in self.state)
+        p = self.covariance
+        return Fix(
+            local_ns=self.local_ns,
+            base_ns=self.base_ns,
+            offset_ns=offset - delay,
+            rate_ppb=rate,
+            delay_ns=delay if self.delay_known else None,
+            variance=float(p[0, 0] - 2 * p[0, 2] + p[2, 2]) + self.doubt_ns**2,
+            covariance=float(p[0, 1] - p[1, 2]),
+            rate_variance=float(p[1, 1]),
+            wander=wander,
+            memory_s=memory_s,
+            settled=settled,
+            generation=generation,
+        )
+
+
+class Regression:
+    """Keeps the newest packets of each direction, at most ``most`` and ``span_ns``, and draws the line."""
+
+    def __init__(
+        self, rate_ppb: float = 0.0, rate_sd_ppb: float = UNKNOWN_RATE_PPB, *, most: int = 128, span_ns: int = 2**62
+    ) -> None:
+        self.packets: tuple[deque[Observation], ...] = tuple(deque(maxlen=most) for _ in Direction)
+        self._rate_ppb = rate_ppb
+        self._rate_sd_ppb = rate_sd_ppb
+        self._span_ns = span_ns
+
+    def add(self, observation: Observation) -> None:
+        """Take a packet in; what has become too old leaves."""
+        self.packets[observation.direction].append(observation)
+        for packets in self.packets:
+            while packets and packets[0].local_ns < observation.local_ns - self._span_ns:
+                packets.popleft()
+
+    def fit(self) -> Line3 | None:
+        """The line now; None without a Sync."""
+        syncs, delays, peers = self.packets
+        if not syncs:
+            return None
+        every = [*syncs, *delays, *peers]
+        now = max(packet.local_ns for packet in every)
+        # The middle one, so that one absurd stamp does not cost all the others their precision.
+        base = sorted(packet.value_ns for packet in syncs)[len(syncs) // 2]
+        ends = np.cumsum([len(syncs), len(delays), len(peers)])
+        parts = [slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])]
+        age = np.array([(now - packet.local_ns) / NS_PER_S for packet in every])
+        shift = (-base, base, 0)
+        value = np.array([float(packet.value_ns + shift[packet.direction]) for packet in every])
+        count = len(every)
+        design = np.zeros((count + 2, 3))
+        design[parts[0], 0], design[parts[1], 0] = 1.0, -1.0
+        design[:count, 1] = -age * design[:count, 0]
+        design[parts[1], 2], design[parts[2], 2] = 2.0, 1.0
+        design[count, 1] = design[count + 1, 2] = 1.0
+        target = np.append(value, (self._rate_ppb, 0.0))
+        prior = np.array([1 / self._rate_sd_ppb, 1 / UNKNOWN_DELAY_NS])
+        wandered = WANDER**2 * age**3 / 3
+        trust = np.ones(count)
+        noise = [UNSEEN_NOISE_NS] * 3
+        # Least squares, again and again, in which what lies far off counts less each time.
+        for _ in range(_ROUNDS):
+            sure = 1 / np.sqrt(np.repeat(np.square(noise), [len(syncs), len(delays), len(peers)]) + wandered)
+            weighted = design * np.append(sure * trust, prior)[:, None]
+            normal = weighted.T @ weighted
+            state = np.linalg.solve(normal, weighted.T @ (target * np.append(sure * trust, prior)))
+            residual = (target - design @ state)[:count]
+            noise = _noises([residual[part] for part in parts])
+            distance = np.abs(residual) * sure
+            trust = 1 / np.sqrt(np.maximum(1.0, distance / 1.5))
+            trust[distance > 8] *= 0.1
+        inflation = _inflation(len(syncs) - 2)
+        residuals = (residual[parts[0]], residual[parts[1]], residual[parts[2]])
+        return Line3(
+            local_ns=now,
+            base_ns=base,
+            state=state,
+            covariance=np.linalg.inv(normal) * inflation**2,
+            residuals=residuals,
+            doubt_ns=_doubt(residuals[0], residuals[1] if delays else residuals[2]),
+            delay_known=bool(delays or peers),
+        )
+
+
+def _noises(residuals: list[Vector]) -> list[float]:
+    # Of each direction; one that has too few packets to tell is taken to be as bad as twice the Syncs'.
+    found = [_noise(residuals[0], 2, UNSEEN_NOISE_NS)]
+    return found + [_noise(each, 1, 2 * found[0]) for each in residuals[1:]]
+
+
+def _noise(residual: Vector, parameters: int, unseen: float) -> float:
+    free = len(residual) - parameters
+    if free < 1 or (parameters == 1 and free < 2):
+        return unseen
+    size = np.abs(residual)
+    cut = np.minimum(size, 3 * 1.4826 * float(np.median(size)) * math.sqrt(len(size) / free) + 1.0)
+    least = unseen / 6 if parameters == 1 and free < 7 else LEAST_NOISE_NS
+    return max(math.sqrt(float(cut @ cut) / free), LEAST_NOISE_NS, least)
+
+
+def _inflation(free: int) -> float:
+    # Brings three sigmas of few packets to the quantile of Student's t that three sigmas of many stand for.
+    return (1 + 2.2 / max(free, 1)) ** 2
+
+
+def _doubt(there: Vector, back: Vector) -> float:
+    # Queues make packets late, never early: what the line lies above the earliest by is queue, or noise that both
+    # directions share. Where they differ, it is off by half of that.
+    if min(len(there), len(back)) < 3:
+        return 0.0
+    spread = [-float(np.quantile(each, 0.1)) for each in (there, back)]
+    return math.hypot((spread[0] - spread[1]) / 2, sum(spread) / 2 / math.sqrt(min(len(there), len(back))))

@@ -1,0 +1,108 @@
+"""From a graph's options to what the protocol engine is told: profiles applied, ranges checked, an identity made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
+
+from .core import DelayMechanism, Role, Settings, Unicast
+from .options import PtpConfig
+from .profiles import DSCP, PROFILES, Preset
+from .wires import WireSettings
+
+FROM_PROFILE = (
+    "domain",
+    "priority1",
+    "priority2",
+    "log_announce_interval",
+    "announce_receipt_timeout",
+    "log_sync_interval",
+    "log_min_delay_req_interval",
+    "log_min_pdelay_req_interval",
+)
+"""The options that a profile presets."""
+
+
+def value_of(config: PtpConfig, option: str) -> int:
+    """An option as it was written, or the profile's."""
+    written: int | None = getattr(config, option)
+    preset: Preset = getattr(PROFILES[config.profile], option)
+    return preset.default if written is None else written
+
+
+def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
+    for option in FROM_PROFILE:
+        preset: Preset = getattr(PROFILES[config.profile], option)
+        value = value_of(config, option)
+        if not preset.least <= value <= preset.most:
+            range = f"{preset.least} to {preset.most}" if preset.least < preset.most else f"{preset.least} only"
+            yield (
+                option.replace("_", "-"),
+                f"{value} is outside what the profile {config.profile} allows: {range}",
+                f"its default is {preset.default}; another profile may allow it",
+            )
+    for identity in config.accept:
+        try:
+            parse_clock_identity(identity)
+        except ValueError as error:
+            yield "accept", str(error), ""
+    if config.unicast == "negotiated" and not config.unicast_servers and config.role != "grandmaster":
+        yield "unicast-servers", "there is nobody to negotiate with", "name the grandmasters' addresses"
+    if config.unicast != "negotiated" and config.unicast_servers:
+        yield "unicast-servers", "they are used with unicast = 'negotiated' only", ""
+    if config.unicast == "hybrid" and config.delay_mechanism == "p2p":
+        yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peers are asked by multicast: off"
+    if config.event_port == config.general_port:
+        yield "general-port", "event and general messages need two ports", ""
+    if config.reference is not None and config.role == "follower":
+        yield "reference", "a follower tells nobody the time", "role = 'grandmaster' or 'ordinary'"
+
+
+def settings_of(config: PtpConfig) -> Settings:
+    """What the engine is told."""
+    presets = {option: value_of(config, option) for option in FROM_PROFILE}
+    metadata = PROFILES[config.profile].synchronization_metadata
+    return Settings(
+        **presets,
+        role=Role(config.role),
+        minor_version=config.minor_version,
+        clock_class=config.clock_class,
+        delay_mechanism=DelayMechanism(config.delay_mechanism),
+        unicast=Unicast(config.unicast),
+        servers=config.unicast_servers,
+        accept=frozenset(parse_clock_identity(identity) for identity in config.accept),
+        path_trace=config.path_trace,
+        asymmetry_ns=config.asymmetry,
+        synchronization_metadata=SmpteSynchronizationMetadata() if metadata else None,
+    )
+
+
+def wire_of(config: PtpConfig) -> WireSettings:
+    """Which sockets it needs."""
+    event_dscp, general_dscp = DSCP[config.dscp]
+    return WireSettings(
+        interface=config.interface,
+        transport=config.transport,
+        event_port=config.event_port,
+        general_port=config.general_port,
+        ttl=config.ttl,
+        event_dscp=event_dscp if config.event_dscp is None else config.event_dscp,
+        general_dscp=general_dscp if config.general_dscp is None else config.general_dscp,
+        hardware_stamps=config.hardware_stamps,
+    )
+
+
+def make_identity(mac: bytes, *parts: str | int) -> int:
+    """A clockIdentity (7.5.2.2) of an Ethernet address and whatever tells this instance from others on the host.
+
+    The middle octets are not FF-FE: that identity belongs to the ``ptp4l`` that may run beside us, and two clocks of
+    one identity take each other's messages for their own. Without an address all octets are made of the parts.
+    """
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    octets = bytearray(mac[:3] + digest[:2] + mac[3:] if len(mac) == 6 else digest[:8])
+    octets[3] &= 0x7F  # never FF-FE
+    octets[0] |= 0x02  # locally administered
+    return int.from_bytes(octets, "big")

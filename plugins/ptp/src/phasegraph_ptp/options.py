@@ -1,0 +1,119 @@
+"""Options of the ``ptp`` clock, as a graph writes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from phasegraph import ClockConfig, ClockRef, Duration
+
+from .profiles import Dscp, ProfileName
+
+EXAMPLE = """\
+[clocks.house]
+kind = "ptp"
+interface = "eth0"
+profile = "aes67"
+"""
+
+Byte = Annotated[int | None, Meta(ge=0, le=255)]
+LogInterval = Annotated[int | None, Meta(ge=-7, le=6)]
+CodePoint = Annotated[int | None, Meta(ge=0, le=63)]
+
+
+class PtpConfig(ClockConfig, frozen=True, kw_only=True):
+    """Options of the ``ptp`` clock. What is left out comes from the profile."""
+
+    interface: Annotated[
+        str,
+        Meta(description="Network interface, by name or address; left out, the only one that is not the loopback."),
+    ] = ""
+    role: Annotated[
+        Literal["follower", "grandmaster", "ordinary"],
+        Meta(
+            description="Follow the best grandmaster; be one, as long as no better one is heard; or whichever of the "
+            "two the best master clock algorithm says."
+        ),
+    ] = "follower"
+    profile: Annotated[ProfileName, Meta(description="Presets of a standard for the options below.")] = "aes67"
+    domain: Annotated[int | None, Meta(ge=0, le=127, description="PTP domain number.")] = None
+    transport: Annotated[Literal["udp4", "udp6"], Meta(description="UDP over IPv4 or over IPv6.")] = "udp4"
+    delay_mechanism: Annotated[
+        Literal["e2e", "p2p"],
+        Meta(description="Measure the delay to the grandmaster (end to end), or to the neighbour (peer to peer)."),
+    ] = "e2e"
+    unicast: Annotated[
+        Literal["off", "hybrid", "negotiated"],
+        Meta(
+            description="Send Delay_Req to the grandmaster alone (hybrid; back to multicast after three unanswered "
+            "ones), or negotiate all of it with the servers below."
+        ),
+    ] = "off"
+    unicast_servers: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of the grandmasters to negotiate with, for unicast = negotiated."),
+    ] = ()
+    accept: Annotated[
+        tuple[str, ...],
+        Meta(description="Identities of the only grandmasters to follow, such as 00-1D-C1-FF-FE-12-34-56."),
+    ] = ()
+    event_port: Annotated[
+        int, Meta(ge=1, le=65535, description="UDP port of event messages; above 1023 it needs no privilege.")
+    ] = 319
+    general_port: Annotated[int, Meta(ge=1, le=65535, description="UDP port of general messages.")] = 320
+    ttl: Annotated[int, Meta(ge=1, le=255, description="Routers that multicast may pass, less one.")] = 1
+    dscp: Annotated[Dscp, Meta(description="Whose code points event and general messages carry.")] = "aes67"
+    event_dscp: Annotated[CodePoint, Meta(description="Code point of event messages, over that of dscp.")] = None
+    general_dscp: Annotated[CodePoint, Meta(description="Code point of general messages, over that of dscp.")] = None
+    hardware_stamps: Annotated[
+        bool, Meta(description="Take the interface's own stamps where it has them; else the kernel's.")
+    ] = True
+    estimator: Annotated[
+        Literal["kalman", "linear-regression", "median"], Meta(description="How stamps become a clock.")
+    ] = "kalman"
+    asymmetry: Annotated[
+        Duration,
+        Meta(
+            ge=-1_000_000_000,
+            le=1_000_000_000,
+            description="By how much the way from the grandmaster is longer than the mean of both ways "
+            "(delayAsymmetry); nobody can measure it, so it is 0 unless you know better.",
+        ),
+    ] = 0
+    lock_within: Annotated[
+        Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
+    ] = 20_000
+    unlock_beyond: Annotated[
+        Duration,
+        Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
+    ] = 1_000_000
+    priority1: Annotated[Byte, Meta(description="First priority of a grandmaster; the least wins.")] = None
+    priority2: Annotated[Byte, Meta(description="Second priority, after the clock's quality.")] = None
+    clock_class: Annotated[
+        int, Meta(ge=6, le=255, description="What a grandmaster says of itself; 248 is a clock without a reference.")
+    ] = 248
+    log_announce_interval: Annotated[LogInterval, Meta(description="Of a grandmaster; 1 is every 2 s.")] = None
+    announce_receipt_timeout: Annotated[
+        int | None, Meta(ge=2, le=255, description="Missed Announces after which a grandmaster is gone.")
+    ] = None
+    log_sync_interval: Annotated[LogInterval, Meta(description="Of a grandmaster; -3 is 8 a second.")] = None
+    log_min_delay_req_interval: Annotated[
+        LogInterval, Meta(description="How often at most the delay is asked for; a grandmaster may slow it down.")
+    ] = None
+    log_min_pdelay_req_interval: Annotated[
+        LogInterval, Meta(description="How often the neighbour is asked, for delay-mechanism = p2p.")
+    ] = None
+    minor_version: Annotated[int, Meta(ge=0, le=1, description="1 writes version 2.1, which some devices drop.")] = 0
+    path_trace: Annotated[bool, Meta(description="A grandmaster writes the path trace TLV.")] = False
+    reference: Annotated[
+        ClockRef | None,
+        Meta(
+            description="Clock of this graph whose time a grandmaster tells; left out, its own oscillator's, begun at "
+            "the system's time."
+        ),
+    ] = None
+    utc_offset: Annotated[
+        int, Meta(ge=-32768, le=32767, description="TAI less UTC in seconds, as a grandmaster announces it.")
+    ] = 37
+    management_socket: Annotated[str, Meta(description="Path of a UNIX socket that answers pmc; none if empty.")] = ""

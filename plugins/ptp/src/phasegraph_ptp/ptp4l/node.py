@@ -1,0 +1,192 @@
+"""The clock ``ptp4l``: asks a running ptp4l where the grandmaster's time is, and never opens a port of PTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from phasegraph import (
+    Build,
+    ClockConfig,
+    ClockEstimate,
+    ClockKind,
+    ClockState,
+    Duration,
+    LocalClock,
+    Metric,
+    Metrics,
+    NodeContext,
+    NodeError,
+)
+from phasegraph.ieee1588 import format_clock_identity
+
+from ..core.datasets import PortState
+from .client import Ptp4lClient, SilentError
+from .clocks import HardwareClock, RealtimeClock, StampClock, device_of
+from .ingress import IngressTimes
+from .line import PhaseLine, Quality, Reference
+from .status import Status
+
+_EAGER_NS = 250_000_000
+_SILENCE_NS, _SILENCE_INTERVALS = 2_000_000_000, 3
+
+
+class Ptp4lConfig(ClockConfig, frozen=True, kw_only=True):
+    """Options of the ``ptp4l`` clock."""
+
+    socket: Annotated[
+        str, Meta(description="Path of ptp4l's uds_address, or uds_ro_address; where they usually are if empty.")
+    ] = ""
+    domain: Annotated[
+        int, Meta(ge=0, le=255, description="domainNumber of ptp4l's configuration: it answers to no other.")
+    ] = 0
+    major_sdo: Annotated[
+        int, Meta(ge=0, le=15, description="transportSpecific of ptp4l's configuration: 1 with gPTP.")
+    ] = 0
+    poll: Annotated[
+        Duration,
+        Meta(ge=50_000_000, le=10_000_000_000, description="How often it is asked; until lock, four times a second."),
+    ] = 1_000_000_000
+    device: Annotated[
+        str, Meta(description="Clock that ptp4l stamps with in hardware, such as /dev/ptp0; found out if empty.")
+    ] = ""
+    lock_within: Annotated[
+        Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
+    ] = 20_000
+    unlock_beyond: Annotated[
+        Duration,
+        Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
+    ] = 1_000_000
+
+
+class Ptp4lClock:
+    """Follows the grandmaster that a ptp4l on this computer follows, or is."""
+
+    def __init__(self, config: Ptp4lConfig, build: Build) -> None:
+        self._config = config
+        self._local = build.local
+        self._client = Ptp4lClient(config.socket, domain=config.domain, major_sdo=config.major_sdo)
+        self._line = PhaseLine(Quality(config.lock_within, config.unlock_beyond))
+        self._clock: StampClock | None = None
+        self._times = IngressTimes()
+        self._status: Status | None = None
+        self._answering = True
+        self._unanswered = 0
+
+    def estimate(self) -> ClockEstimate:
+        """See `ClockSource.estimate`."""
+        return self._line.estimate
+
+    def metrics(self) -> Metrics:
+        """See `Node.metrics`: what every clock reports comes from its estimate."""
+        metrics: dict[str, Metric] = {
+            "rounds_unanswered": self._unanswered,
+            "readings_rejected": self._line.rejected,
+        }
+        if self._status is not None:
+            metrics["port_state"] = _state_name(self._status)
+            metrics["servo_offset_ns"] = self._status.offset_ns
+        return metrics
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`. Raises NodeError where no ptp4l answers at first, or its clock cannot be read."""
+        self._status = None
+        try:
+            self._digest(ctx, await self._client.find())
+            task_status.started()
+            while True:
+                locked = self.estimate().state is ClockState.LOCKED
+                interval_ns = self._config.poll if locked else min(self._config.poll, _EAGER_NS)
+                await ctx.sleep(interval_ns)
+                await self._ask(ctx)
+                self._publish(interval_ns)
+        finally:
+            self._client.close()
+            self._change_clock(None)
+
+    async def _ask(self, ctx: NodeContext) -> None:
+        try:
+            status = await self._client.ask()
+        except SilentError as error:
+            self._unanswered += 1
+            if self._answering:
+                ctx.event("ptp4l_lost", reason=str(error))
+            self._answering = False
+            return
+        if not self._answering:
+            ctx.event("ptp4l_back")
+        self._answering = True
+        self._digest(ctx, status)
+
+    def _digest(self, ctx: NodeContext, status: Status) -> None:
+        before, self._status = self._status, status
+        if before is None or (before.hardware, before.interface) != (status.hardware, status.interface):
+            self._change_clock(stamp_clock(status, self._config.device, self._local))
+        if before is not None and before.port.state != status.port.state:
+            ctx.event("state_changed", before=_state_name(before), state=_state_name(status))
+        assert self._clock is not None
+        relation = self._clock.compare()
+        step_ns = self._times.look(relation)
+        if step_ns:
+            ctx.event("stamp_clock_stepped", clock=self._clock.name, step_ns=step_ns)
+        if not (status.following or status.serving):
+            return
+        whose = Reference(format_clock_identity(status.grandmaster), "ptp" if status.ptp_timescale else "arb")
+        if self._line.follow(whose):
+            ctx.event("grandmaster_changed", grandmaster=whose.grandmaster, timescale=whose.timescale)
+        if status.serving:
+            self._line.add(relation.local_ns, relation.local_ns + relation.offset_ns)
+        elif before is None or (status.ingress_ns != before.ingress_ns and status.offset_ns != before.offset_ns):
+            # After a change of grandmaster it tells new Syncs, with the last offset, until a delay has been measured.
+            local_ns = self._times.local_ns(status.ingress_ns)
+            reference_ns = status.reference_at_ingress_ns(utc=self._clock.utc)
+            if local_ns is not None and reference_ns is not None:
+                self._line.add(local_ns, reference_ns)
+
+    def _publish(self, interval_ns: int) -> None:
+        assert self._status is not None
+        slowest_ns = max(interval_ns, self._status.port.sync_interval_ns)
+        self._line.update(
+            self._local.now_ns(),
+            interval_ns=interval_ns,
+            silence_ns=max(_SILENCE_NS, _SILENCE_INTERVALS * slowest_ns),
+            path_delay_ns=0 if self._status.serving else self._status.path_delay_ns,
+        )
+
+    def _change_clock(self, clock: StampClock | None) -> None:
+        if self._clock is not None:
+            self._clock.close()
+        self._clock = clock
+        self._times = IngressTimes()
+
+
+def stamp_clock(status: Status, device: str, local: LocalClock) -> StampClock:
+    """The clock that a ptp4l stamps with. Raises NodeError where it cannot be found or read."""
+    if not status.hardware:
+        return RealtimeClock(local)
+    found = Path(device) if device else device_of(status.interface)
+    if found is None:
+        where = f"on {status.interface}, which has no single clock" if status.interface else "and does not say where"
+        raise NodeError(
+            f"ptp4l stamps in hardware {where}",
+            "name the clock, such as device = '/dev/ptp0': `ethtool -T` tells its number",
+            option="device",
+        )
+    return HardwareClock(found, local)
+
+
+def _state_name(status: Status) -> str:
+    state = status.port.state
+    return PortState(state).name.lower() if state in list(PortState) else str(state)
+
+
+KIND = ClockKind(
+    kind="ptp4l",
+    summary="Follows a ptp4l that runs on this computer, and opens no port of PTP.",
+    config=Ptp4lConfig,
+    factory=Ptp4lClock,
+    example='[clocks.house]\nkind = "ptp4l"\n',
+)

@@ -1,0 +1,169 @@
+"""The clock ``ptp`` as a node: the suite of every clock source, and whole graphs in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from phasegraph import ClockState, NodeError
+from phasegraph.net import PortUnavailable
+from phasegraph.testing import (
+    ClockSourceSuite,
+    Every,
+    Faults,
+    GraphRun,
+    Impairment,
+    SimLocalClock,
+    SimNetwork,
+    SimWire,
+    Stamping,
+    make_session,
+    running_graph,
+    true_now_ns,
+)
+
+GRANDMASTER = """
+schema = 1
+[clocks.truth]
+kind = "sim-clock"
+[clocks.gm]
+kind = "ptp"
+role = "grandmaster"
+interface = "eth0"
+reference = "truth"
+"""
+FOLLOWER = """
+schema = 1
+[clocks.me]
+kind = "ptp"
+interface = "eth0"
+"""
+
+
+class TestPtpClock(ClockSourceSuite):
+    lock_s = 30.0
+
+    @pytest.fixture
+    def options(self) -> str:
+        return 'kind = "ptp"\ninterface = "eth0"'
+
+    @pytest.fixture
+    def extra(self) -> str:
+        return (
+            '[clocks.truth]\nkind = "sim-clock"\n'
+            '[clocks.gm]\nkind = "ptp"\nrole = "grandmaster"\ninterface = "eth0"\nreference = "truth"\n'
+        )
+
+    def true_reference(self, run: GraphRun, true_ns: int) -> int:
+        reference: int = run.nodes["truth"].true_reference(true_ns)
+        return reference
+
+    def step(self, run: GraphRun) -> int:
+        run.nodes["truth"].step(700_000_000)
+        return 700_000_000
+
+
+@asynccontextmanager
+async def two_hosts(
+    wire: SimWire | None = None, *, grandmaster: str = "", follower: str = "", stamping: Stamping | None = None
+) -> AsyncIterator[tuple[GraphRun, GraphRun]]:
+    wire = wire or SimWire(impairment=Impairment(delay_ns=20_000))
+    near = SimNetwork(SimLocalClock(ppm=-20), wire, stamping=stamping or Stamping())
+    far = SimNetwork(SimLocalClock(ppm=30, epoch_ns=7), wire, stamping=stamping or Stamping())
+    async with (
+        running_graph(GRANDMASTER + grandmaster, network=near) as gm,
+        running_graph(FOLLOWER + follower, network=far) as me,
+    ):
+        yield gm, me
+
+
+def error_ns(gm: GraphRun, me: GraphRun) -> int:
+    truth: int = gm.nodes["truth"].true_reference(true_now_ns())
+    read: int = me.nodes["me"].estimate().reference_at(me.local.now_ns())
+    return read - truth
+
+
+@pytest.mark.parametrize("mechanism", ["e2e", "p2p"])
+@pytest.mark.parametrize("transport", ["udp4", "udp6"])
+async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, transport: str) -> None:
+    both = f'delay-mechanism = "{mechanism}"\ntransport = "{transport}"\n'
+    async with two_hosts(grandmaster=both, follower=both) as (gm, me):
+        await trio.sleep(30)
+        estimate = me.nodes["me"].estimate()
+        assert estimate.state is ClockState.LOCKED
+        assert abs(error_ns(gm, me)) < 1000
+        assert estimate.grandmaster == gm.nodes["gm"].estimate().grandmaster
+        assert estimate.timescale == "ptp"
+        assert abs(estimate.path_delay_ns - 20_000) < 1000
+    assert me.metrics("me")["port_state"] == "slave"
+    assert gm.metrics("gm")["port_state"] == "master"
+    assert me.metrics("me")["stamps_kernel"] > 100
+
+
+async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock: Any) -> None:
+    async with two_hosts(stamping=Stamping(missing_transmit=Every(3))) as (gm, me):
+        await trio.sleep(30)
+        assert me.nodes["me"].estimate().state is ClockState.LOCKED
+        assert abs(error_ns(gm, me)) < 50_000
+    assert me.metrics("me")["transmit_stamps_missing"] > 10
+    assert me.metrics("me")["stamps_user"] > 10
+
+
+async def test_hybrid_falls_back_where_unicast_is_not_answered(autojump_clock: Any) -> None:
+    async with two_hosts(follower='unicast = "hybrid"\n') as (gm, me):
+        await trio.sleep(30)
+        assert me.nodes["me"].estimate().state is ClockState.LOCKED
+    assert me.events("unicast_fallback") == []
+
+
+async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
+    spare = 'schema = 1\n[clocks.me]\nkind = "ptp"\ninterface = "eth0"\nrole = "ordinary"\npriority1 = 200\n'
+    async with running_graph(spare, network=hosts[1]) as me:
+        async with running_graph(GRANDMASTER, network=hosts[0]) as gm:
+            await trio.sleep(40)
+            node = me.nodes["me"]
+            assert node.estimate().grandmaster == gm.nodes["gm"].estimate().grandmaster
+            before = node.estimate()
+        await trio.sleep(20)
+        assert me.session.built.nodes["me"].node.metrics()["port_state"] == "master"
+        now = me.local.now_ns()
+        assert abs(node.estimate().reference_at(now) - before.reference_at(now)) < 20_000
+        assert node.estimate().discontinuities == before.discontinuities
+
+
+async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    async with two_hosts(wire, follower='lock-within = "5us"\nunlock-beyond = "20us"\n') as (_gm, me):
+        await trio.sleep(30)
+        wire.impair(faults=Faults(drop=Every(1)))
+        await trio.sleep(5)
+        assert me.nodes["me"].estimate().state is ClockState.HOLDOVER
+        bound = me.nodes["me"].estimate().bound_ns
+        await trio.sleep(20)
+        assert me.nodes["me"].estimate().bound_ns > bound
+        await trio.sleep(120)
+        assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
+
+
+async def test_a_port_that_cannot_be_had_is_said_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SimNetwork(SimLocalClock())
+
+    def stamped(*arguments: object, **options: object) -> None:
+        raise PortUnavailable(98, "UDP port 319 is held by ptp4l (process 812)", "stop the program that holds it")
+
+    monkeypatch.setattr(network, "stamped", stamped)
+    session = make_session(FOLLOWER, network=network)
+    with trio.fail_after(5):
+        await session.run()
+    (failed,) = [event for event in session.services.events if event.name == "failed"]
+    reason = str(failed.fields["reason"])
+    assert "held by ptp4l (process 812)" in reason
+    assert "kind = 'ptp4l'" in reason
+    assert "event-port" in reason
+    assert NodeError

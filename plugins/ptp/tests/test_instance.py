@@ -1,0 +1,98 @@
+"""From options to settings: profiles, ranges, identities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phasegraph.testing import make_session
+from phasegraph_ptp.core import Role, Unicast
+from phasegraph_ptp.instance import make_identity, problems_of, settings_of, wire_of
+from phasegraph_ptp.options import PtpConfig
+from phasegraph_ptp.profiles import PROFILES, ProfileName
+
+MAC = bytes.fromhex("001dc1123456")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_is_within_its_own_ranges(profile: ProfileName) -> None:
+    config = PtpConfig(profile=profile)
+    assert list(problems_of(config)) == []
+    settings = settings_of(config)
+    assert settings.domain == PROFILES[profile].domain.default
+    assert settings.log_sync_interval == PROFILES[profile].log_sync_interval.default
+    assert (settings.synchronization_metadata is not None) == (profile == "st2059-2")
+
+
+def test_every_value_can_be_overridden() -> None:
+    config = PtpConfig(
+        profile="st2059-2",
+        role="ordinary",
+        domain=5,
+        priority1=1,
+        priority2=2,
+        log_announce_interval=0,
+        announce_receipt_timeout=4,
+        log_sync_interval=-5,
+        log_min_delay_req_interval=0,
+        log_min_pdelay_req_interval=1,
+        unicast="hybrid",
+        clock_class=6,
+    )
+    assert list(problems_of(config)) == []
+    settings = settings_of(config)
+    assert (settings.domain, settings.priority1, settings.priority2, settings.clock_class) == (5, 1, 2, 6)
+    assert (settings.log_announce_interval, settings.log_sync_interval) == (0, -5)
+    assert (settings.announce_receipt_timeout, settings.role, settings.unicast) == (4, Role.ORDINARY, Unicast.HYBRID)
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "words"),
+    [
+        ({"log_announce_interval": -3}, "log-announce-interval", "-3 is outside what the profile aes67 allows: 0 to 4"),
+        ({"profile": "enterprise", "log_announce_interval": 1}, "log-announce-interval", "allows: 0 only"),
+        ({"profile": "st2059-2", "log_sync_interval": 0}, "log-sync-interval", "-7 to -1"),
+        ({"announce_receipt_timeout": 11}, "announce-receipt-timeout", "2 to 10"),
+        ({"accept": ("nobody",)}, "accept", "expected a clock identity such as"),
+        ({"unicast": "negotiated"}, "unicast-servers", "nobody to negotiate with"),
+        ({"unicast_servers": ("192.0.2.1",)}, "unicast-servers", "unicast = 'negotiated' only"),
+        ({"unicast": "hybrid", "delay_mechanism": "p2p"}, "unicast", "delay-mechanism is p2p"),
+        ({"general_port": 319}, "general-port", "two ports"),
+        ({"reference": "other"}, "reference", "tells nobody the time"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> None:
+    ((where, message, _),) = problems_of(PtpConfig(**options))
+    assert where == option
+    assert words in message
+
+
+def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
+    from phasegraph import GraphError
+
+    text = 'schema = 1\n[clocks.house]\nkind = "ptp"\nlog-sync-interval = 4\naccept = ["x"]\n'
+    with pytest.raises(GraphError) as refusal:
+        make_session(text)
+    assert [problem.path for problem in refusal.value.problems] == [
+        "clocks.house.log-sync-interval",
+        "clocks.house.accept",
+    ]
+
+
+def test_code_points() -> None:
+    assert (wire_of(PtpConfig()).event_dscp, wire_of(PtpConfig()).general_dscp) == (46, 46)
+    dante = wire_of(PtpConfig(dscp="dante", general_dscp=10))
+    assert (dante.event_dscp, dante.general_dscp) == (56, 10)
+
+
+def test_identities() -> None:
+    identity = make_identity(MAC, "house", "grandmaster")
+    assert identity == make_identity(
+        MAC, "house", "grandmaster"
+    )  # the same after a restart: session descriptions name it
+    assert identity != make_identity(MAC, "spare", "grandmaster")
+    octets = identity.to_bytes(8, "big")
+    assert octets[:3] + octets[5:] == bytes.fromhex("021dc1123456")
+    assert octets[3:5] != b"\xff\xfe"  # ptp4l's, on the same interface
+    assert make_identity(b"", "a") != make_identity(b"", "b")
