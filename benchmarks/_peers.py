@@ -48,7 +48,7 @@ def _kernel(job: Job, graph: str) -> list[str]:
     path = job.folder / "graph.toml"
     path.write_text(graph)
     report_path(job).unlink(missing_ok=True)
-    run = [*(_kernel_command() or ["kernel"]), "run", str(path)]
+    run = [*(kernel_command() or ["kernel"]), "run", str(path)]
     return [*run, "--for", f"{round(job.seconds)}s", "--report", str(report_path(job))]
 
 
@@ -166,17 +166,20 @@ def _floor(program: Path, *, tick: bool) -> Callable[[Job], list[str]]:
     return command
 
 
-def _installed(program: str) -> str | None:
+def installed(program: str) -> str | None:
+    """Why a program cannot run here."""
     return None if shutil.which(program) else "not installed"
 
 
-def _ours_missing() -> str | None:
+def ours_missing() -> str | None:
+    """Why Phasegraph cannot run here."""
     if importlib.util.find_spec("phasegraph") is None:
         return f"not installed (no module phasegraph for {Path(sys.executable).name})"
-    return None if _kernel_command() else "not runnable (no phasegraph.__main__ and no kernel command)"
+    return None if kernel_command() else "not runnable (no phasegraph.__main__ and no kernel command)"
 
 
-def _kernel_command() -> list[str] | None:
+def kernel_command() -> list[str] | None:
+    """The command `kernel`, of the Python that runs the benchmark."""
     if importlib.util.find_spec("phasegraph.__main__") is not None:
         return [sys.executable, "-m", "phasegraph"]
     script = Path(sys.executable).with_name("kernel")
@@ -192,13 +195,13 @@ def _floor_peer(source: str, folder: Path, *, tick: bool) -> Peer:
 
 def receivers(folder: Path, link_offset: str) -> dict[str, Peer]:
     """Everything that can receive, by key; the last one only runs when it is asked for."""
-    gst, ffmpeg = _installed("gst-launch-1.0"), _installed("ffmpeg")
+    gst, ffmpeg = installed("gst-launch-1.0"), installed("ffmpeg")
     peers = [
-        Peer(OURS, "Phasegraph", _ours_receiving(link_offset, decode=False), _ours_missing()),
+        Peer(OURS, "Phasegraph", _ours_receiving(link_offset, decode=False), ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_receiving, gst),
         Peer(FFMPEG, "ffmpeg (copy)", _ffmpeg_receiving(False), ffmpeg),
         _floor_peer("floor.c", folder, tick=True),
-        Peer(OURS_DECODE, "Phasegraph (to float)", _ours_receiving(link_offset, decode=True), _ours_missing()),
+        Peer(OURS_DECODE, "Phasegraph (to float)", _ours_receiving(link_offset, decode=True), ours_missing()),
         Peer("ffmpeg-decode", "ffmpeg (to float)", _ffmpeg_receiving(True), ffmpeg),
     ]
     return {peer.key: peer for peer in peers}
@@ -206,9 +209,9 @@ def receivers(folder: Path, link_offset: str) -> dict[str, Peer]:
 
 def senders(folder: Path) -> dict[str, Peer]:
     """Everything that can send, by key; the last two only run when they are asked for."""
-    gst, ffmpeg = _installed("gst-launch-1.0"), _installed("ffmpeg")
+    gst, ffmpeg = installed("gst-launch-1.0"), installed("ffmpeg")
     peers = [
-        Peer(OURS, "Phasegraph", _ours_sending, _ours_missing()),
+        Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
         Peer(FFMPEG, "ffmpeg", _ffmpeg_sending, ffmpeg),
         _floor_peer("floor_send.c", folder, tick=False),

@@ -43,7 +43,7 @@ class Loop(msgspec.Struct, kw_only=True):
         )
 
 
-def table(role: str, id: str, **options: object) -> str:
+def table(role: str, id: str, /, **options: object) -> str:
     """A node's table in TOML."""
     return "\n".join([f"\n[{role}.{id}]", *(f"{name} = {value(option)}" for name, option in options.items())]) + "\n"
 

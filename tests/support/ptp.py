@@ -23,6 +23,8 @@ TAI_NS = 37_000_000_000
 """TAI less UTC."""
 LIMIT_S = 60.0
 """Longest that any run may take."""
+LOCK_S = 20.0
+"""Longest that a clock may take to lock, on a machine that has more to do."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -63,12 +65,17 @@ def ended(process: Running, folder: Path, *, now: bool = False) -> Outcome:
     return result
 
 
-def watch(process: Running, truth: Truth) -> None:
-    """Wait for the end of a program, and know what time it truly was meanwhile."""
-    deadline = time.monotonic() + LIMIT_S
+def watch_lock(process: Running, truth: Truth, seconds: float) -> None:
+    """Wait until a clock says that it is locked, and then for so long, and know what time it truly was meanwhile.
+
+    It does not lock for ever: after `LOCK_S` this returns as well.
+    """
+    deadline, locked = time.monotonic() + LOCK_S, False
     while process.process.poll() is None and time.monotonic() < deadline:
         time.sleep(POLL_S)
         truth.sample()
+        if not locked and re.search(r"\] locked\b", process.stderr):
+            locked, deadline = True, time.monotonic() + seconds
 
 
 def estimates(trace: Path) -> list[Estimate]:

@@ -11,7 +11,10 @@ import pytest
 HEAVY = {"numpy", "trio", "msgspec", "structlog", "rich", "pluggy", "cffi", "soundfile"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["check", "--help"], ["--version"]])
+COMMANDS = ("run", "check", "simulate", "compare")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "phasegraph", *arguments], capture_output=True, text=True, check=True

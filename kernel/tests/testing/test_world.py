@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from phasegraph import ClockState, GraphError
 from phasegraph.testing import (
     Oscillator,
+    Ramp,
     SimLocalClock,
     SimNetwork,
     counted,
@@ -31,6 +32,12 @@ OSCILLATORS = st.builds(
     ageing_ppm_per_day=st.floats(-5, 5),
     swing_ppm=st.floats(-5, 5),
     swing_period_ns=st.integers(10**10, DAY_NS),
+    warm_up_ppm=st.floats(-20, 20),
+    warm_up_ns=st.integers(10**10, 10**12),
+    ramps=st.lists(
+        st.builds(Ramp, at_ns=st.integers(0, DAY_NS), ppm=st.floats(-20, 20), over_ns=st.integers(0, 10**12)),
+        max_size=2,
+    ).map(tuple),
 )
 AGES = st.integers(0, 3 * DAY_NS)
 
@@ -49,11 +56,25 @@ class TestOscillator:
         second = 10**9
         gained = oscillator.elapsed(age + second) - oscillator.elapsed(age) - second
         middle = oscillator.rate_ppb(age + second // 2)
-        assert gained == pytest.approx(middle, abs=3 + abs(oscillator.swing_ppm) * 20)
+        steps = sum(abs(ramp.ppm) * (1000 if ramp.over_ns < 10**10 else 60) for ramp in oscillator.ramps)
+        bends = abs(oscillator.swing_ppm) * 20 + abs(oscillator.warm_up_ppm) * 20
+        assert gained == pytest.approx(middle, abs=3 + bends + steps)
 
     @given(OSCILLATORS, st.lists(AGES, min_size=1, max_size=9))
     def test_arrays_agree(self, oscillator: Oscillator, ages: list[int]) -> None:
-        assert oscillator.elapsed_array(np.array(ages)).tolist() == [oscillator.elapsed(age) for age in ages]
+        true_ns = np.array(ages)
+        elapsed = oscillator.elapsed_array(true_ns)
+        assert np.abs(elapsed - [oscillator.elapsed(age) for age in ages]).max() <= 1
+        assert np.abs(oscillator.true_after_array(elapsed.astype(float)) - true_ns).max() <= 1
+        steps = [ramp.at_ns + over for ramp in oscillator.ramps for over in (0, ramp.over_ns)]
+        for age, rate in zip(ages, oscillator.rates_ppb(true_ns).tolist(), strict=True):
+            if all(abs(age - step) > 10**6 for step in steps):
+                assert oscillator.rate_ppb(age) == pytest.approx(rate, abs=0.05)
+
+    def test_a_ramp_stays(self) -> None:
+        oscillator = Oscillator(ppm=10, ramps=(Ramp(at_ns=60 * 10**9, ppm=4, over_ns=10 * 10**9),))
+        assert [round(oscillator.rate_ppb(at * 10**9)) for at in (59, 65, 71, 3600)] == [10_000, 12_000, 14_000, 14_000]
+        assert oscillator.elapsed(80 * 10**9) - 80 * 10**9 == 800_000 + 20_000 + 40_000
 
 
 class TestLocalClock:

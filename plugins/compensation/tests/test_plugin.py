@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import phasegraph_compensation
-from phasegraph import API_VERSION, CompensatorConfig
+from phasegraph import API_VERSION, CompensatorConfig, StreamingResampler
 from phasegraph_compensation.none import NoneConfig
 from phasegraph_compensation.sinc import SincResampler
 
@@ -15,10 +15,12 @@ def test_kinds() -> None:
     (compensator,) = phasegraph_compensation.register_compensators()
     assert (compensator.kind, compensator.config, compensator.api) == ("none", NoneConfig, API_VERSION)
     assert issubclass(compensator.config, CompensatorConfig)
-    (resampler,) = phasegraph_compensation.register_resamplers()
-    assert (resampler.kind, resampler.api) == ("sinc", API_VERSION)
-    assert isinstance(resampler.factory(), SincResampler)
-    assert CompensatorConfig().resampler == resampler.kind  # the kernel's default
+    sinc, soxr = phasegraph_compensation.register_resamplers()
+    assert [(kind.kind, kind.api) for kind in (sinc, soxr)] == [("sinc", API_VERSION), ("soxr", API_VERSION)]
+    assert isinstance(sinc.factory(), SincResampler)
+    assert not isinstance(sinc.factory(), StreamingResampler)
+    assert isinstance(soxr.factory(), StreamingResampler)
+    assert CompensatorConfig().resampler == sinc.kind  # the kernel's default
 
 
 def test_importing_it_is_light() -> None:

@@ -114,7 +114,7 @@ async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock
 
 
 async def test_hybrid_falls_back_where_unicast_is_not_answered(autojump_clock: Any) -> None:
-    async with two_hosts(follower='unicast = "hybrid"\n') as (gm, me):
+    async with two_hosts(follower='unicast = "hybrid"\n') as (_, me):
         await trio.sleep(30)
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
     assert me.events("unicast_fallback") == []

@@ -7,7 +7,12 @@ import pytest
 
 import phasegraph_sinks
 from phasegraph import API_VERSION, NodeError
+from phasegraph.testing import PluginSuite
 from phasegraph_sinks import library, recording
+
+
+class TestPlugin(PluginSuite):
+    entry_point = "sinks"
 
 
 def kinds():
@@ -17,8 +22,11 @@ def kinds():
 
 def test_registers_its_kinds():
     names = {(role, kind.kind) for role, kind in kinds()}
-    assert names == {("sources", "file"), ("sources", "tone"), ("sinks", "file"), ("sinks", "null")}
-    assert all(kind.api == API_VERSION and kind.domain == "none" and kind.summary for _, kind in kinds())
+    sources, sinks = ("file", "soundcard", "tone"), ("file", "null", "soundcard")
+    assert names == {("sources", kind) for kind in sources} | {("sinks", kind) for kind in sinks}
+    for _, kind in kinds():
+        assert (kind.api, kind.domain) == (API_VERSION, "device" if kind.kind == "soundcard" else "none")
+        assert kind.summary
 
 
 @pytest.mark.parametrize(("role", "kind"), kinds())
@@ -32,7 +40,7 @@ def test_examples_name_options_that_exist(role, kind):
 def test_loads_no_audio_library():
     code = (
         "import sys, phasegraph_sinks as plugin; plugin.register_sources(); plugin.register_sinks();"
-        "sys.exit('soundfile' in sys.modules)"
+        "sys.exit(bool({'soundfile', 'sounddevice', 'soxr'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -12,13 +12,17 @@ import click
 
 from .._config import load_graph
 from .._core.units import format_duration
-from .._plugins.loader import load
+from .._plugins import loader
 from .._run.logging import make_log
 from .._run.session import Session
 from .._run.trace import Trace
 from .._run.words import in_words
+from .._simulate.compare import DEFAULT_SCENARIOS, compare
+from .._simulate.plot import draw, need_matplotlib
+from .._simulate.recommend import recommend
 from .._simulate.run import Simulation
 from .._simulate.scenario import load_scenario
+from .._simulate.table import as_json, as_table
 from .._simulate.words import truth_in_words
 from .run import exit_code, must_be_writable
 
@@ -39,7 +43,7 @@ def simulate_command(
 ) -> int:
     """Simulate a graph; returns the exit code. Raises GraphError for a graph or scenario that is wrong."""
     deployment = load_scenario(scenario)
-    registry = load()
+    registry = loader.load()
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     must_be_writable(report)
     simulation = Simulation(
@@ -91,3 +95,43 @@ class Progress:
 
     def _say(self, line: str) -> None:
         print(self._title + line, file=sys.stderr, flush=True)
+
+
+def compare_command(
+    graph_path: Path,
+    *,
+    profile: str | None,
+    overrides: Sequence[str],
+    strategies: str | None,
+    scenarios: Sequence[str],
+    duration_ns: int,
+    seed: int,
+    plot: Path | None,
+    format: str,
+) -> int:
+    """Compare strategies; returns the exit code. Raises GraphError for a graph, scenario or strategy that is wrong."""
+    deployments = [load_scenario(name) for name in scenarios or DEFAULT_SCENARIOS]
+    if plot is not None:
+        need_matplotlib()
+    registry = loader.load()
+    graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
+    comparison = compare(
+        graph,
+        registry,
+        deployments,
+        strategies=None if strategies is None else [name.strip() for name in strategies.split(",")],
+        for_ns=duration_ns,
+        seed=seed,
+        log=make_log(level="error"),
+        keep_points=plot is not None,
+        tell=lambda strategy, scenario: Progress(duration_ns, f"{strategy} in {scenario}"),
+    )
+    recommendation = recommend(comparison)
+    if plot is not None:
+        draw(comparison, plot)
+    if format == "json":
+        click.echo(json.dumps(as_json(comparison, recommendation, str(graph_path)), indent=2))
+    else:
+        for line in as_table(comparison, recommendation):
+            click.echo(line)
+    return 0

@@ -22,12 +22,12 @@ _LONG_KEY = re.compile(
 )
 
 
-def read_text(path: Path) -> str:
-    """The text of a graph file. Raises GraphError."""
+def read_text(path: Path, what: str = "graph") -> str:
+    """The text of a graph file, or of another TOML file that is called ``what``. Raises GraphError."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            raise _failed(f"{path} is a folder, not a graph file")
+            raise _failed(f"{path} is a folder, not a {what} file")
         if not stat.S_ISREG(status.st_mode):  # a pipe or device could keep us waiting for ever
             raise _failed(f"{path} is not a regular file")
         if status.st_size > LARGEST:

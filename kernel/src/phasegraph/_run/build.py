@@ -28,6 +28,13 @@ TEXT_LIMIT_BYTES = 1 << 20
 _WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.FLOAT32: 2}
 
 
+def quantum_of(stream: Stream) -> int:
+    """How often the network is looked at for a stream that somebody waits for."""
+    if stream.clock is None:
+        return PACED_QUANTUM_NS
+    return max(LEAST_QUANTUM_NS, min(PACED_QUANTUM_NS, stream.playout_delay_ns // 4))
+
+
 Stage = Callable[[GraphNode, Build, Callable[[], Node], "SinkInput | None"], Node]
 """Decides what is run for a node of a graph, given how its kind makes it and what it plays."""
 
@@ -87,10 +94,8 @@ class BuiltGraph:
         for built in self.edges:
             kind = self.graph.nodes[built.edge.sink].kind
             if isinstance(kind, SinkKind) and kind.domain != "none":
-                quantum = min(quantum, PACED_QUANTUM_NS)
-                if built.tap.stream.clock is not None:
-                    quantum = min(quantum, built.tap.stream.playout_delay_ns // 4)
-        return max(LEAST_QUANTUM_NS, quantum)
+                quantum = min(quantum, quantum_of(built.tap.stream))
+        return quantum
 
 
 class _Build:
@@ -219,7 +224,8 @@ def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[Sink
     )
     # A sink without a pace of its own follows a clock of the graph, or a source whose own device is one.
     own = (edge.tap.stream.clock for edge in edges if isinstance(edge.tap, AlignedTap))
-    clock = built.clock(node.domain) if node.domain in built.graph.nodes else next(own, None)
+    domain = node.domain
+    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else next(own, None)
     return SinkInput(taps, format, clock), edges
 
 

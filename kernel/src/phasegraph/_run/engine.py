@@ -29,6 +29,8 @@ LEAST_SLEEP_NS = 20_000
 SWITCH_INTERVAL_S = 0.0001
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms)."""
 _PR_SET_TIMERSLACK = 29
+LONGEST_S = 1.0
+"""The longest that trio does not see of virtual time: signals are noticed there."""
 _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 """How many run in virtual time."""
 
@@ -137,7 +139,7 @@ class Engine:
                 wait_s = self._local.seconds_until(self.once())
                 if jump is not None and _engines.get() == 1:
                     await wait_all_tasks_blocked()
-                    others_s = trio.lowlevel.current_statistics().seconds_to_next_deadline
+                    others_s = min(LONGEST_S, trio.lowlevel.current_statistics().seconds_to_next_deadline)
                     while wait_s <= others_s and not self.woken:
                         jump(wait_s)
                         others_s -= wait_s

@@ -75,7 +75,7 @@ class Meter:
                 metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
         if node.input is not None:
             metrics["underrun_frames"] = node.input.missing_frames
-        return metrics | dict(node.node.metrics())
+        return metrics | {name: _plain(value) for name, value in node.node.metrics().items()}
 
     def report(self, supervisor: Supervisor, *, graph: str, profile: str | None) -> dict[str, Any]:
         """The whole report, as the contract gives it."""
@@ -102,6 +102,12 @@ class Meter:
                 for event in self._services.events
             ],
         }
+
+
+def _plain(value: Any) -> Metric:
+    # A number of numpy's that slipped into a plugin's figures must not cost the whole report.
+    plain: Metric = value.item() if hasattr(value, "item") else value
+    return plain
 
 
 def _edge(edge: BuiltEdge) -> dict[str, Any]:

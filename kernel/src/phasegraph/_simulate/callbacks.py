@@ -85,7 +85,9 @@ class Callbacks:
         # What the driver makes of its hardware's pointer, which moves on by some frames at a time.
         grain, phase = self._options.granularity, self._pointer_phase
         shown = self._time.oscillator.elapsed_array(called) - self._time.elapsed_before
-        pointer = np.floor((shown * (self._rate / NS_PER_S) + phase) / grain) * grain - phase + grain / 2
+        pointer = shown * (self._rate / NS_PER_S)
+        if grain:
+            pointer = np.floor((pointer + phase) / grain) * grain - phase + grain / 2
         ahead = (frames - pointer) * (NS_PER_S / self._rate)
         ahead += self._random.normal(0.0, self._options.stamp_noise, _BLOCKS)
         return self._local.at_array(called) + np.rint(ahead).astype(np.int64)

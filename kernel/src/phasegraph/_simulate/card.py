@@ -111,6 +111,7 @@ class SimulatedCard:
             "underruns": self._xruns + sum(truth.underruns for truth in self.truths),
             "xruns": self._xruns,
             "lost_frames": self._lost,
+            "block_frames": self._block,
             "latency_ns": round(self._latency * NS_PER_S / self._rate),
         }
         if self._first is not None and self._last is not None and self._last.frame > self._first.frame:

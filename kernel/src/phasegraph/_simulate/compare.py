@@ -10,7 +10,7 @@ import msgspec
 
 from .._config.graph import Graph, GraphNode
 from .._core.clock import NS_PER_S
-from .._core.errors import GraphError, Problem
+from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import CompensatorKind
 from .._options.words import did_you_mean, either, show
 from .._plugins.loader import Registry
@@ -87,22 +87,32 @@ def compare(
 ) -> Comparison:
     """Run each strategy in each deployment.
 
-    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``tell`` is told what
-    begins, and returns what is called twice a virtual second, or None. Raises GraphError where nothing can be compared.
+    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``tell`` is told
+    what begins, and returns what is called twice a virtual second, or None. Raises GraphError where nothing can be
+    compared, and NodeError where a node fails.
     """
-    rates = _check(graph)
+    if not any(edge.crossing for edge in graph.edges):
+        message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
+        raise GraphError([Problem("", message, "`kernel check` says which edges cross")])
+    for deployment in deployments:  # what is wrong with the graph itself is no strategy's fault
+        Simulation(graph, registry, deployment, seed=seed, log=log)
     graphs: dict[str, Graph] = {}
     left_out: dict[str, str] = {}
+    rate = 0
     for strategy in strategies if strategies is not None else sorted(registry.compensators):
         try:
-            graphs[strategy] = with_strategy(graph, registry, strategy)
+            changed = with_strategy(graph, registry, strategy)
             for deployment in deployments:
-                Simulation(graphs[strategy], registry, deployment, seed=seed, log=log)
+                trial = Simulation(changed, registry, deployment, seed=seed, log=log)
+                rate = min(truth.tap.stream.format.rate for truth in trial.truths.values())
         except GraphError as error:
             if strategies is not None:
                 raise GraphError([_of_strategy(strategy, problem) for problem in error.problems]) from None
             left_out[strategy] = "; ".join(problem.message for problem in error.problems)
-            graphs.pop(strategy, None)
+        else:
+            graphs[strategy] = changed
+    if not graphs:
+        raise GraphError([Problem(f"--strategies {name}", why) for name, why in left_out.items()])
     results = []
     for strategy, changed in graphs.items():
         for deployment in deployments:
@@ -112,13 +122,90 @@ def compare(
             if keep_points:
                 for truth in simulation.truths.values():
                     truth.points = []
-            report = simulation.run(tell(strategy, deployment.name))
+            report = simulation.run(tell(strategy, deployment.name), signals=True)
+            _check(report, f"{strategy} in {deployment.name}")
             results.append(_result(strategy, deployment.name, report, simulation))
     return Comparison(
         duration_s=for_ns / NS_PER_S,
         seed=seed,
-        tone_hz=tone_hz(min(rates)) if rates else 0.0,
+        tone_hz=tone_hz(rate),
         notch_hz=NOTCH_HZ,
         results=tuple(results),
         left_out=left_out,
+    )
+
+
+def _check(report: Mapping[str, Any], which: str) -> None:
+    if report["ended"] == "signal":
+        raise KeyboardInterrupt
+    for id, node in report["nodes"].items():
+        if "failure" in node:
+            raise NodeError(f"{which}: {id} failed: {node['failure']}")
+
+
+def _of_strategy(strategy: str, problem: Problem) -> Problem:
+    path = f"--strategies {strategy}"
+    return Problem(f"{path}: {problem.path}" if problem.path else path, problem.message, problem.hint)
+
+
+def with_strategy(graph: Graph, registry: Registry, strategy: str) -> Graph:
+    """The graph with another compensator in all its crossings.
+
+    ``strategy`` is the id of one of the graph's compensators, or a kind, which has the options of the graph's first
+    compensator of that kind, or its defaults. Raises GraphError.
+    """
+    own = {node.id: node for node in graph.of_role("compensators")}
+    wanted = own.get(strategy) or next((node for node in own.values() if node.kind.kind == strategy), None)
+    crossed = [edge.compensator for edge in graph.edges if edge.crossing and edge.compensator is not None]
+    nodes: dict[str, GraphNode] = dict(graph.nodes)
+    for id in crossed:
+        kind, config = (wanted.kind, wanted.config) if wanted else _default(registry, strategy, own[id], [*own])
+        nodes[id] = msgspec.structs.replace(own[id], kind=kind, config=config)
+    return msgspec.structs.replace(graph, nodes=MappingProxyType(nodes))
+
+
+def _default(
+    registry: Registry, strategy: str, before: GraphNode, ids: Sequence[str]
+) -> tuple[CompensatorKind[Any], Any]:
+    kind = registry.compensators.get(strategy)
+    if kind is None:
+        known = [*registry.compensators, *ids]
+        hint = did_you_mean(strategy, known) or f"kinds are {either(sorted(registry.compensators), 'and')}"
+        raise GraphError([Problem("", f"there is no kind or compensator {show(strategy)}", hint)])
+    try:
+        return kind, kind.config(resampler=before.config.resampler)
+    except TypeError:
+        hint = f'add a table [compensators.NAME] with kind = "{strategy}" and its options'
+        raise GraphError([Problem("", "it has options without a default", hint)]) from None
+
+
+def _result(strategy: str, scenario: str, report: Mapping[str, Any], simulation: Simulation) -> Result:
+    edges = {name: report["edges"][name]["metrics"] for name in simulation.truths}
+    heard = [node["metrics"].get("true_thd_n_db") for node in report["nodes"].values()]
+    points = [truth.points or [] for truth in simulation.truths.values()]
+
+    def worst(name: str) -> Any:
+        return max(metrics.get(name, 0) for metrics in edges.values())
+
+    def never(name: str) -> float | None:
+        times = [metrics.get(name) for metrics in edges.values()]
+        return None if None in times else max(times)
+
+    return Result(
+        strategy=strategy,
+        scenario=scenario,
+        time_to_lock_s=never("true_time_to_lock_s"),
+        time_to_rate_lock_s=never("true_time_to_rate_lock_s"),
+        alignment_error_rms_frames=worst("true_alignment_error_rms_frames"),
+        alignment_error_max_frames=worst("true_alignment_error_max_frames"),
+        wander_rms_frames=worst("true_wander_rms_frames"),
+        wander_pp_frames=worst("true_wander_pp_frames"),
+        pitch_slope_max_ppb_per_s=worst("true_pitch_slope_max_ppb_per_s"),
+        ratio_error_rms_ppb=worst("true_ratio_error_rms_ppb"),
+        underruns=sum(metrics["underruns"] for metrics in edges.values()),
+        resyncs=sum(metrics["resyncs"] for metrics in edges.values()),
+        missing_frames=sum(metrics["missing_frames"] for metrics in edges.values()),
+        latency_ns=worst("true_latency_ns"),
+        thd_n_db=max((value for value in heard if value is not None), default=None),
+        points=max(points, key=lambda each: max((abs(error) for _, error, _ in each), default=0.0)),
     )

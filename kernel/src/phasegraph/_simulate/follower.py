@@ -75,14 +75,14 @@ class Follower:
         jumps = self._estimate.discontinuities
         if self._estimate.state is ClockState.UNLOCKED:
             self._heard_since = now
-            self._correcting = self._random.uniform(-1.0, 1.0) * options.first_error
+            self._correcting = float(self._random.uniform(-1.0, 1.0)) * options.first_error
         elif self._heard_since is None or identity != self._identity:
             was_wrong = self._estimate.reference_at(local_ns) - truth
             self._heard_since = now
             self._correcting = was_wrong - lasting
             if abs(was_wrong) > self._estimate.bound_ns:
                 jumps += 1
-                self._correcting = self._random.uniform(-1.0, 1.0) * options.first_error
+                self._correcting = float(self._random.uniform(-1.0, 1.0)) * options.first_error
         self._identity = identity
         doubt = abs(self._correcting)
         self._estimate = ClockEstimate(
@@ -128,12 +128,9 @@ class Follower:
     def _move_on(self, ns: int) -> None:
         keeps = math.exp(-ns / self._options.noise_time) if self._ticked_ns else 0.0
         fresh = math.sqrt(1.0 - keeps * keeps)
-        drawn = np.clip(self._random.standard_normal(2), -5.0, 5.0)
-        self._wander = _within(keeps * self._wander + fresh * self._options.noise * drawn[0], self._options.noise)
+        drawn = self._random.standard_normal(2).tolist()
+        most = 5.0 * self._options.noise
+        self._wander = max(-most, min(most, keeps * self._wander + fresh * self._options.noise * drawn[0]))
         self._rate_error = keeps * self._rate_error + fresh * self._rate_sigma_ppb * drawn[1]
         lock_time = self._options.lock_time
         self._correcting *= math.exp(-_WITHIN_LOCK * ns / lock_time) if lock_time else 0.0
-
-
-def _within(value: float, sigma: float) -> float:
-    return float(max(-5.0 * sigma, min(5.0 * sigma, value)))

@@ -160,10 +160,14 @@ class NetworkOptions(Table, frozen=True, kw_only=True):
 class CardOptions(OscillatorOptions, frozen=True, kw_only=True):
     """A sound card: how it runs, and how well its driver tells."""
 
-    block: Annotated[int, Meta(description="Frames of a callback.", ge=8, le=65536)] = 256
+    block: Annotated[
+        int,
+        Meta(description="Frames of a callback; 0 for 64 to 512, as many as the link offset allows.", ge=0, le=65536),
+    ] = 0
     blocks: Annotated[int, Meta(description="Blocks between a callback and what sounds: its latency.", ge=1, le=64)] = 2
     granularity: Annotated[
-        int, Meta(description="Frames by which the hardware's pointer moves on at a time.", ge=1, le=65536)
+        int,
+        Meta(description="Frames by which the hardware's pointer moves on at a time; 0 for smoothly.", ge=0, le=65536),
     ] = 1
     stamp_noise: Annotated[
         Duration, Meta(description="Standard deviation of the driver's times.", ge=0, le=NS_PER_S)
@@ -172,9 +176,7 @@ class CardOptions(OscillatorOptions, frozen=True, kw_only=True):
         60_000
     )
     late_callbacks: Annotated[Share, Meta(description="Share of callbacks that run much later.")] = 0.01
-    late_by: Annotated[Duration, Meta(description="How much later those run, on average.", ge=0, le=NS_PER_S)] = (
-        NS_PER_S // 1000
-    )
+    late_by: Annotated[Duration, Meta(description="How much later those run, on average.", ge=0, le=NS_PER_S)] = 200_000
     stalls: Annotated[
         tuple[SpanOptions, ...],
         Meta(

@@ -88,7 +88,7 @@ def load_scenario(name: str) -> Deployment:
         hint = did_you_mean(name, texts) or f"scenarios are {either(list(texts), 'and')}; or give the path of a file"
         raise GraphError([Problem("--scenario", f"there is no scenario {show(name)}", hint)])
     try:
-        return parse_scenario(read_text(path), path.stem)
+        return parse_scenario(read_text(path, "scenario"), path.stem)
     except GraphError as error:
         raise GraphError([_named(problem, path.name) for problem in error.problems]) from None
 

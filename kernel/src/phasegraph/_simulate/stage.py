@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from .._config.graph import GraphNode
-from .._core.clock import frames_in
+from .._core.clock import NS_PER_S, frames_in
 from .._core.kinds import ClockKind, SinkKind, SourceKind
 from .._core.node import Build, Node, Source
+from .._core.stream import Stream
+from .._run.build import quantum_of
 from .._run.inputs import SinkInput
 from ..testing.arrivals import Arrivals
 from ..testing.impairments import Impairment
@@ -20,13 +23,18 @@ from .capture import SimulatedCapture
 from .card import SimulatedCard
 from .follower import Follower
 from .grandmaster import CardTime, Grandmaster, TimeBase
-from .options import NetworkOptions
+from .options import CardOptions, NetworkOptions
 from .reference import Reference
 from .scenario import Deployment
 from .sender import Sender
 from .signal import Listening, Signal
 from .sinks import SimulatedSender, SimulatedTaker
 from .source import SimulatedSource
+
+_BLOCKS = (512, 256, 128, 64)
+_JITTERS = 8
+"""So many times its mean is a delay that hardly ever comes."""
+_TO_SPARE_NS = 1_000_000
 
 
 class SimulatedStage:
@@ -58,9 +66,9 @@ class SimulatedStage:
         kind = node.kind
         if not isinstance(kind, SourceKind) or kind.domain != "none":
             self.stand_ins.append(node.id)
+        made = make()  # also where it is not run: it says its format, and what is wrong with its options
         if isinstance(kind, ClockKind):
             return self._clock(node, kind, build)
-        made = make()  # also where it is not run: it says its format, and what is wrong with its options
         domain = kind.domain if isinstance(kind, SourceKind | SinkKind) else "none"
         if isinstance(kind, SourceKind):
             if domain == "none":
@@ -102,19 +110,31 @@ class SimulatedStage:
         return SimulatedSender(input, build.clock(getattr(node.config, "clock", None)), self.grandmaster, size)
 
     def _card(self, node: GraphNode, input: SinkInput) -> Node:
-        options = self._deployment.card(node.id)
+        streams = [tap.stream for tap in input.taps if tap.stream.clock is not None]
+        options = self._with_block(self._deployment.card(node.id), streams, input.format.rate)
         time = self.bases[node.id] = CardTime(options.oscillator())
         return SimulatedCard(
             input, time, options, local=self._local, listening=self._listening, random=self._random(node.id)
         )
 
     def _capture(self, node: GraphNode, made: Node) -> Node:
-        options = self._deployment.card(node.id)
-        time = self.bases[node.id] = CardTime(options.oscillator())
         stream = cast(Source, made).stream
+        options = self._with_block(self._deployment.card(node.id), [stream], stream.format.rate)
+        time = self.bases[node.id] = CardTime(options.oscillator())
         return SimulatedCapture(
             stream, time, options, local=self._local, listening=self._listening, random=self._random(node.id)
         )
+
+    def _with_block(self, options: CardOptions, streams: Iterable[Stream], rate: int) -> CardOptions:
+        # As whoever sets up a card does: as large as it can be.
+        if options.block:
+            return options
+        network = self._deployment.scenario.network
+        way_ns = network.packet_time + network.delay + _JITTERS * network.jitter + network.burst + _TO_SPARE_NS
+        rooms = [stream.playout_delay_ns - way_ns - quantum_of(stream) for stream in streams]
+        frames = frames_in(min(rooms, default=NS_PER_S), rate)
+        fitting = (block for block in _BLOCKS if block * (options.blocks + 1) <= frames)
+        return msgspec.structs.replace(options, block=next(fitting, _BLOCKS[-1]))
 
 
 def _packet_time(node: GraphNode, network: NetworkOptions) -> int:

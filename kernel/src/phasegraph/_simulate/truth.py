@@ -103,19 +103,19 @@ class CrossingTruth:
         """``source`` is what the stream's clock follows, ``sink`` what paces the sink."""
         self.tap = tap
         self.underruns = 0
-        """Times that it ran dry: less had arrived than a block reads."""
+        """Blocks for which too little had arrived, from a second after the first on."""
         self.error_frames = 0.0
         """How far the newest block was behind."""
         self.source = source
         self._sink = sink
         self._rate = tap.stream.format.rate
         self._began_ns: int | None = None
-        self._dry = True
         self._rows: list[tuple[int, float, float, bool]] = []
         self._locked = False
         self._error, self._ratio_error, self._slope = (_Before() for _ in range(3))
         self._aligned = Settling(LOCK_FRAMES, LOCK_S)
         self._in_tune = Settling(LOCK_RATE_PPB, LOCK_S)
+        self._first: int | None = None
         self._margin = math.inf
         self._pitch: tuple[float, float] | None = None
         self._newest: deque[tuple[float, float]] = deque()
@@ -130,13 +130,13 @@ class CrossingTruth:
 
     def before(self, frame: int, count: int) -> None:
         """Look at what has arrived, before the sink reads a block."""
-        margin = self.tap.available(frame) - count
-        if margin >= 0:
+        if self._first is None:
+            self._first = frame
+        silent = self.tap.correction.silent or self.tap.stream.end is not None
+        if frame - self._first > self._rate and not silent:
+            margin = self.tap.available(frame) - count
             self._margin = min(self._margin, margin)
-            self._dry = False
-        elif not self._dry:
-            self._dry = True
-            self.underruns += self.tap.stream.end is None
+            self.underruns += margin < 0
 
     def after(self, true_ns: int) -> None:
         """Look at what was read of a block that truly sounds from ``true_ns`` on."""

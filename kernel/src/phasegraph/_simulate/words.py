@@ -55,7 +55,7 @@ def _crossing(metrics: Mapping[str, Any]) -> list[str]:
     if "true_pitch_slope_max_ppb_per_s" in metrics:
         said.append(f"pitch changing by {metrics['true_pitch_slope_max_ppb_per_s'] / 1000:.3g} ppm/s at most")
     said.append(f"{count(metrics['underruns'], 'underrun')}, {count(metrics['resyncs'], 'resync')}")
+    if metrics["underruns"]:
+        said.append(f"a link offset short by up to {count(-metrics['true_margin_min_frames'], 'frame')}")
     said.append(f"latency {format_duration(metrics['true_latency_ns'])}")
-    if metrics.get("true_margin_min_frames") == 0:
-        said.append("nothing to spare: a longer link offset is safer")
     return said

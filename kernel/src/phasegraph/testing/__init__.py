@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .impairments import Counts, Every, Faults, Impairment, Stamping
     from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
     from .network import SimNetwork, SimWire
-    from .oscillator import Oscillator
+    from .oscillator import Oscillator, Ramp
     from .plant import Plant
     from .plugin import sim_plugin
     from .recorder import SimRecorder, SimRecorderConfig
@@ -46,7 +46,7 @@ _HOME = {
     "impairments": "Counts Every Faults Impairment Stamping",
     "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
     "network": "SimNetwork SimWire",
-    "oscillator": "Oscillator",
+    "oscillator": "Oscillator Ramp",
     "plant": "Plant",
     "plugin": "sim_plugin",
     "recorder": "SimRecorder SimRecorderConfig",
@@ -76,6 +76,7 @@ __all__ = [
     "Plant",
     "Played",
     "PluginSuite",
+    "Ramp",
     "SimCard",
     "SimCardConfig",
     "SimClock",

@@ -224,7 +224,7 @@ class CrossingWorld:
         frame, true_s, called_s, number = 0, 0.5, 0.0, 0
         faults = sorted({*it.lost, *it.pauses, *it.outliers})
         while True:
-            seconds = np.arange(number, number + _CHUNK) * (it.block / RATE)
+            seconds: Floats = np.arange(number, number + _CHUNK) * np.float64(it.block / RATE)
             wandering = wander + 1e-9 * math.sqrt(it.block / RATE) * np.cumsum(random.standard_normal(_CHUNK))
             wander = float(wandering[-1])
             rate = self._rate(seconds) + wandering

@@ -10,6 +10,7 @@ from phasegraph import StampKind
 from phasegraph.ieee1588 import DelayResp, MessageType, PDelayResp, PortIdentity
 from phasegraph_ptp.core import Destination, PortState, Send, Settings, Unicast
 from phasegraph_ptp.core.delay import MISSES_BEFORE_FALLBACK
+from phasegraph_ptp.core.mean import MeanDelay
 from phasegraph_ptp.samples import DelaySample
 
 from .bench import GM, GM_ADDRESS, MS, OTHER, US, Bench, S
@@ -153,6 +154,25 @@ def test_a_stamp_may_come_after_the_answer() -> None:
     last = bench.samples[-1]
     assert isinstance(last, DelaySample)
     assert (last.local_ns, last.stamp) == (bench.now_ns - 5, StampKind.USER)
+
+
+def test_a_stamp_that_comes_after_the_master_has_changed() -> None:
+    bench = follower()
+    bench.stamping = False
+    while not bench.unstamped:
+        bench.at(bench.now_ns + MS)
+    bench.receive(bench.delay_resp(bench.last(REQ)))
+    bench.announced(OTHER, priority1=1, log_interval=8)
+    bench.stamp(bench.now_ns)
+    assert all(not isinstance(sample, DelaySample) for sample in bench.samples)
+
+
+def test_the_mean_delay_falls_quickly_and_rises_slowly() -> None:
+    mean = MeanDelay()
+    assert mean.patience_ns == S
+    for delay_ns, expected_ns in ((16_000.0, 16_000.0), (32_000.0, 17_000.0), (1_000.0, 13_000.0), (-9_000.0, 9_750.0)):
+        mean.add(delay_ns)
+        assert mean.ns == expected_ns
 
 
 def test_stamps_that_never_come_are_forgotten() -> None:

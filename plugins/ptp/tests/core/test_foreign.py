@@ -139,6 +139,17 @@ def test_who_negotiates_listens_to_its_servers_only() -> None:
     assert bench.clock.state is UNCALIBRATED
 
 
+def test_a_master_whose_time_is_out_is_not_taken_for_a_rival() -> None:
+    # Its last two Announces are within the window of four intervals still, but three have passed.
+    bench = Bench(Settings(announce_receipt_timeout=3))
+    for source in (GM, OTHER):
+        bench.now_ns = S
+        bench.announced(source)
+    bench.at(4 * S)
+    assert bench.clock.state is LISTENING
+    assert len(bench.told("announce_timeout")) == 1
+
+
 def stranger(number: int, **fields: object) -> Announce:
     return announce(PortIdentity(0x1000 + number, 1), **fields)
 

@@ -43,12 +43,14 @@ def sent(bench: Bench, kind: type[Message]) -> list[Message]:
     return [send.message for send in bench.sent if isinstance(send.message, kind)]
 
 
-def test_it_waits_for_announces_first() -> None:
-    bench = Bench(Settings(role=Role.GRANDMASTER, log_announce_interval=1), serving=True)
-    bench.at(6 * S - 1)
+@pytest.mark.parametrize("timeout", [2, 3, 10])
+def test_it_waits_for_announces_first(timeout: int) -> None:
+    settings = Settings(role=Role.GRANDMASTER, log_announce_interval=1, announce_receipt_timeout=timeout)
+    bench = Bench(settings, serving=True)
+    bench.at(2 * timeout * S - 1)
     assert bench.clock.state is PortState.LISTENING
     assert bench.sent == []
-    bench.at(8 * S)
+    bench.at(2 * (timeout + 1) * S)
     assert bench.clock.state is PortState.MASTER
 
 

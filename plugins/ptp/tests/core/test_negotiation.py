@@ -151,15 +151,21 @@ def test_a_server_that_cancels_is_answered_and_asked_again_later() -> None:
     assert (GM_ADDRESS, RequestUnicast(DELAY_RESP, -2, 300)) in signals(bench, RequestUnicast)
 
 
-def test_whom_we_leave_is_told() -> None:
+@pytest.mark.parametrize("disabled", [True, False])
+def test_whom_we_leave_is_told(disabled: bool) -> None:
     bench = client()
     follow(bench)
     signal(bench, grant(SYNC, -3), grant(DELAY_RESP))
-    bench.clock.disable()
-    bench.at(bench.now_ns)
-    bench.receive(announce())
+    if disabled:
+        bench.clock.disable()
+        bench.receive(announce())
+    else:
+        bench.at(bench.now_ns + 8 * S)  # no Sync: it is demoted
+        assert bench.clock.state is PortState.LISTENING
     cancelled = [(where, tlv.message_type) for where, tlv in signals(bench, CancelUnicast)]  # type: ignore[attr-defined]
-    assert set(cancelled) == {(GM_ADDRESS, kind) for kind in (ANNOUNCE, SYNC, DELAY_RESP)}
+    assert set(cancelled) == {
+        (GM_ADDRESS, kind) for kind in ((ANNOUNCE, SYNC, DELAY_RESP) if disabled else (SYNC, DELAY_RESP))
+    }
 
 
 def server(**settings: object) -> Bench:

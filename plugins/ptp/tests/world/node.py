@@ -20,7 +20,9 @@ S = 1_000_000_000
 
 
 class Node:
-    """A host with one PTP instance. ``samples`` is what an estimator would be given, in order."""
+    """A host with one PTP instance. What an estimator would be given goes to ``on_sample`` and ``on_followed``: lists,
+    unless a test puts something else there.
+    """
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Node:
         self.samples: list[Sample] = []
         self.on_sample: Callable[[Sample], object] = self.samples.append
         self.followed: list[Followed] = []
+        self.on_followed: Callable[[Followed], object] = self.followed.append
         self.notices: list[Notice] = []
         self.passes: Callable[[Message], bool] = lambda message: True
         """Which of its messages leave it."""
@@ -113,6 +116,6 @@ class Node:
                 case Measured():
                     self.on_sample(action.sample)
                 case Followed():
-                    self.followed.append(action)
+                    self.on_followed(action)
                 case Notice():
                     self.notices.append(action)

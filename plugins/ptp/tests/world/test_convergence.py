@@ -68,7 +68,7 @@ def check_agreement(world: World, seconds: int) -> None:
                     assert node.parent == winner.identity
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(DelayMechanism))
 def test_there_is_one_master_and_it_is_the_best(seed: int, mechanism: DelayMechanism) -> None:
     random = Random(seed)

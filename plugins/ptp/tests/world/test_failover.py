@@ -88,7 +88,7 @@ def test_a_ghost_is_left_for_one_that_lives(passes: object) -> None:
     assert follower.state is PortState.SLAVE
     demoted = follower.notice("master_demoted")
     assert demoted.fields["reason"] == "it announces itself, but sends no Sync or Follow_Up"
-    world.run(600)
+    world.run(300)
     # It was not tried again: none of its Syncs could be timed.
     assert follower.told_names().count("master_demoted") == 1
     gm.passes = lambda message: True
@@ -113,11 +113,11 @@ def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
     gm.passes = lambda message: message.type is not MessageType.DELAY_RESP
     world.run(20)
     assert follower.parent == spare.identity
-    world.run(1000)
+    world.run(460)
     demotions = [notice.fields["for_s"] for notice in follower.notices if notice.name == "master_demoted"]
-    assert demotions[:5] == [30, 60, 120, 240, 480]
+    assert demotions == [30, 60, 120, 240]
     gm.passes = lambda message: True
-    world.run(490)
+    world.run(240)
     assert follower.parent == gm.identity
     # After a good minute it is as good as any other.
     world.run(100)

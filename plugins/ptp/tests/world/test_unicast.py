@@ -64,7 +64,7 @@ def test_from_the_first_request_to_a_slave() -> None:
     assert len(delays) > 4
     assert syncs[-1].interval_ns == 125_000_000  # granted, not stated in the messages
     # It goes on for as long as it is renewed, and ends soon after that.
-    world.run(600)
+    world.run(200)
     assert client.state is PortState.SLAVE
     assert client.told_names().count("state_changed") == 3
     client.switch_off()

@@ -1,28 +1,39 @@
-"""Phasegraph's other ends: audio files, a test tone, and a sink that throws everything away.
+"""Phasegraph's other ends: sound cards, audio files, a test tone, and a sink that throws everything away.
 
-The modules behind the kinds are imported when the kernel asks for them; libsndfile only when a node is made that
-uses it.
+The modules behind the kinds are imported when the kernel asks for them; libsndfile and PortAudio only when a node needs
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phasegraph import SinkKind, SourceKind, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 
 @hookimpl
 def register_sources() -> Iterable[SourceKind[Any]]:
-    """The ``file`` and ``tone`` sources."""
-    from . import file_source, tone
+    """The ``file``, ``soundcard`` and ``tone`` sources."""
+    from . import file_source, soundcard_source, tone
 
-    return (file_source.KIND, tone.KIND)
+    return (file_source.KIND, soundcard_source.KIND, tone.KIND)
 
 
 @hookimpl
 def register_sinks() -> Iterable[SinkKind[Any]]:
-    """The ``file`` and ``null`` sinks."""
-    from . import file_sink, null
+    """The ``file``, ``null`` and ``soundcard`` sinks."""
+    from . import file_sink, null, soundcard_sink
 
-    return (file_sink.KIND, null.KIND)
+    return (file_sink.KIND, null.KIND, soundcard_sink.KIND)
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """The command ``devices``."""
+    from .devices import devices
+
+    cli.add_command(devices)

@@ -17,14 +17,17 @@ from phasegraph import (
     Metrics,
     NodeContext,
     NodeError,
+    SampleRate,
     SourceConfig,
     SourceKind,
+    StreamFormat,
     duration_of,
     format_duration,
     frames_in,
 )
 
 from .claims import claims
+from .conversion import Converted
 from .feeder import feed, new_stream
 from .reading import Header, Section, read_header
 
@@ -38,6 +41,10 @@ class FileSourceConfig(SourceConfig, frozen=True, kw_only=True):
     duration: Annotated[
         Duration | None, Meta(description="How much of the file to play; up to its end if left out.")
     ] = None
+    rate: Annotated[
+        Annotated[SampleRate, Meta(ge=1000, le=768_000)] | None,
+        Meta(description="Convert to this rate; the file's own, and no conversion, if left out."),
+    ] = None
 
 
 class FileSource:
@@ -46,10 +53,15 @@ class FileSource:
     Started again after a failure, it goes on at the first frame that it has not delivered.
     """
 
-    def __init__(self, header: Header, section: Section, *, endless: bool) -> None:
-        self.stream = new_stream(header.format, endless=endless)
+    def __init__(self, header: Header, section: Section, *, endless: bool, rate: int) -> None:
+        """``rate`` the stream's; where it is not the file's, the file is converted."""
+        format = header.format
         self._path = header.path
-        self._section = section
+        self._section: Section | Converted = section
+        if rate != format.rate:
+            self._section = Converted(section, format.channels, rate=format.rate, to=rate)
+            format = StreamFormat(rate, format.channels)
+        self.stream = new_stream(format, endless=endless)
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Feed the stream until the end of the file, or for ever if it loops.
@@ -92,12 +104,13 @@ def make(config: FileSourceConfig, build: Build) -> FileSource:
         )
     if config.loop and header.frames == 0:
         raise NodeError(f"{path} is empty, it cannot be repeated", "leave loop out", option="loop")
-    return FileSource(header, Section(header, start=start, length=length, loop=config.loop), endless=config.loop)
+    section = Section(header, start=start, length=length, loop=config.loop)
+    return FileSource(header, section, endless=config.loop, rate=config.rate or rate)
 
 
 KIND = SourceKind(
     kind="file",
-    summary="Plays an audio file; integer files pass bit-exactly.",
+    summary="Plays an audio file, integer files bit-exactly, or converts it to another rate.",
     config=FileSourceConfig,
     factory=make,
     domain="none",

@@ -56,8 +56,8 @@ class _Arrival(NamedTuple):
 class OrdinaryClock:
     """The protocol of one PTP instance, without I/O.
 
-    Every call says what time it is, in local time (ns); afterwards `actions` holds what is to be done and
-    `deadline_ns` when `tick` is wanted. Memory is bounded, whatever comes in.
+    Times are local (ns), and given with every call. Afterwards `actions` holds what is to be done, and `deadline_ns`
+    when `tick` is wanted. Memory is bounded, whatever comes in.
     """
 
     def __init__(self, settings: Settings, *, identity: PortIdentity, now_ns: int, random: Random) -> None:

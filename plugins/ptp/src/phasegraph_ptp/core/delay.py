@@ -51,7 +51,7 @@ class DelayRequester:
         self._port = port
         self._master = master
         self._delay = delay
-        self._own_period_ns = self._period_ns = period_ns(settings.log_min_delay_req_interval)
+        self._period_ns = period_ns(settings.log_min_delay_req_interval)
         self._allowed = settings.unicast is not Unicast.NEGOTIATED
         self._next_ns = NEVER
         self._sent_ns = 0
@@ -170,7 +170,7 @@ class DelayRequester:
         self._answered_ns = now_ns
         stated = stated_period_ns(response.log_interval)
         if stated is not None:
-            self._pace(max(self._own_period_ns, stated))
+            self._pace(max(period_ns(self._port.settings.log_min_delay_req_interval), stated))
         if request.unicast and not self._unicast:
             self._unicast = True
             self._patience_ns = FIRST_RETRY_NS

@@ -112,8 +112,8 @@ class Following:
 
     @property
     def _patience_until_ns(self) -> int:
-        if self._sync is None:
-            return self._since_ns + SYNC_TIMEOUTS * max(self.master.interval.ns, NS_PER_S)
+        if self._sync is None:  # no profile for media has Syncs less often than every 2 s
+            return self._since_ns + SYNC_TIMEOUTS * max(self._interval.ns, 2 * NS_PER_S)
         return self._sync.local_ns + SYNC_TIMEOUTS * max(self._interval.ns, NS_PER_S)
 
     def _timed(self, timed: TimedSync | None, now_ns: int) -> None:

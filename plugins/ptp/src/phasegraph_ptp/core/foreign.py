@@ -7,8 +7,6 @@ from phasegraph.ieee1588 import Announce, FollowUp, Message, PortIdentity, Sync
 from .bmca import Candidate, best, compare
 from .intervals import NS_PER_S, MessageInterval
 
-FOREIGN_MASTER_THRESHOLD = 2
-"""Announces that make a master eligible (9.3.2.4.4), within the window."""
 FOREIGN_MASTER_WINDOW = 4
 """foreignMasterTimeWindow in announce intervals (9.3.2.4.5), of the master's own."""
 CAPACITY = 16
@@ -64,14 +62,13 @@ class ForeignMaster:
         """When it has been silent for so many of its announce intervals."""
         return (self.last_ns or 0) + intervals * self.interval.ns
 
-    def eligible(self, now_ns: int) -> bool:
-        """Qualified (9.3.2.5): enough Announces within the window, and not demoted."""
-        recent = self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
-        return recent and not self.demoted(now_ns)
+    def present(self, now_ns: int, timeout: int) -> bool:
+        """Whether it still announces itself, and was not found to be a ghost."""
+        return now_ns < self.expires_ns(timeout) and now_ns >= self.demoted_until_ns and not self.silent
 
-    def demoted(self, now_ns: int) -> bool:
-        """Whether it is left alone since it did not do what it announced."""
-        return now_ns < self.demoted_until_ns or self.silent
+    def qualified(self, now_ns: int) -> bool:
+        """FOREIGN_MASTER_THRESHOLD Announces, two, within the window (9.3.2.4.4)."""
+        return self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
 
     def demote(self, now_ns: int, *, silent: bool) -> int:
         """Leave it alone for a while, each time longer; a silent one, until a Sync is heard too. Returns how long."""
@@ -128,14 +125,10 @@ class ForeignMasters:
         return worst
 
     def best(self, now_ns: int, incumbent: ForeignMaster | None, timeout: int) -> ForeignMaster | None:
-        """The best that may be chosen (Erbest): those that are eligible, and the incumbent until its time is out."""
+        """The best that may be chosen (Erbest): of those that are present the incumbent and all that are qualified."""
         choice = best(
             master.candidate
             for master in self._masters.values()
-            if (
-                now_ns < master.expires_ns(timeout) and not master.demoted(now_ns)
-                if master is incumbent
-                else master.eligible(now_ns)
-            )
+            if master.present(now_ns, timeout) and (master is incumbent or master.qualified(now_ns))
         )
         return None if choice is None else self._masters[choice.sender]

@@ -15,12 +15,13 @@ from phasegraph.ieee1588 import (
     PathTrace,
     Sync,
 )
+from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
 from .actions import Destination
 from .datasets import default_data_set
 from .grants import UnicastGrants
 from .intervals import NEVER, NS_PER_S, next_due_ns, period_ns
-from .port import LOG_INTERVAL_UNKNOWN, Port
+from .port import Port
 from .settings import Unicast
 
 

@@ -74,7 +74,6 @@ class PeerDelay:
         self.delay = MeanDelay()
         self.rate = NeighborRate()
         self._port = port
-        self._period_ns = period_ns(port.settings.log_min_pdelay_req_interval)
         self.deadline_ns = now_ns + port.random.randrange(self._period_ns)
         """When `tick` is wanted."""
         self._exchanges: dict[int, _Exchange] = {}
@@ -93,6 +92,10 @@ class PeerDelay:
         self._port.send_event(message, Destination.PEER, partial(self._departed, message.sequence))
         # Neighbours that began together must not keep on asking at the same instant.
         self.deadline_ns = now_ns + self._period_ns * self._port.random.randrange(90, 111) // 100
+
+    @property
+    def _period_ns(self) -> int:
+        return period_ns(self._port.settings.log_min_pdelay_req_interval)
 
     def request(self, message: PDelayReq, source: str, unicast: bool, local_ns: int) -> None:
         """Somebody asks us: answer, in two steps."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity
+from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
 from ..samples import Sample
 from .actions import Action, Destination, Measured, Notice, Send
@@ -20,7 +21,6 @@ from .settings import Settings
 Departed = Callable[[int, StampKind], None]
 """Told when a message left, in local time."""
 
-LOG_INTERVAL_UNKNOWN = 0x7F
 _LAST_TIME_NS = 2**48 * NS_PER_S - 1
 _WAITING = 1024
 _QUIET_NS = 60 * NS_PER_S

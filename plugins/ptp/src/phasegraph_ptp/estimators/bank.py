@@ -19,7 +19,9 @@ Array = NDArray[np.float64]
 
 WANDERS = np.array([1.0, 5.0, 20.0, 100.0])
 """Random walk of the rate, ppb / sqrt(s)."""
-PRIOR = np.log([0.2, 0.35, 0.35, 0.1])
+PRIOR = np.log([0.05, 0.25, 0.4, 0.3])
+"""Of the guesses. Where noise hides the oscillator this decides, and a rate that is taken to wander costs less than
+one that is taken to stand still and does not."""
 PHASE_WALK = 3.0
 """Random walk of the phase, ns / sqrt(s)."""
 MEMORY = 100.0
@@ -60,11 +62,8 @@ class Bank:
         x[0] += t * x[1]
         p[0] += t * p[1]
         p[:, 0] += t * p[:, 1]
-        q = WANDERS**2
-        p[0, 0] += q * (t**3 / 3) + PHASE_WALK**2 * t
-        p[0, 1] += q * (t * t / 2)
-        p[1, 0] += q * (t * t / 2)
-        p[1, 1] += q * t
+        p[:2, :2] += np.array([[t**3 / 3, t * t / 2], [t * t / 2, t]])[..., None, None] * WANDERS**2
+        p[0, 0] += PHASE_WALK**2 * t
         p[2, 2] += (delay_walk * t)[:, None]
 
     def update(
@@ -83,7 +82,7 @@ class Bank:
         else:
             design = np.array([none, none, one])[..., None]
         seen = (p * design).sum(axis=1)
-        foreseen = (design * seen).sum(axis=0)
+        foreseen = np.maximum((design * seen).sum(axis=0), 0.0)
         miss = value[:, None] - (design * x).sum(axis=0)
         square = miss * miss
         total = foreseen + variance[:, None]
@@ -96,9 +95,8 @@ class Bank:
         total = np.maximum(foreseen + variance[:, None] / part, square / GATE)
         gain = seen / total
         x += gain * miss
-        p -= gain[:, None] * seen[None]
-        p += p.swapaxes(0, 1).copy()
-        p *= 0.5
+        root = seen / np.sqrt(total)
+        p -= root[:, None] * root[None]
         best = (self._evidence + PRIOR).argmax(axis=1)
         if direction is Direction.SYNC:
             self.gain = gain[0, self._rows, best]

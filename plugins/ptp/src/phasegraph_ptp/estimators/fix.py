@@ -9,8 +9,10 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 NS_PER_S = 1_000_000_000
-DRIFT_PPB_PER_S = 3.0
-"""How fast an oscillator's rate may move for long, as warming up makes it; added to its wander in holdover."""
+DRIFT = 3.0
+"""What an oscillator's rate may move by in the long run, as temperature makes it, besides its wander; ppb / s."""
+LONGEST_NS = 10 * NS_PER_S
+"""No path takes longer, and no queue."""
 
 
 class Direction(enum.IntEnum):
@@ -22,6 +24,11 @@ class Direction(enum.IntEnum):
     """From us: tells ``delay - offset``."""
     PEER = 2
     """To the neighbour and back: tells ``delay``."""
+
+    @property
+    def sign(self) -> int:
+        """How the offset counts in what it tells."""
+        return (1, -1, 0)[self]
 
 
 class Observation(NamedTuple):
@@ -50,6 +57,8 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """ppb**2."""
     wander: float
     """Random walk of the rate, ppb / sqrt(s)."""
+    drift: float = DRIFT
+    """How fast the rate may move for long, ppb / s."""
     memory_s: float
     """How much of the past the fix averages over, roughly."""
     settled: bool
@@ -65,22 +74,32 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Variance of the offset at a later local time, if nothing more is heard until then; ns**2."""
         t = max(0, local_ns - self.local_ns) / NS_PER_S
         known = self.variance + 2 * t * self.covariance + t * t * self.rate_variance
-        return max(known, 0.0) + self.wander**2 * t**3 / 3 + (0.5 * DRIFT_PPB_PER_S * t * t) ** 2
+        return max(known, 0.0) + self.wander**2 * t**3 / 3 + (0.5 * self.drift * t * t) ** 2
 
-    @property
-    def rate_sigma_ppb(self) -> float:
-        """Standard deviation of the rate."""
-        return math.sqrt(max(self.rate_variance, 0.0))
+    def surprise(self, observation: Observation) -> float:
+        """By how much an observation exceeds what is expected of it, the delay taken for 0 where it is not known."""
+        sign = observation.direction.sign
+        value = float(observation.value_ns - sign * self.base_ns)
+        return value - sign * self.offset_at(observation.local_ns) - (self.delay_ns or 0.0)
+
+    def reference(self) -> tuple[int, float]:
+        """Reference time at ``local_ns``: whole nanoseconds, and the fraction from 0 to 1."""
+        whole = math.ceil(self.offset_ns)
+        return self.local_ns - self.base_ns - whole, whole - self.offset_ns
 
 
 class Tracker(Protocol):
     """Digests observations of one reference over one path. What differs between the estimators."""
 
+    @property
+    def generation(self) -> int:
+        """How often it began anew, by `restart` or because it saw that path or reference are not the same."""
+
     def add(self, observation: Observation) -> Fix | None:
         """Take one in; a new fix where it made one. Never raises."""
 
     def restart(self) -> None:
-        """Another path or another reference from now on: forget all but the rate, and count a generation."""
+        """Another path or another reference from now on: forget all but the rate."""
 
     def metrics(self) -> dict[str, int | float]:
         """Figures of its own."""

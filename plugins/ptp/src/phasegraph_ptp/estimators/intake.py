@@ -10,7 +10,7 @@ from collections.abc import Callable
 from phasegraph import StampKind
 
 from ..samples import DelaySample, PeerDelaySample, Sample, SyncSample
-from .fix import NS_PER_S, Direction, Observation
+from .fix import LONGEST_NS, NS_PER_S, Direction, Observation
 
 BEST_FIRST = (StampKind.HARDWARE, StampKind.KERNEL, StampKind.USER)
 PATIENCE_NS = 10 * NS_PER_S
@@ -20,21 +20,29 @@ LEARNT = 16
 STALE_NS = 10 * NS_PER_S
 END = 2**63
 """Beyond the times that 64 bits of nanoseconds hold (the year 2262) nothing is believed."""
-LONGEST_DELAY_NS = 10e9
 
 
 class _Stream:
-    """One direction: the kind of stamps that counts, and how the worse kinds differ from it."""
+    """One direction: the kind of stamps that counts, and how much later all kinds are than was expected of packets."""
 
     def __init__(self) -> None:
         self.kind: StampKind | None = None
         self.newest_ns = 0
         self.bias_ns = 0
-        self.differences: dict[StampKind, deque[float]] = {}
+        self.doubt_ns = 0.0
+        self.late: dict[StampKind, deque[float]] = {}
 
-    def learnt(self, kind: StampKind) -> float | None:
-        seen = self.differences.get(kind, ())
-        return statistics.median(seen) if len(seen) >= LEARNT else None
+    def note(self, kind: StampKind, late_ns: float | None) -> None:
+        if late_ns is not None:
+            self.late.setdefault(kind, deque(maxlen=4 * LEARNT)).append(late_ns)
+
+    def learnt(self, kind: StampKind) -> tuple[int, float]:
+        """By how much a kind differs from the one that counts, and how far its earliest stamps are from that, in ns."""
+        seen, counting = self.late.get(kind, ()), self.late.get(self.kind or kind, ())
+        if min(len(seen), len(counting)) < LEARNT:
+            return 0, 0.0
+        middle = statistics.median(seen)
+        return round(middle - statistics.median(counting)), middle - min(seen)
 
 
 class Intake:
@@ -76,26 +84,30 @@ class Intake:
         if before is not kind:
             worse = before is not None and BEST_FIRST.index(kind) > BEST_FIRST.index(before)
             if worse and seen.local_ns - stream.newest_ns < PATIENCE_NS:
-                difference = expected(seen)
-                if difference is not None:
-                    stream.differences.setdefault(kind, deque(maxlen=4 * LEARNT)).append(difference)
+                stream.note(kind, expected(seen))
                 self.dropped["worse_stamp"] += 1
                 return None
+            stream.bias_ns, stream.doubt_ns = stream.learnt(kind)
             stream.kind = kind
-            stream.bias_ns = round(stream.learnt(kind) or 0.0)
+        elif stream.late:
+            stream.note(kind, expected(seen))
         stream.newest_ns = max(stream.newest_ns, seen.local_ns)
         if stream.bias_ns:
             seen = seen._replace(value_ns=seen.value_ns - stream.bias_ns)
         return seen, before is not None and before is not kind
+
+    @property
+    def doubt_ns(self) -> float:
+        """How wrong the offset may be because of biases that are being taken off; half of what a direction is."""
+        return math.hypot(*(stream.doubt_ns / 2 for stream in self._streams.values()))
 
     def metrics(self) -> dict[str, int | float]:
         """Samples by kind of stamp and by reason of dropping, and biases that were learnt."""
         figures: dict[str, int | float] = {f"samples_{kind.value}": self.stamps[kind] for kind in BEST_FIRST}
         figures |= {f"samples_dropped_{reason}": count for reason, count in self.dropped.items()}
         for direction, stream in self._streams.items():
-            for kind in stream.differences:
-                if (bias := stream.learnt(kind)) is not None:
-                    figures[f"stamp_bias_{direction.name.lower()}_{kind.value}_ns"] = round(bias)
+            for kind in stream.late.keys() - {stream.kind}:
+                figures[f"stamp_bias_{direction.name.lower()}_{kind.value}_ns"] = stream.learnt(kind)[0]
         return figures
 
 
@@ -104,7 +116,7 @@ def _observation(sample: Sample) -> Observation | None:
         return None
     match sample:
         case PeerDelaySample(local_ns=local, delay_ns=delay):
-            if not math.isfinite(delay) or not -1e3 <= delay <= LONGEST_DELAY_NS:
+            if not math.isfinite(delay) or not -1e3 <= delay <= LONGEST_NS:
                 return None
             return Observation(Direction.PEER, local, round(delay))
         case SyncSample(local_ns=local, reference_ns=reference) if 0 <= reference < END:

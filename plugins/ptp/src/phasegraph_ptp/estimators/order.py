@@ -18,7 +18,8 @@ PACKETS = 16
 """Of a window."""
 QUANTILES = (0.0, 0.0, 0.1, 0.5)
 """Roughly where the statistics lie: the extrapolated floor, the earliest, the early quarter, the middle."""
-FLOOR, EARLIEST = 0, 1
+FLOOR, EARLIEST, EARLY, MIDDLE = range(4)
+_DRAWS = np.random.default_rng(1).integers(0, 2**31, (100, PACKETS))
 
 
 class Statistics:
@@ -26,6 +27,7 @@ class Statistics:
 
     def __init__(self, hop: int) -> None:
         half = max(PACKETS // 2, hop)
+        self.hop = hop
         self.windows = (PACKETS, PACKETS, half, hop)
         self.share = np.array([hop / window for window in self.windows])
         """How much of each window is new: an estimate that is fed with overlapping windows must not count it twice."""
@@ -42,9 +44,10 @@ class Statistics:
     def of(self, values: Vector, times: Vector, slope: float) -> tuple[Vector, Vector]:
         """The statistics, shape (4,), and the time that each is of; of the newest ``PACKETS`` values, detrended."""
         where, when = np.empty(4), np.empty(4)
+        before = 0
         for row, (window, weights) in enumerate(zip(self.windows, self._weights, strict=True)):
-            if row != EARLIEST:  # it has the window of the row before
-                newest = times[-window:]
+            if window != before:
+                before, newest = window, times[-window:]
                 centre = float(newest.sum()) / window
                 ranked = np.sort(values[-window:] - slope * (newest - centre))
             where[row] = ranked @ weights
@@ -86,6 +89,3 @@ def _extrapolated(window: int) -> Vector:
     weights = -np.array(chosen)
     weights[0] += 2
     return weights
-
-
-_DRAWS = np.random.default_rng(1).integers(0, 2**31, (100, PACKETS))

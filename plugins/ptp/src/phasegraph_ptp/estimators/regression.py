@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .fix import NS_PER_S, Direction, Fix, Observation
+from .fix import DRIFT, LONGEST_NS, NS_PER_S, Direction, Fix, Observation
 
 Vector = NDArray[np.float64]
 
@@ -23,39 +23,75 @@ KEPT_RATE_PPB = 10_000.0
 UNKNOWN_DELAY_NS = 1e8
 WANDER = 10.0
 """ppb / sqrt(s), which makes old packets count less."""
+WANDER_UNSEEN = 30.0
+"""The same, of what has no means to measure it."""
 UNSEEN_NOISE_NS = 20_000.0
 LEAST_NOISE_NS = 30.0
+FEW = 9
+"""Packets of a direction that do not tell its noise yet; a third of it tells nothing."""
 _ROUNDS = 8
 
 
-class Line3(msgspec.Struct, frozen=True, kw_only=True):
+class Bend(msgspec.Struct, frozen=True):
+    """What becomes of the end of a straight line through packets that lie on a bent one."""
+
+    drift: float
+    """How fast the rate moves, as far as can be seen, ppb / s."""
+    variance: float
+    """Of the offset, ns**2."""
+    rate_variance: float
+    """ppb**2."""
+
+    @classmethod
+    def of(cls, times: Vector, residuals: Vector) -> Bend:
+        """Look for a parabola in the residuals."""
+        centred = times - times.mean()
+        span_s = float(np.ptp(times))
+        square = centred * centred - float((centred * centred).mean())
+        norm = float(square @ square)
+        drift = DRIFT
+        if len(times) > 8 and norm > 0:
+            bent = float(square @ residuals) / norm
+            unsure = float(residuals @ residuals) / len(times) / norm
+            drift = max(drift, 2 * math.sqrt(max(bent * bent - unsure, 0.0)))
+        turned = (drift * span_s / 2) ** 2 + WANDER_UNSEEN**2 * span_s / 2
+        return cls(drift, (drift * span_s**2 / 12) ** 2, turned)
+
+
+class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """A fit: ``state`` is offset + delay (less ``base_ns``), rate and delay at ``local_ns``."""
 
     local_ns: int
     base_ns: int
     state: Vector
     covariance: NDArray[np.float64]
-    residuals: tuple[Vector, Vector, Vector]
-    """By direction, oldest first."""
+    packets: tuple[list[Observation], ...]
+    """By direction, oldest first; absurd ones left out."""
+    residuals: tuple[Vector, ...]
+    """Of those packets."""
     doubt_ns: float
     """How wrong the offset may be because one direction queues and the other does not."""
     delay_known: bool
+    times: Vector
+    """Of the Syncs, s."""
 
-    def fix(self, *, memory_s: float, settled: bool, generation: int, wander: float = WANDER) -> Fix:
+    def fix(self, *, settled: bool, generation: int) -> Fix:
         """It as a fix."""
         offset, rate, delay = (float(value) for value in self.state)
         p = self.covariance
+        bend = Bend.of(self.times, self.residuals[0])
         return Fix(
             local_ns=self.local_ns,
             base_ns=self.base_ns,
             offset_ns=offset - delay,
             rate_ppb=rate,
             delay_ns=delay if self.delay_known else None,
-            variance=float(p[0, 0] - 2 * p[0, 2] + p[2, 2]) + self.doubt_ns**2,
+            variance=float(p[0, 0] - 2 * p[0, 2] + p[2, 2]) + self.doubt_ns**2 + bend.variance,
             covariance=float(p[0, 1] - p[1, 2]),
-            rate_variance=float(p[1, 1]),
-            wander=wander,
-            memory_s=memory_s,
+            rate_variance=float(p[1, 1]) + bend.rate_variance,
+            wander=WANDER_UNSEEN,
+            drift=bend.drift,
+            memory_s=float(np.ptp(self.times)) / 2,
             settled=settled,
             generation=generation,
         )
@@ -79,20 +115,24 @@ class Regression:
             while packets and packets[0].local_ns < observation.local_ns - self._span_ns:
                 packets.popleft()
 
-    def fit(self) -> Line3 | None:
+    def fit(self) -> Fitted | None:
         """The line now; None without a Sync."""
-        syncs, delays, peers = self.packets
-        if not syncs:
+        if not self.packets[Direction.SYNC]:
             return None
+        # The middle one, since one of them may be absurd.
+        values = sorted(packet.value_ns for packet in self.packets[Direction.SYNC])
+        base = values[len(values) // 2]
+        packets = tuple(
+            [packet for packet in packets if abs(packet.value_ns - packet.direction.sign * base) < LONGEST_NS]
+            for packets in self.packets
+        )
+        syncs, delays, peers = packets
         every = [*syncs, *delays, *peers]
         now = max(packet.local_ns for packet in every)
-        # The middle one, so that one absurd stamp does not cost all the others their precision.
-        base = sorted(packet.value_ns for packet in syncs)[len(syncs) // 2]
         ends = np.cumsum([len(syncs), len(delays), len(peers)])
         parts = [slice(0, ends[0]), slice(ends[0], ends[1]), slice(ends[1], ends[2])]
         age = np.array([(now - packet.local_ns) / NS_PER_S for packet in every])
-        shift = (-base, base, 0)
-        value = np.array([float(packet.value_ns + shift[packet.direction]) for packet in every])
+        value = np.array([float(packet.value_ns - packet.direction.sign * base) for packet in every])
         count = len(every)
         design = np.zeros((count + 2, 3))
         design[parts[0], 0], design[parts[1], 0] = 1.0, -1.0
@@ -108,8 +148,10 @@ class Regression:
         for _ in range(_ROUNDS):
             sure = 1 / np.sqrt(np.repeat(np.square(noise), [len(syncs), len(delays), len(peers)]) + wandered)
             weighted = design * np.append(sure * trust, prior)[:, None]
+            scale = 1 / np.sqrt(np.square(weighted).sum(axis=0))
+            weighted *= scale
             normal = weighted.T @ weighted
-            state = np.linalg.solve(normal, weighted.T @ (target * np.append(sure * trust, prior)))
+            state = scale * np.linalg.solve(normal, weighted.T @ (target * np.append(sure * trust, prior)))
             residual = (target - design @ state)[:count]
             noise = _noises([residual[part] for part in parts])
             distance = np.abs(residual) * sure
@@ -117,31 +159,36 @@ class Regression:
             trust[distance > 8] *= 0.1
         inflation = _inflation(len(syncs) - 2)
         residuals = (residual[parts[0]], residual[parts[1]], residual[parts[2]])
-        return Line3(
+        return Fitted(
             local_ns=now,
             base_ns=base,
             state=state,
-            covariance=np.linalg.inv(normal) * inflation**2,
+            covariance=np.linalg.inv(normal) * np.outer(scale, scale) * inflation**2,
+            packets=packets,
             residuals=residuals,
             doubt_ns=_doubt(residuals[0], residuals[1] if delays else residuals[2]),
             delay_known=bool(delays or peers),
+            times=-age[parts[0]],
         )
 
 
 def _noises(residuals: list[Vector]) -> list[float]:
-    # Of each direction; one that has too few packets to tell is taken to be as bad as twice the Syncs'.
-    found = [_noise(residuals[0], 2, UNSEEN_NOISE_NS)]
-    return found + [_noise(each, 1, 2 * found[0]) for each in residuals[1:]]
+    # Standard deviation of each direction. One with few packets is taken to be hardly better than the Syncs.
+    syncs = _noise(residuals[0], 2) or UNSEEN_NOISE_NS
+    noises = [syncs]
+    for each in residuals[1:]:
+        noise = _noise(each, 1) if len(each) >= FEW // 3 else 2 * syncs
+        noises.append(max(noise, syncs / 3) if len(each) < FEW else noise)
+    return noises
 
 
-def _noise(residual: Vector, parameters: int, unseen: float) -> float:
+def _noise(residual: Vector, parameters: int) -> float:
     free = len(residual) - parameters
-    if free < 1 or (parameters == 1 and free < 2):
-        return unseen
+    if free < 1:
+        return 0.0
     size = np.abs(residual)
     cut = np.minimum(size, 3 * 1.4826 * float(np.median(size)) * math.sqrt(len(size) / free) + 1.0)
-    least = unseen / 6 if parameters == 1 and free < 7 else LEAST_NOISE_NS
-    return max(math.sqrt(float(cut @ cut) / free), LEAST_NOISE_NS, least)
+    return max(math.sqrt(float(cut @ cut) / free), LEAST_NOISE_NS)
 
 
 def _inflation(free: int) -> float:

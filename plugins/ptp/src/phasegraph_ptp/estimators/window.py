@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .fix import NS_PER_S, Direction, Fix, Observation
+from .fix import LONGEST_NS, NS_PER_S, Direction, Fix, Observation
 from .options import WindowOptions
-from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, Regression
+from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDER_UNSEEN, Bend, Regression
+from .stream import BROKEN_PACKETS, columns
 
 Vector = NDArray[np.float64]
 
 PERIOD_NS = NS_PER_S // 2
 """How often a fix is made, at most, once there are enough packets."""
 ENOUGH = 8
+EARLY_NS = 1_000_000.0
+"""Packets that are earlier than the fix says by this, in a row, are another path, or a step."""
 _MOST = 512
 
 
@@ -27,84 +29,103 @@ class RegressionTracker:
         self._window_ns = options.window
         self._regression = Regression(most=_MOST, span_ns=self._window_ns)
         self._rate_ppb = 0.0
-        self._generation = 0
+        self.generation = 0
         self._made_ns = -PERIOD_NS
+        self._newest: Fix | None = None
+        self._absurd = [0 for _ in Direction]
 
     def restart(self) -> None:
         """See `Tracker.restart`."""
-        self._generation += 1
+        self.generation += 1
         self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, most=_MOST, span_ns=self._window_ns)
+        self._newest = None
+        self._absurd = [0 for _ in Direction]
 
     def add(self, observation: Observation) -> Fix | None:
         """See `Tracker.add`."""
+        if self._breaks(observation):
+            self.restart()
         packets = self._regression.packets
         self._regression.add(observation)
         if len(packets[Direction.SYNC]) > ENOUGH and observation.local_ns - self._made_ns < PERIOD_NS:
             return None
         self._made_ns = observation.local_ns
-        return self._fix()
+        self._newest = self._fix()
+        return self._newest
 
     def metrics(self) -> dict[str, int | float]:
         """See `Tracker.metrics`."""
         counts = [len(packets) for packets in self._regression.packets]
-        return {"window_packets": sum(counts), "restarts": self._generation}
+        return {"window_packets": sum(counts)}
+
+    def _breaks(self, observation: Observation) -> bool:
+        fix, way = self._newest, observation.direction
+        if fix is None or fix.delay_ns is None:
+            return False
+        absurd = not -EARLY_NS <= fix.surprise(observation) < LONGEST_NS
+        self._absurd[way] = self._absurd[way] + 1 if absurd else 0
+        return self._absurd[way] >= BROKEN_PACKETS
 
     def _fix(self) -> Fix | None:
         line = self._regression.fit()
         if line is None:
             return None
         self._rate_ppb = float(line.state[1])
-        syncs, delays, peers = self._regression.packets
+        syncs, delays, peers = line.packets
         settled = min(len(syncs), max(len(delays), len(peers))) >= ENOUGH
-        memory_s = (line.local_ns - syncs[0].local_ns) / NS_PER_S / 2
-        return line.fix(memory_s=memory_s, settled=settled, generation=self._generation)
+        return line.fix(settled=settled, generation=self.generation)
 
 
 class MedianTracker(RegressionTracker):
     """The median of each direction over the window; the rate from the medians of its first and last third."""
 
     def _fix(self) -> Fix | None:
-        syncs, delays, peers = self._regression.packets
+        packets = self._regression.packets
+        syncs, delays, peers = packets
         if not syncs:
             return None
-        now = max(each.local_ns for packets in self._regression.packets for each in packets)
+        now = max(each.local_ns for direction in packets for each in direction)
         base = syncs[-1].value_ns
-        there, there_s = _columns(syncs, now, -base)
+        there_s, there = columns(syncs, now, base)
         rate_sd = self._turn(there, there_s)
-        offset, offset_sd = _median(there - self._rate_ppb * there_s)
+        there -= self._rate_ppb * there_s
+        offset, offset_sd = _median(there)
         if delays:
-            back, back_s = _columns(delays, now, base)
-            again, again_sd = _median(back + self._rate_ppb * back_s)
+            back_s, back = columns(delays, now, base)
+            back += self._rate_ppb * back_s
+            again, again_sd = _median(back)
             delay, delay_sd = (offset + again) / 2, math.hypot(offset_sd, again_sd) / 2
             doubt = abs(_late(there) - _late(back)) / 2
             lever_s = float(there_s.mean() + back_s.mean()) / 2
             sd = delay_sd
         else:
-            column, _ = _columns(peers, now, 0) if peers else (np.zeros(1), np.zeros(1))
+            column = columns(peers, now, 0)[1] if peers else np.zeros(1)
             delay, delay_sd = _median(column) if peers else (0.0, UNKNOWN_DELAY_NS)
             doubt = abs(_late(there) - _late(column))
             lever_s = float(there_s.mean())
             sd = math.hypot(offset_sd, delay_sd)
+        bend = Bend.of(there_s, there - offset)
         return Fix(
             local_ns=now,
             base_ns=base,
             offset_ns=offset - delay,
             rate_ppb=self._rate_ppb,
             delay_ns=delay if delays or peers else None,
-            variance=sd**2 + doubt**2 + (lever_s * rate_sd) ** 2,
+            variance=sd**2 + doubt**2 + (lever_s * rate_sd) ** 2 + bend.variance,
             covariance=-lever_s * rate_sd**2,
-            rate_variance=rate_sd**2,
-            wander=10.0,
+            rate_variance=rate_sd**2 + bend.rate_variance,
+            wander=WANDER_UNSEEN,
+            drift=bend.drift,
             memory_s=float(-there_s[0]) / 2,
             settled=min(len(syncs), max(len(delays), len(peers))) >= ENOUGH,
-            generation=self._generation,
+            generation=self.generation,
         )
 
     def _turn(self, values: Vector, times: Vector) -> float:
         # Sets the rate, and returns its standard deviation.
         third = len(values) // 3
         if third < 2:
-            return UNKNOWN_RATE_PPB if self._generation == 0 else KEPT_RATE_PPB
+            return UNKNOWN_RATE_PPB if self.generation == 0 else KEPT_RATE_PPB
         first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
         apart = float(times[-third:].mean() - times[:third].mean())
         if apart <= 0:
@@ -112,12 +133,8 @@ class MedianTracker(RegressionTracker):
         self._rate_ppb = (last - first) / apart
         # The scatter of a third contains what the rate moves it by, and is better judged without.
         _, level_sd = _median(values - self._rate_ppb * times)
-        return math.sqrt(6) * level_sd / apart
-
-
-def _columns(packets: Sequence[Observation], now: int, shift: int) -> tuple[Vector, Vector]:
-    times = np.array([(each.local_ns - now) / NS_PER_S for each in packets])
-    return np.array([float(each.value_ns + shift) for each in packets]), times
+        queued = _late(values[-third:] - last) - _late(values[:third] - first)
+        return math.hypot(math.sqrt(6) * level_sd, queued) / apart
 
 
 def _median(values: Vector) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Why a datagram is not a timing packet."""
+"""Why something that came from the network is not a timing message."""
 
 from __future__ import annotations
 
@@ -14,10 +14,16 @@ class Reason(enum.StrEnum):
     """A type of message that the format does not have."""
     VERSION = "version"
     """The first octet is not that of an RTP packet of version 2."""
+    DIALECT = "dialect"
+    """PTP, but not Apple's: another majorSdoId or domain."""
+    CORRECTION = "correction"
+    """A correction of ten seconds or more, either way."""
+    PLIST = "plist"
+    """No property list, or one without a field that has to be there, or with one of another type or size."""
 
 
 class MalformedPacket(ValueError):
-    """A datagram that is refused. ``reason`` is for counting, the text says it in words with the numbers."""
+    """What is refused. ``reason`` is for counting, the text says it in words with the numbers."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.errors import MalformedPacket, Reason
-from phasegraph_airplay_timing.ntp import Timing, decode, encode, exchange, reply_to, request
+from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.ntp import Timing, decode, encode, exchange, reply_to, request
 
 S = 10**9
 REQUEST = bytes.fromhex("80d2 0007 00000000 0000000000000000 0000000000000000 0000000180000000")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.compact import Compact, CompactType, decode, encode, wire_time
-from phasegraph_airplay_timing.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.compact import Compact, CompactType, decode, encode, wire_time
+from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
 
 S = 10**9
 CLOCK = 0x50BC_96E6_9986_0008

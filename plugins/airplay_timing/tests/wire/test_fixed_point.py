@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.fixed_point import (
+from phasegraph_airplay_timing.wire.fixed_point import (
     expand_48_16,
     from_48_16,
     from_ntp,

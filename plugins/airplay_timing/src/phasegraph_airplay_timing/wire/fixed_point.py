@@ -1,4 +1,4 @@
-"""Times as fractions of a second in fixed point: 48.16, as the compact packet has them, and 32.32, as NTP has them.
+"""Times as fractions of a second in fixed point: 48.16 (the compact packet), 32.32 (NTP), 64.64 (SETRATEANCHORTIME).
 
 A number "a.b" counts seconds in its upper a bits and 2**-b seconds in its lower b bits. Both wrap; `expand_48_16`
 and `ntp_difference_ns` see through it.
@@ -59,3 +59,14 @@ def ntp_difference_ns(later: int, earlier: int) -> int:
     if difference >= _WORD // 2:
         difference -= _WORD
     return (difference * NS_PER_S + (1 << 31)) >> 32
+
+
+def from_64_64(seconds: int, fraction: int) -> int:
+    """64.64 in two words -> whole nanoseconds, cut off; a property list may show either word as a negative number."""
+    return (seconds % _WORD) * NS_PER_S + ((fraction % _WORD >> 32) * NS_PER_S >> 32)
+
+
+def to_64_64(time_ns: int) -> tuple[int, int]:
+    """Nanoseconds -> the words (seconds, fraction) of 64.64, of which `from_64_64` makes the same nanoseconds."""
+    seconds, rest = divmod(time_ns, NS_PER_S)
+    return seconds % _WORD, -(-(rest << 32) // NS_PER_S) << 32

@@ -1,0 +1,119 @@
+"""Which strategy to take, by rules that anybody can read, and the reason in words.
+
+Each rule in turn leaves those that are as good as the best by its measure, judged by the worst scenario. Differences
+that nobody would hear are none: a rule has a floor, and a factor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from .._options.words import count, either
+from .compare import Comparison, Result
+
+_NEVER_S = 1e9
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One measure of a strategy, smaller is better."""
+
+    name: str
+    """What is best, to follow "it has"."""
+    measure: Callable[[Result], float]
+    words: Callable[[float], str]
+    """A value of the measure."""
+    floor: float
+    """Below this all are alike."""
+    factor: float = 1.5
+    """Up to so many times the best is as good."""
+
+    def worst(self, results: list[Result]) -> float:
+        """The measure of a strategy: its worst in any scenario."""
+        return max(self.measure(result) for result in results)
+
+
+def _in_frames(value: float) -> str:
+    return f"{value:.3g} frames"
+
+
+def _seconds(value: float) -> str:
+    return "never" if value >= _NEVER_S else f"{value:.3g} s"
+
+
+RULES = (
+    Rule(
+        "no gaps in what sounds",
+        lambda result: result.underruns + result.resyncs,
+        lambda value: f"{count(round(value), 'underrun or resync', 'underruns and resyncs')}",
+        0,
+        1.0,
+    ),
+    Rule(
+        "each frame at its time, as several receivers of one stream need",
+        lambda result: result.alignment_error_rms_frames,
+        lambda value: f"{_in_frames(value)} off (rms)",
+        1.0,
+    ),
+    Rule(
+        "the steadiest pitch",
+        lambda result: result.pitch_slope_max_ppb_per_s / 1000,
+        lambda value: f"{value:.3g} ppm/s",
+        0.2,
+    ),
+    Rule(
+        "the cleanest tone",
+        lambda result: 0.0 if result.thd_n_db is None else 10.0 ** (result.thd_n_db / 20),
+        lambda value: f"THD+N {_decibels(value):.0f} dB",
+        1e-6,
+    ),
+    Rule("the least wander", lambda result: result.wander_rms_frames, lambda value: f"{_in_frames(value)} rms", 0.1),
+    Rule(
+        "the quickest lock",
+        lambda result: _NEVER_S if result.time_to_rate_lock_s is None else result.time_to_rate_lock_s,
+        _seconds,
+        2.0,
+    ),
+)
+"""In the order of what matters. 0.2 ppm/s is the study's aim for a pitch that moves; 1e-6 is -120 dB."""
+
+
+class Recommendation(msgspec.Struct, frozen=True):
+    """The strategy to take."""
+
+    strategy: str
+    reason: str
+    rules: tuple[str, ...]
+    """Each rule in the order in which they were applied, and what it left."""
+
+
+def recommend(comparison: Comparison) -> Recommendation:
+    """Apply the rules until one strategy is left; of those that no rule tells apart, the first that was asked for."""
+    by_strategy: dict[str, list[Result]] = {}
+    for result in comparison.results:
+        by_strategy.setdefault(result.strategy, []).append(result)
+    left = list(by_strategy)
+    applied, reasons = [], []
+    for rule in RULES:
+        if len(left) == 1:
+            break
+        values = {strategy: rule.worst(by_strategy[strategy]) for strategy in left}
+        limit = max(rule.floor, min(values.values()) * rule.factor)
+        out = [strategy for strategy in left if values[strategy] > limit]
+        left = [strategy for strategy in left if values[strategy] <= limit]
+        applied.append(f"{rule.name}: {either(left, 'and')}")
+        if out:
+            others = either([f"{strategy}: {rule.words(values[strategy])}" for strategy in out], "and")
+            best = rule.words(min(values[strategy] for strategy in left))
+            reasons.append(f"{rule.name} ({best}; {others})")
+    if not reasons:
+        reason = "it is the only one" if len(by_strategy) == 1 else "no rule tells them apart"
+    else:
+        reason = f"it has {'; '.join(reasons)}"
+    return Recommendation(left[0], reason, tuple(applied))
+
+
+def _decibels(value: float) -> float:
+    return 20 * math.log10(max(value, 1e-12))

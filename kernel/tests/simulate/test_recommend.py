@@ -1,0 +1,107 @@
+"""The recommendation follows its rules, in their order, and says why."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from phasegraph._simulate.compare import Comparison, Result
+from phasegraph._simulate.recommend import recommend
+from phasegraph._simulate.table import as_json, as_table
+
+GOOD = Result(
+    strategy="",
+    scenario="studio",
+    time_to_lock_s=2.0,
+    time_to_rate_lock_s=5.0,
+    alignment_error_rms_frames=0.1,
+    alignment_error_max_frames=0.4,
+    wander_rms_frames=0.1,
+    wander_pp_frames=0.4,
+    pitch_slope_max_ppb_per_s=150.0,
+    ratio_error_rms_ppb=100.0,
+    underruns=0,
+    resyncs=0,
+    missing_frames=0,
+    latency_ns=40_000_000,
+    thd_n_db=-130.0,
+)
+
+
+def comparison(*results: Result) -> Comparison:
+    return Comparison(
+        duration_s=600, seed=0, tone_hz=10_000, notch_hz=20, results=results, left_out={"none": "it refuses"}
+    )
+
+
+def of(strategy: str, scenario: str = "studio", **changes) -> Result:
+    return msgspec.structs.replace(GOOD, strategy=strategy, scenario=scenario, **changes)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "because"),
+    [
+        ({"thd_n_db": -60.0}, {"underruns": 1}, "no gaps in what sounds (0 underruns and resyncs; b: 1 underrun"),
+        ({"thd_n_db": -60.0}, {"resyncs": 3}, "b: 3 underruns and resyncs"),
+        ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "each frame at its time"),
+        ({"thd_n_db": -60.0}, {"pitch_slope_max_ppb_per_s": 900.0}, "the steadiest pitch (0.15 ppm/s; b: 0.9 ppm/s)"),
+        ({"wander_rms_frames": 9.0}, {"thd_n_db": -100.0}, "the cleanest tone (THD+N -130 dB; b: THD+N -100 dB)"),
+        ({"time_to_rate_lock_s": 60.0}, {"wander_rms_frames": 0.5}, "the least wander"),
+        ({}, {"time_to_rate_lock_s": None}, "the quickest lock (5 s; b: never)"),
+    ],
+)
+def test_an_earlier_rule_beats_all_later_ones(one, other, because):
+    for order in (("a", "b"), ("b", "a")):
+        changes = {"a": one, "b": other}
+        found = recommend(comparison(*(of(name, **changes[name]) for name in order)))
+        assert found.strategy == "a"
+        assert because in found.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alignment_error_rms_frames": 0.9},
+        {"pitch_slope_max_ppb_per_s": 190.0},
+        {"thd_n_db": -121.0},
+        {"wander_rms_frames": 0.12},
+    ],
+)
+def test_a_difference_that_nobody_hears_is_none(change):
+    found = recommend(comparison(of("b", **change), of("a")))
+    assert (found.strategy, found.reason) == ("b", "no rule tells them apart")
+
+
+def test_the_worst_scenario_counts():
+    results = (of("a", "studio"), of("a", "lossy", resyncs=2), of("b", "studio", resyncs=1), of("b", "lossy"))
+    assert recommend(comparison(*results)).strategy == "b"
+
+
+def test_one_alone_is_the_only_one():
+    assert recommend(comparison(of("a"))).reason == "it is the only one"
+
+
+def test_the_table_has_a_row_for_each_and_says_what_was_measured():
+    results = comparison(of("a"), of("b", time_to_lock_s=None, thd_n_db=None), of("a", "lossy"), of("b", "lossy"))
+    lines = as_table(results, recommend(results))
+    assert lines.count("studio") == lines.count("lossy") == 1
+    rows = [line.split() for line in lines if line.startswith(("  a ", "  b "))]
+    assert [row[0] for row in rows] == ["a", "b", "a", "b"]
+    assert "never" in rows[1]
+    assert rows[1][-1] == "-"
+    assert len({len(line) for line in lines[1:4]}) == 1
+    text = "\n".join(lines)
+    assert "10000 Hz" in text
+    assert "+-20 Hz" in text
+    assert "Left out: none: it refuses." in text
+    assert lines[-1].startswith("Recommended: a, because")
+
+
+def test_the_json_has_all_of_it_but_the_points():
+    results = comparison(of("a", points=[(0.0, 1.0, 2.0)]), of("b", underruns=4))
+    document = as_json(results, recommend(results), "graph.toml")
+    assert [result["strategy"] for result in document["results"]] == ["a", "b"]
+    assert "points" not in document["results"][0]
+    assert document["recommendation"]["strategy"] == "a"
+    assert document["left_out"] == {"none": "it refuses"}
+    assert msgspec.json.decode(msgspec.json.encode(document))["results"] == document["results"]

@@ -1,0 +1,310 @@
+"""Whole graphs against a simulated world: what runs, what stands in, what is counted, and that a seed says all."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import trio
+
+from phasegraph import (
+    ClockConfig,
+    ClockEstimate,
+    ClockKind,
+    ClockState,
+    GraphError,
+    SinkConfig,
+    SinkKind,
+    SourceConfig,
+    SourceKind,
+    Stream,
+    StreamFormat,
+    hookimpl,
+)
+from phasegraph.testing import sim_registry
+
+from .conftest import IDEAL, PLAYING, scenario
+
+MS = 10**6
+BUSY = """
+[clock]
+noise = "2us"
+[network]
+jitter = "100us"
+loss = 0.01
+loss-burst = 3
+reorder = 0.005
+duplicate = 0.002
+[local]
+rate-offset = "-12ppm"
+[card]
+rate-offset = "37.3ppm"
+warm-up = "3ppm"
+stalls = [{at = "5s", lasts = "30ms"}]
+"""
+
+
+class Refusing:
+    """A node that must not run."""
+
+    def __init__(self, config, build, input=None):
+        clock = build.clock(config.clock) if isinstance(config, OnAClock) else _Nobody()
+        self.stream = Stream(StreamFormat(48_000, 3), window_ns=10**9, clock=clock, playout_delay_ns=100 * MS)
+
+    async def run(self, ctx, *, task_status=trio.TASK_STATUS_IGNORED):
+        raise AssertionError("it touches the world")
+
+    def metrics(self):
+        raise AssertionError("it touches the world")
+
+
+class _Nobody:
+    def estimate(self):
+        raise AssertionError("a card's own clock stands in")
+
+
+class OnAClock(SourceConfig, frozen=True, kw_only=True):
+    clock: str | None = None
+
+
+class Own:
+    """A clock's own simulation: the reference through one message each way, when it starts."""
+
+    def __init__(self, config, build, reference):
+        self.reference, self.local = reference, build.local
+        self._estimate = ClockEstimate(local_ns=build.local.now_ns(), reference_ns=0)
+
+    def estimate(self):
+        return self._estimate
+
+    def metrics(self):
+        return {"own": 1}
+
+    async def run(self, ctx, *, task_status=trio.TASK_STATUS_IGNORED):
+        task_status.started()
+        while True:
+            shows, way = self.reference.shows_ns(), self.reference.way_here_ns()
+            await ctx.sleep(way)
+            self._estimate = ClockEstimate(
+                local_ns=ctx.local.now_ns(),
+                reference_ns=shows + way,
+                bound_ns=1000,
+                state=ClockState.LOCKED,
+                grandmaster=self.reference.grandmaster,
+            )
+            await ctx.sleep(125 * MS)
+
+
+MADE = {"config": SinkConfig, "factory": Refusing}
+
+
+class ThirdParty:
+    """A plugin that nobody has heard of."""
+
+    @hookimpl
+    def register_clocks(self):
+        return [ClockKind(kind="own", summary="Own.", config=ClockConfig, factory=Refusing, simulated=Own)]
+
+    @hookimpl
+    def register_sources(self):
+        return [
+            SourceKind(kind="ether", summary="In.", config=OnAClock, factory=Refusing),
+            SourceKind(kind="ear", summary="In.", config=SourceConfig, factory=Refusing, domain="device"),
+        ]
+
+    @hookimpl
+    def register_sinks(self):
+        return [
+            SinkKind(kind="radio", summary="Out.", **MADE),
+            SinkKind(kind="mouth", summary="Out.", domain="device", **MADE),
+            SinkKind(kind="scroll", summary="Out.", domain="none", **MADE),
+        ]
+
+
+@pytest.fixture
+def strange():
+    registry = sim_registry()
+    registry.add("strange", "1", ThirdParty())
+    return registry
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(simulate):
+    graph = PLAYING.replace('kind = "sim-align"', 'kind = "sim-align"\nresampler = "sim-linear"')
+    reports = [json.dumps(simulate(graph, BUSY, for_s=20, seed=seed, audio_s=2)) for seed in (5, 5, 6)]
+    assert reports[0] == reports[1]
+    assert reports[0] != reports[2]
+
+
+def test_tasks_that_wake_together_do_so_in_an_order_that_the_seed_tells(simulate, strange):
+    graph = PLAYING.replace('"sim-clock"', '"own"')
+    first, second = (json.dumps(simulate(graph, BUSY, registry=strange, for_s=10)) for _ in range(2))
+    assert first == second
+
+
+def test_every_kind_of_every_role_and_domain_is_stood_in_for(simulate, strange):
+    graph = """
+    schema = 1
+    [clocks.house]
+    kind = "own"
+    [sources.net]
+    kind = "ether"
+    [sources.mic]
+    kind = "ear"
+    [sources.line]
+    kind = "sim-sequence"
+    channels = 1
+    [compensators.align]
+    kind = "sim-align"
+    [sinks.speakers]
+    kind = "mouth"
+    input = ["net", "line"]
+    compensator = "align"
+    [sinks.air]
+    kind = "radio"
+    input = ["mic", "net"]
+    compensator = "align"
+    [sinks.file]
+    kind = "scroll"
+    input = "net"
+    """
+    report = simulate(graph.replace('"ether"', '"ether"\n clock = "house"'), scenario(), registry=strange, for_s=10)
+    assert set(report["simulation"]["stand_ins"]) == {"house", "net", "mic", "speakers", "air", "file"}
+    metrics = {id: node["metrics"] for id, node in report["nodes"].items()}
+    assert {node["state"] for node in report["nodes"].values()} <= {"running", "ended"}
+    assert metrics["house"]["own"] == 1
+    assert metrics["house"]["true_offset_error_max_ns"] <= 2
+    assert metrics["net"]["packets_received"] == pytest.approx(10_000, rel=0.05)
+    assert metrics["mic"]["frames_in"] == pytest.approx(480_000, rel=0.05)
+    assert metrics["speakers"]["frames_out"] == pytest.approx(480_000, rel=0.05)
+    assert metrics["air"]["packets_sent"] == pytest.approx(10_000, rel=0.05)
+    assert metrics["file"]["frames_in"] == pytest.approx(480_000, rel=0.05)
+    assert metrics["line"]["frames_in"] > 480_000
+
+
+@pytest.mark.parametrize("ppm", [-60, 80])
+def test_a_card_that_records_is_followed_by_a_sender(simulate, strange, ppm):
+    graph = PLAYING.replace('"sim-source"\nclock = "house"\nlink-offset = "40ms"', '"ear"').replace("sim-card", "radio")
+    report = simulate(graph, scenario(card=f'rate-offset = "{ppm}ppm"'), registry=strange, for_s=60)
+    edge = report["edges"]["stage->card"]["metrics"]
+    # Of a card that is fast more frames come than are sent: the ratio is above one.
+    assert edge["ratio_ppb"] == pytest.approx(1000 * ppm, rel=0.02)
+    assert edge["true_alignment_error_max_frames"] == pytest.approx(2 * 48e-3 * abs(ppm), rel=0.1)
+    assert (edge["underruns"], edge["missing_frames"], edge["resyncs"]) == (0, 0, 0)
+    assert report["nodes"]["stage"]["metrics"]["device_rate_ppb"] == pytest.approx(1000 * ppm, abs=10)
+
+
+def test_what_a_network_loses_is_missing_and_counted_once(simulate):
+    report = simulate(world=scenario(network="loss = 0.02\nloss-burst = 2"), for_s=60)
+    source, edge = report["nodes"]["stage"]["metrics"], report["edges"]["stage->card"]["metrics"]
+    assert source["packets_lost"] + source["packets_received"] == pytest.approx(60_000, abs=60)
+    assert source["packets_lost"] == pytest.approx(1200, rel=0.2)
+    assert edge["missing_frames"] == pytest.approx(48 * source["packets_lost"], abs=48 * 12)
+    assert edge["underruns"] == 0  # what is lost is no reason to be late
+    assert source["frames_concealed"] == 48 * source["packets_lost"]
+
+
+def test_a_link_offset_that_is_too_short_starves_the_card_and_says_by_how_much(simulate):
+    report = simulate(PLAYING.replace("40ms", "10ms"), for_s=10)
+    edge = report["edges"]["stage->card"]["metrics"]
+    # Two blocks in the card, the one that is read, a packet, and up to a quantum until it is found: 21 ms.
+    assert edge["underruns"] > 1500
+    assert -11.6 * 48 <= edge["true_margin_min_frames"] <= -6 * 48
+
+
+def test_late_packets_are_late_for_source_and_sink(simulate):
+    report = simulate(world=scenario(network='burst = "60ms"'), for_s=10)
+    assert report["nodes"]["stage"]["metrics"]["packets_late"] > 2000
+    assert report["nodes"]["stage"]["metrics"]["lateness_max_ns"] == pytest.approx(61 * MS, abs=MS)
+    assert report["edges"]["stage->card"]["metrics"]["missing_frames"] > 0
+
+
+def test_an_xrun_is_an_event_and_costs_no_alignment(simulate):
+    report = simulate(world=scenario(card='rate-offset = "20ppm"\nstalls = [{at = "20s", lasts = "100ms"}]'), for_s=60)
+    (xrun,) = [event for event in report["events"] if event["name"] == "xrun"]
+    metrics = report["nodes"]["card"]["metrics"]
+    assert (metrics["xruns"], metrics["lost_frames"]) == (1, xrun["lost_frames"])
+    assert 85 * 48 < xrun["lost_frames"] < 100 * 48
+    edge = report["edges"]["stage->card"]["metrics"]
+    assert edge["true_overall_alignment_error_max_frames"] < 2.1
+    assert edge["resyncs"] == 0
+
+
+def test_a_new_grandmaster_within_the_bound_costs_nothing(simulate):
+    world = scenario(grandmaster='changes = [{at = "20s", step = "20us"}]')
+    edge = simulate(world=world, for_s=60)["edges"]["stage->card"]["metrics"]
+    assert (edge["resyncs"], edge["underruns"], edge["missing_frames"]) == (0, 0, 0)
+    assert edge["true_alignment_error_max_frames"] == pytest.approx(0.96, abs=0.05)
+
+
+def test_a_new_grandmaster_hours_away_is_jumped_to(simulate):
+    world = scenario(grandmaster='changes = [{at = "20s", step = "2h", silence = "1s"}]')
+    report = simulate(world=world, for_s=60)
+    assert report["nodes"]["house"]["metrics"]["true_overall_offset_error_max_ns"] == 7200 * 10**9
+    edge = report["edges"]["stage->card"]["metrics"]
+    assert edge["true_time_to_lock_s"] == 0
+    assert abs(edge["phase_error_ns"]) < 100
+
+
+def test_two_cards_with_their_own_clocks_stay_together(simulate):
+    graph = PLAYING + "".join(
+        line.replace("house]", "annex]")
+        .replace('"house"', '"annex"')
+        .replace("stage", "other")
+        .replace("card]", "left]")
+        for line in PLAYING.replace("schema = 1", "").replace("compensators.align", "compensators.too").splitlines(True)
+    )
+    world = (
+        scenario(clock='noise = "1us"') + '[cards.card]\nrate-offset = "8ppm"\n[cards.left]\nrate-offset = "-6ppm"\n'
+    )
+    report = simulate(graph, world.replace('[clock]\nnoise = "1us"\nnoise = "0ns"', '[clock]\nnoise = "1us"'), for_s=60)
+    # Each is off by what its compensator needs: 16 us and -12 us.
+    assert report["simulation"]["true_apart_rms_ns"] == pytest.approx(28_000, rel=0.1)
+    assert report["simulation"]["true_apart_max_ns"] < 36_000
+
+
+def test_the_same_tone_comes_out_whatever_was_only_counted_before(simulate):
+    report = simulate(world=IDEAL, for_s=20, audio_s=5)
+    assert report["nodes"]["card"]["metrics"]["true_thd_n_db"] < -130  # nothing to resample: whole frames
+
+
+def test_a_file_is_read_and_none_is_written(simulate, tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("phasegraph_sinks")
+    samples = np.zeros((48_000, 2), np.float32)
+    soundfile.write(tmp_path / "in.wav", samples, 48_000)
+    graph = """
+    schema = 1
+    [clocks.house]
+    kind = "sim-clock"
+    [sources.programme]
+    kind = "file"
+    path = "in.wav"
+    [sinks.copy]
+    kind = "file"
+    input = "programme"
+    path = "out.wav"
+    [sinks.card]
+    kind = "sim-card"
+    input = "programme"
+    """
+    report = simulate(graph, folder=tmp_path)
+    assert report["ended"] == "completed"
+    assert [report["nodes"][id]["metrics"][name] for id, name in (("copy", "frames_in"), ("card", "frames_out"))] == [
+        48_000,
+        48_000,
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ("[cards.spekers]\nblock = 64\n", "cards.spekers: the graph has no node"),
+        ("[clocks.card]\nnoise = '1us'\n", "clocks.card: the graph has no node"),
+        ("[networks.card]\nloss = 0.5\n", "networks.card: the graph has no node"),
+    ],
+)
+def test_a_scenario_names_nodes_that_are_there(make, tables, words):
+    with pytest.raises(GraphError, match=words):
+        make(world=IDEAL + tables)

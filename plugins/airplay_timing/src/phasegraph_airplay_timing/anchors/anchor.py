@@ -1,0 +1,51 @@
+"""An anchor: which frame sounds at which time of which clock."""
+
+from __future__ import annotations
+
+import msgspec
+
+from phasegraph import NS_PER_S
+from phasegraph.ieee1588 import format_clock_identity
+
+from ..wire.control import NtpTimeAnnounce, PtpTimeAnnounce
+from ..wire.session import RateAnchor
+
+_WRAP = 1 << 32
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A frame, and when it sounds. Frames after it follow at the stream's rate, if it plays."""
+
+    rtp: int
+    """RTP timestamp, 32 bits."""
+    reference_ns: int
+    """When it sounds, by the clock."""
+    clock: str
+    """Identity of the clock, as `ClockEstimate.grandmaster` has it."""
+    playing: bool = True
+
+    @classmethod
+    def from_rate_anchor(cls, message: RateAnchor) -> Anchor | None:
+        """Of a SETRATEANCHORTIME; None for a pause that names no frame."""
+        if message.rtp is None:
+            return None
+        clock = format_clock_identity(message.clock)
+        return cls(rtp=message.rtp, reference_ns=message.time_ns, clock=clock, playing=message.playing)
+
+    @classmethod
+    def from_time_announce(cls, packet: PtpTimeAnnounce | NtpTimeAnnounce, clock: str = "") -> Anchor:
+        """Of a packet 0xD7, or of a 0xD4, which does not say whose time it is: the clock's name is given."""
+        if isinstance(packet, PtpTimeAnnounce):
+            clock = format_clock_identity(packet.clock)
+        return cls(rtp=packet.rtp, reference_ns=packet.time_ns, clock=clock)
+
+    def rtp_at(self, reference_ns: int, rate: int) -> int:
+        """RTP timestamp, 32 bits, of the frame that sounds at a time; ``rate`` is in frames per second."""
+        return (self.rtp + (reference_ns - self.reference_ns) * rate // NS_PER_S) % _WRAP
+
+    def time_of(self, rtp: int, rate: int, near_ns: int) -> int:
+        """When a frame sounds, by the clock: of the times that 32 bits allow, the nearest to ``near_ns``."""
+        near = self.rtp_at(near_ns, rate)
+        ahead = (rtp - near + _WRAP // 2) % _WRAP - _WRAP // 2
+        frames = (near_ns - self.reference_ns) * rate // NS_PER_S + ahead
+        return self.reference_ns + -(-frames * NS_PER_S // rate)

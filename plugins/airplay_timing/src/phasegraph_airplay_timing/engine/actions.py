@@ -1,0 +1,64 @@
+"""What an engine wants done, in the order in which it is to be done."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from ..filters import Sample
+
+
+class Role(enum.StrEnum):
+    """Whose time it is."""
+
+    FOLLOW = "follow"
+    LEAD = "lead"
+    AUTO = "auto"
+    """Ours, until somebody insists on being the leader."""
+
+
+class Peer(msgspec.Struct, frozen=True, order=True):
+    """Somebody who takes part in the timing."""
+
+    address: str
+    """As `ipaddress` writes it, without scope."""
+    event_port: int
+    general_port: int
+
+
+class Send(msgspec.Struct, frozen=True, kw_only=True):
+    """A datagram to be sent now."""
+
+    data: bytes
+    destination: tuple[str, int]
+    event: bool = True
+    """From the event port (the only one, but for PTP), else from the general one."""
+    token: int | None = None
+    """Where there is one, `Engine.departed` is to be told when it left."""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Something for the filter."""
+
+    sample: Sample
+
+
+class Followed(msgspec.Struct, frozen=True):
+    """Whose time it is from now on; the samples to come are of it."""
+
+    leader: str
+    """Identity of its clock; empty where nobody is followed any more, and what was known goes on."""
+    own: bool = False
+    """We lead: our own local time is the reference."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that an operator may want to know."""
+
+    name: str
+    fields: Mapping[str, int | float | str]
+
+
+Action = Send | Measured | Followed | Notice

@@ -1,0 +1,127 @@
+"""What the engines of all modes have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from .actions import Action, Notice, Peer
+
+MOST_ADOPTED = 16
+ADOPTED_NS = 15_000_000_000
+"""Somebody who was not named and is silent for so long does not take part any more."""
+_MOST_TOKENS = 256
+
+
+class Engine:
+    """Told of datagrams, departures and time; has actions and a deadline. Subclasses are the modes."""
+
+    def __init__(self, peers: Iterable[Peer], now_ns: int) -> None:
+        self.counters: Counter[str] = Counter()
+        """Events by name; ``dropped_*`` are what came in and was not used, by reason."""
+        self.readiness = Readiness()
+        self.leads = False
+        """Whether our own local time is the reference."""
+        self.deadline_ns = now_ns
+        """When `tick` is to be called next, at the latest."""
+        self._todo: list[Action] = []
+        self._named: dict[str, Peer] = {}
+        self._adopted: dict[str, tuple[Peer, int]] = {}
+        """By address: somebody who was not named, and when it was heard last."""
+        self._tokens: dict[int, object] = {}
+        self._token = 0
+        self.set_peers(peers)
+
+    def set_peers(self, peers: Iterable[Peer]) -> None:
+        """Name who takes part, in place of those named before. With nobody named, whoever speaks to us does."""
+        self._named = {peer.address: peer for peer in peers}
+        self._adopted.clear()
+
+    @property
+    def peers(self) -> list[Peer]:
+        """Who takes part."""
+        return [*self._named.values(), *(peer for peer, _ in self._adopted.values())]
+
+    @property
+    def one_way(self) -> bool:
+        """Whether the leader that is followed does not answer, so that only its Syncs are measured."""
+        return False
+
+    def receive(self, data: bytes, source: tuple[str, int], local_ns: int, now_ns: int) -> None:
+        """A datagram arrived at ``local_ns``. Whatever is in it, nothing is raised."""
+        raise NotImplementedError
+
+    def departed(self, token: int, local_ns: int) -> None:
+        """A datagram that was sent with a token left."""
+        raise NotImplementedError
+
+    def tick(self, now_ns: int) -> None:
+        """Do what is due."""
+        raise NotImplementedError
+
+    def actions(self) -> list[Action]:
+        """What is to be done; each is returned once."""
+        todo, self._todo = self._todo, []
+        return todo
+
+    def _drop(self, reason: str) -> None:
+        self.counters[f"dropped_{reason}"] += 1
+
+    def _notice(self, name: str, **fields: int | float | str) -> None:
+        self._todo.append(Notice(name, fields))
+
+    def _remember(self, what: object) -> int:
+        # A token for what is sent; what never departs is forgotten.
+        self._token += 1
+        self._tokens[self._token] = what
+        if len(self._tokens) > _MOST_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
+        return self._token
+
+    def _peer_at(self, source: tuple[str, int], now_ns: int, ports: tuple[int, int]) -> Peer | None:
+        # The source's port says nothing: some phones send from 461.
+        address = source[0]
+        if self._named:
+            return self._named.get(address)
+        for silent in [known for known, (_, heard) in self._adopted.items() if now_ns - heard > ADOPTED_NS]:
+            del self._adopted[silent]
+        known = self._adopted.get(address)
+        if known is None and len(self._adopted) >= MOST_ADOPTED:
+            return None
+        peer = Peer(address, *ports)
+        self._adopted[address] = (peer, now_ns)
+        return peer
+
+
+class Readiness:
+    """Whose questions, or answers, have come without a longer pause for long enough that the clocks agree."""
+
+    STREAK_NS = 2_300_000_000
+
+    def __init__(self, gap_ns: int = 3_000_000_000) -> None:
+        """``gap_ns`` is the longest pause."""
+        self._gap_ns = gap_ns
+        self._streaks: dict[str, _Streak] = {}
+
+    def note(self, whose: str, now_ns: int) -> bool:
+        """One more exchange with somebody; returns whether it has become ready with this one."""
+        streak = self._streaks.get(whose)
+        if streak is None or now_ns - streak.last_ns > self._gap_ns:
+            self._streaks = {key: each for key, each in self._streaks.items() if now_ns - each.last_ns <= self._gap_ns}
+            streak = self._streaks[whose] = _Streak(now_ns, now_ns, False)
+        ready = now_ns - streak.began_ns >= self.STREAK_NS
+        became = ready and not streak.ready
+        streak.last_ns, streak.ready = now_ns, ready
+        return became
+
+    def count(self, now_ns: int) -> int:
+        """How many are ready."""
+        return sum(each.ready and now_ns - each.last_ns <= self._gap_ns for each in self._streaks.values())
+
+
+class _Streak(msgspec.Struct):
+    began_ns: int
+    last_ns: int
+    ready: bool

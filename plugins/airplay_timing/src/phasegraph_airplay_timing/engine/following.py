@@ -1,0 +1,109 @@
+"""The follower's side of PTP, with one leader: pairs, questions, and a nudge when it has fallen asleep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from phasegraph.ieee1588 import DelayResp, FollowUp, PortIdentity, Sync, encode
+
+from ..filters import Sample, SyncSample
+from ..wire import apple, compose
+from .actions import Send
+from .choice import Candidate
+from .pairing import Pairing
+from .questions import Questions
+
+ASK_NS = 100_000_000
+"""Questions are not asked more often, whatever the rate of Syncs."""
+ASK_AGAIN_NS = 1_000_000_000
+"""How often one is asked that does not answer."""
+QUIET_NS = 2_000_000_000
+"""After so long without time from it a leader is woken."""
+WAKE_NS = 10_000_000_000
+"""It is not woken more often."""
+WAKE_PAUSE_NS = 150_000_000
+
+
+class Following:
+    """One leader, as long as it is followed."""
+
+    def __init__(
+        self,
+        leader: Candidate,
+        port: PortIdentity,
+        send: Callable[[Send], None],
+        remember: Callable[[object], int],
+        drop: Callable[[str], None],
+        now_ns: int,
+    ) -> None:
+        self.leader = leader
+        self.grandmaster = leader.data.grandmaster
+        self.one_way = False
+        """Whether the leader does not answer, so that only Syncs are measured."""
+        self._port = port
+        self._send = send
+        self._remember = remember
+        self._drop = drop
+        self._pairing = Pairing(drop)
+        self._questions = Questions(drop)
+        self._last: SyncSample | None = None
+        self._told_ns = now_ns
+        """When the leader's time was seen to go on."""
+        self._asked_ns = now_ns - ASK_AGAIN_NS
+        self._woken_ns = now_ns - WAKE_NS
+        self._second_wake_ns: int | None = None
+
+    def sync(self, message: Sync, local_ns: int, now_ns: int) -> Sample | None:
+        """A Sync of the leader came."""
+        return self._timed(message.sequence, self._pairing.sync(message, local_ns), now_ns)
+
+    def follow_up(self, message: FollowUp, local_ns: int, now_ns: int) -> Sample | None:
+        """A Follow_Up of the leader came."""
+        return self._timed(message.sequence, self._pairing.follow_up(message, local_ns), now_ns)
+
+    def delay_resp(self, message: DelayResp) -> Sample | None:
+        """A Delay_Resp of the leader came."""
+        if message.requesting != self._port:
+            self._drop("other_requester")
+            return None
+        return self._questions.answered(message.sequence, apple.arrival_ns(message))
+
+    def departed(self, sequence: int, local_ns: int) -> Sample | None:
+        """A Delay_Req left."""
+        return self._questions.departed(sequence, local_ns)
+
+    def turned(self) -> bool:
+        """Whether the leader has begun, or ceased, to answer since the last call."""
+        before, self.one_way = self.one_way, self._questions.silent
+        return before != self.one_way
+
+    def wake_ups(self, now_ns: int) -> Iterator[int]:
+        """What is added to the leader's priority1 in the Announces that are due to wake it: -1, and then +1."""
+        self._questions.expire(now_ns)
+        if self._second_wake_ns is not None and now_ns >= self._second_wake_ns:
+            self._second_wake_ns = None
+            yield +1
+        if now_ns - self._told_ns >= QUIET_NS and now_ns - self._woken_ns >= WAKE_NS:
+            self._woken_ns, self._second_wake_ns = now_ns, now_ns + WAKE_PAUSE_NS
+            yield -1
+
+    def due_ns(self, now_ns: int) -> int:
+        """When `wake_ups` is to be looked at again."""
+        if self._second_wake_ns is not None:
+            return self._second_wake_ns
+        return max(self._told_ns + QUIET_NS, self._woken_ns + WAKE_NS, now_ns + ASK_NS)
+
+    def _timed(self, sequence: int, sample: SyncSample | None, now_ns: int) -> SyncSample | None:
+        if sample is None:
+            return None
+        if self._last is not None and sample.departed_ns == self._last.departed_ns:
+            self._drop("stopped")  # its clock stands still
+            return None
+        self._last, self._told_ns = sample, now_ns
+        if now_ns - self._asked_ns >= (ASK_AGAIN_NS if self.one_way else ASK_NS):
+            self._asked_ns = now_ns
+            self._questions.ask(sequence, now_ns, sample)
+            peer = self.leader.peer
+            request = encode(compose.delay_req(self._port, sequence))
+            self._send(Send(data=request, destination=(peer.address, peer.event_port), token=self._remember(sequence)))
+        return sample

@@ -1,0 +1,81 @@
+"""The leader's side of PTP: Announce, Sync and Follow_Up to each peer alone, and answers to what they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from phasegraph.ieee1588 import DelayReq, Message, PDelayReq, PDelayResp, PortIdentity, encode
+
+from ..wire import compose
+from ..wire.compose import Dataset
+from .actions import Peer, Send
+
+SYNC_NS = 125_000_000
+ANNOUNCE_NS = 250_000_000
+SyncToken = tuple[Peer, int]
+"""Who a Sync was sent to, and its sequence."""
+
+
+class Leading:
+    """What a leader says. The time that it tells is local time itself: Apple's devices tell their uptime too."""
+
+    def __init__(
+        self, port: PortIdentity, data: Dataset, send: Callable[[Send], None], remember: Callable[[object], int]
+    ) -> None:
+        self.data = data
+        self._port = port
+        self._send = send
+        self._remember = remember
+        self._sequence = 0
+        self._announced = 0
+        self._sync_due_ns = 0
+        self._announce_due_ns = 0
+
+    def tick(self, peers: list[Peer], now_ns: int) -> int:
+        """Say what is due; returns when something is due again."""
+        if now_ns >= self._announce_due_ns:
+            self._announce_due_ns = _next(self._announce_due_ns, now_ns, ANNOUNCE_NS)
+            for peer in peers:
+                self.general(peer, compose.announce(self._port, self.next_announce(), self.data))
+        if now_ns >= self._sync_due_ns:
+            self._sync_due_ns = _next(self._sync_due_ns, now_ns, SYNC_NS)
+            self._sequence = (self._sequence + 1) % 2**16
+            for peer in peers:
+                token: SyncToken = peer, self._sequence
+                self._event(peer, compose.sync(self._port, self._sequence), self._remember(token))
+        return min(self._announce_due_ns, self._sync_due_ns)
+
+    def next_announce(self) -> int:
+        """The sequence of the next Announce."""
+        self._announced = (self._announced + 1) % 2**16
+        return self._announced
+
+    def sync_departed(self, token: SyncToken, local_ns: int) -> None:
+        """A Sync left: its own peer is told when, for each copy has its own time."""
+        peer, sequence = token
+        self.general(peer, compose.follow_up(self._port, sequence, local_ns))
+
+    def answer(self, peer: Peer, request: DelayReq, local_ns: int) -> None:
+        """Answer a Delay_Req."""
+        self.general(peer, compose.delay_resp(self._port, request, local_ns))
+
+    def answer_neighbour(self, peer: Peer, request: PDelayReq, local_ns: int) -> None:
+        """Answer a Pdelay_Req: never seen of Apple's devices, but others ask so."""
+        response = compose.pdelay_resp(self._port, request, local_ns)
+        self._event(peer, response, self._remember((peer, response)))
+
+    def neighbour_departed(self, peer: Peer, response: PDelayResp, local_ns: int) -> None:
+        """The answer to a Pdelay_Req left."""
+        self.general(peer, compose.pdelay_follow_up(response, local_ns))
+
+    def general(self, peer: Peer, message: Message) -> None:
+        """Send to a peer's general port."""
+        self._send(Send(data=encode(message), destination=(peer.address, peer.general_port), event=False))
+
+    def _event(self, peer: Peer, message: Message, token: int) -> None:
+        self._send(Send(data=encode(message), destination=(peer.address, peer.event_port), token=token))
+
+
+def _next(due_ns: int, now_ns: int, interval_ns: int) -> int:
+    # Evenly spaced, and not all at once what was missed.
+    return due_ns + interval_ns if now_ns - due_ns < interval_ns else now_ns + interval_ns

@@ -1,0 +1,84 @@
+"""Questions that are under way: when each left, when it arrived, and which were never answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ..filters import PATH_LIMIT_NS, ExchangeSample, SyncSample
+
+ANSWER_NS = 1_000_000_000
+"""An answer that takes longer is not waited for."""
+PATIENCE = 8
+"""After so many unanswered questions in a row the leader is taken for one that does not answer."""
+_MOST = 32
+_EARLY_NS = 100_000
+"""Stamps of this much error make a round trip that took no time look negative."""
+
+
+class _Question(msgspec.Struct):
+    since_ns: int
+    sync: SyncSample | None
+    asked_ns: int | None = None
+    reached_ns: int | None = None
+
+
+class Questions:
+    """The questions to one leader. A key is a sequence number, or the question's own time where that is the mark."""
+
+    def __init__(self, drop: Callable[[str], None]) -> None:
+        """``drop`` is told of each answer that is not used, by reason."""
+        self._drop = drop
+        self._waiting: dict[int, _Question] = {}
+        self._missed = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody answers."""
+        return self._missed >= PATIENCE
+
+    def ask(self, key: int, now_ns: int, sync: SyncSample | None = None) -> None:
+        """A question is being sent."""
+        self.expire(now_ns)
+        if len(self._waiting) >= _MOST:
+            self._missed += 1
+            del self._waiting[next(iter(self._waiting))]
+        self._waiting[key] = _Question(now_ns, sync)
+
+    def departed(self, key: int, local_ns: int) -> ExchangeSample | None:
+        """It left. Returns the exchange, should the answer have been here before."""
+        question = self._waiting.get(key)
+        if question is None:
+            return None
+        question.asked_ns = local_ns
+        return self._finish(key, question)
+
+    def answered(self, key: int, reached_ns: int, sync: SyncSample | None = None) -> ExchangeSample | None:
+        """It arrived at ``reached_ns`` by the leader's clock, says the answer. Returns the exchange, if it is whole."""
+        question = self._waiting.get(key)
+        if question is None or question.reached_ns is not None:
+            self._drop("unasked")
+            return None
+        question.reached_ns, question.sync = reached_ns, sync or question.sync
+        return self._finish(key, question)
+
+    def expire(self, now_ns: int) -> None:
+        """Give up what has waited for too long."""
+        while self._waiting:
+            key, first = next(iter(self._waiting.items()))
+            if now_ns - first.since_ns <= ANSWER_NS:
+                return
+            del self._waiting[key]
+            self._missed += 1
+
+    def _finish(self, key: int, question: _Question) -> ExchangeSample | None:
+        if question.asked_ns is None or question.reached_ns is None or question.sync is None:
+            return None
+        del self._waiting[key]
+        self._missed = 0
+        sample = ExchangeSample(sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns)
+        if not -_EARLY_NS <= sample.round_trip_ns <= 2 * PATH_LIMIT_NS:
+            self._drop("round_trip")
+            return None
+        return sample

@@ -1,0 +1,242 @@
+"""The default filter: the corridor between the packets that were fastest in each direction.
+
+A Sync that left at T1 and arrived at T2 says that the offset (leader's time less local time) is at least T1 - T2,
+since no packet takes less than no time; a question that left at T3 and arrived at T4, that it is at most T4 - T3.
+With a constant rate the offset is a straight line above all points of the first kind and below all of the second.
+The lines that fit are a hard bound, which holds for any asymmetry. The estimate runs in the middle between two parallel
+lines that touch the points of either kind: right where the fastest packets of both directions took equally long,
+however much the others were delayed. (After Zhang, Liu and Xia, "Clock synchronization algorithms for network
+measurements", 2002, who take the hull; the rate by likelihood is ours.)
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from .samples import PATH_LIMIT_NS, RATE_LIMIT, Sample, Solution, SyncSample
+
+Point = tuple[int, int]
+"""Local time, and offset less the base; nanoseconds."""
+
+_WINDOW_NS = 60_000_000_000
+_BLOCK_NS = 500_000_000
+"""Of the points of a direction within a block only the fastest is kept."""
+_LEAST_POINTS, _OLDEST_NS = 8, 300_000_000_000
+"""So many are kept of each direction however old they are, up to an age."""
+_STAMP_NS = 10_000
+"""A stamp may be early or late by so much: points may lie on the wrong side of the line."""
+_WANDER = 20e-9 / 1e9
+"""A rate may change by so much in a nanosecond: 20 ppb/s."""
+_SIGMA_NS = 2_000.0
+_QUARTILE = 0.8
+"""By simulation, at jitters of 1 to 20 ms: what the line errs by, in lower quartiles of the points' distances from it,
+times the root of their number."""
+_FEW_NS = 1_000_000.0
+"""One sigma where there are too few points to tell."""
+_RATE_SIGMA = 50e-6
+"""How far apart the rates of two clocks are, as long as the packets say nothing: one sigma."""
+
+
+class EnvelopeFilter:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._base: int | None = None
+        self._fast = _Side(+1)
+        """From the leader: below the line."""
+        self._back = _Side(-1)
+        """To the leader: above the line."""
+        self._fit = _Fit(0.0, -RATE_LIMIT, RATE_LIMIT, None, _FEW_NS)
+        self._fresh = False
+        self._delay_ns: float | None = None
+
+    def add(self, sample: Sample) -> None:
+        """See `Filter.add`."""
+        if isinstance(sample, SyncSample):
+            side, local, offset = self._fast, sample.arrived_ns, sample.departed_ns - sample.arrived_ns
+        else:
+            side, local, offset = self._back, sample.asked_ns, sample.reached_ns - sample.asked_ns
+        if self._base is None:
+            self._base = offset
+        self._fresh |= side.add((local, offset - self._base), self._fit.rate)
+
+    def solve(self, now_ns: int) -> Solution | None:
+        """See `Filter.solve`."""
+        fast, back = self._fast, self._back
+        if self._base is None or not fast.points:
+            return None
+        if self._fresh:
+            self._fresh = False
+            back.forget(now_ns - _OLDEST_NS)
+            while (fit := self._fitted()).width is not None and fit.width < -2 * _STAMP_NS:
+                if not fast.shorten() | back.shorten():
+                    break
+            self._fit = fit
+        fit = self._fit
+        below = fast.support(fit.rate, now_ns)
+        if fit.width is None:
+            middle, low = below + (self._delay_ns or 0.0), below
+            high = below + PATH_LIMIT_NS
+        else:
+            self._delay_ns = fit.width / 2
+            middle = (below + back.support(fit.rate, now_ns)) / 2
+            low = fast.limit(fit.slowest, now_ns)
+            high = back.limit(fit.fastest, now_ns)
+        silent_ns = now_ns - max(side.points[-1][0] for side in (fast, back) if side.points)
+        sigma = math.hypot(fit.sigma_ns, silent_ns * (fit.fastest - fit.slowest) / 6)
+        return Solution(
+            local_ns=now_ns,
+            offset_ns=self._base + round(middle),
+            rate=fit.rate,
+            sigma_ns=sigma,
+            bound_ns=max(abs(high - middle), abs(middle - low)) + fit.sigma_ns + _STAMP_NS,
+            two_way=fit.width is not None,
+            delay_ns=self._delay_ns,
+        )
+
+    def _fitted(self) -> _Fit:
+        # The most likely line, were the delays on top of the least ones exponential: on its rates the corridor turns
+        # about a corner, and between two such rates no likelihood is greater.
+        fast, back = self._fast, self._back
+        at = fast.points[-1][0]
+        two_way = bool(back.points)
+
+        def width(rate: float) -> float:
+            return back.support(rate, at) - fast.support(rate, at) if two_way else 0.0
+
+        def likelihood(rate: float) -> tuple[float, float]:
+            logarithm = fast.likelihood(rate) + (back.likelihood(rate) if two_way else 0.0)
+            return min(width(rate) + 2 * _STAMP_NS, 0.0), logarithm - (rate / _RATE_SIGMA) ** 2 / 2
+
+        slopes = [slope for slope in (*fast.slopes(), *(back.slopes() if two_way else ())) if abs(slope) < RATE_LIMIT]
+        rates = sorted({self._fit.rate, 0.0, -RATE_LIMIT, RATE_LIMIT, *slopes})
+        best = max(rates, key=likelihood)
+        if not two_way:
+            return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6)
+        index = rates.index(best)
+        return _Fit(
+            best,
+            _closing(width, rates[index::-1]),
+            _closing(width, rates[index:]),
+            width(best),
+            math.hypot(_SIGMA_NS, fast.doubt(best), back.doubt(best)),
+        )
+
+
+class _Fit(NamedTuple):
+    rate: float
+    slowest: float
+    """The least rate with which a line fits."""
+    fastest: float
+    width: float | None
+    """Of the corridor, in nanoseconds; None without a way back."""
+    sigma_ns: float
+
+
+def _closing(width: Callable[[float], float], rates: Sequence[float]) -> float:
+    # Going along these rates from the best one: where the corridor, stamps being what they are, is closed.
+    known, room = rates[0], max(width(rates[0]), 0.0) + 2 * _STAMP_NS
+    for rate in rates[1:]:
+        left = width(rate) + 2 * _STAMP_NS
+        if left <= 0:
+            return known + (rate - known) * room / (room - left)
+        known, room = rate, left
+    return known
+
+
+class _Side:
+    """The points of one direction, and their hull: only its corners can touch a line that has all points on a side."""
+
+    def __init__(self, sign: int) -> None:
+        self.points: deque[Point] = deque()
+        self._sign = sign
+        self._hull: list[Point] = []
+        self._edges: list[float] = []
+        """Slopes of the hull's edges, negative for the upper hull: in increasing order."""
+        self._middle, self._mean = 0, 0.0
+        """Means of the points' times and offsets."""
+
+    def add(self, point: Point, rate: float) -> bool:
+        """Another point; returns whether it is kept."""
+        points, (local, offset) = self.points, point
+        if points:
+            last_local, last_offset = points[-1]
+            if local // _BLOCK_NS < last_local // _BLOCK_NS:
+                return False
+            if local // _BLOCK_NS == last_local // _BLOCK_NS:
+                if self._sign * (offset - last_offset - rate * (local - last_local)) <= 0:
+                    return False
+                points.pop()
+        points.append(point)
+        while len(points) > 1 and local - points[0][0] > (_WINDOW_NS if len(points) > _LEAST_POINTS else _OLDEST_NS):
+            points.popleft()
+        self._hull = []
+        return True
+
+    def forget(self, before_ns: int) -> None:
+        """Forget what is older."""
+        while self.points and self.points[0][0] < before_ns:
+            self.points.popleft()
+            self._hull = []
+
+    def shorten(self) -> bool:
+        """Forget the oldest; returns whether there were enough of them."""
+        enough = len(self.points) > 2
+        for _ in range(max(1, len(self.points) // 8) if enough else 0):
+            self.points.popleft()
+        self._hull = []
+        return enough
+
+    def support(self, rate: float, at_ns: int) -> float:
+        """Offset at a time of the line of this rate that touches the points from their outside."""
+        corners = self._corners()
+        local, offset = corners[bisect_left(self._edges, -self._sign * rate)]
+        return offset + rate * (at_ns - local)
+
+    def limit(self, rate: float, at_ns: int) -> float:
+        """The same for what a line may become whose rate wanders."""
+        sign, half = self._sign, _WANDER / 2
+        return sign * max(
+            sign * (offset + rate * (at_ns - local)) - half * (at_ns - local) ** 2 for local, offset in self._corners()
+        )
+
+    def slopes(self) -> list[float]:
+        """Of the edges of the hull."""
+        self._corners()
+        return [-self._sign * edge for edge in self._edges]
+
+    def likelihood(self, rate: float) -> float:
+        """Logarithm of how likely this rate makes the points, if they lie off the line exponentially."""
+        self._corners()  # and the means with them
+        apart = self._sign * (self.support(rate, self._middle) - self._mean)
+        return -len(self.points) * math.log(apart + _STAMP_NS)
+
+    def doubt(self, rate: float) -> float:
+        """One sigma of the line: by how thinly the points lie near it."""
+        last = self.points[-1][0]
+        line, count = self.support(rate, last), len(self.points)
+        if count < 3:
+            return _FEW_NS
+        apart = sorted(self._sign * (line - offset - rate * (last - local)) for local, offset in self.points)
+        return _QUARTILE * apart[max(2, count // 4)] / math.sqrt(count)
+
+    def _corners(self) -> list[Point]:
+        if not self._hull:
+            hull: list[Point] = []
+            for t, y in self.points:
+                while len(hull) > 1:
+                    (t0, y0), (t1, y1) = hull[-2:]
+                    if self._sign * ((y1 - y0) * (t - t0) - (y - y0) * (t1 - t0)) > 0:
+                        break
+                    hull.pop()
+                hull.append((t, y))
+            self._hull = hull
+            self._edges = [-self._sign * (b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(hull)]
+            self._middle = sum(t for t, _ in self.points) // len(self.points)
+            self._mean = sum(y for _, y in self.points) / len(self.points)
+        return self._hull

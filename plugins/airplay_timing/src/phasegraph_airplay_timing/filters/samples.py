@@ -1,0 +1,87 @@
+"""What filters are told, and what they answer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+PATH_LIMIT_NS = 100_000_000
+"""A path is not taken for longer than this, one way. Without answers, it is all that is known of its delay."""
+RATE_LIMIT = 300e-6
+"""No clock runs faster or slower than another by more."""
+
+
+class SyncSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One Sync, from the leader to us."""
+
+    origin_ns: int
+    """When it left, by the leader's clock, before corrections."""
+    correction: int = 0
+    """Of the Follow_Up, in 2**-16 ns."""
+    sync_correction: int = 0
+    """Of the Sync itself, in 2**-16 ns: nearly always zero."""
+    arrived_ns: int
+    """T2, local time of the Sync's arrival."""
+    told_ns: int
+    """Local time at which the Follow_Up came, which only the filter ``nqptp`` wants to know."""
+
+    @property
+    def departed_ns(self) -> int:
+        """T1, with the corrections."""
+        return self.origin_ns + (self.correction + self.sync_correction >> 16)
+
+
+class ExchangeSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A Sync that has been told already, and our question that followed it."""
+
+    sync: SyncSample
+    asked_ns: int
+    """T3, local time at which the question left."""
+    reached_ns: int
+    """T4, the leader's time at which it arrived."""
+
+    @property
+    def round_trip_ns(self) -> int:
+        """Both ways together."""
+        return self.reached_ns - self.sync.departed_ns - (self.asked_ns - self.sync.arrived_ns)
+
+    @property
+    def offset_ns(self) -> int:
+        """The leader's time less local time, were both ways equally long."""
+        return (self.sync.departed_ns - self.sync.arrived_ns + self.reached_ns - self.asked_ns) // 2
+
+
+Sample = SyncSample | ExchangeSample
+
+
+class Solution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Where the leader's time is."""
+
+    local_ns: int
+    """The local time that this is for."""
+    offset_ns: int
+    """The leader's time less local time."""
+    rate: float
+    """By how much the leader's time runs faster than local time, as a ratio."""
+    sigma_ns: float
+    bound_ns: float
+    """The offset is not farther off than this, whatever the asymmetry of the path."""
+    two_way: bool
+    """Whether the path's delay has been measured. If not, it is missing from the offset, and in the bound."""
+    delay_ns: float | None
+    """The least delay of one way that was seen, by halves of round trips."""
+
+    def offset_at(self, local_ns: int) -> int:
+        """The offset at another local time, by the rate."""
+        return self.offset_ns + round((local_ns - self.local_ns) * self.rate)
+
+
+class Filter(Protocol):
+    """A filter of one leader's stamps."""
+
+    def add(self, sample: Sample) -> None:
+        """Another sample, not older than the one before but for reordering."""
+
+    def solve(self, now_ns: int) -> Solution | None:
+        """The answer for a local time not before the last sample; None as long as there is none."""

@@ -1,0 +1,98 @@
+"""Options of the ``airplay`` clock, as a graph writes them."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from phasegraph import ClockConfig
+
+from .engine import Peer
+
+EXAMPLE = """\
+[clocks.group]
+kind = "airplay"
+interface = "eth0"
+peers = ["192.168.1.20"]
+"""
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class AirplayConfig(ClockConfig, frozen=True, kw_only=True):
+    """Options of the ``airplay`` clock."""
+
+    interface: Annotated[str, Meta(description="Network interface, by name or address.")]
+    mode: Annotated[
+        Literal["ptp", "compact", "ntp"],
+        Meta(
+            description="AirPlay 2's dialect of PTP; airplay2-rs's packet of 24 octets; or AirPlay 1's timing requests."
+        ),
+    ] = "ptp"
+    role: Annotated[
+        Literal["follow", "lead", "auto"],
+        Meta(
+            description="Follow the leader; be it; or, with mode = 'ptp', be it until somebody insists who outranks "
+            "priority 250, as HomePods do. With mode = 'ntp' a follower asks, and a leader answers."
+        ),
+    ] = "follow"
+    peers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses of those who take part: '192.168.1.20', or with a port '192.168.1.20:6002', "
+            "'[fe80::1]:6002'. With mode = 'ptp' that is the event port, and the general one is the next. "
+            "Left out, whoever speaks to us takes part."
+        ),
+    ] = ()
+    filter: Annotated[
+        Literal["envelope", "median", "nqptp"], Meta(description="How stamps become a clock; see the plugin's README.")
+    ] = "envelope"
+    event_port: Annotated[Port, Meta(description="UDP port of PTP's event messages, ours and the peers'.")] = 319
+    general_port: Annotated[Port, Meta(description="UDP port of PTP's general messages, ours and the peers'.")] = 320
+    timing_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="Our UDP port with mode = 'compact' or 'ntp'; 0 takes any that is free."),
+    ] = 0
+
+
+def parse_peer(text: str, event_port: int, general_port: int) -> Peer:
+    """A peer as the option writes it, with these ports where it names none. Raises ValueError."""
+    try:
+        return Peer(str(ipaddress.ip_address(text)), event_port, general_port)
+    except ValueError:
+        host, _, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+        number = int(port)
+    except ValueError:
+        raise ValueError(f"expected an address such as 192.168.1.20 or [fe80::1]:6002, got {text!r}") from None
+    if not 1 <= number <= 65534:
+        raise ValueError(f"{number} is no port that has a next one")
+    return Peer(str(address), number, number + 1)
+
+
+def problems_of(config: AirplayConfig) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
+    ported = []
+    for text in config.peers:
+        try:
+            ported.append(parse_peer(text, 0, 0).event_port > 0)
+        except ValueError as error:
+            yield "peers", str(error), ""
+            return
+    if config.mode == "ptp":
+        if config.event_port == config.general_port:
+            yield "general-port", "event and general messages need two ports", ""
+        return
+    if config.role == "auto":
+        yield "role", f"mode = {config.mode!r} has no announcements to choose a leader by", "follow or lead"
+    asks = "follow" if config.mode == "ntp" else "lead"
+    if config.role == asks and not config.peers:
+        yield "peers", f"role = {asks!r} speaks first, and there is nobody to speak to", "name address and port"
+    if config.role == asks and not all(ported):
+        yield "peers", f"role = {asks!r} speaks first, and needs the port of each", "such as 192.168.1.20:6002"
+    if config.mode == "ntp" and config.role == "follow" and len(config.peers) > 1:
+        yield "peers", "a follower asks one server", "name one"

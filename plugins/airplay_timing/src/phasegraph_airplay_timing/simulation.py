@@ -1,0 +1,269 @@
+"""A simulated AirPlay group with known truth: leaders that behave like HomePods and phones, and one follower of ours.
+
+For tests and the benchmark. No sockets and no real time: a list of events, as fast as they can be worked off, the
+same for the same seed. The leaders do not share code with the plugin's own leader.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Protocol
+
+import msgspec
+
+from phasegraph import ClockEstimate
+from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, encode, format_clock_identity
+
+from .engine import Followed, Measured, Peer, PtpEngine, Role, Send, Tracker
+from .filters import FILTERS
+from .wire import apple, compose
+from .wire.compose import Dataset
+
+MS = 1_000_000
+S = 1_000_000_000
+_TICK_NS = 50 * MS
+
+
+class Path(msgspec.Struct, frozen=True, kw_only=True):
+    """One direction between a leader and the follower. Packets of an address keep their order."""
+
+    delay_ns: int = 200_000
+    jitter_ns: int = 0
+    """Mean of an exponential delay on top."""
+    loss: float = 0.0
+
+    def take(self, random: Random) -> int | None:
+        """How long a packet takes; None if it gets lost."""
+        if random.random() < self.loss:
+            return None
+        return self.delay_ns + (round(random.expovariate(1 / self.jitter_ns)) if self.jitter_ns else 0)
+
+
+class World(Protocol):
+    """Where a simulated leader lives."""
+
+    now_ns: int
+    """True time."""
+    random: Random
+
+    def after(self, delay_ns: int, do: Callable[[], None]) -> None:
+        """Have something done after a while."""
+
+    def every(self, interval_ns: int, do: Callable[[], None]) -> None:
+        """Have something done again and again, from now on."""
+
+    def to_follower(self, leader: SimLeader, message: Message) -> None:
+        """A leader sends something."""
+
+
+class SimLeader:
+    """A device that leads: Sync eight times a second, in bursts of four that stop unless somebody answers."""
+
+    def __init__(
+        self,
+        clock: int,
+        address: str,
+        *,
+        epoch_ns: int,
+        ppm: float = 0.0,
+        priority1: int = 248,
+        corrections: tuple[int, int] = (MS // 10, 110 * MS),
+        gap_ns: tuple[int, int] = (MS // 10, 2 * MS),
+        answers: bool = True,
+    ) -> None:
+        """``epoch_ns`` is what its clock shows at true time 0; ``gap_ns`` how long its Follow_Ups come after Syncs."""
+        self.address = address
+        self.name = format_clock_identity(clock)
+        self.data = Dataset(priority1=priority1, accuracy=0x21, priority2=239, grandmaster=clock)
+        self.epoch_ns = epoch_ns
+        self.answers = answers
+        self.present = True
+        self.sequence = 0
+        self._clock = clock
+        self._ppm = ppm
+        self._corrections = corrections
+        self._gap_ns = gap_ns
+        self._left = 4
+        self._asleep_ns = 0
+
+    def time_ns(self, true_ns: int) -> int:
+        """What its clock shows."""
+        return self.epoch_ns + true_ns + round(true_ns * self._ppm / 1e6)
+
+    def sleep(self) -> None:
+        """Cease to send Syncs, until it is woken or asked."""
+        self._left = 0
+
+    def start(self, world: World) -> None:
+        """Begin to send."""
+        world.every(250 * MS, lambda: self._announce(world))
+        world.every(125 * MS, lambda: self._sync(world))
+
+    def receive(self, message: Message, world: World) -> None:
+        """Something came from the follower."""
+        if not self.present:
+            return
+        if isinstance(message, Announce) and message.priority1 < self.data.priority1:
+            self._left = 4
+        if isinstance(message, DelayReq):
+            self._left = 4
+            if self.answers:
+                correction = self._correction(world)
+                reached_ns = self.time_ns(world.now_ns) - correction
+                answer = compose.delay_resp(PortIdentity(self._clock, 0x8010), message, reached_ns)
+                world.to_follower(self, msgspec.structs.replace(answer, correction=correction << 16))
+
+    def _correction(self, world: World) -> int:
+        return world.random.randint(*self._corrections)
+
+    def _announce(self, world: World) -> None:
+        if self.present:
+            world.to_follower(self, compose.announce(PortIdentity(self._clock, 0x8005), self.sequence, self.data))
+
+    def _sync(self, world: World) -> None:
+        if not self.present:
+            return
+        if self._left == 0:
+            # A burst every five seconds, if nobody wakes it.
+            self._asleep_ns += 125 * MS
+            if self._asleep_ns < 5 * S:
+                return
+            self._left, self._asleep_ns = 4, 0
+        self._left -= 1
+        self.sequence = (self.sequence + 1) % 2**16
+        sequence, port = self.sequence, PortIdentity(self._clock, 0x800C)
+        correction = self._correction(world)
+        origin_ns = self.time_ns(world.now_ns) - correction
+        follow_up = compose.follow_up(port, sequence, origin_ns)
+        world.to_follower(self, compose.sync(PortIdentity(self._clock, 0x8005), sequence))
+        late = msgspec.structs.replace(follow_up, correction=correction << 16)
+        world.after(world.random.randint(*self._gap_ns), lambda: world.to_follower(self, late))
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What a filter's clock said at a true time, and what it should have said."""
+
+    true_ns: int
+    estimate: ClockEstimate
+    error_ns: int | None
+    """None as long as no known leader is followed."""
+
+
+class SimGroup:
+    """One follower of ours, with every filter at once, and its leaders. `run` goes on."""
+
+    def __init__(
+        self,
+        leaders: Iterable[SimLeader],
+        *,
+        here: Path,
+        there: Path,
+        ppm: float = 0.0,
+        seed: int = 1,
+        role: Role = Role.FOLLOW,
+        filters: Iterable[str] = tuple(FILTERS),
+    ) -> None:
+        """``here`` is the way from the leaders to the follower; ``ppm`` is by how much local time runs fast."""
+        self.random = Random(seed)
+        self.now_ns = 0
+        self.leaders = {leader.address: leader for leader in leaders}
+        self.looks: dict[str, list[Look]] = {name: [] for name in filters}
+        self.here, self.there = here, there
+        self.notices: list[str] = []
+        self.followed: list[str] = []
+        self._ppm = ppm
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._last: dict[str, int] = {}
+        peers = [Peer(address, 319, 320) for address in self.leaders]
+        self.engine = PtpEngine(role, 0x02AA_BBCC_DDEE_0008, peers, self.local_ns())
+        self.trackers = {name: Tracker(FILTERS[name], silence_ns=2 * S, now_ns=self.local_ns()) for name in self.looks}
+        for leader in self.leaders.values():
+            leader.start(self)
+        self.every(_TICK_NS, self._tick)
+
+    def local_ns(self, true_ns: int | None = None) -> int:
+        """Local time of the follower."""
+        true_ns = self.now_ns if true_ns is None else true_ns
+        return 7_000 * S + true_ns + round(true_ns * self._ppm / 1e6)
+
+    def after(self, delay_ns: int, do: Callable[[], None]) -> None:
+        """Have something done after a while."""
+        heapq.heappush(self._events, (self.now_ns + delay_ns, next(self._order), do))
+
+    def every(self, interval_ns: int, do: Callable[[], None]) -> None:
+        """Have something done again and again, from now on."""
+
+        def again() -> None:
+            do()
+            self.after(interval_ns, again)
+
+        self.after(self.random.randrange(interval_ns), again)
+
+    def run(self, seconds: float) -> None:
+        """Let so much true time pass."""
+        end_ns = self.now_ns + round(seconds * 1e9)
+        while self._events and self._events[0][0] <= end_ns:
+            self.now_ns, _, do = heapq.heappop(self._events)
+            do()
+        self.now_ns = end_ns
+
+    def to_follower(self, leader: SimLeader, message: Message) -> None:
+        """A leader sends something."""
+        self.inject(encode(message), (leader.address, 461))
+
+    def inject(self, data: bytes, source: tuple[str, int]) -> None:
+        """Somebody sends something to the follower."""
+        delay_ns = self.here.take(self.random)
+        if delay_ns is not None:
+            arrival_ns = max(self.now_ns + delay_ns, self._last.get(source[0], 0) + 1)
+            self._last[source[0]] = arrival_ns
+            self.after(arrival_ns - self.now_ns, lambda: self._receive(data, source))
+
+    def _receive(self, data: bytes, source: tuple[str, int]) -> None:
+        self.engine.receive(data, source, self.local_ns(), self.local_ns())
+        self._act()
+
+    def _tick(self) -> None:
+        now = self.local_ns()
+        if self.engine.deadline_ns <= now:
+            self.engine.tick(now)
+        self._act()
+        for name, tracker in self.trackers.items():
+            estimate = tracker.update(now)
+            leader = next((each for each in self.leaders.values() if each.name == estimate.grandmaster), None)
+            truth = None if leader is None else leader.time_ns(self.now_ns)
+            error = None if truth is None else estimate.reference_at(now) - truth
+            self.looks[name].append(Look(self.now_ns, estimate, error))
+
+    def _act(self) -> None:
+        for action in self.engine.actions():
+            match action:
+                case Send():
+                    self._send(action)
+                case Measured(sample):
+                    for tracker in self.trackers.values():
+                        tracker.add(sample)
+                case Followed(leader, own):
+                    self.followed.append(leader)
+                    for tracker in self.trackers.values():
+                        tracker.follow(leader, own=own)
+                case _:
+                    self.notices.append(action.name)
+
+    def _send(self, action: Send) -> None:
+        token, sent_ns = action.token, self.local_ns()
+        leader = self.leaders.get(action.destination[0])
+        delay_ns = self.there.take(self.random)
+        if leader is not None and delay_ns is not None:
+            message = apple.decode(action.data)
+            self.after(delay_ns, lambda: leader.receive(message, self))
+        if token is not None:
+            self.after(0, lambda: self._departed(token, sent_ns))
+
+    def _departed(self, token: int, sent_ns: int) -> None:
+        self.engine.departed(token, sent_ns)
+        self._act()

@@ -1,0 +1,74 @@
+"""Questions under way: either order, once each, in bounded number."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from phasegraph_airplay_timing.engine.questions import PATIENCE, Questions
+from phasegraph_airplay_timing.filters import ExchangeSample, SyncSample
+
+S, MS = 10**9, 10**6
+SYNC = SyncSample(origin_ns=100 * S, arrived_ns=MS, told_ns=MS)
+
+
+def questions() -> tuple[Questions, Counter[str]]:
+    dropped: Counter[str] = Counter()
+    return Questions(lambda reason: dropped.update([reason])), dropped
+
+
+@pytest.mark.parametrize("answer_first", [False, True])
+def test_departure_and_answer_in_either_order(answer_first: bool) -> None:
+    asked, dropped = questions()
+    asked.ask(5, 2 * MS, SYNC)
+    steps = [lambda: asked.departed(5, 2 * MS), lambda: asked.answered(5, 100 * S + 3 * MS)]
+    first, second = (step() for step in (reversed(steps) if answer_first else steps))
+    assert first is None
+    assert second == ExchangeSample(sync=SYNC, asked_ns=2 * MS, reached_ns=100 * S + 3 * MS)
+    assert second.round_trip_ns == 2 * MS
+    assert not dropped
+
+
+def test_the_first_answer_counts() -> None:
+    asked, dropped = questions()
+    asked.ask(5, 2 * MS, SYNC)
+    assert asked.answered(5, 100 * S + 3 * MS) is None
+    assert asked.answered(5, 100 * S + 50 * MS) is None
+    found = asked.departed(5, 2 * MS)
+    assert found is not None
+    assert found.reached_ns == 100 * S + 3 * MS
+    assert dropped == {"unasked": 1}
+
+
+@pytest.mark.parametrize(
+    ("round_trip_ns", "used"), [(-100_001, False), (-99_999, True), (0, True), (200 * MS, True), (200 * MS + 1, False)]
+)
+def test_round_trips_that_cannot_be(round_trip_ns: int, used: bool) -> None:
+    asked, dropped = questions()
+    asked.ask(5, 2 * MS, SYNC)
+    asked.departed(5, 2 * MS)
+    found = asked.answered(5, 100 * S + MS + round_trip_ns)
+    assert (found is not None) == used
+    assert dropped["round_trip"] == (not used)
+
+
+def test_silence_is_noticed_and_ends_with_an_answer() -> None:
+    asked, _ = questions()
+    for number in range(PATIENCE + 1):
+        assert asked.silent == (number > PATIENCE)
+        asked.ask(number, number * 2 * S, SYNC)
+    asked.expire(number * 2 * S)
+    assert asked.silent
+    asked.departed(number, 2 * MS)
+    asked.answered(number, 100 * S + 3 * MS)
+    assert not asked.silent
+
+
+def test_a_flood_of_questions_is_bounded() -> None:
+    asked, _ = questions()
+    for number in range(1000):
+        asked.ask(number, number, SYNC)
+    assert asked.answered(0, 0) is None
+    assert asked.answered(999, 100 * S) is None
+    assert asked.departed(999, MS) is not None

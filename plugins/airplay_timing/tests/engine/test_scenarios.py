@@ -1,0 +1,253 @@
+"""What happens in a group, against the truth: jitter, sleep, hand-over, steps, rivals, silence."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from phasegraph import ClockState
+from phasegraph_airplay_timing.anchors import Anchor, Timeline
+from phasegraph_airplay_timing.engine import Role
+from phasegraph_airplay_timing.simulation import MS, Look, Path, S, SimGroup, SimLeader
+
+QUIET = Path(delay_ns=200_000, jitter_ns=10_000)
+WIFI = Path(delay_ns=1_500_000, jitter_ns=5 * MS, loss=0.1)
+LOST = Path(loss=1.0)
+HOMEPOD, PHONE = 0x0499_B9B7_E0F1_0008, 0x5273_7EC2_E765_0008
+
+
+def homepod(**options: object) -> SimLeader:
+    return SimLeader(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S, ppm=-12.0, **options)
+
+
+def phone(**options: object) -> SimLeader:
+    return SimLeader(PHONE, "10.0.0.2", epoch_ns=40_000 * S, ppm=9.0, **options)
+
+
+def group(*leaders: SimLeader, here: Path = QUIET, there: Path = QUIET, **options: object) -> SimGroup:
+    options = {"filters": ("envelope",)} | options
+    return SimGroup(leaders, here=here, there=there, ppm=18.0, **options)
+
+
+def errors(looks: list[Look], after_s: float = 0.0) -> list[int]:
+    """Of a filter's clock while it has one, in size order; the bound has to cover each."""
+    found = []
+    for look in looks:
+        if look.error_ns is not None and look.true_ns >= after_s * S:
+            assert abs(look.error_ns) <= look.estimate.bound_ns + 2, look
+            found.append(abs(look.error_ns))
+    assert found
+    return sorted(found)
+
+
+def locked_at(looks: list[Look], since_s: float = 0.0) -> float:
+    return next(
+        look.true_ns / S for look in looks if look.true_ns > since_s * S and look.estimate.state is ClockState.LOCKED
+    )
+
+
+def test_a_quiet_network() -> None:
+    world = group(homepod())
+    world.run(60)
+    looks = world.looks["envelope"]
+    assert locked_at(looks) < 2.0
+    assert errors(looks, locked_at(looks))[-1] < 100_000
+    assert errors(looks, 20)[-1] < 2_000
+    assert looks[-1].estimate.discontinuities == 0
+    assert 170_000 < (looks[-1].estimate.path_delay_ns or 0) < 230_000
+    assert abs(looks[-1].estimate.rate_ppb + 30_000) < 500
+    assert world.notices == ["ready"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_wifi_jitter_beside_nqptp_and_the_median(seed: int) -> None:
+    world = group(homepod(), here=WIFI, there=WIFI, seed=seed, filters=("envelope", "median", "nqptp"))
+    world.run(60)
+    ours, median, nqptp = (errors(world.looks[name], 10) for name in ("envelope", "median", "nqptp"))
+    assert errors(world.looks["envelope"], locked_at(world.looks["envelope"]))[-1] < 1 * MS
+    for share in (0.5, 0.95):
+        at = int(share * len(ours))
+        assert 10 * ours[at] < nqptp[at]
+        assert ours[at] < median[at]
+
+
+def test_an_asymmetric_path_is_covered_by_the_bound() -> None:
+    world = group(homepod(), here=WIFI, there=Path(delay_ns=3_000_000, jitter_ns=5 * MS, loss=0.1))
+    world.run(60)
+    looks = world.looks["envelope"]
+    assert errors(looks, 20)[-1] < 1 * MS  # three quarters of a millisecond are the asymmetry's
+
+
+def test_bursts_go_on_as_long_as_they_are_answered() -> None:
+    world = group(homepod())
+    world.run(20)
+    assert world.engine.counters["syncs"] > 8 * 18
+    assert world.engine.counters["wake_ups"] == 0
+
+
+def test_a_leader_that_sleeps_is_woken_but_not_pestered() -> None:
+    leader = homepod()
+    world = group(leader)
+    world.run(20)
+    leader.sleep()
+    world.run(2.5)
+    before = world.engine.counters["syncs"]
+    assert world.engine.counters["wake_ups"] >= 1
+    world.run(3)
+    assert world.engine.counters["syncs"] > before + 15
+    leader.present = False
+    world.run(30)
+    assert 4 <= world.engine.counters["wake_ups"] <= 10
+    assert world.looks["envelope"][-1].estimate.state is ClockState.HOLDOVER
+    errors(world.looks["envelope"])
+
+
+@pytest.mark.parametrize("priority1", [248, 246, 250])
+def test_a_phone_leaves_and_another_takes_over(priority1: int) -> None:
+    first, second = homepod(), phone(priority1=priority1)
+    second.present = False
+    world = group(first, second, here=WIFI, there=WIFI)
+    world.run(60)
+    first.present, second.present = False, True
+    world.run(60)
+    looks = world.looks["envelope"]
+    errors(looks)  # of whichever leader is published
+    names = [name for name, after in pairwise(look.estimate.grandmaster for look in looks) if name != after]
+    assert [name for name in names if name] == [first.name]
+    assert looks[-1].estimate.grandmaster == second.name
+    assert looks[-1].estimate.discontinuities == 1
+    between = [
+        look.estimate.state for look in looks if look.true_ns > 63 * S and look.estimate.grandmaster == first.name
+    ]
+    assert set(between) <= {ClockState.HOLDOVER}
+    assert locked_at([look for look in looks if look.estimate.grandmaster == second.name], 60) < 75
+
+
+def test_what_sounds_goes_on_when_the_leader_changes() -> None:
+    first, second = homepod(), phone()
+    second.present = False
+    world = group(first, second, here=WIFI, there=WIFI)
+    world.run(60)
+    begun = len(world.looks["envelope"])
+    first.present, second.present = False, True
+    world.run(60)
+    looks = world.looks["envelope"][begun - 1 :]
+    timeline = Timeline(44_100)
+    timeline.clock(looks[0].estimate, looks[0].estimate.local_ns)
+    timeline.set(Anchor(rtp=2**32 - 44_100 * 30, reference_ns=looks[0].estimate.reference_ns, clock=first.name))
+    heard = []
+    for look in looks:
+        local_ns = look.estimate.local_ns
+        timeline.clock(look.estimate, local_ns)
+        frame = timeline.rtp_at(local_ns)
+        assert frame is not None
+        heard.append((local_ns, frame))
+    assert timeline.rebased == 1
+    for (before_ns, before), (after_ns, after) in pairwise(heard):
+        frames = (after - before) % 2**32
+        assert abs(frames - (after_ns - before_ns) * 44_100 / S) < 3  # 68 us: a slew, and no jump
+
+
+def test_two_leaders_do_not_flap() -> None:
+    first, second = homepod(), phone()
+    world = group(first, second, here=WIFI, there=WIFI)
+    world.run(120)
+    assert len(world.followed) <= 2  # the better one may have been heard second
+    assert world.followed[-1] == first.name  # its identity is the lesser one
+    assert world.looks["envelope"][-1].estimate.discontinuities <= 1
+
+
+def test_a_step_of_the_leaders_time_is_followed_and_counted() -> None:
+    leader = homepod()
+    world = group(leader)
+    world.run(20)
+    leader.epoch_ns += 700 * MS
+    world.run(2)
+    looks = world.looks["envelope"]
+    assert looks[-1].estimate.discontinuities == 1
+    world.run(20)
+    assert errors([look for look in looks if look.true_ns > 22 * S])[-1] < 100_000
+    assert looks[-1].estimate.state is ClockState.LOCKED
+    assert looks[-1].estimate.discontinuities == 1
+
+
+def test_a_first_time_of_another_epoch_poisons_nothing() -> None:
+    leader = homepod()
+    leader.epoch_ns += 56 * 31_556_952 * S
+    world = group(leader)
+    while not world.engine.counters["syncs"]:
+        world.run(0.01)
+    leader.epoch_ns -= 56 * 31_556_952 * S
+    world.run(2)
+    looks = world.looks["envelope"]
+    assert locked_at(looks) < 2.5
+    assert errors([look for look in looks if look.estimate.state is ClockState.LOCKED])[-1] < 100_000
+    assert looks[-1].estimate.discontinuities == 0
+
+
+def test_a_rejected_first_exchange_calibrates_nothing() -> None:
+    leader = homepod()
+    world = group(leader, here=Path(delay_ns=150 * MS), there=Path(delay_ns=150 * MS))
+    world.run(2)
+    assert world.engine.counters["dropped_round_trip"] > 0
+    assert world.engine.counters["exchanges"] == 0
+    assert world.looks["envelope"][-1].estimate.state is not ClockState.LOCKED
+    world.here = world.there = QUIET
+    world.run(10)
+    looks = world.looks["envelope"]
+    assert looks[-1].estimate.state is ClockState.LOCKED
+    assert abs(looks[-1].error_ns or 0) < 100_000
+
+
+def test_a_leader_that_does_not_answer() -> None:
+    leader = homepod(answers=False)
+    world = group(leader, here=WIFI, there=QUIET)
+    world.run(20)
+    looks = world.looks["envelope"]
+    assert world.notices == ["one_way"]
+    assert world.engine.one_way
+    assert {look.estimate.state for look in looks} <= {ClockState.UNLOCKED, ClockState.ACQUIRING}
+    assert errors(looks)[-1] < 20 * MS
+    leader.answers = True
+    world.run(10)
+    assert world.notices[:2] == ["one_way", "two_way"]
+    assert looks[-1].estimate.state is ClockState.LOCKED
+    assert errors(looks, 28)[-1] < 1 * MS
+
+
+def test_sequence_numbers_wrap() -> None:
+    leader = homepod()
+    leader.sequence = 65_530
+    world = group(leader)
+    world.run(10)
+    assert leader.sequence < 200
+    assert world.looks["envelope"][-1].estimate.state is ClockState.LOCKED
+    dropped = {name for name, count in world.engine.counters.items() if name.startswith("dropped") and count > 1}
+    assert dropped <= {"dropped_other_leader"}
+
+
+def test_auto_leads_until_somebody_insists() -> None:
+    leader = homepod()
+    leader.present = False
+    world = group(leader, role=Role.AUTO)
+    world.run(5)
+    assert world.engine.leads
+    assert world.looks["envelope"][-1].estimate.state is ClockState.LOCKED
+    leader.present = True
+    world.run(10)
+    assert not world.engine.leads
+    assert world.looks["envelope"][-1].estimate.grandmaster == leader.name
+    leader.present = False
+    world.run(20)
+    assert world.engine.leads
+    assert len(world.followed) == 3
+    errors(world.looks["envelope"])
+
+
+def test_nobody_takes_the_lead_from_one_who_leads() -> None:
+    world = group(homepod(), role=Role.LEAD)
+    world.run(10)
+    assert world.engine.leads
+    assert world.engine.counters["dropped_rival"] > 30
+    assert len(world.followed) == 1

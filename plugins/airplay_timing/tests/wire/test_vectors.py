@@ -1,0 +1,155 @@
+"""Captured packets: each decodes to the values that come with it, and encodes to the same octets."""
+
+from __future__ import annotations
+
+import json
+import os
+import plistlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phasegraph.ieee1588 import (
+    Announce,
+    DelayResp,
+    FollowUp,
+    MalformedMessage,
+    OrganizationExtension,
+    PathTrace,
+    Signaling,
+    Sync,
+    TlvType,
+    encode,
+)
+from phasegraph_airplay_timing.wire import apple, control
+from phasegraph_airplay_timing.wire.session import read_peers, read_rate_anchor, read_setup
+
+
+def by_kind(vectors: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    found = [entry for entry in vectors if entry["kind"] == kind]
+    assert found
+    return found
+
+
+def seen(message: Any) -> dict[str, Any]:
+    """What the vectors tell of a message, in their words."""
+    values: dict[str, Any] = {
+        "messageType": message.type,
+        "sourceClock": f"{message.source.clock:016x}",
+        "sourcePort": message.source.port,
+        "seq": message.sequence,
+        "logInterval": message.log_interval,
+        "correction_raw": message.correction,
+        "correction_ns_floor": message.correction >> 16,
+    }
+    match message:
+        case FollowUp():
+            sync = Sync(source=message.source, sequence=message.sequence)
+            values |= {"preciseOrigin_ns": message.precise_origin_ns, "T1_ns": apple.departure_ns(message, sync)}
+        case DelayResp():
+            requesting = f"{message.requesting.clock:016x}/{message.requesting.port}"
+            values |= {"receiveTimestamp_ns": message.receive_ns, "requestingPort": requesting}
+            values["T4_ns_apple"] = apple.arrival_ns(message)
+        case Announce():
+            traces = [PathTrace.from_tlv(tlv) for tlv in message.tlvs if tlv.type == TlvType.PATH_TRACE]
+            values |= {
+                "priority1": message.priority1,
+                "clockClass": message.clock_class,
+                "clockAccuracy": message.clock_accuracy,
+                "variance": message.clock_variance,
+                "priority2": message.priority2,
+                "gm": f"{message.grandmaster:016x}",
+                "stepsRemoved": message.steps_removed,
+                "timeSource": message.time_source,
+                "utcOffset": message.utc_offset_s,
+                "pathTrace": [f"{clock:016x}" for trace in traces for clock in trace.clocks],
+            }
+        case Signaling():
+            values["targetPort"] = f"{message.target.clock:016x}{message.target.port:04x}"
+        case Sync():
+            values["originTimestamp"] = message.origin_ns
+    return values
+
+
+def test_ptp(airplay_vectors: list[dict[str, Any]]) -> None:
+    for entry in by_kind(airplay_vectors, "ptp"):
+        wire = bytes.fromhex(entry["hex"])
+        message = apple.decode(wire)
+        assert encode(message) == wire, entry["name"]
+        values = seen(message)
+        assert {key: values[key] for key in entry["expect"]} == entry["expect"], entry["name"]
+
+
+def test_the_damaged_one_is_refused_with_its_reason(airplay_vectors: list[dict[str, Any]]) -> None:
+    (entry,) = by_kind(airplay_vectors, "ptp-malformed")
+    with pytest.raises(MalformedMessage, match="messageLength is 106, 105 octets came") as caught:
+        apple.decode(bytes.fromhex(entry["hex"]))
+    assert caught.value.reason == "truncated"
+
+
+def test_tlvs_of_follow_up(airplay_vectors: list[dict[str, Any]]) -> None:
+    names = {entry["name"]: bytes.fromhex(entry["hex"]) for entry in airplay_vectors}
+    for name, clock in (("homepod_follow_up", 0x1414_7DE8_5498_0008), ("macos_follow_up", 0x5273_7EC2_E765_0008)):
+        message = apple.decode(names[name])
+        information, owner = message.tlvs
+        read = apple.FollowUpInformation.from_tlv(information)
+        assert read is not None
+        assert read.to_tlv() == information
+        assert (read.phase_change, read.frequency_change) != (0, 0)  # it had just become leader
+        assert apple.AppleClock.from_tlv(owner) == apple.AppleClock(clock)
+        assert apple.AppleClock(message.source.clock).to_tlv() == owner
+
+
+def test_tlvs_of_signaling(airplay_vectors: list[dict[str, Any]]) -> None:
+    (entry,) = [entry for entry in airplay_vectors if entry["name"] == "homepod_signaling"]
+    found = [OrganizationExtension.from_tlv(tlv) for tlv in apple.decode(bytes.fromhex(entry["hex"])).tlvs]
+    assert [(tlv.organization, tlv.subtype, len(tlv.data)) for tlv in found] == [
+        (apple.APPLE, apple.SIGNALING_SUBTYPES[0], 16),
+        (apple.APPLE, apple.SIGNALING_SUBTYPES[1], 26),
+    ]
+
+
+def test_control_packets(airplay_vectors: list[dict[str, Any]]) -> None:
+    for entry in by_kind(airplay_vectors, "rtp-control"):
+        wire = bytes.fromhex(entry["hex"])
+        packet = control.decode(wire)
+        assert control.encode(packet) == wire, entry["name"]
+        values: dict[str, Any] = {"type": wire[1]}
+        match packet:
+            case control.ResendRequest():
+                values |= {"first_seq": packet.sequence, "count": packet.count}
+            case control.NtpTimeAnnounce():
+                values["ntp"] = f"{packet.ntp >> 32:08x}.{packet.ntp & 0xFFFFFFFF:08x}"
+            case control.PtpTimeAnnounce():
+                values |= {"time_ns": packet.time_ns, "clockId": f"{packet.clock:016x}"}
+        if not isinstance(packet, control.ResendRequest):
+            values |= {"first": packet.first, "rtp_now": packet.rtp, "rtp_next": packet.rtp_next}
+            values["latency_frames"] = packet.latency_frames
+        assert {key: values[key] for key in entry["expect"]} == entry["expect"], entry["name"]
+
+
+def vector_file(name: str) -> dict[str, Any]:
+    file = Path(os.environ.get("PHASEGRAPH_VECTORS", "")) / "airplay" / name
+    if not file.is_file():
+        pytest.skip("PHASEGRAPH_VECTORS names no folder of captures")
+    loaded: dict[str, Any] = json.loads(file.read_text())
+    return loaded
+
+
+def test_property_lists() -> None:
+    examples = {entry["name"]: entry for entry in vector_file("rtsp_examples.json")["examples"]}
+    setup = examples["homepod_setup_phase1_response"]
+    peer = read_setup(plistlib.dumps(setup["plist"])).peer
+    assert peer is not None
+    assert f"{peer.clock:016x}" == setup["derived"]["ClockID_hex"]
+    assert list(peer.clock_ports.values()) == [setup["derived"]["ClockPorts_u16"]]
+    assert len(read_peers(plistlib.dumps(examples["setpeers"]["plist"]))) == 3
+    assert read_peers(plistlib.dumps(examples["setpeersx"]["plist"]))[0].clock == 1
+
+
+def test_anchor_times() -> None:
+    for case in vector_file("selfmade_setrateanchortime.json")["cases"]:
+        body = {"rate": 1, "rtpTime": 0, "networkTimeTimelineID": 1}
+        body |= {"networkTimeSecs": case["secs"], "networkTimeFrac": case["frac"]}
+        assert read_rate_anchor(plistlib.dumps(body)).time_ns == case["ns"]

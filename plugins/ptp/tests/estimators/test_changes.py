@@ -1,0 +1,142 @@
+"""Silence, other grandmasters, steps, other paths: what is told meanwhile, and when the map jumps."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from phasegraph import ClockState
+from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
+
+from .figures import Track, follow
+from .links import MS, PATHS, US, Path, stack
+from .world import OSCILLATORS, Change, World
+
+LOCKED, HOLDOVER, UNLOCKED = ClockState.LOCKED, ClockState.HOLDOVER, ClockState.UNLOCKED
+
+
+def states(track: Track, begin_s: float, end_s: float) -> set[ClockState]:
+    return {each.state for at, each in zip(track.at, track.estimates, strict=True) if begin_s <= at < end_s}
+
+
+def shares(track: Track) -> tuple[float, int]:
+    """How often it was beyond three sigmas, and beyond the bound."""
+    figures = track.figures()
+    return figures.beyond_3_sigma, round(figures.beyond_bound * len(track.at))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("oscillator", OSCILLATORS)
+def test_holdover_is_honest_and_ends_without_a_jump(name: str, oscillator: str) -> None:
+    world = World(PATHS["quiet"], OSCILLATORS[oscillator], seed=6, seconds=110, silences=((40, 80),))
+    track = follow(make_estimator(name), world.play(), every_s=1.0)
+    assert states(track, 43, 80) == {HOLDOVER}
+    assert states(track, 95, 110) == {LOCKED}
+    assert track.estimates[-1].discontinuities == 1
+    sigmas = [each.sigma_ns for at, each in zip(track.at, track.estimates, strict=True) if 43 <= at < 80]
+    assert sigmas == sorted(sigmas)
+    beyond_3_sigma, beyond_bound = shares(track)
+    assert beyond_3_sigma <= 0.01
+    assert beyond_bound == 0
+
+
+def test_holdover_ends_when_the_doubt_is_too_large_and_locks_again() -> None:
+    world = World(PATHS["quiet"], seed=6, seconds=560, silences=((60, 540),))
+    track = follow(make_estimator("kalman"), world.play(), every_s=5.0)
+    order = [each.state for at, each in zip(track.at, track.estimates, strict=True) if at > 50]
+    changes = [after for before, after in itertools.pairwise(order) if before is not after]
+    assert changes[0] is HOLDOVER
+    assert changes[1] is UNLOCKED
+    assert changes[-1] is LOCKED
+    assert track.estimates[-1].discontinuities == 1
+    assert shares(track) == (0, 0)
+
+
+def test_nothing_is_known_without_syncs() -> None:
+    estimate = make_estimator("kalman").estimate(5_000)
+    assert estimate.state is UNLOCKED
+    assert estimate.bound_ns >= 2**63
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_one_way_only_is_never_locked(name: str) -> None:
+    world = World(PATHS["quiet"], seed=1, seconds=40, one_way=((0, 30),))
+    track = follow(make_estimator(name), world.play())
+    assert states(track, 5, 30) == {ClockState.ACQUIRING}
+    early = [each for at, each in zip(track.at, track.estimates, strict=True) if at < 30]
+    assert all(each.path_delay_ns is None and each.bound_ns >= 2**63 for each in early)
+    assert abs(track.error[200]) < 60 * US  # by the delay that nobody told
+    assert states(track, 39, 40) == {LOCKED}
+
+
+def test_a_path_whose_delay_is_told_no_more_stays_locked() -> None:
+    track = follow(make_estimator("kalman"), World(PATHS["quiet"], seed=1, seconds=120, one_way=((30, 120),)).play())
+    assert states(track, 30, 120) == {LOCKED}
+    assert shares(track) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize(("ahead_ns", "jumps"), [(-30_000, 0), (5_000_000, 1)])
+def test_another_grandmaster_of_the_same_timescale(name: str, ahead_ns: int, jumps: int) -> None:
+    world = World(PATHS["quiet"], seed=3, seconds=70, changes=(Change(30, ahead_ns),))
+    estimator = make_estimator(name)
+    track = follow(estimator, world.play())
+    assert HOLDOVER in states(track, 30, 30.4)
+    assert HOLDOVER not in states(track, 33, 70)
+    assert states(track, 40, 70) == {LOCKED}
+    assert track.estimates[-1].discontinuities == 1 + jumps
+    rates = [each.rate_ppb for at, each in zip(track.at, track.estimates, strict=True) if at > 20]
+    assert max(rates) - min(rates) < 25_000  # the rate is kept, but for the slew
+    assert shares(track)[0] <= 0.005
+    assert shares(track)[1] == 0
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("ahead_ns", [1_000, -(10**18)])
+def test_another_timescale_is_always_a_jump(name: str, ahead_ns: int) -> None:
+    world = World(PATHS["quiet"], seed=3, seconds=50, changes=(Change(25, ahead_ns, same_timescale=False),))
+    track = follow(make_estimator(name), world.play())
+    assert track.estimates[-1].discontinuities == 2
+    assert states(track, 35, 50) == {LOCKED}
+    assert shares(track)[0] <= 0.005
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("ahead_ns", [5 * 10**9, -5 * 10**9])
+def test_a_reference_that_jumps_without_a_word_is_found_out(name: str, ahead_ns: int) -> None:
+    world = World(PATHS["quiet"], seed=3, seconds=60, changes=(Change(30, ahead_ns, told=False),))
+    track = follow(make_estimator(name), world.play())
+    wrong = [at for at, error in zip(track.at, track.error, strict=True) if at > 30 and abs(error) > 1 * MS]
+    assert wrong[-1] < 33
+    assert states(track, 40, 60) == {LOCKED}
+
+
+def test_a_longer_path_is_taken_for_one() -> None:
+    # Both ways longer by 300 us from the middle on: the offset must not follow.
+    short, long = stack(20 * US, US), stack(320 * US, US)
+
+    def way(random: np.random.Generator, at: np.ndarray) -> np.ndarray:
+        return np.where(at < 60e9, short(random, at), long(random, at))
+
+    track = follow(make_estimator("kalman"), World(Path(way, way), seed=2, seconds=120).play())
+    assert track.figures(warm_s=80).p99_us < 2
+    assert track.estimates[-1].discontinuities == 1
+    assert track.estimates[-1].path_delay_ns == pytest.approx(321 * US, abs=3 * US)
+    assert shares(track)[1] == 0
+
+
+def test_no_reference_any_more_is_holdover_at_once() -> None:
+    world = World(PATHS["quiet"], seed=1, seconds=30)
+    play = world.play()
+    estimator = make_estimator("kalman")
+    follow(estimator, play)
+    now = play.local_ns(30e9)
+    assert estimator.estimate(now).state is LOCKED
+    estimator.reference_changed(now, same_timescale=True)
+    assert not estimator.current
+    assert estimator.estimate(now).state is HOLDOVER
+    assert estimator.estimate(now + 10**9).reference_ns - estimator.estimate(now).reference_ns == pytest.approx(
+        10**9, abs=10**5
+    )

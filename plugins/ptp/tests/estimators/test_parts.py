@@ -1,0 +1,157 @@
+"""The parts: order statistics, regression, filter bank, line, registry."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from phasegraph import ClockState
+from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
+from phasegraph_ptp.estimators.bank import Bank
+from phasegraph_ptp.estimators.choice import Scatter, choose
+from phasegraph_ptp.estimators.fix import Direction, Observation
+from phasegraph_ptp.estimators.line import Line
+from phasegraph_ptp.estimators.order import EARLIEST, FLOOR, MIDDLE, PACKETS, Statistics
+from phasegraph_ptp.estimators.regression import Regression
+
+from .figures import follow
+from .links import PATHS
+from .world import World
+
+
+def test_the_extrapolated_floor_of_queues_is_the_floor() -> None:
+    random = np.random.default_rng(1)
+    statistics = Statistics(8)
+    times = np.arange(PACKETS) / 8
+    for queues in (random.uniform(0, 100, (4000, PACKETS)), random.exponential(100, (4000, PACKETS))):
+        found = np.array([statistics.of(50 + each, times, 0.0)[0] for each in queues]).mean(axis=0)
+        assert found[FLOOR] == pytest.approx(50, abs=0.7)
+        assert found[EARLIEST] > 54
+        assert np.all(np.diff(found) > 0)
+
+
+def test_statistics_are_about_the_middle_of_their_window_whatever_the_rate() -> None:
+    statistics = Statistics(4)
+    times = 7.0 + np.arange(PACKETS, dtype=float)
+    where, when = statistics.of(20_000 * times + 5, times, 20_000.0)
+    assert where == pytest.approx(20_000 * when + 5)
+    assert when[MIDDLE] == times[-4:].mean()
+    assert when[FLOOR] == times.mean()
+
+
+@pytest.mark.parametrize("epoch_ns", [0, 2**62])
+def test_regression_is_exact_without_noise_whatever_the_epochs(epoch_ns: int) -> None:
+    regression = Regression()
+    for second in range(20):
+        local_ns = 10**13 + second * 10**9
+        offset_ns = 10**13 - epoch_ns + 40_000 * second
+        regression.add(Observation(Direction.SYNC, local_ns, offset_ns + 7_000))
+        regression.add(Observation(Direction.DELAY, local_ns, 7_000 - offset_ns))
+    line = regression.fit()
+    assert line is not None
+    fix = line.fix(settled=True, generation=0)
+    assert fix.base_ns + fix.offset_ns == pytest.approx(offset_ns, abs=1)
+    assert fix.rate_ppb == pytest.approx(40_000, abs=20)  # drawn towards 0 by what oscillators are like
+    assert fix.delay_ns == pytest.approx(7_000, abs=1)
+
+
+def test_regression_leaves_outliers_out() -> None:
+    random = np.random.default_rng(3)
+    regression = Regression()
+    for number in range(32):
+        local_ns = number * 125_000_000
+        late = 40_000_000 if number % 8 == 1 else 0
+        regression.add(Observation(Direction.SYNC, local_ns, round(20_000 + random.normal(0, 1_000)) + late))
+        regression.add(Observation(Direction.DELAY, local_ns, round(20_000 + random.normal(0, 1_000))))
+    line = regression.fit()
+    assert line is not None
+    fix = line.fix(settled=True, generation=0)
+    assert abs(fix.base_ns + fix.offset_ns) < 5_000
+    assert fix.delay_ns == pytest.approx(20_000, abs=3_000)
+
+
+def test_the_scatter_of_blocks_is_found_while_the_rate_moves() -> None:
+    random = np.random.default_rng(2)
+    scatter = Scatter(np.full(4, 5_000.0), (2, 2, 1, 1))
+    for block in range(100):
+        scatter.add(random.normal(0, 300, 4) + 18_000.0 * block, np.full(4, float(block)), 18_000.0)
+    assert scatter.sd == pytest.approx(np.full(4, 300), rel=0.6)
+
+
+def settled_bank(biased: float) -> Bank:
+    """A bank that has seen blocks in which the middle of the Syncs is late by so much."""
+    random = np.random.default_rng(1)
+    start = np.array([np.full(4, 20_000.0), np.zeros(4), np.full(4, 20_000.0)])
+    bank = Bank(start, np.repeat(np.diag([1e8, 1e6, 1e8])[:, :, None], 4, axis=2))
+    sd = np.array([900.0, 600.0, 500.0, 400.0])
+    for _ in range(200):
+        bank.predict(1.0, np.ones(4))
+        late = np.array([0.0, 0.0, 0.3, 1.0]) * biased
+        ones = np.ones(4)
+        bank.update(Direction.SYNC, 0.5 * ones, 20_000 + late + random.normal(0, sd), sd**2, ones)
+        bank.update(Direction.DELAY, 0.5 * ones, 20_000 + random.normal(0, sd), sd**2, ones)
+    return bank
+
+
+def test_the_bank_finds_offset_rate_and_delay_and_knows_how_well() -> None:
+    known = settled_bank(0.0).mixture()
+    assert np.all(np.abs(known.offset) < 4 * np.sqrt(known.variance))
+    assert np.all(np.sqrt(known.variance) < 300)
+    assert np.all(np.abs(known.state[1]) < 4 * np.sqrt(known.rate_variance))
+    assert known.state[2] == pytest.approx(np.full(4, 20_000), abs=300)
+
+
+def test_choice_trusts_the_precise_unless_it_is_biased() -> None:
+    scatter = np.array([9.0, 4.0, 3.0, 2.0])
+    even = choose(settled_bank(0.0).mixture(), scatter)
+    late = choose(settled_bank(6_000.0).mixture(), scatter)
+    assert even.weight[MIDDLE] > 0.3
+    assert late.weight[MIDDLE] < 0.01
+    assert even.weight.sum() == pytest.approx(1)
+    # Where the floor is made of a few short cuts, it is no better judge, but the doubt is told.
+    blunt = choose(settled_bank(6_000.0).mixture(), np.array([9e4, 4e4, 3.0, 2.0]))
+    assert blunt.weight[MIDDLE] > 0.3
+    assert math.sqrt(blunt.variance) > 1_000
+
+
+def test_a_line_is_slewed_no_further_than_it_lagged() -> None:
+    line = Line(0, 10**18, 0.5, 100.0)
+    line.steer(10**9, 2_000.0, 50.0, 4.0, 20_000.0)
+    assert line.at(10**9) == (10**18 + 10**9 + 100, 0.5)
+    assert line.rate_at(2 * 10**9) == 50.0 - 500.0
+    assert line.lag_at(3 * 10**9) == pytest.approx(1_000)
+    assert line.lag_at(100 * 10**9) == pytest.approx(0)
+    assert line.rate_at(100 * 10**9) == 50.0
+    assert line.ahead_of(6 * 10**9, 10**18 + 6 * 10**9, 0.0) == pytest.approx(100 + 250 - 2_000 + 0.5)
+    line.steer(6 * 10**9, -1e9, 0.0, 1.0, 20_000.0)
+    assert line.rate_at(7 * 10**9) == 20_000.0
+
+
+def test_registry() -> None:
+    assert list(ESTIMATORS) == ["kalman", "linear-regression", "median"]
+    with pytest.raises(KeyError):
+        make_estimator("pi")
+    with pytest.raises(TypeError, match="delay_memory"):
+        make_estimator("median", delay_memory=1)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_same_packets_give_the_same_clock(name: str) -> None:
+    play = World(PATHS["wireless"], seed=8, seconds=20).play()
+    first, second = (follow(make_estimator(name), play).estimates for _ in range(2))
+    assert first == second
+
+
+def test_it_neither_grows_nor_drifts() -> None:
+    # Memory that does not grow, and a line that does not drift from the truth: 40 minutes in which both clocks wander.
+    estimator = make_estimator("kalman")
+    play = World(PATHS["quiet"], seed=1, seconds=2400, delay_s=1.0).play()
+    track = follow(estimator, play)
+    quarters = np.array_split(np.array(track.error)[400:], 4)
+    assert max(abs(quarter.mean()) for quarter in quarters) < 150
+    assert max(np.quantile(np.abs(quarter), 0.99) for quarter in quarters) < 600
+    assert {each.state for each in track.estimates[400:]} == {ClockState.LOCKED}
+    assert track.estimates[-1].discontinuities == 1
+    assert estimator.metrics()["restarts"] == 0

@@ -1,0 +1,114 @@
+"""The ``soundcard`` source: records from a sound card, as a clock domain of its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from phasegraph import (
+    NS_PER_S,
+    Build,
+    Duration,
+    Metrics,
+    NodeContext,
+    SampleRate,
+    SourceConfig,
+    SourceKind,
+    Stream,
+    StreamFormat,
+)
+
+from .soundcard_library import check, find
+from .soundcard_options import Block, Device, Latency, card_metrics, stream_options
+from .soundcard_recorder import CardClock, Recorder
+from .soundcard_session import CardSession
+
+
+class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
+    """Options of a ``soundcard`` source."""
+
+    device: Device = None
+    rate: Annotated[
+        SampleRate, Meta(description="Frames per second, of those that the card has.", ge=1000, le=768_000)
+    ] = 48_000
+    channels: Annotated[int, Meta(description="Number of channels, from the card's first.", ge=1, le=1024)] = 2
+    link_offset: Annotated[
+        Duration,
+        Meta(
+            description="How long after it was heard a frame sounds: time for the driver, and for who plays it.",
+            ge=0,
+            le=NS_PER_S,
+        ),
+    ] = 100_000_000
+    latency: Latency = None
+    block: Block = 0
+
+
+class SoundcardSource:
+    """Frame n is what the card heard at its own time n / rate."""
+
+    def __init__(self, config: SoundcardSourceConfig) -> None:
+        self._config = config
+        self._clock = CardClock()
+        self._recorder: Recorder | None = None
+        self.stream = Stream(
+            StreamFormat(config.rate, config.channels),
+            window_ns=NS_PER_S + 2 * config.link_offset,
+            clock=self._clock,
+            playout_delay_ns=config.link_offset,
+        )
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Record until cancelled.
+
+        Raises NodeError where there is no such card, or it does not have the rate and channels.
+        """
+        config = self._config
+        card = await ctx.in_thread(partial(find, config.device, "input"))
+        await ctx.in_thread(partial(check, card, "input", config.rate, config.channels))
+
+        def make(before: Recorder | None) -> Recorder:
+            self._recorder = Recorder(self.stream, self._clock, ctx.local, before=before)
+            return self._recorder
+
+        options = stream_options(rate=config.rate, channels=config.channels, latency=config.latency, block=config.block)
+        session = CardSession(ctx, card, "input", make, self._recorder, options)
+        await session.open()
+        task_status.started()
+        try:
+            await session.hold()
+        finally:
+            await session.close()
+
+    def metrics(self) -> Metrics:
+        """``frames_in``, ``overruns``, and of the card ``device_rate_ppb`` against local time."""
+        recorder = self._recorder
+        if recorder is None:
+            return {"frames_in": 0, "overruns": 0}
+        return {
+            "frames_in": recorder.frames_in,
+            "overruns": recorder.overruns,
+            **card_metrics(recorder.stamps),
+        }
+
+
+def make(config: SoundcardSourceConfig, build: Build) -> SoundcardSource:
+    """Cannot fail: the card is looked for when the node runs."""
+    return SoundcardSource(config)
+
+
+KIND = SourceKind(
+    kind="soundcard",
+    summary="Records from a sound card, on the card's own clock.",
+    config=SoundcardSourceConfig,
+    factory=make,
+    domain="device",
+    example="""[sources.microphone]
+kind = "soundcard"
+device = "USB Audio"
+channels = 1
+""",
+)

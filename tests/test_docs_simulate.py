@@ -1,0 +1,56 @@
+"""The examples of docs/simulate.md run, for some seconds each."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from phasegraph._cli.app import cli
+from phasegraph._simulate.recommend import RULES
+from phasegraph._simulate.scenario import shipped
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "simulate.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+GRAPH, SCENARIO = (text for language, text in BLOCKS if language == "toml")
+COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "graph.toml").write_text(GRAPH)
+    (tmp_path / "foyer.toml").write_text(SCENARIO)
+    monkeypatch.chdir(tmp_path)
+    name, *words = shlex.split(command)
+    assert name == "kernel"
+    if "--plot" in words:
+        pytest.importorskip("matplotlib", reason="phasegraph[plot] is not installed")
+    result = CliRunner().invoke(cli, [*words, "--for", "4s"])
+    assert (result.exit_code, result.exception) == (0, None), result.output
+    written = {words[at + 1] for at, word in enumerate(words) if word in ("--report", "--trace", "--plot")}
+    assert {path.name for path in tmp_path.iterdir()} == {"graph.toml", "foyer.toml", *written}
+
+
+def test_every_scenario_and_rule_has_its_line() -> None:
+    table = PAGE.split("| scenario | is |\n|---|---|\n")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(shipped())
+    table = PAGE.split("| rule | alike below |\n|---|---|\n")[1].split("\n\n")[0]
+    assert len(table.splitlines()) == len(RULES)
+
+
+def test_the_world_of_the_page_says_something_of_every_table() -> None:
+    tables = set(re.findall(r"^\[([a-z]+)", SCENARIO, re.MULTILINE))
+    assert tables == {"grandmaster", "clock", "network", "card", "cards"}
+
+
+def test_every_truth_that_is_named_is_reported(tmp_path: Path) -> None:
+    graph, report = tmp_path / "graph.toml", tmp_path / "report.json"
+    graph.write_text(GRAPH)
+    arguments = ["simulate", str(graph), "--for", "30s", "--audio", "3s", "--report", str(report)]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    text = report.read_text()
+    named = set(re.findall(r"`(true_[a-z_]+[a-z])`", PAGE))
+    assert {name for name in named if f'"{name}"' not in text} == {"true_apart_rms_ns", "true_apart_max_ns"}
