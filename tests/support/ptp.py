@@ -59,10 +59,10 @@ def ended(process: Running, folder: Path, *, now: bool = False) -> Outcome:
     """What a clock has left that ends by itself, or that is to end now."""
     if now:
         process.signal(signal.SIGTERM)
-    result = outcome(process.wait(LIMIT_S), process, folder / f"{process.name}.json")
-    assert result.code == 0, process.told()
+    code = process.wait(LIMIT_S)
+    assert code == 0, process.told()
     assert "Traceback" not in process.stderr, process.told()
-    return result
+    return outcome(code, process, folder / f"{process.name}.json")
 
 
 def watch_lock(process: Running, truth: Truth, seconds: float) -> None:

@@ -184,9 +184,7 @@ class CrossingWorld:
             silent[at], locked[at] = correction.silent, correction.locked
             if count - at <= _CHUNK:
                 corrections.append(correction)
-        return Trace(
-            block / RATE, error, ratio, ideal, silent, locked, underruns, tap.resyncs - resyncs, corrections
-        )
+        return Trace(block / RATE, error, ratio, ideal, silent, locked, underruns, tap.resyncs - resyncs, corrections)
 
     def _arrive(self, until_s: float) -> None:
         stream = self.tap.stream
@@ -285,15 +283,18 @@ class CrossingWorld:
             for at in sorted(it.states):
                 state = it.states[at] if at <= true_s else state
             elapsed_ns = round((true_s + error) * NS_PER_S) + self._shift(true_s) * NS_PER_S // RATE
-            yield true_s, ClockEstimate(
-                local_ns=LOCAL_NS + round(true_s * local * 1e9),
-                reference_ns=REFERENCE_NS + elapsed_ns,
-                rate_ppb=1e9 * (1 / local - 1),
-                sigma_ns=it.clock_noise_s * 1e9,
-                bound_ns=it.clock_noise_s * 6e9,
-                state=state,
-                timescale="ptp",
-                discontinuities=passed,
+            yield (
+                true_s,
+                ClockEstimate(
+                    local_ns=LOCAL_NS + round(true_s * local * 1e9),
+                    reference_ns=REFERENCE_NS + elapsed_ns,
+                    rate_ppb=1e9 * (1 / local - 1),
+                    sigma_ns=it.clock_noise_s * 1e9,
+                    bound_ns=it.clock_noise_s * 6e9,
+                    state=state,
+                    timescale="ptp",
+                    discontinuities=passed,
+                ),
             )
             following = (regular + 1) * it.clock_interval_s
             if extra and extra[0] < following:
@@ -301,5 +302,3 @@ class CrossingWorld:
                 continue
             regular, true_s = regular + 1, following
             error = keeps * error + it.clock_noise_s * math.sqrt(1 - keeps**2) * random.standard_normal()
-
-

@@ -14,6 +14,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from phasegraph import (
+    NS_PER_S,
     Arrival,
     BufferLevel,
     ClockEstimate,
@@ -26,7 +27,7 @@ from phasegraph import (
     frames_in,
 )
 
-from .estimator import RateEstimator
+from .estimator import RateEstimator, deviation_of, published
 from .steering import ACQUIRING_SLOPE, INFORMATIVE, LIMIT, LONGEST_STEP_S, Ratio, ready
 
 TRACKING_SLOPE = 4e-6
@@ -41,6 +42,7 @@ _AVERAGE_S = 2.0
 _SMALL, _LARGE = 0.5, 4.0
 """Frames of mean error below which it locks, and beyond which it is no longer locked."""
 _LOCK_S = 4.0
+_REACHED = 1e-7
 _SILENCE_S = 0.25
 """Without packets for longer, it holds the ratio."""
 
@@ -75,8 +77,7 @@ class BufferFeedback:
         self._map: ClockEstimate | None = None
         self._level: float | None = None
         self._passed_s = self._silence_s = 0.0
-        self._renumbered = False
-        self._known: DeviceRate | None = None
+        self._renumbered = self._remembered = False
         self._ratio = Ratio()
         self._integral = 0.0
         self._bandwidth_hz = _WIDE_HZ
@@ -85,6 +86,103 @@ class BufferFeedback:
 
     def observe(self, observation: Observation) -> None:
         """See `Compensator.observe`. Of the clock it wants to know only whether frames have been renumbered."""
-        match observation:
-            case Arrival(local_ns, frame):
-                ...
+        if isinstance(observation, Arrival):
+            self._sender.update(observation.frame, observation.local_ns)
+            self._silence_s, self._renumbered = 0.0, False
+        elif isinstance(observation, DeviceTime):
+            self._device.update(observation.frame, observation.local_ns)
+            self._passed_s += self._device.interval_s
+            self._silence_s += self._device.interval_s
+        elif isinstance(observation, BufferLevel):
+            self._level = observation.frames if math.isfinite(observation.frames) else None
+        elif isinstance(observation, ClockEstimate):
+            self._renumber(observation)
+        elif isinstance(observation, DeviceRate):
+            self._remembered = True
+            self._integral = deviation_of(observation)
+            self._ratio.jump(self._integral)
+
+    def decide(self, local_ns: int) -> Correction:
+        """See `Compensator.decide`."""
+        passed_s, self._passed_s = min(self._passed_s, LONGEST_STEP_S), 0.0
+        level = self._smooth_level()
+        if not self._started:
+            return self._begin(level)
+        if level is None or self._target is None or self._silence_s > _SILENCE_S:
+            return self._correct("no packets: on its last rate")
+        error = level - self._target
+        if abs(error) > self._resync:
+            return self._correct(f"resync: the level was {error:+.1f} frames off", error)
+        self._control(error, passed_s)
+        self._judge(error, passed_s)
+        return self._correct(f"{'locked' if self._locked else 'acquiring'}: level {error:+.3f} frames off")
+
+    def _renumber(self, estimate: ClockEstimate) -> None:
+        before, self._map = self._map, estimate
+        if before is not None and before.discontinuities != estimate.discontinuities:
+            at = estimate.local_ns
+            jumped_ns = estimate.reference_at(at) - before.reference_at(at)
+            self._sender.renumber(round(jumped_ns * self._rate / NS_PER_S))
+            self._renumbered = True  # but the level counts old numbers until the next packet comes
+
+    def _smooth_level(self) -> float | None:
+        # What had arrived, by smoothed arrivals, at the smoothed time at which the newest frame sounds.
+        if self._level is None or not self._device.count or not self._sender.count or self._renumbered:
+            return None
+        since_s = self._device.after_s(self._sender)
+        return self._level + since_s * self._rate / (1.0 + self._sender.deviation)
+
+    def _measured(self) -> float:
+        return (1.0 + self._device.deviation) / (1.0 + self._sender.deviation) - 1.0
+
+    def _sigma(self) -> float:
+        return math.hypot(self._device.sigma, self._sender.sigma)
+
+    def _begin(self, level: float | None) -> Correction:
+        # Until arrivals and device are measured nothing sounds, and the ratio may go where it will.
+        if self._sigma() < INFORMATIVE:
+            self._integral = self._measured()
+            self._ratio.jump(self._integral)
+        if level is None:
+            return self._correct("silent: no arrivals known", silent=True)
+        if not all(ready(estimator, self._remembered) for estimator in (self._device, self._sender)):
+            return self._correct("silent: measuring arrivals and the device", silent=True)
+        if self._target is None:
+            if level <= 0.0:
+                return self._correct("silent: nothing has arrived of what the clock asks for", silent=True)
+            self._target = level
+        self._started = True
+        return self._correct("begins at its place", level - self._target, silent=True)
+
+    def _control(self, error: float, passed_s: float) -> None:
+        slope = TRACKING_SLOPE if self._locked else ACQUIRING_SLOPE
+        omega = 2.0 * math.pi * self._bandwidth_hz
+        off_s = error / self._rate
+        # Critically damped: 2 omega and omega squared.
+        most = _BRAKE * math.sqrt(2.0 * slope * abs(off_s)) + _LEAST_PROPORTIONAL
+        wanted = self._integral + min(max(2.0 * omega * off_s, -most), most)
+        self._ratio.approach(wanted, passed_s, slope)
+        short = wanted - self._ratio.value
+        if abs(short) < _REACHED or short * error < 0.0:  # else it would wind up while the ratio cannot follow
+            self._integral = min(max(self._integral + omega * omega * off_s * passed_s, -LIMIT), LIMIT)
+
+    def _judge(self, error: float, passed_s: float) -> None:
+        self._average += (error - self._average) * passed_s / _AVERAGE_S
+        good = abs(self._average) < _SMALL
+        self._good_s = self._good_s + passed_s if good else max(0.0, self._good_s - 2.0 * passed_s)
+        if self._good_s > _LOCK_S:
+            self._locked = True
+            self._bandwidth_hz = max(_NARROW_HZ, self._bandwidth_hz * math.exp(-passed_s / _NARROWING_S))
+        elif abs(self._average) > _LARGE:
+            self._locked = False
+            self._bandwidth_hz = min(_WIDE_HZ, self._bandwidth_hz * math.exp(passed_s / _WIDENING_S))
+
+    def _correct(self, reason: str, step: float = 0.0, *, silent: bool = False) -> Correction:
+        return Correction(
+            ratio_ppb=self._ratio.value * 1e9,
+            step_frames=step,
+            locked=self._locked,
+            reason=reason,
+            silent=silent,
+            device=published(self._measured(), self._sigma()),
+        )

@@ -16,6 +16,9 @@ FIRST_SIGMA_S = 50e-6
 LEAST_SIGMA_S, LARGEST_SIGMA_S = 1e-6, 5e-3
 UNKNOWN_RATE = 150e-6
 """Standard deviation of a rate that nothing is known of: crystals of sound cards are within 100 ppm."""
+LEAST_KNOWN = 2e-6
+"""What earlier runs have learned is no better: then the device was warm."""
+LARGEST_RATE = 1e-3
 CLOCK_DENSITY = 4.8e-12
 """Slow wander of the reference, which is not the device's and not to be followed: s^2 times s, as much as 30 us of
 noise in stamps that come every 5.3 ms."""
@@ -34,6 +37,17 @@ _NOISE_TIME_S = 1.0
 """Over so much time the noise of the stamps is measured."""
 _UNMEASURED = 10
 """Stamps at the beginning that tell little of it."""
+
+
+def deviation_of(device: DeviceRate) -> float:
+    """The pace of a device, less one, by its rate."""
+    rate = min(max(device.rate_ppb * 1e-9, -LARGEST_RATE), LARGEST_RATE)
+    return 1.0 / (1.0 + rate) - 1.0
+
+
+def published(deviation: float, sigma: float) -> DeviceRate:
+    """The rate of a device by its pace: the inverse of `deviation_of`."""
+    return DeviceRate((1.0 / (1.0 + deviation) - 1.0) * 1e9, sigma * 1e9)
 
 
 class RateEstimator:
@@ -70,24 +84,17 @@ class RateEstimator:
         """One standard deviation of the filtered time, in seconds."""
         return math.sqrt(self._a)
 
-    @property
-    def frame(self) -> int:
-        """The newest frame."""
-        return self._frame
-
     def residual_s(self, time_ns: int) -> float:
         """How far the filtered time of the newest frame is after ``time_ns``."""
         return (self._base_ns - time_ns) * 1e-9 + self._rest_s
 
-    @property
-    def known(self) -> DeviceRate:
-        """The rate and its uncertainty, to be published."""
-        return DeviceRate((1.0 / (1.0 + self.deviation) - 1.0) * 1e9, self.sigma * 1e9)
+    def after_s(self, other: RateEstimator) -> float:
+        """How far the filtered time of the newest frame is after another's."""
+        return (self._base_ns - other._base_ns) * 1e-9 + self._rest_s - other._rest_s
 
     def know(self, device: DeviceRate) -> None:
         """Begin with what was known before the first pair."""
-        rate = min(max(device.rate_ppb * 1e-9, -LARGEST_RATE), LARGEST_RATE)
-        self.deviation = 1.0 / (1.0 + rate) - 1.0
+        self.deviation = deviation_of(device)
         self._c = min(max(device.sigma_ppb * 1e-9, LEAST_KNOWN), UNKNOWN_RATE) ** 2
 
     def shift(self, by_ns: int) -> None:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
+from .estimator import published
 from .sighting import Sighting
 from .steering import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, ready
 
@@ -97,7 +98,7 @@ class FeedForward:
         self._locked = self._good_s >= GOOD_S
 
     def _words(self, error: float | None) -> str:
-        device = self._sighting.device.known
+        device = published(self._sighting.device.deviation, self._sighting.device.sigma)
         state = "locked" if self._locked else "acquiring"
         off = "no clock, on its last rate" if error is None else f"{error:+.3f} frames off"
         return f"{state}: device {device.rate_ppb / 1e3:+.3f} ppm, sigma {device.sigma_ppb / 1e3:.3f}; {off}"
@@ -109,5 +110,5 @@ class FeedForward:
             locked=self._locked,
             reason=reason,
             silent=silent,
-            device=self._sighting.device.known,
+            device=published(self._sighting.device.deviation, self._sighting.device.sigma),
         )

@@ -40,7 +40,7 @@ class Ratio:
             self.jump(self.value + min(max(way, -most), most))
 
 
-def ready(device: RateEstimator) -> bool:
-    """Whether enough is known of a rate and a phase to begin."""
-    known = device.sigma < _MEASURED and device.sigma_s < _PLACED_S
-    return device.span_s >= (_LEAST_S if known else _MOST_S)
+def ready(estimator: RateEstimator, known: bool = False) -> bool:
+    """Whether enough is known of a phase and, unless it is ``known`` from elsewhere, of a rate to begin."""
+    measured = (known or estimator.sigma < _MEASURED) and estimator.sigma_s < _PLACED_S
+    return estimator.span_s >= (_LEAST_S if measured else _MOST_S)
