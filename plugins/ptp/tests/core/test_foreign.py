@@ -56,6 +56,27 @@ def test_an_interval_that_says_nothing_is_learned(log_interval: int) -> None:
     assert master.interval.ns == 16 * S
 
 
+def test_an_interval_that_is_not_kept_is_not_believed() -> None:
+    """As ptp4l does: a contract of 2 s, and Announces that state its multicast interval."""
+    bench = Bench()
+    heard(bench, 1, 0, log_interval=-2)
+    assert heard(bench, 2, 2 * S, log_interval=-2) is LISTENING
+    assert heard(bench, 3, 4 * S, log_interval=-2) is UNCALIBRATED
+    assert heard(bench, 4, 6 * S, log_interval=-2) is UNCALIBRATED
+    master = bench.clock._machine.incumbent
+    assert master is not None
+    assert master.interval.ns == 2 * S
+
+
+def test_an_announce_that_is_lost_now_and_then_changes_nothing() -> None:
+    bench = Bench()
+    for sequence, at_s in ((1, 0), (2, 3), (3, 4), (4, 7), (5, 8), (6, 9)):
+        bench.receive(announce(sequence=sequence, log_interval=0), at_ns=at_s * S)
+    master = bench.clock._machine.incumbent
+    assert master is not None
+    assert master.interval.ns == S
+
+
 def test_a_copy_of_an_announce_does_not_count() -> None:
     bench = Bench()
     heard(bench, 1, 0)

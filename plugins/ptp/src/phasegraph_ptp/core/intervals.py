@@ -10,6 +10,8 @@ NEVER = 2**63 - 1
 
 _BELIEVABLE = range(-8, 9)
 _REMEMBERED = 5
+_LATE = 2
+"""Messages that usually come so many stated intervals apart come as they are seen to."""
 
 
 def period_ns(log_interval: int) -> int:
@@ -29,7 +31,10 @@ def next_due_ns(due_ns: int, period: int, now_ns: int) -> int:
 
 
 class MessageInterval:
-    """The interval of one sender's messages of one type: the last that was stated, or the median of what was seen."""
+    """The interval of one sender's messages of one type: what it states, unless it is seen to mean another.
+
+    ptp4l states its multicast interval also where it sends by a unicast contract with a longer one.
+    """
 
     def __init__(self, assumed_ns: int) -> None:
         """``assumed_ns`` holds until something is known."""
@@ -43,7 +48,8 @@ class MessageInterval:
             self._gaps.append(at_ns - self._last_ns)
         self._last_ns = at_ns
         stated = stated_period_ns(log_interval)
-        if stated is not None:
+        seen = sorted(self._gaps)[(len(self._gaps) - 1) // 2] if self._gaps else None
+        if stated is not None and (seen is None or len(self._gaps) == 1 or seen <= _LATE * stated):
             self.ns = stated
-        elif self._gaps:
-            self.ns = sorted(self._gaps)[len(self._gaps) // 2]
+        elif seen is not None:
+            self.ns = seen
