@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire
 from phasegraph_aes67 import sap
-from phasegraph_aes67.discover import Browser, browse, discover_command
+from phasegraph_aes67.browse import Browser
+from phasegraph_aes67.discover import browse, discover_command
 
 SDP = (
     "v=0\r\no=- 77 {version} IN IP4 192.0.2.1\r\ns=desk\r\nc=IN IP4 239.1.0.1/15\r\nt=0 0\r\n"

@@ -10,7 +10,19 @@ import pytest
 import trio
 
 from phasegraph import ClockState, NodeError
-from phasegraph.net import PortUnavailable
+from phasegraph.ieee1588 import (
+    ALL_PORTS,
+    Action,
+    Management,
+    ManagementId,
+    ManagementTlv,
+    PortIdentity,
+    Tlv,
+    TlvType,
+    decode,
+    encode,
+)
+from phasegraph.net import Arrival, PortUnavailable
 from phasegraph.testing import (
     ClockSourceSuite,
     Every,
@@ -26,6 +38,7 @@ from phasegraph.testing import (
     true_now_ns,
 )
 
+GROUP = "224.0.1.129"
 GRANDMASTER = """
 schema = 1
 [clocks.truth]
@@ -149,6 +162,44 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         assert me.nodes["me"].estimate().bound_ns > bound
         await trio.sleep(120)
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
+
+
+async def test_management_is_answered_but_rubbish_and_a_flood_are_not(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    stranger = SimNetwork(SimLocalClock(), wire)
+    question = ManagementTlv(ManagementId.CLOCK_ACCURACY).to_tlv()
+    answers: list[int] = []
+    async with two_hosts(wire) as (_, me), trio.open_nursery() as nursery:
+        asking = stranger.stamped(320, stranger.interface("eth0"))
+        asking.join(GROUP)
+
+        async def listen() -> None:
+            while True:
+                for item in await asking.receive():
+                    message = decode(item.data) if isinstance(item, Arrival) else None
+                    if isinstance(message, Management) and message.action == Action.RESPONSE:
+                        answers.append(message.sequence)
+
+        def ask(sequence: int, tlv: Tlv = question) -> None:
+            request = Management(
+                source=PortIdentity(7, 1), sequence=sequence, target=ALL_PORTS, action=Action.GET, tlvs=(tlv,)
+            )
+            asking.send(encode(request), (GROUP, 320))
+
+        nursery.start_soon(listen)
+        ask(1)
+        ask(2, Tlv(TlvType.MANAGEMENT, b""))
+        await trio.sleep(1)
+        assert answers == [1, 1]  # the grandmaster, and the follower
+        for _ in range(1500):
+            ask(3)
+        await trio.sleep(30)
+        assert 20 < len(answers) < 400
+        assert me.nodes["me"].estimate().state is ClockState.LOCKED
+        nursery.cancel_scope.cancel()
+    metrics = me.metrics("me")
+    assert metrics["dropped_management_too_many"] > 1000
+    assert metrics["dropped_management_tlv"] == 1
 
 
 async def test_a_port_that_cannot_be_had_is_said_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import click
 import trio
 
-from phasegraph import LocalClock, NodeError, SystemLocalClock, parse_duration
-from phasegraph.net import Interface, Network, SystemNetwork
+from phasegraph import NodeError, SystemLocalClock, parse_duration
+from phasegraph.net import SystemNetwork
 
 from . import sap, sdp
+from .browse import Browser
 from .commands import examine_text
 from .receive_hub import find_interface
 
@@ -26,42 +26,6 @@ Examples:
   kernel discover --interface eth0 --for 60s
   kernel discover --format json
 """
-
-
-class Browser:
-    """Listens to session announcements."""
-
-    def __init__(self, network: Network, local: LocalClock, interface: Interface) -> None:
-        """Raises OSError where it cannot listen."""
-        self.table = sap.SessionTable()
-        self.refused: Counter[str] = Counter()
-        """Packets that were no announcements, by reason."""
-        self._local = local
-        self._receiver = network.receiver(sap.PORT, batch=64, packet_bytes=8192)
-        for group in sap.GROUPS:
-            self._receiver.join(group, interface)
-
-    def look(self) -> list[sap.Change]:
-        """What has changed since the last look."""
-        now = self._local.now_ns()
-        changes = self.table.expire(now)
-        batch = self._receiver.receive()
-        for row in range(batch.count):
-            length = int(batch.length[row])
-            try:
-                if length < 0:
-                    raise sap.MalformedSap(sap.Reason.TRUNCATED, "longer than a datagram that is looked at")
-                change = self.table.heard(sap.decode(bytes(batch.data[row, :length])), now)
-            except sap.MalformedSap as refusal:
-                self.refused[refusal.reason.value] += 1
-                continue
-            if change is not None:
-                changes.append(change)
-        return changes
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._receiver.close()
 
 
 async def browse(browser: Browser, seconds: float, tell: Callable[[sap.Change], None]) -> None:

@@ -50,6 +50,13 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         InputFile | None,
         Meta(description="Session description of the stream; instead of group, port, encoding, rate, channels."),
     ] = None
+    session: Annotated[
+        str | None,
+        Meta(
+            description="Name of a session that is announced on the network (SAP): the announcement says where it is "
+            "sent to; encoding, rate and channels are what it must have."
+        ),
+    ] = None
     group: Annotated[
         str | None,
         Meta(description="IPv4 address that the stream is sent to: a multicast group, or an address of this machine."),

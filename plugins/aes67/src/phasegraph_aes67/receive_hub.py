@@ -62,7 +62,7 @@ class ReceiveHub:
     def subscribe(self, stream: StreamReceiver, interface: str) -> Callable[[], None]:
         """Receive a stream from now on; returns what ends that. Raises NodeError with a remedy."""
         parameters = stream.parameters
-        via = self._interface(interface)
+        via = self.interface(interface)
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
         for socket in sockets:
@@ -103,7 +103,8 @@ class ReceiveHub:
         for socket in active:
             socket.receiver.close()
 
-    def _interface(self, name: str) -> Interface:
+    def interface(self, name: str) -> Interface:
+        """The interface to receive by. Raises NodeError."""
         return find_interface(self._network.interface, name)
 
     def _open(self, parameters: StreamParameters) -> Receiver:

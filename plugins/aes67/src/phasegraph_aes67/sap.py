@@ -148,6 +148,8 @@ class SessionTable:
     """The sessions that are announced on a network, by their o= lines. Bounded: the longest silent one goes."""
 
     def __init__(self) -> None:
+        self.changes = 0
+        """How often anything has changed: who saw this number has seen the table."""
         self._sessions: OrderedDict[str, KnownSession] = OrderedDict()
 
     def __iter__(self) -> Iterator[KnownSession]:
@@ -171,9 +173,10 @@ class SessionTable:
         self._sessions[key] = session
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
-        if before is None:
-            return Change("added", session)
-        return Change("changed", session) if before.sdp != session.sdp else None
+        if before is not None and before.sdp == session.sdp:
+            return None
+        self.changes += 1
+        return Change("added" if before is None else "changed", session)
 
     def expire(self, now_ns: int) -> list[Change]:
         """Forget what has been silent for too long."""
@@ -184,6 +187,7 @@ class SessionTable:
         ]
         for session in gone:
             del self._sessions[session.key]
+        self.changes += len(gone)
         return [Change("expired", session) for session in gone]
 
     def _delete(self, announcement: Announcement) -> Change | None:
@@ -193,6 +197,7 @@ class SessionTable:
             same = session.key == key if key else session.hash == announcement.hash
             if same and session.origin == announcement.origin:
                 del self._sessions[session.key]
+                self.changes += 1
                 return Change("deleted", session)
         return None
 

@@ -28,13 +28,14 @@ class SequenceTracker:
     A missing packet counts as lost until it comes; one that comes within the window was only out of order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lost: int = 0) -> None:
+        """``lost`` is how many were lost before."""
         self.expected: int | None = None
         """The next number, extended beyond 16 bits; None before the first packet."""
         self._first = 0
         self._missing: dict[int, None] = {}
         # In the order in which they were missed, so that the oldest are found without a search.
-        self._lost_for_good = 0
+        self._lost_for_good = lost
 
     @property
     def lost(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -11,9 +12,11 @@ import trio
 from phasegraph import Build, Encoding, Metrics, NodeContext, NodeError, Stream
 
 from . import sdp
+from .browse import Browsers
 from .options import Aes67SourceConfig
 from .parameters import StreamParameters, frames_per_packet
 from .receive_hub import ReceiveHub
+from .session_follower import SessionFollower
 from .stream_receiver import StreamReceiver
 
 WATCH_NS = 250_000_000
@@ -27,38 +30,65 @@ class Aes67Source:
     def __init__(self, config: Aes67SourceConfig, build: Build) -> None:
         self._config = config
         parameters = _parameters(config, build)
-        relative = config.media_clock == "relative" or (
-            config.media_clock == "auto" and parameters.mediaclk_offset is None
-        )
         self._receiver = StreamReceiver(
             parameters,
             clock=build.clock(config.clock),
             link_offset_ns=config.link_offset,
-            relative=relative,
+            relative=self._relative(parameters),
         )
         self.stream = self._receiver.stream
         self._hub: ReceiveHub | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self._follower: SessionFollower | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._hub = ctx.shared(ReceiveHub)
         self._receiver.tell = lambda name, fields: ctx.call_soon(partial(ctx.event, name, **fields))
-        unsubscribe = self._hub.subscribe(self._receiver, self._config.interface)
+        end_after, name = self._config.end_after, self._config.session
+        if name is None:
+            self._unsubscribe = self._hub.subscribe(self._receiver, self._config.interface)
+        else:
+            browser = ctx.shared(Browsers).on(self._hub.interface(self._config.interface))
+            self._follower = SessionFollower(ctx, browser, name, self.stream.format, self._tune)
         try:
             task_status.started()
-            if self._config.end_after is None:
+            if end_after is None and self._follower is None:
                 await trio.sleep_forever()
-            while not self._silent(ctx.local.now_ns(), self._config.end_after):
-                await ctx.sleep(min(WATCH_NS, self._config.end_after // 4))
+            while end_after is None or not self._silent(ctx.local.now_ns(), end_after):
+                if self._follower is not None:
+                    self._follower.look()
+                await ctx.sleep(WATCH_NS if end_after is None else min(WATCH_NS, end_after // 4))
             self.stream.finish()
             ctx.event("stream_ended", packets=self._receiver.packets_received)
         finally:
-            unsubscribe()
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+                self._unsubscribe = None
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         dropped = self._hub.dropped() if self._hub is not None else 0
-        return {**self._receiver.metrics(), "socket_dropped": dropped, "stream": str(self._receiver.parameters)}
+        named = {} if self._follower is None else {"session": self._follower.state}
+        stream = str(self._receiver.parameters)
+        return {**self._receiver.metrics(), "socket_dropped": dropped, "stream": stream, **named}
+
+    def _relative(self, parameters: StreamParameters) -> bool:
+        how = self._config.media_clock
+        return how == "relative" or (how == "auto" and parameters.mediaclk_offset is None)
+
+    def _tune(self, session: sdp.Session) -> None:
+        # Receive from now on what an announcement describes. Raises NodeError.
+        assert self._hub is not None
+        stream = _of_session(session, self._config)
+        if self._unsubscribe is not None:
+            before = msgspec.structs.replace(self._receiver.parameters, ts_refclk=stream.ts_refclk)
+            if stream == before:
+                return
+            self._unsubscribe()
+            self._unsubscribe = None
+        self._receiver = self._receiver.retuned(stream, relative=self._relative(stream))
+        self._unsubscribe = self._hub.subscribe(self._receiver, self._config.interface)
 
     def _silent(self, now_ns: int, limit_ns: int) -> bool:
         last = self._receiver.last_arrival_ns
@@ -68,15 +98,19 @@ class Aes67Source:
 def _parameters(config: Aes67SourceConfig, build: Build) -> StreamParameters:
     if config.source is not None:
         _check_address(config.source, "source")
+    given = [name for name in ("sdp", "session", "group") if getattr(config, name) is not None]
+    if not given:
+        raise NodeError(
+            "it is not said which stream to receive", "give sdp; or session or group with encoding, rate and channels"
+        )
+    if len(given) > 1:
+        raise NodeError(f"{' and '.join(given)} are both given", "keep one of them", option=given[-1])
     if config.sdp is not None:
-        if config.group is not None:
-            raise NodeError("sdp and group are both given", "keep one of them", option="group")
         return _from_sdp(config.sdp, config, build)
-    if config.group is None:
-        raise NodeError("it is not said which stream to receive", "give sdp, or group with encoding, rate and channels")
-    _check_address(config.group, "group")
+    if config.group is not None:
+        _check_address(config.group, "group")
     return StreamParameters(
-        address=config.group,
+        address=config.group or "0.0.0.0",
         port=config.port,
         encoding=Encoding(config.encoding),
         rate=config.rate,
@@ -100,5 +134,9 @@ def _from_sdp(path: str, config: Aes67SourceConfig, build: Build) -> StreamParam
         session = sdp.parse(build.read_text(path))
     except sdp.MalformedSdp as error:
         raise NodeError(f"{path} is not a usable session description: {error}", option="sdp") from error
+    return _of_session(session, config)
+
+
+def _of_session(session: sdp.Session, config: Aes67SourceConfig) -> StreamParameters:
     stream = session.streams[0]
     return msgspec.structs.replace(stream, source=config.source) if config.source else stream

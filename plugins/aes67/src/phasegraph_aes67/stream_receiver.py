@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -72,6 +73,22 @@ class StreamReceiver:
         self._others = 0
         self._outside = 0
         self._told_outside = False
+
+    def retuned(self, parameters: StreamParameters, *, relative: bool) -> StreamReceiver:
+        """What goes on in this one's stream, with its figures, where the packets are others from now on.
+
+        The format stays the same.
+        """
+        other = copy.copy(self)
+        other.parameters = parameters
+        other._relative = relative
+        other._offset = None if relative else (parameters.mediaclk_offset or 0)
+        other._payload_type = parameters.payload_type
+        other._frames_per_packet = parameters.frames_per_packet or 1
+        other._sequence = SequenceTracker(self._sequence.lost)
+        other._ssrc = other._other_ssrc = None
+        other._others = other._outside = 0
+        return other
 
     @property
     def payload_bytes(self) -> int:

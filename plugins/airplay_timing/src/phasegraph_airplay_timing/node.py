@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import trio
 
 from phasegraph import Build, ClockEstimate, ClockKind, Metrics, NodeContext
-from phasegraph.net import Departure, StampedSocket
+from phasegraph.net import StampedSocket
 
-from .engine import CompactEngine, Engine, Followed, Measured, Notice, NtpEngine, Peer, PtpEngine, Role, Send, Tracker
+from .engine import CompactEngine, Engine, NtpEngine, Peer, PtpEngine, Role, Tracker
 from .filters import FILTERS
 from .options import EXAMPLE, AirplayConfig, parse_peer
+from .participant import Participant
 from .sockets import Sockets, make_identity
 
 PUBLISH_NS = 100_000_000
@@ -26,14 +27,11 @@ class AirplayClock:
     def __init__(self, config: AirplayConfig, build: Build) -> None:
         self._config = config
         self._local = build.local
-        make, silence_ns = FILTERS[config.filter], SILENCE_NS[config.mode]
-        self._tracker = Tracker(make, silence_ns=silence_ns, now_ns=build.local.now_ns())
+        self._tracker = Tracker(FILTERS[config.filter], silence_ns=SILENCE_NS[config.mode], now_ns=build.local.now_ns())
         self._peers = [parse_peer(peer, config.event_port, config.general_port) for peer in config.peers]
-        self._engine: Engine | None = None
+        self._participant: Participant | None = None
         self._sockets: Sockets | None = None
-        self._ctx: NodeContext | None = None
         self._woken = trio.Event()
-        self._unsent = 0
 
     def estimate(self) -> ClockEstimate:
         """See `ClockSource.estimate`."""
@@ -41,16 +39,17 @@ class AirplayClock:
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
-        engine, sockets = self._engine, self._sockets
-        if engine is None or sockets is None:
+        participant, sockets = self._participant, self._sockets
+        if participant is None or sockets is None:
             return {"leading": 0}
+        engine = participant.engine
         metrics: dict[str, int | float | str] = {
             "leading": int(engine.leads),
             "one_way": int(engine.one_way),
             "peers": len(engine.peers),
             "peers_ready": engine.readiness.count(self._local.now_ns()),
             "samples_misfit": self._tracker.misfits,
-            "send_errors": self._unsent,
+            "send_errors": participant.unsent,
             "receive_stamps_missing": sum(socket.counts.receive_stamps_missing for socket in sockets),
             "transmit_stamps_missing": sum(socket.counts.transmit_stamps_missing for socket in sockets),
         }
@@ -62,25 +61,28 @@ class AirplayClock:
         """Name who takes part, as the option ``peers`` does, while it runs. Raises ValueError."""
         config = self._config
         self._peers = [parse_peer(peer, config.event_port, config.general_port) for peer in peers]
-        if self._engine is not None:
-            self._engine.set_peers(self._peers)
+        if self._participant is not None:
+            self._participant.engine.set_peers(self._peers)
             self._woken.set()
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Raises NodeError where a port or the interface cannot be had."""
-        self._ctx = ctx
-        self._sockets = sockets = Sockets(self._config, ctx)
+        config = self._config
+        ports = (config.event_port, config.general_port) if config.mode == "ptp" else (config.timing_port, None)
+        families = {":" in peer.address for peer in self._peers} or {False}
+        self._sockets = sockets = Sockets(ctx.network, config.interface, *ports, families)
         try:
             identity = make_identity(sockets.interface, ctx.id, virtual=ctx.local.virtual)
-            self._engine = engine = make_engine(self._config, identity, self._peers, self._local.now_ns())
+            engine = make_engine(config, identity, self._peers, self._local.now_ns())
+            self._participant = participant = Participant(engine, self._tracker, sockets, ctx.event)
             for note in [note for socket in sockets for note in socket.notes]:
                 ctx.event("socket", note=note)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
-                    nursery.start_soon(self._read, socket, engine)
+                    nursery.start_soon(self._read, socket, participant)
                 task_status.started()
                 while True:
-                    self._work(engine)
+                    participant.work(self._local.now_ns())
                     pause_ns = min(engine.deadline_ns - self._local.now_ns(), PUBLISH_NS)
                     with trio.move_on_after(max(pause_ns, 0) / 1e9):
                         await self._woken.wait()
@@ -88,47 +90,12 @@ class AirplayClock:
         finally:
             sockets.close()
 
-    async def _read(self, socket: StampedSocket, engine: Engine) -> None:
+    async def _read(self, socket: StampedSocket, participant: Participant) -> None:
         while True:
             for item in await socket.receive():
-                if isinstance(item, Departure):
-                    engine.departed(item.token, item.local_ns)
-                else:
-                    engine.receive(item.data, item.source, item.local_ns, self._local.now_ns())
-                self._act(engine)
-            if engine.deadline_ns <= self._local.now_ns():
+                participant.hear(item, self._local.now_ns)
+            if participant.engine.deadline_ns <= self._local.now_ns():
                 self._woken.set()
-
-    def _work(self, engine: Engine) -> None:
-        now = self._local.now_ns()
-        if engine.deadline_ns <= now:
-            engine.tick(now)
-        self._act(engine)
-        self._tracker.update(now)
-
-    def _act(self, engine: Engine) -> None:
-        ctx, sockets = self._ctx, self._sockets
-        assert ctx is not None
-        assert sockets is not None
-        for action in engine.actions():
-            match action:
-                case Send():
-                    self._send(action, sockets, ctx)
-                case Measured(sample):
-                    self._tracker.add(sample)
-                case Followed(leader, own):
-                    self._tracker.follow(leader, own=own)
-                    ctx.event("leading" if own else "following", leader=leader)
-                case Notice(name, fields):
-                    ctx.event(name, **fields)
-
-    def _send(self, action: Send, sockets: Sockets, ctx: NodeContext) -> None:
-        try:
-            sockets.send(action)
-        except OSError as error:
-            self._unsent += 1
-            if self._unsent == 1:
-                ctx.event("cannot_send", reason=str(error.strerror or error), address=action.destination[0])
 
 
 def make_engine(config: AirplayConfig, identity: int, peers: Iterable[Peer], now_ns: int) -> Engine:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from phasegraph import NodeContext, NodeError
-from phasegraph.net import Interface, PortUnavailable, StampedSocket
+from phasegraph import NodeError
+from phasegraph.net import Interface, Network, PortUnavailable, StampedSocket
 
 from .engine import Send
-from .options import AirplayConfig, parse_peer
 
 _DSCP = 46
 """Expedited forwarding, as PTP's event messages have it."""
@@ -19,21 +18,24 @@ _DSCP = 46
 class Sockets:
     """Opened by ``Sockets``; `close` closes them."""
 
-    def __init__(self, config: AirplayConfig, ctx: NodeContext) -> None:
-        """Raises NodeError where a port or the interface cannot be had."""
-        families = {":" in parse_peer(peer, 0, 0).address for peer in config.peers} or {False}
+    def __init__(
+        self, network: Network, interface: str, port: int, general_port: int | None, families: Iterable[bool]
+    ) -> None:
+        """``port`` is that of event messages, or the only one; ``families`` says for which of IPv4 (False) and IPv6.
+
+        Raises NodeError where a port or the interface cannot be had.
+        """
         self._event: dict[bool, StampedSocket] = {}
         self._general: dict[bool, StampedSocket] = {}
         try:
             for ipv6 in sorted(families):
-                self.interface: Interface = ctx.network.interface(config.interface, ipv6=ipv6)
-                port = config.event_port if config.mode == "ptp" else config.timing_port
-                self._event[ipv6] = ctx.network.stamped(port, self.interface, ipv6=ipv6, dscp=_DSCP)
-                if config.mode == "ptp":
-                    self._general[ipv6] = ctx.network.stamped(config.general_port, self.interface, ipv6=ipv6)
+                self.interface: Interface = network.interface(interface, ipv6=ipv6)
+                self._event[ipv6] = network.stamped(port, self.interface, ipv6=ipv6, dscp=_DSCP)
+                if general_port is not None:
+                    self._general[ipv6] = network.stamped(general_port, self.interface, ipv6=ipv6)
         except PortUnavailable as error:
             self.close()
-            options = "event-port and general-port" if config.mode == "ptp" else "timing-port"
+            options = "timing-port" if general_port is None else "event-port and general-port"
             hint = f"{error.remedy}; or choose other ports with {options}, if the peers can"
             raise NodeError(str(error), hint, option=options.partition(" ")[0]) from error
         except OSError as error:
@@ -49,13 +51,13 @@ class Sockets:
         """The event or timing port."""
         return next(iter(self._event.values())).port
 
-    def send(self, action: Send) -> None:
-        """Send a datagram now. Raises OSError."""
+    def send(self, action: Send, token: int | None) -> None:
+        """Send a datagram now; a token is what its `Departure` will have. Raises OSError."""
         ipv6 = ":" in action.destination[0]
         socket = (self._event if action.event else self._general).get(ipv6)
         if socket is None:
             raise OSError(f"there is no socket of this family for {action.destination[0]}")
-        socket.send(action.data, action.destination, action.token)
+        socket.send(action.data, action.destination, token)
 
     def close(self) -> None:
         """Close all."""

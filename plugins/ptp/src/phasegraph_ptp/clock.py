@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from phasegraph import Build, ClockEstimate, ClockKind, ClockState, Metrics, NodeContext, NodeError, StampKind
-from phasegraph.ieee1588 import Management, Message, MessageType, PortIdentity, format_clock_identity
+from phasegraph.ieee1588 import MalformedMessage, Management, Message, MessageType, PortIdentity, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
 from .core import Destination, Followed, Measured, Notice, OrdinaryClock, PortState, Send, TimeProperties
@@ -69,6 +69,7 @@ class PtpClock:
         }
         metrics |= engine.counters
         metrics |= {f"stamps_{kind.value}": count for kind, count in self._kinds.items()}
+        metrics |= {f"dropped_management_{reason}": count for reason, count in self._dropped.items()}
         metrics |= wire.counts()
         return metrics | dict(self._estimator.metrics())
 
@@ -217,8 +218,18 @@ class PtpClock:
 
     def _answer(self, request: Management, arrival: Arrival, *, unicast: bool) -> None:
         assert self._wire is not None
-        for message in self._manage(request):
-            address = arrival.source[0] if unicast else PRIMARY[self._config.transport]
+        assert self._engine is not None
+        source = arrival.source[0]
+        try:
+            answers = self._manage(request)
+        except MalformedMessage as refusal:
+            self._dropped[refusal.reason] += 1
+            return
+        for message in answers:
+            if not self._engine.may_answer(source, arrival.local_ns):
+                self._dropped["too_many"] += 1
+                return
+            address = source if unicast else PRIMARY[self._config.transport]
             self._send(self._wire, Send(message=message, event=False, destination=address))
 
     def _manage(self, request: Management) -> Iterable[Management]:

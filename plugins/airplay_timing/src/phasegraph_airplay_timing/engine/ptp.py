@@ -42,15 +42,26 @@ class PtpEngine(Engine):
     """See the module."""
 
     def __init__(
-        self, role: Role, identity: int, peers: Iterable[Peer], now_ns: int, *, ports: tuple[int, int] = (319, 320)
+        self,
+        role: Role,
+        identity: int,
+        peers: Iterable[Peer],
+        now_ns: int,
+        *,
+        ports: tuple[int, int] = (319, 320),
+        number: int = PORT,
     ) -> None:
-        """``ports`` are the event and general port of peers that were not named."""
+        """``ports`` are those of UDP that peers have who were not named (event, general).
+
+        ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
+        answers for their own.
+        """
         super().__init__(peers, now_ns)
         self.role = role
         self.following: Following | None = None
         """The leader that is followed."""
         self._ports = ports
-        self._port = PortIdentity(identity, PORT)
+        self._port = PortIdentity(identity, number)
         self._choice = Choice(identity)
         priority = LEAD_PRIORITY if role is Role.LEAD else AUTO_PRIORITY
         self._own = Dataset(priority1=priority, grandmaster=identity)

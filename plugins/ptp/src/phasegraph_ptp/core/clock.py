@@ -127,6 +127,10 @@ class OrdinaryClock:
         self._port.departed(token, local_ns, stamp)
         self._machine.calibrated()
 
+    def may_answer(self, source: str, now_ns: int) -> bool:
+        """Whether a management request of an address is to be answered now: not, where somebody asks too often."""
+        return self._port.answers.allows(source, now_ns)
+
     def tick(self, now_ns: int) -> None:
         """Do what is due."""
         self._machine.tick(now_ns)
