@@ -7,14 +7,26 @@ import sys
 
 import phasegraph_compensation
 from phasegraph import API_VERSION, CompensatorConfig, StreamingResampler
+from phasegraph_compensation.buffer import BufferConfig
+from phasegraph_compensation.forward import FollowingConfig
 from phasegraph_compensation.none import NoneConfig
 from phasegraph_compensation.sinc import SincResampler
 
 
 def test_kinds() -> None:
-    (compensator,) = phasegraph_compensation.register_compensators()
-    assert (compensator.kind, compensator.config, compensator.api) == ("none", NoneConfig, API_VERSION)
-    assert issubclass(compensator.config, CompensatorConfig)
+    configs = {kind.kind: kind.config for kind in phasegraph_compensation.register_compensators()}
+    assert configs == {
+        "combined": FollowingConfig,
+        "ptp-feed-forward": FollowingConfig,
+        "buffer-feedback": BufferConfig,
+        "none": NoneConfig,
+    }
+    for kind in phasegraph_compensation.register_compensators():
+        assert kind.api == API_VERSION
+        assert issubclass(kind.config, CompensatorConfig)
+
+
+def test_resamplers() -> None:
     sinc, soxr = phasegraph_compensation.register_resamplers()
     assert [(kind.kind, kind.api) for kind in (sinc, soxr)] == [("sinc", API_VERSION), ("soxr", API_VERSION)]
     assert isinstance(sinc.factory(), SincResampler)

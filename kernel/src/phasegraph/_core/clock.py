@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NS_PER_S = 1_000_000_000
+FOUND_NS = 100_000_000
+"""A reference that is found so far from where the clock was without it tells another time; nearer, it corrects."""
 
 
 class ClockState(enum.StrEnum):
@@ -54,9 +56,19 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """``ptp`` (TAI, epoch 1970), ``utc`` or ``arb`` (IEEE 1588-2019, 7.2)."""
     grandmaster: str = ""
     """Identity of the reference in the words of its protocol; empty where there is none."""
+    domain: int | None = None
+    """PTP domain number of the reference; None where it has none."""
     path_delay_ns: float | None = None
     discontinuities: int = 0
     """Counts the jumps of the map that were not corrections of its own error (a step, a new grandmaster)."""
+
+    def jumped_since(self, before: ClockEstimate) -> bool:
+        """Whether the map jumped between an earlier snapshot and this one: a discontinuity, or a reference was found
+        after there was none, which is no discontinuity, and it tells another time."""
+        if self.discontinuities != before.discontinuities:
+            return True
+        found = before.state is ClockState.UNLOCKED and self.state is not ClockState.UNLOCKED
+        return found and abs(self.reference_ns - before.reference_at(self.local_ns)) > FOUND_NS
 
     def elapsed(self, local_ns: int) -> int:
         """Reference nanoseconds that pass during ``local_ns`` local nanoseconds."""

@@ -56,16 +56,24 @@ class MediaRing:
         self._data[: count - head] = encoded[head:]
         self._lap[: count - head] = (lap + 1) % _LAPS
 
+    def clear(self) -> None:
+        """Have nothing any more."""
+        self._lap[:] = _NO_LAP
+
     def write_frames(self, start: int, frames: Frames) -> None:
         """Put float32 frames, encoding them as the ring does."""
         self.write(start, self.encoding.encode(frames))
 
     def holds(self, start: int, count: int) -> int:
         """How many of the frames ``start .. start + count`` are there."""
-        total = 0
-        for at, length, lap, _ in self._segments(start, count):
-            total += int(np.count_nonzero(self._lap[at : at + length] == lap))
-        return total
+        return int(np.count_nonzero(self.valid(start, count)))
+
+    def valid(self, start: int, count: int) -> NDArray[np.bool_]:
+        """Which of the frames ``start .. start + count`` are there."""
+        there = np.empty(count, np.bool_)
+        for at, length, lap, offset in self._segments(start, count):
+            np.equal(self._lap[at : at + length], lap, out=there[offset : offset + length])
+        return there
 
     def read(self, start: int, out: Frames) -> int:
         """Fill ``out`` (frames, channels) from absolute index ``start``; gaps become silence.

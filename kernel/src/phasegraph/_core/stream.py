@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from .clock import ClockEstimate, duration_of, frames_in
+from .concealment import Concealer
 from .ring import MediaRing
-from .samples import Encoding
+from .samples import Encoding, Frames
 
 
 class StreamFormat(msgspec.Struct, frozen=True):
@@ -61,13 +63,17 @@ class Stream:
         clock: ClockReader | None = None,
         playout_delay_ns: int = 0,
         endless: bool = False,
+        conceal: bool = False,
     ) -> None:
         """``window_ns`` is how much of the stream the ring holds.
+
+        ``conceal`` has gaps faded over where they are read; otherwise they are silence.
 
         ``endless`` marks a stream without a clock that goes on for ever (a tone): a sink without a clock takes it at
         the pace of local time, not as fast as it comes.
         """
         self.endless = endless
+        self.conceal = conceal
         self.format = format
         self.clock = clock
         self.playout_delay_frames = frames_in(playout_delay_ns, format.rate)
@@ -91,6 +97,10 @@ class Stream:
         """Link offset in nanoseconds."""
         return duration_of(self.playout_delay_frames, self.format.rate)
 
+    def reader(self) -> Callable[[int, Frames], int]:
+        """A way to read the ring, for one reader: as `MediaRing.read`, with what the stream says of gaps."""
+        return Concealer(self).read if self.conceal else self.ring.read
+
     @property
     def room(self) -> int:
         """Frames that can be written before one that a reader still wants is lost."""
@@ -112,6 +122,11 @@ class Stream:
         if arrived_ns is not None and end > self.head:
             self.arrivals.append((end, arrived_ns))
         self.head = max(self.head, end)
+
+    def forget(self) -> None:
+        """Empty the ring: what lies there has another time, since media time has jumped."""
+        self.ring.clear()
+        self.unbroken = self.head
 
     def finish(self) -> None:
         """Say that nothing comes after what has been written. The first call counts."""

@@ -52,6 +52,7 @@ class CrossingTap:
         self._squares = 0.0
         self._blocks = 0
         self._clock = stream.clock
+        self._read = stream.reader()
         self._compensator = compensator
         self._resampler = resampler
         self._locate = resampler.locate if isinstance(resampler, StreamingResampler) else None
@@ -113,7 +114,7 @@ class CrossingTap:
         else:
             # Frames that the sink lost have gone by at their pace; what is left to correct stays as it was.
             self._advance(left_out * (1.0 + self.correction.ratio_ppb * 1e-9))
-            if self._observed is not None and estimate.discontinuities != self._observed.discontinuities:
+            if self._observed is not None and estimate.jumped_since(self._observed):
                 # Media time itself has jumped: that is nothing to steer against, so the position jumps with it.
                 whole_before, fraction_before = self._target(self._observed, local_ns)
                 self._whole += whole - whole_before
@@ -173,7 +174,7 @@ class CrossingTap:
         reach = self._resampler.reach
         span = int(self._fraction + len(out) * ratio) + 2
         rows = np.empty((span + 2 * reach, self.stream.format.channels), np.float32)
-        missing = self.stream.ring.read(self._whole - reach, rows)
+        missing = self._read(self._whole - reach, rows)
         if self._locate is not None:
             self._locate(self._whole - reach)
         self._resampler.render(rows, reach + self._fraction, ratio, out)

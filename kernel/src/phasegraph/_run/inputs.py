@@ -51,6 +51,7 @@ class AlignedTap:
         self.stream = stream
         self.missing_frames = 0
         self._delay = stream.playout_delay_frames
+        self._read = stream.reader()
 
     @property
     def begin(self) -> int | None:
@@ -68,7 +69,7 @@ class AlignedTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
-        self._count(frame, len(out), self.stream.ring.read(frame - self._delay, out))
+        self._count(frame, len(out), self._read(frame - self._delay, out))
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
         """See `Tap.skip`."""
@@ -233,7 +234,7 @@ class SinkInput:
         before, self._estimate = self._estimate, estimate
         if before is None or estimate is None or self._position is None:
             return
-        if estimate.discontinuities != before.discontinuities:
+        if estimate.jumped_since(before):
             rate = self.format.rate
             jumped = frame_at(estimate.reference_at(local_ns), rate) - frame_at(before.reference_at(local_ns), rate)
             self._position += jumped

@@ -110,6 +110,9 @@ class _NoRing:
     def holds(self, start: int, count: int) -> int:
         return min(count, max(0, self._stream.head - _REACH - start))
 
+    def read(self, start: int, out: Frames) -> int:
+        raise AssertionError("nothing is read")
+
 
 class _NoResampler:
     reach = _REACH

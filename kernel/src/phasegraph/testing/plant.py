@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 from .._core.clock import ClockEstimate, ClockState
-from .._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, ReadPosition
+from .._core.compensation import Arrival, BufferLevel, Compensator, Correction, DeviceTime, ReadPosition
 
 RATE = 48000
 LOCAL_NS = 1_000_000_000_000
 REFERENCE_NS = 1_790_000_000_000_000_000
+_AHEAD = 480
+"""Frames that have arrived beyond the one that should sound."""
 
 
 class Plant:
@@ -60,7 +62,9 @@ class Plant:
             )
         target = since * 1e-9 * RATE
         self.error_frames = target - self._position
-        arrived = (target + 480) // 48 * 48
+        arrived = (target + _AHEAD) // 48 * 48
+        arrived_ns = LOCAL_NS + round((arrived - _AHEAD) / RATE * 1e9)
+        self.compensator.observe(Arrival(arrived_ns, int(arrived)))
         self.compensator.observe(DeviceTime(local_ns, self._frame))
         self.compensator.observe(BufferLevel(local_ns, arrived - self._position))
         self.compensator.observe(ReadPosition(local_ns, self._frame, self.error_frames))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from phasegraph import ClockRef, Duration, InputFile, OutputFile, SampleRate, SinkConfig, SourceConfig
 
 from .parameters import DEFAULT_PACKET_TIME_NS, DEFAULT_PAYLOAD_TYPE, DEFAULT_PORT
+from .sdp import Preset
 
 Clock = Annotated[
     ClockRef | None,
@@ -104,6 +106,14 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     ] = None
 
 
+class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Where the second leg of a redundant stream goes (ST 2022-7)."""
+
+    interface: InterfaceName = ""
+    group: Annotated[str, Meta(description="IPv4 address of that leg: a multicast group or a host.")]
+    port: Port = DEFAULT_PORT
+
+
 class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of the sending side."""
 
@@ -135,5 +145,19 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     ] = None
     ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32
     dscp: Annotated[int, Meta(ge=0, le=63, description="DiffServ code point; AES67 asks for 34 (AF41).")] = 34
+    leg_b: Annotated[
+        Leg | None,
+        Meta(
+            description="A second way for the same packets (ST 2022-7), such as "
+            '`{interface = "eth1", group = "239.70.1.10"}`.'
+        ),
+    ] = None
     name: Annotated[str, Meta(description="Session name in the session description; the node's id by default.")] = ""
-    sdp_out: Annotated[OutputFile | None, Meta(description="File to write the stream's session description to.")] = None
+    sdp_out: Annotated[
+        OutputFile | None,
+        Meta(description="File to write the stream's session description to, again whenever it changes."),
+    ] = None
+    preset: Annotated[Preset, Meta(description="Whose dialect the session description is written in.")] = "aes67"
+    announce: Annotated[
+        bool, Meta(description="Announce the session on the network (SAP), so that others find it by its name.")
+    ] = False

@@ -45,10 +45,11 @@ def _nothing() -> None:
 class Member:
     """One stream of a group."""
 
-    def __init__(self, packetiser: Packetiser, source: Input, destination: tuple[str, int]) -> None:
+    def __init__(self, packetiser: Packetiser, source: Input, *destinations: tuple[str, int]) -> None:
+        """``destinations`` has an address and port for each leg: the same packets go to all of them (ST 2022-7)."""
         self.packetiser = packetiser
         self.source = source
-        self.destination = destination
+        self.destinations = destinations
         self.built = 0
         """Packets that are ready, counted from the group's first."""
         self.stop: int | None = None
@@ -58,19 +59,22 @@ class Member:
         self.on_done: Callable[[], None] = _nothing
         """Called, in the data plane, when it has."""
         self.packets_sent = 0
-        self.send_errors = 0
+        """Packets that left by at least one leg."""
+        self.send_errors = [0] * len(destinations)
+        """Packets that were refused, by leg."""
 
 
 class SendGroup:
-    """Streams with one clock, rate, packet time, lead and socket."""
+    """Streams with one clock, rate, packet time, lead, and the same sockets."""
 
     def __init__(
-        self, members: Sequence[Member], sender: Sender, clock: ClockReader, local: LocalClock, lead_ns: int
+        self, members: Sequence[Member], senders: Sequence[Sender], clock: ClockReader, local: LocalClock, lead_ns: int
     ) -> None:
+        """``senders`` are the sockets of the legs."""
         self.members = tuple(members)
         self.resyncs = 0
         """How often the group began anew."""
-        self._sender = sender
+        self._senders = tuple(senders)
         self._clock = clock
         self._estimate = clock.estimate()
         self._local = local
@@ -83,11 +87,14 @@ class SendGroup:
         self._depth = max(1, PREPARED_NS // self._interval_ns // self._chunk) * self._chunk
         count = len(members)
         size = max(member.packetiser.packet_bytes for member in members)
-        self._buffer = sender.buffer(
-            self._depth * count, size, [member.destination for member in members] * self._depth
-        )
-        self._rows = self._buffer.data.reshape(self._depth, count, size)
-        self._lengths = self._buffer.length.reshape(self._depth, count)
+        self._buffers = [
+            sender.buffer(self._depth * count, size, [member.destinations[leg] for member in members] * self._depth)
+            for leg, sender in enumerate(senders)
+        ]
+        (self._rows, self._lengths), *self._copies = [
+            (buffer.data.reshape(self._depth, count, size), buffer.length.reshape(self._depth, count))
+            for buffer in self._buffers
+        ]
         for index, member in enumerate(members):
             member.packetiser.prepare(self._rows[:, index])
         self._next = 0
@@ -178,7 +185,14 @@ class SendGroup:
         if count:
             rows, lengths = self._rows[at : at + count, index], self._lengths[at : at + count, index]
             member.packetiser.fill(rows, lengths, frame, frames)
+            self._copy(slice(at, at + count), index)
         member.built += count
+
+    def _copy(self, packets: slice, index: int) -> None:
+        # The other legs send what the first does, to the bit.
+        for rows, lengths in self._copies:
+            rows[packets, index] = self._rows[packets, index]
+            lengths[packets, index] = self._lengths[packets, index]
 
     def _end_members(self) -> None:
         for member in self.members:
@@ -194,25 +208,31 @@ class SendGroup:
         base = (self._next % self._depth) * count
         sent_ns = self._local.now_ns()
         if not self._ending:
-            self._count(base, self._sender.send(self._buffer, base, count), 0)
+            self._send_rows(base, self.members)
         else:
             for index, member in enumerate(self.members):
                 if not member.done:
-                    self._count(base + index, self._sender.send(self._buffer, base + index, 1), index, 1)
+                    self._send_rows(base + index, (member,))
         late_ns = sent_ns - self._ideal_ns
         self._not_before = sent_ns + self._interval_ns // (2 if late_ns < HURRY_NS else 8)
         self._errors_ns.append(late_ns)
         if len(self._errors_ns) >= _GATHER:
             self._count_errors()
 
-    def _count(self, base: int, refused: Sequence[int], first: int, count: int | None = None) -> None:
-        members = self.members[first : None if count is None else first + count]
+    def _send_rows(self, first: int, members: Sequence[Member]) -> None:
+        # One packet of each of these members, from this row on, by every leg.
+        refused = [
+            sender.send(buffer, first, len(members))
+            for sender, buffer in zip(self._senders, self._buffers, strict=True)
+        ]
         for member in members:
             member.packets_sent += 1
-        for row in refused:
-            member = members[row - base]
-            member.packets_sent -= 1
-            member.send_errors += 1
+        if any(refused):
+            for leg, rows in enumerate(refused):
+                for row in rows:
+                    members[row - first].send_errors[leg] += 1
+            for row in set(refused[0]).intersection(*refused[1:]):
+                members[row - first].packets_sent -= 1
 
     def _align(self, now_ns: int) -> None:
         # The first packet begins at a whole number of packets since the clock's epoch: groups fall into step.
@@ -233,6 +253,7 @@ class SendGroup:
                 row = packet % self._depth
                 frame = self._start + packet * self._frames
                 member.packetiser.stamp(self._rows[row : row + 1, index], frame)
+                self._copy(slice(row, row + 1), index)
 
     def _count_errors(self) -> None:
         self._pacing.add(np.array(self._errors_ns, np.int64))

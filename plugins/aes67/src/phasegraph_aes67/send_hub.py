@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from phasegraph import ClockReader, NodeContext, NodeError
 from phasegraph.net import Interface, Sender
@@ -13,16 +14,16 @@ from .send_group import Member, SendGroup
 GATHER_NS = 30_000_000
 """Streams that start within so much time, and have the same timing, are sent together."""
 
-_Key = tuple[int, int, int, int, Interface, int, int]
+_Key = tuple[int, int, int, int, tuple[Interface, ...], int, int]
 
 
 class _Pending:
     """Streams that wait to become a group."""
 
-    def __init__(self, clock: ClockReader, lead_ns: int, sender: Sender, since_ns: int) -> None:
+    def __init__(self, clock: ClockReader, lead_ns: int, senders: Sequence[Sender], since_ns: int) -> None:
         self.clock = clock
         self.lead_ns = lead_ns
-        self.sender = sender
+        self.senders = senders
         self.since_ns = since_ns
         self.members: list[Member] = []
 
@@ -46,9 +47,23 @@ class SendHub:
         return find_interface(self._network.interface, name)
 
     def add(
-        self, member: Member, *, clock: ClockReader, lead_ns: int, interface: Interface, ttl: int, dscp: int
+        self,
+        member: Member,
+        *,
+        clock: ClockReader,
+        lead_ns: int,
+        interfaces: tuple[Interface, ...],
+        ttl: int,
+        dscp: int,
     ) -> None:
-        """Send a stream from now on. Raises NodeError with a remedy."""
+        """Send a stream from now on, each leg by its interface. Raises NodeError with a remedy."""
+        senders = [self._sender(interface, ttl, dscp) for interface in interfaces]
+        packetiser = member.packetiser
+        timing = (id(clock), packetiser.parameters.rate, packetiser.frames_per_packet, lead_ns)
+        pending = _Pending(clock, lead_ns, senders, self._local.now_ns())
+        self._joining.append(((*timing, interfaces, ttl, dscp), member, pending))
+
+    def _sender(self, interface: Interface, ttl: int, dscp: int) -> Sender:
         sender = self._senders.get((interface, ttl, dscp))
         if sender is None:
             try:
@@ -56,10 +71,7 @@ class SendHub:
             except OSError as error:
                 raise NodeError(f"cannot send through {interface.address}: {error.strerror}") from error
             self._senders[interface, ttl, dscp] = sender
-        packetiser = member.packetiser
-        timing = (id(clock), packetiser.parameters.rate, packetiser.frames_per_packet, lead_ns)
-        pending = _Pending(clock, lead_ns, sender, self._local.now_ns())
-        self._joining.append(((*timing, interface, ttl, dscp), member, pending))
+        return sender
 
     def group_of(self, member: Member) -> SendGroup | None:
         """The group that sends a stream, once there is one."""
@@ -92,7 +104,7 @@ class SendHub:
             self._pending.setdefault(key, fresh).members.append(member)
         for key in [key for key, pending in self._pending.items() if now_ns - pending.since_ns >= GATHER_NS]:
             pending = self._pending.pop(key)
-            group = SendGroup(pending.members, pending.sender, pending.clock, self._local, pending.lead_ns)
+            group = SendGroup(pending.members, pending.senders, pending.clock, self._local, pending.lead_ns)
             self._groups = (*self._groups, group)
             for member in pending.members:
                 if member.done:  # removed before its group was there to be told

@@ -77,6 +77,19 @@ class SequenceTracker:
         if self._missing:
             self._forget()
 
+    def merge(self, sequence: int, count: int) -> None:
+        """Take in ``count`` packets that follow each other, each of which may have come before on another leg."""
+        if self.expected is not None:
+            ahead = wrapped(sequence - self.expected, 16)
+            begin = self.expected + ahead
+            newest_missing = next(reversed(self._missing), begin - 1)
+            if -WINDOW <= ahead <= 0 and newest_missing < begin and self._first <= begin:
+                if ahead + count > 0:
+                    self.advance(ahead + count)
+                return
+        for number in range(sequence, sequence + count):
+            self.accept(number & 0xFFFF)
+
     def restart(self, sequence: int) -> None:
         """Begin anew behind a packet with this number; what was missing is lost."""
         self._lost_for_good += len(self._missing)

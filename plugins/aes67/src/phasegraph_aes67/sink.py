@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from functools import partial
-from pathlib import Path
 
 import msgspec
 import trio
 
-from phasegraph import Build, ClockReader, Encoding, Input, Metrics, NodeContext, NodeError, duration_of
+from phasegraph import Build, Encoding, Input, Metrics, NodeContext, NodeError, duration_of
 
-from . import sdp
+from .announcing import Announcements
+from .description import Description
 from .options import Aes67SinkConfig
 from .packetise import Packetiser, ssrc_of
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
+from .publication import Publication
 from .send_group import Member
 from .send_hub import SendHub
 
 POLL_NS = 20_000_000
-_EUI64 = re.compile(r"[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}(:\d+)?\Z")
+WATCH_S = 0.25
+"""How often it is looked whether the session description is still true, or is to be announced."""
 
 
 class Aes67Sink:
@@ -28,15 +29,28 @@ class Aes67Sink:
 
     def __init__(self, config: Aes67SinkConfig, build: Build, source: Input) -> None:
         self._config = config
-        self._id = build.id
         self._clock = build.clock(config.clock)
         self._parameters = _parameters(config, source)
+        self._legs = (self._parameters, *_second_leg(config, self._parameters))
         self._packetiser = Packetiser(self._parameters, ssrc_of(build.id, config.group, str(config.port)))
         self._source = source
         self._member = self._new_member()
         self._hub: SendHub | None = None
+        self._description = Description(
+            self._clock,
+            self._legs,
+            name=config.name or build.id,
+            session_id=self._packetiser.ssrc,
+            preset=config.preset,
+        )
+        if config.announce and not config.interface:
+            raise NodeError(
+                "an announcement names the address that the stream comes from",
+                "name the interface with the option interface",
+                option="announce",
+            )
         if config.sdp_out is not None:
-            build.provide(config.sdp_out, self._describe("0.0.0.0"))
+            build.provide(config.sdp_out, self._description.text())
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Ends when the input has ended and its last packet has been sent."""
@@ -44,9 +58,12 @@ class Aes67Sink:
         before, self._member = self._member, self._new_member()
         self._member.packets_sent, self._member.send_errors = before.packets_sent, before.send_errors
         self._hub = ctx.shared(SendHub)
-        interface = self._hub.interface(config.interface)
-        if config.sdp_out is not None:
-            _write(config.sdp_out, self._describe(interface.address))
+        names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
+        interfaces = tuple(self._hub.interface(name) for name in names)
+        self._description.send_through(interfaces)
+        announcements = ctx.shared(Announcements) if config.announce else None
+        publication = Publication(ctx, self._description, config.sdp_out)
+        publication.look()
         task_status.started()
         while not self._source.ready:
             await ctx.sleep(POLL_NS)
@@ -58,46 +75,44 @@ class Aes67Sink:
                 self._member,
                 clock=self._clock,
                 lead_ns=lead_ns,
-                interface=interface,
+                interfaces=interfaces,
                 ttl=config.ttl,
                 dscp=config.dscp,
             )
-            await sent.wait()
+            if announcements is not None:
+                publication.announce(announcements, interfaces[0], self._packetiser.ssrc)
+            while not sent.is_set():
+                publication.look()
+                with trio.move_on_after(WATCH_S):
+                    await sent.wait()
         finally:
+            publication.withdraw()
             self._hub.remove(self._member)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         group = self._hub.group_of(self._member) if self._hub is not None else None
+        errors = self._member.send_errors
+        legs = {} if len(errors) < 2 else {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
         return {
             "packets_sent": self._member.packets_sent,
-            "send_errors": self._member.send_errors,
+            "send_errors": sum(errors),
+            **legs,
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             "stream": str(self._parameters),
         }
 
     def _new_member(self) -> Member:
-        return Member(self._packetiser, self._source, (self._config.group, self._config.port))
+        return Member(self._packetiser, self._source, *((leg.address, leg.port) for leg in self._legs))
 
     def _lead_ns(self) -> int:
         if self._config.lead is not None:
             return self._config.lead
         return duration_of(self._packetiser.frames_per_packet, self._parameters.rate)
 
-    def _describe(self, origin: str) -> str:
-        return sdp.write(
-            _with_reference_clock(self._parameters, self._clock),
-            name=self._config.name or self._id,
-            origin=origin,
-            session_id=self._packetiser.ssrc,
-        )
-
 
 def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:
-    try:
-        ipaddress.IPv4Address(config.group)
-    except ValueError:
-        raise NodeError(f"{config.group!r} is not an IPv4 address", option="group") from None
+    _check_address(config.group, "group")
     if config.rate not in (None, source.format.rate):
         raise NodeError(
             f"it should send {config.rate} Hz and its input has {source.format.rate} Hz",
@@ -132,19 +147,20 @@ def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:
     return parameters
 
 
-def _with_reference_clock(parameters: StreamParameters, clock: ClockReader) -> StreamParameters:
-    # The clock as RFC 7273, 4.8, names it.
-    estimate = clock.estimate()
-    if _EUI64.match(estimate.grandmaster):
-        refclk = f"ptp=IEEE1588-2008:{estimate.grandmaster.upper()}"
-    else:
-        refclk = "local"
-    return msgspec.structs.replace(parameters, ts_refclk=refclk)
+def _second_leg(config: Aes67SinkConfig, first: StreamParameters) -> list[StreamParameters]:
+    leg = config.leg_b
+    if leg is None:
+        return []
+    _check_address(leg.group, "leg-b.group")
+    if (leg.interface, leg.group, leg.port) == (config.interface, config.group, config.port):
+        raise NodeError(
+            "both legs go the same way to the same address", "give the second one its own interface", option="leg-b"
+        )
+    return [msgspec.structs.replace(first, address=leg.group, port=leg.port)]
 
 
-def _write(path: str, text: str) -> None:
+def _check_address(text: str, option: str) -> None:
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, newline="")
-    except OSError as error:
-        raise NodeError(f"cannot write {path}: {error.strerror}", option="sdp-out") from error
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise NodeError(f"{text!r} is not an IPv4 address", option=option) from None

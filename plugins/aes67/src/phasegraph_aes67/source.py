@@ -101,7 +101,7 @@ def _parameters(config: Aes67SourceConfig, build: Build) -> StreamParameters:
     given = [name for name in ("sdp", "session", "group") if getattr(config, name) is not None]
     if not given:
         raise NodeError(
-            "it is not said which stream to receive", "give sdp; or session or group with encoding, rate and channels"
+            "it is not said which stream to receive", "give sdp, or session or group with encoding, rate and channels"
         )
     if len(given) > 1:
         raise NodeError(f"{' and '.join(given)} are both given", "keep one of them", option=given[-1])

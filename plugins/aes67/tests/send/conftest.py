@@ -137,7 +137,7 @@ class Rig:
         self.lead_ns = lead_ns
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
         self.members = [Member(Packetiser(parameters, n), source, ("239.1.1.1", n)) for n, source in enumerate(inputs)]
-        self.group = SendGroup(self.members, self.sender, self.time, self.time, lead_ns)
+        self.group = SendGroup(self.members, (self.sender,), self.time, self.time, lead_ns)
 
     def run(self, steps: int, late_ns: Sequence[int] = ()) -> list[Sent]:
         """So many steps, each when it is due, or as much later as is said. Returns what stream 0 sent meanwhile."""

@@ -42,7 +42,7 @@ class Setup:
         return Member(Packetiser(parameters, number), self.make_input(length), ("239.1.1.1", number))
 
     def add(self, member, **how):
-        fields = {"clock": self.time, "lead_ns": MS, "interface": ETH0, "ttl": 32, "dscp": 34, **how}
+        fields = {"clock": self.time, "lead_ns": MS, "interfaces": (ETH0,), "ttl": 32, "dscp": 34, **how}
         self.hub.add(member, **fields)
         return member
 
@@ -91,7 +91,7 @@ def test_one_that_comes_later_has_its_own_group_in_step(setup):
         ({"rate": 96_000}, {}),
         ({"frames": 6}, {}),
         ({}, {"lead_ns": 2 * MS}),
-        ({}, {"interface": ETH1}),
+        ({}, {"interfaces": (ETH1,)}),
         ({}, {"ttl": 1}),
         ({}, {"dscp": 46}),
         ({}, {"clock": SimpleNamespace()}),

@@ -20,7 +20,7 @@ GOOD_SDP = "v=0\nc=IN IP4 239.69.1.1/32\nm=audio 5004 RTP/AVP 98\na=rtpmap:98 L2
 @pytest.mark.parametrize(
     ("options", "path", "said"),
     [
-        ({"group": None}, "sources.it", "give sdp, or group with encoding, rate and channels"),
+        ({"group": None}, "sources.it", "give sdp, or session or group with encoding, rate and channels"),
         ({"group": "studio"}, "sources.it.group", "'studio' is not an IPv4 address"),
         ({"group": "ff15::1"}, "sources.it.group", "'ff15::1' is not an IPv4 address"),
         ({"group": "239.69.1.1", "sdp": "good.sdp"}, "sources.it.group", "sdp and group are both given"),

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phasegraph import ClockKind, Graph, Problem, hookimpl
+
+if TYPE_CHECKING:
+    import click
 
 
 @hookimpl
 def register_clocks() -> Iterable[ClockKind[Any]]:
-    """The kind ``airplay``."""
-    from .node import KIND
+    """The kinds ``airplay`` and ``nqptp``."""
+    from .node import KIND as AIRPLAY
+    from .nqptp.node import KIND as NQPTP
 
-    return [KIND]
+    return [AIRPLAY, NQPTP]
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """``kernel airplay``."""
+    from .commands import airplay_command
+
+    cli.add_command(airplay_command)
 
 
 @hookimpl

@@ -68,9 +68,11 @@ class AirplayClock:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Raises NodeError where a port or the interface cannot be had."""
         config = self._config
-        ports = (config.event_port, config.general_port) if config.mode == "ptp" else (config.timing_port, None)
+        port, general_port = config.timing_port, None
+        if config.mode == "ptp":
+            port, general_port = config.event_port, config.general_port
         families = {":" in peer.address for peer in self._peers} or {False}
-        self._sockets = sockets = Sockets(ctx.network, config.interface, *ports, families)
+        self._sockets = sockets = Sockets(ctx.network, config.interface, port, general_port, families)
         try:
             identity = make_identity(sockets.interface, ctx.id, virtual=ctx.local.virtual)
             engine = make_engine(config, identity, self._peers, self._local.now_ns())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,33 +17,13 @@ from phasegraph.testing import run_graph, running_graph
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the loopback is found by name on Linux only")
 
 
-def free_ports(count: int) -> list[int]:
-    """The first of so many pairs of ports that nobody has."""
-    held, found = [], []
-    try:
-        while len(found) < count:
-            first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-            held += [first, second]
-            first.bind(("", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("", port + 1))
-            except OSError:
-                continue
-            found.append(port)
-    finally:
-        for each in held:
-            each.close()
-    return found
-
-
 def real() -> dict[str, Any]:
     local = SystemLocalClock()
     return {"local": local, "network": SystemNetwork(local)}
 
 
-def graph(mode: str, role: str = "follow") -> str:
-    theirs, ours = free_ports(2)
+def graph(ports: list[int], mode: str, role: str = "follow") -> str:
+    theirs, ours = ports
     tables = [(f'"{role}"', ours, theirs, "it"), ('"lead"', theirs, ours, "other")]
     text = "schema = 1\n"
     for which, port, peer, name in tables:
@@ -53,8 +34,8 @@ def graph(mode: str, role: str = "follow") -> str:
 
 
 @pytest.mark.parametrize("mode", ["ptp", "compact", "ntp"])
-async def test_a_leader_and_a_follower(mode: str) -> None:
-    async with running_graph(graph(mode), **real()) as run:
+async def test_a_leader_and_a_follower(mode: str, free_ports: Callable[[int], list[int]]) -> None:
+    async with running_graph(graph(free_ports(2), mode), **real()) as run:
         with trio.fail_after(30):
             while run.nodes["it"].estimate().state is not ClockState.LOCKED:
                 await trio.sleep(0.05)
@@ -69,8 +50,8 @@ async def test_a_leader_and_a_follower(mode: str) -> None:
     assert mine["send_errors"] == theirs["send_errors"] == 0
 
 
-async def test_auto_follows_a_leader_with_a_better_priority() -> None:
-    async with running_graph(graph("ptp", "auto"), **real()) as run:
+async def test_auto_follows_a_leader_with_a_better_priority(free_ports: Callable[[int], list[int]]) -> None:
+    async with running_graph(graph(free_ports(2), "ptp", "auto"), **real()) as run:
         with trio.fail_after(30):
             while run.nodes["it"].estimate().state is not ClockState.LOCKED:
                 await trio.sleep(0.05)

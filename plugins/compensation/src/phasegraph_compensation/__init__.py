@@ -6,31 +6,53 @@ that they steer. See README.md for every kind and option.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from phasegraph import hookimpl
 
 if TYPE_CHECKING:
     from phasegraph import CompensatorKind, Resampler, ResamplerKind
 
-    from .none import NoneConfig
-
 
 @hookimpl
-def register_compensators() -> list[CompensatorKind[NoneConfig]]:
+def register_compensators() -> list[CompensatorKind[Any]]:
     """The strategies of this plugin."""
     from phasegraph import CompensatorKind
 
+    from .buffer import BufferConfig, BufferFeedback
+    from .combined import Combined
+    from .forward import FeedForward, FollowingConfig
     from .none import NoneConfig, make
 
     return [
+        CompensatorKind(
+            kind="combined",
+            summary="The device's measured rate, and slow feedback of the position: an exact latency.",
+            config=FollowingConfig,
+            factory=Combined,
+            example='[compensators.align]\nkind = "combined"\n',
+        ),
+        CompensatorKind(
+            kind="ptp-feed-forward",
+            summary="The device's measured rate alone: the smoothest pitch, with a latency that drifts a little.",
+            config=FollowingConfig,
+            factory=FeedForward,
+            example='[compensators.smooth]\nkind = "ptp-feed-forward"\nresync-after = "5ms"\n',
+        ),
+        CompensatorKind(
+            kind="buffer-feedback",
+            summary="Keeps the buffer's smoothed level: needs no reference clock, and knows no exact latency.",
+            config=BufferConfig,
+            factory=BufferFeedback,
+            example='[compensators.level]\nkind = "buffer-feedback"\nlatency = "20ms"\n',
+        ),
         CompensatorKind(
             kind="none",
             summary="No compensation: refuses a clock-domain crossing, or slips by whole frames if told to.",
             config=NoneConfig,
             factory=make,
             example='[compensators.raw]\nkind = "none"\nallow-slips = true\n',
-        )
+        ),
     ]
 
 

@@ -196,8 +196,12 @@ class PtpClock:
         self._published = estimate
 
     def _followed(self, now: int) -> ClockEstimate:
-        estimate = self._estimator.estimate(now)
-        return msgspec.structs.replace(estimate, timescale=self._timescale, grandmaster=self._grandmaster)
+        return msgspec.structs.replace(
+            self._estimator.estimate(now),
+            timescale=self._timescale,
+            grandmaster=self._grandmaster,
+            domain=None if self._engine is None else self._engine.data.default.domain,
+        )
 
     def _served(self, now: int, followed: ClockEstimate) -> ClockEstimate:
         # Who has followed goes on with that time; else the reference's, else its own oscillator's.
@@ -207,9 +211,14 @@ class PtpClock:
             served = self._reference.estimate()
         else:
             served = self._own
-        identity = "" if self._engine is None else format_clock_identity(self._engine.data.default.clock_identity)
+        own = None if self._engine is None else self._engine.data.default
         return msgspec.structs.replace(
-            served, local_ns=now, reference_ns=served.reference_at(now), state=ClockState.LOCKED, grandmaster=identity
+            served,
+            local_ns=now,
+            reference_ns=served.reference_at(now),
+            state=ClockState.LOCKED,
+            grandmaster="" if own is None else format_clock_identity(own.clock_identity),
+            domain=None if own is None else own.domain,
         )
 
     def _properties(self, served: ClockEstimate) -> TimeProperties:

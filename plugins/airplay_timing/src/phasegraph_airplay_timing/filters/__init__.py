@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .envelope import EnvelopeFilter
+from .given import GivenFilter
 from .median import MedianFilter
 from .nqptp import NqptpFilter
 from .samples import PATH_LIMIT_NS, RATE_LIMIT, ExchangeSample, Filter, Sample, Solution, SyncSample
@@ -17,7 +18,7 @@ FILTERS: dict[str, Callable[[], Filter]] = {
     "median": MedianFilter,
     "nqptp": NqptpFilter,
 }
-"""The filters by name."""
+"""Those that a graph can choose, by name."""
 
 __all__ = [
     "FILTERS",
@@ -26,6 +27,7 @@ __all__ = [
     "EnvelopeFilter",
     "ExchangeSample",
     "Filter",
+    "GivenFilter",
     "MedianFilter",
     "NqptpFilter",
     "Sample",

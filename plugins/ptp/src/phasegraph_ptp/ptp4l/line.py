@@ -48,8 +48,10 @@ class Reference(msgspec.Struct, frozen=True):
 class PhaseLine:
     """The clock. Readings come by `add`, time by `update`, which publishes."""
 
-    def __init__(self, quality: Quality) -> None:
+    def __init__(self, quality: Quality, domain: int | None = None) -> None:
+        """``domain`` is what the estimates name."""
         self._quality = quality
+        self._domain = domain
         self._points: deque[tuple[int, int]] = deque(maxlen=_POINTS)
         self._beside: list[tuple[int, int]] = []
         self._line: _Line | None = None
@@ -131,6 +133,7 @@ class PhaseLine:
             state=state,
             timescale=whose.timescale,
             grandmaster=whose.grandmaster,
+            domain=self._domain,
             path_delay_ns=path_delay_ns or None,
             discontinuities=discontinuities,
         )

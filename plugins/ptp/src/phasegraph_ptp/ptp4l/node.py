@@ -69,7 +69,7 @@ class Ptp4lClock:
         self._config = config
         self._local = build.local
         self._client = Ptp4lClient(config.socket, domain=config.domain, major_sdo=config.major_sdo)
-        self._line = PhaseLine(Quality(config.lock_within, config.unlock_beyond))
+        self._line = PhaseLine(Quality(config.lock_within, config.unlock_beyond), config.domain)
         self._clock: StampClock | None = None
         self._times = IngressTimes()
         self._status: Status | None = None

@@ -1,0 +1,119 @@
+"""What a crossing is judged by: lock, wander, pitch, from the trace of a `CrossingWorld`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .crossing import Trace
+
+_SMOOTH_HZ = 5.0
+"""Changes of pitch that are faster than this are heard as noise, not as pitch."""
+_TONE_HZ, _NOTCH_HZ = 10_000.0, 20.0
+
+Floats = NDArray[np.float64]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. What is not said to be otherwise is of its second half; errors are in frames, ratios in ppm."""
+
+    place_s: float
+    """From when on the position was within a frame of its place; inf for never."""
+    phase_s: float
+    """The same of its average over 2 s, about the mean at which it ended: for those that know no exact latency."""
+    rate_s: float
+    """From when on the ratio, averaged over 5 s, was right within 1 ppm; inf for never."""
+    mean: float
+    """Mean error of the position."""
+    wander: float
+    """Standard deviation of that error."""
+    wander_pp: float
+    """From its least to its most."""
+    ratio: float
+    """Error of the ratio, rms."""
+    ratio_most: float
+    """The largest, of the whole run."""
+    slope_acquiring: float
+    """Largest change of pitch, below 5 Hz, in ppm/s, of the whole run."""
+    slope: float
+    """The same in the second half."""
+    noise_db: float
+    """What the ratio alone does to a tone of 10 kHz: all that is more than 20 Hz away from it, against the tone."""
+    underruns: int
+    resyncs: int
+
+
+def figures_of(trace: Trace) -> Figures:
+    """The figures of a run. Blocks of silence count in none."""
+    dt = trace.block_s
+    heard = ~trace.silent
+    seconds = np.arange(len(heard))[heard] * dt
+    error, ratio, ideal = trace.error[heard], trace.ratio[heard], trace.ideal[heard]
+    off = (ratio - ideal) * 1e6
+    half = len(error) // 2
+    slopes = np.abs(np.diff(_low_pass(ratio * 1e6, dt))) / dt
+    about = _average(error - error[half:].mean(), 2.0 / dt)
+    return Figures(
+        place_s=_from(seconds, np.abs(error) < 1.0),
+        phase_s=_from(seconds, np.abs(about) < 1.0),
+        rate_s=_from(seconds, np.abs(_average(off, 5.0 / dt)) < 1.0),
+        mean=float(error[half:].mean()),
+        wander=float(error[half:].std()),
+        wander_pp=float(np.ptp(error[half:])),
+        ratio=math.sqrt(float((off[half:] ** 2).mean())),
+        ratio_most=float(np.abs(off).max()),
+        slope_acquiring=float(slopes.max()),
+        slope=float(slopes[half:].max()),
+        noise_db=_noise_db(off[half:], dt),
+        underruns=trace.underruns,
+        resyncs=trace.resyncs,
+    )
+
+
+def worst_of(runs: list[Figures]) -> Figures:
+    """The worst of several runs, figure by figure; of the mean error that which is furthest from none."""
+    every: dict[str, list[Any]] = {name: [getattr(run, name) for run in runs] for name in Figures.__struct_fields__}
+    return Figures(**{name: max(values, key=abs if name == "mean" else None) for name, values in every.items()})
+
+
+def _low_pass(values: Floats, dt: float) -> Floats:
+    share = 1.0 - math.exp(-2.0 * math.pi * _SMOOTH_HZ * dt)
+    smooth, out = float(values[0]), []
+    for value in values.tolist():
+        smooth += share * (value - smooth)
+        out.append(smooth)
+    return np.array(out)
+
+
+def _average(values: Floats, over: float) -> Floats:
+    # Centred; shorter at both ends.
+    half = int(over / 2)
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    at = np.arange(len(values))
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(values))
+    result: Floats = (total[high] - total[low]) / (high - low)
+    return result
+
+
+def _from(seconds: Floats, good: NDArray[np.bool_]) -> float:
+    # From when on it is good until the end; the beginning of what is heard counts as 0.
+    bad = np.flatnonzero(~good)
+    if not len(bad):
+        return 0.0
+    return float(seconds[bad[-1] + 1]) if bad[-1] + 1 < len(seconds) else math.inf
+
+
+def _noise_db(off: Floats, dt: float) -> float:
+    # The ratio holds within a block, so the time at which a tone is read runs off in straight lines: phase modulation.
+    parts = 8
+    seconds = np.cumsum(np.repeat((off - off.mean()) * 1e-6, parts)) * (dt / parts)
+    seconds -= np.linspace(seconds[0], seconds[-1], len(seconds))
+    window = np.hanning(len(seconds)) * math.sqrt(8.0 / 3.0)
+    power = np.abs(np.fft.rfft(seconds * window)) ** 2
+    beyond = np.fft.rfftfreq(len(seconds), dt / parts) > _NOTCH_HZ
+    side = 2.0 * power[beyond].sum() / len(seconds) ** 2 * (2.0 * math.pi * _TONE_HZ) ** 2
+    return 10.0 * math.log10(side + 1e-30)

@@ -1,0 +1,84 @@
+"""The session description of a stream that we send, as its clock and its versions change; sans-IO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from phasegraph import NS_PER_S, ClockReader
+
+from . import sdp
+from .parameters import StreamParameters
+
+if TYPE_CHECKING:
+    from phasegraph.net import Interface
+
+_EUI64 = re.compile(r"[0-9A-F]{2}(-[0-9A-F]{2}){7}\Z")
+NTP_EPOCH_S = 2_208_988_800
+"""Of 1970 since 1900: RFC 8866, 5.2, recommends the NTP time as version, which also rises when a sender begins anew."""
+
+
+class Description:
+    """Says who the grandmaster is now, and raises its version whenever it says something else than before."""
+
+    def __init__(
+        self, clock: ClockReader, legs: Sequence[StreamParameters], *, name: str, session_id: int, preset: sdp.Preset
+    ) -> None:
+        """``legs`` are the stream, and its duplicate if there is one."""
+        self._clock = clock
+        self._legs = tuple(legs)
+        self._name = name
+        self._session_id = session_id
+        self._preset = preset
+        self._interfaces: tuple[Interface, ...] = ()
+        self._said: tuple[str, ...] = ()
+        self._version = 0
+
+    def send_through(self, interfaces: Sequence[Interface]) -> None:
+        """Say of which interfaces the legs are sent."""
+        self._interfaces = tuple(interfaces)
+        self._said = ()
+
+    def renewed(self, realtime_ns: int) -> str | None:
+        """The description, if it says something else than when this was called before; ``realtime_ns`` dates it."""
+        said = tuple(self._reference_clock(index) for index in range(len(self._legs)))
+        if said == self._said:
+            return None
+        self._said = said
+        self._version = max(self._version + 1, realtime_ns // NS_PER_S + NTP_EPOCH_S)
+        return self.text()
+
+    def text(self) -> str:
+        """The description as it is now."""
+        legs = [self._leg(index) for index in range(len(self._legs))]
+        return sdp.write(
+            legs[0],
+            second=legs[1] if len(legs) > 1 else None,
+            name=self._name,
+            origin=self._address(0),
+            session_id=self._session_id,
+            version=self._version,
+            preset=self._preset,
+        )
+
+    def _leg(self, index: int) -> StreamParameters:
+        leg = msgspec.structs.replace(self._legs[index], ts_refclk=self._reference_clock(index))
+        # RAVENNA and ST 2110 receivers join source-specifically; others have been seen to hide such a session.
+        if self._preset in ("ravenna", "st2110-30") and leg.multicast and self._interfaces:
+            leg = msgspec.structs.replace(leg, source=self._address(index))
+        return leg
+
+    def _address(self, index: int) -> str:
+        return self._interfaces[index].address if self._interfaces else "0.0.0.0"
+
+    def _reference_clock(self, index: int) -> str:
+        # RFC 7273, 4.8; ST 2110-10, 8.2, knows PTP and the sender's own clock, by the interface's MAC.
+        estimate = self._clock.estimate()
+        if _EUI64.match(estimate.grandmaster):
+            domain = "" if estimate.domain is None else f":{estimate.domain}"
+            return f"ptp=IEEE1588-2008:{estimate.grandmaster}{domain}"
+        mac = self._interfaces[index].mac if self._interfaces else b""
+        return f"localmac={mac.hex('-').upper()}" if self._preset == "st2110-30" and mac else "local"

@@ -1,0 +1,199 @@
+"""One way by which a stream arrives, sans-IO: who sends on it, what is new, and what is wrong with its packets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasegraph import Metric
+
+from .histogram import Histogram
+from .parameters import StreamParameters
+from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
+from .sequence import SequenceTracker, Verdict
+
+if TYPE_CHECKING:
+    from .stream_receiver import StreamReceiver
+
+TAKE_OVER = 5
+"""So many packets of one other sender in a row, or of one that began anew, and the stream is that sender's."""
+
+Expectation = tuple[int, int, int, int, int, int, int, int, int]
+NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, -2, 1, 0)
+"""What no packet meets: no datagram has a length of -2."""
+
+
+class Leg:
+    """Follows the packets of one leg and hands what is new to the stream. Called from the data plane's thread alone.
+
+    A plain stream has one leg; a redundant one (ST 2022-7) has two, each with numbers, sender and figures of its own.
+    """
+
+    def __init__(
+        self, parameters: StreamParameters, receiver: StreamReceiver, sequence: SequenceTracker | None = None
+    ) -> None:
+        self.parameters = parameters
+        self.receiver = receiver
+        self.interface = 0
+        """Index of the interface that the packets come by; 0 for any."""
+        self.packets_received = 0
+        self.packets_late = 0
+        self.packets_early = 0
+        self.packets_duplicate = 0
+        self.packets_reordered = 0
+        self.packets_malformed = 0
+        self.packets_foreign = 0
+        """Packets of another sender on the same address."""
+        self.lateness = Histogram()
+        self.last_arrival_ns: int | None = None
+        self.sequence = sequence or SequenceTracker()
+        self._payload_type = parameters.payload_type
+        self._frame_bytes = parameters.frame_bytes
+        self._frames_per_packet = parameters.frames_per_packet or 1
+        self._sender: tuple[int, int, int] | None = None
+        self._next_timestamp = 0
+        self._next_frame = 0
+        self._other: tuple[int, int, int] | None = None
+        self._others = 0
+        self._strays = 0
+        self._stray = -1
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of payload that a packet is expected to have."""
+        return self._frames_per_packet * self._frame_bytes
+
+    def succeed(self, before: Leg) -> None:
+        """Go on with the figures of the leg in whose place this one is."""
+        for name, value in vars(before).items():
+            if name.startswith("packets_") or name in ("lateness", "last_arrival_ns"):
+                setattr(self, name, value)
+
+    def expectation(self) -> Expectation:
+        """The next packet, as numbers: first header word, timestamp, SSRC, source address, frame index, frames, length
+        in bytes, rate, and the greatest lateness in ns. Before the first packet (and before one that is to set the
+        relation to the clock anew), one that no packet meets."""
+        self.receiver.look()
+        if self.sequence.expected is None or self._sender is None or not self.receiver.related:
+            return NOTHING_EXPECTED
+        source, ssrc, _ = self._sender
+        return (
+            0x80000000 | (self._payload_type or 0) << 16 | self.sequence.expected & 0xFFFF,
+            self._next_timestamp,
+            ssrc,
+            source,
+            self._next_frame,
+            self._frames_per_packet,
+            HEADER_BYTES + self.payload_bytes,
+            self.parameters.rate,
+            self.receiver.window_ns,
+        )
+
+    def advance(self, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
+        """Take in packets that are exactly the next ones, whole and in time; ``arrival_ns`` is the last one's."""
+        count = len(payloads)
+        assert self.sequence.expected is not None
+        self.packets_received += count
+        self.lateness.add(lateness_ns)
+        self.last_arrival_ns = arrival_ns
+        self._others = self._strays = 0
+        first, frame = self.sequence.expected & 0xFFFF, self._next_frame
+        self.sequence.advance(count)
+        frames = count * self._frames_per_packet
+        self._next_frame += frames
+        self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
+        self.receiver.take(first, frame, payloads, arrival_ns)
+
+    def accept(self, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0) -> None:
+        """Take in one packet, whatever it is; ``source`` is the address that it comes from."""
+        try:
+            header = self._parse(data, length)
+        except MalformedRtp:
+            self.packets_malformed += 1
+            return
+        sender = (source, header.ssrc, header.payload_type)
+        if sender != self._sender and not self._is_taken_over_by(sender, header):
+            self.packets_foreign += 1
+            return
+        self._others = 0
+        self.packets_received += 1
+        self._payload_type = header.payload_type
+        self.last_arrival_ns = arrival_ns
+        verdict = self._judge(header)
+        if verdict is Verdict.DUPLICATE:
+            self.packets_duplicate += 1
+            return
+        if verdict is Verdict.REORDERED:
+            self.packets_reordered += 1
+        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
+        frames = len(payload)
+        broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self._next_timestamp
+        frame, lateness_ns = self.receiver.locate(header.timestamp, frames, arrival_ns)
+        self.lateness.add(np.array([lateness_ns]))
+        if verdict is not Verdict.REORDERED:
+            self._frames_per_packet = frames
+            self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
+            self._next_frame = frame + frames
+        late, early = self.receiver.take_one(header.sequence, frame, payload, lateness_ns, arrival_ns, broken=broken)
+        self.packets_late += late
+        self.packets_early += early
+
+    def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
+        if length < 0:
+            raise MalformedRtp("longer than a packet may be")
+        header = parse_header(data[:length].data)
+        if self.parameters.payload_type not in (None, header.payload_type):
+            raise MalformedRtp(f"payload type {header.payload_type}")
+        size = header.payload_stop - header.payload_start
+        if size == 0 or size % self._frame_bytes:
+            raise MalformedRtp(f"{size} bytes are not a whole number of frames")
+        return header
+
+    def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader) -> bool:
+        # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
+        if self._sender is not None:
+            self._others = self._others + 1 if sender == self._other else 1
+            self._other = sender
+            if self._others < TAKE_OVER:
+                return False
+            self.sequence.restart(header.sequence - 1)
+            self._strays = 0
+        self.receiver.follow(sender[1], header.sequence)
+        self._sender = sender
+        return True
+
+    def _judge(self, header: RtpHeader) -> Verdict:
+        # A sender that begins anew under its old name may do so among numbers that were seen already. What tells its
+        # packets from doubled ones is that their timestamps are others.
+        verdict = self.sequence.accept(header.sequence)
+        if verdict is not Verdict.DUPLICATE:
+            self._strays = 0
+            return verdict
+        assert self.sequence.expected is not None
+        behind = wrapped(header.sequence - self.sequence.expected, 16)
+        if header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF:
+            self._strays = 0
+            return verdict
+        self._strays = self._strays + 1 if header.sequence == (self._stray + 1) & 0xFFFF else 1
+        self._stray = header.sequence
+        if self._strays < TAKE_OVER:
+            return verdict
+        self._strays = 0
+        self.sequence.restart(header.sequence)
+        return Verdict.RESTART
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of the leg."""
+        return {
+            "packets_received": self.packets_received,
+            "packets_lost": self.sequence.lost,
+            "packets_late": self.packets_late,
+            "packets_early": self.packets_early,
+            "packets_duplicate": self.packets_duplicate,
+            "packets_reordered": self.packets_reordered,
+            "packets_malformed": self.packets_malformed,
+            "packets_foreign": self.packets_foreign,
+            **self.lateness.metrics("lateness"),
+        }

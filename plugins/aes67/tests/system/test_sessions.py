@@ -1,0 +1,215 @@
+"""A sender that announces its session, and a receiver that knows only its name."""
+
+from __future__ import annotations
+
+import errno
+
+import msgspec
+import numpy as np
+import pytest
+import trio
+
+from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
+from phasegraph_aes67 import sap, sdp
+from phasegraph_aes67.browse import Browser
+
+SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'
+SDP = (
+    "v=0\r\no=- {id} {version} IN IP4 10.0.1.2\r\ns={name}\r\nc=IN IP4 {group}/15\r\nt=0 0\r\nm=audio 5004 RTP/AVP 98\r\n"
+    "a=rtpmap:98 {rtpmap}\r\na=ptime:1\r\na=ts-refclk:local\r\na=mediaclk:direct=0\r\n"
+)
+
+
+def description(name="stage", *, id=77, version=1, group="239.69.1.1", rtpmap="L24/48000/2"):
+    return SDP.format(id=id, version=version, name=name, group=group, rtpmap=rtpmap)
+
+
+class Wire:
+    """Hosts on one wire: a receiver that waits for a session, and those that announce and send."""
+
+    def __init__(self, graphs):
+        self.graphs = graphs
+        self.wire = SimWire()
+        self.announcer = self.host()
+        self.sender = self.announcer.sender(self.announcer.interface("eth0"), ttl=255, dscp=0)
+
+    def host(self):
+        return SimNetwork(SimLocalClock(), self.wire)
+
+    def waiting(self, **options):
+        how = {"session": "stage", "group": None, "end_after": None, **options}
+        return running_graph(SYSTEM + self.graphs.receiving(**how), network=self.host())
+
+    async def send(self, duration="300ms", **options):
+        graph = SYSTEM + self.graphs.sending(duration=duration, **options)
+        return await run_graph(graph, network=self.host())
+
+    def announce(self, text, *, deletion=False, origin="10.0.1.2"):
+        packet = sap.encode(sap.Announcement(origin, sap.message_hash(text), text, deletion))
+        buffer = self.sender.buffer(1, len(packet), [(sap.GROUPS[0], sap.PORT)])
+        buffer.data[0], buffer.length[0] = np.frombuffer(packet, np.uint8), len(packet)
+        self.sender.send(buffer, 0, 1)
+
+
+@pytest.fixture
+def wire(graphs):
+    return Wire(graphs)
+
+
+def names(run, node="it"):
+    return [event["name"] for event in run.report["events"] if event["node"] == node]
+
+
+async def test_a_receiver_finds_what_a_sender_announces(wire, gaps_in, troubles, autojump_clock):
+    async with wire.waiting() as run:
+        await trio.sleep(1)
+        assert run.nodes["it"].metrics()["session"] == "waiting for an announcement of 'stage'"
+        sent = await wire.send("2s", id="out", name="stage", announce=True, port=6518, payload_type=101)
+        await trio.sleep(1)
+    recorded = run.nodes["recorder"].recording()
+    # It listens from the first look after the announcement on, and from then on misses nothing.
+    assert 96_000 - 48_000 // 2 < len(recorded) < 96_000
+    assert names(run)[:2] == ["waiting_for_session", "session_found"]
+    assert names(run)[-1] == "session_gone", "the sender took its announcement back"
+    (found,) = run.events("session_found")
+    assert found["announced_by"] == "10.0.1.3"
+    assert found["stream"] == sent.metrics("out")["stream"]
+    assert troubles(run.metrics("it")) == {}
+
+
+async def test_a_changed_session_is_followed_while_running(wire, sent, troubles, autojump_clock):
+    async with wire.waiting() as run:
+        wire.announce(description())
+        await trio.sleep(0.5)
+        await wire.send("300ms")
+        wire.announce(description(version=2, group="239.69.1.9"))
+        await trio.sleep(0.5)
+        await wire.send("300ms")
+        await wire.send("300ms", group="239.69.1.9")
+        await trio.sleep(0.5)
+        assert run.nodes["it"].metrics()["session"] == "'stage', version 2, announced by 10.0.1.2"
+    recorded = run.nodes["recorder"].recording()
+    sounding = recorded[recorded.any(axis=1)]
+    assert sounding.tobytes() == np.concatenate([sent(14_400), sent(14_400)]).tobytes()
+    assert names(run) == ["waiting_for_session", "session_found", "session_changed"]
+    it = run.metrics("it")
+    assert it["packets_received"] == 600, "of before and after"
+    assert "239.69.1.9:5004" in it["stream"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(description(version=0, group="239.9.9.9"), [], id="older"),
+        pytest.param(description(version=4), ["session_changed"], id="the same stream"),
+        pytest.param(description(version=4, rtpmap="L16/44100/2"), ["session_unusable"], id="another format"),
+        pytest.param("v=0\r\no=- 77 5 IN IP4 10.0.1.2\r\ns=stage\r\n", ["session_unusable"], id="no stream"),
+        pytest.param(description("foyer", version=4), ["session_gone"], id="renamed"),
+        pytest.param(description(id=78, version=9, group="239.9.9.9"), [], id="another one of that name"),
+    ],
+)
+async def test_what_else_is_announced(wire, autojump_clock, text, told):
+    async with wire.waiting() as run:
+        wire.announce(description(version=3))
+        await trio.sleep(1)
+        for _ in range(3):
+            wire.announce(text)
+            await trio.sleep(1)
+        await wire.send()
+        await trio.sleep(0.5)
+        assert run.nodes["it"].metrics()["packets_received"] == 300
+    assert names(run) == ["waiting_for_session", "session_found", *told]
+
+
+async def test_a_session_of_another_format_says_what_to_change(wire, autojump_clock):
+    async with wire.waiting() as run:
+        wire.announce(description(rtpmap="L16/44100/2"))
+        await trio.sleep(1)
+    (event,) = run.events("session_unusable")
+    assert event["reason"] == "it is L16 44.1 kHz 2 ch, and the graph expects L24 48 kHz 2 ch"
+
+
+async def test_a_session_that_cannot_be_received_yet(wire, autojump_clock):
+    # As a unicast address that this machine does not have, or an interface that is down: said once, and tried again.
+    async with wire.waiting() as run:
+        network = run.session.services.network
+        real = network.receiver
+
+        def refuse(port, **how):
+            raise OSError(errno.ENETDOWN, "Network is down")
+
+        network.receiver = refuse
+        wire.announce(description())
+        await trio.sleep(3)
+        network.receiver = real
+        await trio.sleep(0.5)
+        await wire.send()
+        await trio.sleep(0.5)
+    assert names(run) == ["waiting_for_session", "session_found", "session_unusable"]
+    assert run.events("session_unusable")[0]["reason"] == "cannot listen on port 5004: Network is down"
+    assert run.metrics("it")["packets_received"] == 300
+
+
+async def test_a_deleted_session_is_still_heard_and_found_again(wire, autojump_clock):
+    async with wire.waiting() as run:
+        wire.announce(description())
+        await trio.sleep(0.5)
+        wire.announce(description(), deletion=True, origin="10.0.9.9")
+        await trio.sleep(0.5)
+        assert names_so_far(run) == ["waiting_for_session", "session_found"], "only its announcer ends it"
+        wire.announce(description(), deletion=True)
+        await trio.sleep(0.5)
+        await wire.send()
+        wire.announce(description(version=2, group="239.69.1.9"))
+        await trio.sleep(0.5)
+        await wire.send(group="239.69.1.9")
+        await trio.sleep(0.5)
+    assert names(run) == ["waiting_for_session", "session_found", "session_gone", "session_found"]
+    assert run.metrics("it")["packets_received"] == 600
+
+
+def names_so_far(run):
+    return [event.name for event in run.session.services.events if event.node == "it"]
+
+
+async def test_the_announcements_of_a_sender(wire, tmp_path, autojump_clock):
+    listener = wire.host()
+    browser = Browser(listener, listener.local, listener.interface("eth0"))
+    heard = []
+
+    async def listen():
+        while True:
+            heard.extend((trio.current_time(), change.kind, change.session.sdp) for change in browser.look())
+            await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen)
+        graph = SYSTEM + wire.graphs.sending(duration="90s", announce=True, sdp_out="a.sdp", packet_time="4ms")
+        await run_graph(graph, folder=tmp_path, network=wire.host())
+        text = (tmp_path / "a.sdp").read_bytes().decode()
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert [(kind, told) for _, kind, told in heard] == [("added", text), ("deleted", text)]
+    assert list(browser.table) == []
+    assert browser.refused == {}
+    assert sdp.parse(text).name == "out"
+
+
+async def test_a_change_of_grandmaster_reaches_the_file_and_the_network(wire, tmp_path, autojump_clock):
+    async with wire.waiting() as receiver:
+        graph = SYSTEM + wire.graphs.sending(
+            duration="20s", name="stage", announce=True, sdp_out="a.sdp", packet_time="4ms"
+        )
+        async with running_graph(graph, folder=tmp_path, network=wire.host()) as sender:
+            await trio.sleep(2)
+            before = (tmp_path / "a.sdp").read_text()
+            clock = sender.nodes["house"]
+            identity = "00-1D-C1-FF-FE-12-34-56"
+            real = clock.estimate
+            clock.estimate = lambda: msgspec.structs.replace(real(), grandmaster=identity, domain=3)
+            await trio.sleep(1)
+            after = (tmp_path / "a.sdp").read_text()
+    assert "a=ts-refclk:local\n" in before
+    assert f"a=ts-refclk:ptp=IEEE1588-2008:{identity}:3\n" in after
+    assert names(receiver)[:3] == ["waiting_for_session", "session_found", "session_changed"]
+    assert receiver.events("session_changed")[0]["version"] > receiver.events("session_found")[0]["version"]

@@ -1,0 +1,104 @@
+"""``kernel airplay serve``: what an AirPlay 2 receiver needs in place of nqptp."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from datetime import datetime
+
+import click
+import trio
+
+from phasegraph import Metric, NodeError, SystemLocalClock
+from phasegraph.net import SystemNetwork
+
+from .filters import FILTERS
+from .nqptp.commands import RefusedCommand
+from .nqptp.memory import DIRECTORY
+from .nqptp.server import Server, ServerOptions
+
+_PORT = click.IntRange(1, 65535)
+EXAMPLES = """\
+\b
+Examples:
+  kernel airplay serve --interface eth0
+  kernel airplay serve --interface eth0 --name /nqptp --name /nqptp-kitchen
+"""
+
+
+@click.group("airplay", short_help="AirPlay timing for other programs.")
+def airplay_command() -> None:
+    """AirPlay timing for other programs."""
+
+
+@airplay_command.command("serve", short_help="Serve shairport-sync in place of nqptp.", epilog=EXAMPLES)
+@click.option("--interface", required=True, help="Network interface of the AirPlay senders, by name or address.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    default=("/nqptp",),
+    show_default=True,
+    help="Shared memory that is there from the start, one for each receiver. May be given several times. "
+    "Receivers whose names begin with /nqptp- may also come later.",
+)
+@click.option(
+    "--filter",
+    type=click.Choice(list(FILTERS)),
+    default="envelope",
+    show_default=True,
+    help="How stamps become a clock; nqptp gives the same time as rooms that run on nqptp have.",
+)
+@click.option("--event-port", type=_PORT, default=319, show_default=True, help="UDP port of PTP's event messages.")
+@click.option("--general-port", type=_PORT, default=320, show_default=True, help="UDP port of PTP's general messages.")
+@click.option("--control-port", type=_PORT, default=9000, show_default=True, help="UDP port of receivers' commands.")
+@click.option("--directory", default=DIRECTORY, show_default=True, help="Where the system has shared memory.")
+def serve_command(
+    interface: str,
+    names: tuple[str, ...],
+    filter: str,
+    event_port: int,
+    general_port: int,
+    control_port: int,
+    directory: str,
+) -> None:
+    """Be what nqptp is to an AirPlay 2 receiver on this computer, such as shairport-sync: it needs no change.
+
+    Start it before the receivers. It runs until it is interrupted, may be started again at any time, and exits with 1
+    where a port, the interface or a shared memory cannot be had.
+    """
+    local = SystemLocalClock()
+    options = ServerOptions(
+        interface=interface,
+        names=names,
+        filter=filter,
+        event_port=event_port,
+        general_port=general_port,
+        control_port=control_port,
+        directory=directory,
+    )
+    try:
+        server = Server(options, SystemNetwork(local), local, _tell)
+    except RefusedCommand as error:
+        raise click.BadParameter(str(error), param_hint="--name") from None
+    if sys.platform != "linux":
+        raise click.ClickException("serving needs Linux: elsewhere shared memory is no file")
+    try:
+        trio.run(_serve, server)
+    except* NodeError as failures:
+        raise click.ClickException(" and ".join(map(str, failures.exceptions))) from None
+
+
+async def _serve(server: Server) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            _tell("serving", names=" ".join(server.clients.by_name))
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+    _tell("ended", **server.metrics())
+
+
+def _tell(name: str, **fields: Metric) -> None:
+    said = " ".join(f"{key}={value}" for key, value in fields.items() if value != "")
+    click.echo(f"{datetime.now():%H:%M:%S.%f} {name} {said}", err=True)

@@ -1,0 +1,60 @@
+"""Offsets that somebody else has measured and smoothed, as nqptp's: only their rate is left to find out."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .samples import RATE_LIMIT, Sample, Solution, SyncSample
+
+_WINDOW_NS = 30_000_000_000
+_LEAST_NS = 5_000_000_000
+"""A rate is told from so much time on."""
+_EVERY_NS = 500_000_000
+
+
+class GivenFilter:
+    """The last offset, with the slope of a line through the last half minute."""
+
+    def __init__(self, bound_ns: int) -> None:
+        """``bound_ns`` is how far off the offsets may be, which nobody can see from here."""
+        self._bound_ns = bound_ns
+        self._points: deque[tuple[int, int]] = deque()
+        self._last: tuple[int, int] | None = None
+
+    def add(self, sample: Sample) -> None:
+        """See `Filter.add`."""
+        if not isinstance(sample, SyncSample):
+            return
+        self._last = point = sample.arrived_ns, sample.departed_ns - sample.arrived_ns
+        if not self._points or point[0] - self._points[-1][0] >= _EVERY_NS:
+            self._points.append(point)
+            while point[0] - self._points[0][0] > _WINDOW_NS:
+                self._points.popleft()
+
+    def solve(self, now_ns: int) -> Solution | None:
+        """See `Filter.solve`."""
+        if self._last is None:
+            return None
+        local_ns, offset_ns = self._last
+        rate, age_ns = self._rate(), now_ns - local_ns
+        bound_ns = self._bound_ns + age_ns * RATE_LIMIT
+        return Solution(
+            local_ns=now_ns,
+            offset_ns=offset_ns + round(age_ns * rate),
+            rate=rate,
+            sigma_ns=bound_ns / 3,
+            bound_ns=bound_ns,
+            two_way=True,
+            delay_ns=None,
+        )
+
+    def _rate(self) -> float:
+        # Least squares, about the first point so that the numbers stay small.
+        (first_ns, first_offset_ns), (last_ns, _) = self._points[0], self._points[-1]
+        if last_ns - first_ns < _LEAST_NS:
+            return 0.0
+        times = [local_ns - first_ns for local_ns, _ in self._points]
+        offsets = [offset_ns - first_offset_ns for _, offset_ns in self._points]
+        middle, mean = sum(times) / len(times), sum(offsets) / len(offsets)
+        above = sum((time - middle) * (offset - mean) for time, offset in zip(times, offsets, strict=True))
+        return above / sum((time - middle) ** 2 for time in times)

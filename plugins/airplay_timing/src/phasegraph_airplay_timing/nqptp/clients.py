@@ -1,0 +1,94 @@
+"""Who wants whose time: the clients of a server by the name of their shared memory, each with a state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from phasegraph import ClockEstimate, ClockState
+from phasegraph.ieee1588 import parse_clock_identity
+
+from ..engine.tracker import ENOUGH_NS
+from .commands import Command, Refusal, RefusedCommand, Verb, check_name
+from .record import Record
+
+MOST = 16
+PREFIX = "/nqptp-"
+"""Clients may come with any name that begins so; other names have to be given to the server at its start."""
+
+
+class Client(msgspec.Struct):
+    """One client."""
+
+    peers: tuple[str, ...] = ()
+    """Who takes part in its timing."""
+    active: bool = False
+    """Whether it plays: nqptp writes only then, so this does too."""
+
+
+class Clients:
+    """All of them. A new one has nobody to follow, and does not play."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """``names`` are those that are there from the start. Raises RefusedCommand for what is no name."""
+        self.by_name: dict[str, Client] = {}
+        for name in names:
+            check_name(name)
+            self.by_name[name] = Client()
+
+    def admit(self, name: str) -> bool:
+        """See to it that there is a client of this name; returns whether it is new. Raises RefusedCommand."""
+        if name in self.by_name:
+            return False
+        if not name.startswith(PREFIX):
+            raise RefusedCommand(Refusal.NAME, f"{name} is not served: names of new clients begin with {PREFIX}")
+        if len(self.by_name) >= MOST:
+            raise RefusedCommand(Refusal.CROWD, f"there are {MOST} clients already")
+        self.by_name[name] = Client()
+        return True
+
+    def obey(self, command: Command) -> bool:
+        """Do as a client says that has been admitted; returns whether that changes anything."""
+        client = self.by_name[command.name]
+        before = client.peers, client.active
+        match command.verb:
+            case Verb.TIMING:
+                client.peers = command.peers
+                client.active &= bool(command.peers)
+            case Verb.BEGIN:
+                client.active = True
+            case Verb.END:
+                client.active = False
+            case Verb.PAUSE:
+                pass
+        return before != (client.peers, client.active)
+
+    @property
+    def followed(self) -> set[tuple[str, ...]]:
+        """The sets of peers that clients follow; several clients may have the same."""
+        return {client.peers for client in self.by_name.values() if client.peers}
+
+
+class Publication:
+    """One clock as records: remembers since when it is the same grandmaster's time without a step."""
+
+    def __init__(self) -> None:
+        self._mapping: tuple[str, int] | None = None
+        self._since_ns = 0
+
+    def record(self, estimate: ClockEstimate) -> Record:
+        """What is to be written; all zero as long as the time is not known, or not known well enough any more."""
+        if not estimate.grandmaster or estimate.state is ClockState.UNLOCKED:
+            self._mapping = None
+            return Record()
+        mapping = estimate.grandmaster, estimate.discontinuities
+        if mapping != self._mapping:
+            # No estimate is published that is not measured over so long: readers need not wait once more.
+            self._mapping, self._since_ns = mapping, estimate.local_ns - ENOUGH_NS
+        return Record(
+            clock=parse_clock_identity(estimate.grandmaster),
+            local_ns=estimate.local_ns,
+            offset_ns=estimate.reference_ns - estimate.local_ns,
+            since_ns=self._since_ns,
+        )

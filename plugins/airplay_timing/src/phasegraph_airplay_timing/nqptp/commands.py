@@ -1,0 +1,100 @@
+r"""What clients say on nqptp's control port: ``<shared memory> <command>[ <address>...]\0``, one datagram each."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import re
+
+import msgspec
+
+MOST_OCTETS = 4096
+MOST_PEERS = 64
+_NAME = re.compile(r"/[A-Za-z0-9._-]{1,62}")
+
+
+class Verb(enum.Enum):
+    """The commands."""
+
+    TIMING = "T"
+    """With addresses: these are who takes part. Without: nobody does any more."""
+    BEGIN = "B"
+    """Playing begins: the time is wanted."""
+    END = "E"
+    """Playing has ended."""
+    PAUSE = "P"
+    """Playing pauses, and may go on."""
+
+
+class Refusal(enum.StrEnum):
+    """Why a command is refused, for counting."""
+
+    LENGTH = "length"
+    """More than 4096 octets."""
+    TEXT = "text"
+    """Not ASCII."""
+    NAME = "name"
+    """The first word is not the name of a shared memory, or not of one that is served."""
+    VERB = "verb"
+    """The second word is not a command."""
+    ADDRESS = "address"
+    """Something else where an IP address should be, or too many of them."""
+    CROWD = "crowd"
+    """More clients than are served."""
+    MEMORY = "memory"
+    """The shared memory cannot be had."""
+
+
+class RefusedCommand(ValueError):
+    """What is refused. ``refusal`` is for counting, the text says it in words."""
+
+    def __init__(self, refusal: Refusal, detail: str) -> None:
+        super().__init__(f"{refusal}: {detail}")
+        self.refusal = refusal
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command as it was understood."""
+
+    name: str
+    """Of the client's shared memory: ``/nqptp``."""
+    verb: Verb
+    peers: tuple[str, ...] = ()
+    """Addresses as `ipaddress` writes them, without scope; IPv4 also where it came mapped into IPv6."""
+
+
+def check_name(name: str) -> None:
+    """Raise RefusedCommand unless a shared memory may have this name."""
+    if not _NAME.fullmatch(name) or set(name) <= {"/", "."}:
+        raise RefusedCommand(Refusal.NAME, f"{name!r} is no name of a shared memory, such as /nqptp")
+
+
+def parse(data: bytes) -> Command:
+    """A datagram. A missing NUL is forgiven, and so are words after commands that take none. Raises RefusedCommand."""
+    if len(data) > MOST_OCTETS:
+        raise RefusedCommand(Refusal.LENGTH, f"{len(data)} octets, where {MOST_OCTETS} are the most")
+    try:
+        words = data.partition(b"\0")[0].decode("ascii").split()
+    except UnicodeDecodeError:
+        raise RefusedCommand(Refusal.TEXT, "it is not ASCII") from None
+    name, letter, *rest = [*words, "", ""][: max(2, len(words))]
+    check_name(name)
+    try:
+        verb = Verb(letter)
+    except ValueError:
+        raise RefusedCommand(Refusal.VERB, f"{letter!r} is none of T, B, E, P") from None
+    if verb is not Verb.TIMING:
+        return Command(name, verb)
+    if len(rest) > MOST_PEERS:
+        raise RefusedCommand(Refusal.ADDRESS, f"{len(rest)} addresses, where {MOST_PEERS} are the most")
+    return Command(name, verb, tuple(dict.fromkeys(map(_address, rest))))
+
+
+def _address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise RefusedCommand(Refusal.ADDRESS, f"{text!r} is no IP address") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(address).partition("%")[0]

@@ -1,0 +1,114 @@
+"""The clock ``nqptp``: reads where a running nqptp, or ``kernel airplay serve``, says that the leader's time is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from phasegraph import Build, ClockConfig, ClockEstimate, ClockKind, Duration, Metrics, NodeContext
+from phasegraph.ieee1588 import format_clock_identity
+
+from ..engine import Tracker
+from ..filters import GivenFilter, SyncSample
+from .memory import DIRECTORY, MemoryReader
+from .record import Record, Unserved
+
+LOOK_NS = 100_000_000
+SILENCE_NS = 2_000_000_000
+_SETTLED_NS = 400_000_000
+"""How long a grandmaster must have been one before its time is used, as receivers do."""
+_RECENT_NS = 10_000_000_000
+
+
+class NqptpConfig(ClockConfig, frozen=True, kw_only=True):
+    """Options of the ``nqptp`` clock."""
+
+    name: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._-]{1,62}$", description="The shared memory that is read.")] = (
+        "/nqptp"
+    )
+    directory: Annotated[str, Meta(description="Where the system has shared memory.")] = DIRECTORY
+    bound: Annotated[
+        Duration,
+        Meta(
+            ge=1_000,
+            le=1_000_000_000,
+            description="How far off that may be which is written there: nqptp does not know, since it never measures "
+            "the path. Below 1 ms the clock says that it is locked.",
+        ),
+    ] = 100_000_000
+
+
+class NqptpClock:
+    """Reads, and never writes nor speaks: nqptp follows whom its own clients name, while they play."""
+
+    def __init__(self, config: NqptpConfig, build: Build) -> None:
+        self._local = build.local
+        self._memory = MemoryReader(config.name, config.directory)
+        self._tracker = Tracker(lambda: GivenFilter(config.bound), silence_ns=SILENCE_NS, now_ns=build.local.now_ns())
+        self._last = Record()
+        self._unserved = ""
+        self._torn = 0
+        self._elsewhen = 0
+
+    def estimate(self) -> ClockEstimate:
+        """See `ClockSource.estimate`."""
+        return self._tracker.estimate
+
+    def metrics(self) -> Metrics:
+        """See `Node.metrics`."""
+        return {
+            "served": int(not self._unserved),
+            "known": int(self._last.clock != 0),
+            "reads_torn": self._torn,
+            "records_elsewhen": self._elsewhen,
+            "samples_misfit": self._tracker.misfits,
+        }
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`. A memory that is not there yet is waited for."""
+        task_status.started()
+        try:
+            while True:
+                self._look(ctx)
+                self._tracker.update(self._local.now_ns())
+                await ctx.sleep(LOOK_NS)
+        finally:
+            self._memory.close()
+
+    def _look(self, ctx: NodeContext) -> None:
+        try:
+            record, unserved = self._memory.read(), ""
+        except Unserved as reason:
+            record, unserved = Record(), str(reason)
+        if unserved != self._unserved:
+            ctx.event("unserved" if unserved else "served", reason=unserved)
+            self._unserved = unserved
+        if record is None:
+            self._torn += 1
+        elif record != self._last:
+            self._take(record, ctx)
+
+    def _take(self, record: Record, ctx: NodeContext) -> None:
+        before, self._last = self._last, record
+        if record.clock != before.clock:
+            leader = format_clock_identity(record.clock) if record.clock else ""
+            ctx.event("following", leader=leader)
+            self._tracker.follow(leader, own=False)
+        if not record.clock or record.local_ns - record.since_ns < _SETTLED_NS:
+            return
+        if not 0 <= self._local.now_ns() - record.local_ns <= _RECENT_NS:
+            self._elsewhen += 1  # written long ago, or by another clock than ours, as in a time namespace
+            return
+        local_ns, told_ns = record.local_ns, record.local_ns + record.offset_ns
+        self._tracker.add(SyncSample(origin_ns=told_ns, correction=0, arrived_ns=local_ns, told_ns=local_ns))
+
+
+KIND = ClockKind(
+    kind="nqptp",
+    summary="Reads the time that nqptp has, or kernel airplay serve, for the receivers of this computer.",
+    config=NqptpConfig,
+    factory=NqptpClock,
+    example='[clocks.group]\nkind = "nqptp"\n',
+)

@@ -1,0 +1,242 @@
+"""nqptp's place taken: clients say on the control port whom they follow, and read in shared memory what time it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import trio
+
+from phasegraph import LocalClock, Metric, NodeError
+from phasegraph.net import Arrival, Network, PortUnavailable, StampedSocket, port_holders
+
+from ..engine import Peer, PtpEngine, Role, Tracker
+from ..engine.ptp import PORT
+from ..filters import FILTERS
+from ..participant import Participant, Tell
+from ..sockets import Sockets, make_identity
+from .clients import Clients, Publication
+from .commands import Refusal, RefusedCommand, parse
+from .memory import DIRECTORY, MemoryWriter
+from .record import Record
+
+PUBLISH_NS = 100_000_000
+SILENCE_NS = 2_000_000_000
+_NUMBERS = 0x7000
+"""portNumbers are 0x8008 and so many above."""
+
+
+class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How it is to serve."""
+
+    interface: str
+    names: Sequence[str] = ("/nqptp",)
+    filter: str = "envelope"
+    event_port: int = 319
+    general_port: int = 320
+    control_port: int = 9000
+    directory: str = DIRECTORY
+
+
+class Followed(msgspec.Struct):
+    """A set of peers that some clients follow, and the clock of whoever leads among them."""
+
+    participant: Participant
+    publication: Publication
+    record: Record = Record()
+
+
+class Server:
+    """`run` serves until it is cancelled. Clients with the same peers share one clock of them."""
+
+    def __init__(self, options: ServerOptions, network: Network, local: LocalClock, tell: Tell) -> None:
+        """Raises RefusedCommand for a name that is none."""
+        self.refused: Counter[str] = Counter()
+        """Commands that were refused, by reason."""
+        self.strangers = 0
+        """Datagrams of PTP from somebody whom no client follows."""
+        self.clients = Clients(options.names)
+        self.followed: dict[tuple[str, ...], Followed] = {}
+        self._options = options
+        self._network = network
+        self._local = local
+        self._tell = tell
+        self._memories: dict[str, MemoryWriter] = {}
+        self._written: dict[str, Record] = {}
+        self._sockets: Sockets | None = None
+        self._identity = 0
+        self._begun = 0
+        self._woken = trio.Event()
+
+    def metrics(self) -> dict[str, Metric]:
+        """What it does, in numbers."""
+        counters: Counter[str] = Counter()
+        for each in self.followed.values():
+            counters.update(each.participant.engine.counters)
+        return {
+            "clients": len(self.clients.by_name),
+            "clients_active": sum(client.active for client in self.clients.by_name.values()),
+            "clocks": len(self.followed),
+            "clocks_known": sum(each.record != Record() for each in self.followed.values()),
+            "dropped_stranger": self.strangers,
+            **{f"refused_{reason}": count for reason, count in self.refused.items()},
+            **counters,
+        }
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve. Raises NodeError where a port, the interface or a shared memory cannot be had."""
+        options = self._options
+        self._refuse_company()
+        control: list[StampedSocket] = []
+        try:
+            for name in self.clients.by_name:
+                self._memories[name] = MemoryWriter(name, options.directory)
+            control += self._open_control()
+            families = _families(self._network, options.interface)
+            self._sockets = sockets = Sockets(
+                self._network, options.interface, options.event_port, options.general_port, families
+            )
+            self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
+            for socket in (*control, *sockets):
+                for note in socket.notes:
+                    self._tell("socket", note=note)
+            async with trio.open_nursery() as nursery:
+                for socket in sockets:
+                    nursery.start_soon(self._read, socket)
+                for socket in control:
+                    nursery.start_soon(self._listen, socket)
+                task_status.started()
+                await self._publish()
+        finally:
+            for memory in self._memories.values():
+                memory.close()
+            self._memories.clear()
+            for socket in control:
+                socket.close()
+            if self._sockets is not None:
+                self._sockets.close()
+
+    def obey(self, data: bytes) -> None:
+        """A datagram came to the control port. What cannot be obeyed is counted, and said the first time."""
+        try:
+            command = parse(data)
+            if self.clients.admit(command.name):
+                self._map(command.name)
+            changed = self.clients.obey(command)
+        except RefusedCommand as refusal:
+            self.refused[refusal.refusal.value] += 1
+            if self.refused[refusal.refusal.value] == 1:
+                self._tell("refused", reason=str(refusal))
+            return
+        if changed:
+            client = self.clients.by_name[command.name]
+            self._tell("client", client=command.name, active=client.active, peers=" ".join(client.peers))
+            self._follow()
+        self._woken.set()
+
+    def _map(self, name: str) -> None:
+        try:
+            self._memories[name] = MemoryWriter(name, self._options.directory)
+        except NodeError as error:
+            del self.clients.by_name[name]
+            raise RefusedCommand(Refusal.MEMORY, str(error)) from error
+
+    def _follow(self) -> None:
+        # Those that nobody follows any more are let go; what is known of the others is kept.
+        wanted = self.clients.followed
+        for peers in self.followed.keys() - wanted:
+            del self.followed[peers]
+        for peers in wanted - self.followed.keys():
+            self.followed[peers] = self._begin(peers)
+
+    def _begin(self, peers: tuple[str, ...]) -> Followed:
+        options, now = self._options, self._local.now_ns()
+        assert self._sockets is not None
+        self._begun += 1
+        engine = PtpEngine(
+            Role.FOLLOW,
+            self._identity,
+            [Peer(address, options.event_port, options.general_port) for address in peers],
+            now,
+            number=PORT + self._begun % _NUMBERS,
+        )
+        tracker = Tracker(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
+        return Followed(Participant(engine, tracker, self._sockets, self._tell, self._begun), Publication())
+
+    async def _read(self, socket: StampedSocket) -> None:
+        while True:
+            for item in await socket.receive():
+                concerned = [
+                    each.participant
+                    for peers, each in self.followed.items()
+                    if not isinstance(item, Arrival) or item.source[0] in peers
+                ]
+                for participant in concerned:
+                    participant.hear(item, self._local.now_ns)
+                    if participant.engine.deadline_ns <= self._local.now_ns():
+                        self._woken.set()
+                if not concerned and isinstance(item, Arrival):
+                    self.strangers += 1
+
+    async def _listen(self, socket: StampedSocket) -> None:
+        while True:
+            for item in await socket.receive():
+                if isinstance(item, Arrival):
+                    self.obey(item.data)
+
+    async def _publish(self) -> None:
+        while True:
+            now = self._local.now_ns()
+            for each in self.followed.values():
+                each.record = each.publication.record(each.participant.work(now))
+            for name, memory in self._memories.items():
+                client = self.clients.by_name[name]
+                known = self.followed.get(client.peers) if client.active else None
+                record = Record() if known is None else known.record
+                if record != self._written.get(name):
+                    self._written[name] = record
+                    memory.write(record)
+            due = min(
+                (each.participant.engine.deadline_ns for each in self.followed.values()), default=now + PUBLISH_NS
+            )
+            with trio.move_on_after(max(min(due - now, PUBLISH_NS), 1_000_000) / 1e9):
+                await self._woken.wait()
+            self._woken = trio.Event()
+
+    def _refuse_company(self) -> None:
+        # Sockets of clock protocols share their ports; but of two that serve, clients reach one only.
+        options = self._options
+        for port in () if self._local.virtual else (options.event_port, options.general_port, options.control_port):
+            holders = " and ".join(port_holders(port))
+            if holders:
+                raise NodeError(
+                    f"UDP port {port} is held by {holders}",
+                    "stop it; or, if it is nqptp, use what it knows with a clock of kind nqptp",
+                )
+
+    def _open_control(self) -> list[StampedSocket]:
+        found, refused = [], None
+        for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
+            try:
+                loopback = self._network.interface(address, ipv6=ipv6)
+                found.append(self._network.stamped(self._options.control_port, loopback, ipv6=ipv6))
+            except PortUnavailable as error:
+                raise NodeError(str(error), f"{error.remedy}; or choose another control-port") from error
+            except OSError as error:  # a system without one of the two
+                refused = error
+        if not found:
+            raise NodeError(f"there is no loopback to take commands from: {refused}")
+        return found
+
+
+def _families(network: Network, interface: str) -> set[bool]:
+    # Peers may come with either; without any, opening the sockets says why.
+    families = set()
+    for ipv6 in (False, True):
+        try:
+            network.interface(interface, ipv6=ipv6)
+            families.add(ipv6)
+        except OSError:
+            pass
+    return families or {False}

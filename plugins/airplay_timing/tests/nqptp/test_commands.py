@@ -1,0 +1,123 @@
+"""Commands of clients: understood, or refused with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from phasegraph_airplay_timing.nqptp.clients import MOST, Clients
+from phasegraph_airplay_timing.nqptp.commands import Command, Refusal, RefusedCommand, Verb, parse
+
+T, B, E, P = Verb.TIMING, Verb.BEGIN, Verb.END, Verb.PAUSE
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "verb", "peers"),
+    [
+        (b"/nqptp T\0", "/nqptp", T, ()),
+        (b"/nqptp T 192.168.1.20\0", "/nqptp", T, ("192.168.1.20",)),
+        (b"/nqptp T 192.168.1.20 192.168.1.21 192.168.1.20\0", "/nqptp", T, ("192.168.1.20", "192.168.1.21")),
+        (b"/nqptp T FE80:0::1%eth0 2001:db8::5\0", "/nqptp", T, ("fe80::1", "2001:db8::5")),
+        (b"/nqptp T ::ffff:192.168.1.20\0", "/nqptp", T, ("192.168.1.20",)),
+        (b"/nqptp B\0", "/nqptp", B, ()),
+        (b"/nqptp E\0", "/nqptp", E, ()),
+        (b"/nqptp P\0", "/nqptp", P, ()),
+        (b"/nqptp B", "/nqptp", B, ()),
+        (b"/nqptp B\0 leftovers \xff", "/nqptp", B, ()),
+        (b"/nqptp B and more\0", "/nqptp", B, ()),
+        (b"/nqptp-Kitchen_2.0 T\0", "/nqptp-Kitchen_2.0", T, ()),
+    ],
+)
+def test_commands(data: bytes, name: str, verb: Verb, peers: tuple[str, ...]) -> None:
+    assert parse(data) == Command(name, verb, peers)
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal"),
+    [
+        (b"", Refusal.NAME),
+        (b"\0/nqptp T", Refusal.NAME),
+        (b"nqptp T\0", Refusal.NAME),
+        (b"/../etc/passwd T\0", Refusal.NAME),
+        (b"/.. T\0", Refusal.NAME),
+        (b"/" + b"n" * 63 + b" T\0", Refusal.NAME),
+        (b"/nqptp\0", Refusal.VERB),
+        (b"/nqptp t\0", Refusal.VERB),
+        (b"/nqptp TB\0", Refusal.VERB),
+        (b"/nqptp T somewhere\0", Refusal.ADDRESS),
+        (b"/nqptp T 192.168.1.20:319\0", Refusal.ADDRESS),
+        (b"/nqptp T" + b" 10.0.0.1" * 65 + b"\0", Refusal.ADDRESS),
+        ("/nqptp-Küche T\0".encode(), Refusal.TEXT),
+        (b"/nqptp T\0".ljust(4097), Refusal.LENGTH),
+    ],
+)
+def test_refusals(data: bytes, refusal: Refusal) -> None:
+    with pytest.raises(RefusedCommand) as refused:
+        parse(data)
+    assert refused.value.refusal is refusal
+
+
+WORDS = st.lists(st.sampled_from([b"/nqptp", b"/nqptp-a", b"T", b"B", b"10.0.0.1", b"::1", b" ", b"\0", b"\xff", b"%"]))
+
+
+@given(st.binary(max_size=5000) | WORDS.map(b" ".join))
+@example(b"/nqptp T ::1%\0")
+def test_any_octets_are_understood_or_refused(data: bytes) -> None:
+    clients = Clients(["/nqptp"])
+    with contextlib.suppress(RefusedCommand):
+        command = parse(data)
+        clients.admit(command.name)
+        clients.obey(command)
+    assert set(clients.by_name) <= {"/nqptp", "/nqptp-a"}
+
+
+def test_what_a_client_goes_through() -> None:
+    # As shairport-sync says it: at its start, as somebody connects, plays, pauses, plays on, stops, and leaves.
+    clients = Clients(["/nqptp"])
+    client = clients.by_name["/nqptp"]
+    seen = []
+    for said in (b"T", b"T 10.0.0.1", b"B", b"P", b"B", b"E", b"B", b"T 10.0.0.2", b"T"):
+        changed = clients.obey(parse(b"/nqptp " + said + b"\0"))
+        seen.append((changed, client.active, client.peers))
+    one, two = ("10.0.0.1",), ("10.0.0.2",)
+    assert seen == [
+        (False, False, ()),
+        (True, False, one),
+        (True, True, one),
+        (False, True, one),
+        (False, True, one),
+        (True, False, one),
+        (True, True, one),
+        (True, True, two),
+        (True, False, ()),
+    ]
+
+
+def test_clients_do_not_see_each_other() -> None:
+    clients = Clients(["/nqptp"])
+    assert clients.admit("/nqptp-kitchen")
+    assert not clients.admit("/nqptp-kitchen")
+    for said in (b"/nqptp T 10.0.0.1", b"/nqptp B", b"/nqptp-kitchen T 10.0.0.1", b"/nqptp-kitchen T"):
+        clients.obey(parse(said))
+    assert clients.by_name["/nqptp"].active
+    assert clients.by_name["/nqptp"].peers == ("10.0.0.1",)
+    assert clients.followed == {("10.0.0.1",)}
+
+
+def test_not_everybody_is_admitted() -> None:
+    clients = Clients(["/nqptp"])
+    with pytest.raises(RefusedCommand, match="is not served"):
+        clients.admit("/pulse-shm-1")
+    for number in range(MOST - 1):
+        clients.admit(f"/nqptp-{number}")
+    with pytest.raises(RefusedCommand, match="clients already"):
+        clients.admit("/nqptp-one-more")
+    assert not clients.admit("/nqptp-3")
+
+
+def test_names_are_names() -> None:
+    with pytest.raises(RefusedCommand, match="is no name"):
+        Clients(["kitchen"])

@@ -1,0 +1,159 @@
+"""The files: what readers see while they are written, and what becomes of them when the writer starts again."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from phasegraph import NodeError
+from phasegraph_airplay_timing.nqptp.memory import MemoryReader, MemoryWriter
+from phasegraph_airplay_timing.nqptp.record import FIRST, SECOND, SIZE, Record, Unserved
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
+READS = 4_000_000
+
+
+def record(number: int) -> Record:
+    """As the reader in C knows them."""
+    return Record(clock=number, local_ns=3 * number, offset_ns=-number, since_ns=7 * number)
+
+
+class Seen(NamedTuple):
+    taken: int
+    torn: int
+    given_up: int
+    different: int
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader in C."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler cc (Debian package gcc)")
+    program = tmp_path_factory.mktemp("reader") / "reader"
+    source = Path(__file__).with_name("reader.c")
+    subprocess.run([compiler, "-O2", "-Wall", "-Werror", "-o", program, source], check=True, timeout=60)
+    return program
+
+
+def watched(reader: Path, path: Path, write: Callable[[int], None]) -> Seen:
+    """What the reader sees while somebody writes one record after the other, as fast as can be."""
+    with subprocess.Popen([reader, path, str(READS)], stdout=subprocess.PIPE, text=True) as process:
+        for number in itertools.count(1):
+            write(number)
+            if number % 1000 == 0 and process.poll() is not None:
+                break
+        assert process.stdout is not None
+        answer = process.stdout.read()
+    assert process.returncode == 0
+    return Seen(*map(int, answer.split()))
+
+
+def test_a_reader_never_sees_a_torn_record(reader: Path, tmp_path: Path) -> None:
+    memory = MemoryWriter("/nqptp", str(tmp_path))
+    seen = watched(reader, memory.path, lambda number: memory.write(record(number)))
+    memory.close()
+    assert seen.torn == 0
+    assert seen.taken > 0
+    assert seen.different > 1
+    assert seen.taken + seen.given_up == READS
+
+
+def test_the_reader_would_see_one(reader: Path, tmp_path: Path) -> None:
+    # The same, written in the wrong order: half of both records, and then the rest of both.
+    writer = MemoryWriter("/nqptp", str(tmp_path))
+    with writer.path.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as memory:
+
+        def write(number: int) -> None:
+            data = record(number).encode()
+            for start in (0, 16):
+                for where in (FIRST, SECOND):
+                    memory[where.start + start : where.start + start + 16] = data[start : start + 16]
+
+        seen = watched(reader, writer.path, write)
+    writer.close()
+    assert seen.torn > 0
+
+
+def test_a_reader_that_stays_sees_the_next_writer(tmp_path: Path) -> None:
+    first = MemoryWriter("/nqptp", str(tmp_path))
+    first.write(record(1))
+    with first.path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ)
+    inode = first.path.stat().st_ino
+    first.close()
+    assert mapped[:2] == (10).to_bytes(2, sys.byteorder)
+    assert mapped[FIRST] == mapped[SECOND] == bytes(32)
+    second = MemoryWriter("/nqptp", str(tmp_path))
+    second.write(record(2))
+    assert mapped[FIRST] == mapped[SECOND] == record(2).encode()
+    assert second.path.stat().st_ino == inode
+    second.close()
+
+
+def test_what_a_killed_writer_left_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "nqptp"
+    path.write_bytes((10).to_bytes(2, sys.byteorder).ljust(8, b"\0") + record(3).encode() * 2)
+    memory = MemoryWriter("/nqptp", str(tmp_path))
+    assert MemoryReader("/nqptp", str(tmp_path)).read() == Record()
+    memory.close()
+
+
+def test_every_user_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        memory = MemoryWriter("/nqptp", str(tmp_path))
+    finally:
+        os.umask(before)
+    assert memory.path.stat().st_mode & 0o777 == 0o644
+    memory.close()
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    memory = MemoryWriter("/one", str(tmp_path))
+    with pytest.raises(NodeError, match="served by another process"):
+        MemoryWriter("/one", str(tmp_path))
+    memory.close()
+    (tmp_path / "old").write_bytes(bytes(144))
+    with pytest.raises(NodeError, match="144 octets instead of 72"):
+        MemoryWriter("/old", str(tmp_path))
+    assert (tmp_path / "old").stat().st_size == 144
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    with pytest.raises(NodeError, match="cannot have"):
+        MemoryWriter("/link", str(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NodeError, match="is no file"):
+        MemoryWriter("/pipe", str(tmp_path))
+    with pytest.raises(NodeError, match="no directory"):
+        MemoryWriter("/nqptp", str(tmp_path / "nowhere"))
+
+
+def test_reading(tmp_path: Path) -> None:
+    reader = MemoryReader("/nqptp", str(tmp_path))
+    with pytest.raises(Unserved, match="No such file"):
+        reader.read()
+    (tmp_path / "nqptp").touch()
+    with pytest.raises(Unserved, match="it is empty"):
+        reader.read()
+    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory.write(record(5))
+    assert reader.read() == record(5)
+    # nqptp itself may replace the file.
+    memory.path.unlink()
+    with pytest.raises(Unserved):
+        reader.read()
+    again = MemoryWriter("/nqptp", str(tmp_path))
+    again.write(record(6))
+    assert reader.read() == record(6)
+    for each in (reader, memory, again):
+        each.close()

@@ -1,0 +1,172 @@
+"""``kernel airplay serve`` as a program, over this machine's loopback, beside a leader of the test's own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from phasegraph import SystemLocalClock
+from phasegraph.ieee1588 import DelayReq, PortIdentity, encode
+from phasegraph_airplay_timing.nqptp.memory import MemoryReader
+from phasegraph_airplay_timing.nqptp.record import Record, Unserved
+from phasegraph_airplay_timing.wire import apple, compose
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
+S, MS = 10**9, 10**6
+LOCAL = SystemLocalClock()
+AHEAD_NS = 77_000 * S
+ENOUGH_S = 60.0
+LEADER = PortIdentity(0x0499_B9B7_E0F1_0008, 0x8005)
+
+
+class Leader:
+    """At 127.0.0.2: the ports are the same as the server's. It is asked to `work` all the time."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.sequence = 0
+        self.due_ns = 0
+        self.questions = 0
+        self.sockets = [self._open(port), self._open(port + 1)]
+
+    def _open(self, port: int) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setblocking(False)
+        made.bind(("127.0.0.2", port))
+        return made
+
+    def work(self) -> None:
+        event, general = self.sockets
+        here = [("127.0.0.1", self.port), ("127.0.0.1", self.port + 1)]
+        if LOCAL.now_ns() >= self.due_ns:
+            self.due_ns = LOCAL.now_ns() + 50 * MS
+            self.sequence += 1
+            data = compose.Dataset(grandmaster=LEADER.clock)
+            general.sendto(encode(compose.announce(LEADER, self.sequence, data)), here[1])
+            sent_ns = LOCAL.now_ns() + AHEAD_NS
+            event.sendto(encode(compose.sync(LEADER, self.sequence)), here[0])
+            general.sendto(encode(compose.follow_up(LEADER, self.sequence, sent_ns)), here[1])
+        try:
+            question = apple.decode(event.recv(2048))
+        except BlockingIOError:
+            return
+        reached_ns = LOCAL.now_ns() + AHEAD_NS
+        assert isinstance(question, DelayReq)
+        self.questions += 1
+        general.sendto(encode(compose.delay_resp(LEADER, question, reached_ns)), here[1])
+
+
+class Host:
+    """The server, a leader beside it, and a receiver."""
+
+    def __init__(self, port: int, control: int, directory: Path) -> None:
+        self.leader = Leader(port)
+        self.control = control
+        self.memory = MemoryReader("/nqptp", str(directory))
+        self.arguments = [sys.executable, "-m", "phasegraph", "airplay", "serve", "--interface", "127.0.0.1"]
+        self.arguments += ["--event-port", str(port), "--general-port", str(port + 1)]
+        self.arguments += ["--control-port", str(control), "--directory", str(directory)]
+
+    @contextmanager
+    def serving(self) -> Iterator[subprocess.Popen[str]]:
+        """The program, from when it serves on."""
+        with subprocess.Popen(self.arguments, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                for line in process.stderr:
+                    if " serving " in line:
+                        break
+                yield process
+            finally:
+                process.kill()
+
+    def say(self, text: str, address: str = "127.0.0.1") -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.sendto(f"/nqptp {text}\0".encode(), (address, self.control))
+
+    def record(self) -> Record:
+        try:
+            return self.memory.read() or Record()
+        except Unserved:
+            return Record()
+
+    def until_known(self) -> None:
+        """Wait until the receiver is told the leader's time, and see that it is right."""
+        deadline = time.monotonic() + ENOUGH_S
+        while self.record().clock != LEADER.clock:
+            self.leader.work()
+            time.sleep(0.002)
+            assert time.monotonic() < deadline, "no time came"
+        assert abs(self.record().offset_ns - AHEAD_NS) < 20 * MS
+
+
+@pytest.fixture
+def host(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Host]:
+    made = Host(*free_ports(2), tmp_path)
+    yield made
+    made.memory.close()
+    for each in made.leader.sockets:
+        each.close()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_receiver_is_told_the_time_also_after_a_restart(host: Host, end: signal.Signals) -> None:
+    inodes = []
+    for _ in range(2):
+        with host.serving() as process:
+            host.say("T")
+            host.say("T 127.0.0.2")
+            host.say("B")
+            host.until_known()
+            assert host.leader.questions >= 4
+            process.send_signal(end)
+            process.wait(ENOUGH_S)
+            inodes.append(host.memory.path.stat().st_ino)
+            if end is signal.SIGTERM:
+                assert process.returncode == 0
+                assert host.record() == Record()
+    assert inodes[0] == inodes[1]
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this system has no IPv6")
+def test_commands_come_by_ipv6_too(host: Host) -> None:
+    with host.serving():
+        host.say("T 127.0.0.2", "::1")
+        host.say("B", "::1")
+        host.until_known()
+
+
+def test_a_port_that_somebody_has(host: Host) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", host.control))
+        done = subprocess.run(host.arguments, capture_output=True, text=True, timeout=ENOUGH_S, check=False)
+    assert done.returncode == 1
+    assert f"UDP port {host.control} is held by " in done.stderr
+    assert "a clock of kind nqptp" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--interface", "nowhere0"], 1, "no network interface 'nowhere0'"),
+        (["--directory", "/nowhere"], 1, "there is no directory /nowhere"),
+        (["--name", "kitchen"], 2, "is no name of a shared memory"),
+        (["--control-port", "0"], 2, "--control-port"),
+    ],
+)
+def test_what_cannot_be_done_is_said(host: Host, arguments: list[str], code: int, said: str) -> None:
+    for each in host.leader.sockets:
+        each.close()
+    done = subprocess.run([*host.arguments, *arguments], capture_output=True, text=True, timeout=ENOUGH_S, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert said in done.stderr

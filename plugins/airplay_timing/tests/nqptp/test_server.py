@@ -1,0 +1,188 @@
+"""The server in virtual time: receivers say whom they follow, and find in shared memory what time it is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from phasegraph.testing import SimNetwork, true_now_ns
+from phasegraph_airplay_timing.nqptp.memory import MemoryReader
+from phasegraph_airplay_timing.nqptp.record import Record
+from phasegraph_airplay_timing.nqptp.server import Server, ServerOptions
+
+MOST_NS = 20_000
+"""What a record may be wrong by: at most 100 ms old, at 30 ppm."""
+
+
+class Receiver:
+    """What shairport-sync does of it."""
+
+    def __init__(self, network: SimNetwork, directory: Path, name: str = "/nqptp") -> None:
+        self.network = network
+        self.name = name
+        self.memory = MemoryReader(name, str(directory))
+        self.socket = network.stamped(0, network.interface("127.0.0.1"))
+
+    async def say(self, text: str) -> None:
+        self.socket.send(f"{self.name} {text}\0".encode(), ("127.0.0.1", 9000))
+        await trio.sleep(0.2)
+
+    @property
+    def record(self) -> Record:
+        record = self.memory.read()
+        assert record is not None
+        return record
+
+    def follows(self, device: Any) -> bool:
+        """Whether it is this device's time, and right."""
+        now = self.network.local.now_ns()
+        error = device.leader.time_ns(true_now_ns()) - now - self.record.offset_ns
+        return f"{self.record.clock:016X}" == device.leader.name.replace("-", "") and abs(error) < MOST_NS
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the server told."""
+    return []
+
+
+@pytest.fixture
+async def server(wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, said: list[str]) -> AsyncIterator[Server]:
+    options = ServerOptions(interface="eth0", directory=str(tmp_path))
+    made = Server(options, wired, wired.local, lambda name, **fields: said.append(f"{name} {fields}"))
+    await nursery.start(made.run)
+    return made
+
+
+@pytest.fixture
+def receiver(server: Server, wired: SimNetwork, tmp_path: Path) -> Callable[..., Receiver]:
+    return lambda *name: Receiver(wired, tmp_path, *name)
+
+
+async def test_a_session(
+    server: Server, device: Any, receiver: Callable[..., Receiver], wired: SimNetwork, autojump_clock: object
+) -> None:
+    it = receiver()
+    assert it.record == Record()
+    await it.say("T")
+    await it.say(f"T {device.address}")
+    await trio.sleep(3)
+    assert it.record == Record(), "it does not play yet"
+    await it.say("B")
+    first = it.record
+    assert it.follows(device)
+    assert first.local_ns - first.since_ns >= 400_000_000, "receivers would wait"
+    await trio.sleep(10)
+    assert it.follows(device)
+    assert it.record.since_ns == first.since_ns
+    assert 0 <= wired.local.now_ns() - it.record.local_ns <= 110_000_000
+    assert server.metrics()["exchanges"] > 60
+    await it.say("P")
+    assert it.follows(device)
+    await it.say("E")
+    assert it.record == Record()
+    await it.say("B")
+    assert it.follows(device)
+    await it.say("T")
+    assert it.record == Record()
+    assert server.metrics()["clocks"] == 0
+
+
+async def test_receivers_that_follow_the_same_share_what_is_known(
+    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+) -> None:
+    one, two = receiver(), receiver("/nqptp-kitchen")
+    await one.say(f"T {device.address}")
+    await one.say("B")
+    await trio.sleep(3)
+    await two.say(f"T {device.address}")
+    await two.say("B")
+    assert two.follows(device)  # at once
+    assert one.record == two.record
+    assert server.metrics()["clocks"] == 1
+    await one.say("T")
+    assert one.record == Record()
+    assert two.follows(device)
+
+
+async def test_receivers_with_leaders_of_their_own(
+    server: Server,
+    device: Any,
+    receiver: Callable[..., Receiver],
+    wired: SimNetwork,
+    nursery: trio.Nursery,
+    autojump_clock: object,
+) -> None:
+    other = type(device)(wired.wire, nursery, 0x0599_0000_0000_0008)
+    other.leader.epoch_ns += 10**15
+    other.follower = device.follower
+    one, two, both = receiver(), receiver("/nqptp-kitchen"), receiver("/nqptp-hall")
+    for it, peers in ((one, device.address), (two, other.address), (both, f"{device.address} {other.address}")):
+        await it.say(f"T {peers}")
+        await it.say("B")
+    await trio.sleep(5)
+    assert one.follows(device)
+    assert two.follows(other)
+    assert both.follows(device)  # the better of both: the answers of its questions are not those of the first's
+    assert [each.participant.tracker.misfits for each in server.followed.values()] == [0, 0, 0]
+    device.leader.present = False
+    await trio.sleep(12)
+    assert both.follows(other)
+    assert both.record.since_ns > two.record.since_ns
+
+
+async def test_what_is_refused_is_counted_and_told_once(
+    server: Server, receiver: Callable[..., Receiver], said: list[str], autojump_clock: object
+) -> None:
+    it, stranger = receiver(), receiver("/dev-zero")
+    for _ in range(3):
+        await it.say("T nowhere")
+        await stranger.say("T 10.0.0.1")
+    metrics = server.metrics()
+    assert (metrics["refused_address"], metrics["refused_name"], metrics["clients"]) == (3, 3, 1)
+    assert sum("is no IP address" in each for each in said) == 1
+    assert sum("is not served" in each for each in said) == 1
+
+
+async def test_a_memory_that_cannot_be_had(
+    server: Server, receiver: Callable[..., Receiver], tmp_path: Path, said: list[str], autojump_clock: object
+) -> None:
+    (tmp_path / "nqptp-kitchen").mkdir()
+    await receiver("/nqptp-kitchen").say("T 10.0.0.1")
+    assert server.metrics()["refused_memory"] == 1
+    assert server.metrics()["clients"] == 1
+    assert "nqptp-kitchen" in said[-1]
+
+
+async def test_strangers_are_not_heard(
+    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+) -> None:
+    it = receiver()
+    await it.say("T 10.9.9.9")
+    await it.say("B")
+    await trio.sleep(5)
+    assert it.record == Record()
+    assert server.metrics()["dropped_stranger"] > 20
+
+
+async def test_the_memory_says_at_the_end_that_nobody_serves_a_time(
+    device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
+) -> None:
+    options = ServerOptions(interface="eth0", directory=str(tmp_path), names=["/nqptp", "/second"])
+    for _ in range(2):
+        server = Server(options, wired, wired.local, lambda name, **fields: None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            one, two = Receiver(wired, tmp_path), Receiver(wired, tmp_path, "/second")
+            for it in (one, two):
+                await it.say(f"T {device.address}")
+                await it.say("B")
+            await trio.sleep(3)
+            assert one.follows(device)
+            assert two.follows(device)
+            nursery.cancel_scope.cancel()
+        assert one.record == two.record == Record()
