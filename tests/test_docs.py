@@ -87,9 +87,12 @@ def test_commands_that_are_named_exist(path: Path) -> None:
     for call in calls:
         words = shlex.split(call, comments=True)
         named.add(words[1])
-        command = commands.get(words[1])
+        command, rest = commands.get(words[1]), words[2:]
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            command = command.commands.get(rest.pop(0))
+            assert command is not None, call
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
-        options = {word.partition("=")[0] for word in words[2:] if word.startswith("--")}
+        options = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert options <= {*known, "--help"}, call
     assert named <= {*commands, "is"}
 

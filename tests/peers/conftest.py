@@ -52,6 +52,16 @@ def linuxptp() -> None:
         _program(name, "linuxptp")
 
 
+@pytest.fixture(scope="session")
+def shairport() -> str:
+    """The program ``shairport-sync``, if it is built for AirPlay 2."""
+    path = _program("shairport-sync", "shairport-sync")
+    version = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+    if "AirPlay2" not in version:
+        pytest.skip(f"this shairport-sync is not built for AirPlay 2: {version}")
+    return path
+
+
 @pytest.fixture
 def hosts() -> Iterator[netns.Network]:
     """Two hosts and a wire between them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+import signal
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tests.support import material
-from tests.support.peers import Format, same_audio, sending
+from tests.support.peers import PEER_S, Format, same_audio, sending
 from tests.support.process import START_S, running
 
 pytestmark = pytest.mark.peers
@@ -50,6 +52,46 @@ def test_every_packet_is_as_it_should_be(tshark: str, tmp_path: Path, format: Fo
         return gaps(packets, frames) or material.excerpt(ours.material, got)
 
     same_audio(attempt)
+
+
+SAP_FIELDS = (
+    *("sap.flags.v", "sap.flags.t", "sap.flags.c", "sap.payload_type", "sap.originating_source", "ip.dst", "ip.ttl"),
+    *("sap.message_identifier_hash", "sdp.session_name", "sdp.media.port_string", "_ws.malformed"),
+)
+
+
+@pytest.mark.parametrize("preset", ["aes67", "dante", "ravenna", "st2110-30"])
+def test_every_announcement_is_as_it_should_be(tshark: str, tmp_path: Path, preset: str) -> None:
+    """Both groups, time to live 255, a payload type, a description without a flaw; and its deletion at the end."""
+    name = f"Test {secrets.token_hex(4)}"
+    wanted = [word for field in SAP_FIELDS for word in ("-e", field)]
+    capture = [tshark, "-l", "-i", "lo", "-f", "udp port 9875", "-n", "-T", "fields", "-E", "separator=;", *wanted]
+    with running(capture, tmp_path) as peer:
+        peer.wait_until(lambda: "Capturing" in peer.stderr or "permission" in peer.stderr.lower(), "capturing")
+        if "permission" in peer.stderr.lower():
+            pytest.skip(f"tshark may not capture here: {peer.stderr.strip().splitlines()[-1]}")
+        with sending(tmp_path, Format(), name=name, announce=True, preset=preset) as ours:
+            peer.wait_until(lambda: peer.stdout.count(name) >= 2, "the session is announced")
+            ours.process.signal(signal.SIGINT)
+            assert ours.process.wait(PEER_S) == 0, ours.process.told()
+        peer.wait_until(lambda: peer.stdout.count(name) >= 4, "it is deleted")
+    packets = [dict(zip(SAP_FIELDS, line.split(";"), strict=True)) for line in peer.stdout.splitlines() if name in line]
+    constant = {
+        "sap.flags.v": "1",
+        "sap.flags.c": "0",
+        "sap.payload_type": "application/sdp",
+        "sap.originating_source": "127.0.0.1",
+        "ip.ttl": "255",
+        "sdp.session_name": name,
+        "sdp.media.port_string": str(ours.port),
+        "_ws.malformed": "",
+    }
+    for field, expected in constant.items():
+        assert {packet[field] for packet in packets} == {expected}, field
+    assert len({packet["sap.message_identifier_hash"] for packet in packets}) == 1
+    told = [(packet["ip.dst"], packet["sap.flags.t"]) for packet in packets]
+    groups = ("239.255.255.255", "224.2.127.254")
+    assert told[:4] == [(group, deletion) for deletion in ("0", "1") for group in groups]
 
 
 def captured(tshark: str, folder: Path, port: int) -> list[Packet]:

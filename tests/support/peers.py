@@ -49,14 +49,17 @@ class Ours(msgspec.Struct):
 
 
 @contextmanager
-def sending(folder: Path, format: Format) -> Iterator[Ours]:
-    """``kernel run`` sends noise in a loop; its session description is there when the block begins."""
+def sending(folder: Path, format: Format, **further: object) -> Iterator[Ours]:
+    """``kernel run`` sends noise in a loop; its session description is there when the block begins.
+
+    ``further`` are options of the sink.
+    """
     sent = material.make(
         folder / "source.wav", format.rate, format.channels, rate=format.rate, subtype=format.subtype, seed=2
     )
     group, port, sdp = format.address(), free_port(), folder / "ours.sdp"
     sdp.unlink(missing_ok=True)
-    options = {"encoding": format.encoding, "packet-time": format.packet_time, "sdp-out": sdp.name}
+    options = {"encoding": format.encoding, "packet-time": format.packet_time, "sdp-out": sdp.name, **further}
     graph = write_graph(
         folder / "send.toml",
         table("sources", "file", kind="file", path="source.wav", loop=True),

@@ -187,7 +187,9 @@ class TestCallbacks:
     def calls(self, count, *, begin=0, ppm=0.0, local_ppm=0.0, seed=1, **options):
         time = CardTime(Oscillator(ppm=ppm))
         local = SimLocalClock(ppm=local_ppm, epoch_ns=0)
-        it = Callbacks(time, CardOptions(**{"block": 256, **options}), rate=RATE, local=local, random=np.random.default_rng(seed))
+        it = Callbacks(
+            time, CardOptions(**{"block": 256, **options}), rate=RATE, local=local, random=np.random.default_rng(seed)
+        )
         return list(itertools.islice(it.begin(begin), count))
 
     @pytest.mark.parametrize("ppm", [0, 100, -250])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -39,7 +41,7 @@ def test_one_session_is_announced_every_15_to_30_s_and_never_in_step() -> None:
         announcer.announce("v=0\r\n", 5 * S)
         told = times(announcer, 3600 * S, announcer.octets)
         assert told[0] == 5 * S
-        gaps = [later - earlier for earlier, later in zip(told, told[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(told)]
         assert 15 * S <= min(gaps) < 17 * S
         assert 28 * S < max(gaps) <= 30 * S
         rhythms.append(gaps)

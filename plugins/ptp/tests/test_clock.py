@@ -150,6 +150,46 @@ async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: A
         assert node.estimate().discontinuities == before.discontinuities
 
 
+async def test_an_ordinary_clock_goes_on_with_that_time_when_its_trust_has_ended(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
+    spare = FOLLOWER + 'role = "ordinary"\npriority1 = 200\nlock-within = "5us"\nunlock-beyond = "20us"\n'
+    async with running_graph(spare, network=hosts[1]) as me:
+        async with running_graph(GRANDMASTER, network=hosts[0]):
+            await trio.sleep(40)
+            node = me.nodes["me"]
+            before = node.estimate()
+        await trio.sleep(300)
+        assert node.metrics()["port_state"] == "master"
+        now = me.local.now_ns()
+        assert abs(node.estimate().reference_at(now) - before.reference_at(now)) < 50_000
+        assert node.estimate().discontinuities == before.discontinuities
+
+
+async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
+    relay = FOLLOWER + (
+        'lock-within = "5us"\nunlock-beyond = "20us"\n'
+        '[clocks.down]\nkind = "ptp"\nrole = "grandmaster"\ninterface = "eth0"\ndomain = 5\nreference = "me"\n'
+    )
+    async with running_graph(relay, network=hosts[1]) as run:
+        down = run.nodes["down"]
+        await trio.sleep(20)
+        assert down.metrics()["port_state"] == "pre_master"
+        assert down.estimate().state is ClockState.UNLOCKED
+        async with running_graph(GRANDMASTER, network=hosts[0]) as gm:
+            await trio.sleep(40)
+            assert down.metrics()["port_state"] == "master"
+            before = down.estimate()
+            now = run.local.now_ns()
+            assert abs(before.reference_at(now) - gm.nodes["truth"].true_reference(true_now_ns())) < 10_000
+        await trio.sleep(300)
+        assert run.nodes["me"].estimate().state is ClockState.UNLOCKED
+        now = run.local.now_ns()
+        assert abs(down.estimate().reference_at(now) - before.reference_at(now)) < 50_000
+
+
 async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire, follower='lock-within = "5us"\nunlock-beyond = "20us"\n') as (_gm, me):

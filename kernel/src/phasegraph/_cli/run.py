@@ -14,6 +14,7 @@ import trio
 from .._config import load_graph
 from .._core.errors import GraphError, Problem
 from .._plugins.loader import load
+from .._run.learned import Learned, state_file
 from .._run.logging import make_log
 from .._run.session import Session
 from .._run.trace import Trace
@@ -37,7 +38,8 @@ def run_command(
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     log = make_log(cast(Literal["text", "json"], log_format), log_level)
     must_be_writable(report)
-    session = Session(graph, registry, log=log, trace=Trace(trace), profile=profile)
+    learned = Learned(state_file(), log.warning)
+    session = Session(graph, registry, log=log, trace=Trace(trace), profile=profile, learned=learned)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
     if report is not None:

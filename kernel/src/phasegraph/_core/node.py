@@ -83,6 +83,12 @@ class Input(Protocol):
     def available(self, frame: int) -> int:
         """How many frames from the sink's frame ``frame`` on have already arrived."""
 
+    def paced_by(self, device: str) -> None:
+        """For a sink with a clock of its own: how its device is called from run to run, before the first `read`.
+
+        Its compensator then begins with what earlier runs have learned of the device.
+        """
+
 
 class NodeContext(Protocol):
     """What a running node may use."""

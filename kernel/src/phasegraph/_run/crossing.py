@@ -46,6 +46,8 @@ class CrossingTap:
         """Where the newest block begins in the stream: whole frames and the fraction."""
         self.locked_after_ns: int | None = None
         """From the first block to the first that the compensator called locked; None before."""
+        self.device = ""
+        """What the sink calls the device that paces it; empty where it has none, or none that lasts."""
         self.recall: Callable[[], DeviceRate | None] = lambda: None
         """Asked once, at the first block: what earlier runs have learned of the device."""
         self._began_ns = 0

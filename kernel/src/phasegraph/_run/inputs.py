@@ -25,6 +25,8 @@ class Tap(Protocol):
     stream: Stream
     missing_frames: int
     """Frames that were asked for and were not there."""
+    device: str
+    """See `Input.paced_by`."""
 
     @property
     def begin(self) -> int | None:
@@ -49,6 +51,7 @@ class AlignedTap:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self.device = ""
         self.missing_frames = 0
         self._delay = stream.playout_delay_frames
         self._read = stream.reader()
@@ -89,6 +92,7 @@ class SequentialTap:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self.device = ""
         self.missing_frames = 0
         self._cursor = Cursor()
         stream.readers.append(self._cursor)
@@ -166,6 +170,11 @@ class SinkInput:
     def missing_frames(self) -> int:
         """Frames that were not there when they were due, over all edges."""
         return sum(tap.missing_frames for tap, _ in self._taps)
+
+    def paced_by(self, device: str) -> None:
+        """See `Input.paced_by`."""
+        for tap, _ in self._taps:
+            tap.device = device
 
     def available(self, frame: int) -> int:
         """See `Input.available`."""

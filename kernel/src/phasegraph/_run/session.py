@@ -15,6 +15,7 @@ from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
 from .build import BuiltGraph, Stage, as_it_is, build_graph
 from .context import Services
+from .learned import Learned
 from .report import Meter
 from .supervise import Supervisor
 from .trace import Trace
@@ -37,9 +38,10 @@ class Session:
         trace: Trace | None = None,
         profile: str | None = None,
         stage: Stage = as_it_is,
+        learned: Learned | None = None,
     ) -> None:
         """``local`` and ``network`` are the machine's own unless simulated ones are given; ``stage`` may run others in
-        the place of the graph's nodes.
+        the place of the graph's nodes. ``learned`` is what earlier runs have learned, and keeps what this one does.
 
         Raises GraphError with what the nodes found wrong.
         """
@@ -49,6 +51,9 @@ class Session:
         self._trace = trace or Trace(None)
         self._profile = profile
         self._name = str(graph.path or "")
+        self._learned = learned
+        if learned is not None:
+            learned.attach(self.built)
         self.services = Services(
             local=self.local,
             network=network or SystemNetwork(self.local),
@@ -82,6 +87,8 @@ class Session:
                 await self.supervisor.run()
                 nursery.cancel_scope.cancel()
             self.meter.sample()
+            if self._learned is not None:
+                self._learned.keep(self.built)
             return self.meter.report(self.supervisor, graph=self._name, profile=self._profile)
         finally:
             self._trace.close()

@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from .._config import parse_graph
 from .._core.localtime import LocalClock
 from .._plugins.loader import Registry, load
+from .._run.learned import Learned
 from .._run.logging import make_log
 from .._run.session import Session
 from .._run.trace import Trace
@@ -68,23 +69,26 @@ def make_session(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     trace: Path | None = None,
+    learned: Path | None = None,
 ) -> Session:
     """A session of a graph, given as the text of its file.
 
-    Time and network are simulated unless others are given. ``folder`` is where relative paths begin. Raises
-    GraphError for a graph that is wrong.
+    Time and network are simulated unless others are given. ``folder`` is where relative paths begin, ``learned`` the
+    file that keeps what is learned of devices. Raises GraphError for a graph that is wrong.
     """
     registry = registry or sim_registry()
     if local is None:
         local = network.local if isinstance(network, SimNetwork) else SimLocalClock()
+    log = make_log(level="error")
     return Session(
         parse_graph(text, registry, folder or Path.cwd(), profile=profile, overrides=overrides),
         registry,
-        log=make_log(level="error"),
+        log=log,
         local=local,
         network=network or SimNetwork(local if isinstance(local, SimLocalClock) else None),
         trace=Trace(trace),
         profile=profile,
+        learned=None if learned is None else Learned(learned, log.warning),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegraph import Metric
+from phasegraph.net.packets import ipv4_number
 
 from .histogram import Histogram
 from .parameters import StreamParameters
@@ -31,9 +32,7 @@ class Leg:
     A plain stream has one leg; a redundant one (ST 2022-7) has two, each with numbers, sender and figures of its own.
     """
 
-    def __init__(
-        self, parameters: StreamParameters, receiver: StreamReceiver, sequence: SequenceTracker | None = None
-    ) -> None:
+    def __init__(self, parameters: StreamParameters, receiver: StreamReceiver, sequence: SequenceTracker) -> None:
         self.parameters = parameters
         self.receiver = receiver
         self.interface = 0
@@ -48,13 +47,15 @@ class Leg:
         """Packets of another sender on the same address."""
         self.lateness = Histogram()
         self.last_arrival_ns: int | None = None
-        self.sequence = sequence or SequenceTracker()
+        self.sequence = sequence
         self._payload_type = parameters.payload_type
+        self._source = None if parameters.source is None else ipv4_number(parameters.source)
         self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
         self._sender: tuple[int, int, int] | None = None
         self._next_timestamp = 0
         self._next_frame = 0
+        self._relation = -1
         self._other: tuple[int, int, int] | None = None
         self._others = 0
         self._strays = 0
@@ -76,7 +77,7 @@ class Leg:
         in bytes, rate, and the greatest lateness in ns. Before the first packet (and before one that is to set the
         relation to the clock anew), one that no packet meets."""
         self.receiver.look()
-        if self.sequence.expected is None or self._sender is None or not self.receiver.related:
+        if self.sequence.expected is None or self._sender is None or self._relation != self.receiver.relation:
             return NOTHING_EXPECTED
         source, ssrc, _ = self._sender
         return (
@@ -104,7 +105,7 @@ class Leg:
         frames = count * self._frames_per_packet
         self._next_frame += frames
         self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
-        self.receiver.take(first, frame, payloads, arrival_ns)
+        self.receiver.take(first, frame, payloads, lateness_ns, arrival_ns)
 
     def accept(self, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0) -> None:
         """Take in one packet, whatever it is; ``source`` is the address that it comes from."""
@@ -136,6 +137,7 @@ class Leg:
             self._frames_per_packet = frames
             self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
             self._next_frame = frame + frames
+            self._relation = self.receiver.relation
         late, early = self.receiver.take_one(header.sequence, frame, payload, lateness_ns, arrival_ns, broken=broken)
         self.packets_late += late
         self.packets_early += early
@@ -153,6 +155,8 @@ class Leg:
 
     def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader) -> bool:
         # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
+        if self._source not in (None, sender[0]):
+            return False
         if self._sender is not None:
             self._others = self._others + 1 if sender == self._other else 1
             self._other = sender

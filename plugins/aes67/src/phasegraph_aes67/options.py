@@ -43,6 +43,15 @@ sdp-out = "music.sdp"
 """
 
 
+class SourceLeg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Where the second leg of a redundant stream comes from (ST 2022-7); what is left out is as of the first."""
+
+    interface: Annotated[str | None, Meta(description="Network interface of that leg, by name or IPv4 address.")] = None
+    group: Annotated[str | None, Meta(description="IPv4 address that this leg is sent to.")] = None
+    port: Annotated[int | None, Meta(ge=1, le=65535, description="UDP port of that leg.")] = None
+    source: Annotated[str | None, Meta(description="IPv4 address of the only sender to listen to on that leg.")] = None
+
+
 class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     """Options of the receiving side."""
 
@@ -78,6 +87,13 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         str | None,
         Meta(description="IPv4 address of the only sender to listen to (source-specific multicast)."),
     ] = None
+    leg_b: Annotated[
+        SourceLeg | None,
+        Meta(
+            description="A second way on which the same packets come (ST 2022-7), such as "
+            '`{interface = "eth1", group = "239.70.1.10"}`; what a description says of it need not be repeated.'
+        ),
+    ] = None
     link_offset: Annotated[
         Duration,
         Meta(
@@ -86,11 +102,16 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
             description="How long after its media time a frame sounds. What arrives later than that is lost.",
         ),
     ] = 3_000_000
+    conceal: Annotated[
+        bool,
+        Meta(description="Fade over gaps with what sounds around them, up to 20 ms; otherwise they are silence."),
+    ] = True
     media_clock: Annotated[
         Literal["auto", "absolute", "relative"],
         Meta(
             description="Whether timestamps count the clock's time (absolute) or only themselves (relative: the first "
-            "packet sets the relation). Auto is absolute, unless a session description has no mediaclk line."
+            "packet sets the relation). Auto is absolute, unless a session description has no mediaclk line, and "
+            "relative for as long as the clock has no reference."
         ),
     ] = "auto"
     mediaclk_offset: Annotated[

@@ -1,9 +1,9 @@
 """Receiving, sans-IO: batches of packets become frames in the rings of their streams.
 
-The usual case, a run of packets of one stream that simply follow each other, is recognised for all streams of a batch
+The usual case, a run of packets of one leg that simply follow each other, is recognised for all legs of a batch
 at once with array operations and costs one copy per run. Everything else (the first packet, a gap, a duplicate,
-another sender, a malformed packet) goes packet by packet through `StreamReceiver.accept`. Both ways give the same
-result; a property test holds them against each other.
+another sender, a malformed packet) goes packet by packet through `Leg.accept`. Both ways give the same result; a
+property test holds them against each other.
 """
 
 from __future__ import annotations
@@ -17,110 +17,132 @@ from phasegraph import NS_PER_S, ClockEstimate
 from phasegraph.net import PacketBatch
 from phasegraph.net.packets import ipv4_number
 
+from .leg import NOTHING_EXPECTED, Leg
 from .rtp import HEADER_BYTES
-from .stream_receiver import NOTHING_EXPECTED, StreamReceiver
+from .stream_receiver import EARLY_LIMIT_NS
 
-_NO_STREAM = -1
+_NO_LEG = -1
+
+
+class _Table:
+    """The legs of a bank, in order of address."""
+
+    def __init__(self, legs: Sequence[Leg]) -> None:
+        self.legs = tuple(sorted(legs, key=lambda leg: ipv4_number(leg.parameters.address)))
+        self._keys: NDArray[np.int64] = np.array([ipv4_number(leg.parameters.address) for leg in self.legs], np.int64)
+        _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
+        self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
+        # Legs with one address: told apart by interface and source.
+
+    def slots(self, batch: PacketBatch) -> NDArray[np.int64]:
+        """Of each packet the leg, by its place in the table."""
+        destinations = batch.destination[: batch.count]
+        if not self.legs:
+            return np.full(len(destinations), _NO_LEG)
+        slots = np.minimum(np.searchsorted(self._keys, destinations), len(self._keys) - 1)
+        slots = np.where(self._keys[slots] == destinations, slots, _NO_LEG)
+        for first, count in self._shared:
+            rows = np.flatnonzero(slots == first)
+            slots[rows] = _NO_LEG
+            for slot in range(first, first + count):
+                leg, fits = self.legs[slot], np.ones(len(rows), np.bool_)
+                if leg.interface:
+                    fits &= batch.interface[rows] == leg.interface
+                if leg.parameters.source is not None:
+                    fits &= batch.source[rows] == ipv4_number(leg.parameters.source)
+                slots[rows[fits]] = slot
+        return slots
 
 
 class ReceiveBank:
-    """The streams that arrive on one socket, told apart by destination address."""
+    """The legs that arrive on one socket, told apart by destination address."""
 
     def __init__(self) -> None:
-        self._streams: tuple[StreamReceiver, ...] = ()
-        self._keys: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._table = _Table(())
         self.packets_foreign = 0
-        """Packets to addresses that no stream has."""
+        """Packets to addresses that no leg has."""
 
     @property
-    def streams(self) -> tuple[StreamReceiver, ...]:
-        """The streams, in order of address."""
-        return self._streams
+    def legs(self) -> tuple[Leg, ...]:
+        """The legs, in order of address."""
+        return self._table.legs
 
-    def set_streams(self, streams: Sequence[StreamReceiver]) -> None:
-        """Replace the streams; safe beside a running `feed`, which keeps those it began with."""
-        ordered = tuple(sorted(streams, key=lambda stream: ipv4_number(stream.parameters.address)))
-        keys = [ipv4_number(stream.parameters.address) for stream in ordered]
-        self._streams, self._keys = ordered, np.array(keys, np.int64)
+    def set_legs(self, legs: Sequence[Leg]) -> None:
+        """Replace the legs; safe beside a running `feed`, which keeps those it began with."""
+        self._table = _Table(legs)
 
     def feed(self, batch: PacketBatch) -> None:
         """Take in a batch of packets."""
         count = batch.count
-        streams, keys = self._streams, self._keys
-        if not count or len(streams) != len(keys):
+        if not count:
             return
-        slots = self._slots(batch.destination[:count], keys)
+        table = self._table
+        slots = table.slots(batch)
         order = np.argsort(slots, kind="stable")
         slots = slots[order]
-        starts = np.flatnonzero(np.diff(slots, prepend=_NO_STREAM - 1))
+        starts = np.flatnonzero(np.diff(slots, prepend=_NO_LEG - 1))
         stops = np.append(starts[1:], count)
-        groups = [streams[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
+        groups = [table.legs[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
         if groups[0] is None:
             self.packets_foreign += int(stops[0])
         arrivals = batch.arrival_ns[:count][order]
-        lateness, clean = self._inspect(batch, order, starts, stops, groups, arrivals)
+        lateness, clean = _inspect(batch, order, starts, stops, groups, arrivals)
         even = _evenly_spaced(order, starts, stops)
-        for receiver, start, stop, is_clean, is_even in zip(
+        for leg, start, stop, is_clean, is_even in zip(
             groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
         ):
-            if receiver is None:
+            if leg is None:
                 continue
             rows = order[start:stop]
             if is_clean:
-                size = HEADER_BYTES + receiver.payload_bytes
+                size = HEADER_BYTES + leg.payload_bytes
                 if is_even:  # a view, which is copied only once, into the ring
                     first, last = int(rows[0]), int(rows[-1])
                     step = (last - first) // (stop - start - 1) if stop - start > 1 else 1
                     payloads = batch.data[first : last + 1 : step, HEADER_BYTES:size]
                 else:
                     payloads = batch.data[rows, HEADER_BYTES:size]
-                receiver.advance(payloads, lateness[start:stop], int(arrivals[stop - 1]))
+                leg.advance(payloads, lateness[start:stop], int(arrivals[stop - 1]))
             else:
                 for row in rows.tolist():
-                    receiver.accept(batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]))
-
-    @staticmethod
-    def _slots(destinations: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        if not len(keys):
-            return np.full(len(destinations), _NO_STREAM)
-        slots = np.minimum(np.searchsorted(keys, destinations), len(keys) - 1)
-        return np.where(keys[slots] == destinations, slots, _NO_STREAM)
-
-    @staticmethod
-    def _inspect(
-        batch: PacketBatch,
-        order: NDArray[np.intp],
-        starts: NDArray[np.intp],
-        stops: NDArray[np.intp],
-        groups: Sequence[StreamReceiver | None],
-        arrivals: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        # For every packet its lateness (arrival after media time, ns), for every group whether each of its packets is
-        # exactly the next one, in time. What a stream expects is laid out per group and spread over its packets.
-        count = len(order)
-        sizes = stops - starts
-        step = np.arange(count) - np.repeat(starts, sizes)
-        columns = np.array([NOTHING_EXPECTED if r is None else r.expectation() for r in groups], np.int64)
-        word, timestamp, ssrc, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
-        headers: NDArray[np.int64] = batch.data[:count, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
-        # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
-        # bit does not matter. The sequence number wraps within its 16 bits.
-        expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
-        ok = headers[:, 0] & 0xFF7FFFFF == expected_word
-        ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
-        ok &= headers[:, 2] == ssrc
-        ok &= batch.length[:count][order] == length
-        seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
-        lateness = _reference(groups, sizes, arrivals) - seconds * NS_PER_S - rest * NS_PER_S // rate
-        ok &= (lateness <= window) & (lateness > -_early_limit(groups, sizes))
-        return lateness, np.logical_and.reduceat(ok, starts)
+                    leg.accept(
+                        batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]), int(batch.source[row])
+                    )
 
 
-def _reference(
-    groups: Sequence[StreamReceiver | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _inspect(
+    batch: PacketBatch,
+    order: NDArray[np.intp],
+    starts: NDArray[np.intp],
+    stops: NDArray[np.intp],
+    groups: Sequence[Leg | None],
+    arrivals: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    # For every packet its lateness (arrival after media time, ns), for every group whether each of its packets is
+    # exactly the next one, in time. What a leg expects is laid out per group and spread over its packets.
+    count = len(order)
+    sizes = stops - starts
+    step = np.arange(count) - np.repeat(starts, sizes)
+    columns = np.array([NOTHING_EXPECTED if leg is None else leg.expectation() for leg in groups], np.int64)
+    word, timestamp, ssrc, source, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
+    headers: NDArray[np.int64] = batch.data[:count, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
+    # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
+    # bit does not matter. The sequence number wraps within its 16 bits.
+    expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
+    ok = headers[:, 0] & 0xFF7FFFFF == expected_word
+    ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
+    ok &= headers[:, 2] == ssrc
+    ok &= batch.source[:count][order] == source
+    ok &= batch.length[:count][order] == length
+    seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
+    lateness = _reference(groups, sizes, arrivals) - seconds * NS_PER_S - rest * NS_PER_S // rate
+    ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
+    return lateness, np.logical_and.reduceat(ok, starts)
+
+
+def _reference(groups: Sequence[Leg | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]) -> NDArray[np.int64]:
     # Arrival in each stream's reference time: streams on one clock together.
-    estimates = [None if receiver is None else receiver.clock.estimate() for receiver in groups]
+    estimates = [None if leg is None else leg.receiver.clock.estimate() for leg in groups]
     distinct: list[ClockEstimate] = []
     for estimate in estimates:
         if estimate is not None and not any(estimate is other for other in distinct):
@@ -144,8 +166,3 @@ def _evenly_spaced(order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDA
         bends[-2:] = bends[-3]
     even: NDArray[np.bool_] = bends[np.maximum(stops - 2, starts)] == bends[starts]
     return even
-
-
-def _early_limit(groups: Sequence[StreamReceiver | None], sizes: NDArray[np.intp]) -> NDArray[np.int64]:
-    limits = [0 if receiver is None else receiver.early_limit_ns for receiver in groups]
-    return np.repeat(np.array(limits, np.int64), sizes)

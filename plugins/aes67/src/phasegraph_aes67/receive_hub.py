@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable
 
 from phasegraph import NodeContext, NodeError
 from phasegraph.net import Interface, Receiver
 
+from .leg import Leg
 from .parameters import StreamParameters
 from .receive import ReceiveBank
-from .stream_receiver import StreamReceiver
 
 FILL = 0.5
 """How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""
@@ -59,38 +60,33 @@ class ReceiveHub:
         self._interval_ns = int(min(self._quantum_ns, paced_ns, 2 * self._interval_ns))
         return now_ns + self._interval_ns
 
-    def subscribe(self, stream: StreamReceiver, interface: str) -> Callable[[], None]:
-        """Receive a stream from now on; returns what ends that. Raises NodeError with a remedy."""
-        parameters = stream.parameters
+    def subscribe(self, leg: Leg, interface: str) -> Subscription:
+        """Receive a leg from now on. Raises NodeError with a remedy."""
+        parameters = leg.parameters
         via = self.interface(interface)
+        leg.interface = via.index
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
         for socket in sockets:
-            if any(other.parameters.address == parameters.address for other in socket.bank.streams):
+            if any(_alike(leg, other) for other in socket.bank.legs):
                 raise NodeError(
                     f"{parameters.address}:{parameters.port} is received by another source of this graph already",
                     "let the sinks share that source",
                 )
         for socket in sockets:
-            if not parameters.multicast or self._join(socket.receiver, parameters, via):
+            if not parameters.multicast or _join(socket.receiver, parameters, via):
                 break
         else:
             socket = _Socket(self._open(parameters))
             sockets.append(socket)
-            if parameters.multicast and not self._join(socket.receiver, parameters, via):
+            if parameters.multicast and not _join(socket.receiver, parameters, via):
                 raise NodeError(
                     "the system does not let a socket join any group",
                     "raise the sysctl net.ipv4.igmp_max_memberships",
                 )
-        socket.bank.set_streams([*socket.bank.streams, stream])
+        socket.bank.set_legs([*socket.bank.legs, leg])
         self._active = tuple(one for many in self._sockets.values() for one in many)
-
-        def unsubscribe() -> None:
-            socket.bank.set_streams([other for other in socket.bank.streams if other is not stream])
-            if parameters.multicast:
-                socket.receiver.leave(parameters.address, via, parameters.source)
-
-        return unsubscribe
+        return Subscription(self, socket, leg, interface, via)
 
     def dropped(self) -> int:
         """Datagrams that the system threw away because this process did not come for them in time."""
@@ -119,17 +115,71 @@ class ReceiveHub:
                 ) from error
             raise NodeError(f"cannot listen on {where}: {error.strerror}") from error
 
-    @staticmethod
-    def _join(receiver: Receiver, parameters: StreamParameters, via: Interface) -> bool:
-        # False where the socket is full: Linux allows 20 groups a socket unless told otherwise.
+
+class Subscription:
+    """A leg that is being received."""
+
+    def __init__(self, hub: ReceiveHub, socket: _Socket, leg: Leg, name: str, via: Interface) -> None:
+        self.leg = leg
+        self.name = name
+        """The interface, as the graph names it; empty for whichever the routes lead to."""
+        self._hub = hub
+        self._socket = socket
+        self._via = via
+
+    @property
+    def present(self) -> bool:
+        """Whether the interface is there."""
         try:
-            receiver.join(parameters.address, via, parameters.source)
-        except OSError as error:
-            if error.errno == errno.ENOBUFS:
-                return False
-            hint = "name the interface with the option interface" if error.errno == errno.ENODEV else ""
-            raise NodeError(f"cannot join {parameters.address}: {error.strerror}", hint) from error
+            self._hub.interface(self.name)
+        except NodeError:
+            return False
         return True
+
+    def rejoin(self) -> None:
+        """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.
+
+        Raises NodeError.
+        """
+        parameters = self.leg.parameters
+        if not parameters.multicast:
+            return
+        self._leave()
+        self._via = self._hub.interface(self.name)
+        if self._via.index != self.leg.interface:
+            self.leg.interface = self._via.index
+            self._socket.bank.set_legs(self._socket.bank.legs)
+        _join(self._socket.receiver, parameters, self._via)
+
+    def close(self) -> None:
+        """Receive it no longer."""
+        bank = self._socket.bank
+        bank.set_legs([other for other in bank.legs if other is not self.leg])
+        if self.leg.parameters.multicast:
+            self._leave()
+
+    def _leave(self) -> None:
+        with contextlib.suppress(OSError):  # where the interface has gone, so has the membership
+            self._socket.receiver.leave(self.leg.parameters.address, self._via, self.leg.parameters.source)
+
+
+def _alike(leg: Leg, other: Leg) -> bool:
+    # Whether packets could be of either: one address, and neither interface nor source tells them apart.
+    one, two = leg.parameters, other.parameters
+    apart = 0 != leg.interface != other.interface != 0 or (one.source and two.source and one.source != two.source)
+    return one.address == two.address and not apart
+
+
+def _join(receiver: Receiver, parameters: StreamParameters, via: Interface) -> bool:
+    # False where the socket is full: Linux allows 20 groups a socket unless told otherwise.
+    try:
+        receiver.join(parameters.address, via, parameters.source)
+    except OSError as error:
+        if error.errno == errno.ENOBUFS:
+            return False
+        hint = "name the interface with the option interface" if error.errno == errno.ENODEV else ""
+        raise NodeError(f"cannot join {parameters.address}: {error.strerror}", hint) from error
+    return True
 
 
 def find_interface(find: Callable[[str], Interface], name: str) -> Interface:

@@ -77,18 +77,21 @@ class SequenceTracker:
         if self._missing:
             self._forget()
 
-    def merge(self, sequence: int, count: int) -> None:
-        """Take in ``count`` packets that follow each other, each of which may have come before on another leg."""
+    def merge(self, sequence: int, count: int) -> int:
+        """Take in ``count`` packets that follow each other, each of which may have come before on another leg.
+
+        Returns how many had not.
+        """
         if self.expected is not None:
             ahead = wrapped(sequence - self.expected, 16)
             begin = self.expected + ahead
             newest_missing = next(reversed(self._missing), begin - 1)
             if -WINDOW <= ahead <= 0 and newest_missing < begin and self._first <= begin:
-                if ahead + count > 0:
-                    self.advance(ahead + count)
-                return
-        for number in range(sequence, sequence + count):
-            self.accept(number & 0xFFFF)
+                fresh = max(0, ahead + count)
+                self.advance(fresh)
+                return fresh
+        verdicts = [self.accept(number & 0xFFFF) for number in range(sequence, sequence + count)]
+        return count - verdicts.count(Verdict.DUPLICATE)
 
     def restart(self, sequence: int) -> None:
         """Begin anew behind a packet with this number; what was missing is lost."""

@@ -1,32 +1,29 @@
-"""One received stream, sans-IO: where its packets belong in time, and what is wrong with them."""
+"""One received stream, sans-IO: where packets belong in time, and one stream made of what its legs bring."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import NS_PER_S, ClockReader, Metric, Stream, frame_at
+from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, Metric, Stream, frame_at
 
 from .histogram import Histogram
+from .leg import TAKE_OVER, Leg
 from .parameters import StreamParameters
-from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
+from .rtp import wrapped
+from .sdp.refclk import parse_reference
 from .sequence import SequenceTracker, Verdict
 
 EARLY_LIMIT_NS = 100_000_000
 """A packet from further in the future than this is not believed: it would push out what has not been played."""
 READ_LAG_NS = 400_000_000
 """How long after a frame was due a reader without a clock (a file) may still come for it."""
-TAKE_OVER = 5
-"""So many packets of one other sender in a row, and the stream is that sender's."""
 FAR_OFF = 50
 """After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
 
-Expectation = tuple[int, int, int, int, int, int, int, int]
-NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, -2, 1, 0)
-"""What no packet meets: no datagram has a length of -2."""
 Tell = Callable[[str, dict[str, Metric]], None]
 
 
@@ -34,194 +31,258 @@ class StreamReceiver:
     """Puts the packets of one stream into its ring. Called from the data plane's thread alone."""
 
     def __init__(
-        self, parameters: StreamParameters, *, clock: ClockReader, link_offset_ns: int, relative: bool
+        self,
+        legs: Sequence[StreamParameters],
+        *,
+        clock: ClockReader,
+        link_offset_ns: int,
+        relative: bool,
+        runs_free: bool = False,
+        conceal: bool = False,
     ) -> None:
-        """``relative``: timestamps count only themselves; the first packet sets their relation to the clock."""
-        self.parameters = parameters
+        """``legs`` are the ways on which the same packets come: one, or two (ST 2022-7).
+
+        ``relative``: timestamps count only themselves; the first packet sets their relation to the clock. With
+        ``runs_free`` it is so while the clock has no reference.
+        """
         self.clock = clock
         self.stream = Stream(
-            parameters.format,
+            legs[0].format,
             window_ns=link_offset_ns + EARLY_LIMIT_NS + READ_LAG_NS,
             clock=clock,
             playout_delay_ns=link_offset_ns,
+            conceal=conceal,
         )
-        self.early_limit_ns = EARLY_LIMIT_NS
-        self.packets_received = 0
-        self.packets_late = 0
-        self.packets_early = 0
-        self.packets_duplicate = 0
-        self.packets_reordered = 0
-        self.packets_malformed = 0
-        self.packets_foreign = 0
-        """Packets of another sender on the same address."""
-        self.lateness = Histogram()
+        self.window_ns = self.stream.playout_delay_ns
+        """How late a packet may come."""
         self.tell: Tell = _tell_nobody
         """Called with an event's name and fields when something happens that a user should know."""
-        self.last_arrival_ns: int | None = None
-        self._delay_ns = self.stream.playout_delay_ns
-        self._relative = relative
-        self._offset: int | None = None if relative else (parameters.mediaclk_offset or 0)
-        self._sequence = SequenceTracker()
-        self._payload_type = parameters.payload_type
-        self._frame_bytes = parameters.frame_bytes
-        self._frames_per_packet = parameters.frames_per_packet or 1
+        self._packets_received = 0
+        self._packets_late = 0
+        self._packets_early = 0
         self._frames_written = 0
-        self._ssrc: int | None = None
-        self._next_timestamp = 0
-        self._next_frame = 0
-        self._other_ssrc: int | None = None
-        self._others = 0
-        self._outside = 0
+        self._gaps = 0
         self._told_outside = False
+        self._runs_free = runs_free
+        self._estimate: ClockEstimate | None = None
+        self._lateness = Histogram()
+        self.relation = 0
+        """Changes whenever the relation of timestamps to the clock does."""
+        self._sequence = SequenceTracker()
+        self.legs: tuple[Leg, ...] = ()
+        self._tune(legs, relative)
 
-    def retuned(self, parameters: StreamParameters, *, relative: bool) -> StreamReceiver:
+    def _tune(self, legs: Sequence[StreamParameters], relative: bool) -> None:
+        self.parameters = legs[0]
+        self._grandmaster = parse_reference(legs[0].ts_refclk).identity
+        self._relative = relative
+        self._free = self._astray = False
+        self._offset: int | None = None if relative else (legs[0].mediaclk_offset or 0)
+        self._sequence = SequenceTracker(self._sequence.lost)
+        before, self.legs = self.legs, ()
+        for number, parameters in enumerate(legs):
+            old = before[number] if number < len(before) else None
+            lost = old.sequence.lost if old is not None else 0
+            leg = Leg(parameters, self, SequenceTracker(lost) if len(legs) > 1 else self._sequence)
+            if old is not None:
+                leg.succeed(old)
+            self.legs += (leg,)
+        self._ssrc: int | None = None
+        self._outside = 0
+        self._jumped = False
+
+    def retuned(self, legs: Sequence[StreamParameters], *, relative: bool) -> StreamReceiver:
         """What goes on in this one's stream, with its figures, where the packets are others from now on.
 
         The format stays the same.
         """
         other = copy.copy(self)
-        other.parameters = parameters
-        other._relative = relative
-        other._offset = None if relative else (parameters.mediaclk_offset or 0)
-        other._payload_type = parameters.payload_type
-        other._frames_per_packet = parameters.frames_per_packet or 1
-        other._sequence = SequenceTracker(self._sequence.lost)
-        other._ssrc = other._other_ssrc = None
-        other._others = other._outside = 0
+        other._tune(legs, relative)
         return other
 
     @property
-    def payload_bytes(self) -> int:
-        """Bytes of payload that a packet is expected to have."""
-        return self._frames_per_packet * self._frame_bytes
+    def redundant(self) -> bool:
+        """Whether the stream comes twice."""
+        return len(self.legs) > 1
 
-    def expectation(self) -> Expectation:
-        """The next packet, as numbers: first header word, timestamp, SSRC, frame index, frames, length in bytes, rate,
-        and the greatest lateness in ns. Before the first packet (and before one that is to set the relation to the
-        clock anew), one that no packet meets."""
-        if self._sequence.expected is None or self._offset is None or self._ssrc is None:
-            return NOTHING_EXPECTED
-        word = 0x80000000 | (self._payload_type or 0) << 16 | self._sequence.expected & 0xFFFF
-        length = HEADER_BYTES + self.payload_bytes
-        return (
-            word,
-            self._next_timestamp,
-            self._ssrc,
-            self._next_frame,
-            self._frames_per_packet,
-            length,
-            self.parameters.rate,
-            self._delay_ns,
-        )
+    @property
+    def timing(self) -> str:
+        """What timestamps count: ``absolute`` (the clock's time), ``relative`` (themselves), or ``free-running``
+        (themselves, for want of the clock that they should count)."""
+        return "free-running" if self._free else "relative" if self._relative else "absolute"
 
-    def advance(self, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
-        """Take in packets that are exactly the next ones, whole and in time; ``arrival_ns`` is the last one's."""
-        count = len(payloads)
-        frames = count * self._frames_per_packet
-        self.packets_received += count
-        self._sequence.advance(count)
-        self.lateness.add(lateness_ns)
-        self.last_arrival_ns = arrival_ns
-        self._write(self._next_frame, frames, payloads)
-        self._next_frame += frames
-        self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
-        self._others = self._outside = 0
+    @property
+    def packets_received(self) -> int:
+        """Packets of the stream, whatever became of them; those that came on both legs count once."""
+        return self._packets_received if self.redundant else self.legs[0].packets_received
 
-    def accept(self, data: NDArray[np.uint8], length: int, arrival_ns: int) -> None:
-        """Take in one packet, whatever it is."""
-        try:
-            header = self._parse(data, length)
-        except MalformedRtp:
-            self.packets_malformed += 1
+    @property
+    def last_arrival_ns(self) -> int | None:
+        """When the newest packet came, on whichever leg."""
+        return max((leg.last_arrival_ns for leg in self.legs if leg.last_arrival_ns is not None), default=None)
+
+    def look(self) -> ClockEstimate:
+        """The clock's newest estimate. Where its time has jumped, or its reference came or went, the stream follows."""
+        estimate = self.clock.estimate()
+        before, self._estimate = self._estimate, estimate
+        if estimate is before:
+            return estimate
+        if before is not None and estimate.jumped_since(before):
+            self.stream.forget()
+            self.relation += 1
+            if self._offset is not None and (self._relative or self._free):
+                # Packets go on as before, at the new time of day: readers do the same.
+                rate, at = self.parameters.rate, estimate.local_ns
+                jump = frame_at(estimate.reference_at(at), rate) - frame_at(before.reference_at(at), rate)
+                self._offset = (self._offset - jump) & 0xFFFFFFFF
+        if self._runs_free and not self._relative:
+            self._astray &= estimate.grandmaster != self._grandmaster
+            free = self._astray or estimate.state is ClockState.UNLOCKED
+            if free != self._free:
+                self._run_free(free, keep=before is not None)
+        return estimate
+
+    def _run_free(self, free: bool, *, keep: bool) -> None:
+        # ``keep``: as long as it goes well, timestamps keep the relation that they had.
+        self._free = free
+        if not free:
+            self._offset = self.parameters.mediaclk_offset or 0
+            self.stream.forget()
+            self.relation += 1
+        elif not keep:
+            self._unrelate()
+        self.tell("timing_changed", {"timing": self.timing})
+
+    def _unrelate(self) -> None:
+        # The next packet tells how timestamps relate to the clock.
+        self._offset = None
+        self._outside = 0
+        self.relation += 1
+
+    def follow(self, ssrc: int, sequence: int) -> None:
+        """A leg has a sender from now on, which begins with a packet of this number."""
+        if ssrc == self._ssrc:
             return
-        if header.ssrc != self._ssrc and not self._is_taken_over_by(header):
-            self.packets_foreign += 1
-            return
-        self._others = 0
-        self.packets_received += 1
-        self._payload_type = header.payload_type
-        self.last_arrival_ns = arrival_ns
-        verdict = self._sequence.accept(header.sequence)
-        if verdict is Verdict.DUPLICATE:
-            self.packets_duplicate += 1
-            return
-        if verdict is Verdict.REORDERED:
-            self.packets_reordered += 1
-        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
-        self._place(header, payload, self.clock.estimate().reference_at(arrival_ns), verdict)
-
-    def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
-        if length < 0:
-            raise MalformedRtp("longer than a packet may be")
-        header = parse_header(data[:length].data)
-        if self._payload_type is not None and header.payload_type != self._payload_type:
-            raise MalformedRtp(f"payload type {header.payload_type}")
-        size = header.payload_stop - header.payload_start
-        if size == 0 or size % self._frame_bytes:
-            raise MalformedRtp(f"{size} bytes are not a whole number of frames")
-        return header
-
-    def _is_taken_over_by(self, header: RtpHeader) -> bool:
-        # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
         if self._ssrc is not None:
-            self._others = self._others + 1 if header.ssrc == self._other_ssrc else 1
-            self._other_ssrc = header.ssrc
-            if self._others < TAKE_OVER:
-                return False
-            self.tell("source_changed", {"ssrc": header.ssrc, "before": self._ssrc})
-            self._sequence.restart(header.sequence - 1)
-            if self._relative:
-                self._offset = None
-        self._ssrc = header.ssrc
-        return True
+            self.tell("source_changed", {"ssrc": ssrc, "before": self._ssrc})
+            if self.redundant:
+                self._sequence.restart(sequence - 1)
+            if self._relative or self._free:
+                self._unrelate()
+        self._ssrc = ssrc
 
-    def _place(self, header: RtpHeader, payload: NDArray[np.uint8], reference_ns: int, verdict: Verdict) -> None:
+    def locate(self, timestamp: int, frames: int, arrival_ns: int) -> tuple[int, int]:
+        """Index of a packet's first frame, and how long after its media time it came, in ns."""
         rate = self.parameters.rate
-        frames = len(payload)
+        reference_ns = self.look().reference_at(arrival_ns)
         now = frame_at(reference_ns, rate)
         if self._offset is None:
             # As if the packet had needed no time: its last frame was taken just now.
-            self._offset = (header.timestamp - (now - frames)) & 0xFFFFFFFF
-        frame = now + wrapped(header.timestamp - self._offset - now, 32)
-        lateness_ns = reference_ns - frame * NS_PER_S // rate
-        self.lateness.add(np.array([lateness_ns]))
-        if verdict is not Verdict.REORDERED:
-            self._frames_per_packet = frames
-            self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
-            self._next_frame = frame + frames
-        if lateness_ns <= -EARLY_LIMIT_NS:
-            self.packets_early += 1
-            self._outside_window(lateness_ns)
+            self._offset = (timestamp - (now - frames)) & 0xFFFFFFFF
+        frame = now + wrapped(timestamp - self._offset - now, 32)
+        return frame, reference_ns - frame * NS_PER_S // rate
+
+    def take(
+        self, sequence: int, frame: int, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int
+    ) -> None:
+        """Take in packets that follow each other, whole and in time, one a row; ``sequence`` is the first one's."""
+        self._outside, self._jumped = 0, False
+        count = len(payloads)
+        frames = payloads.size // self.stream.ring.frame_bytes
+        if not self.redundant:
+            self._write(frame, frames, payloads, arrival_ns)
             return
+        self._packets_received += self._sequence.merge(sequence, count)
+        size, stream = frames // count, self.stream
+        if stream.first is None or frame >= stream.head:
+            begin = 0
+        elif frame >= stream.unbroken and frame >= stream.first:
+            begin = min(-(-(stream.head - frame) // size), count)  # the other leg was here, and how far
+        else:
+            there = stream.ring.valid(frame, frames).reshape(count, size).all(axis=1)
+            for row in np.flatnonzero(~there).tolist():
+                self._write(frame + row * size, size, payloads[row], arrival_ns)
+            self._lateness.add(lateness_ns[~there])
+            return
+        if begin < count:
+            self._lateness.add(lateness_ns[begin:])
+            self._write(frame + begin * size, frames - begin * size, payloads[begin:], arrival_ns)
+
+    def take_one(
+        self,
+        sequence: int,
+        frame: int,
+        payload: NDArray[np.uint8],
+        lateness_ns: int,
+        arrival_ns: int,
+        *,
+        broken: bool,
+    ) -> tuple[bool, bool]:
+        """Take in one packet, whenever it comes. ``broken``: its timestamp does not follow from the one before.
+
+        Returns whether it was late, at least in part, and whether it was early.
+        """
+        frames = len(payload)
+        self._jumped |= broken
+        fresh = True
+        if self.redundant:
+            self._packets_received += self._sequence.accept(sequence) is not Verdict.DUPLICATE
+            fresh = self.stream.ring.holds(frame, frames) < frames
+            if fresh:
+                self._lateness.add(np.array([lateness_ns]))
+        if lateness_ns <= -EARLY_LIMIT_NS:
+            self._packets_early += fresh
+            self._outside_window(lateness_ns)
+            return False, True
         played = 0
-        if lateness_ns > self._delay_ns:
+        late = lateness_ns > self.window_ns
+        if late:
             # Frames that have begun to sound are lost; the rest of the packet still comes in time.
+            self._packets_late += fresh
+            now = frame_at(self.look().reference_at(arrival_ns), self.parameters.rate)
             played = now - self.stream.playout_delay_frames - frame + 1
-            self.packets_late += 1
             if played >= frames:
                 self._outside_window(lateness_ns)
-                return
-        self._outside = 0
-        self._write(frame + played, frames - played, payload[played:])
+                return True, False
+        self._outside, self._jumped = 0, False
+        if fresh:
+            self._write(frame + played, frames - played, payload[played:], arrival_ns)
+        return late, False
 
     def _outside_window(self, lateness_ns: int) -> None:
         self._outside += 1
-        if self._outside < FAR_OFF:
-            return
-        if not self._told_outside:
+        if self._outside >= FAR_OFF and not self._told_outside:
             self._told_outside = True  # once a run: the counters tell how it goes on
             self.tell("timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
-        if self._relative:
-            self._offset = None
-            self._outside = 0
+        if self._relative or self._free:
+            # Timestamps that jumped are followed at once; packets that are only delayed may come in time again.
+            if self._outside >= (TAKE_OVER if self._jumped else FAR_OFF):
+                self._unrelate()
+            return
+        foreign = self._grandmaster and self.look().grandmaster != self._grandmaster
+        if self._runs_free and foreign and self._outside >= FAR_OFF:  # they count another clock than there is
+            self._astray = True
+            self._run_free(True, keep=False)
 
-    def _write(self, frame: int, frames: int, payload: NDArray[np.uint8]) -> None:
-        ring = self.stream.ring
+    def _write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
+        stream = self.stream
         self._frames_written += frames
-        if frame < self.stream.head:
-            self._frames_written -= ring.holds(frame, frames)
-        ring.write(frame, payload)
-        self.stream.wrote(frame, frame + frames, self.last_arrival_ns)
+        if frame < stream.head:
+            self._frames_written -= stream.ring.holds(frame, frames)
+            self._gaps += self._gap_change(frame, frame + frames)
+        elif frame > stream.head and stream.first is not None:
+            self._gaps += 1
+        stream.ring.write(frame, payload)
+        stream.wrote(frame, frame + frames, arrival_ns)
+
+    def _gap_change(self, frame: int, stop: int) -> int:
+        # How many gaps more there are once something behind the head is written: one less where it fills one.
+        ring, first = self.stream.ring, self.stream.first
+        assert first is not None
+        if ring.holds(frame, stop - frame):
+            return 0
+        right = ring.holds(stop, 1)
+        return 1 - right if frame < first else 1 - right - ring.holds(frame - 1, 1)
 
     @property
     def frames_concealed(self) -> int:
@@ -233,19 +294,26 @@ class StreamReceiver:
         return max(0, self.stream.head - first - self._frames_written)
 
     def metrics(self) -> dict[str, Metric]:
-        """The figures of the stream."""
-        return {
-            "packets_received": self.packets_received,
-            "packets_lost": self._sequence.lost,
-            "packets_late": self.packets_late,
-            "packets_early": self.packets_early,
-            "packets_duplicate": self.packets_duplicate,
-            "packets_reordered": self.packets_reordered,
-            "packets_malformed": self.packets_malformed,
-            "packets_foreign": self.packets_foreign,
-            "frames_concealed": self.frames_concealed,
-            **self.lateness.metrics("lateness"),
-        }
+        """The figures of the stream, and of each leg where there are two."""
+        figures = self.legs[0].metrics()
+        if self.redundant:
+            every = [leg.metrics() for leg in self.legs]
+            by_leg = {
+                f"leg_{name}_{key}": value for name, leg in zip("ab", every, strict=True) for key, value in leg.items()
+            }
+            for name in ("duplicate", "reordered", "malformed", "foreign"):
+                figures[f"packets_{name}"] = sum(getattr(leg, f"packets_{name}") for leg in self.legs)
+            figures |= {
+                "packets_received": self.packets_received,
+                "packets_lost": self._sequence.lost,
+                "packets_late": self._packets_late,
+                "packets_early": self._packets_early,
+                **self._lateness.metrics("lateness"),
+            }
+            for label, leg in zip("ab", self.legs, strict=True):
+                figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
+        concealed = {"frames_concealed": self.frames_concealed, "gaps_concealed": self._gaps}
+        return {**figures, **concealed, "timing": self.timing}
 
 
 def _tell_nobody(name: str, fields: dict[str, Metric]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 import pytest
 
-from phasegraph import ClockEstimate, Encoding, Frames, Metric, time_of_frame
+from phasegraph import ClockEstimate, ClockState, Encoding, Frames, Metric, time_of_frame
 from phasegraph.net import PacketBatch
 from phasegraph.net.packets import ipv4_number
+from phasegraph_aes67.leg import Leg
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.stream_receiver import StreamReceiver
 
@@ -22,36 +24,37 @@ class Clock:
     """Reference time is local time and an epoch, unless it is told otherwise."""
 
     def __init__(self, rate_ppb: float = 0.0) -> None:
-        self.now = ClockEstimate(local_ns=LOCAL_NS, reference_ns=EPOCH_NS, rate_ppb=rate_ppb)
+        self.now = ClockEstimate(local_ns=LOCAL_NS, reference_ns=EPOCH_NS, rate_ppb=rate_ppb, state=ClockState.LOCKED)
 
     def estimate(self) -> ClockEstimate:
         return self.now
 
 
-class CountingReceiver(StreamReceiver):
-    """Says how many packets went the quick way."""
-
-    quick = 0
-
-    def advance(self, payloads, lateness_ns, arrival_ns):  # type: ignore[no-untyped-def]
-        self.quick += len(payloads)
-        super().advance(payloads, lateness_ns, arrival_ns)
-
-
 class Setup:
     """A receiver of one stream, and packets for it."""
 
-    def __init__(self, parameters: StreamParameters, *, link_offset_ns: int, relative: bool, clock: Clock) -> None:
+    def __init__(
+        self, parameters: StreamParameters, *legs: StreamParameters, link_offset_ns: int, clock: Clock, **how: bool
+    ) -> None:
         self.parameters = parameters
         self.clock = clock
         self.told: list[tuple[str, dict[str, Metric]]] = []
-        self.receiver = CountingReceiver(
-            parameters,
-            clock=clock,
-            link_offset_ns=link_offset_ns,
-            relative=relative,
-        )
+        self.receiver = StreamReceiver((parameters, *legs), clock=clock, link_offset_ns=link_offset_ns, **how)  # type: ignore[arg-type]
         self.receiver.tell = lambda name, fields: self.told.append((name, fields))
+        self.leg = self.receiver.legs[0]
+        self.quick = 0
+        """How many packets went the quick way."""
+        for leg in self.receiver.legs:
+            self._count(leg)
+
+    def _count(self, leg: Leg) -> None:
+        advance = leg.advance
+
+        def counting(payloads, lateness_ns, arrival_ns):  # type: ignore[no-untyped-def]
+            self.quick += len(payloads)
+            advance(payloads, lateness_ns, arrival_ns)
+
+        leg.advance = counting  # type: ignore[method-assign]
 
     def payload(self, frame: int, frames: int) -> bytes:
         """Samples that tell their frame's index."""
@@ -86,20 +89,23 @@ class Setup:
         """Local time so much after a frame's media time."""
         return self.clock.now.local_at(time_of_frame(frame, self.parameters.rate) + late_ns)
 
-    def accept(self, packet: bytes, arrival_ns: int) -> None:
+    def accept(self, packet: bytes, arrival_ns: int, *, leg: int = 0, source: int = 0) -> None:
         row = np.full(1500, 0xAA, np.uint8)
         row[: len(packet)] = np.frombuffer(packet, np.uint8)
-        self.receiver.accept(row, len(packet), arrival_ns)
+        self.receiver.legs[leg].accept(row, len(packet), arrival_ns, source)
 
-    def come(self, frames: Sequence[int], *, late_ns: int = 1_100_000, **how: int) -> None:
+    def come(
+        self, frames: Sequence[int], *, late_ns: int = 1_100_000, leg: int = 0, source: int = 0, **how: int
+    ) -> None:
         """Packets arrive, each so much after its media time."""
         for frame in frames:
-            self.accept(self.packet(frame, **how), self.arrival(frame, late_ns))  # type: ignore[arg-type]
+            packet = self.packet(frame, **how)  # type: ignore[arg-type]
+            self.accept(packet, self.arrival(frame, late_ns), leg=leg, source=source)
 
     def counted(self) -> dict[str, Metric]:
         """The counters that are not zero."""
         metrics = self.receiver.metrics()
-        return {name: value for name, value in metrics.items() if value and not name.startswith("lateness")}
+        return {name: value for name, value in metrics.items() if value and name.startswith(("packets", "frames"))}
 
     def read(self, frame: int, count: int) -> tuple[Frames, int]:
         out = np.empty((count, self.parameters.channels), np.float32)
@@ -116,7 +122,13 @@ class Setup:
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Setup]:
     def setup(
-        *, link_offset_ns: int = 3_000_000, relative: bool = False, clock: Clock | None = None, **fields: object
+        *,
+        link_offset_ns: int = 3_000_000,
+        relative: bool = False,
+        runs_free: bool = False,
+        clock: Clock | None = None,
+        leg_b: dict[str, object] | None = None,
+        **fields: object,
     ) -> Setup:
         defaults: dict[str, object] = {
             "address": "239.1.1.1",
@@ -125,7 +137,9 @@ def make() -> Callable[..., Setup]:
             "channels": 2,
         }
         parameters = StreamParameters(**{**defaults, **fields})  # type: ignore[arg-type]
-        return Setup(parameters, link_offset_ns=link_offset_ns, relative=relative, clock=clock or Clock())
+        legs = () if leg_b is None else (msgspec.structs.replace(parameters, **leg_b),)
+        how = {"relative": relative, "runs_free": runs_free}
+        return Setup(parameters, *legs, link_offset_ns=link_offset_ns, clock=clock or Clock(), **how)
 
     return setup
 

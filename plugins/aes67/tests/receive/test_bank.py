@@ -16,7 +16,7 @@ def arriving(stage, numbers, **how):
 
 def bank_of(*stages):
     bank = ReceiveBank()
-    bank.set_streams([stage.receiver for stage in stages])
+    bank.set_legs([stage.leg for stage in stages])
     return bank
 
 
@@ -29,7 +29,7 @@ def test_all_but_the_first_packet_go_the_quick_way(make, batch_of):
         bank.feed(batch_of(arriving(stage, range(start, start + 1))))
         for begin in range(start + 1, start + 41, 10):
             bank.feed(batch_of(arriving(stage, range(begin, begin + 10))))
-        assert stage.receiver.quick == 40
+        assert stage.quick == 40
         assert stage.counted() == {"packets_received": 41}
         assert stage.right(BASE + 48 * start, 48 * 41)
 
@@ -40,7 +40,7 @@ def test_the_quick_way_at_every_rate(make, batch_of, rate):
     bank = bank_of(stage)
     for begin in range(0, 100, 20):
         bank.feed(batch_of(arriving(stage, range(begin, begin + 20))))
-    assert stage.receiver.quick == 80
+    assert stage.quick == 80
     assert stage.right(BASE, 4800)
 
 
@@ -48,7 +48,7 @@ def test_the_marker_bit_does_not_matter(stage, batch_of):
     bank = bank_of(stage)
     bank.feed(batch_of(arriving(stage, [0])))
     bank.feed(batch_of(arriving(stage, range(1, 9), payload_type=98 | 0x80)))
-    assert stage.receiver.quick == 8
+    assert stage.quick == 8
 
 
 def test_each_stream_gets_its_own(make, batch_of):
@@ -57,10 +57,10 @@ def test_each_stream_gets_its_own(make, batch_of):
     for begin in (0, 1, 11):
         packets = [arriving(stage, range(begin, begin + 10)) for stage in stages]
         bank.feed(batch_of([packet for together in zip(*packets, strict=True) for packet in together]))
-    assert [stage.parameters.address for stage in reversed(stages)] == [s.parameters.address for s in bank.streams]
+    assert [stage.parameters.address for stage in reversed(stages)] == [leg.parameters.address for leg in bank.legs]
     for stage in stages:
         assert stage.receiver.packets_received == 30
-        assert stage.receiver.quick == 10
+        assert stage.quick == 10
         assert stage.right(BASE, 48 * 21)
 
 
@@ -69,8 +69,8 @@ def test_trouble_of_one_stream_does_not_slow_the_others(make, batch_of):
     bank = bank_of(good, bad)
     bank.feed(batch_of(arriving(good, [0]) + arriving(bad, [0])))
     bank.feed(batch_of(arriving(good, range(1, 9)) + arriving(bad, [1, 2, 4, 5])))
-    assert good.receiver.quick == 8
-    assert bad.receiver.quick == 0
+    assert good.quick == 8
+    assert bad.quick == 0
     assert bad.counted() == {"packets_received": 5, "packets_lost": 1, "frames_concealed": 48}
 
 
@@ -81,8 +81,8 @@ def test_streams_on_different_clocks(make, make_clock, batch_of):
         numbers = range(begin, begin + 10)
         bank.feed(batch_of([*arriving(slow, numbers), (b"", 0, "239.9.9.9"), *arriving(fast, numbers)]))
     for stage in (slow, fast):
-        assert stage.receiver.quick == 10
-        assert stage.receiver.lateness.percentile(1.0) == pytest.approx(MS, abs=2)
+        assert stage.quick == 10
+        assert stage.leg.lateness.percentile(1.0) == pytest.approx(MS, abs=2)
     assert bank.packets_foreign == 2
 
 
@@ -104,9 +104,9 @@ def test_streams_come_and_go(make, batch_of):
     one, other = make(address="239.1.1.1"), make(address="239.1.1.2")
     bank = bank_of(one)
     bank.feed(batch_of(arriving(one, [0]) + arriving(other, [0])))
-    bank.set_streams([other.receiver, one.receiver])
+    bank.set_legs([other.leg, one.leg])
     bank.feed(batch_of(arriving(one, [1]) + arriving(other, [1])))
-    bank.set_streams([other.receiver])
+    bank.set_legs([other.leg])
     bank.feed(batch_of(arriving(one, [2]) + arriving(other, [2])))
     assert one.receiver.packets_received == 2
     assert other.receiver.packets_received == 2

@@ -142,12 +142,12 @@ def state(stage: Any) -> dict[str, Any]:
     receiver = stage.receiver
     return {
         "metrics": receiver.metrics(),
-        "expectation": receiver.expectation(),
+        "expectation": [leg.expectation() for leg in receiver.legs],
         "told": stage.told,
         "last_arrival": receiver.last_arrival_ns,
         "extent": (receiver.stream.first, receiver.stream.head),
-        "others": receiver._others,
-        "outside": receiver._outside,
+        "others": [(leg._others, leg._strays) for leg in receiver.legs],
+        "outside": (receiver._outside, receiver._jumped),
     }
 
 
@@ -170,7 +170,7 @@ def test_a_batch_is_its_packets_one_by_one(
         [setup(make, plan, n, clocks[n % 2] or clocks[0]) for n, plan in enumerate(plans)] for _ in range(2)
     )
     bank = ReceiveBank()
-    bank.set_streams([stage.receiver for stage in together])
+    bank.set_legs([leg for stage in together for leg in stage.receiver.legs])
     one_by_one = {stage.parameters.address: stage for stage in singly}
     arriving: list[Arriving] = [(b"not for us", stage.arrival(0), "239.0.0.1") for stage in singly]
     for stage, plan in zip(singly, plans, strict=True):
@@ -184,7 +184,7 @@ def test_a_batch_is_its_packets_one_by_one(
         bank.feed(batch)
         for row, (_, arrival_ns, address) in enumerate(lot):
             if address in one_by_one:
-                one_by_one[address].receiver.accept(batch.data[row], int(batch.length[row]), arrival_ns)
+                one_by_one[address].leg.accept(batch.data[row], int(batch.length[row]), arrival_ns)
         for stage, other in zip(together, singly, strict=True):
             assert state(stage) == state(other)
     assert bank.packets_foreign == len(plans)
@@ -202,12 +202,12 @@ def test_a_stream_without_trouble_goes_the_quick_way(
     plan = msgspec.structs.replace(plan, trouble=Trouble(), jitter_ns=0, link_offset_ns=20 * MS)
     stage = setup(make, plan, 1, make_clock())
     bank = ReceiveBank()
-    bank.set_streams([stage.receiver])
+    bank.set_legs(stage.receiver.legs)
     arriving = list(sending(stage, plan, 100, np.random.default_rng(seed)))
     bank.feed(batch_of(arriving[:1]))
     for begin in range(1, 100, 11):
         bank.feed(batch_of(arriving[begin : begin + 11]))
-    assert stage.receiver.quick == 99
+    assert stage.quick == 99
     assert stage.counted() == {"packets_received": 100}
 
 
@@ -225,11 +225,11 @@ def test_a_stream_without_trouble_goes_the_quick_way(
 def test_any_bytes_are_counted(make: Any, batch_of: Any, packets: list[tuple[bytes, int, str]]) -> None:
     one, other = make(address="239.1.1.1"), make(address="239.1.1.2", relative=True, mediaclk_offset=None)
     bank = ReceiveBank()
-    bank.set_streams([one.receiver, other.receiver])
+    bank.set_legs([*one.receiver.legs, *other.receiver.legs])
     bank.feed(batch_of(packets))
     counted = bank.packets_foreign
     for stage in (one, other):
         receiver = stage.receiver
-        counted += receiver.packets_received + receiver.packets_malformed + receiver.packets_foreign
+        counted += stage.leg.packets_received + stage.leg.packets_malformed + stage.leg.packets_foreign
         assert receiver.frames_concealed >= 0
     assert counted == len(packets)

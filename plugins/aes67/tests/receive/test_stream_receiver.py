@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from phasegraph import frame_at
-from phasegraph_aes67.stream_receiver import EARLY_LIMIT_NS, FAR_OFF, TAKE_OVER
+from phasegraph_aes67.leg import TAKE_OVER
+from phasegraph_aes67.stream_receiver import EARLY_LIMIT_NS, FAR_OFF
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000
@@ -104,7 +105,7 @@ def test_a_packet_that_is_wholly_late(stage):
 @pytest.mark.parametrize(("early_ns", "counted"), [(EARLY_LIMIT_NS - 1, 0), (EARLY_LIMIT_NS, 1), (10**12, 1)])
 def test_from_the_future(stage, early_ns, counted):
     stage.come(packets(0), late_ns=-early_ns)
-    assert stage.receiver.packets_early == counted
+    assert stage.leg.packets_early == counted
     assert (stage.receiver.stream.first is None) == bool(counted)
 
 
@@ -134,7 +135,7 @@ def test_malformed(stage, spoil):
 def test_longer_than_a_packet_may_be(stage):
     import numpy as np
 
-    stage.receiver.accept(np.zeros(1500, np.uint8), -1, stage.arrival(BASE, MS))
+    stage.leg.accept(np.zeros(1500, np.uint8), -1, stage.arrival(BASE, MS))
     assert stage.counted() == {"packets_malformed": 1}
 
 
@@ -234,7 +235,7 @@ class TestRelative:
         self.come(relative, [48 * n for n in range(3)], BASE)
         self.come(relative, [48 * n for n in range(3, 3 + FAR_OFF + 2)], BASE + 48_000)
         assert [name for name, _ in relative.told] == ["timestamps_outside_window"]
-        assert relative.receiver.packets_late == FAR_OFF
+        assert relative.leg.packets_late == FAR_OFF
         assert relative.receiver.stream.head == frame_at(
             relative.clock.now.reference_at(relative.receiver.last_arrival_ns), 48_000
         )

@@ -38,8 +38,9 @@ class Graphs:
         )
 
     def receiving(self, **options: Any) -> str:
-        """A receiver and its recorder."""
-        it = {"kind": "aes67", "interface": "eth0", "link_offset": "5ms", "end_after": "100ms", **options}
+        """A receiver and its recorder. What is missing is silence, so that it can be told from the program."""
+        it = {"kind": "aes67", "interface": "eth0", "link_offset": "5ms", "end_after": "100ms", "conceal": False}
+        it |= options
         if "sdp" not in it:
             it = {"group": "239.69.1.1", **it}
         return table("sources.it", **it) + table("sinks.recorder", kind="sim-recorder", input="it")

@@ -15,7 +15,8 @@ from phasegraph_aes67.browse import Browser
 
 SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'
 SDP = (
-    "v=0\r\no=- {id} {version} IN IP4 10.0.1.2\r\ns={name}\r\nc=IN IP4 {group}/15\r\nt=0 0\r\nm=audio 5004 RTP/AVP 98\r\n"
+    "v=0\r\no=- {id} {version} IN IP4 10.0.1.2\r\ns={name}\r\nc=IN IP4 {group}/15\r\nt=0 0\r\n"
+    "m=audio 5004 RTP/AVP 98\r\n"
     "a=rtpmap:98 {rtpmap}\r\na=ptime:1\r\na=ts-refclk:local\r\na=mediaclk:direct=0\r\n"
 )
 

@@ -79,11 +79,12 @@ def test_what_a_client_goes_through() -> None:
     clients = Clients(["/nqptp"])
     client = clients.by_name["/nqptp"]
     seen = []
-    for said in (b"T", b"T 10.0.0.1", b"B", b"P", b"B", b"E", b"B", b"T 10.0.0.2", b"T"):
+    for said in (b"T", b"T", b"T 10.0.0.1", b"B", b"P", b"B", b"E", b"B", b"T 10.0.0.2", b"T"):
         changed = clients.obey(parse(b"/nqptp " + said + b"\0"))
         seen.append((changed, client.active, client.peers))
     one, two = ("10.0.0.1",), ("10.0.0.2",)
     assert seen == [
+        (True, False, ()),
         (False, False, ()),
         (True, False, one),
         (True, True, one),

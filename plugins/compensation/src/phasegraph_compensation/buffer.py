@@ -24,10 +24,11 @@ from phasegraph import (
     DeviceTime,
     Duration,
     Observation,
+    ReadPosition,
     frames_in,
 )
 
-from .estimator import RateEstimator, deviation_of, published
+from .estimator import LEAST_KNOWN, RateEstimator, deviation_of, published
 from .steering import ACQUIRING_SLOPE, INFORMATIVE, LIMIT, LONGEST_STEP_S, Ratio, ready
 
 TRACKING_SLOPE = 4e-6
@@ -76,8 +77,10 @@ class BufferFeedback:
         self._sender = RateEstimator(rate, _WANDER)
         self._map: ClockEstimate | None = None
         self._level: float | None = None
+        self._off = 0.0
         self._passed_s = self._silence_s = 0.0
-        self._renumbered = self._remembered = False
+        self._renumbered = False
+        self._remembered = math.inf  # sigma of the rate that earlier runs have learned
         self._ratio = Ratio()
         self._integral = 0.0
         self._bandwidth_hz = _WIDE_HZ
@@ -85,7 +88,8 @@ class BufferFeedback:
         self._started = self._locked = False
 
     def observe(self, observation: Observation) -> None:
-        """See `Compensator.observe`. Of the clock it wants to know only whether frames have been renumbered."""
+        """See `Compensator.observe`. Of the clock it wants to know whether frames have been renumbered, and where to
+        begin."""
         if isinstance(observation, Arrival):
             self._sender.update(observation.frame, observation.local_ns)
             self._silence_s, self._renumbered = 0.0, False
@@ -95,10 +99,13 @@ class BufferFeedback:
             self._silence_s += self._device.interval_s
         elif isinstance(observation, BufferLevel):
             self._level = observation.frames if math.isfinite(observation.frames) else None
+        elif isinstance(observation, ReadPosition):
+            off = observation.error_frames + self._device.residual_s(observation.local_ns) * self._rate
+            self._off = off if math.isfinite(off) else 0.0
         elif isinstance(observation, ClockEstimate):
             self._renumber(observation)
         elif isinstance(observation, DeviceRate):
-            self._remembered = True
+            self._remembered = max(observation.sigma_ppb * 1e-9, LEAST_KNOWN)
             self._integral = deviation_of(observation)
             self._ratio.jump(self._integral)
 
@@ -140,17 +147,17 @@ class BufferFeedback:
 
     def _begin(self, level: float | None) -> Correction:
         # Until arrivals and device are measured nothing sounds, and the ratio may go where it will.
-        if self._sigma() < INFORMATIVE:
+        if self._sigma() < min(INFORMATIVE, self._remembered):
             self._integral = self._measured()
             self._ratio.jump(self._integral)
         if level is None:
             return self._correct("silent: no arrivals known", silent=True)
-        if not all(ready(estimator, self._remembered) for estimator in (self._device, self._sender)):
+        if not all(ready(estimator, self._remembered < INFORMATIVE) for estimator in (self._device, self._sender)):
             return self._correct("silent: measuring arrivals and the device", silent=True)
         if self._target is None:
-            if level <= 0.0:
+            if level <= self._off:
                 return self._correct("silent: nothing has arrived of what the clock asks for", silent=True)
-            self._target = level
+            self._target = level - self._off
         self._started = True
         return self._correct("begins at its place", level - self._target, silent=True)
 

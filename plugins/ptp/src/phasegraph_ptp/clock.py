@@ -39,7 +39,7 @@ class PtpClock:
         self._estimator = make_estimator(
             config.estimator, lock_within=config.lock_within, unlock_beyond=config.unlock_beyond
         )
-        self._own = ClockEstimate(local_ns=0, reference_ns=0)
+        self._told: ClockEstimate | None = None
         self._published = ClockEstimate(local_ns=self._local.now_ns(), reference_ns=0)
         self._engine: OrdinaryClock | None = None
         self._wire: Wire | None = None
@@ -81,7 +81,7 @@ class PtpClock:
         follower = self._config.role == "follower"
         identity = make_identity(wire.interface.mac, ctx.id, self._config.role, *(process if follower else ()))
         now = self._local.now_ns()
-        self._own = self._begin(now)
+        self._told = None if self._reference is not None else self._begin(now)
         self._engine = engine = OrdinaryClock(
             settings_of(self._config), identity=PortIdentity(identity, 1), now_ns=now, random=Random(identity)
         )
@@ -184,11 +184,12 @@ class PtpClock:
         estimate = self._followed(now)
         if self._config.role != "follower":
             served = self._served(now, estimate)
-            engine.serve(served, self._properties(served))
-            if engine.state is PortState.MASTER:
-                estimate = served
-            elif self._config.role == "grandmaster":
-                estimate = msgspec.structs.replace(served, state=ClockState.UNLOCKED)
+            if served is not None:
+                engine.serve(served, self._properties(served))
+                if engine.state is PortState.MASTER:
+                    estimate = served
+                elif self._config.role == "grandmaster":
+                    estimate = msgspec.structs.replace(served, state=ClockState.UNLOCKED)
         else:
             engine.serve(estimate, engine.data.time_properties)
         if estimate.state is not self._published.state:
@@ -203,14 +204,16 @@ class PtpClock:
             domain=None if self._engine is None else self._engine.data.default.domain,
         )
 
-    def _served(self, now: int, followed: ClockEstimate) -> ClockEstimate:
-        # Who has followed goes on with that time; else the reference's, else its own oscillator's.
-        if followed.state is not ClockState.UNLOCKED:
-            served = followed
-        elif self._reference is not None:
-            served = self._reference.estimate()
-        else:
-            served = self._own
+    def _served(self, now: int, followed: ClockEstimate) -> ClockEstimate | None:
+        # Who has followed tells that time; else the reference's, else its own oscillator's. Where either is lost the
+        # last of it goes on: a grandmaster does not jump. Before the reference is locked there is nothing to tell.
+        for known in (followed, self._reference.estimate() if self._reference is not None else None):
+            if known is not None and known.state in (ClockState.LOCKED, ClockState.HOLDOVER):
+                self._told = known
+                break
+        served = self._told
+        if served is None:
+            return None
         own = None if self._engine is None else self._engine.data.default
         return msgspec.structs.replace(
             served,

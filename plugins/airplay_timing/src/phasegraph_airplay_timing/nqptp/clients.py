@@ -25,6 +25,8 @@ class Client(msgspec.Struct):
     """Who takes part in its timing."""
     active: bool = False
     """Whether it plays: nqptp writes only then, so this does too."""
+    heard: bool = False
+    """Whether it has said anything yet."""
 
 
 class Clients:
@@ -51,7 +53,8 @@ class Clients:
     def obey(self, command: Command) -> bool:
         """Do as a client says that has been admitted; returns whether that changes anything."""
         client = self.by_name[command.name]
-        before = client.peers, client.active
+        before = client.heard, client.peers, client.active
+        client.heard = True
         match command.verb:
             case Verb.TIMING:
                 client.peers = command.peers
@@ -62,7 +65,7 @@ class Clients:
                 client.active = False
             case Verb.PAUSE:
                 pass
-        return before != (client.peers, client.active)
+        return before != (client.heard, client.peers, client.active)
 
     @property
     def followed(self) -> set[tuple[str, ...]]:

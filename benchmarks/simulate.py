@@ -1,0 +1,117 @@
+"""How fast `kernel simulate` is, and where the time goes. Prints Markdown tables.
+
+    python benchmarks/simulate.py [--graph examples/speakers.toml] [--minutes 10] [--rounds 5]
+
+"Times real time" is the virtual time of a run by the seconds it took, without the start of the process, by the wall
+and by the processor time that it used: on a busy machine the latter is nearer to what an idle one would need.
+
+The shares are of a run of its own under Python's profiler, by who was called: time of a function that is not part of
+Phasegraph counts for its caller. The profiler favours nobody, but calls of small functions look dearer than they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import statistics
+import time
+from pathlib import Path
+
+from _options import machine
+from _table import markdown, number, percent
+
+from phasegraph._config import load_graph
+from phasegraph._plugins import loader
+from phasegraph._run.logging import make_log
+from phasegraph._simulate.run import Simulation
+from phasegraph._simulate.scenario import load_scenario
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = {
+    "phasegraph_compensation": "compensator and its estimator",
+    "phasegraph/_run/crossing": "the crossing: position, observations",
+    "phasegraph/_simulate/truth": "the truth",
+    "phasegraph/_simulate/probe": "the truth",
+    "phasegraph/_simulate/source": "network and sender",
+    "phasegraph/_simulate/sender": "network and sender",
+    "phasegraph/_simulate/signal": "network and sender",
+    "phasegraph/testing/arrivals": "network and sender",
+    "phasegraph/_core": "stream and ring",
+    "phasegraph/_simulate/ca": "the sound card",
+    "phasegraph/_run/inputs": "the sound card",
+    "phasegraph/_simulate": "clock and grandmaster",
+    "phasegraph/testing": "virtual time",
+    "phasegraph": "engine and the rest of the kernel",
+}
+"""Parts by the beginning of a path within the sources; the first that fits counts."""
+
+
+def simulation(graph: Path, seconds: int, scenario: str) -> Simulation:
+    """A run that is ready to begin."""
+    registry = loader.load()
+    return Simulation(
+        load_graph(graph, registry),
+        registry,
+        load_scenario(scenario),
+        seed=0,
+        log=make_log(level="error"),
+        for_ns=seconds * 10**9,
+    )
+
+
+def measure(graph: Path, seconds: int, scenario: str) -> tuple[float, float]:
+    """How many times faster than real time, by the wall and by the processor time."""
+    run = simulation(graph, seconds, scenario)
+    wall, processor = time.perf_counter(), time.process_time()
+    run.run()
+    return seconds / (time.perf_counter() - wall), seconds / (time.process_time() - processor)
+
+
+def part_of(path: str) -> str | None:
+    """The part of the product that a source file belongs to."""
+    if "site-packages" in path:
+        return None
+    return next((part for piece, part in PARTS.items() if f"/{piece}" in path), None)
+
+
+def shares(graph: Path, seconds: int, scenario: str) -> dict[str, float]:
+    """Share of the time by part."""
+    profile = cProfile.Profile()
+    run = simulation(graph, seconds, scenario)
+    profile.runcall(run.run)
+    spent: dict[str, float] = {}
+    for function, (_, _, own, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        part = part_of(function[0])
+        if part is not None:
+            spent[part] = spent.get(part, 0.0) + own
+            continue
+        for caller, (_, _, its, _) in callers.items():
+            part = part_of(caller[0]) or "trio, numpy and Python"
+            spent[part] = spent.get(part, 0.0) + its
+    whole = sum(spent.values())
+    return {part: each / whole for part, each in sorted(spent.items(), key=lambda item: -item[1])}
+
+
+def main() -> None:
+    """Measure and print."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("--graph", type=Path, default=ROOT / "examples" / "speakers.toml")
+    parser.add_argument("--minutes", type=int, default=10, help="of virtual time, a run (10)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scenario", default="studio")
+    given = parser.parse_args()
+    seconds = 60 * given.minutes
+    speeds = [measure(given.graph, seconds, given.scenario) for _ in range(given.rounds)]
+    wall, processor = zip(*speeds, strict=True)
+    print(f"{machine()}.\n")
+    head = ["graph", "scenario", "times real time", "best", "by processor time"]
+    row = [given.graph.name, given.scenario, number(statistics.median(wall), 0), number(max(wall), 0)]
+    print(markdown(head, [[*row, number(statistics.median(processor), 0)]]), end="\n\n")
+    parts = shares(given.graph, seconds, given.scenario)
+    print(markdown(["part", "share of the time"], [[part, percent(share)] for part, share in parts.items()]))
+
+
+if __name__ == "__main__":
+    main()
