@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.support import netns
@@ -60,6 +61,18 @@ def shairport() -> str:
     if "AirPlay2" not in version:
         pytest.skip(f"this shairport-sync is not built for AirPlay 2: {version}")
     return path
+
+
+@pytest.fixture(scope="session")
+def pipewire_rtp() -> None:
+    """PipeWire, its programs, and its RTP modules."""
+    _program("pipewire", "pipewire-bin")
+    for name in ("pw-cli", "pw-link", "pw-play", "pw-record"):
+        _program(name, "pipewire-bin")
+    folders = [*Path("/usr").glob("lib/*/pipewire-0.3"), *Path("/usr").glob("lib*/pipewire-0.3")]
+    for module in ("rtp-source", "rtp-sink"):
+        if not any((folder / f"libpipewire-module-{module}.so").exists() for folder in folders):
+            pytest.skip(f"PipeWire has no module {module} (Debian package libpipewire-0.3-modules)")
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from phasegraph.testing import (
     Impairment,
     SimLocalClock,
     SimNetwork,
+    SimStampedSocket,
     SimWire,
     Stamping,
     make_session,
@@ -133,6 +134,22 @@ async def test_hybrid_falls_back_where_unicast_is_not_answered(autojump_clock: A
     assert me.events("unicast_fallback") == []
 
 
+async def test_whoever_leaves_ends_its_contracts(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    near, far = (SimNetwork(SimLocalClock(), wire) for _ in range(2))
+    unicast = 'unicast = "negotiated"\n'
+    client = FOLLOWER + unicast + f'unicast-servers = ["{near.interface("eth0").address}"]\n'
+    async with running_graph(GRANDMASTER + unicast, network=near) as gm:
+        async with running_graph(client, network=far) as me:
+            await trio.sleep(30)
+            assert me.nodes["me"].estimate().state is ClockState.LOCKED
+        await trio.sleep(1)
+        sent = gm.nodes["gm"].metrics()["sent_sync"]
+        await trio.sleep(30)
+        assert gm.nodes["gm"].metrics()["sent_sync"] == sent > 100
+    assert me.metrics("me")["port_state"] == "slave"
+
+
 async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
@@ -202,6 +219,35 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         assert me.nodes["me"].estimate().bound_ns > bound
         await trio.sleep(120)
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
+
+
+async def test_whoever_hears_only_itself_joins_the_groups_anew(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[int, int, str]] = []
+
+    def join(socket: SimStampedSocket, group: str) -> None:
+        joined.append((round(trio.current_time() - began), socket.port, group))
+        if len(joined) in (6, 7):
+            raise OSError(19, "No such device")
+        there(socket, group)
+
+    there, began = SimStampedSocket.join, trio.current_time()
+    monkeypatch.setattr(SimStampedSocket, "join", join)
+    async with running_graph(GRANDMASTER, network=SimNetwork(SimLocalClock())) as gm:
+        await trio.sleep(70)
+    assert gm.metrics("gm")["sent_sync"] > 300
+    groups = (GROUP, "224.0.0.107")
+    assert joined == [(at, port, group) for at in (0, 30, 60) for port in (319, 320) for group in groups]
+
+
+async def test_who_hears_others_does_not(autojump_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[str] = []
+    there = SimStampedSocket.join
+    monkeypatch.setattr(SimStampedSocket, "join", lambda socket, group: joined.append(group) or there(socket, group))
+    async with two_hosts():
+        await trio.sleep(70)
+    assert len(joined) == 8
 
 
 async def test_management_is_answered_but_rubbish_and_a_flood_are_not(autojump_clock: Any) -> None:

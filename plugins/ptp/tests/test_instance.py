@@ -57,6 +57,9 @@ def test_every_value_can_be_overridden() -> None:
         ({"accept": ("nobody",)}, "accept", "expected a clock identity such as"),
         ({"unicast": "negotiated"}, "unicast-servers", "nobody to negotiate with"),
         ({"unicast_servers": ("192.0.2.1",)}, "unicast-servers", "unicast = 'negotiated' only"),
+        ({"unicast": "negotiated", "unicast_servers": ("gm.local",)}, "unicast-servers", "'gm.local' is not a unicast"),
+        ({"unicast": "negotiated", "unicast_servers": ("fe80::1",)}, "unicast-servers", "address of udp4"),
+        ({"unicast": "negotiated", "unicast_servers": ("224.0.1.129",)}, "unicast-servers", "not a unicast"),
         ({"unicast": "hybrid", "delay_mechanism": "p2p"}, "unicast", "delay-mechanism is p2p"),
         ({"general_port": 319}, "general-port", "two ports"),
         ({"reference": "other"}, "reference", "tells nobody the time"),
@@ -78,6 +81,12 @@ def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
         "clocks.house.log-sync-interval",
         "clocks.house.accept",
     ]
+
+
+def test_servers_are_written_as_arrivals_have_them() -> None:
+    config = PtpConfig(transport="udp6", unicast="negotiated", unicast_servers=("FE80:0::1%eth0",))
+    assert list(problems_of(config)) == []
+    assert settings_of(config).servers == ("fe80::1",)
 
 
 def test_code_points() -> None:

@@ -38,6 +38,7 @@ class SimulatedSource:
         self._began_ns = self._sent_until = 0
         self._packets: NDArray[np.void] = np.zeros(0, PACKETS)
         self._times: list[int] = []
+        self._local_times: list[int] = []
         self._frames: list[int] = []
         self._at = 0
         self._counted = 0
@@ -74,7 +75,7 @@ class SimulatedSource:
                 end = begin + 1
                 while end < until and self._frames[end] == self._frames[end - 1] + size:
                     end += 1
-            self._write(first, (end - begin) * size, self._local.at(self._times[end - 1]))
+            self._write(first, (end - begin) * size, self._local_times[end - 1])
             begin = end
         self._at = until
 
@@ -90,6 +91,7 @@ class SimulatedSource:
         self._packets = np.concatenate([self._packets[self._at :], fresh])
         self._at = self._counted = 0
         self._times, self._frames = self._packets["arrival"].tolist(), self._packets["frame"].tolist()
+        self._local_times = self._local.at_array(self._packets["arrival"]).tolist()
 
     def _count(self) -> None:
         # What has arrived since the last time.

@@ -20,10 +20,14 @@ _MEASURED_FOR_NS = 1_000_000_000
 
 def true_now_ns() -> int:
     """True time: what trio's clock says, which is virtual under a MockClock; 0 before trio runs."""
+    return round(_true_now_s() * 1e9)
+
+
+def _true_now_s() -> float:
     try:
-        return round(trio.current_time() * 1e9)
+        return trio.current_time()
     except RuntimeError:
-        return 0
+        return 0.0
 
 
 class SimLocalClock:
@@ -46,12 +50,14 @@ class SimLocalClock:
         self.oscillator = oscillator or Oscillator(ppm=ppm)
         self._epoch = epoch_ns
         self._realtime = realtime_ns
+        self._now_s = 0.0
         self._now = (0, self.at(0))
         self._measured = (-_MEASURED_FOR_NS, 1.0)  # when, and the rate then: it hardly changes until the next time
 
     def now_ns(self) -> int:
         """Local time now."""
-        true_ns = true_now_ns()
+        self._now_s = _true_now_s()
+        true_ns = round(self._now_s * 1e9)
         if true_ns != self._now[0]:
             self._now = (true_ns, self.at(true_ns))
         return self._now[1]
@@ -64,7 +70,7 @@ class SimLocalClock:
         true_ns = self._now[0]
         if not 0 <= true_ns - self._measured[0] < _MEASURED_FOR_NS:
             self._measured = (true_ns, 1.0 + self.rate_ppb(true_ns) * 1e-9)
-        return (true_ns + math.ceil(rest / self._measured[1])) / 1e9 - trio.current_time()
+        return (true_ns + math.ceil(rest / self._measured[1])) / 1e9 - self._now_s
 
     def realtime_offset_ns(self) -> int:
         """Time of day minus local time, now, without error: time of day is true time and its steps."""

@@ -146,6 +146,7 @@ class SimNetwork:
         """Those that were asked for, by address."""
         self.stamping = stamping or Stamping()
         self.socket_packets = socket_packets
+        self._unplugged: set[str] = set()
         self._ports = itertools.count(49152)
         self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
 
@@ -163,6 +164,8 @@ class SimNetwork:
         """See `Network.interface`: made when first asked for; ``lo``, ::1 and 127.0.0.0/8 are the loopback."""
         for interface in self.interfaces.values():
             if name_or_address in (interface.name, interface.address, interface.address6):
+                if interface.name in self._unplugged:
+                    raise OSError(f"no network interface {name_or_address!r}")
                 return interface
         index = len(self.interfaces) + 1
         name, address, address6 = name_or_address, f"10.0.{index}.{self.number}", f"fe80::{index}:{self.number}"
@@ -183,6 +186,24 @@ class SimNetwork:
         interface = self.interfaces[address] = Interface(name, index, address, address6, mac)
         self.version += 1
         return interface
+
+    def unplug(self, name: str) -> None:
+        """Take an interface away: nothing comes or leaves by it, and its group memberships are gone for good."""
+        index = self.interface(name).index
+        self._unplugged.add(name)
+        for receiver in self.receivers:
+            if isinstance(receiver, SimReceiver):
+                receiver.interface_lost(index)
+        self.version += 1
+
+    def plug(self, name: str) -> None:
+        """Bring an interface back, which nobody has joined a group on."""
+        self._unplugged.discard(name)
+        self.version += 1
+
+    def unplugged(self, interface: Interface) -> bool:
+        """Whether an interface has been taken away."""
+        return interface.name in self._unplugged
 
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> SimReceiver:
         """See `Network.receiver`."""
@@ -225,7 +246,8 @@ class SimNetwork:
         if known is None or known[0] != now:
             ears = []
             for interface in self.interfaces.values():
-                if self.wire.segment(interface.name, self.number) == segment:
+                here = self.wire.segment(interface.name, self.number) == segment
+                if here and not self.unplugged(interface):
                     for receiver in self.receivers:
                         hears = [receiver.hears(flow, interface, source) for flow in self.wire.flows]
                         ears.append((receiver, interface.index, np.array(hears, np.bool_)))

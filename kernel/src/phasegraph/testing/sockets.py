@@ -86,6 +86,10 @@ class SimReceiver:
         sources.discard(source)
         self._host.version += 1
 
+    def interface_lost(self, index: int) -> None:
+        """Forget the groups that were joined on an interface."""
+        self._joined = {key: sources for key, sources in self._joined.items() if key[1] != index}
+
     def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
         """See `Listener.hears`."""
         address, port = flow
@@ -197,7 +201,8 @@ class SimSender:
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`."""
         assert isinstance(buffer, SimSendBuffer)
-        refused = count if self._closed else min(self.refuse, count)
+        gone = self._closed or self.host.unplugged(self.interface)
+        refused = count if gone else min(self.refuse, count)
         self.refuse = max(0, self.refuse - refused)
         if count > refused:
             rows = slice(first + refused, first + count)

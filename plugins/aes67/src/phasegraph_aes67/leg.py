@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TAKE_OVER = 5
 """So many packets of one other sender in a row, or of one that began anew, and the stream is that sender's."""
+MOVED_NS = 100_000_000
+"""After so long a silence a sender of the same name is the same one, wherever it sends from."""
 
 Expectation = tuple[int, int, int, int, int, int, int, int, int]
 NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, -2, 1, 0)
@@ -115,7 +117,7 @@ class Leg:
             self.packets_malformed += 1
             return
         sender = (source, header.ssrc, header.payload_type)
-        if sender != self._sender and not self._is_taken_over_by(sender, header):
+        if sender != self._sender and not self._is_taken_over_by(sender, header, arrival_ns):
             self.packets_foreign += 1
             return
         self._others = 0
@@ -153,11 +155,11 @@ class Leg:
             raise MalformedRtp(f"{size} bytes are not a whole number of frames")
         return header
 
-    def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader) -> bool:
+    def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader, arrival_ns: int) -> bool:
         # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
         if self._source not in (None, sender[0]):
             return False
-        if self._sender is not None:
+        if self._sender is not None and not self._is_moved(sender, arrival_ns):
             self._others = self._others + 1 if sender == self._other else 1
             self._other = sender
             if self._others < TAKE_OVER:
@@ -167,6 +169,11 @@ class Leg:
         self.receiver.follow(sender[1], header.sequence)
         self._sender = sender
         return True
+
+    def _is_moved(self, sender: tuple[int, int, int], arrival_ns: int) -> bool:
+        # Whether it is the same sender, which goes on from another address.
+        silent = self.last_arrival_ns is not None and arrival_ns - self.last_arrival_ns >= MOVED_NS
+        return silent and self._sender is not None and sender[1:] == self._sender[1:]
 
     def _judge(self, header: RtpHeader) -> Verdict:
         # A sender that begins anew under its old name may do so among numbers that were seen already. What tells its

@@ -297,10 +297,6 @@ class StreamReceiver:
         """The figures of the stream, and of each leg where there are two."""
         figures = self.legs[0].metrics()
         if self.redundant:
-            every = [leg.metrics() for leg in self.legs]
-            by_leg = {
-                f"leg_{name}_{key}": value for name, leg in zip("ab", every, strict=True) for key, value in leg.items()
-            }
             for name in ("duplicate", "reordered", "malformed", "foreign"):
                 figures[f"packets_{name}"] = sum(getattr(leg, f"packets_{name}") for leg in self.legs)
             figures |= {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -156,18 +157,20 @@ def stage(make: Callable[..., Setup]) -> Setup:
 
 @pytest.fixture(scope="session")
 def batch_of() -> Callable[..., PacketBatch]:
-    """A batch of (packet or None for one that was too long, arrival, destination)."""
+    """A batch of (packet or None for one that was too long, arrival, destination, and if need be source, interface)."""
 
-    def fill(packets: Sequence[tuple[bytes | None, int, str]], packet_bytes: int = 1500) -> PacketBatch:
+    def fill(packets: Sequence[tuple[Any, ...]], packet_bytes: int = 1500) -> PacketBatch:
         batch = PacketBatch(max(1, len(packets)), packet_bytes)
         batch.data[:] = 0xAA
         batch.count = len(packets)
-        for row, (packet, arrival_ns, destination) in enumerate(packets):
+        for row, (packet, arrival_ns, destination, *origin) in enumerate(packets):
             content = bytes(packet_bytes) if packet is None else packet
             batch.data[row, : len(content)] = np.frombuffer(content, np.uint8)
             batch.length[row] = -1 if packet is None else len(content)
             batch.arrival_ns[row] = arrival_ns
             batch.destination[row] = ipv4_number(destination)
+            batch.source[row] = ipv4_number(origin[0]) if origin else 0
+            batch.interface[row] = origin[1] if len(origin) > 1 else 0
         return batch
 
     return fill

@@ -17,7 +17,7 @@ def write(path, subtype, channels=2, frames=24_123):
     return samples
 
 
-def graph_of(graphs, **options):
+def graph_of(graphs, conceal=True, **options):
     table = graphs.table
     return (
         graphs.head
@@ -25,7 +25,15 @@ def graph_of(graphs, **options):
         + table(
             "sinks.out", kind="aes67", input="program", interface="lo", group="239.69.1.1", sdp_out="a.sdp", **options
         )
-        + table("sources.it", kind="aes67", interface="lo", sdp="a.sdp", link_offset="20ms", end_after="300ms")
+        + table(
+            "sources.it",
+            kind="aes67",
+            interface="lo",
+            sdp="a.sdp",
+            link_offset="20ms",
+            end_after="300ms",
+            conceal=conceal,
+        )
         + table("sinks.copy", kind="file", input="it", path="out.wav")
     )
 
@@ -46,7 +54,7 @@ async def test_bit_for_bit(graphs, tmp_path, autojump_clock, subtype, encoding, 
 async def test_what_is_lost_is_silence_of_the_same_length(graphs, tmp_path, autojump_clock):
     samples = write(tmp_path / "in.wav", "PCM_24", frames=48_000)
     network = SimNetwork(faults=Faults(drop=Every(100, 17), duplicate=Every(100, 40), swap=Every(100, 70)))
-    run = await run_graph(graph_of(graphs), folder=tmp_path, network=network, for_s=20)
+    run = await run_graph(graph_of(graphs, conceal=False), folder=tmp_path, network=network, for_s=20)
     for number in range(17, 1000, 100):
         samples[48 * number : 48 * (number + 1)] = 0
     copy, _ = soundfile.read(tmp_path / "out.wav", dtype="int32", always_2d=True)

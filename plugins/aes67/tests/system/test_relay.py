@@ -10,15 +10,16 @@ def relay(graphs, *, offset, clocks="", clock=None, duration="200ms", packet_tim
     """A program goes to ``first``, from there through ``it`` to ``second``, and is recorded at last."""
     table = graphs.table
     both = {"kind": "aes67", "interface": "eth0", "packet_time": packet_time}
+    heard = {**both, "conceal": False}
     ours, other = ({"clock": "house"}, {"clock": clock}) if clock else ({}, {})
     return (
         graphs.head
         + clocks
         + table("sources.program", kind="sim-sequence", duration=duration)
         + table("sinks.first", input="program", group="239.69.1.1", **both, **ours)
-        + table("sources.it", group="239.69.1.1", link_offset=offset, end_after="100ms", **both, **ours)
+        + table("sources.it", group="239.69.1.1", link_offset=offset, end_after="100ms", **heard, **ours)
         + table("sinks.second", input="it", group="239.69.1.2", **both, **other, **edge)
-        + table("sources.again", group="239.69.1.2", link_offset="9ms", end_after="200ms", **both, **other)
+        + table("sources.again", group="239.69.1.2", link_offset="9ms", end_after="200ms", **heard, **other)
         + table("sinks.recorder", kind="sim-recorder", input="again")
     )
 

@@ -58,7 +58,7 @@ def wire(graphs):
 
 
 def names(run, node="it"):
-    return [event["name"] for event in run.report["events"] if event["node"] == node]
+    return [event["name"] for event in run.report["events"] if event["node"] == node and "session" in event["name"]]
 
 
 async def test_a_receiver_finds_what_a_sender_announces(wire, gaps_in, troubles, autojump_clock):

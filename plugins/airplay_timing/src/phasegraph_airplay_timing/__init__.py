@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from phasegraph import ClockKind, Graph, Problem, hookimpl
+from phasegraph import hookimpl
 
 if TYPE_CHECKING:
     import click
+
+    from phasegraph import ClockKind, Graph, Problem
 
 
 @hookimpl
@@ -31,6 +33,8 @@ def register_commands(cli: click.Group) -> None:
 @hookimpl
 def validate_graph(graph: Graph) -> Iterable[Problem]:
     """What is wrong with the options of the ``airplay`` clocks beyond their types."""
+    from phasegraph import Problem
+
     from .options import AirplayConfig, problems_of
 
     return [

@@ -5,17 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
-import trio
 
-from phasegraph import Metric, NodeError, SystemLocalClock
-from phasegraph.net import SystemNetwork
-
-from .filters import FILTERS
-from .nqptp.commands import RefusedCommand
 from .nqptp.memory import DIRECTORY
-from .nqptp.server import Server, ServerOptions
+
+if TYPE_CHECKING:
+    from phasegraph import Metric
+
+    from .nqptp.server import Server
 
 _PORT = click.IntRange(1, 65535)
 EXAMPLES = """\
@@ -44,7 +43,7 @@ def airplay_command() -> None:
 )
 @click.option(
     "--filter",
-    type=click.Choice(list(FILTERS)),
+    type=click.Choice(["envelope", "median", "nqptp"]),
     default="envelope",
     show_default=True,
     help="How stamps become a clock; nqptp gives the same time as rooms that run on nqptp have.",
@@ -67,6 +66,14 @@ def serve_command(
     Start it before the receivers. It runs until it is interrupted, may be started again at any time, and exits with 1
     where a port, the interface or a shared memory cannot be had.
     """
+    import trio  # here and below: the kernel asks for commands before it knows which one is meant
+
+    from phasegraph import NodeError, SystemLocalClock
+    from phasegraph.net import SystemNetwork
+
+    from .nqptp.commands import RefusedCommand
+    from .nqptp.server import Server, ServerOptions
+
     local = SystemLocalClock()
     options = ServerOptions(
         interface=interface,
@@ -90,6 +97,8 @@ def serve_command(
 
 
 async def _serve(server: Server) -> None:
+    import trio
+
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)

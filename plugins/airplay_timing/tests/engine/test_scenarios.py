@@ -172,15 +172,18 @@ def test_a_step_of_the_leaders_time_is_followed_and_counted() -> None:
     assert looks[-1].estimate.discontinuities == 1
 
 
-def test_a_first_time_of_another_epoch_poisons_nothing() -> None:
+@pytest.mark.parametrize("name", ["envelope", "median"])
+@pytest.mark.parametrize("years", [56, -0.03])
+def test_a_first_time_of_another_epoch_poisons_nothing(name: str, years: float) -> None:
     leader = homepod()
-    leader.epoch_ns += 56 * 31_556_952 * S
-    world = group(leader)
+    far_ns = round(years * 31_556_952) * S
+    leader.epoch_ns += far_ns
+    world = group(leader, filters=(name,))
     while not world.engine.counters["syncs"]:
         world.run(0.01)
-    leader.epoch_ns -= 56 * 31_556_952 * S
+    leader.epoch_ns -= far_ns
     world.run(2)
-    looks = world.looks["envelope"]
+    looks = world.looks[name]
     assert locked_at(looks) < 2.5
     assert errors([look for look in looks if look.estimate.state is ClockState.LOCKED])[-1] < 100_000
     assert looks[-1].estimate.discontinuities == 0

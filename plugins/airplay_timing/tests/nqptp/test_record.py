@@ -64,3 +64,10 @@ def test_a_writer_that_is_in_the_way_is_waited_for_but_not_for_ever() -> None:
 def test_what_is_not_served(data: bytes, said: str) -> None:
     with pytest.raises(Unserved, match=said):
         read(lambda: data)
+
+
+@pytest.mark.skipif(ORDER != "little" or SIZE != 72, reason="the octets are those of systems of 64 bits, little endian")
+def test_octets_that_do_not_come_from_here() -> None:
+    one = "080065e7c27e735200ca9a3b0000000052e4d6956e0e09000065cd1d00000000"
+    record = Record(clock=0x52737EC2E7650008, local_ns=10**9, offset_ns=2549142913475666, since_ns=5 * 10**8)
+    assert memory(record.encode(), record.encode()).hex() == "0a00000000000000" + 2 * one

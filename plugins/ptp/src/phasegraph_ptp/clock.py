@@ -87,21 +87,25 @@ class PtpClock:
         )
         for note in wire.notes():
             ctx.event("stamps", note=note)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wire.listen, self)
-            if self._config.management_socket:
-                await nursery.start(serve_management, Path(self._config.management_socket), self._manage, self._dropped)
-            task_status.started()
-            while True:
-                now = self._local.now_ns()
-                if engine.deadline_ns <= now:
-                    engine.tick(now)
-                self._act()
-                self._publish(now)
-                pause_ns = min(engine.deadline_ns - now, PUBLISH_NS)
-                self._woken = trio.Event()
-                with trio.move_on_after(max(pause_ns, 0) / 1e9):
-                    await self._woken.wait()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wire.listen, self)
+                if self._config.management_socket:
+                    await nursery.start(serve_management, Path(self._config.management_socket), self._manage, self._dropped)
+                task_status.started()
+                while True:
+                    now = self._local.now_ns()
+                    if engine.deadline_ns <= now:
+                        engine.tick(now)
+                    self._act()
+                    self._publish(now)
+                    pause_ns = min(engine.deadline_ns - now, PUBLISH_NS)
+                    self._woken = trio.Event()
+                    with trio.move_on_after(max(pause_ns, 0) / 1e9):
+                        await self._woken.wait()
+        finally:
+            engine.leave()
+            self._act()
 
     def heard(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
         """See `Listener.heard`."""

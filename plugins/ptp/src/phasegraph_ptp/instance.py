@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from collections.abc import Iterator
 
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
@@ -51,6 +52,11 @@ def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
             yield "accept", str(error), ""
     if config.unicast == "negotiated" and not config.unicast_servers and config.role != "grandmaster":
         yield "unicast-servers", "there is nobody to negotiate with", "name the grandmasters' addresses"
+    version = 6 if config.transport == "udp6" else 4
+    for server in config.unicast_servers:
+        if (said := _address(server)) is None or said.version != version or said.is_multicast:
+            hint = "names are not looked up: write the address"
+            yield "unicast-servers", f"{server!r} is not a unicast address of {config.transport}", hint
     if config.unicast != "negotiated" and config.unicast_servers:
         yield "unicast-servers", "they are used with unicast = 'negotiated' only", ""
     if config.unicast == "hybrid" and config.delay_mechanism == "p2p":
@@ -72,12 +78,20 @@ def settings_of(config: PtpConfig) -> Settings:
         clock_class=config.clock_class,
         delay_mechanism=DelayMechanism(config.delay_mechanism),
         unicast=Unicast(config.unicast),
-        servers=config.unicast_servers,
+        servers=tuple(str(_address(server)) for server in config.unicast_servers),
         accept=frozenset(parse_clock_identity(identity) for identity in config.accept),
         path_trace=config.path_trace,
         asymmetry_ns=config.asymmetry,
         synchronization_metadata=SmpteSynchronizationMetadata() if metadata else None,
     )
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    # As arrivals have it: in its shortest form, and without a scope, which is the interface's.
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
 
 
 def wire_of(config: PtpConfig) -> WireSettings:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import product
 from typing import Protocol
 
 import msgspec
@@ -22,7 +24,8 @@ PRIMARY = {"udp4": "224.0.1.129", "udp6": "ff0e::181"}
 PEER = {"udp4": "224.0.0.107", "udp6": "ff02::6b"}
 """Group of the peer delay mechanism, which no router forwards."""
 REJOIN_S = 30.0
-"""After so much silence the groups are joined anew: a snooping switch without a querier forgets its members."""
+"""After so long without a multicast of another host the groups are joined anew: a snooping switch without a querier
+forgets its members."""
 MOST_TOKENS = 1024
 
 
@@ -68,6 +71,7 @@ class Wire:
         self._listeners: list[Listener] = []
         self._tokens: dict[int, tuple[Listener, int]] = {}
         self._token = 0
+        self._silent_since = 0.0
         self._reading = trio.Lock()
         self._event = open(settings.event_port, settings.event_dscp, settings.hardware_stamps)
         try:
@@ -75,7 +79,8 @@ class Wire:
         except OSError:
             self._event.close()
             raise
-        self._join()
+        for socket, group in self._memberships():
+            socket.join(group)
 
     def send(self, listener: Listener, message: Message, *, event: bool, address: str, token: int | None) -> None:
         """Send a message now; with a token, the listener is told when it left. Raises OSError."""
@@ -96,6 +101,7 @@ class Wire:
             async with self._reading, trio.open_nursery() as nursery:
                 nursery.start_soon(self._read, self._event)
                 nursery.start_soon(self._read, self._general)
+                nursery.start_soon(self._stay_joined)
         finally:
             self._listeners.remove(listener)
 
@@ -118,25 +124,32 @@ class Wire:
         counts = {f"dropped_{reason}": count for reason, count in self.malformed.items()}
         return counts | msgspec.structs.asdict(self._event.counts)
 
-    def _join(self) -> None:
-        for group in (PRIMARY[self.settings.transport], PEER[self.settings.transport]):
-            self._event.join(group)
-            self._general.join(group)
+    def _memberships(self) -> product[tuple[StampedSocket, str]]:
+        transport = self.settings.transport
+        return product((self._event, self._general), (PRIMARY[transport], PEER[transport]))
+
+    async def _stay_joined(self) -> None:
+        self._silent_since = trio.current_time()
+        while True:
+            await trio.sleep_until(self._silent_since + REJOIN_S)
+            if trio.current_time() >= self._silent_since + REJOIN_S:
+                self._silent_since = trio.current_time()
+                self._rejoin()
 
     def _rejoin(self) -> None:
-        # The system tells the network only when the last socket of an interface has left.
-        for group in (PRIMARY[self.settings.transport], PEER[self.settings.transport]):
-            self._event.leave(group)
-            self._general.leave(group)
-        self._join()
+        # The system tells the network only when the last socket of an interface has left. It refuses both while the
+        # interface is gone.
+        for socket, group in self._memberships():
+            with suppress(OSError):
+                socket.leave(group)
+        for socket, group in self._memberships():
+            with suppress(OSError):
+                socket.join(group)
 
     async def _read(self, socket: StampedSocket) -> None:
         while True:
-            with trio.move_on_after(REJOIN_S) as patience:
-                for item in await socket.receive():
-                    self._dispatch(item)
-            if patience.cancelled_caught:
-                self._rejoin()
+            for item in await socket.receive():
+                self._dispatch(item)
 
     def _dispatch(self, item: Arrival | Departure) -> None:
         if isinstance(item, Departure):
@@ -144,12 +157,18 @@ class Wire:
             if listener is not None:
                 listener.departed(token, item.local_ns, item.stamp)
             return
+        primary = PRIMARY[self.settings.transport]
+        if item.destination in ("", primary) and item.source[0] not in (
+            self.interface.address,
+            self.interface.address6,
+        ):
+            self._silent_since = trio.current_time()
         try:
             message = decode(item.data)
         except MalformedMessage as refusal:
             self.malformed[refusal.reason.value] += 1
             return
-        unicast = item.destination not in ("", PRIMARY[self.settings.transport], PEER[self.settings.transport])
+        unicast = item.destination not in ("", primary, PEER[self.settings.transport])
         for listener in tuple(self._listeners):
             listener.heard(message, item, unicast=unicast)
 

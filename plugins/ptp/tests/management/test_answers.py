@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from phasegraph.ieee1588 import (
     Action,
@@ -83,6 +84,16 @@ def matter(reply: Management | None) -> object:
 @pytest.mark.parametrize("id", TABLE, ids=lambda each: each.name)
 def test_questions_are_answered(view: ManagementView, id: ManagementId) -> None:
     assert matter(answer(request(id), view)) == ManagementTlv(id, bytes.fromhex(TABLE[id]))
+
+
+@pytest.mark.parametrize("offset_ns", [-(2.0**48) * 1e9, 2.0**48 * 1e9])
+def test_a_grandmaster_beyond_all_times_is_told_as_far_as_the_field_goes(
+    view: ManagementView, offset_ns: float
+) -> None:
+    current = replace(view.data.current, offset_from_master_ns=offset_ns, mean_delay_ns=-offset_ns)
+    told = matter(answer(request(ManagementId.TIME_STATUS_NP), replace(view, data=replace(view.data, current=current))))
+    assert isinstance(told, ManagementTlv)
+    assert told.data[:8].hex() == ("8000000000000001" if offset_ns < 0 else "7fffffffffffffff")
 
 
 def test_who_answers_whom(view: ManagementView) -> None:

@@ -107,7 +107,10 @@ class TransportSuite(Suite):
         run = await self._run(sending + receiving, network, tmp_path)
         assert network.truth.dropped > 0
         assert run.metrics("it")["packets_lost"] == network.truth.dropped
-        assert self._wrong(run) == (_SOUNDS_S * self.rate, network.truth.dropped * self.packet_frames)
+        whole, wrong = self._wrong(run)
+        assert whole == _SOUNDS_S * self.rate
+        # What conceals a gap may be, here and there, what was lost.
+        assert 0 < wrong <= network.truth.dropped * self.packet_frames
 
     @pytest.mark.trio
     async def test_duplicates_are_harmless_and_counted(

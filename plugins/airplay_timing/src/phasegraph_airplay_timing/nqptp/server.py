@@ -129,6 +129,7 @@ class Server:
             if self.refused[refusal.refusal.value] == 1:
                 self._tell("refused", reason=str(refusal))
             return
+        self._written.pop(command.name, None)  # whatever is there, what a client asks for is written
         if changed:
             client = self.clients.by_name[command.name]
             self._tell("client", client=command.name, active=client.active, peers=" ".join(client.peers))

@@ -165,6 +165,10 @@ class OrdinaryClock:
         self._machine.stop(PortState.INITIALIZING)
         self._machine.start(now_ns)
 
+    def leave(self) -> None:
+        """End what was negotiated now, not when its time is out: the caller is about to go."""
+        self._machine.leave()
+
     def _refusal(self, message: Message, now_ns: int) -> str | None:
         settings, own = self._port.settings, self._port.identity
         if self._machine.state in OFF:

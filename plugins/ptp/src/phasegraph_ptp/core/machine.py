@@ -68,6 +68,13 @@ class Machine:
             if now_ns >= self._decision_due_ns:
                 self.decide(now_ns)
 
+    def leave(self) -> None:
+        """Tell the other sides of all contracts that these have ended."""
+        if self.negotiation is not None:
+            self.negotiation.close()
+        if self.mastering is not None:
+            self.mastering.close()
+
     def stop(self, state: PortState, **fields: str) -> None:
         """Leave everything, for FAULTY or DISABLED, or to begin anew."""
         if self.negotiation is not None:

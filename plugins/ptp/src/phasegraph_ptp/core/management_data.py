@@ -33,6 +33,7 @@ _ORDINARY_CLOCK = 0x8000
 _UDP_IPV4, _UDP_IPV6 = 1, 2
 _VARIANCE_UNKNOWN, _RATE_UNKNOWN = 0xFFFF, 0x7FFF_FFFF
 _MESSAGE_TYPES = range(16)
+_MOST_NS = 2**63 - 1
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +149,7 @@ def _time_status(view: ManagementView) -> bytes:
     current = view.data.current
     return pack(
         TIME_STATUS_NP,
-        round(current.offset_from_master_ns),
+        max(-_MOST_NS, min(_MOST_NS, round(current.offset_from_master_ns))),  # timestamps reach further
         current.ingress_ns,
         *(0,) * 6,  # of 802.1AS: rate offset, phase change, time base
         view.data.grandmaster_present,
