@@ -91,7 +91,9 @@ class PtpClock:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(wire.listen, self)
                 if self._config.management_socket:
-                    await nursery.start(serve_management, Path(self._config.management_socket), self._manage, self._dropped)
+                    await nursery.start(
+                        serve_management, Path(self._config.management_socket), self._manage, self._dropped
+                    )
                 task_status.started()
                 while True:
                     now = self._local.now_ns()

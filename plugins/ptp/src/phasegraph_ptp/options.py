@@ -52,7 +52,7 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     ] = "off"
     unicast_servers: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses of the grandmasters to negotiate with, for unicast = negotiated."),
+        Meta(description="IP addresses of the grandmasters to negotiate with, for unicast = negotiated."),
     ] = ()
     accept: Annotated[
         tuple[str, ...],

@@ -1,0 +1,128 @@
+"""Two networks, one stream (ST 2022-7): either may fail, and it is said."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from phasegraph import GraphError
+from phasegraph.testing import Faults, Impairment, SimNetwork, run_graph, running_graph
+
+FRAMES = 48
+A, B = "239.69.1.1", "239.70.1.1"
+NETWORKS = ("eth0", "eth1")
+
+
+def leg_b(**leg: object) -> str:
+    fields = (f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in leg.items())
+    return f"leg-b = {{{', '.join(fields)}}}\n"
+
+
+SECOND = leg_b(interface="eth1", group=B, port=6000)
+
+
+def graph_of(graphs, duration="1s", second=SECOND, **options):
+    """The program leaves twice, and comes back on both ways."""
+    source, sink = graphs.receiving(**options).split("[sinks", 1)
+    sending = graphs.sending(duration=duration) + SECOND
+    return graphs.head + sending + source + second + "[sinks" + sink
+
+
+def names(run):
+    return [event["name"] for event in run.report["events"] if event["node"] == "it"]
+
+
+async def test_each_leg_covers_for_the_other(graphs, gaps_in, troubles, autojump_clock):
+    network = SimNetwork(seed=3, separate=NETWORKS)
+    async with running_graph(graph_of(graphs, conceal=True), network=network) as run:
+        await trio.sleep(0.1)
+        network.wire.impair(Impairment(loss=0.05, jitter_ns=400_000))
+        await trio.sleep(0.8)
+        network.wire.impair(Impairment())
+        await trio.sleep(0.5)
+    it = run.metrics("it")
+    legs = [network.wire.link(network, network, name).truth for name in NETWORKS]
+    assert [leg.carried for leg in legs] == [1000, 1000]
+    assert (it["leg_a_packets_lost"], it["leg_b_packets_lost"]) == tuple(leg.dropped for leg in legs)
+    assert legs[0].dropped > 20 < legs[1].dropped
+    recorded = run.nodes["recorder"].recording()
+    both = it["packets_lost"]
+    assert both <= 8, "what is lost twice: a quarter of a percent"
+    assert troubles(it) == ({"lost": both, "concealed": both * FRAMES} if both else {})
+    assert it["packets_received"] == 1000 - both
+    assert len(recorded) == 1000 * FRAMES
+    assert "unprotected" not in names(run)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+async def test_a_network_that_fails_is_an_alarm_and_no_gap(graphs, gaps_in, troubles, autojump_clock, failing):
+    network = SimNetwork(separate=NETWORKS)
+    link = network.wire.link(network, network, NETWORKS[failing])
+    async with running_graph(graph_of(graphs, "5s", end_after="2s"), network=network) as run:
+        await trio.sleep(1)
+        link.impairment = Impairment(loss=1.0)
+        await trio.sleep(2)
+        state = run.nodes["it"].metrics()["protection"]
+        link.impairment = Impairment()
+        await trio.sleep(4.5)
+    assert state == f"leg {'ba'[failing]} alone"
+    assert names(run)[:4] == ["unprotected", "stream_silent", "stream_heard", "protected"]
+    (alarm,) = run.events("unprotected")
+    assert alarm.fields["silent_leg"] == "ab"[failing]
+    assert 500_000_000 <= alarm.fields["silent_ns"] <= 800_000_000
+    assert troubles(run.metrics("it")) == {}
+    recorded = run.nodes["recorder"].recording()
+    assert len(recorded) == 5000 * FRAMES
+    assert gaps_in(recorded) == []
+
+
+async def test_a_leg_that_was_never_there(graphs, gaps_in, autojump_clock):
+    network = SimNetwork(separate=NETWORKS)
+    second = leg_b(interface="eth1", group="239.70.9.9", port=6000)
+    run = await run_graph(graph_of(graphs, "2s", second), network=network, for_s=1.9)
+    assert names(run) == ["unprotected", "stream_silent"]
+    assert run.metrics("it")["protection"] == "leg a alone"
+    assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+async def test_the_slower_leg_may_lag_by_the_link_offset(graphs, gaps_in, troubles, autojump_clock):
+    network = SimNetwork(separate=NETWORKS, faults=Faults())
+    network.wire.link(network, network, "eth1").impairment = Impairment(delay_ns=9_000_000)
+    network.wire.link(network, network, "eth0").faults = Faults(drop=range(100, 110))
+    run = await run_graph(graph_of(graphs, link_offset="12ms"), network=network)
+    assert troubles(run.metrics("it")) == {}
+    assert run.metrics("it")["leg_a_packets_lost"] == 10
+    assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autojump_clock):
+    network = SimNetwork(separate=NETWORKS)
+    graph = graph_of(graphs, second=leg_b(interface="eth1")).replace(SECOND, leg_b(interface="eth1", group=A), 1)
+    run = await run_graph(graph, network=network)
+    it = run.metrics("it")
+    assert it["leg_a_packets_received"] == it["leg_b_packets_received"] == it["packets_received"] == 1000
+    assert troubles(it) == {}
+    assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+async def test_a_description_has_both_legs(graphs, gaps_in, autojump_clock, tmp_path):
+    network = SimNetwork(separate=NETWORKS)
+    sending = graphs.sending(sdp_out="twice.sdp") + SECOND
+    source, sink = graphs.receiving(sdp="twice.sdp").split("[sinks", 1)
+    graph = graphs.head + sending + source + leg_b(interface="eth1") + "[sinks" + sink
+    run = await run_graph(graph, network=network, folder=tmp_path)
+    it = run.metrics("it")
+    assert it["leg_a_packets_received"] == it["leg_b_packets_received"] == it["packets_received"] == 1000
+    assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("leg-b = {port = 5004}\n", "both legs are the same"),
+        ('leg-b = {group = "nowhere"}\n', "'nowhere' is not an IPv4 address"),
+    ],
+)
+async def test_wrong_legs(graphs, second, message):
+    with pytest.raises(GraphError, match=message):
+        await run_graph(graph_of(graphs, second=second))
