@@ -137,6 +137,16 @@ def test_an_interface_with_ipv6_alone_is_found_where_ipv6_is_wanted(monkeypatch:
         find_interface("x", ipv6=True)
 
 
+def test_without_a_name_it_is_the_only_one_that_leads_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [Interface("lo", 1, "127.0.0.1", "::1"), Interface("eth0", 2, "10.0.0.1"), Interface("x", 3, "", "fe80::2")]
+    monkeypatch.setattr("phasegraph.net.interfaces.interfaces", lambda: there)
+    assert find_interface("") == there[1]
+    assert find_interface("", ipv6=True) == there[2]
+    there.append(Interface("y", 4, "10.0.1.1"))
+    with pytest.raises(OSError, match=r"^name the network interface; there are: lo \(127.0.0.1\), eth0 .*, y"):
+        find_interface("")
+
+
 def test_addresses() -> None:
     assert ipv4_number("239.69.0.1") == 0xEF450001
     assert ipv4_text(0xEF450001) == "239.69.0.1"

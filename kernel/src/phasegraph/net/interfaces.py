@@ -59,6 +59,13 @@ def interfaces() -> list[Interface]:
 def find_interface(name_or_address: str, *, ipv6: bool = False) -> Interface:
     """See `Network.interface`."""
     there = [interface for interface in interfaces() if (interface.address6 if ipv6 else interface.address)]
+    known = ", ".join(f"{i.name} ({i.address6 if ipv6 else i.address})" for i in there)
+    if not name_or_address:
+        addresses = {i.index: ipaddress.ip_address(i.address6 if ipv6 else i.address) for i in there}
+        outside = [i for i in there if not addresses[i.index].is_loopback]
+        if len(outside) != 1:
+            raise OSError(f"name the network interface; there are: {known}")
+        return outside[0]
     for interface in there:
         if name_or_address in (interface.name, interface.address):
             return interface
@@ -70,7 +77,6 @@ def find_interface(name_or_address: str, *, ipv6: bool = False) -> Interface:
         found = _find6(address, there) if isinstance(address, ipaddress.IPv6Address) else _find4(address, there)
         if found is not None:
             return found
-    known = ", ".join(f"{i.name} ({i.address6 if ipv6 else i.address})" for i in there)
     family = " with a link-local IPv6 address" if ipv6 else ""
     raise OSError(f"no network interface {name_or_address!r}{family}; there are: {known}")
 

@@ -70,6 +70,7 @@ class Network(Protocol):
     def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
         """The interface of this name or address. It has an IPv4 address, or with ``ipv6`` a link-local IPv6 address.
 
+        Of an empty name it is the only one that is not the loopback.
         Raises OSError with a sentence that lists what there is.
         """
 

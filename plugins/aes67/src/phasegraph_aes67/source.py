@@ -43,6 +43,8 @@ class Aes67Source:
         self._hub: ReceiveHub | None = None
         self._ctx: NodeContext | None = None
         self._watches: list[LegWatch] = []
+        self._rejoins = 0
+        """Of watches that have ended."""
         self._protection = Protection(self._tell)
         self._follower: SessionFollower | None = None
 
@@ -74,7 +76,7 @@ class Aes67Source:
         figures: dict[str, Metric] = {
             **self._receiver.metrics(),
             "socket_dropped": self._hub.dropped() if self._hub is not None else 0,
-            "rejoins": sum(watch.rejoins for watch in self._watches),
+            "rejoins": self._rejoins + sum(watch.rejoins for watch in self._watches),
             "stream": str(self._receiver.parameters),
         }
         if self._receiver.redundant:
@@ -110,6 +112,7 @@ class Aes67Source:
     def _unsubscribe(self) -> None:
         for watch in self._watches:
             watch.subscription.close()
+            self._rejoins += watch.rejoins
         self._watches = []
 
     def _tune(self, session: sdp.Session) -> None:

@@ -97,7 +97,7 @@ async def test_a_sender_that_restarts_among_its_old_numbers(graphs, autojump_clo
         for number in [*range(1500), *range(200, 700)]:
             await trio.sleep(0.001)
             hand.send(now() - FRAMES, number)
-        await trio.sleep(0.05)
+        await trio.sleep(0.2)
     it = run.metrics("it")
     assert it["packets_received"] == 2000
     assert it["packets_duplicate"] == 4
@@ -115,7 +115,7 @@ async def test_relative_timestamps_that_jump_are_followed_within_five_packets(gr
         for number in range(1000):
             await trio.sleep(0.001)
             hand.send(number * FRAMES + (jump if number >= 500 else 0), number)
-        await trio.sleep(0.05)
+        await trio.sleep(0.2)
     it = run.metrics("it")
     assert it["packets_received"] == 1000
     assert it["packets_early"] + it["packets_late"] == 5
@@ -136,7 +136,7 @@ async def test_intruders_are_counted_and_not_heard(graphs, troubles, autojump_cl
             hand.send(now() - FRAMES, number, payload_type=11, value=7)
             hand.send(now() - FRAMES, number, ssrc=9, value=7)
             guest.send(now() - FRAMES, number, value=7)
-        await trio.sleep(0.05)
+        await trio.sleep(0.2)
     assert troubles(run.metrics("it")) == {"malformed": 1000, "foreign": 2000}
     recorded = run.nodes["recorder"].recording()
     assert recorded.shape == (48_000, 2)
@@ -152,7 +152,7 @@ async def test_a_numbered_wrap_in_the_middle_of_a_burst_loss(graphs, autojump_cl
             await trio.sleep(0.001)
             if not 65_530 <= number < 65_545:
                 hand.send(now() - FRAMES, number)
-        await trio.sleep(0.05)
+        await trio.sleep(0.2)
     it = run.metrics("it")
     assert (it["packets_received"], it["packets_lost"], it["gaps_concealed"]) == (285, 15, 1)
 
@@ -195,9 +195,9 @@ class TestWithoutAReference:
                 hand.send(now() - FRAMES, number, value=1 + number)
                 if number == 1000:
                     assert run.nodes["it"].metrics()["timing"] == "free-running"
-            await trio.sleep(0.05)
+            await trio.sleep(0.2)
         it = run.metrics("it")
-        assert [event.fields["timing"] for event in run.events("timing_changed")] == ["free-running", "absolute"]
+        assert [event["timing"] for event in run.events("timing_changed")] == ["free-running", "absolute"]
         assert it["timing"] == "absolute"
         assert it["packets_received"] == 4000
         assert it["packets_late"] == it["packets_early"] == it["packets_lost"] == 0
@@ -216,6 +216,7 @@ class TestWithoutAReference:
             for number in range(100):
                 await trio.sleep(0.001)
                 hand.send(now() - FRAMES, number)
+            await trio.sleep(0.2)
         it = run.metrics("it")
         assert it["timing"] == "absolute"
         assert it["packets_late"] + it["packets_early"] == 100
@@ -235,6 +236,7 @@ class TestWithoutAReference:
             for number in range(1000):
                 await trio.sleep(0.001)
                 hand.send(now() + 3 * 3600 * 48_000, number)
+            await trio.sleep(0.2)
         it = run.metrics("it")
         assert it["timing"] == "free-running"
         assert it["packets_early"] == 50
