@@ -1,7 +1,7 @@
 """A PipeWire daemon of our own, with its RTP modules, on a host of `netns`: no session manager, sound card or D-Bus.
 
 What a session manager would do is done here: ports are made, and linked. Its socket lies in a folder with a short name,
-since the path of a socket has to be short.
+since the path of a socket has to be short. The quantum is one that a machine without real-time rights can keep to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from .process import START_S, Running, running
 
 SAP = {"sap.ip": "239.255.255.255", "sap.port": 9875, "local.ifname": INTERFACE}
 _CONFIG = """\
-context.properties = {{ core.daemon = true core.name = peer support.dbus = false default.clock.rate = 48000 }}
+context.properties = {{
+    core.daemon = true core.name = peer support.dbus = false
+    default.clock.rate = 48000 default.clock.min-quantum = 1024
+}}
 context.spa-libs = {{
     audio.convert.* = audioconvert/libspa-audioconvert
     support.* = support/libspa-support

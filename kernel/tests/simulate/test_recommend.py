@@ -44,7 +44,7 @@ def of(strategy: str, scenario: str = "studio", **changes) -> Result:
         ({"thd_n_db": -60.0}, {"underruns": 1}, "no gaps in what sounds (0 underruns and resyncs; b: 1 underrun"),
         ({"thd_n_db": -60.0}, {"resyncs": 3}, "b: 3 underruns and resyncs"),
         ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "each frame at its time"),
-        ({"thd_n_db": -60.0}, {"pitch_slope_max_ppb_per_s": 900.0}, "the steadiest pitch (0.15 ppm/s; b: 0.9 ppm/s)"),
+        ({"thd_n_db": -60.0}, {"pitch_slope_max_ppb_per_s": 9000.0}, "the steadiest pitch (0.15 ppm/s; b: 9 ppm/s)"),
         ({"wander_rms_frames": 9.0}, {"thd_n_db": -100.0}, "the cleanest tone (THD+N -130 dB; b: THD+N -100 dB)"),
         ({"time_to_rate_lock_s": 60.0}, {"wander_rms_frames": 0.5}, "the least wander"),
         ({}, {"time_to_rate_lock_s": None}, "the quickest lock (5 s; b: never)"),

@@ -61,7 +61,7 @@ RULES = (
         "the steadiest pitch",
         lambda result: result.pitch_slope_max_ppb_per_s / 1000,
         lambda value: f"{value:.3g} ppm/s",
-        0.2,
+        5.0,
     ),
     Rule(
         "the cleanest tone",
@@ -77,7 +77,7 @@ RULES = (
         2.0,
     ),
 )
-"""In the order of what matters. 0.2 ppm/s is the study's aim for a pitch that moves; 1e-6 is -120 dB."""
+"""In the order of what matters. A pitch that moves by 5 ppm/s takes two minutes for a cent; 1e-6 is -120 dB."""
 
 
 class Recommendation(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TAKE_OVER = 5
 """So many packets of one other sender in a row, or of one that began anew, and the stream is that sender's."""
-MOVED_NS = 100_000_000
+MOVED_NS = 50_000_000
 """After so long a silence a sender of the same name is the same one, wherever it sends from."""
 
 Expectation = tuple[int, int, int, int, int, int, int, int, int]

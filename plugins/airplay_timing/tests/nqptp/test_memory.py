@@ -155,5 +155,10 @@ def test_reading(tmp_path: Path) -> None:
     again = MemoryWriter("/nqptp", str(tmp_path))
     again.write(record(6))
     assert reader.read() == record(6)
-    for each in (reader, memory, again):
+    (tmp_path / "new").mkdir()
+    other = MemoryWriter("/nqptp", str(tmp_path / "new"))
+    other.write(record(7))
+    other.path.replace(again.path)
+    assert reader.read() == record(7)
+    for each in (reader, memory, again, other):
         each.close()

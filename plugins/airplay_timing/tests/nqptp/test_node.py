@@ -123,6 +123,19 @@ async def test_a_server_that_is_not_there_is_waited_for(
     assert len(run.events("served")) == 1
 
 
+async def test_a_leader_is_not_believed_before_others_believe_it(
+    wired: SimNetwork, tmp_path: Path, autojump_clock: object
+) -> None:
+    memory = MemoryWriter("/nqptp", str(tmp_path))
+    async with running_graph(graph(tmp_path), network=wired) as run:
+        for _ in range(40):
+            now = wired.local.now_ns()
+            memory.write(Record(clock=CLOCK, local_ns=now, offset_ns=7, since_ns=now - 390_000_000))
+            await trio.sleep(0.125)
+        assert run.nodes["it"].estimate().grandmaster == ""
+    memory.close()
+
+
 async def test_what_was_written_long_ago_is_no_time(wired: SimNetwork, tmp_path: Path, autojump_clock: object) -> None:
     memory = MemoryWriter("/nqptp", str(tmp_path))
     async with running_graph(graph(tmp_path), network=wired) as run:

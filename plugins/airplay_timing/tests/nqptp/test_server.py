@@ -11,7 +11,7 @@ import trio
 
 from phasegraph.testing import SimNetwork, true_now_ns
 from phasegraph_airplay_timing.nqptp.memory import MemoryReader
-from phasegraph_airplay_timing.nqptp.record import Record
+from phasegraph_airplay_timing.nqptp.record import FIRST, Record
 from phasegraph_airplay_timing.nqptp.server import Server, ServerOptions
 
 MOST_NS = 20_000
@@ -121,18 +121,45 @@ async def test_receivers_with_leaders_of_their_own(
     other.leader.epoch_ns += 10**15
     other.follower = device.follower
     one, two, both = receiver(), receiver("/nqptp-kitchen"), receiver("/nqptp-hall")
+    asked: set[tuple[int, int]] = set()
+    answer = device.leader.receive
+    device.leader.receive = lambda message, world: (
+        asked.add((message.source.clock, message.source.port)),
+        answer(message, world),
+    )
     for it, peers in ((one, device.address), (two, other.address), (both, f"{device.address} {other.address}")):
         await it.say(f"T {peers}")
         await it.say("B")
     await trio.sleep(5)
     assert one.follows(device)
     assert two.follows(other)
-    assert both.follows(device)  # the better of both: the answers of its questions are not those of the first's
+    assert both.follows(device)  # the better of both
+    assert len({clock for clock, _ in asked}) == 1
+    assert len(asked) == 2, "two who ask the same leader take each other's answers"
     assert [each.participant.tracker.misfits for each in server.followed.values()] == [0, 0, 0]
     device.leader.present = False
     await trio.sleep(12)
     assert both.follows(other)
     assert both.record.since_ns > two.record.since_ns
+
+
+async def test_what_is_asked_for_is_written_whatever_is_there(
+    server: Server, receiver: Callable[..., Receiver], tmp_path: Path, autojump_clock: object
+) -> None:
+    # Somebody else's octets stand for a clock that was known, as in a test of nqptp's own.
+    one, two = receiver("/nqptp-kitchen"), receiver("/nqptp-foyer")
+    there = Record(clock=7, local_ns=7).encode()
+    for it in (one, two):
+        await it.say("T 10.0.0.1")
+        await it.say("B")
+        with it.memory.path.open("r+b") as file:
+            file.seek(FIRST.start)
+            file.write(2 * there)
+    await two.say("T")
+    assert two.record == Record()
+    assert one.record == Record(clock=7, local_ns=7)
+    await one.say("E")
+    assert one.record == Record()
 
 
 async def test_what_is_refused_is_counted_and_told_once(
@@ -167,6 +194,7 @@ async def test_strangers_are_not_heard(
     await trio.sleep(5)
     assert it.record == Record()
     assert server.metrics()["dropped_stranger"] > 20
+    assert not server.followed["10.9.9.9",].participant.engine.counters
 
 
 async def test_the_memory_says_at_the_end_that_nobody_serves_a_time(

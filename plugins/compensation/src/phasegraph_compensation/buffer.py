@@ -44,6 +44,8 @@ _SMALL, _LARGE = 0.5, 4.0
 """Frames of mean error below which it locks, and beyond which it is no longer locked."""
 _LOCK_S = 4.0
 _REACHED = 1e-7
+_STALE_S = 0.05
+"""For so long after a renumbering packets may still come that bear old numbers."""
 _SILENCE_S = 0.25
 """Without packets for longer, it holds the ratio."""
 
@@ -79,7 +81,7 @@ class BufferFeedback:
         self._level: float | None = None
         self._off = 0.0
         self._passed_s = self._silence_s = 0.0
-        self._renumbered = False
+        self._renumbered, self._since_renumbered_s = False, math.inf
         self._remembered = math.inf  # sigma of the rate that earlier runs have learned
         self._ratio = Ratio()
         self._integral = 0.0
@@ -91,12 +93,15 @@ class BufferFeedback:
         """See `Compensator.observe`. Of the clock it wants to know whether frames have been renumbered, and where to
         begin."""
         if isinstance(observation, Arrival):
-            self._sender.update(observation.frame, observation.local_ns)
-            self._silence_s, self._renumbered = 0.0, False
+            self._silence_s = 0.0
+            if self._since_renumbered_s >= _STALE_S:
+                self._sender.update(observation.frame, observation.local_ns)
+                self._renumbered = False
         elif isinstance(observation, DeviceTime):
             self._device.update(observation.frame, observation.local_ns)
             self._passed_s += self._device.interval_s
             self._silence_s += self._device.interval_s
+            self._since_renumbered_s += self._device.interval_s
         elif isinstance(observation, BufferLevel):
             self._level = observation.frames if math.isfinite(observation.frames) else None
         elif isinstance(observation, ReadPosition):
@@ -130,7 +135,7 @@ class BufferFeedback:
             at = estimate.local_ns
             jumped_ns = estimate.reference_at(at) - before.reference_at(at)
             self._sender.renumber(round(jumped_ns * self._rate / NS_PER_S))
-            self._renumbered = True  # but the level counts old numbers until the next packet comes
+            self._renumbered, self._since_renumbered_s = True, 0.0
 
     def _smooth_level(self) -> float | None:
         # What had arrived, by smoothed arrivals, at the smoothed time at which the newest frame sounds.
@@ -167,7 +172,13 @@ class BufferFeedback:
         off_s = error / self._rate
         # Critically damped: 2 omega and omega squared.
         most = _BRAKE * math.sqrt(2.0 * slope * abs(off_s)) + _LEAST_PROPORTIONAL
-        wanted = self._integral + min(max(2.0 * omega * off_s, -most), most)
+        proportional = 2.0 * omega * off_s
+        if abs(proportional) > most:
+            # What is so large is no error of the rate: it would wind up the integral, which the measured rate is for now.
+            proportional = math.copysign(most, proportional)
+            if self._sigma() < INFORMATIVE:
+                self._integral = self._measured()
+        wanted = self._integral + proportional
         self._ratio.approach(wanted, passed_s, slope)
         short = wanted - self._ratio.value
         if abs(short) < _REACHED or short * error < 0.0:  # else it would wind up while the ratio cannot follow
