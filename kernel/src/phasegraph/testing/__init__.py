@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .card import Played, SimCard, SimCardConfig
     from .clock import SimClock, SimClockConfig
+    from .crossing import Conditions, CrossingWorld
+    from .figures import Figures, figures_of, worst_of
     from .graph import GraphRun, make_session, run_graph, run_graph_now, running_graph, sim_registry
     from .impairments import Counts, Every, Faults, Impairment, Stamping
     from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 _HOME = {
     "card": "Played SimCard SimCardConfig",
     "clock": "SimClock SimClockConfig",
+    "crossing": "Conditions CrossingWorld",
+    "figures": "Figures figures_of worst_of",
     "graph": "GraphRun make_session run_graph run_graph_now running_graph sim_registry",
     "impairments": "Counts Every Faults Impairment Stamping",
     "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
@@ -66,9 +70,12 @@ __all__ = [
     "REALTIME_EPOCH_NS",
     "ClockSourceSuite",
     "CompensatorSuite",
+    "Conditions",
     "Counts",
+    "CrossingWorld",
     "Every",
     "Faults",
+    "Figures",
     "GraphRun",
     "Impairment",
     "NodeSuite",
@@ -96,6 +103,7 @@ __all__ = [
     "TransportSuite",
     "counted",
     "counter_frames",
+    "figures_of",
     "make_session",
     "run_graph",
     "run_graph_now",
@@ -104,6 +112,7 @@ __all__ = [
     "sim_registry",
     "sine_frames",
     "true_now_ns",
+    "worst_of",
 ]
 
 

@@ -14,6 +14,8 @@ from .crossing import Trace
 _SMOOTH_HZ = 5.0
 """Changes of pitch that are faster than this are heard as noise, not as pitch."""
 _TONE_HZ, _NOTCH_HZ = 10_000.0, 20.0
+_LISTEN = 1 << 17
+"""Blocks of the end in which the tone is listened to, at most."""
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +70,7 @@ def figures_of(trace: Trace) -> Figures:
         ratio_most=float(np.abs(off).max()),
         slope_acquiring=float(slopes.max()),
         slope=float(slopes[half:].max()),
-        noise_db=_noise_db(off[half:], dt),
+        noise_db=_noise_db(off[half:][-_LISTEN:], dt),
         underruns=trace.underruns,
         resyncs=trace.resyncs,
     )
@@ -82,11 +84,11 @@ def worst_of(runs: list[Figures]) -> Figures:
 
 def _low_pass(values: Floats, dt: float) -> Floats:
     share = 1.0 - math.exp(-2.0 * math.pi * _SMOOTH_HZ * dt)
-    smooth, out = float(values[0]), []
-    for value in values.tolist():
+    smooth, out = float(values[0]), np.empty(len(values))
+    for at, value in enumerate(values):
         smooth += share * (value - smooth)
-        out.append(smooth)
-    return np.array(out)
+        out[at] = smooth
+    return out
 
 
 def _average(values: Floats, over: float) -> Floats:

@@ -174,7 +174,7 @@ class BufferFeedback:
         most = _BRAKE * math.sqrt(2.0 * slope * abs(off_s)) + _LEAST_PROPORTIONAL
         proportional = 2.0 * omega * off_s
         if abs(proportional) > most:
-            # What is so large is no error of the rate: it would wind up the integral, which the measured rate is for now.
+            # What is so large is no error of the rate. The integral would wind up: it is the measured rate for now.
             proportional = math.copysign(most, proportional)
             if self._sigma() < INFORMATIVE:
                 self._integral = self._measured()

@@ -27,6 +27,8 @@ LOST_NS = 100_000_000
 """Holdover ends when its bound has grown beyond this."""
 HORIZON_NS = 250_000_000
 """What is published holds for so long."""
+UNKNOWN_NS = float(2**63)
+"""The bound of a clock of which nothing is known yet."""
 _SLEW, _SLEW_NS = 200e-6, 500_000_000
 
 
@@ -35,7 +37,7 @@ class Tracker:
 
     def __init__(self, make: Callable[[], Filter], *, silence_ns: int, now_ns: int) -> None:
         """``make`` makes a filter; after ``silence_ns`` without a sample it is holdover."""
-        self.estimate = ClockEstimate(local_ns=now_ns, reference_ns=0)
+        self.estimate = ClockEstimate(local_ns=now_ns, reference_ns=0, sigma_ns=UNKNOWN_NS, bound_ns=UNKNOWN_NS)
         """The newest snapshot."""
         self.misfits = 0
         """Samples that could not be of the clock that is followed."""
@@ -132,7 +134,7 @@ class Tracker:
     def _wait(self, now_ns: int) -> ClockEstimate:
         # Nothing known yet; or we have led, and what we told goes on until the new leader's time is known.
         before = self.estimate
-        doubt = before.bound_ns + (now_ns - before.local_ns) * RATE_LIMIT if self._was_locked else 0.0
+        doubt = before.bound_ns + (now_ns - before.local_ns) * RATE_LIMIT if self._was_locked else UNKNOWN_NS
         hearing = ClockState.ACQUIRING if self._leader else ClockState.UNLOCKED
         return ClockEstimate(
             local_ns=now_ns,
