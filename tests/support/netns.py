@@ -68,6 +68,15 @@ class Network:
     far: Host
     middle: Host | None = None
 
+    def unplug(self) -> None:
+        """Take the wire away, and with it both interfaces."""
+        self.near.ip(f"link delete {INTERFACE}")
+
+    def plug(self) -> None:
+        """Put a new wire, with new interfaces of the same names and addresses, where one was taken away."""
+        _plug(self.near, INTERFACE, self.far, INTERFACE)
+        _address(self.near, self.far)
+
     def throttle(self, *, mbit: int) -> None:
         """Make the bridge a queue of that rate for what goes to the far host."""
         assert self.middle is not None
@@ -116,11 +125,15 @@ def network(middle: Middle = "wire") -> Iterator[Network]:
                     *(f"link set {leg} master bridge" for leg in (TO_NEAR, TO_FAR)),
                     "link set bridge up",
                 )
-        for end, address, address6 in ((near, NEAR, NEAR6), (far, FAR, FAR6)):
-            end.ip(f"addr add {address}/24 dev {INTERFACE}")
-            if has_ipv6():
-                end.ip(f"addr add {address6}/64 dev {INTERFACE} nodad")
+        _address(near, far)
         yield Network(near, far, between)
+
+
+def _address(near: Host, far: Host) -> None:
+    for end, address, address6 in ((near, NEAR, NEAR6), (far, FAR, FAR6)):
+        end.ip(f"addr add {address}/24 dev {INTERFACE}")
+        if has_ipv6():
+            end.ip(f"addr add {address6}/64 dev {INTERFACE} nodad")
 
 
 def _plug(one: Host, name: str, other: Host, other_name: str) -> None:

@@ -303,3 +303,24 @@ async def test_a_port_that_cannot_be_had_is_said_with_what_helps(monkeypatch: py
     assert "held by ptp4l (process 812)" in reason
     assert "kind = 'ptp4l'" in reason
     assert "event-port" in reason
+
+
+async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    near, far = SimNetwork(SimLocalClock(ppm=-20), wire), SimNetwork(SimLocalClock(ppm=30), wire)
+    async with running_graph(GRANDMASTER, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
+        await trio.sleep(30)
+        far.unplug("eth0")
+        await trio.sleep(10)
+        node = me.nodes["me"]
+        assert node.metrics()["port_state"] == "faulty"
+        assert node.estimate().state is ClockState.HOLDOVER
+        discontinuities = node.estimate().discontinuities
+        far.plug("eth0")
+        await trio.sleep(30)
+        assert node.metrics()["port_state"] == "slave"
+        assert node.estimate().state is ClockState.LOCKED
+        assert node.estimate().discontinuities == discontinuities
+        assert abs(error_ns(gm, me)) < 1000
+    (faulty,) = [event for event in me.events("state_changed") if event["state"] == "FAULTY"]
+    assert "eth0" in faulty["reason"]

@@ -22,6 +22,11 @@ from .rtp import HEADER_BYTES
 from .stream_receiver import EARLY_LIMIT_NS
 
 _NO_LEG = -1
+_MOST_RUNS = 8
+"""So often the rest of a run that has a gap is looked at anew; a run with more of them goes packet by packet."""
+_LEAST_RUN = 8
+"""Fewer packets than this cost less one by one."""
+_ZERO: NDArray[np.intp] = np.zeros(1, np.intp)
 
 
 class _Table:
@@ -85,29 +90,52 @@ class ReceiveBank:
         groups = [table.legs[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
         if groups[0] is None:
             self.packets_foreign += int(stops[0])
-        arrivals = batch.arrival_ns[:count][order]
-        lateness, clean = _inspect(batch, order, starts, stops, groups, arrivals)
+        lateness, ok = _inspect(batch, order, starts, stops, groups)
+        clean = np.logical_and.reduceat(ok, starts)
         even = _evenly_spaced(order, starts, stops)
         for leg, start, stop, is_clean, is_even in zip(
             groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
         ):
             if leg is None:
                 continue
-            rows = order[start:stop]
             if is_clean:
-                size = HEADER_BYTES + leg.payload_bytes
-                if is_even:  # a view, which is copied only once, into the ring
-                    first, last = int(rows[0]), int(rows[-1])
-                    step = (last - first) // (stop - start - 1) if stop - start > 1 else 1
-                    payloads = batch.data[first : last + 1 : step, HEADER_BYTES:size]
-                else:
-                    payloads = batch.data[rows, HEADER_BYTES:size]
-                leg.advance(payloads, lateness[start:stop], int(arrivals[stop - 1]))
+                _advance(leg, batch, order[start:stop], lateness[start:stop], even=is_even)
             else:
-                for row in rows.tolist():
-                    leg.accept(
-                        batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]), int(batch.source[row])
-                    )
+                _mixed(leg, batch, order[start:stop], lateness[start:stop], ok[start:stop])
+
+
+def _advance(leg: Leg, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], *, even: bool) -> None:
+    # A run of packets that are as expected. ``even``: they lie at equal distances in the batch.
+    size = HEADER_BYTES + leg.payload_bytes
+    first, last = int(rows[0]), int(rows[-1])
+    if even:  # a view, which is copied only once, into the ring
+        step = (last - first) // (len(rows) - 1) if len(rows) > 1 else 1
+        payloads = batch.data[first : last + 1 : step, HEADER_BYTES:size]
+    else:
+        payloads = batch.data[rows, HEADER_BYTES:size]
+    leg.advance(payloads, lateness, int(batch.arrival_ns[last]))
+
+
+def _mixed(
+    leg: Leg, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], ok: NDArray[np.bool_]
+) -> None:
+    # Packets of one leg of which some are not as expected: runs of those that are, and the others one by one.
+    for _ in range(_MOST_RUNS):
+        good = len(ok) if ok.all() else int(np.argmin(ok))
+        if good:
+            run = rows[:good]
+            _advance(leg, batch, run, lateness[:good], even=good < 3 or not np.diff(run, n=2).any())
+        _accept(leg, batch, rows[good : good + 1])
+        rows = rows[good + 1 :]
+        if len(rows) < _LEAST_RUN:
+            break
+        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [leg])
+    _accept(leg, batch, rows)
+
+
+def _accept(leg: Leg, batch: PacketBatch, rows: NDArray[np.intp]) -> None:
+    for row in rows.tolist():
+        leg.accept(batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]), int(batch.source[row]))
 
 
 def _inspect(
@@ -116,28 +144,27 @@ def _inspect(
     starts: NDArray[np.intp],
     stops: NDArray[np.intp],
     groups: Sequence[Leg | None],
-    arrivals: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    # For every packet its lateness (arrival after media time, ns), for every group whether each of its packets is
-    # exactly the next one, in time. What a leg expects is laid out per group and spread over its packets.
+    # For every packet its lateness (arrival after media time, ns), and whether it is exactly the next one, in time,
+    # as long as all before it in its group are. What a leg expects is laid out per group and spread over its packets.
     count = len(order)
     sizes = stops - starts
     step = np.arange(count) - np.repeat(starts, sizes)
     columns = np.array([NOTHING_EXPECTED if leg is None else leg.expectation() for leg in groups], np.int64)
     word, timestamp, ssrc, source, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
-    headers: NDArray[np.int64] = batch.data[:count, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
+    headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
     # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
     # bit does not matter. The sequence number wraps within its 16 bits.
     expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
     ok = headers[:, 0] & 0xFF7FFFFF == expected_word
     ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
     ok &= headers[:, 2] == ssrc
-    ok &= batch.source[:count][order] == source
-    ok &= batch.length[:count][order] == length
+    ok &= batch.source[order] == source
+    ok &= batch.length[order] == length
     seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
-    lateness = _reference(groups, sizes, arrivals) - seconds * NS_PER_S - rest * NS_PER_S // rate
+    lateness = _reference(groups, sizes, batch.arrival_ns[order]) - seconds * NS_PER_S - rest * NS_PER_S // rate
     ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
-    return lateness, np.logical_and.reduceat(ok, starts)
+    return lateness, ok
 
 
 def _reference(groups: Sequence[Leg | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]) -> NDArray[np.int64]:

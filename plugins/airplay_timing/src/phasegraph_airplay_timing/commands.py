@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -92,8 +93,16 @@ def serve_command(
         raise click.ClickException("serving needs Linux: elsewhere shared memory is no file")
     try:
         trio.run(_serve, server)
-    except* NodeError as failures:
-        raise click.ClickException(" and ".join(map(str, failures.exceptions))) from None
+    except* (NodeError, OSError) as failures:
+        raise click.ClickException(" and ".join(map(str, _leaves(failures)))) from None
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 async def _serve(server: Server) -> None:

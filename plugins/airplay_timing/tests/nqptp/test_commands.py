@@ -19,8 +19,8 @@ T, B, E, P = Verb.TIMING, Verb.BEGIN, Verb.END, Verb.PAUSE
     [
         (b"/nqptp T\0", "/nqptp", T, ()),
         (b"/nqptp T 192.168.1.20\0", "/nqptp", T, ("192.168.1.20",)),
-        (b"/nqptp T 192.168.1.20 192.168.1.21 192.168.1.20\0", "/nqptp", T, ("192.168.1.20", "192.168.1.21")),
-        (b"/nqptp T FE80:0::1%eth0 2001:db8::5\0", "/nqptp", T, ("fe80::1", "2001:db8::5")),
+        (b"/nqptp T 192.168.1.21 192.168.1.20 192.168.1.21\0", "/nqptp", T, ("192.168.1.20", "192.168.1.21")),
+        (b"/nqptp T FE80:0::1%eth0 2001:db8::5\0", "/nqptp", T, ("2001:db8::5", "fe80::1")),
         (b"/nqptp T ::ffff:192.168.1.20\0", "/nqptp", T, ("192.168.1.20",)),
         (b"/nqptp B\0", "/nqptp", B, ()),
         (b"/nqptp E\0", "/nqptp", E, ()),
@@ -105,7 +105,7 @@ def test_clients_do_not_see_each_other() -> None:
         clients.obey(parse(said))
     assert clients.by_name["/nqptp"].active
     assert clients.by_name["/nqptp"].peers == ("10.0.0.1",)
-    assert clients.followed == {("10.0.0.1",)}
+    assert clients.groups == {("10.0.0.1",)}
 
 
 def test_not_everybody_is_admitted() -> None:

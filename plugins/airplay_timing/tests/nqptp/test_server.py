@@ -136,7 +136,7 @@ async def test_receivers_with_leaders_of_their_own(
     assert both.follows(device)  # the better of both
     assert len({clock for clock, _ in asked}) == 1
     assert len(asked) == 2, "two who ask the same leader take each other's answers"
-    assert [each.participant.tracker.misfits for each in server.followed.values()] == [0, 0, 0]
+    assert [each.participant.tracker.misfits for each in server.groups.values()] == [0, 0, 0]
     device.leader.present = False
     await trio.sleep(12)
     assert both.follows(other)
@@ -194,7 +194,7 @@ async def test_strangers_are_not_heard(
     await trio.sleep(5)
     assert it.record == Record()
     assert server.metrics()["dropped_stranger"] > 20
-    assert not server.followed["10.9.9.9",].participant.engine.counters
+    assert not server.groups["10.9.9.9",].participant.engine.counters
 
 
 async def test_the_memory_says_at_the_end_that_nobody_serves_a_time(

@@ -71,6 +71,7 @@ class RateEstimator:
         self._rest_s = 0.0
         self._a, self._b, self._c = FIRST_SIGMA_S**2, 0.0, UNKNOWN_RATE**2
         self._r = self._noise = FIRST_SIGMA_S**2
+        self._lean = 0.0
         self._outliers = 0
         self._quiet_s = math.inf
 
@@ -122,7 +123,7 @@ class RateEstimator:
 
     def _seed(self, frame: int, time_ns: int) -> None:
         self._frame, self._base_ns, self._rest_s = frame, time_ns, 0.0
-        self._a, self._b, self._outliers = self._r, 0.0, 0
+        self._a, self._b, self._lean, self._outliers = self._r, 0.0, 0.0, 0
 
     def _predict(self, frame: int, passed: float) -> None:
         whole, part = divmod((frame - self._frame) * NS_PER_S, self._rate)
@@ -166,7 +167,9 @@ class RateEstimator:
         if known <= 0:
             return
         share = max(1.0 / (known + 1), 1.0 - math.exp(-self.interval_s / _NOISE_TIME_S))
-        self._noise += share * (y * y - self._a - self._noise)
+        # About their mean: stamps that run away from a wrong rate are no noise, but outliers in the end.
+        off, self._lean = y - self._lean, self._lean + share * (y - self._lean)
+        self._noise += share * (off * (y - self._lean) - self._a - self._noise)
         self._r = min(max(1.15 * self._noise, LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
 
     def _begin_anew(self, time_ns: int) -> None:

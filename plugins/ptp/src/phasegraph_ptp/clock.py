@@ -125,6 +125,18 @@ class PtpClock:
         self._engine.departed(token, local_ns, stamp)
         self._act()
 
+    def lost(self, reason: str) -> None:
+        """See `Listener.lost`."""
+        assert self._engine is not None
+        self._engine.fault(reason)
+        self._act()
+
+    def found(self) -> None:
+        """See `Listener.found`."""
+        assert self._engine is not None
+        self._engine.enable(self._local.now_ns())
+        self._act()
+
     def _open(self, ctx: NodeContext) -> Wire:
         try:
             return ctx.shared(Wires).open(wire_of(self._config))

@@ -26,6 +26,8 @@ PEER = {"udp4": "224.0.0.107", "udp6": "ff02::6b"}
 REJOIN_S = 30.0
 """After so long without a multicast of another host the groups are joined anew: a snooping switch without a querier
 forgets its members."""
+WATCH_S = 2.0
+"""How often it is looked whether the interface is still the one that the sockets were opened on."""
 MOST_TOKENS = 1024
 
 
@@ -37,6 +39,12 @@ class Listener(Protocol):
 
     def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """A message that was sent with a token went out."""
+
+    def lost(self, reason: str) -> None:
+        """The interface is gone: nothing can be sent or heard until `found`."""
+
+    def found(self) -> None:
+        """The interface is there again, or another of its name."""
 
 
 class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +69,15 @@ class Wire:
     """A socket for event messages and one for general messages, and who listens to them."""
 
     def __init__(
-        self, settings: WireSettings, interface: Interface, open: Callable[[int, int, bool], StampedSocket]
+        self,
+        settings: WireSettings,
+        find: Callable[[], Interface],
+        open: Callable[[Interface, int, int, bool], StampedSocket],
     ) -> None:
-        """``open`` makes a socket on a port with a code point, with hardware stamps if it may. Raises OSError."""
+        """``find`` looks for the interface; ``open`` makes a socket on it, on a port with a code point, with hardware
+        stamps if it may. Both raise OSError."""
         self.settings = settings
-        self.interface = interface
+        self.interface = find()
         self.malformed: Counter[str] = Counter()
         """Datagrams that were no PTP messages, by reason."""
         self._listeners: list[Listener] = []
@@ -73,14 +85,10 @@ class Wire:
         self._token = 0
         self._silent_since = 0.0
         self._reading = trio.Lock()
-        self._event = open(settings.event_port, settings.event_dscp, settings.hardware_stamps)
-        try:
-            self._general = open(settings.general_port, settings.general_dscp, False)
-        except OSError:
-            self._event.close()
-            raise
-        for socket, group in self._memberships():
-            socket.join(group)
+        self._find = find
+        self._make = open
+        self._gone = False
+        self._open()
 
     def send(self, listener: Listener, message: Message, *, event: bool, address: str, token: int | None) -> None:
         """Send a message now; with a token, the listener is told when it left. Raises OSError."""
@@ -98,10 +106,20 @@ class Wire:
         self._listeners.append(listener)
         try:
             # Whichever listener is here first reads for all; when it goes the next one takes over.
-            async with self._reading, trio.open_nursery() as nursery:
-                nursery.start_soon(self._read, self._event)
-                nursery.start_soon(self._read, self._general)
-                nursery.start_soon(self._stay_joined)
+            async with self._reading:
+                while True:
+                    if self._gone:
+                        await self._come_back()
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._read, self._event)
+                        nursery.start_soon(self._read, self._general)
+                        nursery.start_soon(self._stay_joined)
+                        reason = await self._leaving()
+                        nursery.cancel_scope.cancel()
+                    self._gone = True
+                    self.close()
+                    for each in tuple(self._listeners):
+                        each.lost(reason)
         finally:
             self._listeners.remove(listener)
 
@@ -123,6 +141,37 @@ class Wire:
         """What was refused, and which stamps the system could not give."""
         counts = {f"dropped_{reason}": count for reason, count in self.malformed.items()}
         return counts | msgspec.structs.asdict(self._event.counts)
+
+    def _open(self) -> None:
+        settings, interface = self.settings, self.interface
+        self._event = self._make(interface, settings.event_port, settings.event_dscp, settings.hardware_stamps)
+        try:
+            self._general = self._make(interface, settings.general_port, settings.general_dscp, False)
+        except OSError:
+            self._event.close()
+            raise
+        for socket, group in self._memberships():
+            socket.join(group)
+
+    async def _leaving(self) -> str:
+        # Returns when sockets on the interface lead nowhere any more, with the reason.
+        while True:
+            await trio.sleep(WATCH_S)
+            try:
+                if self._find() != self.interface:
+                    return f"the interface {self.interface.name} is another one now"
+            except OSError as error:
+                return str(error)
+
+    async def _come_back(self) -> None:
+        while self._gone:
+            await trio.sleep(WATCH_S)
+            with suppress(OSError):  # it is said already that it is gone
+                self.interface = self._find()
+                self._open()
+                self._gone = False
+        for each in tuple(self._listeners):
+            each.found()
 
     def _memberships(self) -> product[tuple[StampedSocket, str]]:
         transport = self.settings.transport
@@ -188,9 +237,11 @@ class Wires:
         """
         wire = self._wires.get(settings.place)
         if wire is None:
-            interface = self._network.interface(settings.interface, ipv6=settings.transport == "udp6")
 
-            def open_socket(port: int, dscp: int, hardware: bool) -> StampedSocket:
+            def find() -> Interface:
+                return self._network.interface(settings.interface, ipv6=settings.transport == "udp6")
+
+            def open_socket(interface: Interface, port: int, dscp: int, hardware: bool) -> StampedSocket:
                 return self._network.stamped(
                     port,
                     interface,
@@ -200,7 +251,7 @@ class Wires:
                     hardware=hardware,
                 )
 
-            wire = self._wires[settings.place] = Wire(settings, interface, open_socket)
+            wire = self._wires[settings.place] = Wire(settings, find, open_socket)
         elif wire.settings != settings:
             raise ValueError("another PTP clock of this graph uses the same ports with another ttl, dscp or stamps")
         return wire

@@ -68,7 +68,7 @@ class Clients:
         return before != (client.heard, client.peers, client.active)
 
     @property
-    def followed(self) -> set[tuple[str, ...]]:
+    def groups(self) -> set[tuple[str, ...]]:
         """The sets of peers that clients follow; several clients may have the same."""
         return {client.peers for client in self.by_name.values() if client.peers}
 

@@ -60,7 +60,7 @@ class Command(msgspec.Struct, frozen=True):
     """Of the client's shared memory: ``/nqptp``."""
     verb: Verb
     peers: tuple[str, ...] = ()
-    """Addresses as `ipaddress` writes them, without scope; IPv4 also where it came mapped into IPv6."""
+    """Addresses as `ipaddress` writes them, without scope; IPv4 also where it came mapped into IPv6. In order, each once."""
 
 
 def check_name(name: str) -> None:
@@ -87,7 +87,7 @@ def parse(data: bytes) -> Command:
         return Command(name, verb)
     if len(rest) > MOST_PEERS:
         raise RefusedCommand(Refusal.ADDRESS, f"{len(rest)} addresses, where {MOST_PEERS} are the most")
-    return Command(name, verb, tuple(dict.fromkeys(map(_address, rest))))
+    return Command(name, verb, tuple(sorted({*map(_address, rest)})))
 
 
 def _address(text: str) -> str:

@@ -39,7 +39,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     directory: str = DIRECTORY
 
 
-class Followed(msgspec.Struct):
+class Group(msgspec.Struct):
     """A set of peers that some clients follow, and the clock of whoever leads among them."""
 
     participant: Participant
@@ -57,7 +57,8 @@ class Server:
         self.strangers = 0
         """Datagrams of PTP from somebody whom no client follows."""
         self.clients = Clients(options.names)
-        self.followed: dict[tuple[str, ...], Followed] = {}
+        self.groups: dict[tuple[str, ...], Group] = {}
+        """By the addresses of their peers."""
         self._options = options
         self._network = network
         self._local = local
@@ -72,13 +73,13 @@ class Server:
     def metrics(self) -> dict[str, Metric]:
         """What it does, in numbers."""
         counters: Counter[str] = Counter()
-        for each in self.followed.values():
+        for each in self.groups.values():
             counters.update(each.participant.engine.counters)
         return {
             "clients": len(self.clients.by_name),
             "clients_active": sum(client.active for client in self.clients.by_name.values()),
-            "clocks": len(self.followed),
-            "clocks_known": sum(each.record != Record() for each in self.followed.values()),
+            "clocks": len(self.groups),
+            "clocks_known": sum(each.record != Record() for each in self.groups.values()),
             "dropped_stranger": self.strangers,
             **{f"refused_{reason}": count for reason, count in self.refused.items()},
             **counters,
@@ -145,13 +146,13 @@ class Server:
 
     def _follow(self) -> None:
         # Those that nobody follows any more are let go; what is known of the others is kept.
-        wanted = self.clients.followed
-        for peers in self.followed.keys() - wanted:
-            del self.followed[peers]
-        for peers in wanted - self.followed.keys():
-            self.followed[peers] = self._begin(peers)
+        wanted = self.clients.groups
+        for peers in self.groups.keys() - wanted:
+            del self.groups[peers]
+        for peers in wanted - self.groups.keys():
+            self.groups[peers] = self._begin(peers)
 
-    def _begin(self, peers: tuple[str, ...]) -> Followed:
+    def _begin(self, peers: tuple[str, ...]) -> Group:
         options, now = self._options, self._local.now_ns()
         assert self._sockets is not None
         self._begun += 1
@@ -163,14 +164,14 @@ class Server:
             number=PORT + self._begun % _NUMBERS,
         )
         tracker = Tracker(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
-        return Followed(Participant(engine, tracker, self._sockets, self._tell, self._begun), Publication())
+        return Group(Participant(engine, tracker, self._sockets, self._tell, self._begun), Publication())
 
     async def _read(self, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
                 concerned = [
                     each.participant
-                    for peers, each in self.followed.items()
+                    for peers, each in self.groups.items()
                     if not isinstance(item, Arrival) or item.source[0] in peers
                 ]
                 for participant in concerned:
@@ -189,18 +190,16 @@ class Server:
     async def _publish(self) -> None:
         while True:
             now = self._local.now_ns()
-            for each in self.followed.values():
+            for each in self.groups.values():
                 each.record = each.publication.record(each.participant.work(now))
             for name, memory in self._memories.items():
                 client = self.clients.by_name[name]
-                known = self.followed.get(client.peers) if client.active else None
+                known = self.groups.get(client.peers) if client.active else None
                 record = Record() if known is None else known.record
                 if record != self._written.get(name):
                     self._written[name] = record
                     memory.write(record)
-            due = min(
-                (each.participant.engine.deadline_ns for each in self.followed.values()), default=now + PUBLISH_NS
-            )
+            due = min((each.participant.engine.deadline_ns for each in self.groups.values()), default=now + PUBLISH_NS)
             with trio.move_on_after(max(min(due - now, PUBLISH_NS), 1_000_000) / 1e9):
                 await self._woken.wait()
             self._woken = trio.Event()

@@ -1,0 +1,181 @@
+"""The estimator of a device's rate: what it must find, and what must not lead it astray."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phasegraph import NS_PER_S, DeviceRate
+from phasegraph_compensation.estimator import RateEstimator, deviation_of, published
+
+RATE, BLOCK, WANDER = 48_000, 256, 7e-9
+START_NS = 1_790_000_000_000_000_000
+
+
+class Card:
+    """Stamps of a card in reference time, with white noise."""
+
+    def __init__(self, ppm: float, *, noise_s: float = 10e-6, seed: int = 0) -> None:
+        self.pace = 1.0 / (1.0 + ppm * 1e-6)
+        self.frame, self.late_ns = 0, 0
+        self._noise_s, self._random = noise_s, np.random.default_rng(seed)
+
+    def true_ns(self) -> int:
+        whole, part = divmod(self.frame * NS_PER_S, RATE)
+        return START_NS + self.late_ns + whole + round(part / RATE + (self.pace - 1.0) * self.frame / RATE * 1e9)
+
+    def play(self, estimator: RateEstimator, seconds: float) -> Iterator[int]:
+        """Feed so many seconds; yields the true time of each frame after it was fed."""
+        for _ in range(round(seconds * RATE / BLOCK)):
+            self.frame += BLOCK
+            estimator.update(self.frame, self.true_ns() + round(self._random.normal(0.0, self._noise_s) * 1e9))
+            yield self.true_ns()
+
+    def run(self, estimator: RateEstimator, seconds: float) -> None:
+        for _ in self.play(estimator, seconds):
+            pass
+
+    def off_ppm(self, estimator: RateEstimator) -> float:
+        return (estimator.deviation - (self.pace - 1.0)) * 1e6
+
+    def off_us(self, estimator: RateEstimator) -> float:
+        return estimator.residual_s(self.true_ns()) * 1e6
+
+
+def settled(ppm: float = 37.3, seconds: float = 20.0) -> tuple[Card, RateEstimator]:
+    card, estimator = Card(ppm), RateEstimator(RATE, WANDER)
+    card.run(estimator, seconds)
+    return card, estimator
+
+
+@pytest.mark.parametrize("ppm", [-200.0, -37.3, 0.0, 37.3, 200.0])
+def test_it_finds_the_rate_and_the_time(ppm: float) -> None:
+    card, estimator = settled(ppm)
+    assert abs(card.off_ppm(estimator)) < 0.5
+    assert abs(card.off_us(estimator)) < 5.0
+    assert published(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(ppm * 1e3, abs=500)
+
+
+@pytest.mark.parametrize("seconds", [2.0, 5.0, 10.0])
+def test_it_is_within_one_and_a_half_times_of_what_is_possible_and_says_so(seconds: float) -> None:
+    noise_s, off = 50e-6, []
+    bound = noise_s * math.sqrt(12) / (seconds * math.sqrt(seconds * RATE / BLOCK)) * 1e6
+    for seed in range(12):
+        card, estimator = Card(37.3, noise_s=noise_s, seed=seed), RateEstimator(RATE, 5e-9)
+        card.run(estimator, seconds)
+        off.append(card.off_ppm(estimator))
+        assert abs(off[-1]) < 4 * estimator.sigma * 1e6
+    assert math.sqrt(np.mean(np.square(off))) < 1.5 * bound
+
+
+@pytest.mark.parametrize("off_s", [5e-3, -5e-3, 1.0, -1.0, 200e-6])
+def test_an_outlier_moves_nothing(off_s: float) -> None:
+    card, estimator = settled()
+    before = estimator.deviation
+    estimator.update(card.frame + BLOCK, card.true_ns() + round((BLOCK / RATE + off_s) * 1e9))
+    card.frame += BLOCK
+    assert abs(estimator.deviation - before) < 0.05e-6
+    assert abs(card.off_us(estimator)) < 5.0
+    card.run(estimator, 2.0)
+    assert estimator.reseeds == 0
+
+
+@pytest.mark.parametrize("late_ns", [5_000_000, -5_000_000, 300_000_000])
+def test_a_jump_of_the_stamps_is_the_truth_after_twelve_and_the_rate_stays(late_ns: int) -> None:
+    card, estimator = settled()
+    before = estimator.deviation
+    card.late_ns += late_ns
+    reseeds = [estimator.reseeds for _ in card.play(estimator, 20 * BLOCK / RATE)]
+    assert reseeds.index(1) == 11
+    assert estimator.reseeds == 1
+    assert abs(estimator.deviation - before) < 0.1e-6
+    assert abs(card.off_us(estimator)) < 20.0
+
+
+def test_frames_that_were_lost_and_counted_are_no_jump() -> None:
+    card, estimator = settled()
+    before = estimator.deviation
+    card.frame += 4800
+    card.run(estimator, 1.0)
+    assert estimator.reseeds == 0
+    assert abs(estimator.deviation - before) < 0.1e-6
+
+
+@pytest.mark.parametrize("gap_s", [0.5, 9.0, 11.0, 3600.0])
+def test_after_a_gap_the_rate_is_still_known(gap_s: float) -> None:
+    card, estimator = settled()
+    card.frame += round(gap_s * RATE)
+    card.run(estimator, 1.0)
+    assert abs(card.off_ppm(estimator)) < 0.6
+    assert abs(card.off_us(estimator)) < 10.0
+
+
+def test_a_rate_that_was_wrong_is_given_up_when_the_stamps_run_away_again() -> None:
+    card, estimator = Card(-90.0, noise_s=1e-6), RateEstimator(RATE, WANDER)
+    estimator.know(DeviceRate(90_000.0, 1.0))
+    card.run(estimator, 30.0)
+    assert abs(card.off_ppm(estimator)) < 0.5
+
+
+def test_what_is_known_is_there_at_once_but_no_surer_than_two_ppm() -> None:
+    estimator = RateEstimator(RATE, WANDER)
+    estimator.know(DeviceRate(37_300.0, 0.001))
+    assert published(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(37_300.0)
+    assert estimator.sigma == pytest.approx(2e-6)
+
+
+@given(by_ns=st.integers(-(10**18), 10**18), by=st.integers(-(1 << 40), 1 << 40))
+@settings(max_examples=20, deadline=None)
+def test_a_step_of_the_timescale_and_new_numbers_change_nothing_else(by_ns: int, by: int) -> None:
+    (card, plain), (_, moved) = settled(seconds=2.0), settled(seconds=2.0)
+    moved.shift(by_ns)
+    moved.renumber(by)
+    for _ in range(50):
+        card.frame += BLOCK
+        plain.update(card.frame, card.true_ns())
+        moved.update(card.frame + by, card.true_ns() + by_ns)
+    assert moved.deviation == plain.deviation
+    assert moved.residual_s(card.true_ns() + by_ns) == plain.residual_s(card.true_ns())
+
+
+def test_hours_do_not_wear_it_out() -> None:
+    card, estimator = settled(seconds=5.0)
+    for _ in range(20_000):  # a day, at 4.3 s a step
+        card.frame += 207_360
+        estimator.update(card.frame, card.true_ns())
+    assert abs(card.off_ppm(estimator)) < 0.001
+    assert abs(card.off_us(estimator)) < 0.01
+    assert estimator.reseeds == 0
+
+
+def test_the_clock_s_slow_wander_is_not_followed_as_if_it_were_the_card_s() -> None:
+    random, off = np.random.default_rng(1), []
+    card, estimator = Card(37.3, noise_s=3e-6), RateEstimator(RATE, WANDER)
+    error, keeps = 0.0, math.exp(-BLOCK / RATE / 10.0)
+    for _ in range(round(120 * RATE / BLOCK)):
+        error = keeps * error + 2e-6 * math.sqrt(1 - keeps**2) * float(random.standard_normal())
+        card.frame += BLOCK
+        estimator.update(card.frame, card.true_ns() + round(error * 1e9))
+        off.append(card.off_ppm(estimator))
+    assert np.std(off[len(off) // 2 :]) < 0.15
+
+
+@given(st.lists(st.tuples(st.integers(-(1 << 40), 1 << 40), st.integers(0, 1 << 62)), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_whatever_it_is_told_it_stays_within_bounds(pairs: list[tuple[int, int]]) -> None:
+    estimator = RateEstimator(RATE, WANDER)
+    for frame, time_ns in pairs:
+        estimator.update(frame, time_ns)
+        assert abs(estimator.deviation) <= 1e-3
+        assert 0.0 <= estimator.sigma <= 150e-6
+        assert math.isfinite(estimator.sigma_s)
+
+
+@given(st.floats(-1e6, 1e6))
+def test_a_rate_and_its_pace(rate_ppb: float) -> None:
+    assert published(deviation_of(DeviceRate(rate_ppb, 0.0)), 0.0).rate_ppb == pytest.approx(rate_ppb, abs=1e-3)
