@@ -13,7 +13,7 @@ from phasegraph import NS_PER_S, DeviceRate
 
 FIRST_SIGMA_S = 50e-6
 """Noise of a stamp, until the stamps themselves have told."""
-LEAST_SIGMA_S, LARGEST_SIGMA_S = 1e-6, 5e-3
+LEAST_SIGMA_S, LARGEST_SIGMA_S = 5e-6, 5e-3
 UNKNOWN_RATE = 150e-6
 """Standard deviation of a rate that nothing is known of: crystals of sound cards are within 100 ppm."""
 LEAST_KNOWN = 2e-6

@@ -60,7 +60,7 @@ class Command(msgspec.Struct, frozen=True):
     """Of the client's shared memory: ``/nqptp``."""
     verb: Verb
     peers: tuple[str, ...] = ()
-    """Addresses as `ipaddress` writes them, without scope; IPv4 also where it came mapped into IPv6. In order, each once."""
+    """Addresses as `ipaddress` writes them, without scope, in order; IPv4 also where it came mapped into IPv6."""
 
 
 def check_name(name: str) -> None:
