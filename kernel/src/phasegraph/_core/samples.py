@@ -1,4 +1,4 @@
-"""Sample encodings: wire bytes to float32 and back, bit-exact for L16 and L24.
+"""Sample encodings: wire bytes to float32 and back, bit-exact for L16, L24 and the audio of AM824.
 
 A float32 holds a 24-bit sample exactly (sample / 2**23 in [-1, 1)), so what arrives as L24 leaves as the same
 L24. Encoded frames are uint8 arrays of shape (frames, channels * sample_bytes).
@@ -24,6 +24,9 @@ class Encoding(enum.Enum):
     """16-bit big-endian linear PCM (RFC 3551, 4.5.11)."""
     L24 = "L24"
     """24-bit big-endian linear PCM (RFC 3190, 4)."""
+    AM824 = "AM824"
+    """AES3 subframes in 32-bit big-endian words, a label of eight bits and 24 of audio (ST 2110-31). The audio passes;
+    the label is whoever sends's."""
     FLOAT32 = "float32"
     """The graph's own: native float32."""
 
@@ -33,7 +36,7 @@ class Encoding(enum.Enum):
     @property
     def sample_bytes(self) -> int:
         """Bytes of one sample."""
-        return {"L16": 2, "L24": 3, "float32": 4}[self.value]
+        return {"L16": 2, "L24": 3, "AM824": 4, "float32": 4}[self.value]
 
     def decode(self, encoded: Encoded, out: Frames) -> None:
         """Encoded frames -> ``out`` (both contiguous, the same number of frames)."""
@@ -42,6 +45,9 @@ class Encoding(enum.Enum):
         elif self is Encoding.L16:
             out[:] = encoded.view(">i2")
             out *= np.float32(2.0**-15)
+        elif self is Encoding.AM824:
+            out[:] = encoded.view(">i4").astype(np.int32) << 8
+            out *= np.float32(2.0**-31)
         else:
             out[:] = encoded.view(np.float32)
 
@@ -49,7 +55,7 @@ class Encoding(enum.Enum):
         """Frames -> encoded frames; rounds to nearest, clips at full scale, and makes what is no number silence."""
         if self is Encoding.FLOAT32:
             return np.ascontiguousarray(frames).view(np.uint8)
-        bits = 8 * self.sample_bytes - 1
+        bits = 15 if self is Encoding.L16 else 23
         scaled = np.clip(frames, np.float32(-1.0), np.float32(1.0 - 2.0**-bits))
         scaled *= np.float32(2.0**bits)
         np.rint(scaled, out=scaled)
@@ -57,6 +63,8 @@ class Encoding(enum.Enum):
             np.nan_to_num(scaled, copy=False)
         if self is Encoding.L16:
             return scaled.astype(">i2").view(np.uint8)
+        if self is Encoding.AM824:
+            return (scaled.astype(np.int32) & 0xFFFFFF).astype(">u4").view(np.uint8)
         octets = scaled.astype("<i4").view(np.uint8).reshape(*frames.shape, 4)
         encoded = np.empty((*frames.shape, 3), np.uint8)
         encoded[..., 0] = octets[..., 2]

@@ -25,7 +25,7 @@ PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""
 LEAST_QUANTUM_NS = 1_000_000
 TEXT_LIMIT_BYTES = 1 << 20
-_WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.FLOAT32: 2}
+_WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding.FLOAT32: 2}
 
 
 def quantum_of(stream: Stream) -> int:

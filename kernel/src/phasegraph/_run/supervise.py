@@ -209,7 +209,7 @@ class Supervisor:
         if id in self.states:
             self.states[id] = State.FAILED
         self._services.event(id, "failed", {"reason": reason})
-        if not isinstance(error, NodeError):
+        if not isinstance(_alone(error), NodeError):
             self._services.log.error("unexpected failure", node=id, exc_info=error)
         if stop:
             self.stop("failed")
@@ -238,10 +238,16 @@ class _Status:
         self._function()
 
 
+def _alone(error: BaseException) -> BaseException:
+    # What failed within a nursery comes in a group, even alone.
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 def describe(error: BaseException) -> str:
     """A failure in words: its message, and for errors that nobody foresaw their type too."""
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return describe(error.exceptions[0])
+    error = _alone(error)
     if isinstance(error, NodeError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

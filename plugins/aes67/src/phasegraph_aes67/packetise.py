@@ -7,8 +7,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import Frames
+from phasegraph import Encoding, Frames
 
+from . import am824
 from .parameters import RTP_HEADER_BYTES, StreamParameters
 
 
@@ -51,7 +52,10 @@ class Packetiser:
         self.stamp(rows, frame)
         count = len(rows)
         per_packet = self.frames_per_packet
-        encoded = self.parameters.encoding.encode(frames)
+        parameters = self.parameters
+        encoded = parameters.encoding.encode(frames)
+        if parameters.encoding is Encoding.AM824:
+            am824.label(encoded.view(">u4"), frame, parameters.rate)
         whole = len(frames) // per_packet
         payload = rows[:, RTP_HEADER_BYTES : self.packet_bytes]
         payload[:whole] = encoded[: whole * per_packet].reshape(whole, payload.shape[1])

@@ -135,6 +135,12 @@ def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:
         payload_type=config.payload_type,
         ttl=config.ttl,
     )
+    if parameters.encoding is Encoding.AM824 and parameters.channels % 2:
+        raise NodeError(
+            f"AM824 sends pairs of channels, and there are {parameters.channels}",
+            "choose an even number of channels in input",
+            option="encoding",
+        )
     assert parameters.frames_per_packet is not None
     payload = parameters.frames_per_packet * parameters.frame_bytes
     if payload > MAX_PAYLOAD_BYTES:

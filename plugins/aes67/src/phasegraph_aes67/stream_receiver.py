@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, Metric, Stream, frame_at
+from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, Encoding, Metric, Stream, frame_at
 
+from .aes3 import Aes3Flags
 from .histogram import Histogram
 from .leg import TAKE_OVER, Leg
 from .parameters import StreamParameters
@@ -53,6 +54,7 @@ class StreamReceiver:
             playout_delay_ns=link_offset_ns,
             conceal=conceal,
         )
+        self._aes3 = Aes3Flags(legs[0].channels) if legs[0].encoding is Encoding.AM824 else None
         self.window_ns = self.stream.playout_delay_ns
         """How late a packet may come."""
         self.tell: Tell = _tell_nobody
@@ -272,8 +274,17 @@ class StreamReceiver:
             self._gaps += self._gap_change(frame, frame + frames)
         elif frame > stream.head and stream.first is not None:
             self._gaps += 1
+        if self._aes3 is not None and not self._is_audio(payload):
+            payload = np.zeros_like(payload)
         stream.ring.write(frame, payload)
         stream.wrote(frame, frame + frames, arrival_ns)
+
+    def _is_audio(self, payload: NDArray[np.uint8]) -> bool:
+        assert self._aes3 is not None
+        before, now = self._aes3.audio, self._aes3.look(payload)
+        if now != before:
+            self.tell("audio" if now else "not_audio", {})
+        return now
 
     def _gap_change(self, frame: int, stop: int) -> int:
         # How many gaps more there are once something behind the head is written: one less where it fills one.

@@ -167,8 +167,9 @@ class RateEstimator:
         if known <= 0:
             return
         share = max(1.0 / (known + 1), 1.0 - math.exp(-self.interval_s / _NOISE_TIME_S))
-        # About their mean: stamps that run away from a wrong rate are no noise, but outliers in the end.
-        off, self._lean = y - self._lean, self._lean + share * (y - self._lean)
+        # At first about their mean: stamps that run away from a wrong rate are no noise, but outliers in the end.
+        off = y - self._lean
+        self._lean = self._lean + share * off if self.span_s < AGAIN_S else 0.0
         self._noise += share * (off * (y - self._lean) - self._a - self._noise)
         self._r = min(max(1.15 * self._noise, LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
 

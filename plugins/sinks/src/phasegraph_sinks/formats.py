@@ -37,7 +37,7 @@ CONTAINERS = {
     "aiff": Container("AIFF", (".aiff", ".aif"), max_bytes=MAX_32_BIT_SIZE),
     "caf": Container("CAF", (".caf",)),
 }
-_SUBTYPE_OF = {Encoding.L16: "PCM_16", Encoding.L24: "PCM_24", Encoding.FLOAT32: "FLOAT"}
+_SUBTYPE_OF = {Encoding.L16: "PCM_16", Encoding.L24: "PCM_24", Encoding.AM824: "PCM_24", Encoding.FLOAT32: "FLOAT"}
 
 
 class Recipe(msgspec.Struct, frozen=True):

@@ -19,6 +19,8 @@ _PORT = re.compile(r"(\d{1,9})(/\d+)?\Z", re.ASCII)
 _COUNT = re.compile(r"\d{1,5}\Z", re.ASCII)
 _FILTER = re.compile(r"\s*(incl|excl)\s+IN\s+IP4\s+(\S+)\s+(.+)")
 _MOST_SOURCES = 16
+ENCODINGS = ("L16", "L24", "AM824")
+"""Of RFC 3551, RFC 3190 and ST 2110-31, as rtpmap names them."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -118,7 +120,7 @@ def _rtpmap(section: Section, formats: list[str], problems: list[str]) -> tuple[
     unsupported = None
     for match in maps:
         name = match[2].upper()
-        if name not in ("L16", "L24"):
+        if name not in ENCODINGS:
             unsupported = unsupported or match[2]
             continue
         if match[1] not in formats:
@@ -132,7 +134,7 @@ def _rtpmap(section: Section, formats: list[str], problems: list[str]) -> tuple[
     if formats and formats[0] in ("10", "11"):  # RFC 3551, 6: the static types of L16
         return int(formats[0]), Encoding.L16, 44_100, 2 if formats[0] == "10" else 1
     if unsupported is not None:
-        raise MalformedSdp(f"encoding {unsupported} is not supported: L16 and L24 are")
+        raise MalformedSdp(f"encoding {unsupported} is not supported: L16, L24 and AM824 are")
     raise MalformedSdp("there is no usable a=rtpmap line, such as a=rtpmap:98 L24/48000/2")
 
 
