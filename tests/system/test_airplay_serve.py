@@ -60,4 +60,3 @@ def test_a_receiver_is_told_the_time_of_another_host(hosts: netns.Network, tmp_p
         server.signal(signal.SIGTERM)
         assert server.wait(START_S) == 0, server.told()
     assert known() == Record()
-    memory.close()

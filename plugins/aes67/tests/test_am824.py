@@ -34,10 +34,8 @@ def test_every_bit(frame: int, count: int, channels: int) -> None:
     begins = (frame + np.arange(count)) % 192 == 0
     assert ((words >> 29 & 1) == (first & begins[:, None])).all(), "B marks its first one of a block"
     assert not (words >> 24 & 3).any(), "valid, no user data"
-    ones = np.unpackbits((words & 0x0FFFFFFF).astype(">u4").view(np.uint8).reshape(count, channels, 4), axis=2).sum(
-        axis=2
-    )
-    assert not ((ones - first) % 2).any(), "parity is even, without the preamble's bits"
+    octets = (words & 0x0FFFFFFF).astype(">u4").view(np.uint8).reshape(count, channels, 4)
+    assert not (np.unpackbits(octets, axis=2).sum(axis=2) % 2).any(), "parity is even, without the preamble's bits"
     again = silence(count, channels)
     Encoding.AM824.decode(words.astype(">u4").view(np.uint8), again)
     expected = silence(count, channels)

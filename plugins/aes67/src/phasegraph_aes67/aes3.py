@@ -25,6 +25,7 @@ class Aes3Flags:
         """Take in frames that follow those before: AM824, big-endian. Returns `audio`."""
         flags = payload.reshape(-1, self._channels, 4)[..., 0]
         begun = np.concatenate([self._begun[None], flags & BLOCK != 0])
+        begun[:, 1::2] |= begun[:, : self._channels - 1 : 2]  # the first subframe of two says it for both
         second, channel = np.nonzero(begun[:-1])
         self._begun = begun[-1]
         if len(second):

@@ -42,7 +42,7 @@ def channel_status(rate: int) -> NDArray[np.uint32]:
 
 
 def crc(octets: bytes) -> int:
-    """CRCC of channel status (AES3-2; EBU Tech 3250): x^8 + x^4 + x^3 + x^2 + 1, all ones at the start, low bit first."""
+    """CRCC of channel status (EBU Tech 3250): x^8 + x^4 + x^3 + x^2 + 1, all ones at the start, low bit first."""
     register = 0xFF
     for octet in octets:
         register ^= octet

@@ -18,7 +18,8 @@ def subframes(frame: int, frames: int, channels: int, *, audio: bool, flags: int
     octets = np.zeros((frames, channels, 4), np.uint8)
     numbers = np.arange(frame, frame + frames)
     octets[..., 0] = flags & ~(BLOCK | STATUS) & 0x3F
-    octets[numbers % 192 == 0, :, 0] |= BLOCK | STATUS  # professional use
+    octets[numbers % 192 == 0, :, 0] |= STATUS  # professional use
+    octets[numbers % 192 == 0, ::2, 0] |= BLOCK
     if not audio:
         octets[numbers % 192 == 1, 1, 0] |= STATUS
     octets[..., 1:] = np.random.default_rng(frame % 1000).integers(0, 256, (frames, channels, 3))

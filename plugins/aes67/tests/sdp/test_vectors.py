@@ -57,6 +57,7 @@ STREAMS: dict[str, list[Expected]] = {
     "sdpoker_INVALID_aes67-mcast": [("239.0.0.1", 5004, "L24", 48_000, 8, 48, 96, 0, None)],
     "sdpoker_valid_aes67-mcast": [("239.0.0.1", 5004, "L24", 48_000, 8, 48, 96, 0, "192.168.1.1")],
     "sdpoker_valid_st2110-30": [("232.130.55.188", 46848, "L24", 48_000, 2, 48, 102, 0, "172.29.80.65")],
+    "sdpoker_valid_st2110-31": [("232.130.55.188", 46848, "AM824", 48_000, 2, 48, 102, 0, "172.29.80.65")],
     "sdptransform_dante-aes67": [("239.65.125.63", 5004, "L24", 48_000, 2, 48, 97, None, None)],
     "sdptransform_mediaclk-avbtp": [("233.252.0.1", 5004, "L24", 48_000, 2, None, 96, None, None)],
     "sdptransform_mediaclk-ptp-v2": [("233.252.0.1", 5004, "L24", 48_000, 8, None, 96, 963_214_424, None)],
@@ -70,7 +71,6 @@ COMPLAINTS = {
     "sdpoker_valid_rfc7104_sep_dest": "no m=audio line",
     "sdpoker_valid_rfc7104_sep_source": "no m=audio line",
     "sdpoker_valid_st2110-10": "no m=audio line",
-    "sdpoker_valid_st2110-31": "encoding AM824 is not supported",
     "sdptransform_ts-refclk-media": "no usable a=rtpmap",
     "sdptransform_ts-refclk-sess": "no usable a=rtpmap",
 }

@@ -1,5 +1,6 @@
 """What a network does to packets: the rest stays where it belongs, gaps are silence, and every figure is exact."""
 
+import numpy as np
 import pytest
 import trio
 
@@ -133,3 +134,25 @@ async def test_what_the_network_refuses_is_a_gap(graphs, gaps_in, troubles, auto
     assert (out["packets_sent"], out["send_errors"]) == (293, 7)
     assert troubles(run.metrics("it")) == {"lost": 7, "concealed": 7 * FRAMES}
     assert [length for _, length in gaps_in(run.nodes["recorder"].recording())] == [7 * FRAMES]
+
+
+@pytest.mark.parametrize("burst", [1.0, 6.0])
+async def test_one_percent_at_random_is_concealed(graphs, sent, troubles, autojump_clock, burst):
+    network = SimNetwork(seed=5)
+    async with running_graph(graph_of(graphs, "5s", conceal=True), network=network) as run:
+        await trio.sleep(0.2)
+        network.wire.impair(Impairment(loss=0.01, loss_burst=burst, jitter_ns=300_000))
+        await trio.sleep(4.5)
+        network.wire.impair(Impairment())
+        await trio.sleep(0.8)
+    lost = network.truth.dropped
+    assert lost > 20
+    assert troubles(run.metrics("it")) == {"lost": lost, "concealed": lost * FRAMES}
+    recorded = run.nodes["recorder"].recording()
+    expected = sent(len(recorded))
+    assert len(recorded) == 5000 * FRAMES
+    wrong = (recorded != expected).any(axis=1)
+    assert 0 < np.count_nonzero(wrong) <= lost * FRAMES, "what arrived is bit-exact"
+    if burst == 1.0:  # short gaps of a slow ramp are not to be told from it
+        assert np.abs(recorded - expected).max() < 0.05
+    assert (recorded[wrong] != 0).any(axis=1).mean() > 0.9

@@ -26,7 +26,7 @@ GOOD_SDP = "v=0\nc=IN IP4 239.69.1.1/32\nm=audio 5004 RTP/AVP 98\na=rtpmap:98 L2
         ({"group": "239.69.1.1", "sdp": "good.sdp"}, "sources.it.group", "sdp and group are both given"),
         ({"source": "studio"}, "sources.it.source", "'studio' is not an IPv4 address"),
         ({"sdp": "good.sdp", "source": "10.0.0.300"}, "sources.it.source", "'10.0.0.300' is not an IPv4 address"),
-        ({"sdp": "bad.sdp"}, "sources.it.sdp", "encoding opus is not supported: L16 and L24 are"),
+        ({"sdp": "bad.sdp"}, "sources.it.sdp", "encoding opus is not supported: L16, L24 and AM824 are"),
         ({"sdp": "empty.sdp"}, "sources.it.sdp", "it is empty"),
         ({"sdp": "noise.sdp"}, "sources.it.sdp", "no m=audio line"),
         ({"sdp": "missing.sdp"}, "sources.it.sdp", "missing.sdp"),
@@ -84,6 +84,20 @@ def test_as_many_channels_as_fit(graphs, tmp_path, channels, packet_time):
     # 80 channels are more than the simulated source has.
     channels = min(channels, 64)
     make_session(graphs.head + graphs.sending(channels=channels, packet_time=packet_time), folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "said"),
+    [
+        ({"encoding": "AM824", "channels": 3}, "sinks.out.encoding", "AM824 sends pairs of channels, and there are 3"),
+        ({"announce": True, "interface": None}, "sinks.out.announce", "name the interface with the option interface"),
+        ({"preset": "cobranet"}, "sinks.out.preset", "ravenna"),
+    ],
+)
+def test_what_a_sink_cannot_say_or_send(graphs, tmp_path, options, path, said):
+    found = problems(graphs.head + graphs.sending(**options), tmp_path)
+    assert list(found) == [path]
+    assert said in found[path]
 
 
 async def failing(graph, network=None, node="it"):

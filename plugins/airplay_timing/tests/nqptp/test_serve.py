@@ -123,10 +123,8 @@ class Host:
 
 
 @pytest.fixture
-def host(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Iterator[Host]:
-    made = Host(*free_ports(2), tmp_path)
-    yield made
-    made.memory.close()
+def host(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Host:
+    return Host(*free_ports(2), tmp_path)
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from phasegraph import Encoding
+
 from ..parameters import StreamParameters
 
 Preset = Literal["aes67", "dante", "ravenna", "st2110-30"]
@@ -59,7 +61,9 @@ def _medium(parameters: StreamParameters, preset: Preset, *, connection: bool) -
         f"a=rtpmap:{payload_type} {parameters.encoding}/{parameters.rate}/{parameters.channels}",
     ]
     if preset == "st2110-30":
-        lines += [f"a=fmtp:{payload_type} channel-order=SMPTE2110.(U{parameters.channels:02d})"]
+        am824 = parameters.encoding is Encoding.AM824  # ST 2110-31: a symbol for each pair
+        order = ",".join(["AES3"] * (parameters.channels // 2)) if am824 else f"U{parameters.channels:02d}"
+        lines.append(f"a=fmtp:{payload_type} channel-order=SMPTE2110.({order})")
     lines.append(f"a=ptime:{milliseconds}")
     if preset == "st2110-30":
         lines.append(f"a=maxptime:{milliseconds}")

@@ -42,7 +42,7 @@ class MemoryWriter:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _check(self.path, os.fstat(self._file))
                 os.ftruncate(self._file, SIZE)
-                with contextlib.suppress(PermissionError):  # somebody else's, whose mode was good enough
+                with contextlib.suppress(PermissionError):  # root's, whose mode was good enough
                     os.fchmod(self._file, 0o644)
                 self._memory = mmap.mmap(self._file, SIZE)
             except BlockingIOError:
@@ -72,47 +72,31 @@ class MemoryWriter:
 
 
 class MemoryReader:
-    """A shared memory that somebody else writes, read only."""
+    """A shared memory that somebody else writes. It is read and not mapped: whoever owns it may cut it off."""
 
     def __init__(self, name: str, directory: str = DIRECTORY) -> None:
         self.path = Path(directory) / name.removeprefix("/")
-        self._memory: mmap.mmap | None = None
-        self._file = (0, 0)
 
     def read(self) -> Record | None:
         """The record now; None if the writer was in the way. Raises Unserved."""
+        if not self.path.parent.is_dir():
+            raise Unserved(f"there is no directory {self.path.parent}")
         try:
-            status = os.stat(self.path)
-            if self._memory is None or self._file != (status.st_dev, status.st_ino):
-                self._map()
-        except (OSError, ValueError) as error:  # an empty file cannot be mapped
-            self.close()
-            reason = error.strerror if isinstance(error, OSError) else "it is empty"
-            raise Unserved(f"cannot read {self.path}: {reason}") from None
-        memory = self._memory
-        assert memory is not None
-        return read(lambda: memory[:])
-
-    def _map(self) -> None:
-        self.close()
-        file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
-            status = os.fstat(file)
-            self._file = status.st_dev, status.st_ino
-        finally:
-            os.close(file)
-
-    def close(self) -> None:
-        """Let go."""
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                return read(lambda: os.pread(file, SIZE + 1, 0))
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise Unserved(f"cannot read {self.path}: {error.strerror}") from None
 
 
 def _check(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise NodeError(f"{path} is no file")
+    if status.st_uid not in (0, os.geteuid()):
+        # Its owner could cut it off while it is mapped, which ends the process.
+        raise NodeError(f"{path} belongs to user {status.st_uid}", "remove it, and start its readers again")
     if status.st_size not in (0, SIZE):
         raise NodeError(
             f"{path} has {status.st_size} octets instead of {SIZE}",

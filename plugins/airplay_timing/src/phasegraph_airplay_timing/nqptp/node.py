@@ -69,13 +69,10 @@ class NqptpClock:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. A memory that is not there yet is waited for."""
         task_status.started()
-        try:
-            while True:
-                self._look(ctx)
-                self._tracker.update(self._local.now_ns())
-                await ctx.sleep(LOOK_NS)
-        finally:
-            self._memory.close()
+        while True:
+            self._look(ctx)
+            self._tracker.update(self._local.now_ns())
+            await ctx.sleep(LOOK_NS)
 
     def _look(self, ctx: NodeContext) -> None:
         try:
