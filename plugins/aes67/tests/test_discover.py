@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from click.testing import CliRunner
 
@@ -44,25 +46,40 @@ async def test_a_session_comes_changes_and_goes(autojump_clock: object) -> None:
     assert browser.refused == {"truncated": 1}
 
 
-def test_the_command_hears_the_loopback() -> None:
+@contextmanager
+def announced(packet: bytes) -> Iterator[None]:
+    """A packet is sent ten times a second, over the loopback."""
     done = threading.Event()
 
     def announce() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
             device.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
             while not done.wait(0.1):
-                device.sendto(announcement(1), (sap.GROUPS[0], sap.PORT))
+                device.sendto(packet, (sap.GROUPS[0], sap.PORT))
 
     thread = threading.Thread(target=announce)
     thread.start()
     try:
-        result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s", "--format", "json"])
+        yield
     finally:
         done.set()
         thread.join()
+
+
+def test_the_command_hears_the_loopback() -> None:
+    with announced(announcement(1)):
+        result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s", "--format", "json"])
     assert result.exit_code == 0, result.output
     (session,) = [session for session in json.loads(result.output) if session["key"] == "- 77 IN IP4 192.0.2.1"]
     assert (session["name"], session["ok"], session["streams"][0]["group"]) == ("desk", True, "239.1.0.1")
+
+
+def test_what_it_says_to_people() -> None:
+    text = SDP.format(version=1).replace("desk", "desk\x1b[31m")
+    with announced(sap.encode(sap.Announcement("192.0.2.1", 1, text))):
+        result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s"], color=True)
+    assert result.exit_code == 0, result.output
+    assert "+ desk?[31m, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004\n" in result.output
 
 
 def test_a_wrong_duration() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from phasegraph import DeviceRate
 from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of
+from phasegraph.testing.crossing import Stamps
 from phasegraph_compensation.buffer import BufferConfig, BufferFeedback
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.forward import FeedForward, FollowingConfig
@@ -18,11 +19,9 @@ def sound(figures: Figures) -> bool:
     return (figures.underruns, figures.resyncs) == (0, 0) and figures.slope_acquiring < 20.01
 
 
-@pytest.mark.parametrize("known", [None, WARM], ids=["cold", "warm"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_combined(seed: int, known: DeviceRate | None) -> None:
-    world = CrossingWorld(Combined(FollowingConfig(), RATE), seed=seed, known=known)
-    figures = figures_of(world.run(300.0))
+def test_combined(seed: int) -> None:
+    figures = figures_of(CrossingWorld(Combined(FollowingConfig(), RATE), seed=seed).run(600.0))
     assert sound(figures)
     assert figures.place_s == 0.0  # a frame at most, from the first that is heard on
     assert figures.rate_s < 10.0
@@ -30,32 +29,43 @@ def test_combined(seed: int, known: DeviceRate | None) -> None:
     assert figures.wander_pp < 0.4
     assert figures.ratio < 0.15
     assert figures.slope < 0.2
-    assert figures.ratio_most < (45.0 if known is None else 5.0)
+    assert figures.ratio_most < 45.0
     assert figures.noise_db < -140.0
 
 
 @pytest.mark.parametrize("stamps", ["alsa", "usb"])
+def test_combined_that_knows_its_card(stamps: Stamps) -> None:
+    world = CrossingWorld(Combined(FollowingConfig(), RATE), Conditions(stamps=stamps), seed=1, known=WARM)
+    figures = figures_of(world.run(60.0))
+    assert sound(figures)
+    assert figures.place_s == 0.0
+    assert figures.rate_s < 10.0
+    assert figures.slope_acquiring < 10.0
+    assert figures.ratio_most < 6.0
+
+
+@pytest.mark.parametrize("stamps", ["alsa", "usb"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_buffer_feedback(seed: int, stamps: str) -> None:
-    world = CrossingWorld(BufferFeedback(BufferConfig(), RATE), Conditions(stamps=stamps), seed=seed)  # type: ignore[arg-type]
-    figures = figures_of(world.run(300.0))
+def test_buffer_feedback(seed: int, stamps: Stamps) -> None:
+    world = CrossingWorld(BufferFeedback(BufferConfig(), RATE), Conditions(stamps=stamps), seed=seed)
+    figures = figures_of(world.run(200.0))
     assert sound(figures)
     assert figures.phase_s < 5.0
     assert figures.rate_s < 10.5
-    assert figures.wander < 0.07
-    assert figures.wander_pp < 0.25
-    assert figures.ratio < 0.07
+    assert figures.wander < 0.15
+    assert figures.wander_pp < 0.4
+    assert figures.ratio < 0.1
     assert figures.slope < 0.6
     assert figures.noise_db < -126.0
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_feed_forward(seed: int) -> None:
-    figures = figures_of(CrossingWorld(FeedForward(FollowingConfig(), RATE), seed=seed).run(300.0))
+    figures = figures_of(CrossingWorld(FeedForward(FollowingConfig(), RATE), seed=seed).run(200.0))
     assert sound(figures)
     assert abs(figures.mean) < 6.0
     assert figures.rate_s < 5.0
-    assert figures.wander < 0.25
-    assert figures.ratio < 0.15
+    assert figures.wander < 0.4
+    assert figures.ratio < 0.2
     assert figures.slope < 0.09
     assert figures.noise_db < -143.0

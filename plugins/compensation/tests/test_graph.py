@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -54,3 +57,22 @@ def test_between_slips_the_tone_is_clean(played: GraphRun) -> None:
 def test_without_leave_the_graph_does_not_start() -> None:
     with pytest.raises(GraphError, match="allow-slips"):
         run_graph_now(GRAPH.replace("allow-slips = true", ""), for_s=1.0)
+
+
+@pytest.mark.parametrize("kind", ["combined", "ptp-feed-forward", "buffer-feedback"])
+def test_a_tone_is_clean_and_the_card_is_known_to_the_next_run(kind: str, tmp_path: Path) -> None:
+    graph = GRAPH.replace('"none"\nallow-slips = true', f'"{kind}"')
+    learned = tmp_path / "devices.json"
+    played = run_graph_now(graph, for_s=12.0, learned=learned)
+    metrics = played.report["edges"]["stage->card"]["metrics"]
+    assert metrics["ratio_ppb"] == pytest.approx(-100_000, abs=1_000)
+    assert (metrics["resyncs"], metrics["missing_frames"]) == (0, 0)
+    tone = played.nodes["card"].recording()[:, 0].astype(float)[-(1 << 15) :]
+    follows = np.stack([tone[1:-1], tone[:-2]], axis=1)
+    fit = np.linalg.lstsq(follows, tone[2:], rcond=None)[0]
+    assert np.abs(tone[2:] - follows @ fit).max() < 3e-6
+    (rate,) = json.loads(learned.read_text()).values()
+    assert rate["rate_ppb"] == pytest.approx(100_000, abs=1_000)
+
+    again = run_graph_now(graph, for_s=0.35, learned=learned)
+    assert again.report["edges"]["stage->card"]["metrics"]["ratio_ppb"] == pytest.approx(-100_000, abs=3_000)

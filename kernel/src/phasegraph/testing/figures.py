@@ -53,7 +53,7 @@ def figures_of(trace: Trace) -> Figures:
     """The figures of a run. Blocks of silence count in none."""
     dt = trace.block_s
     heard = ~trace.silent
-    seconds = np.arange(len(heard))[heard] * dt
+    seconds: Floats = np.arange(len(heard), dtype=np.float64)[heard] * np.float64(dt)
     error, ratio, ideal = trace.error[heard], trace.ratio[heard], trace.ideal[heard]
     off = (ratio - ideal) * 1e6
     half = len(error) // 2

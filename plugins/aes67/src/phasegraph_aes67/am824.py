@@ -37,7 +37,7 @@ def channel_status(rate: int) -> NDArray[np.uint32]:
     octets = bytearray(24)
     octets[0] = 0x05 | _RATES.get(rate, 0)
     octets[2] = 0x2C
-    octets[23] = crc(octets[:23])
+    octets[23] = crc(bytes(octets[:23]))
     return np.unpackbits(np.frombuffer(octets, np.uint8), bitorder="little").astype(np.uint32)
 
 

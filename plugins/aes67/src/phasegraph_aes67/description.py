@@ -22,7 +22,7 @@ NTP_EPOCH_S = 2_208_988_800
 
 
 class Description:
-    """Says who the grandmaster is now, and raises its version whenever it says something else than before."""
+    """Says who the grandmaster is, in as many versions as there were grandmasters."""
 
     def __init__(
         self, clock: ClockReader, legs: Sequence[StreamParameters], *, name: str, session_id: int, preset: sdp.Preset
@@ -34,25 +34,29 @@ class Description:
         self._session_id = session_id
         self._preset = preset
         self._interfaces: tuple[Interface, ...] = ()
-        self._said: tuple[str, ...] = ()
+        self._reference = self._newest_reference()
         self._version = 0
 
     def send_through(self, interfaces: Sequence[Interface]) -> None:
         """Say of which interfaces the legs are sent."""
         self._interfaces = tuple(interfaces)
-        self._said = ()
 
-    def renewed(self, realtime_ns: int) -> str | None:
-        """The description, if it says something else than when this was called before; ``realtime_ns`` dates it."""
-        said = tuple(self._reference_clock(index) for index in range(len(self._legs)))
-        if said == self._said:
-            return None
-        self._said = said
+    def is_outdated(self) -> bool:
+        """Whether the clock has another reference than the description says."""
+        return self._newest_reference() != self._reference
+
+    def renew(self, realtime_ns: int) -> str:
+        """A new version, which says what is so now; ``realtime_ns`` dates it."""
+        self._reference = self._newest_reference()
         self._version = max(self._version + 1, realtime_ns // NS_PER_S + NTP_EPOCH_S)
         return self.text()
 
+    def _newest_reference(self) -> tuple[str, int | None]:
+        estimate = self._clock.estimate()
+        return estimate.grandmaster, estimate.domain
+
     def text(self) -> str:
-        """The description as it is now."""
+        """The newest version."""
         legs = [self._leg(index) for index in range(len(self._legs))]
         return sdp.write(
             legs[0],
@@ -76,9 +80,8 @@ class Description:
 
     def _reference_clock(self, index: int) -> str:
         # RFC 7273, 4.8; ST 2110-10, 8.2, knows PTP and the sender's own clock, by the interface's MAC.
-        estimate = self._clock.estimate()
-        if _EUI64.match(estimate.grandmaster):
-            domain = "" if estimate.domain is None else f":{estimate.domain}"
-            return f"ptp=IEEE1588-2008:{estimate.grandmaster}{domain}"
+        grandmaster, domain = self._reference
+        if _EUI64.match(grandmaster):
+            return f"ptp=IEEE1588-2008:{grandmaster}" + ("" if domain is None else f":{domain}")
         mac = self._interfaces[index].mac if self._interfaces else b""
         return f"localmac={mac.hex('-').upper()}" if self._preset == "st2110-30" and mac else "local"

@@ -1,4 +1,4 @@
-"""``kernel discover``: which streams are announced on the network."""
+"""``kernel discover``: which streams are announced on the network, by SAP and as RAVENNA does."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import click
 import trio
 
 from phasegraph import NodeError, SystemLocalClock, parse_duration
-from phasegraph.net import SystemNetwork
+from phasegraph.net import Interface, SystemNetwork
 
 from . import sap, sdp
 from .browse import Browser
 from .commands import examine_text
+from .ravenna import Found, browse_ravenna
 from .receive_hub import find_interface
 
 LOOK_S = 0.05
@@ -37,6 +38,82 @@ async def browse(browser: Browser, seconds: float, tell: Callable[[sap.Change], 
             await trio.sleep(LOOK_S)
 
 
+class Listing:
+    """What was found, told as it comes if ``live``."""
+
+    def __init__(self, browser: Browser, *, live: bool) -> None:
+        self.browser = browser
+        self.ravenna: dict[tuple[str, str], Found] = {}
+        """By name and address."""
+        self.notes: list[str] = []
+        self._live = live
+
+    async def listen(self, interface: Interface, seconds: float) -> None:
+        """Listen for so long."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen_to_ravenna, interface)
+            await browse(self.browser, seconds, self._changed)
+            nursery.cancel_scope.cancel()
+
+    async def _listen_to_ravenna(self, interface: Interface) -> None:
+        try:
+            await browse_ravenna(interface, self._found)
+        except ImportError:
+            self.notes.append("RAVENNA sessions need mDNS, which is not installed: pip install phasegraph-aes67[mdns]")
+        except OSError as error:
+            self.notes.append(f"RAVENNA sessions cannot be listened for: {error.strerror or error}")
+
+    def _found(self, found: Found) -> None:
+        self.ravenna[found.name, found.address] = found
+        if self._live:
+            click.echo(_line("+", found.sdp, found.name, f"{found.address} (RAVENNA)", found.problem))
+
+    def _changed(self, change: sap.Change) -> None:
+        if self._live:
+            session = change.session
+            if change.kind in ("deleted", "expired"):
+                click.echo(_printable(f"- {session.key}: {change.kind}"))
+            else:
+                click.echo(_line("+" if change.kind == "added" else "~", session.sdp, session.key, session.origin))
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """What scripts get."""
+        heard = [
+            {"by": "sap", "origin": each.origin, "key": each.key, "sdp": each.sdp, **examine_text(each.sdp)[0]}
+            for each in self.browser.table
+        ]
+        for each in self.ravenna.values():
+            examined = {"ok": False, "problems": [each.problem], "streams": []}
+            if not each.problem:
+                examined = examine_text(each.sdp)[0]
+            about = {"by": "mdns", "origin": each.address, "key": sap.origin_key(each.sdp), "sdp": each.sdp}
+            heard.append({**about, "name": each.name, **examined})
+        return heard
+
+    def summary(self) -> list[str]:
+        """How many there are, and what was amiss."""
+        found = sum(1 for _ in self.browser.table) + len(self.ravenna)
+        lines = [f"{found} session{'' if found == 1 else 's'} announced" + ("" if found else ": nothing was heard")]
+        refused = self.browser.refused.items()
+        lines += [f"note: {count} packets were no announcements ({reason})" for reason, count in refused]
+        return lines + [f"note: {note}" for note in self.notes]
+
+
+def _line(sign: str, text: str, name: str, origin: str, problem: str = "") -> str:
+    try:
+        described = sdp.parse(text)
+    except sdp.MalformedSdp as error:
+        said = f"{sign} {name}, from {origin}: not usable: {problem or error}"
+    else:
+        said = f"{sign} {described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
+    return _printable(said)
+
+
+def _printable(text: str) -> str:
+    # Anybody may announce anything: a terminal is not to obey it.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 @click.command("discover", short_help="List the streams that are announced on the network.", epilog=EXAMPLES)
 @click.option("--interface", default="", help="Network interface, by name or address; left out, the system chooses.")
 @click.option(
@@ -44,9 +121,10 @@ async def browse(browser: Browser, seconds: float, tell: Callable[[sap.Change], 
 )
 @click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to say it.")
 def discover_command(interface: str, duration: str, format: str) -> None:
-    """Listen to session announcements (SAP) and list the streams.
+    """Listen to session announcements (SAP) and to RAVENNA devices (mDNS, RTSP), and list the streams.
 
-    Exits with 0, also where nothing is announced: RAVENNA devices announce by mDNS, Wheatstone and Livewire not at all.
+    Exits with 0, also where nothing is announced: Wheatstone and Livewire devices do not announce. RAVENNA needs the
+    package zeroconf: install phasegraph-aes67[mdns].
     """
     try:
         seconds = parse_duration(duration) / 1e9
@@ -55,41 +133,20 @@ def discover_command(interface: str, duration: str, format: str) -> None:
     local = SystemLocalClock()
     network = SystemNetwork(local)
     try:
-        browser = Browser(network, local, find_interface(network.interface, interface))
+        via = find_interface(network.interface, interface)
+        browser = Browser(network, local, via)
     except NodeError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"cannot listen to announcements: {error.strerror or error}") from None
-    live = format == "text"
+    listing = Listing(browser, live=format == "text")
     try:
-        trio.run(browse, browser, seconds if seconds > 0 else math.inf, _tell if live else lambda change: None)
+        trio.run(listing.listen, via, seconds if seconds > 0 else math.inf)
     except KeyboardInterrupt:
         pass
     finally:
         browser.close()
     if format == "json":
-        click.echo(json.dumps([_as_json(session) for session in browser.table], indent=2))
+        click.echo(json.dumps(listing.as_json(), indent=2))
     else:
-        found = sum(1 for _ in browser.table)
-        click.echo(f"{found} session{'' if found == 1 else 's'} announced" + ("" if found else ": nothing was heard"))
-        for reason, count in browser.refused.items():
-            click.echo(f"note: {count} packets were no announcements ({reason})")
-
-
-def _tell(change: sap.Change) -> None:
-    session = change.session
-    if change.kind in ("deleted", "expired"):
-        click.echo(f"- {session.key}: {change.kind}")
-        return
-    sign = "+" if change.kind == "added" else "~"
-    try:
-        described = sdp.parse(session.sdp)
-    except sdp.MalformedSdp as error:
-        click.echo(f"{sign} {session.key}, from {session.origin}: not usable: {error}")
-        return
-    streams = "; ".join(str(stream) for stream in described.streams)
-    click.echo(f"{sign} {described.name or session.key}, from {session.origin}: {streams}")
-
-
-def _as_json(session: sap.KnownSession) -> dict[str, Any]:
-    return {"origin": session.origin, "key": session.key, "sdp": session.sdp, **examine_text(session.sdp)[0]}
+        click.echo("\n".join(listing.summary()))

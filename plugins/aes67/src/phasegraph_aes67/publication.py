@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from phasegraph import NodeContext, NodeError
@@ -16,36 +17,40 @@ class Publication:
     """Keeps what is published true."""
 
     def __init__(self, ctx: NodeContext, description: Description, path: str | None) -> None:
-        """``path`` is of its file, if it has one."""
-        self._ctx = ctx
+        """Publishes a first version. ``path`` is of its file, if it has one. Raises NodeError."""
+        self._local = ctx.local
+        self._announcements = ctx.shared(Announcements)
         self._description = description
         self._path = path
-        self._announcements: Announcements | None = None
-        self._announcer: Announcer | None = None
+        self._announcers: list[Announcer] = []
+        self._renew()
 
-    def announce(self, announcements: Announcements, interface: Interface, seed: int) -> None:
-        """Announce it from now on. Raises NodeError."""
-        self._announcements = announcements
-        self._announcer = announcements.open(interface, seed)
-        self._announcer.announce(self._description.text(), self._ctx.local.now_ns())
+    def announce(self, interfaces: Sequence[Interface], seed: int) -> None:
+        """Announce it from now on, by each of these interfaces. Raises NodeError."""
+        for number, interface in enumerate(dict.fromkeys(interfaces)):
+            announcer = self._announcements.open(interface, seed + number)
+            self._announcers.append(announcer)
+            announcer.announce(self._description.text(), self._local.now_ns())
 
     def look(self) -> None:
-        """Publish the description if it has changed, and announce it if that is due. Raises NodeError."""
-        local = self._ctx.local
-        now = local.now_ns()
-        text = self._description.renewed(now + local.realtime_offset_ns())
-        if text is not None:
-            if self._path is not None:
-                _write(self._path, text)
-            if self._announcer is not None:
-                self._announcer.announce(text, now)
-        if self._announcements is not None and self._announcer is not None:
-            self._announcements.send_due(self._announcer)
+        """Publish the description anew if it is not true any more, and announce it if that is due. Raises NodeError."""
+        if self._description.is_outdated():
+            self._renew()
+        for announcer in self._announcers:
+            self._announcements.send_due(announcer)
 
     def withdraw(self) -> None:
         """Say on the network that the session is over."""
-        if self._announcements is not None and self._announcer is not None:
-            self._announcements.withdraw(self._announcer)
+        while self._announcers:
+            self._announcements.withdraw(self._announcers.pop())
+
+    def _renew(self) -> None:
+        now = self._local.now_ns()
+        text = self._description.renew(now + self._local.realtime_offset_ns())
+        if self._path is not None:
+            _write(self._path, text)
+        for announcer in self._announcers:
+            announcer.announce(text, now)
 
 
 def _write(path: str, text: str) -> None:

@@ -10,7 +10,6 @@ import trio
 
 from phasegraph import Build, Encoding, Input, Metrics, NodeContext, NodeError, duration_of
 
-from .announcing import Announcements
 from .description import Description
 from .options import Aes67SinkConfig
 from .packetise import Packetiser, ssrc_of
@@ -20,7 +19,7 @@ from .send_group import Member
 from .send_hub import SendHub
 
 POLL_NS = 20_000_000
-WATCH_S = 0.25
+WATCH_S = 0.5
 """How often it is looked whether the session description is still true, or is to be announced."""
 
 
@@ -61,9 +60,7 @@ class Aes67Sink:
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
         interfaces = tuple(self._hub.interface(name) for name in names)
         self._description.send_through(interfaces)
-        announcements = ctx.shared(Announcements) if config.announce else None
         publication = Publication(ctx, self._description, config.sdp_out)
-        publication.look()
         task_status.started()
         while not self._source.ready:
             await ctx.sleep(POLL_NS)
@@ -79,8 +76,8 @@ class Aes67Sink:
                 ttl=config.ttl,
                 dscp=config.dscp,
             )
-            if announcements is not None:
-                publication.announce(announcements, interfaces[0], self._packetiser.ssrc)
+            if config.announce:
+                publication.announce([each for each in interfaces if each.name], self._packetiser.ssrc)
             while not sent.is_set():
                 publication.look()
                 with trio.move_on_after(WATCH_S):

@@ -45,6 +45,7 @@ class Aes67Source:
         self._watches: list[LegWatch] = []
         self._rejoins = 0
         """Of watches that have ended."""
+        self._told_grandmaster = ""
         self._protection = Protection(self._tell)
         self._follower: SessionFollower | None = None
 
@@ -94,6 +95,10 @@ class Aes67Source:
         self._ctx.event(name, **fields)
 
     def _look(self, now_ns: int) -> None:
+        other = self._receiver.other_grandmaster()
+        if other not in ("", self._told_grandmaster):
+            self._tell("grandmaster_differs", {"described": self._receiver.grandmaster, "clock": other})
+        self._told_grandmaster = other
         if self._follower is not None:
             self._follower.look()
         for watch in self._watches:

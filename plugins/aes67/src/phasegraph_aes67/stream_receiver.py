@@ -76,7 +76,9 @@ class StreamReceiver:
 
     def _tune(self, legs: Sequence[StreamParameters], relative: bool) -> None:
         self.parameters = legs[0]
-        self._grandmaster = parse_reference(legs[0].ts_refclk).identity
+        reference = parse_reference(legs[0].ts_refclk)
+        self.grandmaster = reference.identity if reference.kind == "ptp" else ""
+        """Whose time the stream's description says that it counts; empty where it does not say."""
         self._relative = relative
         self._free = self._astray = False
         self._offset: int | None = None if relative else (legs[0].mediaclk_offset or 0)
@@ -123,6 +125,11 @@ class StreamReceiver:
         """When the newest packet came, on whichever leg."""
         return max((leg.last_arrival_ns for leg in self.legs if leg.last_arrival_ns is not None), default=None)
 
+    def other_grandmaster(self) -> str:
+        """The clock's grandmaster, where it is another than the description's; empty where one is not known."""
+        now = self.clock.estimate().grandmaster
+        return now if self.grandmaster and now != self.grandmaster else ""
+
     def look(self) -> ClockEstimate:
         """The clock's newest estimate. Where its time has jumped, or its reference came or went, the stream follows."""
         estimate = self.clock.estimate()
@@ -138,7 +145,7 @@ class StreamReceiver:
                 jump = frame_at(estimate.reference_at(at), rate) - frame_at(before.reference_at(at), rate)
                 self._offset = (self._offset - jump) & 0xFFFFFFFF
         if self._runs_free and not self._relative:
-            self._astray &= estimate.grandmaster != self._grandmaster
+            self._astray &= estimate.grandmaster != self.grandmaster
             free = self._astray or estimate.state is ClockState.UNLOCKED
             if free != self._free:
                 self._run_free(free, keep=before is not None)
@@ -261,9 +268,8 @@ class StreamReceiver:
             if self._outside >= (TAKE_OVER if self._jumped else FAR_OFF):
                 self._unrelate()
             return
-        foreign = self._grandmaster and self.look().grandmaster != self._grandmaster
-        if self._runs_free and foreign and self._outside >= FAR_OFF:  # they count another clock than there is
-            self._astray = True
+        if self._runs_free and self.other_grandmaster() and self._outside >= FAR_OFF:
+            self._astray = True  # they count another clock than there is
             self._run_free(True, keep=False)
 
     def _write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import trio
 
 from phasegraph import GraphError
-from phasegraph.testing import Faults, Impairment, SimNetwork, run_graph, running_graph
+from phasegraph.testing import Faults, Impairment, SimNetwork, counted, run_graph, running_graph
 
 FRAMES = 48
 A, B = "239.69.1.1", "239.70.1.1"
@@ -103,6 +104,22 @@ async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autoju
     assert it["leg_a_packets_received"] == it["leg_b_packets_received"] == it["packets_received"] == 1000
     assert troubles(it) == {}
     assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+@pytest.mark.parametrize(("step", "lost_ms"), [(-100, 22), (250, 300)])
+async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clock, step, lost_ms):
+    # Media time is set back (or on) by less than the ring holds; both ends follow.
+    network = SimNetwork(separate=NETWORKS)
+    async with running_graph(graph_of(graphs, "2s", link_offset="20ms"), network=network) as run:
+        await trio.sleep(1)
+        run.nodes["house"].step(step * 1_000_000)
+        await trio.sleep(1.5)
+    recorded = run.nodes["recorder"].recording()
+    sounding = recorded[recorded.any(axis=1)]
+    index = counted(sounding)
+    assert (np.diff(index) >= 1).all(), "nothing twice, nothing backwards"
+    assert len(sounding) >= 96_000 - lost_ms * 48, "what was in the ring, and what its sender had to catch up"
+    assert index[-1] == 95_999
 
 
 async def test_a_description_has_both_legs(graphs, gaps_in, autojump_clock, tmp_path):

@@ -13,7 +13,6 @@ from .engine import CompactEngine, Engine, NtpEngine, Peer, PtpEngine, Role, Tra
 from .filters import FILTERS
 from .options import EXAMPLE, AirplayConfig, parse_peer
 from .participant import Participant
-from .simulated import SimulatedAirplayClock
 from .sockets import Sockets, make_identity
 
 PUBLISH_NS = 100_000_000
@@ -115,6 +114,5 @@ KIND = ClockKind(
     summary="Follows the clock of an AirPlay group, or is it.",
     config=AirplayConfig,
     factory=AirplayClock,
-    simulated=SimulatedAirplayClock,
     example=EXAMPLE,
 )

@@ -1,4 +1,4 @@
-"""An engine at work: it hears, it speaks, and a clock is made of what it measures."""
+"""An engine at work: it hears, it speaks through sockets, and a clock is made of what it measures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from phasegraph import ClockEstimate
 from phasegraph.net import Arrival, Departure
 
 from .engine import Engine, Followed, Measured, Send, Tracker
+from .sockets import Sockets
 
 _TOKEN_BITS = 40
 
@@ -20,22 +21,15 @@ class Tell(Protocol):
         """Something happened."""
 
 
-class Way(Protocol):
-    """To the others: `Sockets`, or a simulation of them."""
-
-    def send(self, action: Send, token: int | None) -> None:
-        """Send a datagram now; a token is what its `Departure` will have. Raises OSError."""
-
-
 class Participant:
-    """Several of them may share a way, if each has a ``number`` of its own."""
+    """Several of them may share sockets, if each has a ``number`` of its own."""
 
-    def __init__(self, engine: Engine, tracker: Tracker, way: Way, tell: Tell, number: int = 0) -> None:
+    def __init__(self, engine: Engine, tracker: Tracker, sockets: Sockets, tell: Tell, number: int = 0) -> None:
         self.engine = engine
         self.tracker = tracker
         self.unsent = 0
         """Datagrams that the system refused."""
-        self._way = way
+        self._sockets = sockets
         self._tell = tell
         self._number = number
 
@@ -70,7 +64,7 @@ class Participant:
     def _send(self, action: Send) -> None:
         token = None if action.token is None else self._number << _TOKEN_BITS | action.token
         try:
-            self._way.send(action, token)
+            self._sockets.send(action, token)
         except OSError as error:
             self.unsent += 1
             if self.unsent == 1:

@@ -52,6 +52,10 @@ def test_a_quiet_network() -> None:
     world.run(60)
     looks = world.looks["envelope"]
     assert locked_at(looks) < 2.0
+    nothing_known = [look.estimate for look in looks if not look.estimate.grandmaster]
+    assert nothing_known
+    assert all(estimate.bound_ns > 10**18 for estimate in nothing_known)
+    assert {estimate.state for estimate in nothing_known} <= {ClockState.UNLOCKED, ClockState.ACQUIRING}
     assert errors(looks, locked_at(looks))[-1] < 100_000
     assert errors(looks, 20)[-1] < 2_000
     assert looks[-1].estimate.discontinuities == 0

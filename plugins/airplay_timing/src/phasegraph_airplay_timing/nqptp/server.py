@@ -93,7 +93,7 @@ class Server:
         try:
             for name in self.clients.by_name:
                 self._memories[name] = MemoryWriter(name, options.directory)
-            control += self._open_control()
+            self._open_control(control)
             families = _families(self._network, options.interface)
             self._sockets = sockets = Sockets(
                 self._network, options.interface, options.event_port, options.general_port, families
@@ -215,8 +215,8 @@ class Server:
                     "stop it; or, if it is nqptp, use what it knows with a clock of kind nqptp",
                 )
 
-    def _open_control(self) -> list[StampedSocket]:
-        found, refused = [], None
+    def _open_control(self, found: list[StampedSocket]) -> None:
+        refused = None
         for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
             try:
                 loopback = self._network.interface(address, ipv6=ipv6)
@@ -227,7 +227,6 @@ class Server:
                 refused = error
         if not found:
             raise NodeError(f"there is no loopback to take commands from: {refused}")
-        return found
 
 
 def _families(network: Network, interface: str) -> set[bool]:
