@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 import trio
 
-from phasegraph import Build, Metric, Metrics, NodeContext, Stream
+from phasegraph import Build, Metric, Metrics, NodeContext, NodeError, Stream
 
 from . import sdp
 from .browse import Browsers
@@ -129,7 +129,11 @@ class Aes67Source:
                 return
             self._unsubscribe()
         self._receiver = self._receiver.retuned(legs, relative=self._relative(legs))
-        self._subscribe()
+        try:
+            self._subscribe()
+        except NodeError:
+            self._unsubscribe()  # all of its legs, or none: it is tried again
+            raise
 
     def _silent(self, now_ns: int, limit_ns: int) -> bool:
         last = self._receiver.last_arrival_ns

@@ -151,6 +151,28 @@ async def test_a_session_that_cannot_be_received_yet(wire, autojump_clock):
     assert run.metrics("it")["packets_received"] == 300
 
 
+async def test_a_redundant_session_is_received_by_both_legs_or_not_yet(wire, autojump_clock):
+    async with wire.waiting() as run:
+        network = run.session.services.network
+        real, refused = network.receiver, []
+
+        def only_the_first(port, **how):
+            if port == 5006 and len(refused) < 3:
+                refused.append(port)
+                raise OSError(errno.ENETDOWN, "Network is down")
+            return real(port, **how)
+
+        network.receiver = only_the_first
+        graph = SYSTEM + wire.graphs.sending(duration="4s", name="stage", announce=True)
+        graph += 'leg-b = {interface = "eth0", group = "239.70.1.1", port = 5006}\n'
+        await run_graph(graph, network=wire.host())
+        await trio.sleep(0.5)
+    it = run.metrics("it")
+    assert len(refused) == 3
+    assert it["leg_a_packets_received"] == it["leg_b_packets_received"] > 2500
+    assert it["packets_lost"] == 0
+
+
 async def test_a_deleted_session_is_still_heard_and_found_again(wire, autojump_clock):
     async with wire.waiting() as run:
         wire.announce(description())

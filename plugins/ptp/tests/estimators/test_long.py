@@ -5,32 +5,19 @@ A quarter of an hour is run; PHASEGRAPH_PTP_HOURS asks for more (a day takes a f
 
 from __future__ import annotations
 
-import gc
 import os
-from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 
 from phasegraph_ptp.estimators import make_estimator
 
+from ..held import objects_of
 from .figures import Track
 from .links import PATHS
 from .world import Change, World
 
 HOURS = float(os.environ.get("PHASEGRAPH_PTP_HOURS", "0.25"))
 PARTS = 6
-
-
-def objects_of(thing: object) -> int:
-    """How many objects it holds, all that they hold included."""
-    seen: dict[int, object] = {}
-    waiting: list[object] = [thing]
-    while waiting:
-        one = waiting.pop()
-        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType | BuiltinFunctionType):
-            seen[id(one)] = one
-            waiting += gc.get_referents(one)
-    return len(seen)
 
 
 def test_hours() -> None:

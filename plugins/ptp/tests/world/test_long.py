@@ -6,33 +6,20 @@ more (a day takes about a minute, and its sequence numbers come around ten times
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
 from random import Random
-from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import PortIdentity
 from phasegraph_ptp.core import Measured, OrdinaryClock, PortState, Role, Send, Settings, TimeProperties
 from phasegraph_ptp.samples import DelaySample, SyncSample
 
+from ..held import objects_of
 from .node import TAI_NS, S
 
 HOURS = float(os.environ.get("PHASEGRAPH_PTP_HOURS", "1"))
 PATH_NS = 20_000
-
-
-def objects_of(clock: OrdinaryClock) -> int:
-    """How many objects it holds, all that they hold included."""
-    seen: dict[int, object] = {}
-    waiting: list[object] = [clock]
-    while waiting:
-        one = waiting.pop()
-        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType | BuiltinFunctionType):
-            seen[id(one)] = one
-            waiting += gc.get_referents(one)
-    return len(seen)
 
 
 class Couple:
