@@ -53,7 +53,7 @@ def test_roc_turns_towards_the_rate(name):
 
 @pytest.mark.parametrize(("card_ppm", "runs_dry"), [(10.0, False), (60.0, True)])
 def test_bassaes67_is_kept_by_its_trim(card_ppm, runs_dry):
-    conditions = Conditions(card_ppm=-card_ppm, warm_ppm=0.0, link_offset_s=0.018)
+    conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0, link_offset_s=0.018)
     trace = CrossingWorld(compensation.OTHERS["BassAES67"](), conditions, seed=1).run(100.0)
     assert (trace.underruns > 0) == runs_dry
 

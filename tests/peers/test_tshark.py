@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import material
+from tests.support.addresses import LOOPBACK, free_group, free_port
 from tests.support.peers import PEER_S, Format, same_audio, sending
 from tests.support.process import START_S, running
 
@@ -94,12 +95,27 @@ def test_every_announcement_is_as_it_should_be(tshark: str, tmp_path: Path, pres
     assert told[:4] == [(group, deletion) for deletion in ("0", "1") for group in groups]
 
 
-def captured(tshark: str, folder: Path, port: int) -> list[Packet]:
-    """Packets to a port of the loopback interface, decoded as RTP."""
-    decoding = ("-n", "-d", f"udp.port=={port},rtp", "-T", "fields", "-E", "separator=;")
-    wanted = [word for field in FIELDS for word in ("-e", field)]
-    count = str(HEAD + PACKETS)
-    with running([tshark, "-i", "lo", "-f", f"udp port {port}", "-c", count, *decoding, *wanted], folder) as peer:
+def test_both_legs_are_the_same(tshark: str, tmp_path: Path) -> None:
+    """ST 2022-7: every packet leaves twice, to the bit."""
+    group, port = free_group(), free_port()
+    second = {"leg-b": {"interface": LOOPBACK, "group": group, "port": port}}
+
+    with sending(tmp_path, Format(channels=8), **second) as ours:
+        packets = captured(tshark, tmp_path, ours.port, port)
+    legs: list[dict[str, Packet]] = [{}, {}]
+    for packet in packets:
+        legs[(ours.group, group).index(packet.pop("ip.dst"))][packet["rtp.seq"]] = packet
+    both = legs[0].keys() & legs[1].keys()
+    assert len(both) >= PACKETS // 2 - 1, "the capture may begin and end between the two"
+    assert all(legs[0][number] == legs[1][number] for number in both)
+
+
+def captured(tshark: str, folder: Path, *ports: int) -> list[Packet]:
+    """Packets to ports of the loopback interface, decoded as RTP."""
+    decoding = [word for port in ports for word in ("-d", f"udp.port=={port},rtp")]
+    wanted = ["-n", "-T", "fields", "-E", "separator=;", *(word for field in FIELDS for word in ("-e", field))]
+    only = " or ".join(f"udp port {port}" for port in ports)
+    with running([tshark, "-i", "lo", "-f", only, "-c", str(HEAD + PACKETS), *decoding, *wanted], folder) as peer:
         code = peer.wait(START_S)
     if "permission" in peer.stderr.lower():
         pytest.skip(f"tshark may not capture here: {peer.stderr.strip().splitlines()[-1]}")

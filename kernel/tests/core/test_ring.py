@@ -32,6 +32,13 @@ class RingModel(RuleBasedStateMachine):
             self.model[(start + row) % CAPACITY] = frames[row]
             self.index[(start + row) % CAPACITY] = start + row
 
+    @rule(by=st.integers(-3 * CAPACITY, 3 * CAPACITY) | st.sampled_from([2**46, -(2**46)]))
+    def shift(self, by: int) -> None:
+        self.ring.shift(by)
+        model = {(place + by) % CAPACITY: frame for place, frame in self.model.items()}
+        self.index = {(place + by) % CAPACITY: index + by for place, index in self.index.items()}
+        self.model = model
+
     @rule(start=AROUND, count=st.integers(0, 3 * CAPACITY))
     def read(self, start: int, count: int) -> None:
         out = np.full((count, self.ring.channels), 0.5, np.float32)

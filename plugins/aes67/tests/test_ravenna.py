@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph_aes67.discover import discover_command
-from phasegraph_aes67.ravenna import SERVICE, SESSIONS, describe
+from phasegraph_aes67.ravenna import SERVICE, SESSIONS, describe, find
 from phasegraph_aes67.rtsp import MAX_HEAD_BYTES, MalformedRtsp, ResponseReader, describe_request, session_url
 
 SDP = (
@@ -141,3 +141,11 @@ def test_the_command_finds_a_device() -> None:
     (session,) = [each for each in json.loads(result.output) if each["by"] == "mdns" and each["name"] == "Stage"]
     assert (session["origin"], session["sdp"], session["ok"]) == ("127.0.0.1", SDP, True)
     assert session["streams"][0]["group"] == "239.1.0.1"
+
+
+@pytest.mark.parametrize("name", ["x" * 80, "", "a\0b"])
+async def test_a_name_that_nobody_can_look_up(name: str) -> None:
+    zeroconf = pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
+    with zeroconf.Zeroconf(interfaces=["127.0.0.1"]) as mdns:
+        found = await find(mdns, f"{name}.{SERVICE}")
+    assert found.problem.startswith("its name cannot be looked up")

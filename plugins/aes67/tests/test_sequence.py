@@ -157,3 +157,18 @@ def test_any_numbers_are_taken(sequences: list[int]) -> None:
             assert tracker.lost >= before
         before = tracker.lost
         assert len(tracker._missing) <= 2 * WINDOW
+
+
+@settings(CALM, max_examples=60)
+@given(st.integers(0, 65535), st.lists(st.tuples(st.integers(-60, 40), st.integers(1, 50)), max_size=40))
+def test_merging_runs_is_accepting_their_packets(base: int, runs: list[tuple[int, int]]) -> None:
+    # As two legs deliver them: runs that overlap, leave gaps, and fill them.
+    one, other = SequenceTracker(), SequenceTracker()
+    at = base + (1 << 20)
+    for step, count in runs:
+        at += step
+        fresh = one.merge(at & 0xFFFF, count)
+        verdicts = [other.accept(number & 0xFFFF) for number in range(at, at + count)]
+        assert fresh == count - verdicts.count(DUPLICATE)
+        assert (one.expected, one.lost) == (other.expected, other.lost)
+        at += count

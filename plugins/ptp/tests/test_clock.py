@@ -111,6 +111,7 @@ async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, t
         assert estimate.state is ClockState.LOCKED
         assert abs(error_ns(gm, me)) < 1000
         assert estimate.grandmaster == gm.nodes["gm"].estimate().grandmaster
+        assert estimate.domain == gm.nodes["gm"].estimate().domain == 0
         assert estimate.timescale == "ptp"
         assert abs(estimate.path_delay_ns - 20_000) < 1000
     assert me.metrics("me")["port_state"] == "slave"

@@ -56,9 +56,12 @@ class MediaRing:
         self._data[: count - head] = encoded[head:]
         self._lap[: count - head] = (lap + 1) % _LAPS
 
-    def clear(self) -> None:
-        """Have nothing any more."""
-        self._lap[:] = _NO_LAP
+    def shift(self, by: int) -> None:
+        """Have every frame at an index that is greater by so much."""
+        places = np.arange(self.capacity) + by % self.capacity
+        laps = self._lap + (by // self.capacity + places // self.capacity)
+        self._lap[places % self.capacity] = laps % _LAPS
+        self._data = np.roll(self._data, by % self.capacity, axis=0)
 
     def write_frames(self, start: int, frames: Frames) -> None:
         """Put float32 frames, encoding them as the ring does."""

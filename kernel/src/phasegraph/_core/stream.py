@@ -89,6 +89,9 @@ class Stream:
         """From this index to the head no frame is missing."""
         self.arrivals: deque[tuple[int, int]] = deque(maxlen=ARRIVALS)
         """(frame, local time): when all before the frame had arrived, oldest first."""
+        self.follow: Callable[[], object] = _nothing
+        """Called by readers before they look: a source that keeps its stream in step with jumps of its clock does so
+        here, on the data plane, since readers may see a jump before the next packet does."""
         self.readers: list[Cursor] = []
         """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
 
@@ -123,10 +126,14 @@ class Stream:
             self.arrivals.append((end, arrived_ns))
         self.head = max(self.head, end)
 
-    def forget(self) -> None:
-        """Empty the ring: what lies there has another time, since media time has jumped."""
-        self.ring.clear()
-        self.unbroken = self.head
+    def shift(self, by: int) -> None:
+        """Move what there is by so many frames: media time has jumped, and the stream goes on at its new time."""
+        self.ring.shift(by)
+        if self.first is not None:
+            self.first += by
+        self.head += by
+        self.unbroken += by
+        self.arrivals = deque(((frame + by, local_ns) for frame, local_ns in self.arrivals), maxlen=ARRIVALS)
 
     def finish(self) -> None:
         """Say that nothing comes after what has been written. The first call counts."""
@@ -138,3 +145,7 @@ class Stream:
         if self.end is None and self.clock is None and self.readers:
             self.end = max(cursor.position for cursor in self.readers)
         self.finish()
+
+
+def _nothing() -> None:
+    pass

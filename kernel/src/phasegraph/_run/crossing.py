@@ -108,6 +108,7 @@ class CrossingTap:
         self._move(frame, count, gaps=not self.correction.silent)
 
     def _steer(self, frame: int, local_ns: int) -> None:
+        self.stream.follow()
         estimate = self._clock.estimate()
         whole, fraction = self._target(estimate, local_ns)
         left_out = 0 if self._next is None else frame - self._next

@@ -72,6 +72,7 @@ class AlignedTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
+        self.stream.follow()
         self._count(frame, len(out), self._read(frame - self._delay, out))
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
@@ -203,6 +204,8 @@ class SinkInput:
 
     def _claim(self, local_ns: int, limit: int) -> tuple[int, int] | None:
         # The frames that are taken now, by the first and how many; None at the end.
+        for tap, _ in self._taps:
+            tap.stream.follow()
         stop = self._stop()
         estimate = None if self._clock is None else self._clock.estimate()
         self._follow_jump(estimate, local_ns)

@@ -29,6 +29,7 @@ class SimulatedSource:
         self, stream: Stream, sender: Sender, arrivals: Arrivals, local: SimLocalClock, signal: Signal
     ) -> None:
         self.stream = stream
+        stream.follow = lambda: None  # packets have the sender's time here, whatever becomes of the clock
         self._sender = sender
         self._arrivals = arrivals
         self._local = local

@@ -64,6 +64,8 @@ class Listing:
             self.notes.append(f"RAVENNA sessions cannot be listened for: {error.strerror or error}")
 
     def _found(self, found: Found) -> None:
+        if len(self.ravenna) >= sap.MAX_SESSIONS:
+            return
         self.ravenna[found.name, found.address] = found
         if self._live:
             click.echo(_line("+", found.sdp, found.name, f"{found.address} (RAVENNA)", found.problem))

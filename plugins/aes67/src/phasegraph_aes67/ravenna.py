@@ -80,14 +80,20 @@ async def browse_ravenna(interface: Interface, tell: Callable[[Found], None]) ->
 
 async def _look_up(zeroconf: Zeroconf, names: trio.MemoryReceiveChannel[str], tell: Callable[[Found], None]) -> None:
     async for name in names:
-        tell(await _found(zeroconf, name))
+        tell(await find(zeroconf, name))
 
 
-async def _found(zeroconf: Zeroconf, full_name: str) -> Found:
+async def find(zeroconf: Zeroconf, full_name: str) -> Found:
+    """Look up a session by its full name, and fetch its description."""
+    from zeroconf import Error
+
     name = full_name.removesuffix(f".{SERVICE}")
-    info = await trio.to_thread.run_sync(
-        lambda: zeroconf.get_service_info(SERVICE, f"{name}.{SERVICE}", timeout=RESOLVE_MS), abandon_on_cancel=True
-    )
+    try:
+        info = await trio.to_thread.run_sync(
+            lambda: zeroconf.get_service_info(SERVICE, f"{name}.{SERVICE}", timeout=RESOLVE_MS), abandon_on_cancel=True
+        )
+    except Error as error:
+        return Found(name, "", problem=f"its name cannot be looked up: {error}")
     addresses = [] if info is None else info.parsed_addresses()
     if info is None or not addresses or info.port is None:
         return Found(name, "", problem="nobody says where it is")

@@ -36,6 +36,8 @@ class SequenceTracker:
         self._missing: dict[int, None] = {}
         # In the order in which they were missed, so that the oldest are found without a search.
         self._lost_for_good = lost
+        self._missed = 0
+        """None that is newer than this is missing."""
 
     @property
     def lost(self) -> int:
@@ -57,6 +59,7 @@ class SequenceTracker:
         number = self.expected + ahead
         if ahead > 0:
             self._missing.update(dict.fromkeys(range(self.expected, number)))
+            self._missed = number - 1
             self.expected = number + 1
             self._forget()
             return Verdict.AHEAD
@@ -66,6 +69,7 @@ class SequenceTracker:
         if number < self._first and self._first - number < WINDOW:
             # The first packet that came was not the first that was sent.
             self._missing.update(dict.fromkeys(range(number + 1, self._first)))
+            self._missed = max(self._missed, self._first - 1)
             self._first = number
             return Verdict.REORDERED
         return Verdict.DUPLICATE
@@ -85,8 +89,8 @@ class SequenceTracker:
         if self.expected is not None:
             ahead = wrapped(sequence - self.expected, 16)
             begin = self.expected + ahead
-            newest_missing = next(reversed(self._missing), begin - 1)
-            if -WINDOW <= ahead <= 0 and newest_missing < begin and self._first <= begin:
+            whole = self._first <= begin and (not self._missing or begin > self._missed)
+            if -WINDOW <= ahead <= 0 and whole:
                 fresh = max(0, ahead + count)
                 self.advance(fresh)
                 return fresh

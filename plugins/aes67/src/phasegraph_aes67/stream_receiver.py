@@ -55,6 +55,7 @@ class StreamReceiver:
             conceal=conceal,
         )
         self._aes3 = Aes3Flags(legs[0].channels) if legs[0].encoding is Encoding.AM824 else None
+        self.stream.follow = self.look
         self.window_ns = self.stream.playout_delay_ns
         """How late a packet may come."""
         self.tell: Tell = _tell_nobody
@@ -102,6 +103,7 @@ class StreamReceiver:
         """
         other = copy.copy(self)
         other._tune(legs, relative)
+        other.stream.follow = other.look
         return other
 
     @property
@@ -137,12 +139,12 @@ class StreamReceiver:
         if estimate is before:
             return estimate
         if before is not None and estimate.jumped_since(before):
-            self.stream.forget()
+            # What is in the ring goes on sounding, at the new time of day: readers follow likewise.
+            rate, at = self.parameters.rate, estimate.local_ns
+            jump = frame_at(estimate.reference_at(at), rate) - frame_at(before.reference_at(at), rate)
+            self.stream.shift(jump)
             self.relation += 1
             if self._offset is not None and (self._relative or self._free):
-                # Packets go on as before, at the new time of day: readers do the same.
-                rate, at = self.parameters.rate, estimate.local_ns
-                jump = frame_at(estimate.reference_at(at), rate) - frame_at(before.reference_at(at), rate)
                 self._offset = (self._offset - jump) & 0xFFFFFFFF
         if self._runs_free and not self._relative:
             self._astray &= estimate.grandmaster != self.grandmaster
@@ -155,8 +157,9 @@ class StreamReceiver:
         # ``keep``: as long as it goes well, timestamps keep the relation that they had.
         self._free = free
         if not free:
-            self._offset = self.parameters.mediaclk_offset or 0
-            self.stream.forget()
+            before, self._offset = self._offset, self.parameters.mediaclk_offset or 0
+            if before is not None:
+                self.stream.shift(wrapped(before - self._offset, 32))
             self.relation += 1
         elif not keep:
             self._unrelate()

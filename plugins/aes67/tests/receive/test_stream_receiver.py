@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from phasegraph import frame_at
+from phasegraph import ClockState, frame_at, time_of_frame
 from phasegraph_aes67.leg import TAKE_OVER
 from phasegraph_aes67.stream_receiver import EARLY_LIMIT_NS, FAR_OFF
 
@@ -254,3 +254,43 @@ def test_a_clock_that_is_set_back_makes_no_figure_negative(stage):
     stage.clock.now = msgspec.structs.replace(long_ago, reference_ns=long_ago.reference_ns + 70 * 10**9)
     stage.come(packets(*range(5500, 7500)))
     assert stage.receiver.frames_concealed >= 0
+
+
+@pytest.mark.parametrize("jump_s", [-3600, -1, 1, 56 * 365 * 86_400])
+def test_what_lies_in_the_ring_goes_along_with_a_jump_of_the_clock(stage, jump_s):
+    stage.come(packets(*range(10)))
+    now, jump = stage.clock.now, 48_000 * jump_s
+    stage.clock.now = msgspec.structs.replace(now, reference_ns=now.reference_ns + jump_s * 10**9, discontinuities=1)
+    stage.receiver.look()
+    stream = stage.receiver.stream
+    assert (stream.first, stream.head) == (BASE + jump, BASE + jump + 480)
+    out, missing = stage.read(BASE + jump, 480)
+    assert missing == 0
+    assert out.any(axis=1).all()
+    assert stage.read(BASE, 480)[1] == 480, "and is nowhere else"
+    for number in range(10, 20):
+        frame = BASE + 48 * number + jump
+        stage.accept(stage.packet(frame, sequence=BASE // 48 + number), stage.arrival(frame, MS))
+    assert stage.right(BASE + jump + 480, 480)
+    assert stage.counted() == {"packets_received": 20}
+
+
+def test_without_a_reference_it_runs_free_until_there_is_one(make, make_clock):
+    clock = make_clock()
+    found = clock.now
+    clock.now = msgspec.structs.replace(found, reference_ns=0, state=ClockState.UNLOCKED)
+    stage = make(runs_free=True, clock=clock)
+
+    def come(*numbers):
+        for frame in packets(*numbers):
+            at = found.local_at(time_of_frame(frame, 48_000) + MS)
+            stage.accept(stage.packet(frame), at)
+
+    come(*range(10))
+    assert stage.receiver.timing == "free-running"
+    clock.now = found
+    come(*range(10, 20))
+    assert stage.receiver.timing == "absolute"
+    assert stage.told == [("timing_changed", {"timing": "free-running"}), ("timing_changed", {"timing": "absolute"})]
+    assert stage.counted() == {"packets_received": 20}
+    assert stage.right(BASE, 960), "and what came before is where it belongs"

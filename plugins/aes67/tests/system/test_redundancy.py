@@ -106,7 +106,7 @@ async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autoju
     assert gaps_in(run.nodes["recorder"].recording()) == []
 
 
-@pytest.mark.parametrize(("step", "lost_ms"), [(-100, 22), (250, 300)])
+@pytest.mark.parametrize(("step", "lost_ms"), [(-100, 2), (250, 300)])
 async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clock, step, lost_ms):
     # Media time is set back (or on) by less than the ring holds; both ends follow.
     network = SimNetwork(separate=NETWORKS)
@@ -118,7 +118,7 @@ async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clo
     sounding = recorded[recorded.any(axis=1)]
     index = counted(sounding)
     assert (np.diff(index) >= 1).all(), "nothing twice, nothing backwards"
-    assert len(sounding) >= 96_000 - lost_ms * 48, "what was in the ring, and what its sender had to catch up"
+    assert len(sounding) >= 96_000 - lost_ms * 48, "what its sender had to catch up"
     assert index[-1] == 95_999
 
 
