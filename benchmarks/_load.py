@@ -1,6 +1,7 @@
 """The load of receive.py: a process that sends N RTP streams, evenly paced, one sendmmsg per packet time.
 
 Started by receive.py; by hand: python _load.py STREAMS CHANNELS FRAMES PREFIX PORT COUNTER_FILE
+Every fourth stream has a second leg.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ def send_forever(form: _wire.Format, streams: _wire.Streams, counter: Counter) -
     # reach across sessions (autogroup), so ask for real-time priority; without the right it stays normal.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    n = streams.count
+    n = streams.flows
     packets = np.random.default_rng(1).integers(0, 256, (n, form.size), dtype=np.uint8)
     packets[:, 0], packets[:, 1] = 0x80, _wire.PAYLOAD_TYPE
     packets[:, 8:12] = np.arange(1, n + 1, dtype=">u4").view(np.uint8).reshape(n, 4)  # SSRC
+    for stream, second in streams.second_legs.items():
+        packets[second] = packets[stream]
     messages, keep = _wire.message_vector(n, packets.ctypes.data, form.size, form.size)
     names = [ctypes.create_string_buffer(_wire.sockaddr(g, streams.port), 16) for g in streams.groups()]
     for message, name in zip(messages, names, strict=True):
@@ -85,6 +88,6 @@ if __name__ == "__main__":
     count, channels, frames, prefix, port, path = sys.argv[1:]
     send_forever(
         _wire.Format(int(channels), int(frames)),
-        _wire.Streams(int(count), prefix, int(port)),
+        _wire.Streams(int(count), prefix, int(port), redundant=True),
         Counter(Path(path)),
     )

@@ -131,10 +131,10 @@ def refuse_shared(streams: _wire.Streams) -> None:
 
 def await_joins(child: _proc.Child, streams: _wire.Streams) -> None:
     """Wait until the program has joined all groups."""
-    deadline = time.monotonic() + 20 + 0.5 * streams.count
-    while (joined := _measure.groups_joined(streams.prefix)) < streams.count:
+    deadline = time.monotonic() + 20 + 0.5 * streams.flows
+    while (joined := _measure.groups_joined(streams.prefix)) < streams.flows:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"joined only {joined} of {streams.count} groups: {child.last_words()}")
+            raise RuntimeError(f"joined only {joined} of {streams.flows} groups: {child.last_words()}")
         _proc.wait_until(time.monotonic() + 0.2, child)
 
 

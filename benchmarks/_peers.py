@@ -64,7 +64,9 @@ def _ours_receiving(link_offset: str, *, decode: bool) -> Callable[[Job], list[s
         parts = [_GRAPH_CLOCK]
         for i in range(job.streams.count):
             form = f'rate = "48kHz"\nchannels = {job.form.channels}\nlink-offset = "{link_offset}"\n'
-            parts.append(f'[sources.s{i}]\nkind = "aes67"\n{_edge(job, i)}{form}')
+            legs = job.streams.second_legs
+            second = f'leg-b = {{group = "{job.streams.group(legs[i])}"}}\n' if i in legs else ""
+            parts.append(f'[sources.s{i}]\nkind = "aes67"\n{_edge(job, i)}{form}{second}')
             parts.append(f'[sinks.n{i}]\nkind = "null"\nmeter = {str(decode).lower()}\ninput = "s{i}"\n')
         return _kernel(job, "\n".join(parts))
 
@@ -133,7 +135,7 @@ def _ffmpeg_receiving(decode: bool) -> Callable[[Job], list[str]]:
         # With the default queue of 8 packets the reading threads block; of 64 streams most packets got lost.
         queue = ["-thread_queue_size", "512"]
         words, maps = list(_FFMPEG), list[str]()
-        for i in range(job.streams.count):
+        for i in range(job.streams.flows):
             path = job.folder / f"{i}.sdp"
             path.write_text(session(job, i))
             words += [*queue, "-protocol_whitelist", "file,udp,rtp", "-localaddr", _wire.LOOPBACK]

@@ -53,19 +53,30 @@ class Format:
 
 @dataclass(frozen=True)
 class Streams:
-    """Where the streams of a run go: one group each, all on one port."""
+    """Where the streams of a run go: a group each, and one more for each second leg, all on one port."""
 
     count: int
     prefix: str  # first three octets
     port: int
+    redundant: bool = False  # every fourth stream has a second leg (SMPTE ST 2022-7)
+
+    @property
+    def flows(self) -> int:
+        """Streams and second legs."""
+        return self.count + len(self.second_legs)
+
+    @property
+    def second_legs(self) -> dict[int, int]:
+        """Flow of the second leg, by the stream that has one; streams are the flows before them."""
+        return {4 * i: self.count + i for i in range(self.count // 4)} if self.redundant else {}
 
     def group(self, index: int) -> str:
-        """Multicast group of a stream; its last octet is index + 1."""
+        """Multicast group of a flow; its last octet is index + 1."""
         return f"{self.prefix}.{index + 1}"
 
     def groups(self) -> list[str]:
         """All groups in order."""
-        return [self.group(i) for i in range(self.count)]
+        return [self.group(i) for i in range(self.flows)]
 
 
 def media_now(rate: int) -> int:
