@@ -1,0 +1,28 @@
+"""Two receivers of one stream, each with a card and a PTP follower of its own, sound together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from phasegraph._cli.app import cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TOGETHER_NS = 10_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_they_stay_within_ten_microseconds(tmp_path: Path, seed: int) -> None:
+    report = tmp_path / "report.json"
+    words = ["simulate", EXAMPLES / "rooms.toml", "--scenario", EXAMPLES / "worlds" / "rooms.toml", "--for", "2min"]
+    result = CliRunner().invoke(cli, [*map(str, words), "--seed", str(seed), "--report", str(report)])
+    assert result.exit_code == 0, result.output
+    told = json.loads(report.read_text())
+    assert 0 < told["simulation"]["true_apart_max_ns"] < TOGETHER_NS
+    rates = [told["nodes"][room]["metrics"]["true_device_rate_ppb"] for room in ("hall", "foyer")]
+    assert rates == pytest.approx([88_000, -52_000], abs=100)  # against a counter that is 8 ppm slow
+    for edge in told["edges"].values():
+        assert (edge["metrics"]["resyncs"], edge["metrics"]["underruns"]) == (0, 0)
