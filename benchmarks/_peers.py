@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import _proc
 import _wire
 
-OURS, GSTREAMER, FFMPEG, FLOOR = "ours", "gst", "ffmpeg", "floor"
+OURS, GSTREAMER, FFMPEG, PIPEWIRE, FLOOR = "ours", "gst", "ffmpeg", "pipewire", "floor"
 OURS_DECODE = "ours-decode"
 TICK_US = 4000  # of the C floor when it receives
 _HERE = Path(__file__).parent
@@ -159,6 +160,13 @@ def _ffmpeg_sending(job: Job, frame: int = 0) -> list[str]:
     return words
 
 
+def _pipewire_sending(job: Job) -> list[str]:
+    if job.form.packet_ns != 1_000_000:
+        raise RuntimeError("its shortest packet has 1 ms")
+    where = [str(job.form.channels), str(job.streams.port), *job.streams.groups()]
+    return [sys.executable, str(_HERE / "_pipewire.py"), *where]
+
+
 def _floor(program: Path, *, tick: bool) -> Callable[[Job], list[str]]:
     def command(job: Job) -> list[str]:
         form = job.form
@@ -171,6 +179,14 @@ def _floor(program: Path, *, tick: bool) -> Callable[[Job], list[str]]:
 def installed(program: str) -> str | None:
     """Why a program cannot run here."""
     return None if shutil.which(program) else "not installed"
+
+
+def pipewire_missing() -> str | None:
+    """Why PipeWire cannot run here."""
+    absent = [program for program in ("pipewire", "pw-link", "ip") if installed(program)]
+    if absent:
+        return f"{', '.join(absent)} not installed"
+    return None if os.geteuid() == 0 else "needs root: it sends where the routes lead, so one is added"
 
 
 def ours_missing() -> str | None:
@@ -216,6 +232,7 @@ def senders(folder: Path) -> dict[str, Peer]:
         Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
         Peer(FFMPEG, "ffmpeg", _ffmpeg_sending, ffmpeg),
+        Peer(PIPEWIRE, "PipeWire rtp-sink", _pipewire_sending, pipewire_missing()),
         _floor_peer("floor_send.c", folder, tick=False),
         Peer("gst-tee", "GStreamer (one tone, tee)", _gst_tee_sending, gst),
         Peer("ffmpeg-10ms", "ffmpeg (frames of 10 ms)", lambda job: _ffmpeg_sending(job, 480), ffmpeg),

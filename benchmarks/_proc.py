@@ -23,9 +23,8 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _die_with_parent() -> None:
-    # Runs in the child between fork and exec. If the benchmark itself is killed outright no `finally` runs;
-    # then the kernel ends the child.
+def die_with_parent() -> None:
+    """For a child between fork and exec: if its parent is killed outright, no `finally` runs; the kernel ends it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
@@ -41,7 +40,7 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     @property

@@ -12,6 +12,8 @@ With many streams a burst shows in the delays only: packets of other streams lie
   ours     kernel run: one tone source, N aes67 sinks
   gst      gst-launch-1.0: N x audiotestsrc ! audioconvert ! rtpL24pay ! udpsink
   ffmpeg   -re, one sine source in frames of one packet, N rtp outputs
+  pipewire a daemon without real-time priority: one audiotestsrc, N rtp-sinks, a quantum of 1 ms (needs root for a
+           route; packets of 1 ms only)
   floor    floor_send.c: clock_nanosleep, float to L24 and one sendmmsg per packet time (a lower bound)
 and only when --only names them:
   gst-tee      as gst with one audiotestsrc and a tee
@@ -41,7 +43,7 @@ import _wire
 import numpy as np
 import numpy.typing as npt
 
-_DEFAULT = (_peers.OURS, _peers.GSTREAMER, _peers.FFMPEG, _peers.FLOOR)
+_DEFAULT = (_peers.OURS, _peers.GSTREAMER, _peers.FFMPEG, _peers.PIPEWIRE, _peers.FLOOR)
 _SPY = Path(__file__).parent / "_spy.py"
 
 

@@ -23,6 +23,8 @@ LOCKED_S = 3.0
 """How long a locked clock is watched."""
 TYPICAL_NS, WORST_NS = 50_000, 2_000_000
 """How far off a clock may be, on a machine that has more to do."""
+RELAYED_NS = 100_000
+"""The same through a relay in user space, which a busy machine wakes late."""
 FAST = {"profile": "st2059-2", "domain": 0}
 """Four Announces a second."""
 ASYMMETRIC = Impairment(delay_ns=1_500_000), Impairment(delay_ns=500_000)
@@ -103,12 +105,17 @@ def test_it_follows_itself(hosts: Network, tmp_path: Path) -> None:
 
 def test_a_longer_way_there_puts_it_off_by_half_of_that(tmp_path: Path) -> None:
     """The test bench once more: nobody can see an asymmetry, and the relay makes the one that it was asked for."""
-    with (
-        relayed(tmp_path, *ASYMMETRIC) as network,
-        ptp4l(network.near, tmp_path, MASTER),
-        ptp4l(network.far, tmp_path, SLAVE) as slave,
-    ):
-        assert statistics.median(offsets(slave)) == pytest.approx(500_000, abs=TYPICAL_NS)
+
+    def attempt() -> str:
+        with (
+            relayed(tmp_path, *ASYMMETRIC) as network,
+            ptp4l(network.near, tmp_path, MASTER),
+            ptp4l(network.far, tmp_path, SLAVE) as slave,
+        ):
+            typical = statistics.median(offsets(slave))
+        return "" if abs(typical - 500_000) < RELAYED_NS else f"off by {typical} ns"
+
+    twice(attempt)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), FOLLOWING.values(), ids=FOLLOWING)
@@ -191,8 +198,8 @@ def test_an_asymmetry_is_within_the_bound_and_corrected_where_it_is_known(
     """Half a millisecond that nobody can see."""
 
     def attempt() -> str:
-        _, errors = followed(network.far, tmp_path, asymmetry=asymmetry)
-        return off([error - off_by_ns for error in errors])
+        _, errors = followed(network.far, tmp_path, asymmetry=asymmetry, lock_within="150us")
+        return off([error - off_by_ns for error in errors], typical_ns=RELAYED_NS)
 
     with relayed(tmp_path, *ASYMMETRIC) as network, ptp4l(network.near, tmp_path, MASTER):
         twice(attempt)
@@ -203,8 +210,8 @@ def test_a_path_that_jitters(tmp_path: Path) -> None:
     way = Impairment(delay_ns=1_000_000, jitter="gaussian", jitter_ns=200_000)
 
     def attempt() -> str:
-        _, errors = followed(network.far, tmp_path, lock_within="300us")
-        return off(errors, typical_ns=100_000)
+        _, errors = followed(network.far, tmp_path, lock_within="500us", unlock_beyond="5ms")
+        return off(errors, typical_ns=RELAYED_NS)
 
     with relayed(tmp_path, way, way) as network, ptp4l(network.near, tmp_path, MASTER):
         twice(attempt)

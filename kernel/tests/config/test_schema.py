@@ -29,7 +29,7 @@ def test_options_have_descriptions_ranges_and_defaults(registry: Any) -> None:
     assert re.search(offset["pattern"], "2.5 ms")
     assert not re.search(offset["pattern"], "3 parsecs")
     assert options["gain"] == {"type": "number", "exclusiveMinimum": 0, "default": 1.0}
-    assert options["encoding"] == {"enum": ["L16", "L24", "float32"], "default": "L24"}
+    assert options["encoding"] == {"enum": ["L16", "L24", "AM824", "float32"], "default": "L24"}
     assert options["leg-b"]["required"] == ["group"]
     assert options["leg-b"]["properties"]["port"] == {
         "type": "integer",

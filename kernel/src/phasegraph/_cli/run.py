@@ -13,7 +13,7 @@ import trio
 
 from .._config import load_graph
 from .._core.errors import GraphError, Problem
-from .._plugins.loader import load
+from .._plugins import loader
 from .._run.learned import Learned, state_file
 from .._run.logging import make_log
 from .._run.session import Session
@@ -34,7 +34,7 @@ def run_command(
     log_level: str,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
-    registry = load()
+    registry = loader.load()
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     log = make_log(cast(Literal["text", "json"], log_format), log_level)
     must_be_writable(report)

@@ -91,10 +91,13 @@ def serve_command(
         raise click.BadParameter(str(error), param_hint="--name") from None
     if sys.platform != "linux":
         raise click.ClickException("serving needs Linux: elsewhere shared memory is no file")
+    said = ""
     try:
         trio.run(_serve, server)
     except* (NodeError, OSError) as failures:
-        raise click.ClickException(" and ".join(map(str, _leaves(failures)))) from None
+        said = " and ".join(map(str, _leaves(failures)))
+    if said:  # raised outside: what is raised within except* may come in a group
+        raise click.ClickException(said)
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
