@@ -171,7 +171,7 @@ def report_sums(path: Path, names: Sequence[str], role: str) -> dict[str, float]
 
 def stop_peer(child: _proc.Child, key: str) -> None:
     """End a peer the way it likes best: ours drains and writes its report, PipeWire's script tidies up."""
-    gentle = key.startswith(_peers.OURS) or key in (_peers.PIPEWIRE, _peers.FLOOR)
+    gentle = key.startswith((_peers.OURS, _peers.PIPEWIRE, _peers.FLOOR))
     child.stop(signal.SIGTERM, patience=8.0 if gentle else 2.0)
 
 

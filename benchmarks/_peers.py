@@ -14,7 +14,7 @@ import _proc
 import _wire
 
 OURS, GSTREAMER, FFMPEG, PIPEWIRE, FLOOR = "ours", "gst", "ffmpeg", "pipewire", "floor"
-OURS_DECODE = "ours-decode"
+OURS_DECODE, PIPEWIRE_RT = "ours-decode", "pipewire-rt"
 TICK_US = 4000  # of the C floor when it receives
 _HERE = Path(__file__).parent
 _GRAPH_CLOCK = 'schema = 1\n[clocks.house]\nkind = "system"\n'
@@ -160,11 +160,11 @@ def _ffmpeg_sending(job: Job, frame: int = 0) -> list[str]:
     return words
 
 
-def _pipewire_sending(job: Job) -> list[str]:
+def _pipewire_sending(job: Job, *options: str) -> list[str]:
     if job.form.packet_ns != 1_000_000:
-        raise RuntimeError("its shortest packet has 1 ms")
+        raise RuntimeError("sends no packets shorter than 1 ms")
     where = [str(job.form.channels), str(job.streams.port), *job.streams.groups()]
-    return [sys.executable, str(_HERE / "_pipewire.py"), *where]
+    return [sys.executable, str(_HERE / "_pipewire.py"), *options, *where]
 
 
 def _floor(program: Path, *, tick: bool) -> Callable[[Job], list[str]]:
@@ -227,12 +227,13 @@ def receivers(folder: Path, link_offset: str) -> dict[str, Peer]:
 
 def senders(folder: Path) -> dict[str, Peer]:
     """Everything that can send, by key; the last two only run when they are asked for."""
-    gst, ffmpeg = installed("gst-launch-1.0"), installed("ffmpeg")
+    gst, ffmpeg, pipewire = installed("gst-launch-1.0"), installed("ffmpeg"), pipewire_missing()
     peers = [
         Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
         Peer(FFMPEG, "ffmpeg", _ffmpeg_sending, ffmpeg),
-        Peer(PIPEWIRE, "PipeWire rtp-sink", _pipewire_sending, pipewire_missing()),
+        Peer(PIPEWIRE, "PipeWire", _pipewire_sending, pipewire),
+        Peer(PIPEWIRE_RT, "PipeWire (real-time)", lambda job: _pipewire_sending(job, "--rt"), pipewire),
         _floor_peer("floor_send.c", folder, tick=False),
         Peer("gst-tee", "GStreamer (one tone, tee)", _gst_tee_sending, gst),
         Peer("ffmpeg-10ms", "ffmpeg (frames of 10 ms)", lambda job: _ffmpeg_sending(job, 480), ffmpeg),

@@ -1,15 +1,15 @@
-"""PipeWire as a sender: a daemon of its own with a tone and an rtp-sink for each group, linked as a session manager would.
+"""PipeWire as a sender: a daemon of its own, with a tone and an rtp-sink for each group, without a session manager.
 
-Started by send.py; by hand, as root, after somebody joined the groups: python _pipewire.py CHANNELS PORT GROUP...
-(SIGTERM ends it). While it runs, a route leads the /24 of the groups to the loopback interface: the module of version
-0.3.65 sends where the routes lead. The daemon has no real-time priority, like every other program of the benchmark.
+Started by send.py; by hand, as root: python _pipewire.py [--rt] CHANNELS PORT GROUP...   (SIGTERM ends it)
+While it runs, a route leads the /24 of the groups to the loopback interface: the module of version 0.3.65 sends where
+the routes lead when it starts, and loopback only delivers what somebody had joined by then.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,10 +57,10 @@ _SINK = """\
             adapter.auto-port-config = {{ mode = dsp position = preserve }} }} }} }}"""
 
 
-def config(channels: int, port: int, groups: Sequence[str]) -> str:
-    """The daemon's configuration."""
+def config(channels: int, port: int, groups: Sequence[str], *, rt: bool) -> str:
+    """The daemon's configuration; `rt` gives its data thread real-time priority."""
     position = " ".join(f"AUX{i}" for i in range(channels))
-    modules = [f"    {{ name = libpipewire-module-{name} }}" for name in _MODULES]
+    modules = [f"    {{ name = libpipewire-module-{name} }}" for name in (*(["rt"] if rt else []), *_MODULES)]
     for i, group in enumerate(groups):
         form = {"channels": channels, "position": position, "announced": f"{_prefix(groups)}.255"}
         modules.append(_SINK.format(index=i, group=group, port=port, **form))
@@ -93,7 +93,9 @@ def _until(condition: Callable[[], bool], daemon: subprocess.Popen[bytes], what:
 
 def _link(daemon: subprocess.Popen[bytes], environment: dict[str, str], streams: int, channels: int) -> None:
     def pw_link(*words: str) -> str:
-        return subprocess.run(["pw-link", *words], env=environment, capture_output=True, text=True).stdout
+        command = ["pw-link", *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S)
+        return done.stdout
 
     ports = streams * channels
     _until(lambda: pw_link("-i").count("\n") == ports and pw_link("-o").count("\n") == channels, daemon, "ports")
@@ -102,12 +104,12 @@ def _link(daemon: subprocess.Popen[bytes], environment: dict[str, str], streams:
     _until(lambda: pw_link("-l").count("|->") == ports, daemon, "links")
 
 
-def run(channels: int, port: int, groups: Sequence[str]) -> None:
+def run(channels: int, port: int, groups: Sequence[str], *, rt: bool) -> None:
     """Send until a signal."""
     _proc.end_on_signals()
     with tempfile.TemporaryDirectory(prefix="pw") as name, _route(groups):
         path = Path(name) / "pipewire.conf"
-        path.write_text(config(channels, port, groups))
+        path.write_text(config(channels, port, groups, rt=rt))
         environment = os.environ | {"XDG_RUNTIME_DIR": name, "PIPEWIRE_REMOTE": "bench"}
         daemon = subprocess.Popen(["pipewire", "-c", path], env=environment, preexec_fn=_proc.die_with_parent)
         try:
@@ -116,8 +118,14 @@ def run(channels: int, port: int, groups: Sequence[str]) -> None:
             raise SystemExit(f"pipewire ended with status {daemon.wait()}")
         finally:
             daemon.terminate()
-            daemon.wait()
+            daemon.wait(5)  # if it hangs, the benchmark kills the group; the route goes first
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rt", action="store_true")
+    parser.add_argument("channels", type=int)
+    parser.add_argument("port", type=int)
+    parser.add_argument("groups", nargs="+")
+    given = parser.parse_args()
+    run(given.channels, given.port, given.groups, rt=given.rt)

@@ -7,13 +7,15 @@ includes the delivery to the receiver's socket, for all alike. For the first str
 of each packet over the fastest one (on an ideal grid of packet times, with its rate fitted) and the share of
 packets that follow the one before within a tenth of the packet time. Trials of all programs follow each other
 in rounds; the table shows medians over rounds, in column "max" the median of each round's largest delay.
+A sender that leaves packet times out instead of catching up gets a slower grid, and a remark how much slower.
 With many streams a burst shows in the delays only: packets of other streams lie between those of the first.
 
   ours     kernel run: one tone source, N aes67 sinks
   gst      gst-launch-1.0: N x audiotestsrc ! audioconvert ! rtpL24pay ! udpsink
   ffmpeg   -re, one sine source in frames of one packet, N rtp outputs
-  pipewire a daemon without real-time priority: one audiotestsrc, N rtp-sinks, a quantum of 1 ms (needs root for a
-           route; packets of 1 ms only)
+  pipewire a daemon of its own: one audiotestsrc, N rtp-sinks, a quantum of one packet (packets of 1 ms only; root,
+           to add a route for its groups)
+  pipewire-rt  the same with real-time priority, which its usual configuration asks for and no other program here has
   floor    floor_send.c: clock_nanosleep, float to L24 and one sendmmsg per packet time (a lower bound)
 and only when --only names them:
   gst-tee      as gst with one audiotestsrc and a tee
@@ -43,7 +45,8 @@ import _wire
 import numpy as np
 import numpy.typing as npt
 
-_DEFAULT = (_peers.OURS, _peers.GSTREAMER, _peers.FFMPEG, _peers.PIPEWIRE, _peers.FLOOR)
+_DEFAULT = (_peers.OURS, _peers.GSTREAMER, _peers.FFMPEG, _peers.PIPEWIRE, _peers.PIPEWIRE_RT, _peers.FLOOR)
+_SLOW_PPM = 500.0
 _SPY = Path(__file__).parent / "_spy.py"
 
 
@@ -129,11 +132,14 @@ def _outcome(trial: Trial, form: _wire.Format, seen: _measure.Window, records: P
     share = packets.size / (form.rate_of_packets(trial.streams) * seen.seconds)
     if silent:
         notes.append(f"{silent} streams are silent")
+    exact = 1e9 * form.frames / form.rate
+    even = _spacing.spacing(one["stamp"].astype(np.int64), one["sequence"].astype(np.int64), exact)
     if not 0.98 < share < 1.02:
         notes.append(f"sent {100 * share:.0f} % of the packets due")
+    elif even is not None and even.rate_ppm < -_SLOW_PPM:
+        notes.append(f"falls {-even.rate_ppm / 1000:.1f} ms behind each second")
     if drops:
         notes.append(f"the benchmark's receiver lost {drops} packets")
-    exact = 1e9 * form.frames / form.rate
     return dataclasses.replace(
         trial,
         us_per_packet=seen.cpu_seconds * 1e6 / (packets.size + drops),
@@ -142,7 +148,7 @@ def _outcome(trial: Trial, form: _wire.Format, seen: _measure.Window, records: P
         missing=max(0, sum(_spacing.missing(s) for s in sequences) - drops),
         steal=seen.steal,
         others=seen.others,
-        spacing=_spacing.spacing(one["stamp"].astype(np.int64), one["sequence"].astype(np.int64), exact),
+        spacing=even,
         note="; ".join(notes),
     )
 

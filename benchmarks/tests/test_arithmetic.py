@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import _measure
 import _peers
+import _pipewire
 import _spacing
 import _table
 import _wire
@@ -43,6 +44,13 @@ def test_spacing_sees_late_packets_and_bursts() -> None:
     assert late.max_us == pytest.approx(990, abs=1)
     assert late.back_to_back == pytest.approx(1 / 5999)
     assert burst.back_to_back == pytest.approx(0.9, abs=0.001)
+
+
+def test_a_sender_that_leaves_packet_times_out_is_slow() -> None:
+    n = np.arange(6000)
+    seen = _spacing.spacing(n * 1_000_000 + n // 100 * 300_000, n % 65_536, 1e6)
+    assert seen is not None
+    assert seen.rate_ppm == pytest.approx(-3000, rel=0.02)
 
 
 def test_missing_packets_are_counted_across_the_wrap() -> None:
@@ -82,3 +90,11 @@ def test_commands_name_every_group(tmp_path: Path) -> None:
         graph = tmp_path / "graph.toml"
         text += graph.read_text() if graph.exists() else ""
         assert all(job.streams.group(i) in text for i in range(3)), peer.key
+
+
+@pytest.mark.parametrize("rt", [False, True])
+def test_the_configuration_of_pipewire_names_every_group_and_is_balanced(rt: bool) -> None:
+    text = _pipewire.config(8, 5004, [f"239.69.1.{i + 1}" for i in range(3)], rt=rt)
+    assert all(f'destination.ip = "239.69.1.{i + 1}"' in text for i in range(3))
+    assert text.count("{") == text.count("}")
+    assert ("libpipewire-module-rt }" in text) == rt
