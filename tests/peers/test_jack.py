@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from ctypes.util import find_library
@@ -72,6 +73,8 @@ def jack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jack]:
 
         process.wait_until(answers, "answering")
         yield server
+        process.signal(signal.SIGTERM)  # one that is killed stays in JACK's register of eight servers
+        process.wait(10)
 
 
 def captured(jack: Jack, process: Running, seconds: int) -> NDArray[np.float64]:
