@@ -111,7 +111,11 @@ class Engine:
         """Run until cancelled."""
         task_status.started()
         if self._local.virtual:
-            await self._run_virtually()
+            gc.freeze()
+            try:
+                await self._run_virtually()
+            finally:
+                gc.unfreeze()
         self._stop = False
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.clock import ClockState
+from .._core.compensation import DeviceRate
 from .._core.node import Metric
 from .build import BuiltEdge, BuiltGraph, BuiltNode
 from .context import Services
@@ -48,6 +49,7 @@ class Meter:
                         "ratio_ppb": correction.ratio_ppb,
                         "phase_frames": edge.tap.error_frames,
                         "reason": correction.reason,
+                        **_device(correction.device),
                     },
                 )
 
@@ -102,6 +104,10 @@ class Meter:
                 for event in self._services.events
             ],
         }
+
+
+def _device(rate: DeviceRate | None) -> dict[str, Metric]:
+    return {} if rate is None else {"device_rate_ppb": rate.rate_ppb, "device_sigma_ppb": rate.sigma_ppb}
 
 
 def _plain(value: Any) -> Metric:

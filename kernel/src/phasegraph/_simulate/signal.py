@@ -50,8 +50,8 @@ class Signal:
 
     def encoded(self, first: int, count: int) -> Encoded:
         """``count`` frames from an absolute index on, as they are sent now."""
-        format, now = self._format, true_now_ns()
-        if self._listening.begin_ns - self._delay_ns - _BEFORE_NS <= now < self._listening.end_ns:
+        format, listening = self._format, self._listening
+        if listening.end_ns and listening.begin_ns - self._delay_ns - _BEFORE_NS <= true_now_ns() < listening.end_ns:
             return format.encoding.encode(sine_frames(first, count, format.channels, tone_hz(format.rate), format.rate))
         if len(self._silence) < count:
             self._silence = np.zeros((count, self._silence.shape[1]), np.uint8)
