@@ -15,6 +15,7 @@ import _wire
 
 OURS, GSTREAMER, FFMPEG, PIPEWIRE, FLOOR = "ours", "gst", "ffmpeg", "pipewire", "floor"
 OURS_DECODE, PIPEWIRE_RT = "ours-decode", "pipewire-rt"
+OURS_NORMAL, GSTREAMER_RT, FLOOR_RT = "ours-normal", "gst-rt", "floor-rt"
 TICK_US = 4000  # of the C floor when it receives
 _HERE = Path(__file__).parent
 _GRAPH_CLOCK = 'schema = 1\n[clocks.house]\nkind = "system"\n'
@@ -81,6 +82,14 @@ def _ours_sending(job: Job) -> list[str]:
     sink = 'kind = "aes67"\ninput = "t"'
     parts += [f"[sinks.n{i}]\n{sink}\n{_edge(job, i)}" for i in range(job.streams.count)]
     return _kernel(job, "\n".join(parts))
+
+
+_REAL_TIME = ["chrt", "--fifo", "10"]
+"""Runs a program with the priority that Phasegraph's engine asks for."""
+
+
+def _ours_without_priority(job: Job) -> list[str]:
+    return ["setpriv", "--bounding-set", "-sys_nice", "prlimit", "--rtprio=0", *_ours_sending(job)]
 
 
 def _gst_receiving(job: Job) -> list[str]:
@@ -228,13 +237,17 @@ def receivers(folder: Path, link_offset: str) -> dict[str, Peer]:
 def senders(folder: Path) -> dict[str, Peer]:
     """Everything that can send, by key; the last two only run when they are asked for."""
     gst, ffmpeg, pipewire = installed("gst-launch-1.0"), installed("ffmpeg"), pipewire_missing()
+    floor = _floor_peer("floor_send.c", folder, tick=False)
     peers = [
         Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
+        Peer(OURS_NORMAL, "Phasegraph (normal priority)", _ours_without_priority, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
+        Peer(GSTREAMER_RT, "GStreamer (real-time)", lambda job: [*_REAL_TIME, *_gst_sending(job)], gst),
         Peer(FFMPEG, "ffmpeg", _ffmpeg_sending, ffmpeg),
         Peer(PIPEWIRE, "PipeWire", _pipewire_sending, pipewire),
         Peer(PIPEWIRE_RT, "PipeWire (real-time)", lambda job: _pipewire_sending(job, "--rt"), pipewire),
-        _floor_peer("floor_send.c", folder, tick=False),
+        floor,
+        Peer(FLOOR_RT, "C floor (real-time)", lambda job: [*_REAL_TIME, *floor.command(job)], floor.missing),
         Peer("gst-tee", "GStreamer (one tone, tee)", _gst_tee_sending, gst),
         Peer("ffmpeg-10ms", "ffmpeg (frames of 10 ms)", lambda job: _ffmpeg_sending(job, 480), ffmpeg),
     ]

@@ -10,13 +10,16 @@ in rounds; the table shows medians over rounds, in column "max" the median of ea
 A sender that leaves packet times out instead of catching up gets a slower grid, and a remark how much slower.
 With many streams a burst shows in the delays only: packets of other streams lie between those of the first.
 
-  ours     kernel run: one tone source, N aes67 sinks
+  ours     kernel run: one tone source, N aes67 sinks; its engine asks for real-time priority, and has it as root
+  ours-normal  the same where that is not permitted
   gst      gst-launch-1.0: N x audiotestsrc ! audioconvert ! rtpL24pay ! udpsink
+  gst-rt   the same with the same real-time priority
   ffmpeg   -re, one sine source in frames of one packet, N rtp outputs
   pipewire a daemon of its own: one audiotestsrc, N rtp-sinks, a quantum of one packet (packets of 1 ms only; root,
            to add a route for its groups)
-  pipewire-rt  the same with real-time priority, which its usual configuration asks for and no other program here has
+  pipewire-rt  the same with real-time priority, which its usual configuration asks for
   floor    floor_send.c: clock_nanosleep, float to L24 and one sendmmsg per packet time (a lower bound)
+  floor-rt the same with real-time priority
 and only when --only names them:
   gst-tee      as gst with one audiotestsrc and a tee
   ffmpeg-10ms  as ffmpeg with frames of 10 ms
@@ -45,7 +48,10 @@ import _wire
 import numpy as np
 import numpy.typing as npt
 
-_DEFAULT = (_peers.OURS, _peers.GSTREAMER, _peers.FFMPEG, _peers.PIPEWIRE, _peers.PIPEWIRE_RT, _peers.FLOOR)
+_DEFAULT = (
+    *(_peers.OURS, _peers.OURS_NORMAL, _peers.GSTREAMER, _peers.GSTREAMER_RT, _peers.FFMPEG),
+    *(_peers.PIPEWIRE, _peers.PIPEWIRE_RT, _peers.FLOOR, _peers.FLOOR_RT),
+)
 _SLOW_PPM = 500.0
 _SPY = Path(__file__).parent / "_spy.py"
 

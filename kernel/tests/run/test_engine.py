@@ -1,5 +1,7 @@
 """The engine calls what is due, when it is due, whichever time it lives in."""
 
+import os
+import sys
 import threading
 import time
 
@@ -15,6 +17,24 @@ MS = 1_000_000
 
 def unexpected(error: Exception) -> None:
     raise AssertionError("no step of this test fails") from error
+
+
+def _may_have_priority() -> bool:
+    # Asked of a thread of its own, whose priority ends with it.
+    answers = []
+
+    def ask() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+        except OSError:
+            answers.append(False)
+        else:
+            answers.append(True)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return answers == [True]
 
 
 async def run_for(engine: Engine, seconds: float) -> None:
@@ -139,6 +159,20 @@ class TestReal:
         assert len(seen) > 20
         assert "phasegraph-engine" not in [thread.name for thread in threading.enumerate()]
         detach()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other ways")
+    async def test_its_thread_has_real_time_priority_where_that_is_permitted(self):
+        before, policies = os.sched_getscheduler(0), set()
+
+        def step(now: int) -> int:
+            policies.add(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+            return now + MS
+
+        engine = Engine(SystemLocalClock())
+        engine.attach(step, unexpected)
+        await run_for(engine, 0.05)
+        assert policies == {os.SCHED_FIFO if _may_have_priority() else before}
+        assert os.sched_getscheduler(0) == before
 
     async def test_a_detached_step_is_not_running_any_more(self):
         engine = Engine(SystemLocalClock())

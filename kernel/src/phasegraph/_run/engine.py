@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import heapq
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -29,6 +31,8 @@ LEAST_SLEEP_NS = 20_000
 SWITCH_INTERVAL_S = 0.0001
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms)."""
 _PR_SET_TIMERSLACK = 29
+_PRIORITY = 10
+"""Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards."""
 LONGEST_S = 1.0
 """The longest that trio does not see of virtual time: signals are noticed there."""
 _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
@@ -156,6 +160,8 @@ class Engine:
     def _loop(self) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
+            with suppress(OSError):  # it is the thread's own, and not that of what it may start
+                os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
         while not self._stop:
             rest = self.once() - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
