@@ -1,6 +1,8 @@
 """How fast `kernel simulate` is, and where the time goes. Prints Markdown tables.
 
-    python benchmarks/simulate.py [--graph examples/speakers.toml] [--minutes 10] [--rounds 5]
+    python benchmarks/simulate.py [--minutes 10] [--rounds 5] [GRAPH ...]
+
+Without graphs: one stream into a file, and one stream to a sound card that is steered.
 
 "Times real time" is the virtual time of a run by the seconds it took, without the start of the process, by the wall
 and by the processor time that it used: on a busy machine the latter is nearer to what an idle one would need.
@@ -97,20 +99,25 @@ def main() -> None:
     """Measure and print."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--graph", type=Path, default=ROOT / "examples" / "speakers.toml")
+    examples = [ROOT / "examples" / name for name in ("receive.toml", "speakers.toml")]
+    parser.add_argument("graphs", type=Path, nargs="*", default=examples, metavar="GRAPH")
     parser.add_argument("--minutes", type=int, default=10, help="of virtual time, a run (10)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scenario", default="studio")
     given = parser.parse_args()
     seconds = 60 * given.minutes
-    speeds = [measure(given.graph, seconds, given.scenario) for _ in range(given.rounds)]
-    wall, processor = zip(*speeds, strict=True)
+    rows, parts = [], []
+    for graph in given.graphs:
+        speeds = [measure(graph, seconds, given.scenario) for _ in range(given.rounds)]
+        wall, processor = zip(*speeds, strict=True)
+        figures = (statistics.median(wall), max(wall), statistics.median(processor))
+        rows.append([graph.name, given.scenario, *(number(figure, 0) for figure in figures)])
+        parts.append(shares(graph, seconds, given.scenario))
     print(f"{machine()}.\n")
-    head = ["graph", "scenario", "times real time", "best", "by processor time"]
-    row = [given.graph.name, given.scenario, number(statistics.median(wall), 0), number(max(wall), 0)]
-    print(markdown(head, [[*row, number(statistics.median(processor), 0)]]), end="\n\n")
-    parts = shares(given.graph, seconds, given.scenario)
-    print(markdown(["part", "share of the time"], [[part, percent(share)] for part, share in parts.items()]))
+    print(markdown(["graph", "scenario", "times real time", "best", "by processor time"], rows), end="\n\n")
+    head = ["part", *(graph.name for graph in given.graphs)]
+    order = sorted(set().union(*parts), key=lambda part: -max(each.get(part, 0.0) for each in parts))
+    print(markdown(head, [[part, *(percent(each.get(part, 0.0)) for each in parts)] for part in order]))
 
 
 if __name__ == "__main__":
