@@ -146,14 +146,14 @@ class CrossingTap:
         self.block_at = (self._whole, self._fraction)
 
     def _show_arrivals(self) -> None:
-        fresh = []
-        for frame, local_ns in reversed(self.stream.arrivals):
+        arrivals, fresh = self.stream.arrivals, 0
+        for _, local_ns in reversed(arrivals):
             if local_ns <= self._arrived_ns:
                 break
-            fresh.append(Arrival(local_ns, frame))
-        for arrival in reversed(fresh):
-            self._compensator.observe(arrival)
-            self._arrived_ns = arrival.local_ns
+            fresh += 1
+        for at in range(-fresh, 0):
+            frame, self._arrived_ns = arrivals[at]
+            self._compensator.observe(Arrival(self._arrived_ns, frame))
 
     def _move(self, frame: int, count: int, *, gaps: bool) -> None:
         # ``gaps`` says whether any may be among the frames that are passed.

@@ -40,19 +40,14 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 
 
 class _Entry:
-    """A step, ordered by when it is due, and among those due together by who came first."""
+    """A step that is attached, until it is not."""
 
-    __slots__ = ("attached", "due", "failed", "number", "step")
+    __slots__ = ("attached", "failed", "step")
 
-    def __init__(self, step: Step, due: int, number: int, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, step: Step, failed: Callable[[Exception], None]) -> None:
         self.step = step
-        self.due = due
-        self.number = number
         self.failed = failed
         self.attached = True
-
-    def __lt__(self, other: _Entry) -> bool:
-        return (self.due, self.number) < (other.due, other.number)
 
 
 class Engine:
@@ -60,7 +55,8 @@ class Engine:
 
     def __init__(self, local: LocalClock) -> None:
         self._local = local
-        self._queue: list[_Entry] = []
+        self._queue: list[tuple[int, int, _Entry]] = []
+        """When each is due, and its number: among those due together, who came first."""
         self._attached = 0
         self._lively_until = 0
         self._lock = threading.RLock()  # a step may attach and detach others
@@ -76,8 +72,8 @@ class Engine:
         with self._lock:
             self._attached += 1
             self._lively_until = self._local.now_ns() + LIVELY_NS
-            entry = _Entry(step, self._local.now_ns(), self._attached, failed)
-            heapq.heappush(self._queue, entry)
+            entry = _Entry(step, failed)
+            heapq.heappush(self._queue, (self._local.now_ns(), self._attached, entry))
 
         def detach() -> None:
             with self._lock:
@@ -92,20 +88,20 @@ class Engine:
             with self._lock:
                 if not self._queue:
                     return now + LIVELY_IDLE_NS
-                entry = self._queue[0]
-                if entry.due > now:
+                due, number, entry = self._queue[0]
+                if due > now:
                     idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
-                    return min(entry.due, now + idle_ns)
+                    return min(due, now + idle_ns)
                 if not entry.attached:
                     heapq.heappop(self._queue)
                     continue
                 try:
-                    entry.due = entry.step(now)
+                    due = entry.step(now)
                 except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
                     heapq.heappop(self._queue)
                     entry.failed(error)
                 else:
-                    heapq.heapreplace(self._queue, entry)
+                    heapq.heapreplace(self._queue, (due, number, entry))
             if not self._local.virtual:  # where it is, no time passes during a step
                 now = self._local.now_ns()
             if self._stop:

@@ -25,6 +25,8 @@ class Call(NamedTuple):
     """The first frame that it asks for."""
     called_ns: int
     """Local time at which it runs."""
+    called_true_ns: int
+    """True time of that."""
     sounds_ns: int
     """True time at which that frame sounds."""
     stamp_ns: int
@@ -57,9 +59,9 @@ class Callbacks:
             stamps = self._stamps(frames, called)
             late = np.flatnonzero(called > sounds)
             count = int(late[0]) if len(late) else _BLOCKS
-            columns = (frames, self._local.at_array(called), sounds, stamps)
-            for asked, call, sound, stamp in zip(*(column[:count].tolist() for column in columns), strict=True):
-                yield Call(asked, call, sound, stamp, lost)
+            columns = (frames, self._local.at_array(called), called, sounds, stamps)
+            for asked, call, true, sound, stamp in zip(*(column[:count].tolist() for column in columns), strict=True):
+                yield Call(asked, call, true, sound, stamp, lost)
                 lost = 0
             frame, called_ns = frame + block * count, int(called[min(count, _BLOCKS - 1)])
             if count < _BLOCKS:

@@ -85,9 +85,9 @@ class SimulatedCard:
         return max(local_ns + 1, self._call.called_ns if self._end_ns is None else self._end_ns)
 
     def _play(self, call: Call) -> None:
-        block, now = self._block, true_now_ns()
+        block = self._block
         for source in self.sources:
-            source.look(now)
+            source.look(call.called_true_ns)
         for truth in self.truths:
             truth.before(call.frame, block)
         if self._listening.at(call.sounds_ns):
