@@ -59,10 +59,10 @@ def test_it_receives_what_we_send(ffmpeg: str, tmp_path: Path, format: Format) -
 def test_we_receive_what_it_sends(ffmpeg: str, tmp_path: Path, format: Format, packet_bytes: int | None) -> None:
     """From the session description that it writes, which has no clock: timestamps count only themselves.
 
-    It sends in bursts, in packets as large as fit unless told otherwise. We join when its description is there, and
-    record to its end.
+    It sends in bursts, in packets as large as fit unless told otherwise. A first ffmpeg writes the description; we
+    listen before the second one begins, however slowly we start, and record to its end.
     """
-    seconds = 3
+    seconds = 2
     frames = seconds * format.rate
     sent = material.make(
         tmp_path / "source.wav", frames, format.channels, rate=format.rate, subtype=format.subtype, seed=3
@@ -73,13 +73,14 @@ def test_we_receive_what_it_sends(ffmpeg: str, tmp_path: Path, format: Format, p
     def attempt() -> str:
         sdp.unlink(missing_ok=True)
         options = "localaddr=127.0.0.1" + (f"&pkt_size={packet_bytes}" if packet_bytes else "")
-        target = f"rtp://{format.address()}:{free_port()}?{options}"
+        group, port = format.address(), free_port()
+        target = f"rtp://{group}:{port}?{options}"
         command = [ffmpeg, *QUIET, "-re", "-i", "source.wav", "-c:a", codec, "-f", "rtp", "-sdp_file", str(sdp), target]
         with running(command, tmp_path) as peer:
             peer.wait_until(lambda: sdp.exists() and b"m=audio" in sdp.read_bytes(), "its session description")
-            with receiving(tmp_path, {"sdp": sdp.name}) as finish:
-                result, got = finish()
+        with receiving(tmp_path, {"sdp": sdp.name}, at=(group, port)) as finish, running(command, tmp_path) as peer:
             assert peer.wait(PEER_S) == 0, peer.told()
+            result, got = finish()
         assert result.metrics("stream")["packets_malformed"] == 0
         if len(got) < format.rate // 2:
             return f"only {len(got)} frames were recorded\n{result.stdout}"
