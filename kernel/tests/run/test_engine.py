@@ -1,10 +1,13 @@
 """The engine calls what is due, when it is due, whichever time it lives in."""
 
+import itertools
 import os
 import sys
 import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 import trio
 
@@ -144,6 +147,56 @@ class TestVirtual:
         await run_for(engine, 0.01)
         assert calls == ["first", "second", "second", "second", "second", "first"]
 
+    async def test_a_step_may_detach_itself(self, autojump_clock):
+        engine, called = Engine(SimLocalClock()), []
+
+        def step(now: int) -> int:
+            called.append(now)
+            detach()
+            return now + MS
+
+        detach = engine.attach(step, unexpected)
+        await run_for(engine, 0.01)
+        assert len(called) == 1
+
+    async def test_a_step_that_does_not_say_when_is_a_failure_of_its_node(self, autojump_clock):
+        engine, failures, called = Engine(SimLocalClock()), [], []
+
+        def forgets(now: int) -> None:
+            return None
+
+        def good(now: int) -> np.int64:
+            called.append(now)
+            return np.int64(now + MS)
+
+        engine.attach(good, unexpected)
+        engine.attach(forgets, failures.append)
+        await run_for(engine, 0.0105)
+        assert [type(error) for error in failures] == [TypeError]
+        assert len(called) == 11
+
+    async def test_what_was_detached_is_forgotten_however_far_its_next_turn(self, autojump_clock):
+        engine = Engine(SimLocalClock())
+        steps = []
+
+        def attach_one() -> weakref.ref:
+            class Step:
+                def __call__(self, now: int) -> int:
+                    return now + (1 << 60)
+
+            step = Step()
+            steps.append(engine.attach(step, unexpected))
+            return weakref.ref(step)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            left = attach_one()
+            await trio.sleep(1)
+            steps.pop()()
+            await trio.sleep(1)
+            assert left() is None
+            nursery.cancel_scope.cancel()
+
 
 class TestReal:
     async def test_steps_run_in_a_thread_of_their_own(self):
@@ -196,6 +249,29 @@ class TestReal:
             await trio.sleep(0.1)
             assert len(ended) == count
             nursery.cancel_scope.cancel()
+
+    async def test_who_attaches_and_detaches_waits_for_no_others_steps(self):
+        engine, steps = Engine(SystemLocalClock()), itertools.count()
+
+        def overdue(now: int) -> int:
+            next(steps)
+            end = time.perf_counter() + 0.0001
+            while time.perf_counter() < end:
+                pass
+            return now
+
+        engine.attach(overdue, unexpected)
+        made_meanwhile = []
+        async with trio.open_nursery() as nursery:
+            await nursery.start(engine.run)
+            for _ in range(50):
+                await trio.sleep(0.001)
+                before = next(steps)
+                engine.attach(lambda now: now + 1000 * MS, unexpected)()
+                made_meanwhile.append(next(steps) - before)
+            nursery.cancel_scope.cancel()
+        # Of many, so that a machine that looks away for once does not count.
+        assert sorted(made_meanwhile)[25] <= 10
 
     async def test_a_failure_is_told(self):
         engine, failures = Engine(SystemLocalClock()), []

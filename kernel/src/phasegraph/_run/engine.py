@@ -9,10 +9,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import heapq
+import itertools
+import operator
 import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -42,12 +45,14 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 class _Entry:
     """A step that is attached, until it is not."""
 
-    __slots__ = ("attached", "failed", "step")
+    __slots__ = ("attached", "failed", "lock", "step")
 
     def __init__(self, step: Step, failed: Callable[[Exception], None]) -> None:
         self.step = step
         self.failed = failed
         self.attached = True
+        self.lock = threading.RLock()
+        """Held while the step runs; a step may detach itself."""
 
 
 class Engine:
@@ -56,10 +61,12 @@ class Engine:
     def __init__(self, local: LocalClock) -> None:
         self._local = local
         self._queue: list[tuple[int, int, _Entry]] = []
-        """When each is due, and its number: among those due together, who came first."""
-        self._attached = 0
+        """When each is due, and its number: among those due together, who came first. The engine's thread alone
+        touches it, so that whoever attaches or detaches never waits for steps of others, however busy they are."""
+        self._arriving: deque[tuple[int, int, _Entry]] = deque()
+        self._leaving = False
+        self._numbers = itertools.count(1)
         self._lively_until = 0
-        self._lock = threading.RLock()  # a step may attach and detach others
         self._stop = False
         self.woken = False
         """Set when a step has called something on the control plane, which in virtual time has its turn next."""
@@ -69,43 +76,54 @@ class Engine:
 
         A step that raises is detached, and ``failed`` is told, in the engine's thread.
         """
-        with self._lock:
-            self._attached += 1
-            self._lively_until = self._local.now_ns() + LIVELY_NS
-            entry = _Entry(step, failed)
-            heapq.heappush(self._queue, (self._local.now_ns(), self._attached, entry))
+        now = self._local.now_ns()
+        entry = _Entry(step, failed)
+        self._lively_until = now + LIVELY_NS
+        self._arriving.append((now, next(self._numbers), entry))
 
         def detach() -> None:
-            with self._lock:
-                entry.attached = False
+            entry.attached = False  # first, so that an engine that never rests lets go of the lock for good
+            with entry.lock:
+                self._leaving = True
 
         return detach
 
     def once(self) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is."""
         now = self._local.now_ns()
+        queue = self._queue
         while True:
-            with self._lock:
-                if not self._queue:
-                    return now + LIVELY_IDLE_NS
-                due, number, entry = self._queue[0]
-                if due > now:
-                    idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
-                    return min(due, now + idle_ns)
-                if not entry.attached:
-                    heapq.heappop(self._queue)
-                    continue
-                try:
-                    due = entry.step(now)
-                except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
-                    heapq.heappop(self._queue)
-                    entry.failed(error)
-                else:
-                    heapq.heapreplace(self._queue, (due, number, entry))
+            if self._arriving or self._leaving:
+                self._rearrange()
+            if not queue:
+                return now + LIVELY_IDLE_NS
+            due, number, entry = queue[0]
+            if due > now:
+                idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
+                return min(due, now + idle_ns)
+            with entry.lock:
+                if entry.attached:
+                    try:
+                        due = operator.index(entry.step(now))
+                    except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
+                        entry.attached = False
+                        entry.failed(error)
+            if entry.attached:
+                heapq.heapreplace(queue, (due, number, entry))
+            else:
+                heapq.heappop(queue)
             if not self._local.virtual:  # where it is, no time passes during a step
                 now = self._local.now_ns()
             if self._stop:
                 return now
+
+    def _rearrange(self) -> None:
+        while self._arriving:
+            heapq.heappush(self._queue, self._arriving.popleft())
+        if self._leaving:
+            self._leaving = False
+            self._queue[:] = [waiting for waiting in self._queue if waiting[2].attached]
+            heapq.heapify(self._queue)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled."""
@@ -117,6 +135,7 @@ class Engine:
             finally:
                 gc.unfreeze()
         self._stop = False
+        switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # what lives until the end is not looked at again by collections while audio runs
@@ -128,6 +147,7 @@ class Engine:
             self._stop = True
             thread.join()
             gc.unfreeze()
+            sys.setswitchinterval(switch_interval_s)
 
     async def _run_virtually(self) -> None:
         # While every task waits for a time after the next step's, time is moved on here: a pass through trio costs as
