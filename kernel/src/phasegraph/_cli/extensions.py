@@ -29,12 +29,12 @@ def plugin_commands(registry: Registry | None = None, *, builtin: Container[str]
 
         registry = load()
     found = PluginCommands()
-    for implementation in registry.hooks.hook.register_commands.get_hookimpls():
-        plugin = implementation.plugin_name
-        # A group of its own, so that a plugin can neither replace nor half register anything.
-        group = click.Group("kernel")
+    # Each plugin finds it empty, so that it can neither replace nor half register anything.
+    group = click.Group("kernel")
+    for plugin, register in registry.implementations("register_commands", cli=group):
+        group.commands.clear()
         try:
-            implementation.function(*[group for _ in implementation.argnames])
+            register()
         except Exception as error:  # a plugin's code may raise anything
             found.failures[plugin] = f"{type(error).__name__}: {error}"
             continue

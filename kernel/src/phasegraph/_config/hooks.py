@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._core.errors import Problem
 from .._plugins.loader import Registry
 from .graph import Graph
@@ -12,12 +10,9 @@ from .graph import Graph
 def plugin_problems(graph: Graph, registry: Registry) -> list[Problem]:
     """What every plugin's ``validate_graph`` finds. One that fails is a problem itself, and hides no other's."""
     problems: list[Problem] = []
-    for implementation in registry.hooks.hook.validate_graph.get_hookimpls():
-        name = implementation.plugin_name
-        arguments = {"graph": graph}
+    for name, validate in registry.implementations("validate_graph", graph=graph):
         try:
-            found: Any = implementation.function(*[arguments[argument] for argument in implementation.argnames])
-            for problem in found or ():
+            for problem in validate() or ():
                 if not isinstance(problem, Problem):
                     raise TypeError(f"validate_graph gave {problem!r}, expected Problem")
                 problems.append(problem)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -62,23 +63,42 @@ class Registry:
         """Every (role, descriptor) that has this name."""
         return [(role, self.kinds(role)[kind]) for role in ROLES if kind in self.kinds(role)]
 
+    def implementations(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """Every plugin's own implementation of a hook: the plugin's name, and what calls it.
+
+        One by one and not through pluggy's caller, where one that raises hides those after it.
+        """
+        for implementation in getattr(self.hooks.hook, hook).get_hookimpls():
+            wanted = [arguments[name] for name in implementation.argnames]
+            yield implementation.plugin_name, partial(implementation.function, *wanted)
+
     def add(self, name: str, version: str, plugin: object) -> None:
         """Take in one plugin whole, or, if anything about it is wrong, only its name and the reason."""
         try:
-            offered = _offered(plugin)
-            for role, kind in offered:
-                self._check(role, kind)
-            self.hooks.register(plugin, name=name)
-            self.hooks.check_pending()
-        except Exception as error:  # a plugin's code may raise anything
             if self.hooks.has_plugin(name):
-                self.hooks.unregister(name=name)
+                raise RuntimeError("another plugin has this name")
+            offered: dict[tuple[str, str], AnyKind] = {}
+            for role, kind in _offered(plugin):
+                self._check(role, kind)
+                if (role, kind.kind) in offered:
+                    raise RuntimeError(f"{role}/{kind.kind} is there twice")
+                offered[role, kind.kind] = kind
+            self._register(name, plugin)
+        except Exception as error:  # a plugin's code may raise anything
             self.plugins.append(PluginInfo(name, version, (), "broken", _reason(error)))
             return
-        for role, kind in offered:
-            self.kinds(role)[kind.kind] = kind
-        names = tuple(f"{role}/{kind.kind}" for role, kind in offered)
-        self.plugins.append(PluginInfo(name, version, names, "ok"))
+        for (role, name_of_kind), kind in offered.items():
+            self.kinds(role)[name_of_kind] = kind
+        self.plugins.append(PluginInfo(name, version, tuple(map("/".join, offered)), "ok"))
+
+    def _register(self, name: str, plugin: object) -> None:
+        try:
+            self.hooks.register(plugin, name=name)
+            self.hooks.check_pending()
+        except Exception:
+            if self.hooks.has_plugin(name):
+                self.hooks.unregister(name=name)
+            raise
 
     def _check(self, role: str, kind: AnyKind) -> None:
         if kind.api != API_VERSION:
@@ -118,7 +138,7 @@ def _offered(plugin: object) -> list[tuple[str, AnyKind]]:
 
 
 def _call(plugin: object, hook: str) -> Iterable[Any]:
-    # Called one plugin at a time and not through pluggy's caller, where one that raises hides those after it.
+    # Before the plugin is registered, and so not by `Registry.implementations`.
     implementation = getattr(plugin, hook, None)
     if implementation is None:
         return ()
@@ -150,7 +170,7 @@ def _load_one(registry: Registry, entry: EntryPoint) -> None:
     version = entry.dist.version if entry.dist else "?"
     try:
         plugin = entry.load()
-    except Exception as error:  # a plugin's import may raise anything
+    except (Exception, SystemExit) as error:  # a plugin's import may raise anything
         registry.plugins.append(PluginInfo(entry.name, version, (), "broken", f"import: {_reason(error)}"))
         return
     registry.add(entry.name, version, plugin)

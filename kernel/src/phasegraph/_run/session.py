@@ -114,10 +114,8 @@ class Session:
     def _observe(self, event: Event) -> None:
         tell = self.services.log.error if event.name == "failed" else self.services.log.info
         tell(event.name, node=event.node, **event.fields)
-        for plugin in self._registry.hooks.get_plugins():
-            observer = getattr(plugin, "on_event", None)
-            if observer is not None:
-                try:
-                    observer(event)
-                except Exception as error:  # who only observes must not end what is observed
-                    self.services.log.error("an observer failed", plugin=str(plugin), exc_info=error)
+        for plugin, observe in self._registry.implementations("on_event", event=event):
+            try:
+                observe()
+            except Exception as error:  # who only observes must not end what is observed
+                self.services.log.error("an observer failed", plugin=plugin, exc_info=error)
