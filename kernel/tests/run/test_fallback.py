@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from phasegraph import ClockEstimate, ClockState
@@ -22,10 +24,13 @@ class Clock:
             grandmaster="gm",
         )
 
+        self.asked: Callable[[], object] = lambda: None
+
     def set(self, **fields: object) -> None:
         self.value = msgspec.structs.replace(self.value, **fields)
 
     def estimate(self) -> ClockEstimate:
+        self.asked()
         return self.value
 
 
@@ -91,6 +96,27 @@ def test_a_fallback_without_lock_does_not_stand_in() -> None:
     clock, said = watched(own, other, 20)
     assert said == []
     assert not clock.active
+
+
+def test_readers_in_between_see_a_jump_and_its_count_together() -> None:
+    own, other = Clock(0), Clock(50_000)
+    own.set(state=ClockState.UNLOCKED)
+    clock = FallbackClock(own, other, after_ns=5 * S, began_ns=0)
+    seen = set()
+
+    def read() -> None:
+        # As another thread would, at any moment of the decision.
+        own.asked = other.asked = lambda: None
+        estimate = clock.estimate()
+        seen.add((estimate.reference_ns, estimate.discontinuities))
+        own.asked = other.asked = read
+
+    own.asked = other.asked = read
+    assert clock.watch(5 * S) == "fallback_taken"
+    own.set(state=ClockState.LOCKED)
+    assert clock.watch(6 * S) == "fallback_left"
+    read()
+    assert seen == {(0, 0), (50_000, 1), (0, 2)}
 
 
 def test_in_a_graph() -> None:

@@ -20,19 +20,20 @@ class FallbackClock:
     """
 
     def __init__(self, own: ClockReader, other: ClockReader, *, after_ns: int, began_ns: int) -> None:
-        self.active = False
-        """Whether the fallback is what readers get."""
         self._own = own
         self._other = other
         self._after_ns = after_ns
         self._locked_ns = began_ns
-        self._shift_ns = 0
-        self._continued = False
-        self._jumps = 0
+        self._view = _View(own)
+
+    @property
+    def active(self) -> bool:
+        """Whether the fallback is what readers get."""
+        return self._view.clock is self._other
 
     def estimate(self) -> ClockEstimate:
         """See `ClockReader.estimate`."""
-        return self._shown(self._other.estimate()) if self.active else self._counted(self._own.estimate())
+        return self._view.estimate()
 
     def watch(self, now_ns: int) -> str | None:
         """Decide again. Returns the name of the event where that changes something."""
@@ -45,28 +46,32 @@ class FallbackClock:
         other = self._other.estimate()
         if wanted and other.state not in (ClockState.LOCKED, ClockState.HOLDOVER):
             return None
-        before = self.estimate()
+        view = _View(self._own)
         if wanted:
             heard = own.state is not ClockState.UNLOCKED or bool(own.grandmaster)
-            self._continued = heard and (own.timescale, other.timescale) != ("ptp", "ptp")
-            self._shift_ns = own.reference_at(now_ns) - other.reference_at(now_ns) if self._continued else 0
-        self.active = wanted
-        after = self.estimate()
+            continued = heard and (own.timescale, other.timescale) != ("ptp", "ptp")
+            shift_ns = own.reference_at(now_ns) - other.reference_at(now_ns) if continued else None
+            view = _View(self._other, shift_ns)
+        before, after = self.estimate(), view.estimate()
         jump = abs(after.reference_at(now_ns) - before.reference_at(now_ns)) > before.bound_ns + after.bound_ns
-        self._jumps += before.discontinuities + jump - after.discontinuities
+        self._view = msgspec.structs.replace(view, jumps=before.discontinuities + jump - after.discontinuities)
         return "fallback_taken" if wanted else "fallback_left"
 
-    def _shown(self, other: ClockEstimate) -> ClockEstimate:
-        if not self._continued:
-            return self._counted(other)
-        return msgspec.structs.replace(
-            other,
-            reference_ns=other.reference_ns + self._shift_ns,
-            timescale="arb",
-            discontinuities=other.discontinuities + self._jumps,
-        )
 
-    def _counted(self, estimate: ClockEstimate) -> ClockEstimate:
-        if not self._jumps:
-            return estimate
-        return msgspec.structs.replace(estimate, discontinuities=estimate.discontinuities + self._jumps)
+class _View(msgspec.Struct, frozen=True):
+    # What readers see. It changes as a whole: they are in other threads, and a jump must come with its count.
+
+    clock: ClockReader
+    shift_ns: int | None = None
+    """What goes on from the lost clock's time instead of the fallback's own, by so much."""
+    jumps: int = 0
+    """What the count of discontinuities is ahead of the clock's."""
+
+    def estimate(self) -> ClockEstimate:
+        estimate = self.clock.estimate()
+        if self.shift_ns is not None:
+            shifted_ns = estimate.reference_ns + self.shift_ns
+            estimate = msgspec.structs.replace(estimate, reference_ns=shifted_ns, timescale="arb")
+        if self.jumps:
+            estimate = msgspec.structs.replace(estimate, discontinuities=estimate.discontinuities + self.jumps)
+        return estimate
