@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,15 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     process.wait()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to try it on")
+@pytest.mark.parametrize("command", ["run", "simulate"])
+def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "graph.toml"
+    path.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')
+    arguments = [sys.executable, "-m", "phasegraph", command, path, "--for", "1ms", "--report", "/dev/full"]
+    result = subprocess.run(arguments, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stdout.startswith("The run ended when its time was up")
+    assert result.stderr.endswith("Error: cannot write the report /dev/full: No space left on device\n")

@@ -39,13 +39,12 @@ def run_command(
     log = make_log(cast(Literal["text", "json"], log_format), log_level)
     must_be_writable(report)
     learned = Learned(state_file(), log.warning)
-    session = Session(graph, registry, log=log, trace=Trace(trace), profile=profile, learned=learned)
+    session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    if report is not None:
-        report.write_text(json.dumps(result, indent=2) + "\n")
     for line in in_words(result):
         click.echo(line)
+    write_report(report, result)
     return exit_code(result)
 
 
@@ -53,6 +52,15 @@ def exit_code(report: Mapping[str, Any]) -> int:
     """1 where a node has failed, 0 otherwise."""
     failed = any(node["state"] == "failed" for node in report["nodes"].values())
     return 1 if failed or report["ended"] == "failed" else 0
+
+
+def write_report(path: Path | None, report: Mapping[str, Any]) -> None:
+    """Write a report where that is asked for. Raises ClickException (exit code 1) where the disk refuses."""
+    if path is not None:
+        try:
+            path.write_text(json.dumps(report, indent=2) + "\n")
+        except OSError as error:
+            raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
 
 
 def must_be_writable(report: Path | None) -> None:

@@ -24,7 +24,7 @@ from .._simulate.run import Simulation
 from .._simulate.scenario import load_scenario
 from .._simulate.table import as_json, as_table
 from .._simulate.words import truth_in_words
-from .run import exit_code, must_be_writable
+from .run import exit_code, must_be_writable, write_report
 
 _SAY_EVERY_S = 5.0
 
@@ -46,24 +46,24 @@ def simulate_command(
     registry = loader.load()
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     must_be_writable(report)
+    log = make_log(level="error")
     simulation = Simulation(
         graph,
         registry,
         deployment,
         seed=seed,
-        log=make_log(level="error"),
+        log=log,
         for_ns=duration_ns,
         listen_ns=listen_ns,
-        trace=Trace(trace),
+        trace=Trace(trace, log.error),
         profile=profile,
     )
     progress = Progress(duration_ns)
     result = simulation.run(progress, signals=True)
     progress.close(result["duration_s"])
-    if report is not None:
-        report.write_text(json.dumps(result, indent=2) + "\n")
     for line in [*in_words(result), *truth_in_words(result)]:
         click.echo(line)
+    write_report(report, result)
     return exit_code(result)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import ExitStack
 from typing import Any, TypeVar, cast
 
 import trio
@@ -15,6 +17,8 @@ from .engine import Engine
 from .trace import Trace
 
 T = TypeVar("T")
+MOST_EVENTS = 20_000
+"""Events that a run remembers: the newest."""
 
 
 class Services:
@@ -36,16 +40,19 @@ class Services:
         self.log = log
         self.trace = trace
         self.quantum_ns = quantum_ns
-        self.events: list[Event] = []
+        self.events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self.events_forgotten = 0
+        """How many were older than those that are remembered."""
         self.failed: Callable[[Exception], None] = _unexpected
         """Told when something that no single node owns has failed."""
         self._observe = observe
         self._shared: dict[Hashable, Any] = {}
-        self._contexts: list[Context] = []
+        self._closing = ExitStack()
 
     def event(self, node: str, name: str, fields: dict[str, Metric]) -> None:
         """Record an event and tell the observers."""
         event = Event(self.local.now_ns(), node, name, fields)
+        self.events_forgotten += len(self.events) == MOST_EVENTS
         self.events.append(event)
         self._observe(event)
 
@@ -53,17 +60,15 @@ class Services:
         """See `NodeContext.shared`."""
         if make not in self._shared:
             context = Context(getattr(make, "__name__", "shared"), self, self.failed)
-            self._contexts.append(context)
             self._shared[make] = make(context)
+            if hasattr(self._shared[make], "close"):
+                self._closing.callback(self._shared[make].close)
+            self._closing.callback(context.close)
         return cast(T, self._shared[make])
 
     def close(self) -> None:
-        """Detach and close what nodes shared."""
-        for context in self._contexts:
-            context.close()
-        for thing in self._shared.values():
-            if hasattr(thing, "close"):
-                thing.close()
+        """Detach and close what nodes shared, all of it, also where one cannot be closed."""
+        self._closing.close()
 
 
 class Context:

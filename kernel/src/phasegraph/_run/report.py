@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from .._core.clock import ClockState
@@ -46,6 +48,7 @@ class Meter:
                     edge.edge.compensator or "",
                     now,
                     {
+                        "edge": edge.edge.name,
                         "ratio_ppb": correction.ratio_ppb,
                         "phase_frames": edge.tap.error_frames,
                         "reason": correction.reason,
@@ -77,7 +80,11 @@ class Meter:
                 metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
         if node.input is not None:
             metrics["underrun_frames"] = node.input.missing_frames
-        return metrics | {name: _plain(value) for name, value in node.node.metrics().items()}
+        try:
+            metrics |= node.node.metrics()
+        except Exception as error:  # whatever a plugin raises must not cost the others' figures
+            metrics["metrics_failed"] = f"{type(error).__name__}: {error}"
+        return _plain(metrics)
 
     def report(self, supervisor: Supervisor, *, graph: str, profile: str | None) -> dict[str, Any]:
         """The whole report, as the contract gives it."""
@@ -98,11 +105,12 @@ class Meter:
                 }
                 for node in self._graph.nodes.values()
             },
-            "edges": {f"{edge.edge.source}->{edge.edge.sink}": _edge(edge) for edge in self._graph.edges},
+            "edges": {edge.edge.name: _edge(edge) for edge in self._graph.edges},
             "events": [
-                {"at_ns": event.at_ns, "node": event.node, "name": event.name, **event.fields}
+                {"at_ns": event.at_ns, "node": event.node, "name": event.name, **_plain(event.fields)}
                 for event in self._services.events
             ],
+            "events_forgotten": self._services.events_forgotten,
         }
 
 
@@ -110,9 +118,14 @@ def _device(rate: DeviceRate | None) -> dict[str, Metric]:
     return {} if rate is None else {"device_rate_ppb": rate.rate_ppb, "device_sigma_ppb": rate.sigma_ppb}
 
 
-def _plain(value: Any) -> Metric:
-    # A number of numpy's that slipped into a plugin's figures must not cost the whole report.
-    plain: Metric = value.item() if hasattr(value, "item") else value
+def _plain(figures: Mapping[str, Any]) -> dict[str, Metric]:
+    # What JSON does not have must not cost the whole report: numbers of numpy's are made plain, those that are not
+    # finite are left out, and anything else is told in words.
+    plain: dict[str, Metric] = {}
+    for name, value in figures.items():
+        value = value.item() if hasattr(value, "item") else value
+        if not isinstance(value, float) or math.isfinite(value):
+            plain[name] = value if isinstance(value, int | float | str) else str(value)
     return plain
 
 

@@ -48,7 +48,7 @@ class Session:
         self.local = local or SystemLocalClock()
         self.built: BuiltGraph = build_graph(graph, registry, self.local, stage)
         self._registry = registry
-        self._trace = trace or Trace(None)
+        self._trace = trace or Trace(None, log.error)
         self._profile = profile
         self._name = str(graph.path or "")
         self._learned = learned

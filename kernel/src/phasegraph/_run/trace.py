@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +17,16 @@ _encoder = msgspec.json.Encoder()
 
 
 class Trace:
-    """Writes records where a file was asked for, and nothing otherwise."""
+    """Writes records where a file was asked for, and nothing otherwise.
 
-    def __init__(self, path: Path | None) -> None:
+    A disk that refuses ends the trace and not the run: ``warn`` is told.
+    """
+
+    def __init__(self, path: Path | None, warn: Callable[[str], object]) -> None:
         """Raises GraphError if the file cannot be written."""
         self._file: BinaryIO | None = None
+        self._path = path
+        self._warn = warn
         if path is not None:
             try:
                 self._file = path.open("wb")
@@ -30,7 +36,11 @@ class Trace:
     def write(self, record: str, node: str, local_ns: int, fields: Mapping[str, Metric]) -> None:
         """One line: the kind of record, the node, the local time, and the fields."""
         if self._file is not None:
-            self._file.write(_encoder.encode({"t": record, "node": node, "local_ns": local_ns, **fields}) + b"\n")
+            line = _encoder.encode({"t": record, "node": node, "local_ns": local_ns, **fields}) + b"\n"
+            try:
+                self._file.write(line)
+            except OSError as error:
+                self._give_up(error)
 
     def clock(self, node: str, local_ns: int, estimate: ClockEstimate) -> None:
         """What a clock says at this local time."""
@@ -51,5 +61,15 @@ class Trace:
     def close(self) -> None:
         """Flush and close the file."""
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                self._give_up(error)
             self._file = None
+
+    def _give_up(self, error: OSError) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # it would write what it still has
+                file.close()
+        self._warn(f"the trace {self._path} ends early: {error.strerror}")

@@ -86,7 +86,7 @@ def make_session(
         log=log,
         local=local,
         network=network or SimNetwork(local if isinstance(local, SimLocalClock) else None),
-        trace=Trace(trace),
+        trace=Trace(trace, log.error),
         profile=profile,
         learned=None if learned is None else Learned(learned, log.warning),
     )
