@@ -10,13 +10,12 @@ from .._options.shape import Reading
 from .._options.words import SINGULAR, did_you_mean, either, place, show
 from .._plugins.loader import Registry
 
-_ENDS = ("soundcard", "file", "tone", "null", "http")
 FIRST_PARTY = {
-    "clocks": {"ptp": "ptp", "airplay": "airplay-timing"},
-    "sources": {"aes67": "aes67", **dict.fromkeys(_ENDS, "sinks")},
+    "clocks": {**dict.fromkeys(("ptp", "ptp4l"), "ptp"), **dict.fromkeys(("airplay", "nqptp"), "airplay-timing")},
+    "sources": {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "tone"), "sinks")},
     "compensators": dict.fromkeys(("buffer-feedback", "ptp-feed-forward", "combined", "none"), "compensation"),
     "resamplers": dict.fromkeys(("sinc", "soxr"), "compensation"),
-    "sinks": {"aes67": "aes67", **dict.fromkeys(_ENDS, "sinks")},
+    "sinks": {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "null"), "sinks")},
 }
 """The plugin of this project that brings a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 
