@@ -66,6 +66,17 @@ class TestAligned:
         assert input.missing_frames == 80
         assert input.available(80) == 20
 
+    def test_an_underrun_is_counted_once_however_long_it_lasts(self, make_stream, write, clock):
+        stream = make_stream()
+        write(stream, 0, 100)
+        write(stream, 350, 150)
+        input = sink(clock, AlignedTap(stream))
+        counted = []
+        for frame in range(0, 600, 100):
+            read(input, frame, 100)
+            counted.append((input.underruns, input.missing_frames))
+        assert counted == [(0, 0), (1, 100), (1, 200), (1, 250), (1, 250), (2, 350)]
+
     def test_a_late_packet_is_there_for_the_next_read(self, make_stream, write, clock):
         stream = make_stream()
         write(stream, 48, 48)

@@ -149,6 +149,10 @@ class SinkInput:
         self._began_ns: int | None = None
         self._position: int | None = None if clock is not None else 0
         self._estimate: ClockEstimate | None = None
+        self.underruns = 0
+        """How often something began not to be there when it was due."""
+        self._missing_frames = 0
+        self._in_gap = False
 
     @property
     def taps(self) -> list[Tap]:
@@ -282,5 +286,9 @@ class SinkInput:
         return self._before_end(frame, count)
 
     def _before_end(self, frame: int, count: int) -> int:
+        # After every block: is it the last, and was something missing of it?
+        before, self._missing_frames = self._missing_frames, self.missing_frames
+        was_in_gap, self._in_gap = self._in_gap, self._missing_frames > before
+        self.underruns += self._in_gap and not was_in_gap
         stop = self._stop()
         return count if stop is None else min(max(0, stop - frame), count)

@@ -79,6 +79,7 @@ class Meter:
             if node.id in self._locked_after_s:
                 metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
         if node.input is not None:
+            metrics["underruns"] = node.input.underruns
             metrics["underrun_frames"] = node.input.missing_frames
         try:
             metrics |= node.node.metrics()
