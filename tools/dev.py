@@ -180,7 +180,9 @@ def isolated_one(name: str) -> int:
         say(f"{name}: making wheels and an environment for them")
         python = make_venv(work / "venv")
         parts = dict.fromkeys([ROOT / "kernel", folder])
-        pip(python, "wheel", "--no-deps", "--wheel-dir", str(work), *map(str, parts))
+        # By the backend of .venv, which is there; otherwise pip would fetch it anew for every wheel.
+        build = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work))
+        pip(environment(develop=True), *build, *map(str, parts))
         pip(python, "install", *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
         # The configuration of pytest goes along, the sources do not.
         shutil.copy(ROOT / "pyproject.toml", work)
