@@ -41,11 +41,13 @@ class ClockReader(Protocol):
 class Cursor:
     """How far one reader has come."""
 
-    __slots__ = ("position",)
+    __slots__ = ("away", "position")
 
     def __init__(self) -> None:
         self.position = 0
         """Index after the last frame that was taken."""
+        self.away = False
+        """Whether it takes nothing for now, so that nobody is to wait for it."""
 
 
 class Stream:
@@ -107,8 +109,26 @@ class Stream:
     @property
     def room(self) -> int:
         """Frames that can be written before one that a reader still wants is lost."""
-        taken = min((cursor.position for cursor in self.readers), default=self.head)
-        return self.ring.capacity - (self.head - taken)
+        return self.ring.capacity - (self.head - self._taken(self.head))
+
+    def _taken(self, default: int) -> int:
+        # How far the slowest has come of those who read; of those who are to come back, where nobody does.
+        reading = [cursor.position for cursor in self.readers if not cursor.away]
+        return min(reading or (cursor.position for cursor in self.readers), default=default)
+
+    def leave(self, reader: Cursor, *, for_good: bool) -> None:
+        """Not wait for this reader any more. Where the last leaves for good, the stream ends."""
+        if not for_good:
+            reader.away = True
+        elif reader in self.readers:
+            if len(self.readers) == 1:
+                self.stop()
+            self.readers.remove(reader)
+
+    def come_back(self, reader: Cursor) -> None:
+        """Wait for this reader again, who goes on where the others are."""
+        reader.position = max(reader.position, self._taken(reader.position))
+        reader.away = False
 
     def wrote(self, start: int, end: int, arrived_ns: int | None = None) -> None:
         """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them.

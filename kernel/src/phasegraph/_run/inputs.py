@@ -95,8 +95,8 @@ class SequentialTap:
         self.stream = stream
         self.device = ""
         self.missing_frames = 0
-        self._cursor = Cursor()
-        stream.readers.append(self._cursor)
+        self.cursor = Cursor()
+        stream.readers.append(self.cursor)
         self._offset: int | None = None
 
     @property
@@ -113,11 +113,11 @@ class SequentialTap:
 
     def available(self, frame: int) -> int:
         """See `Tap.available`."""
-        return ENDLESS if self.stream.end is not None else self.stream.head - self._cursor.position
+        return ENDLESS if self.stream.end is not None else self.stream.head - self.cursor.position
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`. What comes too late is not lost: it follows after the silence."""
-        position = self._cursor.position
+        position = self.cursor.position
         there = self._pass(frame, len(out))
         self.stream.ring.read(position, out[:there])
         out[there:] = 0.0
@@ -128,11 +128,11 @@ class SequentialTap:
 
     def _pass(self, frame: int, count: int) -> int:
         # Moves on by what is there of ``count`` frames, and returns how many that are.
-        there = min(count, self.stream.head - self._cursor.position)
+        there = min(count, self.stream.head - self.cursor.position)
         if self.stream.end is None:
             self.missing_frames += count - there
-        self._cursor.position += there
-        self._offset = frame + there - self._cursor.position
+        self.cursor.position += there
+        self._offset = frame + there - self.cursor.position
         return there
 
 
@@ -175,6 +175,18 @@ class SinkInput:
     def missing_frames(self) -> int:
         """Frames that were not there when they were due, over all edges."""
         return sum(tap.missing_frames for tap, _ in self._taps)
+
+    def leave(self, *, for_good: bool) -> None:
+        """Take nothing any more, or for now: sources that follow their readers are not to wait."""
+        for tap, _ in self._taps:
+            if isinstance(tap, SequentialTap):
+                tap.stream.leave(tap.cursor, for_good=for_good)
+
+    def come_back(self) -> None:
+        """Take again, after `leave`."""
+        for tap, _ in self._taps:
+            if isinstance(tap, SequentialTap):
+                tap.stream.come_back(tap.cursor)
 
     def paced_by(self, device: str) -> None:
         """See `Input.paced_by`."""

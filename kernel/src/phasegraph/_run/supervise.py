@@ -141,7 +141,8 @@ class Supervisor:
         try:
             await self._keep_running(node, ready)
         finally:
-            if node.role == "sinks":
+            if node.input is not None:
+                node.input.leave(for_good=True)
                 self._playing.discard(node.id)
                 self._sink_ended.set()
                 self._sink_ended = trio.Event()
@@ -152,6 +153,8 @@ class Supervisor:
     async def _keep_running(self, node: BuiltNode, ready: Callable[[], None]) -> None:
         attempt = 0
         while True:
+            if node.input is not None:
+                node.input.come_back()
             began = trio.current_time()
             failure = await self._run_once(node, ready)
             if failure is None:
@@ -166,7 +169,9 @@ class Supervisor:
             attempt += 1
             self.states[node.id] = State.RESTARTING
             self._services.event(node.id, "restarting", {"reason": describe(failure), "pause_s": pause})
-            ready()  # the others need not wait until it is well
+            ready()  # the others need not wait until it is well, and no source for it to read on
+            if node.input is not None:
+                node.input.leave(for_good=False)
             with trio.move_on_after(pause):
                 await self._stopping.wait()
                 return
