@@ -67,6 +67,37 @@ def test_multicast_over_loopback_without_routes(batched: bool) -> None:
         sender.close()
 
 
+class Stepped(SystemLocalClock):
+    """A machine whose time of day somebody sets."""
+
+    by_ns = 0
+
+    def realtime_offset_ns(self) -> int:
+        return super().realtime_offset_ns() + self.by_ns
+
+
+@pytest.mark.parametrize("batched", BATCHED)
+@pytest.mark.parametrize("step_ns", [500_000_000, -500_000_000, 3_600_000_000_000])
+def test_a_step_of_the_time_of_day_spoils_no_arrival(batched: bool, step_ns: int) -> None:
+    local = Stepped()
+    network = SystemNetwork(local, batched=batched)
+    receiver = network.receiver(0, address="127.0.0.1")
+    port = receiver.socket.getsockname()[1]  # type: ignore[attr-defined]
+    sender = network.sender(network.interface("127.0.0.1"), ttl=1, dscp=0)
+    try:
+        buffer = sender.buffer(1, 100, [("127.0.0.1", port)])
+        buffer.length[:] = 20
+        for by_ns in (0, step_ns, 0, 0):  # set between stamp and reading, and set back
+            before = local.now_ns()
+            sender.send(buffer, 0, 1)
+            local.by_ns = by_ns
+            (packet,) = drain(receiver, 1)
+            assert before - 50_000 <= packet[2] <= local.now_ns() + 50_000
+    finally:
+        receiver.close()
+        sender.close()
+
+
 @pytest.mark.parametrize("batched", BATCHED)
 def test_a_datagram_that_is_too_long_is_marked_and_the_next_is_whole(batched: bool) -> None:
     network = SystemNetwork(SystemLocalClock(), batched=batched)

@@ -21,6 +21,7 @@ from .._core.localtime import LocalClock
 from .packets import PacketBatch, SendBuffer
 from .plain import PlainReceiver, PlainSender
 from .protocol import Interface
+from .stamping.foreign import ForeignClock
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg = _libc.recvmmsg
@@ -61,6 +62,7 @@ class LinuxReceiver(PlainReceiver):
         super().__init__(local, port, address, batch, packet_bytes)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._fd = self.socket.fileno()
+        self._realtime = ForeignClock(local, local.realtime_offset_ns)
         data = self._batch.data
         self._iov = np.zeros(batch, _IOVEC)
         self._iov["base"] = data.ctypes.data + np.arange(batch, dtype=np.uint64) * packet_bytes
@@ -102,10 +104,13 @@ class LinuxReceiver(PlainReceiver):
         return batch
 
     def _arrivals(self, control: NDArray[np.void]) -> NDArray[np.int64]:
-        # The stamps are CLOCK_REALTIME. A stamp that is not between a moment ago and now was taken on the other side
-        # of a step of that clock: the time of the read stands in for it.
+        # The stamps are CLOCK_REALTIME. Where that was set meanwhile, and for a stamp that is not between a moment ago
+        # and now, the time of the read stands in.
         now = self._local.now_ns()
-        stamps: NDArray[np.int64] = control["s"] * 1_000_000_000 + control["ns"] - self._local.realtime_offset_ns()
+        offset = self._realtime.offset_ns()
+        if offset is None:
+            return np.full(len(control), now)
+        stamps: NDArray[np.int64] = control["s"] * 1_000_000_000 + control["ns"] - offset
         age = now - stamps
         if age.min() < -1_000_000 or age.max() > _STAMP_LATENESS_LIMIT_NS:
             stamps[(age < -1_000_000) | (age > _STAMP_LATENESS_LIMIT_NS)] = now
