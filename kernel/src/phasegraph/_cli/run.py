@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import click
 import trio
@@ -15,7 +15,7 @@ from .._config import load_graph
 from .._core.errors import GraphError, Problem
 from .._plugins import loader
 from .._run.learned import Learned, state_file
-from .._run.logging import make_log
+from .._run.logging import Format, Level, make_log
 from .._run.session import Session
 from .._run.trace import Trace
 from .._run.words import in_words
@@ -30,13 +30,13 @@ def run_command(
     duration_ns: int | None,
     report: Path | None,
     trace: Path | None,
-    log_format: str,
-    log_level: str,
+    log_format: Format,
+    log_level: Level,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
     registry = loader.load()
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
-    log = make_log(cast(Literal["text", "json"], log_format), log_level)
+    log = make_log(log_format, log_level)
     must_be_writable(report)
     learned = Learned(state_file(), log.warning)
     session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import duration, examples, graph_arguments
+
+if TYPE_CHECKING:
+    from .._run.logging import Format, Level
 
 
 @click.command(
@@ -48,8 +52,8 @@ def run(
     duration_ns: int | None,
     report: Path | None,
     trace: Path | None,
-    log_format: str,
-    log_level: str,
+    log_format: Format,
+    log_level: Level,
 ) -> None:
     """Run a graph until its sources end, the time is up, or it is interrupted.
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import structlog
 
 Format = Literal["text", "json"]
-LEVELS = ("debug", "info", "warning", "error")
+Level = Literal["debug", "info", "warning", "error"]
 
 
-def make_log(format: Format = "text", level: str = "info") -> Any:
-    """A logger; ``level`` is one of `LEVELS`."""
+def make_log(format: Format = "text", level: Level = "info") -> Any:
+    """A logger that writes what is at least as important as ``level``."""
     renderer: Any
     if format == "json":
         processors: list[Any] = [
