@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import struct
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from phasegraph.ieee1588 import (
@@ -17,12 +20,15 @@ from phasegraph.ieee1588 import (
     MalformedMessage,
     OrganizationExtension,
     PathTrace,
+    PortIdentity,
     Signaling,
     Sync,
     TlvType,
     encode,
 )
-from phasegraph_airplay_timing.wire import apple, control
+from phasegraph_airplay_timing.engine.pairing import Pairing
+from phasegraph_airplay_timing.nqptp.record import SIZE, Record, encode_version, read
+from phasegraph_airplay_timing.wire import apple, compose, control
 from phasegraph_airplay_timing.wire.session import read_peers, read_rate_anchor, read_setup
 
 
@@ -129,16 +135,54 @@ def test_control_packets(airplay_vectors: list[dict[str, Any]]) -> None:
         assert {key: values[key] for key in entry["expect"]} == entry["expect"], entry["name"]
 
 
-def vector_file(name: str) -> dict[str, Any]:
+def text_of(name: str) -> str:
+    """A file beside the packets; skips the test where it is not there."""
     file = Path(os.environ.get("PHASEGRAPH_VECTORS", "")) / "airplay" / name
     if not file.is_file():
         pytest.skip("PHASEGRAPH_VECTORS names no folder of captures")
-    loaded: dict[str, Any] = json.loads(file.read_text())
-    return loaded
+    return file.read_text()
+
+
+def test_no_packet_and_no_file_is_left_out(airplay_vectors: list[dict[str, Any]]) -> None:
+    # The tests of this file, and of NTP's packets beside it, go by kind; files are named.
+    assert {entry["kind"] for entry in airplay_vectors} == {"ptp", "ptp-malformed", "rtp-control", "ntp-timing"}
+    lines = text_of("all_vectors.hex").splitlines()
+    assert sorted(line for line in lines if line and not line.startswith("#")) == sorted(
+        entry["hex"] for entry in airplay_vectors
+    )
+    folder = Path(os.environ["PHASEGRAPH_VECTORS"]) / "airplay"
+    used = {"rtsp_examples.json", "selfmade_setrateanchortime.json", "selfmade_nqptp_smi10_shm.hex"}
+    used |= {"vectors.json", "all_vectors.hex", "tcpdump_shairport_2015.txt", "README.md"}
+    assert {file.name for file in folder.iterdir()} == used
+
+
+def test_a_pair_that_somebody_has_logged() -> None:
+    sync, follow_up = [line.split() for line in text_of("tcpdump_shairport_2015.txt").splitlines() if "seq 234" in line]
+    arrivals = [round(float(words[0].rpartition(":")[2]) * 1e9) for words in (sync, follow_up)]
+    source = PortIdentity(int(sync[5], 16), int(sync[7]))
+    correction_ns, (seconds, nanoseconds) = int(follow_up[5]), map(int, follow_up[8].split("."))
+    told = compose.follow_up(source, 234, seconds * 10**9 + nanoseconds)
+    told = msgspec.structs.replace(told, correction=correction_ns << 16)
+    pairing = Pairing(lambda reason: pytest.fail(reason))
+    assert pairing.sync(compose.sync(source, 234), arrivals[0]) is None
+    sample = pairing.follow_up(told, arrivals[1])
+    assert sample is not None
+    assert sample.departed_ns == 788_996_999_147_541 + 1_401_459
+    assert sample.told_ns - sample.arrived_ns == 256_000  # what nqptp's time is late by, for this packet
+
+
+@pytest.mark.skipif(struct.calcsize("@H8Q") != 72 or sys.byteorder != "little", reason="the octets are of x86-64's kind")
+def test_the_shared_memory() -> None:
+    (whole,) = [line for line in text_of("selfmade_nqptp_smi10_shm.hex").splitlines() if not line.startswith("#")]
+    record = Record(
+        clock=0x5273_7EC2_E765_0008, local_ns=10**9, offset_ns=2_549_142_913_475_666, since_ns=500_000_000
+    )
+    assert read(lambda: bytes.fromhex(whole)) == record
+    assert (encode_version().ljust(SIZE - 64, b"\0") + 2 * record.encode()).hex() == whole
 
 
 def test_property_lists() -> None:
-    examples = {entry["name"]: entry for entry in vector_file("rtsp_examples.json")["examples"]}
+    examples = {entry["name"]: entry for entry in json.loads(text_of("rtsp_examples.json"))["examples"]}
     setup = examples["homepod_setup_phase1_response"]
     peer = read_setup(plistlib.dumps(setup["plist"])).peer
     assert peer is not None
@@ -149,7 +193,7 @@ def test_property_lists() -> None:
 
 
 def test_anchor_times() -> None:
-    for case in vector_file("selfmade_setrateanchortime.json")["cases"]:
+    for case in json.loads(text_of("selfmade_setrateanchortime.json"))["cases"]:
         body = {"rate": 1, "rtpTime": 0, "networkTimeTimelineID": 1}
         body |= {"networkTimeSecs": case["secs"], "networkTimeFrac": case["frac"]}
         assert read_rate_anchor(plistlib.dumps(body)).time_ns == case["ns"]
