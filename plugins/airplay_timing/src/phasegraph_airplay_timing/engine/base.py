@@ -29,7 +29,7 @@ class Engine:
         self._todo: list[Action] = []
         self._named: dict[str, Peer] = {}
         self._adopted: dict[str, tuple[Peer, int]] = {}
-        """By address: somebody who was not named, and when it was heard last."""
+        """By address: somebody who was not named, and since when it counts as silent."""
         self._tokens: dict[int, object] = {}
         self._token = 0
         self.set_peers(peers)
@@ -85,14 +85,21 @@ class Engine:
         address = source[0]
         if self._named:
             return self._named.get(address)
-        for silent in [known for known, (_, heard) in self._adopted.items() if now_ns - heard > ADOPTED_NS]:
-            del self._adopted[silent]
+        self._forget_silent(now_ns)
         known = self._adopted.get(address)
         if known is None and len(self._adopted) >= MOST_ADOPTED:
             return None
         peer = Peer(address, *ports)
-        self._adopted[address] = (peer, now_ns)
+        self._adopted[address] = (peer, now_ns if known is None else max(now_ns, known[1]))
         return peer
+
+    def _forget_silent(self, now_ns: int) -> None:
+        self._adopted = {key: each for key, each in self._adopted.items() if now_ns - each[1] <= ADOPTED_NS}
+
+    def _lease(self, peer: Peer, now_ns: int, seconds: int | None) -> None:
+        # Who was not named takes part for so long, heard or not; None changes nothing.
+        if seconds is not None and peer.address in self._adopted:
+            self._adopted[peer.address] = (peer, now_ns + max(0, seconds * 1_000_000_000 - ADOPTED_NS))
 
 
 class Readiness:

@@ -73,6 +73,7 @@ class CompactEngine(Engine):
 
     def tick(self, now_ns: int) -> None:
         """See `Engine.tick`."""
+        self._forget_silent(now_ns)
         if self.leads and now_ns >= self.deadline_ns:
             self._sequence = (self._sequence + 1) % 2**16
             for peer in self.peers:

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from phasegraph.ieee1588 import DelayReq, Message, PDelayReq, PDelayResp, PortIdentity, encode
+from phasegraph.ieee1588 import (
+    AcknowledgeCancelUnicast,
+    CancelUnicast,
+    DelayReq,
+    GrantUnicast,
+    Message,
+    MessageType,
+    PDelayReq,
+    PDelayResp,
+    PortIdentity,
+    RequestUnicast,
+    Signaling,
+    Tlv,
+    encode,
+    understand,
+)
 
 from ..wire import compose
 from ..wire.compose import Dataset
@@ -12,6 +27,11 @@ from .actions import Peer, Send
 
 SYNC_NS = 125_000_000
 ANNOUNCE_NS = 250_000_000
+LEASE_S = 300
+"""What is asked for is granted for so long at most; whoever wants it for longer asks again."""
+MOST_ANSWERS = 8
+"""No more requests of one message are answered."""
+_GRANTED = {MessageType.ANNOUNCE, MessageType.SYNC, MessageType.DELAY_RESP}
 SyncToken = tuple[Peer, int]
 """Who a Sync was sent to, and its sequence."""
 
@@ -28,6 +48,7 @@ class Leading:
         self._remember = remember
         self._sequence = 0
         self._announced = 0
+        self._signaled = 0
         self._sync_due_ns = 0
         self._announce_due_ns = 0
 
@@ -67,6 +88,29 @@ class Leading:
     def neighbour_departed(self, peer: Peer, response: PDelayResp, local_ns: int) -> None:
         """The answer to a Pdelay_Req left."""
         self.general(peer, compose.pdelay_follow_up(response, local_ns))
+
+    def negotiate(self, peer: Peer, message: Signaling, leads: bool) -> int | None:
+        """Answer what is asked for by unicast negotiation (IEEE 1588-2019, 16.1): peers have it anyway, or not at all.
+
+        Returns for how many seconds it is to take part, if it has asked; 0 where it wants to no longer. Raises
+        MalformedMessage.
+        """
+        answers: list[Tlv] = []
+        granted_s = None
+        for tlv in map(understand, message.tlvs):
+            if isinstance(tlv, RequestUnicast):
+                lease_s = min(tlv.duration_s, LEASE_S) if leads and tlv.message_type in _GRANTED else 0
+                granted_s = max(granted_s or 0, lease_s)
+                answers.append(GrantUnicast(tlv.message_type, tlv.log_interval, lease_s, lease_s > 0).to_tlv())
+            elif isinstance(tlv, CancelUnicast):
+                granted_s = 0
+                answers.append(
+                    AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant).to_tlv()
+                )
+        if answers:
+            self._signaled = (self._signaled + 1) % 2**16
+            self.general(peer, compose.signaling(self._port, self._signaled, message.source, answers[:MOST_ANSWERS]))
+        return granted_s
 
     def general(self, peer: Peer, message: Message) -> None:
         """Send to a peer's general port."""

@@ -61,6 +61,7 @@ class NtpEngine(Engine):
 
     def tick(self, now_ns: int) -> None:
         """See `Engine.tick`."""
+        self._forget_silent(now_ns)
         server = next(iter(self._named.values()), None)
         if self.leads or server is None:
             self.deadline_ns = now_ns + ASK_NS

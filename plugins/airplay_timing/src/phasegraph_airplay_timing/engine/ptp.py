@@ -101,6 +101,7 @@ class PtpEngine(Engine):
 
     def tick(self, now_ns: int) -> None:
         """See `Engine.tick`."""
+        self._forget_silent(now_ns)
         self._choose(now_ns)
         due = now_ns + LOOK_NS
         if self.leads:
@@ -148,6 +149,12 @@ class PtpEngine(Engine):
                 self._leading.answer_neighbour(peer, message, local_ns)
             case Signaling():
                 self.counters["signaling"] += 1
+                try:
+                    lease_s = self._leading.negotiate(peer, message, self.leads)
+                except MalformedMessage:
+                    self._drop("tlv")
+                else:
+                    self._lease(peer, now_ns, lease_s)
             case _:
                 self._drop("unused")
 

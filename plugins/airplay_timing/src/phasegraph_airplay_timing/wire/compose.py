@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from phasegraph.ieee1588 import (
@@ -15,7 +17,9 @@ from phasegraph.ieee1588 import (
     PDelayResp,
     PDelayRespFollowUp,
     PortIdentity,
+    Signaling,
     Sync,
+    Tlv,
 )
 
 from .apple import MAJOR_SDO, AppleClock, FollowUpInformation
@@ -26,6 +30,8 @@ GENERAL_FLAGS = Flag.UNICAST | Flag.PTP_TIMESCALE
 """Of Announce, Follow_Up and Signaling: 0x0408."""
 LOG_SYNC, LOG_ANNOUNCE = -3, -2
 """125 ms and 250 ms."""
+LOG_NONE = -128
+"""Of Signaling, as Apple writes it."""
 
 
 class Dataset(msgspec.Struct, frozen=True, gc=False):
@@ -118,6 +124,19 @@ def delay_resp(source: PortIdentity, request: DelayReq, receive_ns: int) -> Dela
         control=0,
         receive_ns=receive_ns,
         requesting=request.source,
+    )
+
+
+def signaling(source: PortIdentity, sequence: int, target: PortIdentity, tlvs: Iterable[Tlv]) -> Signaling:
+    """A Signaling message for one port."""
+    return Signaling(
+        source=source,
+        sequence=sequence,
+        flags=GENERAL_FLAGS,
+        log_interval=LOG_NONE,
+        major_sdo=MAJOR_SDO,
+        target=target,
+        tlvs=tuple(tlvs),
     )
 
 
