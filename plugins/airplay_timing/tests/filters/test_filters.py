@@ -23,8 +23,9 @@ def feed(
     there: tuple[int, int] = (MS, 0),
     answered: bool = True,
     seed: int = 1,
+    every_ns: int = 125 * MS,
 ) -> list[tuple[float, Solution]]:
-    """Stamps every 125 ms, with delays of (least, mean of what comes on top); returns (error, solution) of each."""
+    """Stamps, with delays of (least, mean of what comes on top); returns (error, solution) of each."""
     random = Random(seed)
 
     def true_offset(local_ns: int) -> float:
@@ -34,8 +35,8 @@ def feed(
         return of[0] + (round(random.expovariate(1 / of[1])) if of[1] else 0)
 
     found = []
-    for number in range(round(8 * seconds)):
-        sent = number * 125 * MS
+    for number in range(round(seconds * S / every_ns)):
+        sent = number * every_ns
         arrived = sent + delay(here)
         told = max(arrived, sent + MS + delay(here))
         sync = SyncSample(origin_ns=sent + round(true_offset(sent)), arrived_ns=arrived, told_ns=told)
@@ -85,6 +86,17 @@ def test_sigma_is_about_the_error() -> None:
     assert sorted(ratios)[len(ratios) // 2] > 0.1  # nor is it much too large
 
 
+@pytest.mark.parametrize("jitter", [MS // 3, 5 * MS, 20 * MS])
+def test_sigma_covers_the_error_from_the_start(jitter: int) -> None:
+    # Also with clocks far apart, whose rate takes a while to be known.
+    ratios = []
+    for seed in range(12):
+        ppm = (-30.0, 30.0, 100.0)[seed % 3]
+        found = feed(FILTERS["envelope"](), seconds=20, ppm=ppm, here=(MS, jitter), there=(MS, jitter), seed=seed)
+        ratios += [abs(error) / solution.sigma_ns for error, solution in found[2:] if solution.two_way]
+    assert sum(ratio <= 3 for ratio in ratios) >= 0.97 * len(ratios)
+
+
 def test_the_bound_grows_when_nothing_comes() -> None:
     filter = FILTERS["envelope"]()
     _, last = feed(filter, seconds=20)[-1]
@@ -122,6 +134,16 @@ def test_syncs_alone_are_said_to_be_one_way(name: str) -> None:
         assert not solution.two_way
         assert -12 * MS < error <= 0.1 * MS  # too low by the delay, which nobody has measured
         assert solution.bound_ns >= 100 * MS
+
+
+def test_syncs_alone_err_by_no_more_than_the_least_delay_in_the_end() -> None:
+    # What nobody answers cannot be known, and nothing else is to be missing.
+    for seed in range(4):
+        found = feed(
+            FILTERS["envelope"](), seconds=360, here=(2 * MS, 5 * MS), answered=False, seed=seed, every_ns=2 * S
+        )
+        errors = sorted(error for error, _ in found[-30:])
+        assert -2.4 * MS < errors[0] < errors[-1] < -1.6 * MS
 
 
 def test_a_slow_change_of_rate_is_followed() -> None:

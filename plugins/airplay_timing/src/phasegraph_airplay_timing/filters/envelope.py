@@ -24,6 +24,7 @@ Point = tuple[int, int]
 """Local time, and offset less the base; nanoseconds."""
 
 _WINDOW_NS = 60_000_000_000
+"""Of a leader that answers; of Syncs alone all are kept that may be, for without a way back they tell the rate worse."""
 _BLOCK_NS = 500_000_000
 """Of the points of a direction within a block only the fastest is kept."""
 _LEAST_POINTS, _OLDEST_NS = 8, 300_000_000_000
@@ -33,11 +34,11 @@ _STAMP_NS = 10_000
 _WANDER = 20e-9 / 1e9
 """A rate may change by so much in a nanosecond: 20 ppb/s."""
 _SIGMA_NS = 2_000.0
-_QUARTILE = 0.8
-"""By simulation, at jitters of 1 to 20 ms: what the line errs by, in lower quartiles of the points' distances from it,
-times the root of their number."""
+_QUARTILE, _YOUNG = 0.7, 20
+"""By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
+it, times the root of their number; and more by so many points' share, while the rate is not known well yet."""
 _FEW_NS = 1_000_000.0
-"""One sigma where there are too few points to tell."""
+"""One sigma where there are too few points to tell, if the corridor is not so wide that it may be more."""
 _RATE_SIGMA = 50e-6
 """How far apart the rates of two clocks are, as long as the packets say nothing: one sigma."""
 
@@ -63,7 +64,8 @@ class EnvelopeFilter:
             side, local, offset = self._back, sample.asked_ns, sample.reached_ns - sample.asked_ns
         if self._base is None:
             self._base = offset
-        self._fresh |= side.add((local, offset - self._base), self._fit.rate)
+        window_ns = _WINDOW_NS if self._back.points else _OLDEST_NS
+        self._fresh |= side.add((local, offset - self._base), self._fit.rate, window_ns)
 
     def solve(self, now_ns: int) -> Solution | None:
         """See `Filter.solve`."""
@@ -124,7 +126,7 @@ class EnvelopeFilter:
             _closing(width, rates[index::-1]),
             _closing(width, rates[index:]),
             width(best),
-            math.hypot(_SIGMA_NS, fast.doubt(best), back.doubt(best)),
+            math.hypot(_SIGMA_NS, *(side.doubt(best, max(_FEW_NS, width(best) / 6)) for side in (fast, back))),
         )
 
 
@@ -161,8 +163,8 @@ class _Side:
         self._middle, self._mean = 0, 0.0
         """Means of the points' times and offsets."""
 
-    def add(self, point: Point, rate: float) -> bool:
-        """Another point; returns whether it is kept."""
+    def add(self, point: Point, rate: float, window_ns: int) -> bool:
+        """Another point; returns whether it is kept. Older ones than the window are not, if there are enough."""
         points, (local, offset) = self.points, point
         if points:
             last_local, last_offset = points[-1]
@@ -173,7 +175,7 @@ class _Side:
                     return False
                 points.pop()
         points.append(point)
-        while len(points) > 1 and local - points[0][0] > (_WINDOW_NS if len(points) > _LEAST_POINTS else _OLDEST_NS):
+        while len(points) > 1 and local - points[0][0] > (window_ns if len(points) > _LEAST_POINTS else _OLDEST_NS):
             points.popleft()
         self._hull = []
         return True
@@ -216,14 +218,14 @@ class _Side:
         apart = self._sign * (self.support(rate, self._middle) - self._mean)
         return -len(self.points) * math.log(apart + _STAMP_NS)
 
-    def doubt(self, rate: float) -> float:
-        """One sigma of the line: by how thinly the points lie near it."""
+    def doubt(self, rate: float, few_ns: float) -> float:
+        """One sigma of the line: by how thinly the points lie near it; ``few_ns`` where too few are there to tell."""
         last = self.points[-1][0]
         line, count = self.support(rate, last), len(self.points)
         if count < 3:
-            return _FEW_NS
+            return few_ns
         apart = sorted(self._sign * (line - offset - rate * (last - local)) for local, offset in self.points)
-        return _QUARTILE * apart[max(2, count // 4)] / math.sqrt(count)
+        return _QUARTILE * (1 + _YOUNG / count) * apart[max(2, count // 4)] / math.sqrt(count)
 
     def _corners(self) -> list[Point]:
         if not self._hull:
