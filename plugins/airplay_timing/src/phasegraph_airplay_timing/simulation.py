@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
@@ -24,6 +25,7 @@ from .wire.compose import Dataset
 
 MS = 1_000_000
 S = 1_000_000_000
+SWING_NS = 3_600 * S
 _TICK_NS = 50 * MS
 
 
@@ -69,12 +71,16 @@ class SimLeader:
         *,
         epoch_ns: int,
         ppm: float = 0.0,
+        swing_ppm: float = 0.0,
         priority1: int = 248,
         corrections: tuple[int, int] = (MS // 10, 110 * MS),
         gap_ns: tuple[int, int] = (MS // 10, 2 * MS),
         answers: bool = True,
     ) -> None:
-        """``epoch_ns`` is what its clock shows at true time 0; ``gap_ns`` how long its Follow_Ups come after Syncs."""
+        """``epoch_ns`` is what its clock shows at true time 0; ``gap_ns`` how long its Follow_Ups come after Syncs.
+
+        By ``swing_ppm`` its rate goes up and down about ``ppm`` in an hour, as the temperature does.
+        """
         self.address = address
         self.name = format_clock_identity(clock)
         self.data = Dataset(priority1=priority1, accuracy=0x21, priority2=239, grandmaster=clock)
@@ -84,6 +90,7 @@ class SimLeader:
         self.sequence = 0
         self._clock = clock
         self._ppm = ppm
+        self._swing_ppm = swing_ppm
         self._corrections = corrections
         self._gap_ns = gap_ns
         self._left = 4
@@ -91,7 +98,9 @@ class SimLeader:
 
     def time_ns(self, true_ns: int) -> int:
         """What its clock shows."""
-        return self.epoch_ns + true_ns + round(true_ns * self._ppm / 1e6)
+        angle = true_ns / SWING_NS * math.tau
+        swing = self._swing_ppm / 1e6 * SWING_NS / math.tau * (1 - math.cos(angle))
+        return self.epoch_ns + true_ns + round(true_ns * self._ppm / 1e6 + swing)
 
     def sleep(self) -> None:
         """Cease to send Syncs, until it is woken or asked."""
