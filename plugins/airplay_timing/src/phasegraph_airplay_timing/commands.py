@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -115,9 +117,20 @@ async def _serve(server: Server) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
             _tell("serving", names=" ".join(server.clients.by_name))
+            _tell_systemd()
             async for _ in signals:
                 nursery.cancel_scope.cancel()
     _tell("ended", **server.metrics())
+
+
+def _tell_systemd() -> None:
+    # sd_notify(3), for units of Type=notify: what is to start after this one must find it serving.
+    import socket
+
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(b"READY=1", address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 def _tell(name: str, **fields: Metric) -> None:

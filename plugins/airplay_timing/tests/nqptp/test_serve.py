@@ -132,11 +132,12 @@ def host(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Host:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_receiver_is_told_the_time_also_after_a_restart(host: Host, end: signal.Signals) -> None:
     inodes = []
-    for _ in range(2):
+    for run in range(2):
         with host.serving() as process:
-            host.say("T")
-            host.say("T 127.0.0.2")
-            host.say("B")
+            if run == 0:
+                host.say("T")
+                host.say("T 127.0.0.2")
+                host.say("B")
             host.until_known()
             process.send_signal(end)
             process.wait(ENOUGH_S)
@@ -145,6 +146,17 @@ def test_a_receiver_is_told_the_time_also_after_a_restart(host: Host, end: signa
                 assert process.returncode == 0
                 assert host.record() == Record()
     assert inodes[0] == inodes[1]
+
+
+def test_systemd_is_told_when_it_serves(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else systemd starts receivers at once, which end where there is no memory yet.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(ENOUGH_S)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with host.serving():
+            assert manager.recv(100) == b"READY=1"
+            assert host.memory.read() == Record()
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this system has no IPv6")

@@ -214,3 +214,28 @@ async def test_the_memory_says_at_the_end_that_nobody_serves_a_time(
             assert two.follows(device)
             nursery.cancel_scope.cancel()
         assert one.record == two.record == Record()
+
+
+async def test_a_session_goes_on_after_a_restart(
+    device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
+) -> None:
+    options = ServerOptions(interface="eth0", directory=str(tmp_path))
+    one, two, idle = (Receiver(wired, tmp_path, name) for name in ("/nqptp", "/nqptp-kitchen", "/nqptp-hall"))
+    for run in range(3):
+        server = Server(options, wired, wired.local, lambda name, **fields: None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.run)
+            if run == 0:
+                for it in (one, two, idle):
+                    await it.say(f"T {device.address}")
+                    await it.say("B")
+                await idle.say("E")
+            await trio.sleep(3)
+            assert one.follows(device)
+            assert two.follows(device) == (run < 2)
+            assert idle.record == Record()
+            if run == 1:
+                await two.say("T")
+            nursery.cancel_scope.cancel()
+        assert one.record == Record()
+    assert not (tmp_path / "nqptp-kitchen~").exists()

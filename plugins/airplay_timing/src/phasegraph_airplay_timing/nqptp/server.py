@@ -20,6 +20,7 @@ from .clients import Clients, Publication
 from .commands import Refusal, RefusedCommand, parse
 from .memory import DIRECTORY, MemoryWriter
 from .record import Record
+from .sessions import Sessions
 
 PUBLISH_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
@@ -64,6 +65,7 @@ class Server:
         self._local = local
         self._tell = tell
         self._memories: dict[str, MemoryWriter] = {}
+        self._sessions = Sessions(options.directory)
         self._written: dict[str, Record] = {}
         self._sockets: Sockets | None = None
         self._identity = 0
@@ -107,6 +109,8 @@ class Server:
                     nursery.start_soon(self._read, socket)
                 for socket in control:
                     nursery.start_soon(self._listen, socket)
+                for kept in [*self._sessions.recall(iter(options.names))]:
+                    self.obey(kept)
                 task_status.started()
                 await self._publish()
         finally:
@@ -135,6 +139,10 @@ class Server:
             client = self.clients.by_name[command.name]
             self._tell("client", client=command.name, active=client.active, peers=" ".join(client.peers))
             self._follow()
+            try:
+                self._sessions.keep(command.name, client)
+            except OSError as error:
+                self._tell("not_kept", client=command.name, reason=str(error.strerror))
         self._woken.set()
 
     def _map(self, name: str) -> None:

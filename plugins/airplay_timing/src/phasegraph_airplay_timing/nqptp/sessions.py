@@ -1,0 +1,64 @@
+"""What clients have said, kept in a file beside each memory: a server that starts again goes on where it was.
+
+Receivers say whom they follow when a session begins, and not again: without it they would be without time until the
+next one. What was kept is read like what comes from the network, and is gone with the memories when the system starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from .clients import PREFIX, Client
+from .commands import MOST_OCTETS
+
+_MARK = "~"
+"""No memory has a name that ends so."""
+
+
+class Sessions:
+    """The files in a directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+
+    def keep(self, name: str, client: Client) -> None:
+        """Write down what a client wants now. Raises OSError."""
+        path = self._directory / (name.removeprefix("/") + _MARK)
+        if not client.peers:
+            path.unlink(missing_ok=True)
+            return
+        commands = [f"{name} T {' '.join(client.peers)}", f"{name} {'B' if client.active else 'E'}"]
+        # Renamed into place: whoever reads it after a crash has all of it, and nobody else's file is written to.
+        fresh = path.with_name(path.name + _MARK)
+        fresh.unlink(missing_ok=True)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(file, "w") as text:
+            text.write("\n".join(commands))
+        fresh.replace(path)
+
+    def recall(self, names: Iterator[str]) -> Iterator[bytes]:
+        """The commands of clients of these names, and of those that may come later: to be obeyed as if they came."""
+        paths = [self._directory / (name.removeprefix("/") + _MARK) for name in names]
+        paths += sorted(self._directory.glob(f"{PREFIX.removeprefix('/')}*{_MARK}"))
+        for path in dict.fromkeys(paths):
+            with contextlib.suppress(OSError):
+                yield from (line for line in _read(path).splitlines() if line.startswith(_start(path)))
+
+
+def _start(path: Path) -> bytes:
+    return f"/{path.name.removesuffix(_MARK)} ".encode()
+
+
+def _read(path: Path) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(file)
+        # Somebody else's would make a server that runs as root speak to whom they like.
+        ours = stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
+        return os.read(file, MOST_OCTETS) if ours else b""
+    finally:
+        os.close(file)
