@@ -125,6 +125,29 @@ def test_a_peer_cannot_speak_for_the_leader() -> None:
     assert follower.dropped() == {"dropped_other_leader": 3, "dropped_address": 1}
 
 
+def test_a_device_may_speak_from_its_address_of_the_other_family() -> None:
+    # Phones open a session by IPv6 and send time by IPv4.
+    follower = Follower(("fe80::7",))
+    follower.tell(compose.announce(PortIdentity(LEADER, 1), 3, compose.Dataset(grandmaster=LEADER)))
+    follower.sync(1)
+    follower.answer(1)
+    assert follower.measured(ExchangeSample) == 1
+    assert [each.destination for each in follower.done if isinstance(each, Send)] == [("10.0.0.1", 319)]
+    assert not follower.engine.concerns("fe80::8")
+    assert follower.dropped() == {}
+
+
+def test_once_a_peer_speaks_for_itself_nobody_stands_in_for_it() -> None:
+    follower = Follower(("fe80::7",))
+    other = compose.announce(PortIdentity(OTHER, 1), 3, compose.Dataset(grandmaster=OTHER))
+    follower.tell(other, ("fe80::7", 320))
+    for sequence in range(3):
+        follower.sync(sequence)
+    assert follower.measured(SyncSample) == 0
+    assert follower.dropped() == {"dropped_stranger": 6}
+    assert not follower.engine.concerns("10.0.0.1")
+
+
 def test_halves_expire() -> None:
     follower = Follower()
     follower.tell(compose.sync(PortIdentity(LEADER, 1), 5))

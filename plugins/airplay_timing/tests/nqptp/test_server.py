@@ -239,3 +239,20 @@ async def test_a_session_goes_on_after_a_restart(
             nursery.cancel_scope.cancel()
         assert one.record == Record()
     assert not (tmp_path / "nqptp-kitchen~").exists()
+
+
+async def test_a_sender_may_send_time_by_the_other_family(
+    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+) -> None:
+    one, two = receiver(), receiver("/nqptp-kitchen")
+    await two.say("T fe80::9")
+    await two.say("B")
+    await one.say(f"T {device.address}")
+    await one.say("B")
+    await trio.sleep(3)
+    assert one.follows(device)
+    assert two.record == Record(), "whom somebody else has named stands in for nobody"
+    await one.say("T")
+    await trio.sleep(3)
+    assert two.follows(device)
+    assert server.metrics()["dropped_stranger"] == 0

@@ -28,6 +28,8 @@ class Engine:
         """When `tick` is to be called next, at the latest."""
         self._todo: list[Action] = []
         self._named: dict[str, Peer] = {}
+        self._heard: set[str] = set()
+        """Addresses of those named who have spoken."""
         self._adopted: dict[str, tuple[Peer, int]] = {}
         """By address: somebody who was not named, and since when it counts as silent."""
         self._tokens: dict[int, object] = {}
@@ -37,12 +39,23 @@ class Engine:
     def set_peers(self, peers: Iterable[Peer]) -> None:
         """Name who takes part, in place of those named before. With nobody named, whoever speaks to us does."""
         self._named = {peer.address: peer for peer in peers}
+        self._heard.clear()
         self._adopted.clear()
 
     @property
     def peers(self) -> list[Peer]:
         """Who takes part."""
         return [*self._named.values(), *(peer for peer, _ in self._adopted.values())]
+
+    def concerns(self, address: str) -> bool:
+        """Whether somebody there takes part, or may: with nobody named, anybody.
+
+        A device may be named by its IPv6 address and speak by IPv4, or the other way round. So as long as somebody
+        named has said nothing, somebody of the other family is heard in its place.
+        """
+        if not self._named or address in self._named:
+            return True
+        return any((":" in silent) != (":" in address) for silent in self._named.keys() - self._heard)
 
     @property
     def one_way(self) -> bool:
@@ -83,8 +96,11 @@ class Engine:
     def _peer_at(self, source: tuple[str, int], now_ns: int, ports: tuple[int, int]) -> Peer | None:
         # The source's port says nothing: some phones send from 461.
         address = source[0]
-        if self._named:
-            return self._named.get(address)
+        if address in self._named:
+            self._heard.add(address)
+            return self._named[address]
+        if not self.concerns(address):
+            return None
         self._forget_silent(now_ns)
         known = self._adopted.get(address)
         if known is None and len(self._adopted) >= MOST_ADOPTED:

@@ -9,7 +9,7 @@ import msgspec
 import trio
 
 from phasegraph import LocalClock, Metric, NodeError
-from phasegraph.net import Arrival, Network, PortUnavailable, StampedSocket, port_holders
+from phasegraph.net import Arrival, Departure, Network, PortUnavailable, StampedSocket, port_holders
 
 from ..engine import Peer, PtpEngine, Role, Tracker
 from ..engine.ptp import PORT
@@ -177,17 +177,23 @@ class Server:
     async def _read(self, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
-                concerned = [
-                    each.participant
-                    for peers, each in self.groups.items()
-                    if not isinstance(item, Arrival) or item.source[0] in peers
-                ]
+                concerned = self._concerned(item)
                 for participant in concerned:
                     participant.hear(item, self._local.now_ns)
                     if participant.engine.deadline_ns <= self._local.now_ns():
                         self._woken.set()
                 if not concerned and isinstance(item, Arrival):
                     self.strangers += 1
+
+    def _concerned(self, item: Arrival | Departure) -> list[Participant]:
+        if not isinstance(item, Arrival):
+            return [each.participant for each in self.groups.values()]
+        address = item.source[0]
+        named = [each.participant for peers, each in self.groups.items() if address in peers]
+        # Else it may be a sender that was named by its address of the other family.
+        return named or [
+            each.participant for each in self.groups.values() if each.participant.engine.concerns(address)
+        ]
 
     async def _listen(self, socket: StampedSocket) -> None:
         while True:
