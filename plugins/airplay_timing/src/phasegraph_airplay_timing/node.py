@@ -13,7 +13,7 @@ from .engine import CompactEngine, Engine, NtpEngine, Peer, PtpEngine, Role, Tra
 from .filters import FILTERS
 from .options import EXAMPLE, AirplayConfig, parse_peer
 from .participant import Participant
-from .sockets import Sockets, make_identity
+from .sockets import Sockets, families_of, make_identity
 
 PUBLISH_NS = 100_000_000
 """How often the estimate is brought up to date while nothing comes in: bounds grow, states change."""
@@ -71,7 +71,10 @@ class AirplayClock:
         port, general_port = config.timing_port, None
         if config.mode == "ptp":
             port, general_port = config.event_port, config.general_port
+        # With PTP peers may come with either, also later.
         families = {":" in peer.address for peer in self._peers} or {False}
+        if config.mode == "ptp":
+            families |= families_of(ctx.network, config.interface)
         self._sockets = sockets = Sockets(ctx.network, config.interface, port, general_port, families)
         try:
             identity = make_identity(sockets.interface, ctx.id, virtual=ctx.local.virtual)

@@ -65,6 +65,18 @@ class Sockets:
             socket.close()
 
 
+def families_of(network: Network, interface: str) -> set[bool]:
+    """For which of IPv4 (False) and IPv6 (True) an interface has an address; without any, opening sockets says why."""
+    families = set()
+    for ipv6 in (False, True):
+        try:
+            network.interface(interface, ipv6=ipv6)
+            families.add(ipv6)
+        except OSError:
+            pass
+    return families or {False}
+
+
 def make_identity(interface: Interface, id: str, *, virtual: bool) -> int:
     """Our clockIdentity: the Ethernet address and two octets of our own, as Apple's devices have it.
 

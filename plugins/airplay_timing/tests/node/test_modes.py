@@ -100,6 +100,17 @@ async def test_peers_may_be_named_later(autojump_clock: object) -> None:
         assert second.nodes["it"].estimate().state is ClockState.LOCKED
 
 
+async def test_peers_of_the_other_family_may_be_named_later(autojump_clock: object) -> None:
+    leads, leader, follows, follower = pair("ptp", Impairment())
+    async with running_graph(leads, network=leader) as first, running_graph(follows, network=follower) as second:
+        await trio.sleep(5)
+        first.nodes["it"].set_peers([follower.interface("eth0").address6])
+        second.nodes["it"].set_peers([leader.interface("eth0").address6])
+        await trio.sleep(5)
+        assert second.nodes["it"].estimate().state is ClockState.LOCKED
+    assert (first.metrics("it")["send_errors"], second.metrics("it")["send_errors"]) == (0, 0)
+
+
 async def test_a_leader_that_ends_leaves_holdover(autojump_clock: object) -> None:
     leads, leader, follows, follower = pair("ptp", Impairment())
     async with running_graph(follows, network=follower) as second:

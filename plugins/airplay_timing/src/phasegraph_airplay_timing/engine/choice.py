@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from phasegraph.ieee1588 import Announce
@@ -63,6 +65,10 @@ class Choice:
             known.peer, known.data, known.heard_ns = peer, dataset_of(message), now_ns
             known.announces += 1
         return None
+
+    def forget_others(self, addresses: Collection[str]) -> None:
+        """Forget who does not speak from one of these addresses."""
+        self._candidates = {clock: each for clock, each in self._candidates.items() if each.peer.address in addresses}
 
     def sync(self, clock: int, peer: Peer, now_ns: int) -> Candidate | None:
         """A Sync or Follow_Up came: of this candidate, if it has announced itself from there."""

@@ -56,17 +56,23 @@ class PtpEngine(Engine):
         ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
         answers for their own.
         """
+        self._choice = Choice(identity)
         super().__init__(peers, now_ns)
         self.role = role
         self.following: Following | None = None
         """The leader that is followed."""
         self._ports = ports
         self._port = PortIdentity(identity, number)
-        self._choice = Choice(identity)
         priority = LEAD_PRIORITY if role is Role.LEAD else AUTO_PRIORITY
         self._own = Dataset(priority1=priority, grandmaster=identity)
         self._leading = Leading(self._port, self._own, self._todo_send, self._remember)
         self._lead_from_ns = now_ns + (0 if role is Role.LEAD else LISTEN_NS)
+
+    def set_peers(self, peers: Iterable[Peer]) -> None:
+        """See `Engine.set_peers`. A leader who is not among them is followed no longer."""
+        super().set_peers(peers)
+        if self._named:
+            self._choice.forget_others(self._named.keys())
 
     @property
     def one_way(self) -> bool:

@@ -15,7 +15,7 @@ from ..engine import Peer, PtpEngine, Role, Tracker
 from ..engine.ptp import PORT
 from ..filters import FILTERS
 from ..participant import Participant, Tell
-from ..sockets import Sockets, make_identity
+from ..sockets import Sockets, families_of, make_identity
 from .clients import Clients, Publication
 from .commands import Refusal, RefusedCommand, parse
 from .memory import DIRECTORY, MemoryWriter
@@ -96,7 +96,7 @@ class Server:
             for name in self.clients.by_name:
                 self._memories[name] = MemoryWriter(name, options.directory)
             self._open_control(control)
-            families = _families(self._network, options.interface)
+            families = families_of(self._network, options.interface)
             self._sockets = sockets = Sockets(
                 self._network, options.interface, options.event_port, options.general_port, families
             )
@@ -241,15 +241,3 @@ class Server:
                 refused = error
         if not found:
             raise NodeError(f"there is no loopback to take commands from: {refused}")
-
-
-def _families(network: Network, interface: str) -> set[bool]:
-    # Peers may come with either; without any, opening the sockets says why.
-    families = set()
-    for ipv6 in (False, True):
-        try:
-            network.interface(interface, ipv6=ipv6)
-            families.add(ipv6)
-        except OSError:
-            pass
-    return families or {False}
