@@ -32,14 +32,24 @@ def register_commands(cli: click.Group) -> None:
 
 @hookimpl
 def validate_graph(graph: Graph) -> Iterable[Problem]:
-    """What is wrong with the options of the ``airplay`` clocks beyond their types."""
+    """What is wrong with the options of the ``airplay`` clocks beyond their types, and beside other clocks."""
     from phasegraph import Problem
 
-    from .options import AirplayConfig, problems_of
+    from .options import AirplayConfig, deaf, problems_of
 
-    return [
+    found = [
         Problem(f"{node.path}.{option}", message, hint)
         for node in graph.nodes.values()
         if isinstance(node.config, AirplayConfig)
         for option, message, hint in problems_of(node.config)
     ]
+    clocks = [graph.nodes[id] for id in graph.order if graph.nodes[id].role == "clocks"]
+    found += [
+        Problem(
+            f"{node.path}.event-port",
+            f"clock {other!r} has the same UDP ports of that interface, and hears what is sent to this one",
+            "another interface or other ports; or, if the other one is heard by multicast, write this one after it",
+        )
+        for node, other in deaf(clocks)
+    ]
+    return found

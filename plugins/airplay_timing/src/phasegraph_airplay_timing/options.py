@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from msgspec import Meta
 
@@ -96,3 +96,38 @@ def problems_of(config: AirplayConfig) -> Iterator[tuple[str, str, str]]:
         yield "peers", f"role = {asks!r} speaks first, and needs the port of each", "such as 192.168.1.20:6002"
     if config.mode == "ntp" and config.role == "follow" and len(config.peers) > 1:
         yield "peers", "a follower asks one server", "name one"
+
+
+class Clock(Protocol):
+    """As much of a graph's node as is looked at."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the graph."""
+
+    @property
+    def config(self) -> object:
+        """Its options."""
+
+
+C = TypeVar("C", bound=Clock)
+
+
+def deaf(clocks: Iterable[C]) -> Iterator[tuple[C, str]]:
+    """Clocks, of those that start in this order, that would hear nothing, each with the one that hears in its place.
+
+    Several sockets may have a port, and multicast reaches them all; but unicast, as AirPlay's, the last one alone.
+    """
+    before: list[tuple[C, tuple[str, int]]] = []
+    for clock in clocks:
+        config = clock.config
+        if getattr(config, "mode", "ptp") != "ptp":
+            continue
+        interface = getattr(config, "interface", None)
+        ports = [(interface, getattr(config, name, None)) for name in ("event_port", "general_port")]
+        for port in ports:
+            for other in [each for each, its in before if its == port]:
+                yield other, clock.id
+                before = [(each, its) for each, its in before if each is not other]
+        if isinstance(config, AirplayConfig):
+            before += [(clock, (config.interface, config.event_port)), (clock, (config.interface, config.general_port))]

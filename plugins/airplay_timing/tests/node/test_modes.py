@@ -6,12 +6,14 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 from phasegraph import ClockState, GraphError
 from phasegraph.net import PortUnavailable
 from phasegraph.testing import Impairment, SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
+from phasegraph_airplay_timing.options import AirplayConfig, deaf
 
 MS = 1_000_000
 
@@ -142,6 +144,44 @@ async def test_a_leader_that_ends_leaves_holdover(autojump_clock: object) -> Non
 async def test_options_that_make_no_sense(options: str, said: str, autojump_clock: object) -> None:
     with pytest.raises(GraphError, match=said):
         await run_graph(graph(options), for_s=1)
+
+
+class Other(msgspec.Struct):
+    """Options of another plugin's clock."""
+
+    interface: str
+    event_port: int = 319
+
+
+class Node(msgspec.Struct):
+    id: str
+    config: object
+
+
+@pytest.mark.parametrize(
+    ("configs", "found"),
+    [
+        ([{}, {}], ["0 1"]),
+        ([{}, {}, {}], ["0 1", "1 2"]),
+        ([{}, {"interface": "eth1"}], []),
+        ([{}, {"event_port": 10319, "general_port": 10320}], []),
+        ([{}, {"event_port": 320, "general_port": 321}], ["0 1"]),
+        ([{}, {"mode": "ntp"}], []),
+        ([{}, Other("eth0")], ["0 1"]),
+        ([Other("eth0"), {}], []),
+        ([{}, Other("eth1")], []),
+    ],
+)
+def test_of_clocks_with_the_same_ports_the_last_one_hears(configs: list[Any], found: list[str]) -> None:
+    made = [AirplayConfig(**{"interface": "eth0"} | each) if isinstance(each, dict) else each for each in configs]
+    nodes = [Node(str(number), config) for number, config in enumerate(made)]
+    assert [f"{node.id} {other}" for node, other in deaf(nodes)] == found
+
+
+async def test_a_graph_with_two_clocks_of_the_same_ports(autojump_clock: object) -> None:
+    second = '[clocks.second]\nkind = "airplay"\ninterface = "eth0"\n'
+    with pytest.raises(GraphError, match="clocks.it.event-port: clock 'second' has the same UDP ports"):
+        await run_graph(graph("") + second, for_s=1)
 
 
 async def test_a_port_that_is_taken_says_by_whom_and_what_to_do(

@@ -171,12 +171,12 @@ def test_a_pair_that_somebody_has_logged() -> None:
     assert sample.told_ns - sample.arrived_ns == 256_000  # what nqptp's time is late by, for this packet
 
 
-@pytest.mark.skipif(struct.calcsize("@H8Q") != 72 or sys.byteorder != "little", reason="the octets are of x86-64's kind")
+@pytest.mark.skipif(
+    struct.calcsize("@H8Q") != 72 or sys.byteorder != "little", reason="the octets are of x86-64's kind"
+)
 def test_the_shared_memory() -> None:
     (whole,) = [line for line in text_of("selfmade_nqptp_smi10_shm.hex").splitlines() if not line.startswith("#")]
-    record = Record(
-        clock=0x5273_7EC2_E765_0008, local_ns=10**9, offset_ns=2_549_142_913_475_666, since_ns=500_000_000
-    )
+    record = Record(clock=0x5273_7EC2_E765_0008, local_ns=10**9, offset_ns=2_549_142_913_475_666, since_ns=500_000_000)
     assert read(lambda: bytes.fromhex(whole)) == record
     assert (encode_version().ljust(SIZE - 64, b"\0") + 2 * record.encode()).hex() == whole
 

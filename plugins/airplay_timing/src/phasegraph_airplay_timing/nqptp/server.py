@@ -191,9 +191,7 @@ class Server:
         address = item.source[0]
         named = [each.participant for peers, each in self.groups.items() if address in peers]
         # Else it may be a sender that was named by its address of the other family.
-        return named or [
-            each.participant for each in self.groups.values() if each.participant.engine.concerns(address)
-        ]
+        return named or [each.participant for each in self.groups.values() if each.participant.engine.concerns(address)]
 
     async def _listen(self, socket: StampedSocket) -> None:
         while True:
