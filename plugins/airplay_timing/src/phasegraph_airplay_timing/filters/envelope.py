@@ -24,7 +24,7 @@ Point = tuple[int, int]
 """Local time, and offset less the base; nanoseconds."""
 
 _WINDOW_NS = 60_000_000_000
-"""Of a leader that answers; of Syncs alone all are kept that may be, for without a way back they tell the rate worse."""
+"""Of a leader that answers. Syncs alone are kept as long as may be: without a way back they tell the rate worse."""
 _BLOCK_NS = 500_000_000
 """Of the points of a direction within a block only the fastest is kept."""
 _LEAST_POINTS, _OLDEST_NS = 8, 300_000_000_000
