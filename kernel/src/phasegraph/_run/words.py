@@ -13,6 +13,8 @@ _ENDED = {
     "signal": "ended by a signal",
     "failed": "failed",
 }
+_NOTHING_KNOWN_NS = 3_600_000_000_000
+"""A clock whose bound is an hour or more has no accuracy to speak of."""
 
 
 def in_words(report: Mapping[str, Any]) -> list[str]:
@@ -39,7 +41,8 @@ def phrases(metrics: Mapping[str, Any]) -> list[str]:
     """What a node's metrics say, most important first."""
     said: list[str] = []
     if "bound_ns" in metrics:
-        said.append(f"{metrics['state']}, right within {format_duration(metrics['bound_ns'])}")
+        known = metrics["bound_ns"] < _NOTHING_KNOWN_NS
+        said.append(metrics["state"] + (f", right within {format_duration(metrics['bound_ns'])}" if known else ""))
     if "packets_received" in metrics:
         said += _received(metrics)
     if "packets_sent" in metrics:
