@@ -296,13 +296,16 @@ class StreamReceiver:
         return now
 
     def _gap_change(self, frame: int, stop: int) -> int:
-        # How many gaps more there are once something behind the head is written: one less where it fills one.
-        ring, first = self.stream.ring, self.stream.first
+        # How many gaps more there are once something behind the head is written, seen from the frame before what is
+        # written to the frame behind it.
+        first, head = self.stream.first, self.stream.head
         assert first is not None
-        if ring.holds(frame, stop - frame):
-            return 0
-        right = ring.holds(stop, 1)
-        return 1 - right if frame < first else 1 - right - ring.holds(frame - 1, 1)
+        index = np.arange(frame - 1, stop + 1)
+        before = self.stream.ring.valid(frame - 1, len(index)) | (index < first) | (index >= head)
+        after = before.copy()
+        after[1:-1] = True
+        after[-1] &= stop >= first
+        return _stretches(~after) - _stretches(~before)
 
     @property
     def frames_concealed(self) -> int:
@@ -330,6 +333,10 @@ class StreamReceiver:
                 figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
         concealed = {"frames_concealed": self.frames_concealed, "gaps_concealed": self._gaps}
         return {**figures, **concealed, "timing": self.timing}
+
+
+def _stretches(there: NDArray[np.bool_]) -> int:
+    return int(there[0]) + int(np.count_nonzero(there[1:] & ~there[:-1]))
 
 
 def _tell_nobody(name: str, fields: dict[str, Metric]) -> None:

@@ -72,6 +72,17 @@ def test_late_on_one_leg_is_not_late(pair):
     assert pair.counted() == {"packets_received": 3, "packets_late": 2}
 
 
+def test_a_gap_that_two_late_packets_fill_is_no_gap(pair):
+    # A batch is taken leg by leg: what came later on one leg, and so with fewer frames, may be taken first.
+    pair.come(packets(0, 2))
+    pair.come(packets(1), late_ns=3 * MS + 500_000)
+    assert pair.receiver.metrics()["gaps_concealed"] == 1
+    pair.come(packets(0), leg=1)
+    pair.come(packets(1), late_ns=3 * MS, leg=1)
+    assert pair.receiver.metrics()["gaps_concealed"] == 0
+    assert pair.right(BASE, 48 * 3)
+
+
 def test_the_first_writer_wins(pair):
     pair.come(packets(0))
     pair.accept(pair.packet(BASE)[:12] + bytes(288), pair.arrival(BASE, 2 * MS), leg=1)
