@@ -49,6 +49,12 @@ class Leg:
         """Packets of another sender on the same address."""
         self.lateness = Histogram()
         self.last_arrival_ns: int | None = None
+        self.last_in_time_ns: int | None = None
+        """When the newest packet came that was not wholly too late or too early."""
+        self.outside = 0
+        """So many packets in a row have been wholly too late, or too early."""
+        self.jumped = False
+        """Whether timestamps jumped before them."""
         self.sequence = sequence
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
@@ -64,6 +70,11 @@ class Leg:
         self._stray = -1
 
     @property
+    def ssrc(self) -> int | None:
+        """Who sends on this leg; None before the first packet."""
+        return None if self._sender is None else self._sender[1]
+
+    @property
     def payload_bytes(self) -> int:
         """Bytes of payload that a packet is expected to have."""
         return self._frames_per_packet * self._frame_bytes
@@ -71,7 +82,7 @@ class Leg:
     def succeed(self, before: Leg) -> None:
         """Go on with the figures of the leg in whose place this one is."""
         for name, value in vars(before).items():
-            if name.startswith("packets_") or name in ("lateness", "last_arrival_ns"):
+            if name.startswith("packets_") or name in ("lateness", "last_arrival_ns", "last_in_time_ns"):
                 setattr(self, name, value)
 
     def expectation(self) -> Expectation:
@@ -100,8 +111,9 @@ class Leg:
         assert self.sequence.expected is not None
         self.packets_received += count
         self.lateness.add(lateness_ns)
-        self.last_arrival_ns = arrival_ns
-        self._others = self._strays = 0
+        self.last_arrival_ns = self.last_in_time_ns = arrival_ns
+        self._others = self._strays = self.outside = 0
+        self.jumped = False
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self.sequence.advance(count)
         frames = count * self._frames_per_packet
@@ -140,9 +152,17 @@ class Leg:
             self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
             self._next_frame = frame + frames
             self._relation = self.receiver.relation
-        late, early = self.receiver.take_one(header.sequence, frame, payload, lateness_ns, arrival_ns, broken=broken)
+        late, early, lost = self.receiver.take_one(header.sequence, frame, payload, lateness_ns, arrival_ns)
         self.packets_late += late
         self.packets_early += early
+        if lost:
+            self.outside += 1
+            self.jumped |= broken
+            self.receiver.outside_window(self, lateness_ns, arrival_ns)
+        else:
+            self.last_in_time_ns = arrival_ns
+            self.outside = 0
+            self.jumped = False
 
     def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
         if length < 0:
@@ -166,7 +186,7 @@ class Leg:
                 return False
             self.sequence.restart(header.sequence - 1)
             self._strays = 0
-        self.receiver.follow(sender[1], header.sequence)
+        self.receiver.follow(self, header.ssrc, header.sequence)
         self._sender = sender
         return True
 

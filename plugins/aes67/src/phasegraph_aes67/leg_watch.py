@@ -36,8 +36,14 @@ class LegWatch:
 
     def silent_ns(self, now_ns: int) -> int:
         """How long no packet has come."""
-        last = self.subscription.leg.last_arrival_ns
-        return now_ns - max(self._began_ns, last or self._began_ns)
+        return self._since(self.subscription.leg.last_arrival_ns, now_ns)
+
+    def useless_ns(self, now_ns: int) -> int:
+        """How long no packet has come that was in time."""
+        return self._since(self.subscription.leg.last_in_time_ns, now_ns)
+
+    def _since(self, last_ns: int | None, now_ns: int) -> int:
+        return now_ns - max(self._began_ns, last_ns or self._began_ns)
 
     def look(self, now_ns: int) -> None:
         """Do what is due."""
@@ -73,13 +79,13 @@ class Protection:
 
     def __init__(self, tell: Tell) -> None:
         self.state = "full"
-        """``full``, ``leg a alone``, ``leg b alone``, or ``none`` where neither leg is heard."""
+        """``full``, ``leg a alone``, ``leg b alone``, or ``none`` where neither leg brings anything in time."""
         self._tell = tell
 
     def look(self, legs: Sequence[LegWatch], now_ns: int) -> None:
         """Compare the legs."""
-        silent_ns = [leg.silent_ns(now_ns) for leg in legs]
-        quiet = [silent >= UNPROTECTED_NS for silent in silent_ns]
+        useless_ns = [leg.useless_ns(now_ns) for leg in legs]
+        quiet = [useless >= UNPROTECTED_NS for useless in useless_ns]
         state = {(False, False): "full", (True, True): "none"}.get(
             (quiet[0], quiet[1]), "leg b alone" if quiet[0] else "leg a alone"
         )
@@ -88,6 +94,9 @@ class Protection:
         self.state = state
         if "alone" in state:
             which = 0 if quiet[0] else 1
-            self._tell("unprotected", {"silent_leg": "ab"[which], "silent_ns": silent_ns[which]})
+            late = legs[which].silent_ns(now_ns) < UNPROTECTED_NS
+            reason = "its packets come outside the window: too late for the link offset" if late else "no packet comes"
+            fields: dict[str, Metric] = {"silent_leg": "ab"[which], "silent_ns": useless_ns[which], "reason": reason}
+            self._tell("unprotected", fields)
         elif state == "full":
             self._tell("protected", {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from .leg import TAKE_OVER, Leg
 from .parameters import StreamParameters
 from .rtp import wrapped
 from .sdp.refclk import parse_reference
-from .sequence import SequenceTracker, Verdict
+from .sequence import WINDOW, SequenceTracker, Verdict
 
 EARLY_LIMIT_NS = 100_000_000
 """A packet from further in the future than this is not believed: it would push out what has not been played."""
 READ_LAG_NS = 400_000_000
 """How long after a frame was due a reader without a clock (a file) may still come for it."""
+HEARD_NS = 500_000_000
+"""A leg from which a packet has come within this is heard."""
 FAR_OFF = 50
 """After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
 
@@ -61,11 +63,13 @@ class StreamReceiver:
         self.tell: Tell = _tell_nobody
         """Called with an event's name and fields when something happens that a user should know."""
         self._packets_received = 0
-        self._packets_late = 0
+        self._late: dict[int, None] = {}
+        """Packets of a redundant stream that were late on one leg, by their first frame, and so far on the other."""
+        self._late_for_good = 0
         self._packets_early = 0
         self._frames_written = 0
         self._gaps = 0
-        self._told_outside = False
+        self._told_outside: tuple[Leg, ...] = ()
         self._runs_free = runs_free
         self._estimate: ClockEstimate | None = None
         self._lateness = Histogram()
@@ -92,9 +96,6 @@ class StreamReceiver:
             if old is not None:
                 leg.succeed(old)
             self.legs += (leg,)
-        self._ssrc: int | None = None
-        self._outside = 0
-        self._jumped = False
 
     def retuned(self, legs: Sequence[StreamParameters], *, relative: bool) -> StreamReceiver:
         """What goes on in this one's stream, with its figures, where the packets are others from now on.
@@ -168,20 +169,19 @@ class StreamReceiver:
     def _unrelate(self) -> None:
         # The next packet tells how timestamps relate to the clock.
         self._offset = None
-        self._outside = 0
         self.relation += 1
+        for leg in self.legs:
+            leg.outside = 0
 
-    def follow(self, ssrc: int, sequence: int) -> None:
+    def follow(self, leg: Leg, ssrc: int, sequence: int) -> None:
         """A leg has a sender from now on, which begins with a packet of this number."""
-        if ssrc == self._ssrc:
-            return
-        if self._ssrc is not None:
-            self.tell("source_changed", {"ssrc": ssrc, "before": self._ssrc})
-            if self.redundant:
-                self._sequence.restart(sequence - 1)
-            if self._relative or self._free:
-                self._unrelate()
-        self._ssrc = ssrc
+        if leg.ssrc is None or ssrc in (other.ssrc for other in self.legs):
+            return  # its first, or one that another leg has told of
+        self.tell("source_changed", {"ssrc": ssrc, "before": leg.ssrc})
+        if self.redundant:
+            self._sequence.restart(sequence - 1)
+        if self._relative or self._free:
+            self._unrelate()
 
     def locate(self, timestamp: int, frames: int, arrival_ns: int) -> tuple[int, int]:
         """Index of a packet's first frame, and how long after its media time it came, in ns."""
@@ -198,7 +198,6 @@ class StreamReceiver:
         self, sequence: int, frame: int, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int
     ) -> None:
         """Take in packets that follow each other, whole and in time, one a row; ``sequence`` is the first one's."""
-        self._outside, self._jumped = 0, False
         count = len(payloads)
         frames = payloads.size // self.stream.ring.frame_bytes
         if not self.redundant:
@@ -206,6 +205,8 @@ class StreamReceiver:
             return
         self._packets_received += self._sequence.merge(sequence, count)
         size, stream = frames // count, self.stream
+        if self._late:
+            self._came_in_time(range(frame, frame + frames, size))
         if stream.first is None or frame >= stream.head:
             begin = 0
         elif frame >= stream.unbroken and frame >= stream.first:
@@ -221,21 +222,13 @@ class StreamReceiver:
             self._write(frame + begin * size, frames - begin * size, payloads[begin:], arrival_ns)
 
     def take_one(
-        self,
-        sequence: int,
-        frame: int,
-        payload: NDArray[np.uint8],
-        lateness_ns: int,
-        arrival_ns: int,
-        *,
-        broken: bool,
-    ) -> tuple[bool, bool]:
-        """Take in one packet, whenever it comes. ``broken``: its timestamp does not follow from the one before.
+        self, sequence: int, frame: int, payload: NDArray[np.uint8], lateness_ns: int, arrival_ns: int
+    ) -> tuple[bool, bool, bool]:
+        """Take in one packet, whenever it comes.
 
-        Returns whether it was late, at least in part, and whether it was early.
+        Returns whether it was late, at least in part, whether it was early, and whether none of it was in time.
         """
         frames = len(payload)
-        self._jumped |= broken
         fresh = True
         if self.redundant:
             self._packets_received += self._sequence.accept(sequence) is not Verdict.DUPLICATE
@@ -244,36 +237,55 @@ class StreamReceiver:
                 self._lateness.add(np.array([lateness_ns]))
         if lateness_ns <= -EARLY_LIMIT_NS:
             self._packets_early += fresh
-            self._outside_window(lateness_ns)
-            return False, True
+            return False, True, True
         played = 0
         late = lateness_ns > self.window_ns
         if late:
             # Frames that have begun to sound are lost; the rest of the packet still comes in time.
-            self._packets_late += fresh
+            if fresh:
+                self._came_late(frame)
             now = frame_at(self.look().reference_at(arrival_ns), self.parameters.rate)
             played = now - self.stream.playout_delay_frames - frame + 1
             if played >= frames:
-                self._outside_window(lateness_ns)
-                return True, False
-        self._outside, self._jumped = 0, False
+                return True, False, True
+        elif self._late:
+            self._came_in_time((frame,))
         if fresh:
             self._write(frame + played, frames - played, payload[played:], arrival_ns)
-        return late, False
+        return late, False, False
 
-    def _outside_window(self, lateness_ns: int) -> None:
-        self._outside += 1
-        if self._outside >= FAR_OFF and not self._told_outside:
-            self._told_outside = True  # once a run: the counters tell how it goes on
-            self.tell("timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
+    def _came_late(self, frame: int) -> None:
+        if self.redundant:
+            self._late[frame] = None
+            if len(self._late) > WINDOW:
+                del self._late[next(iter(self._late))]
+                self._late_for_good += 1
+
+    def _came_in_time(self, frames: Iterable[int]) -> None:
+        # Batches are taken leg by leg: what was in time on this one may have been looked at after the other's.
+        for frame in frames:
+            self._late.pop(frame, None)
+
+    def outside_window(self, leg: Leg, lateness_ns: int, arrival_ns: int) -> None:
+        """No frame of the packet that a leg has just brought was in time."""
+        if leg.outside >= FAR_OFF and leg not in self._told_outside:
+            self._told_outside += (leg,)  # once a run: the counters tell how it goes on
+            self._tell_of(leg, "timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
+        # A leg that is only slower than the other says nothing about the timestamps.
+        heard = [other for other in self.legs if arrival_ns - (other.last_arrival_ns or 0) < HEARD_NS]
+        outside = min(other.outside for other in heard)
         if self._relative or self._free:
             # Timestamps that jumped are followed at once; packets that are only delayed may come in time again.
-            if self._outside >= (TAKE_OVER if self._jumped else FAR_OFF):
+            if outside >= (TAKE_OVER if leg.jumped else FAR_OFF):
                 self._unrelate()
             return
-        if self._runs_free and self.other_grandmaster() and self._outside >= FAR_OFF:
+        if self._runs_free and self.other_grandmaster() and outside >= FAR_OFF:
             self._astray = True  # they count another clock than there is
             self._run_free(True, keep=False)
+
+    def _tell_of(self, leg: Leg, name: str, fields: dict[str, Metric]) -> None:
+        label: dict[str, Metric] = {"leg": "ab"[self.legs.index(leg)]} if self.redundant else {}
+        self.tell(name, {**label, **fields})
 
     def _write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
         stream = self.stream
@@ -325,7 +337,7 @@ class StreamReceiver:
             figures |= {
                 "packets_received": self.packets_received,
                 "packets_lost": self._sequence.lost,
-                "packets_late": self._packets_late,
+                "packets_late": self._late_for_good + len(self._late),
                 "packets_early": self._packets_early,
                 **self._lateness.metrics("lateness"),
             }

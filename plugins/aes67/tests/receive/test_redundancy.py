@@ -69,7 +69,21 @@ def test_late_on_one_leg_is_not_late(pair):
     assert of_leg(pair, "a") == {"received": 2, "late": 1}
     pair.come(packets(2), late_ns=50 * MS)
     pair.come(packets(2), leg=1, late_ns=60 * MS)
-    assert pair.counted() == {"packets_received": 3, "packets_late": 2}
+    assert pair.counted() == {"packets_received": 3, "packets_late": 1}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_batch_that_has_the_late_leg_first(pair, batch_of, together):
+    pair.come(packets(0))
+    pair.come(packets(0), leg=1)
+    later = [(pair.packet(BASE + 48), pair.arrival(BASE + 48, 50 * MS), A)]
+    in_time = [(pair.packet(frame), pair.arrival(frame, MS), B) for frame in packets(1, 2)]
+    bank = ReceiveBank()
+    bank.set_legs(pair.receiver.legs)
+    for lot in [later + in_time] if together else [later, in_time[:1], in_time[1:]]:
+        bank.feed(batch_of(lot))
+    assert pair.counted() == {"packets_received": 3}
+    assert of_leg(pair, "a")["late"] == 1
 
 
 def test_a_gap_that_two_late_packets_fill_is_no_gap(pair):
@@ -104,6 +118,42 @@ def test_a_relative_pair_has_one_relation(make):
     pair.come(packets(*range(10)))
     pair.come(packets(*range(10)), leg=1, late_ns=2 * MS)
     assert pair.counted() == {"packets_received": 10}
+
+
+def test_legs_of_two_senders_are_one_stream(make):
+    # RFC 7104 allows a duplicate under an SSRC of its own.
+    pair = make(address=A, leg_b={"address": B}, relative=True, mediaclk_offset=None)
+    for number in range(20):
+        pair.come(packets(number))
+        pair.come(packets(number), leg=1, ssrc=7, late_ns=2 * MS)
+    assert pair.told == []
+    assert pair.counted() == {"packets_received": 20}
+    assert pair.receiver.relation == 0
+
+
+def test_a_slow_leg_does_not_make_the_relation_anew(make, batch_of):
+    pair = make(address=A, leg_b={"address": B}, relative=True, mediaclk_offset=None)
+    pair.come(packets(0))
+    pair.come(packets(0), leg=1, late_ns=30 * MS)
+    bank = ReceiveBank()
+    bank.set_legs(pair.receiver.legs)
+    for begin in range(1, 321, 80):
+        numbers = packets(*range(begin, begin + 80))
+        late = [(pair.packet(frame), pair.arrival(frame, 30 * MS), B) for frame in numbers]
+        bank.feed(batch_of(late + [(pair.packet(frame), pair.arrival(frame, MS), A) for frame in numbers]))
+    assert pair.counted() == {"packets_received": 321}
+    assert of_leg(pair, "b")["late"] == 321
+    assert [(name, fields["leg"]) for name, fields in pair.told] == [("timestamps_outside_window", "b")]
+
+
+def test_when_both_legs_jump_they_are_followed(make):
+    pair = make(address=A, leg_b={"address": B}, relative=True, mediaclk_offset=None)
+    for number in range(40):
+        frame = packets(number)[0]
+        for leg in (0, 1):
+            packet = pair.packet(frame + (48_000 * 77 if number >= 20 else 0), sequence=number)
+            pair.accept(packet, pair.arrival(frame, MS), leg=leg)
+    assert of_leg(pair, "a")["early"] == of_leg(pair, "b")["early"] == TAKE_OVER
 
 
 def test_legs_with_one_address_are_told_apart(make, batch_of):

@@ -70,6 +70,7 @@ async def test_a_network_that_fails_is_an_alarm_and_no_gap(graphs, gaps_in, trou
     assert names(run)[:4] == ["unprotected", "stream_silent", "stream_heard", "protected"]
     (alarm,) = run.events("unprotected")
     assert alarm["silent_leg"] == "ab"[failing]
+    assert alarm["reason"] == "no packet comes"
     assert 500_000_000 <= alarm["silent_ns"] <= 800_000_000
     assert troubles(run.metrics("it")) == {}
     recorded = run.nodes["recorder"].recording()
@@ -94,6 +95,28 @@ async def test_the_slower_leg_may_lag_by_the_link_offset(graphs, gaps_in, troubl
     assert troubles(run.metrics("it")) == {}
     assert run.metrics("it")["leg_a_packets_lost"] == 10
     assert gaps_in(run.nodes["recorder"].recording()) == []
+
+
+@pytest.mark.parametrize("media_clock", ["absolute", "relative"])
+async def test_a_leg_that_is_slower_than_the_link_offset_protects_nothing(
+    graphs, gaps_in, troubles, autojump_clock, media_clock
+):
+    # It comes in its own batches, many packets at once: not one that begins a new count of time.
+    network = SimNetwork(separate=NETWORKS)
+    network.wire.link(network, network, "eth1").impairment = Impairment(delay_ns=30_000_000)
+    graph = graph_of(graphs, "2s", link_offset="12ms", media_clock=media_clock)
+    run = await run_graph(graph, network=network, for_s=1.9)
+    it = run.metrics("it")
+    assert troubles(it) == {}
+    assert it["leg_b_packets_late"] == it["leg_b_packets_received"] > 1800
+    assert gaps_in(run.nodes["recorder"].recording()) == []
+    assert names(run) == ["timestamps_outside_window", "unprotected"]
+    (told,) = run.events("timestamps_outside_window")
+    assert told["leg"] == "b"
+    (alarm,) = run.events("unprotected")
+    assert alarm["silent_leg"] == "b"
+    assert "too late for the link offset" in alarm["reason"]
+    assert it["protection"] == "leg a alone"
 
 
 async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autojump_clock):
