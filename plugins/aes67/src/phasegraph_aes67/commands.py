@@ -74,6 +74,7 @@ def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:
         "ts_refclk": stream.ts_refclk,
         "mediaclk_offset": stream.mediaclk_offset,
         "source_filter": stream.source,
+        "excluded_sources": list(stream.excluded),
         "ttl": stream.ttl,
         "dup_of": dup_of,
     }

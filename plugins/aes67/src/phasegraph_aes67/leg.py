@@ -58,6 +58,7 @@ class Leg:
         self.sequence = sequence
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
+        self._excluded = frozenset(map(ipv4_number, parameters.excluded))
         self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
         self._sender: tuple[int, int, int] | None = None
@@ -177,7 +178,7 @@ class Leg:
 
     def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader, arrival_ns: int) -> bool:
         # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
-        if self._source not in (None, sender[0]):
+        if self._source not in (None, sender[0]) or sender[0] in self._excluded:
             return False
         if self._sender is not None and not self._is_moved(sender, arrival_ns):
             self._others = self._others + 1 if sender == self._other else 1

@@ -37,6 +37,8 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Reference clock, in the words of RFC 7273, 4.8; empty where the description has none."""
     source: str | None = None
     """The only source address to listen to (RFC 4570), if one is named."""
+    excluded: tuple[str, ...] = ()
+    """Source addresses that are not to be listened to (RFC 4570)."""
     ttl: int | None = None
 
     @property

@@ -165,6 +165,16 @@ def test_another_sender_is_counted_and_not_heard(stage):
     assert stage.right(BASE, 96)
 
 
+def test_a_source_that_is_excluded_is_not_heard(make):
+    # RFC 4570: a=source-filter: excl.
+    stage = make(excluded=("10.0.0.9", "10.0.0.10"))
+    for number in range(20):
+        stage.come(packets(number), source=0x0A000009)
+    assert stage.counted() == {"packets_foreign": 20}
+    stage.come(packets(20, 21), source=0x0A000001)
+    assert stage.counted() == {"packets_foreign": 20, "packets_received": 2}
+
+
 def test_a_sender_that_is_alone_takes_over(stage):
     stage.come(packets(0, 1))
     for number in range(2, 10):

@@ -57,6 +57,7 @@ def test_json(files: tuple[str, str]) -> None:
             "ts_refclk": "ptp=IEEE1588-2008:traceable",
             "mediaclk_offset": 0,
             "source_filter": None,
+            "excluded_sources": [],
             "ttl": 15,
             "dup_of": None,
         }

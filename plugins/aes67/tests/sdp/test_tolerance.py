@@ -159,6 +159,7 @@ def test_reference_clocks_are_kept_as_they_are(refclk: str) -> None:
         ("a=source-filter: incl IN IP4 239.65.45.154 192.168.1.17", "192.168.1.17"),
         ("a=source-filter:incl IN IP4 239.65.45.154 192.168.1.17", "192.168.1.17"),
         ("a=source-filter: incl IN IP4 * 192.168.1.17 192.168.1.18", "192.168.1.17"),
+        ("a=source-filter: incl IN * 239.65.45.154 192.168.1.17", "192.168.1.17"),
         ("a=source-filter: incl IN IP4 239.1.1.1 192.168.1.17", None),
         ("a=source-filter: excl IN IP4 239.65.45.154 192.168.1.17", None),
         ("a=source-filter: incl IN IP6 * ff3e::1", None),
@@ -167,6 +168,33 @@ def test_reference_clocks_are_kept_as_they_are(refclk: str) -> None:
 )
 def test_source_filters(line: str, source: str | None) -> None:
     assert only(GOOD + line + "\n").source == source
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "excluded"),
+    [
+        ("", "a=source-filter: excl IN IP4 239.65.45.154 192.168.1.17\n", ("192.168.1.17",)),
+        ("", "a=source-filter:excl IN IP4 * 192.168.1.17 192.168.1.18\n", ("192.168.1.17", "192.168.1.18")),
+        ("a=source-filter: excl IN IP4 * 192.168.1.17\n", "", ("192.168.1.17",)),
+        (
+            "a=source-filter: excl IN IP4 * 192.168.1.17\n",
+            "a=source-filter: excl IN IP4 * 10.0.0.9\n",
+            ("10.0.0.9",),
+        ),
+        ("", "a=source-filter: excl IN IP4 239.1.1.1 192.168.1.17\n", ()),
+        ("", "a=source-filter: incl IN IP4 * 192.168.1.17\n", ()),
+    ],
+)
+def test_sources_that_are_excluded(before: str, behind: str, excluded: tuple[str, ...]) -> None:
+    session = sdp.parse(GOOD.replace("t=0 0\n", "t=0 0\n" + before) + behind)
+    assert session.streams[0].excluded == excluded
+    assert session.problems == ()
+
+
+def test_of_several_reference_clocks_ptp() -> None:
+    assert (
+        only(changed((f"a=ts-refclk:{REFCLK}", f"a=ts-refclk:ntp=10.0.0.1\na=ts-refclk:{REFCLK}"))).ts_refclk == REFCLK
+    )
 
 
 @pytest.mark.parametrize(
@@ -184,6 +212,16 @@ def test_source_filters(line: str, source: str | None) -> None:
         (changed(("direct=142410716", "IEEE1722=38-D6-6D-8E-D2-78-13-2F")), "no a=mediaclk:direct"),
         (changed((f"a=ts-refclk:{REFCLK}\n", "")), "no a=ts-refclk"),
         (GOOD + "a=source-filter: incl IN IP4 * studio.example.com\n", "studio.example.com"),
+        (GOOD + "a=source-filter: excl IN IP4 * studio.example.com\n", "studio.example.com"),
+        (GOOD + "a=source-filter: incl IN IP4 * 10.0.0.1 10.0.0.2\n", "2 sources: 10.0.0.1, the first of them"),
+        (changed(("direct=142410716", "direct=142410716 rate=1000/1001")), "the media clock has rate=1000/1001"),
+        (changed(("direct=142410716", "direct=142410716 rate=96000")), "the media clock has rate=96000"),
+        (changed(("a=mediaclk:direct=142410716", "a=sync-time:77")), "a=sync-time:77 stands in for it"),
+        (
+            changed((f"a=ts-refclk:{REFCLK}\n", "a=clock-domain:PTPv2 0\n")),
+            "no a=ts-refclk line: it is not said which clock the timestamps count; a=clock-domain says PTPv2 0",
+        ),
+        (GOOD + "i=8 channels: a, b, c, d, e, f, g, h\n", "i= speaks of 8 channels, the rtpmap of 2"),
         (
             GOOD + "m=audio 5006 RTP/AVP 98\na=rtpmap:98 opus/48000/2\n",
             "one of its streams is not usable: encoding opus is not supported",
@@ -204,7 +242,7 @@ def test_forgiven_and_said(text: str, said: str) -> None:
         ("", "it is empty"),
         (" \r\n\n", "it is empty"),
         ("hello", "no m=audio line"),
-        (changed(("m=audio", "m=video")), "no m=audio line"),
+        (changed(("m=audio", "m=video")), "no m=audio line: it describes video"),
         (changed(("audio 5004 RTP/AVP 97", "audio")), "should read m=audio PORT"),
         (changed(("audio 5004", "audio {{ dst_port }}")), "should read m=audio PORT"),
         (changed(("audio 5004", "audio ²")), "should read m=audio PORT"),
@@ -219,6 +257,10 @@ def test_forgiven_and_said(text: str, said: str) -> None:
         (changed(("rtpmap:97", "rtpmap:128")), "payload type 128"),
         (changed(("a=rtpmap:97 L24/48000/2\n", "")), "no usable a=rtpmap line"),
         (changed(("97 L24/48000/2", "L24")), "no usable a=rtpmap line"),
+        (
+            changed(("AVP 97", "AVP 0"), ("a=rtpmap:97 L24/48000/2\n", "")),
+            r"encoding PCMU \(payload type 0\) is not supported",
+        ),
         (changed(("c=IN IP4 239.65.45.154/32\n", "")), "no c= line"),
         (changed(("IN IP4 239.65.45.154/32", "IN IP6 ff15::101")), "IPv6 is not supported"),
         (changed(("IN IP4 239.65.45.154/32", "IN IP4")), "should read c=IN IP4"),

@@ -66,17 +66,18 @@ STREAMS: dict[str, list[Expected]] = {
 COMPLAINTS = {
     "nmos_testing_audio_TEMPLATE": "should read m=audio PORT",
     "sdpoker_INVALID_missing-media": "no m=audio line",
-    "sdpoker_INVALID_missing-ts-refclk": "no m=audio line",
-    "sdpoker_INVALID_missing-v0": "no m=audio line",
-    "sdpoker_valid_rfc7104_sep_dest": "no m=audio line",
-    "sdpoker_valid_rfc7104_sep_source": "no m=audio line",
-    "sdpoker_valid_st2110-10": "no m=audio line",
-    "sdptransform_ts-refclk-media": "no usable a=rtpmap",
-    "sdptransform_ts-refclk-sess": "no usable a=rtpmap",
+    "sdpoker_INVALID_missing-ts-refclk": "no m=audio line: it describes video",
+    "sdpoker_INVALID_missing-v0": "no m=audio line: it describes video",
+    "sdpoker_valid_rfc7104_sep_dest": "no m=audio line: it describes video",
+    "sdpoker_valid_rfc7104_sep_source": "no m=audio line: it describes video",
+    "sdpoker_valid_st2110-10": "no m=audio line: it describes video",
+    "sdptransform_ts-refclk-media": "encoding PCMU",
+    "sdptransform_ts-refclk-sess": "encoding PCMU",
 }
 SAID = {
+    "aes67vsc_chan_mismatch": ["i= speaks of 2 channels, the rtpmap of 8"],
     "dante_glensound_aoip44_pt_mismatch": ["payload type 97"],
-    "demo_stagebox_dup": ["framecount:6", "framecount:6"],
+    "demo_stagebox_dup": ["framecount:6"],
     "livewire_node_origin_c_after_a": ["mediaclk", "ts-refclk", "ptime"],
     "mast_livewire-stl": ["ts-refclk"],
     "mast_xnode-l24-48000-2": ["ptime"],
@@ -124,6 +125,32 @@ def test_devices(name: str) -> None:
     assert len(session.problems) == len(said)
     for problem, word in zip(session.problems, said, strict=True):
         assert word in problem
+
+
+def index() -> dict[str, list[str]]:
+    """The rows of INDEX.md: eol, m=, rtpmap, ptime, mediaclk, ts-refclk, by file."""
+    assert FOLDER is not None
+    rows = [line.split("|")[1:-1] for line in (FOLDER / "INDEX.md").read_text().splitlines() if line[:1] == "|"]
+    return {name: rest for name, *rest in rows[2:]}
+
+
+def test_the_clocks_that_the_index_names() -> None:
+    rows = index()
+    assert rows.keys() == STREAMS.keys() | COMPLAINTS.keys()
+    for name in STREAMS:
+        _, media, rtpmap, ptime, mediaclk, refclk = (cell.strip() for cell in rows[name])
+        session = sdp.parse(read(file(name)))
+        assert len(session.streams) == int(media), name
+        for stream in session.streams:
+            assert stream.ts_refclk == refclk, name
+            offset = mediaclk.removeprefix("direct=").split()[0] if mediaclk.startswith("direct=") else None
+            assert stream.mediaclk_offset == (None if offset is None else int(offset)), name
+            assert (stream.frames_per_packet is None) == (ptime == ""), name
+            written = f"{stream.payload_type} {stream.encoding}/{stream.rate}/{stream.channels}"
+            assert name == "njh_recorder_mono" or written == rtpmap, (
+                "which maps three payload types, of which 11 is ours"
+            )
+        assert session.dup_of == ((None, 0) if media == "2" else (None,)), name
 
 
 @pytest.mark.parametrize("name", COMPLAINTS)

@@ -24,12 +24,15 @@ def describe(session: Session) -> Iterator[str]:
 def _stream(stream: StreamParameters) -> Iterator[str]:
     frames = stream.frames_per_packet
     time = f"{format_duration(duration_of(frames, stream.rate))} ({frames} frames)" if frames else "unknown"
-    yield f"{stream.encoding}, {stream.rate / 1000:g} kHz, {stream.channels} channels, packet time {time}"
+    channels = f"{stream.channels} channel{'' if stream.channels == 1 else 's'}"
+    yield f"{stream.encoding}, {stream.rate / 1000:g} kHz, {channels}, packet time {time}"
     how = "multicast group" if stream.multicast else "unicast address"
     ttl = f", time to live {stream.ttl}" if stream.ttl is not None else ""
     yield f"sent to the {how} {stream.address}, port {stream.port}, payload type {stream.payload_type}{ttl}"
     if stream.source is not None:
         yield f"only from {stream.source} (source-specific)"
+    if stream.excluded:
+        yield f"not from {', '.join(stream.excluded)}"
     if not stream.ts_refclk:
         yield "timestamps count an unknown clock"
     else:
