@@ -67,12 +67,19 @@ def _received(metrics: Mapping[str, Any]) -> list[str]:
     ]
     if metrics.get("socket_dropped"):
         troubles.append(f"{_many(metrics['socket_dropped'])} dropped by the system before they were read")
-    said.append(", ".join(troubles) if troubles else "none lost or late")
+    if troubles:
+        said.append(", ".join(troubles))
+    elif metrics["packets_received"]:
+        said.append("none lost or late")
     if metrics.get("frames_concealed"):
         said.append(f"{_many(metrics['frames_concealed'], 'frame')} concealed")
     if "lateness_p50_ns" in metrics:
-        median, most = format_duration(metrics["lateness_p50_ns"]), format_duration(metrics["lateness_max_ns"])
-        said.append(f"they came {median} after their media time (median; at most {most})")
+        median, most, all_but = (format_duration(metrics[f"lateness_{name}_ns"]) for name in ("p50", "max", "p99"))
+        said.append(f"they came {median} after their media time (median; 99 % within {all_but}, at most {most})")
+        if "link_offset_ns" in metrics:
+            said.append(f"the link offset is {format_duration(metrics['link_offset_ns'])}")
+    if metrics.get("trouble"):
+        said.append(str(metrics["trouble"]))
     return said
 
 

@@ -100,3 +100,28 @@ def _find4(address: ipaddress.IPv4Address, there: list[Interface]) -> Interface 
         except OSError:
             return None
     return Interface("", 0, str(address))
+
+
+def obstacles(interface: Interface, root: Path = Path("/")) -> list[str]:
+    """See `Network.obstacles`; Linux tells in the files of /sys and /proc, which lie in ``root``."""
+    name = interface.name
+    if not name or not interface.address or ipaddress.IPv4Address(interface.address).is_loopback:
+        return []
+    found = []
+    if _content(root / f"sys/class/net/{name}/operstate") in ("down", "lowerlayerdown"):
+        found.append(f"{name} is down or has no link: look at the cable and the switch")
+    # The greater of both counts; 1 is strict, 2 is loose (ip-sysctl).
+    filters = [_content(root / f"proc/sys/net/ipv4/conf/{which}/rp_filter") for which in ("all", name)]
+    if max(filters, default="") == "1":
+        found.append(
+            f"the system lets nothing in by {name} that comes from an address to which its routes lead elsewhere "
+            f"(rp_filter): sysctl net.ipv4.conf.{name}.rp_filter=2 does"
+        )
+    return found
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -74,6 +74,9 @@ class Network(Protocol):
         Raises OSError with a sentence that lists what there is.
         """
 
+    def obstacles(self, interface: Interface) -> Sequence[str]:
+        """What the system knows to keep packets away that should come by an interface, as sentences."""
+
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """A receiver on a UDP port; ``address`` binds it to one unicast address (for unicast streams).
 

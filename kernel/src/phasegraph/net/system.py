@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from .._core.localtime import LocalClock
-from .interfaces import find_interface
+from .interfaces import find_interface, obstacles
 from .plain import PlainReceiver, PlainSender
 from .protocol import Interface, Receiver, Sender
 from .stamped import StampedSocket
@@ -23,6 +24,10 @@ class SystemNetwork:
     def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
         """See `Network.interface`."""
         return find_interface(name_or_address, ipv6=ipv6)
+
+    def obstacles(self, interface: Interface) -> Sequence[str]:
+        """See `Network.obstacles`."""
+        return obstacles(interface)
 
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """See `Network.receiver`."""

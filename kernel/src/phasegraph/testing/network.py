@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,6 +205,10 @@ class SimNetwork:
     def unplugged(self, interface: Interface) -> bool:
         """Whether an interface has been taken away."""
         return interface.name in self._unplugged
+
+    def obstacles(self, interface: Interface) -> Sequence[str]:
+        """See `Network.obstacles`."""
+        return [f"{interface.name} is down"] if interface.name in self._unplugged else []
 
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> SimReceiver:
         """See `Network.receiver`."""

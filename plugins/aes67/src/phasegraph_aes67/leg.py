@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from phasegraph.net.packets import ipv4_number
 
 from .histogram import Histogram
 from .parameters import StreamParameters
+from .reasons import misfit
 from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
 from .sequence import SequenceTracker, Verdict
 
@@ -20,8 +22,13 @@ if TYPE_CHECKING:
 
 TAKE_OVER = 5
 """So many packets of one other sender in a row, or of one that began anew, and the stream is that sender's."""
+FAR_OFF = 50
+"""After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
 MOVED_NS = 50_000_000
 """After so long a silence a sender of the same name is the same one, wherever it sends from."""
+
+MOST_STEP = 1 << 16
+"""More frames than this are in no packet: such timestamps jump."""
 
 Expectation = tuple[int, int, int, int, int, int, int, int, int]
 NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, -2, 1, 0)
@@ -55,6 +62,12 @@ class Leg:
         """So many packets in a row have been wholly too late, or too early."""
         self.jumped = False
         """Whether timestamps jumped before them."""
+        self.why_unheard = ""
+        """Why packets that come are not heard; see `trouble`."""
+        self.last_refused_ns: int | None = None
+        """When the newest packet came that was not taken."""
+        self.refused = ""
+        """What it was."""
         self.sequence = sequence
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
@@ -65,10 +78,17 @@ class Leg:
         self._next_timestamp = 0
         self._next_frame = 0
         self._relation = -1
+        self._step = 0
+        self._misfits = 0
         self._other: tuple[int, int, int] | None = None
         self._others = 0
         self._strays = 0
         self._stray = -1
+
+    @property
+    def trouble(self) -> str:
+        """Why what comes is not heard now; empty where it is."""
+        return self.why_unheard if self.outside >= FAR_OFF or self._misfits >= TAKE_OVER else ""
 
     @property
     def ssrc(self) -> int | None:
@@ -113,7 +133,7 @@ class Leg:
         self.packets_received += count
         self.lateness.add(lateness_ns)
         self.last_arrival_ns = self.last_in_time_ns = arrival_ns
-        self._others = self._strays = self.outside = 0
+        self._others = self._strays = self._misfits = self.outside = 0
         self.jumped = False
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self.sequence.advance(count)
@@ -126,8 +146,9 @@ class Leg:
         """Take in one packet, whatever it is; ``source`` is the address that it comes from."""
         try:
             header = self._parse(data, length)
-        except MalformedRtp:
+        except MalformedRtp as error:
             self.packets_malformed += 1
+            self.last_refused_ns, self.refused = arrival_ns, str(error)
             return
         sender = (source, header.ssrc, header.payload_type)
         if sender != self._sender and not self._is_taken_over_by(sender, header, arrival_ns):
@@ -146,6 +167,10 @@ class Leg:
         payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
         frames = len(payload)
         broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self._next_timestamp
+        if verdict is Verdict.NEXT and self._is_misfit(header.timestamp, payload.size, broken=broken):
+            self.packets_malformed += 1
+            self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
+            return
         frame, lateness_ns = self.receiver.locate(header.timestamp, frames, arrival_ns)
         self.lateness.add(np.array([lateness_ns]))
         if verdict is not Verdict.REORDERED:
@@ -170,15 +195,16 @@ class Leg:
             raise MalformedRtp("longer than a packet may be")
         header = parse_header(data[:length].data)
         if self.parameters.payload_type not in (None, header.payload_type):
-            raise MalformedRtp(f"payload type {header.payload_type}")
+            raise MalformedRtp(f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected")
         size = header.payload_stop - header.payload_start
         if size == 0 or size % self._frame_bytes:
-            raise MalformedRtp(f"{size} bytes are not a whole number of frames")
+            raise MalformedRtp(f"{size} bytes are no whole number of frames of {self._frame_bytes} bytes")
         return header
 
     def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader, arrival_ns: int) -> bool:
         # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
         if self._source not in (None, sender[0]) or sender[0] in self._excluded:
+            self.last_refused_ns, self.refused = arrival_ns, f"it is sent by {IPv4Address(sender[0])}"
             return False
         if self._sender is not None and not self._is_moved(sender, arrival_ns):
             self._others = self._others + 1 if sender == self._other else 1
@@ -189,6 +215,23 @@ class Leg:
             self._strays = 0
         self.receiver.follow(self, header.ssrc, header.sequence)
         self._sender = sender
+        return True
+
+    def _is_misfit(self, timestamp: int, payload_bytes: int, *, broken: bool) -> bool:
+        # Packets whose timestamps always go on by another number of frames than they have are of another format than
+        # described. To play them would be noise.
+        if not broken:
+            self._misfits = 0
+            return False
+        step = (timestamp - self._next_timestamp + self._frames_per_packet) & 0xFFFFFFFF
+        same = step == self._step and payload_bytes == self.payload_bytes
+        self._misfits = self._misfits + 1 if same else 1
+        self._step, self._frames_per_packet = step, payload_bytes // self._frame_bytes
+        if self._misfits < TAKE_OVER or not 0 < step < MOST_STEP:
+            return False
+        if self._misfits == TAKE_OVER:
+            self.why_unheard = misfit(self.parameters, payload_bytes, step)
+            self.receiver.tell_of(self, "format_differs", {"reason": self.why_unheard})
         return True
 
     def _is_moved(self, sender: tuple[int, int, int], arrival_ns: int) -> bool:

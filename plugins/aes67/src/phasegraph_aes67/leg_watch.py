@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 
+from .reasons import late
 from .receive_hub import Subscription
+from .stream_receiver import StreamReceiver
 
 SILENT_NS = 1_000_000_000
 """After so long without a packet a leg is called silent."""
@@ -15,6 +17,8 @@ REJOIN_NS = 5_000_000_000
 MOST_REJOIN_NS = 60_000_000_000
 UNPROTECTED_NS = 500_000_000
 """After so long on one leg alone a redundant stream is called unprotected."""
+AGAIN_NS = 60_000_000_000
+"""That packets come late is told again once none has for so long."""
 
 Tell = Callable[[str, dict[str, Metric]], None]
 
@@ -27,6 +31,8 @@ class LegWatch:
         self.subscription = subscription
         self.rejoins = 0
         """How often its group was joined again."""
+        self.why_silent = ""
+        """Why nothing comes; empty where something does."""
         self._label = label
         self._tell = tell
         self._began_ns = now_ns
@@ -51,11 +57,13 @@ class LegWatch:
         if silent_ns < SILENT_NS:
             if self._silent:
                 self._tell("stream_heard", self._label)
+                self.why_silent = ""
             self._silent, self._next_rejoin_ns = False, REJOIN_NS
             return
         if not self._silent:
             self._silent = True
-            self._tell("stream_silent", {**self._label, "silent_ns": silent_ns})
+            self.why_silent = self.subscription.why_silent(now_ns - silent_ns)
+            self._tell("stream_silent", {**self._label, "silent_ns": silent_ns, "reason": self.why_silent})
         if self.subscription.name and self.subscription.present == self._lost:
             self._lost = not self._lost
             name = "interface_lost" if self._lost else "interface_found"
@@ -100,3 +108,28 @@ class Protection:
             self._tell("unprotected", fields)
         elif state == "full":
             self._tell("protected", {})
+
+
+class LateWatch:
+    """Tells when packets come later than the link offset."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.trouble = ""
+        """What is wrong, while they do."""
+        self._tell = tell
+        self._before = (0, 0)
+        self._again_ns = 0
+
+    def look(self, receiver: StreamReceiver, now_ns: int) -> None:
+        """Compare the figures with those of the last look."""
+        counted = (receiver.packets_late, receiver.packets_received)
+        count, received = (now - before for now, before in zip(counted, self._before, strict=True))
+        self._before = counted
+        self.trouble = ""
+        if count <= 0 or any(leg.trouble for leg in receiver.legs):
+            return
+        figures = receiver.metrics()
+        self.trouble = late(receiver.window_ns, int(figures["lateness_p99_ns"]), int(figures["lateness_max_ns"]))
+        if now_ns >= self._again_ns:
+            self._tell("packets_come_late", {"late": count, "received": received, "reason": self.trouble})
+        self._again_ns = now_ns + AGAIN_NS

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from phasegraph import NodeContext, NodeError
 from phasegraph.net import Interface, Receiver
 
 from .leg import Leg
 from .parameters import StreamParameters
+from .reasons import silent
 from .receive import ReceiveBank
 
 FILL = 0.5
@@ -103,6 +104,10 @@ class ReceiveHub:
         """The interface to receive by. Raises NodeError."""
         return find_interface(self._network.interface, name)
 
+    def obstacles(self, interface: Interface) -> Sequence[str]:
+        """What the system knows to keep packets from an interface."""
+        return self._network.obstacles(interface)
+
     def _open(self, parameters: StreamParameters) -> Receiver:
         address = "" if parameters.multicast else parameters.address
         try:
@@ -135,6 +140,13 @@ class Subscription:
         except NodeError:
             return False
         return True
+
+    def why_silent(self, since_ns: int) -> str:
+        """What keeps packets away, as far as can be seen; none has been taken since ``since_ns``."""
+        leg = self.leg
+        refused = leg.refused if leg.last_refused_ns is not None and leg.last_refused_ns >= since_ns else ""
+        name = self._via.name or self.name
+        return silent(leg.parameters, name, refused, self._hub.obstacles(self._via))
 
     def rejoin(self) -> None:
         """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.

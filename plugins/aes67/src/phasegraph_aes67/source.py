@@ -11,7 +11,7 @@ from phasegraph import Build, Metric, Metrics, NodeContext, NodeError, Stream
 
 from . import sdp
 from .browse import Browsers
-from .leg_watch import LegWatch, Protection
+from .leg_watch import LateWatch, LegWatch, Protection
 from .options import Aes67SourceConfig
 from .receive_hub import ReceiveHub
 from .session_follower import SessionFollower
@@ -47,6 +47,7 @@ class Aes67Source:
         """Of watches that have ended."""
         self._told_grandmaster = ""
         self._protection = Protection(self._tell)
+        self._late = LateWatch(self._tell)
         self._follower: SessionFollower | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -80,6 +81,10 @@ class Aes67Source:
             "rejoins": self._rejoins + sum(watch.rejoins for watch in self._watches),
             "stream": str(self._receiver.parameters),
         }
+        troubles = [watch.why_silent or watch.subscription.leg.trouble for watch in self._watches]
+        troubles.append(self._late.trouble)
+        if any(troubles):
+            figures["trouble"] = "; ".join(dict.fromkeys(filter(None, troubles)))
         if self._receiver.redundant:
             figures["protection"] = self._protection.state
         if self._follower is not None:
@@ -103,6 +108,7 @@ class Aes67Source:
             self._follower.look()
         for watch in self._watches:
             watch.look(now_ns)
+        self._late.look(self._receiver, now_ns)
         if len(self._watches) > 1:
             self._protection.look(self._watches, now_ns)
 

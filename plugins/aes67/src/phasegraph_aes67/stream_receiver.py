@@ -12,8 +12,9 @@ from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, Encodin
 
 from .aes3 import Aes3Flags
 from .histogram import Histogram
-from .leg import TAKE_OVER, Leg
+from .leg import FAR_OFF, TAKE_OVER, Leg
 from .parameters import StreamParameters
+from .reasons import outside
 from .rtp import wrapped
 from .sdp.refclk import parse_reference
 from .sequence import WINDOW, SequenceTracker, Verdict
@@ -24,8 +25,6 @@ READ_LAG_NS = 400_000_000
 """How long after a frame was due a reader without a clock (a file) may still come for it."""
 HEARD_NS = 500_000_000
 """A leg from which a packet has come within this is heard."""
-FAR_OFF = 50
-"""After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
 
 Tell = Callable[[str, dict[str, Metric]], None]
 
@@ -122,6 +121,11 @@ class StreamReceiver:
     def packets_received(self) -> int:
         """Packets of the stream, whatever became of them; those that came on both legs count once."""
         return self._packets_received if self.redundant else self.legs[0].packets_received
+
+    @property
+    def packets_late(self) -> int:
+        """Packets of which at least a part came when it should have sounded, on every leg."""
+        return self._late_for_good + len(self._late) if self.redundant else self.legs[0].packets_late
 
     @property
     def last_arrival_ns(self) -> int | None:
@@ -268,22 +272,34 @@ class StreamReceiver:
 
     def outside_window(self, leg: Leg, lateness_ns: int, arrival_ns: int) -> None:
         """No frame of the packet that a leg has just brought was in time."""
-        if leg.outside >= FAR_OFF and leg not in self._told_outside:
-            self._told_outside += (leg,)  # once a run: the counters tell how it goes on
-            self._tell_of(leg, "timestamps_outside_window", {"lateness_ns": lateness_ns, "packets": FAR_OFF})
+        if leg.outside == FAR_OFF:
+            leg.why_unheard = self._why_outside(lateness_ns)
+            if leg not in self._told_outside:
+                self._told_outside += (leg,)  # once a run: the counters tell how it goes on
+                fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": FAR_OFF, "reason": leg.why_unheard}
+                self.tell_of(leg, "timestamps_outside_window", fields)
         # A leg that is only slower than the other says nothing about the timestamps.
         heard = [other for other in self.legs if arrival_ns - (other.last_arrival_ns or 0) < HEARD_NS]
-        outside = min(other.outside for other in heard)
+        count = min(other.outside for other in heard)
         if self._relative or self._free:
             # Timestamps that jumped are followed at once; packets that are only delayed may come in time again.
-            if outside >= (TAKE_OVER if leg.jumped else FAR_OFF):
+            if count >= (TAKE_OVER if leg.jumped else FAR_OFF):
                 self._unrelate()
             return
-        if self._runs_free and self.other_grandmaster() and outside >= FAR_OFF:
+        if self._runs_free and self.other_grandmaster() and count >= FAR_OFF:
             self._astray = True  # they count another clock than there is
             self._run_free(True, keep=False)
 
-    def _tell_of(self, leg: Leg, name: str, fields: dict[str, Metric]) -> None:
+    def _why_outside(self, lateness_ns: int) -> str:
+        relative = self._relative or self._free
+        if not relative and self.look().state is ClockState.UNLOCKED:
+            return "the clock has no reference yet"
+        offset, rate = self._offset or 0, self.parameters.rate
+        without = -wrapped(offset - lateness_ns * rate // NS_PER_S, 32) * NS_PER_S // rate
+        return outside(lateness_ns, without, offset, self.window_ns, relative=relative)
+
+    def tell_of(self, leg: Leg, name: str, fields: dict[str, Metric]) -> None:
+        """Tell something of one leg."""
         label: dict[str, Metric] = {"leg": "ab"[self.legs.index(leg)]} if self.redundant else {}
         self.tell(name, {**label, **fields})
 
@@ -337,14 +353,15 @@ class StreamReceiver:
             figures |= {
                 "packets_received": self.packets_received,
                 "packets_lost": self._sequence.lost,
-                "packets_late": self._late_for_good + len(self._late),
+                "packets_late": self.packets_late,
                 "packets_early": self._packets_early,
                 **self._lateness.metrics("lateness"),
             }
             for label, leg in zip("ab", self.legs, strict=True):
                 figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
-        concealed = {"frames_concealed": self.frames_concealed, "gaps_concealed": self._gaps}
-        return {**figures, **concealed, "timing": self.timing}
+        figures["frames_concealed"] = self.frames_concealed
+        figures["gaps_concealed"] = self._gaps
+        return {**figures, "link_offset_ns": self.window_ns, "timing": self.timing}
 
 
 def _stretches(there: NDArray[np.bool_]) -> int:
