@@ -112,7 +112,8 @@ class Session:
             await trio.sleep(SAMPLE_S)
 
     def _observe(self, event: Event) -> None:
-        tell = self.services.log.error if event.name == "failed" else self.services.log.info
+        log = self.services.log
+        tell = log.error if event.name == "failed" else log.warning if "reason" in event.fields else log.info
         tell(event.name, node=event.node, **event.fields)
         for plugin, observe in self._registry.implementations("on_event", event=event):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -15,7 +16,7 @@ from .leg_watch import LateWatch, LegWatch, Protection
 from .options import Aes67SourceConfig
 from .receive_hub import ReceiveHub
 from .session_follower import SessionFollower
-from .source_legs import Legs, interfaces_of, legs_of_config, legs_of_session
+from .source_legs import NOWHERE, Legs, interfaces_of, legs_of_config, legs_of_session
 from .stream_receiver import StreamReceiver
 
 WATCH_NS = 250_000_000
@@ -48,6 +49,7 @@ class Aes67Source:
         self._told_grandmaster = ""
         self._protection = Protection(self._tell)
         self._late = LateWatch(self._tell)
+        self._trouble = ""
         self._follower: SessionFollower | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -75,16 +77,15 @@ class Aes67Source:
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
+        known = self._config.session is None or self._receiver.parameters.address != NOWHERE
         figures: dict[str, Metric] = {
             **self._receiver.metrics(),
             "socket_dropped": self._hub.dropped() if self._hub is not None else 0,
             "rejoins": self._rejoins + sum(watch.rejoins for watch in self._watches),
-            "stream": str(self._receiver.parameters),
+            "stream": str(self._receiver.parameters if known else self.stream.format),
         }
-        troubles = [watch.why_silent or watch.subscription.leg.trouble for watch in self._watches]
-        troubles.append(self._late.trouble)
-        if any(troubles):
-            figures["trouble"] = "; ".join(dict.fromkeys(filter(None, troubles)))
+        if self._trouble:
+            figures["trouble"] = self._trouble
         if self._receiver.redundant:
             figures["protection"] = self._protection.state
         if self._follower is not None:
@@ -109,8 +110,16 @@ class Aes67Source:
         for watch in self._watches:
             watch.look(now_ns)
         self._late.look(self._receiver, now_ns)
+        self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
         if len(self._watches) > 1:
             self._protection.look(self._watches, now_ns)
+
+    def _troubles(self) -> Iterator[str]:
+        if self._follower is not None and not self._watches:
+            yield f"{self._follower.state}; devices repeat theirs every 30 s or so"
+        for watch in self._watches:
+            yield watch.why_silent or watch.subscription.leg.trouble
+        yield self._late.trouble
 
     def _subscribe(self) -> None:
         assert self._hub is not None

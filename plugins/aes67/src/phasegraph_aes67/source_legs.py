@@ -12,6 +12,8 @@ from . import sdp
 from .options import Aes67SourceConfig
 from .parameters import StreamParameters, frames_per_packet
 
+NOWHERE = "0.0.0.0"
+"""The address of a session that has not been found yet."""
 Legs = tuple[StreamParameters, ...]
 
 
@@ -37,7 +39,7 @@ def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
             raise NodeError(f"{config.sdp} is not a usable session description: {error}", option="sdp") from error
         return legs_of_session(session, config)
     first = StreamParameters(
-        address=config.group or "0.0.0.0",
+        address=config.group or NOWHERE,
         port=config.port,
         encoding=Encoding(config.encoding),
         rate=config.rate,
