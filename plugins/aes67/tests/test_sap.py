@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -137,48 +134,3 @@ def test_the_table_is_bounded() -> None:
 def test_every_version_has_its_hash() -> None:
     assert 0 < sap.message_hash(SDP) <= 0xFFFF
     assert sap.message_hash(SDP) != sap.message_hash(SDP.replace("77 1", "77 2"))
-
-
-VECTORS = Path(os.environ.get("PHASEGRAPH_VECTORS", "")) / "sap"
-
-
-def hext(path: Path) -> bytes:
-    # "hext": octets in hexadecimal, #comments, "strings" and .dotted.decimals.
-    octets = bytearray()
-    lexer = shlex.shlex(path.read_text(), posix=False, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = "#"
-    for word in lexer:
-        if word.startswith('"'):
-            octets += word[1:-1].encode().decode("unicode_escape").encode("latin-1")
-        elif word.startswith("."):
-            octets += bytes(int(part) for part in word[1:].split("."))
-        elif ":" in word:
-            octets += bytes.fromhex(word.replace(":", ""))
-        else:
-            octets += bytes.fromhex(word)
-    return bytes(octets)
-
-
-@pytest.mark.skipif(not VECTORS.is_dir(), reason="PHASEGRAPH_VECTORS names no folder of announcements")
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("minimal_valid", "v=0\r\n"),
-        ("minimal_compressed", "v=0\r\n"),
-        ("minimal_ipv6_origin", "v=0\r\n"),
-        ("minimal_no_mime", "v=0\r\n"),
-        ("minimal_unknown_mime", Reason.PAYLOAD),
-        ("minimal_encrypted", Reason.ENCRYPTED),
-        ("too_short", Reason.PAYLOAD),
-        ("wrong_version", Reason.VERSION),
-    ],
-)
-def test_vectors(name: str, expected: str | Reason) -> None:
-    octets = hext(VECTORS / f"sap_{name}.hext")
-    if isinstance(expected, Reason):
-        with pytest.raises(MalformedSap) as refusal:
-            decode(octets)
-        assert refusal.value.reason is expected
-    else:
-        assert decode(octets).sdp == expected
