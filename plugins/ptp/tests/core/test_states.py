@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph.ieee1588 import Announce, FollowUp, MessageType, Sync, encode
+from phasegraph.ieee1588 import Announce, Flag, FollowUp, MessageType, Sync, encode
 from phasegraph_ptp.core import PortState, Role, Settings, TimeProperties, Unicast
 
-from .bench import ESTIMATE, GM, OTHER, US, Bench, S, announce
+from .bench import ESTIMATE, GM, GM_ADDRESS, OTHER, US, Bench, S, announce
 
 LATER = 2**62
 
@@ -80,6 +80,53 @@ def test_passive_ends_when_the_better_one_falls_silent() -> None:
     assert bench.sent == []
     bench.at(4 * S)
     assert bench.clock.state is PortState.MASTER
+
+
+def test_passive_ends_when_the_better_one_tells_no_time() -> None:
+    bench = Bench(Settings(role=Role.GRANDMASTER, log_announce_interval=0), serving=True)
+    bench.now_ns = S
+    bench.announced(priority1=1)
+    bench.receive(Sync(source=GM, sequence=1, flags=Flag.TWO_STEP, log_interval=-3))
+    for sequence in range(3, 10):
+        bench.at((sequence - 1) * S)
+        bench.receive(announce(sequence=sequence, priority1=1))
+        assert bench.clock.state is PortState.PASSIVE
+    bench.at(9 * S)  # 8 s without a Sync whose time is known
+    assert bench.clock.state is PortState.MASTER
+    assert bench.told("master_demoted")[0].fields["reason"] == "it announces itself, but sends no Sync or Follow_Up"
+    # Later it is alive, and 30 s are over.
+    for sequence in range(10, 42):
+        bench.at((sequence - 1) * S)
+        bench.synced(sequence)
+        bench.receive(announce(sequence=sequence, priority1=1))
+    assert bench.clock.state is PortState.PASSIVE
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_passive_lasts_while_the_better_one_tells_the_time(order: tuple[int, int]) -> None:
+    bench = Bench(Settings(role=Role.GRANDMASTER, log_announce_interval=0), serving=True)
+    bench.now_ns = S
+    bench.announced(priority1=1)
+    for sequence in range(3, 60):
+        bench.at((sequence - 1) * S)
+        sync = Sync(source=GM, sequence=sequence, flags=Flag.TWO_STEP, log_interval=0x7F)
+        halves = (sync, FollowUp(source=GM, sequence=sequence, precise_origin_ns=bench.now_ns))
+        if sequence % 3 == 0:
+            for half in order:
+                bench.receive(halves[half])
+        bench.receive(announce(sequence=sequence, priority1=1))
+        assert bench.clock.state is PortState.PASSIVE
+
+
+def test_who_negotiates_hears_no_syncs_of_others_and_misses_none() -> None:
+    servers = {"unicast": Unicast.NEGOTIATED, "servers": (GM_ADDRESS,)}
+    bench = Bench(Settings(role=Role.ORDINARY, clock_class=6, log_announce_interval=0, **servers), serving=True)
+    bench.now_ns = S
+    bench.announced(priority1=1)
+    for sequence in range(3, 30):
+        bench.at((sequence - 1) * S)
+        bench.receive(announce(sequence=sequence, priority1=1))
+        assert bench.clock.state is PortState.PASSIVE
 
 
 def test_a_master_gives_way_and_says_so() -> None:

@@ -108,6 +108,27 @@ def test_a_ghost_from_the_beginning() -> None:
     assert follower.samples == []
 
 
+def test_a_ghost_does_not_keep_a_grandmaster_passive() -> None:
+    world = World()
+    ghost = world.add(GM)
+    standby = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1, priority1=129))
+    follower = world.add(FOLLOWER)
+    world.run(15)
+    assert standby.state is PortState.PASSIVE
+    ghost.passes = lambda message: isinstance(message, Announce)
+    world.run(20)
+    assert standby.state is PortState.MASTER
+    assert follower.parent == standby.identity
+    assert follower.state is PortState.SLAVE
+    world.run(300)
+    assert standby.told_names().count("master_demoted") == 1
+    ghost.passes = lambda message: True
+    world.run(10)
+    assert world.masters() == [ghost]
+    assert standby.state is PortState.PASSIVE
+    assert follower.parent == ghost.identity
+
+
 def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
     world, gm, spare, follower = trio()
     gm.passes = lambda message: message.type is not MessageType.DELAY_RESP

@@ -217,20 +217,20 @@ class OrdinaryClock:
         return None
 
     def _on_sync(self, message: Sync, arrival: _Arrival) -> None:
-        following = self._followed(message)
+        following = self._followed(message, arrival)
         if following is not None:
             following.sync(message, arrival.local_ns, arrival.stamp)
             self._machine.calibrated()
 
     def _on_follow_up(self, message: FollowUp, arrival: _Arrival) -> None:
-        following = self._followed(message)
+        following = self._followed(message, arrival)
         if following is not None:
             following.follow_up(message, arrival.local_ns)
             self._machine.calibrated()
 
     def _on_delay_resp(self, message: DelayResp, arrival: _Arrival) -> None:
         if self._is_ours(message.requesting) and self._uses(DelayMechanism.E2E):
-            following = self._followed(message)
+            following = self._followed(message, arrival)
             if following is not None:
                 following.delay_resp(message, arrival.local_ns)
                 self._machine.calibrated()
@@ -287,12 +287,12 @@ class OrdinaryClock:
             self._port.drop("mechanism")
         return mechanism is self._port.settings.delay_mechanism
 
-    def _followed(self, message: Message) -> Following | None:
+    def _followed(self, message: Message, arrival: _Arrival) -> Following | None:
         following = self._machine.following
         if following is not None and message.source == following.master.port:
             return following
         master = self._machine.foreign.get(message.source)
         if master is not None:
-            master.overheard(message)
+            master.overheard(message, arrival.local_ns)
         self._port.drop("not_parent")
         return None

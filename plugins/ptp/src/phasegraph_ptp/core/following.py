@@ -11,15 +11,12 @@ from ..samples import DelaySample, SyncSample
 from .actions import Parent
 from .corrections import UNITS_PER_NS
 from .delay import DelayRequester
-from .foreign import ForeignMaster
+from .foreign import ForeignMaster, ghost_ns
 from .intervals import NEVER, NS_PER_S, MessageInterval, period_ns
 from .mean import MeanDelay
 from .pairing import ReceivedSync, SyncPairing, TimedSync
 from .port import Port
 from .settings import DelayMechanism
-
-SYNC_TIMEOUTS = 4
-"""A master without a Sync for so many intervals, of a second at least, is demoted."""
 
 FORGIVEN_AFTER_NS = 60 * NS_PER_S
 """A master that was demoted is as good as any other after so long."""
@@ -112,9 +109,7 @@ class Following:
 
     @property
     def _patience_until_ns(self) -> int:
-        if self._sync is None:  # no profile for media has Syncs less often than every 2 s
-            return self._since_ns + SYNC_TIMEOUTS * max(self._interval.ns, 2 * NS_PER_S)
-        return self._sync.local_ns + SYNC_TIMEOUTS * max(self._interval.ns, NS_PER_S)
+        return ghost_ns(self._since_ns, self._sync.local_ns if self._sync else None, self._interval.ns)
 
     def _timed(self, timed: TimedSync | None, now_ns: int) -> None:
         if timed is None:

@@ -10,8 +10,17 @@ from .intervals import NS_PER_S, MessageInterval
 FOREIGN_MASTER_WINDOW = 4
 """foreignMasterTimeWindow in announce intervals (9.3.2.4.5), of the master's own."""
 CAPACITY = 16
+SYNC_TIMEOUTS = 4
+"""A master without a Sync for so many intervals, of a second at least, is a ghost."""
 _FIRST_DEMOTION_NS = 30 * NS_PER_S
 _LONGEST_DEMOTION_NS = 480 * NS_PER_S
+
+
+def ghost_ns(since_ns: int, heard_ns: int | None, interval_ns: int) -> int:
+    """When a master has owed us a Sync for too long: since the last one, or since it was first waited for."""
+    if heard_ns is None:  # no profile for media has Syncs less often than every 2 s
+        return since_ns + SYNC_TIMEOUTS * max(interval_ns, 2 * NS_PER_S)
+    return heard_ns + SYNC_TIMEOUTS * max(interval_ns, NS_PER_S)
 
 
 class ForeignMaster:
@@ -23,7 +32,10 @@ class ForeignMaster:
         self.silent = False
         """Demoted since its Syncs stayed away, and none was heard since."""
         self.last_ns: int | None = None
+        self._syncs = MessageInterval(NS_PER_S)
         self._synced: int | None = None
+        self._followed_up: int | None = None
+        self._timed_ns = 0
         self._before_ns: int | None = None
         self._demotion_ns = _FIRST_DEMOTION_NS
         self._receiver = receiver
@@ -40,13 +52,27 @@ class ForeignMaster:
         self._take(announce, address)
         return True
 
-    def overheard(self, message: Message) -> None:
-        """A message of it that is not for us came: a Sync with its time says that it is alive."""
+    def overheard(self, message: Message, now_ns: int) -> None:
+        """A message of it that is not for us came: a Sync with its time, in whichever order, says that it is alive."""
         if isinstance(message, Sync):
             self._synced = message.sequence
-            self.silent = self.silent and message.two_step
-        elif isinstance(message, FollowUp) and message.sequence == self._synced:
+            self._syncs.heard(message.log_interval, now_ns)
+            timed = not message.two_step or message.sequence == self._followed_up
+        elif isinstance(message, FollowUp):
+            self._followed_up = message.sequence
+            timed = message.sequence == self._synced
+        else:
+            return
+        if timed:
             self.silent = False
+            self._timed_ns = now_ns
+
+    def ghost_ns(self, since_ns: int) -> int:
+        """When it will be found to be a ghost by somebody who does not follow it, but has deferred to it since then.
+
+        That takes longer than a follower's patience: to become a master for a few lost packets would be worse.
+        """
+        return ghost_ns(max(since_ns, self._timed_ns), None, self._syncs.ns)
 
     def _take(self, announce: Announce, address: str) -> None:
         self.announce = announce

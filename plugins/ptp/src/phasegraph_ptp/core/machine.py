@@ -29,6 +29,8 @@ class Machine:
         self.foreign = ForeignMasters(port.identity)
         self.incumbent: ForeignMaster | None = None
         """The master that is followed or, when PASSIVE, deferred to."""
+        self._deferred_ns = 0
+        """When PASSIVE: since when."""
         self.following: Following | None = None
         self.mastering: Mastering | None = None
         self.peer: PeerDelay | None = None
@@ -46,7 +48,7 @@ class Machine:
     def deadline_ns(self) -> int:
         """When `tick` is wanted."""
         parts = (self.following, self.mastering, self.peer, self.negotiation)
-        return min(self._decision_due_ns, *(part.deadline_ns for part in parts if part is not None), NEVER)
+        return min(self._decision_due_ns, self._ghost_ns, *(part.deadline_ns for part in parts if part is not None), NEVER)
 
     def start(self, now_ns: int) -> None:
         """INITIALIZING ends."""
@@ -108,6 +110,8 @@ class Machine:
                 assert best is not None
                 self._follow(best, now_ns)
             case _:
+                if self.state is not PortState.PASSIVE or best is not self.incumbent:
+                    self._deferred_ns = now_ns
                 self._become(PortState.PASSIVE)
                 self.incumbent = best
 
@@ -213,18 +217,27 @@ class Machine:
                 timescale="ptp" if properties.ptp_timescale else "arb",
             )
 
+    @property
+    def _ghost_ns(self) -> int:
+        # When whom we defer to will be found to be a ghost. One that negotiates sends its Syncs to others.
+        if self.state is not PortState.PASSIVE or self.incumbent is None or self.negotiation is not None:
+            return NEVER
+        return self.incumbent.ghost_ns(self._deferred_ns)
+
     def _judge(self, now_ns: int) -> None:
-        following = self.following
-        missing = following.fault(now_ns) if following is not None else None
-        if following is None or missing is None:
+        missing = self.following.fault(now_ns) if self.following is not None else None
+        if now_ns >= self._ghost_ns:
+            missing = Missing.SYNC
+        master = self.incumbent
+        if master is None or missing is None:
             return
         # Of a master that negotiates no Sync can be heard before it is chosen again.
         silent = missing is Missing.SYNC and self.negotiation is None
-        lasting_ns = following.master.demote(now_ns, silent=silent)
+        lasting_ns = master.demote(now_ns, silent=silent)
         self._port.notice(
             "master_demoted",
-            port=str(following.master.port),
-            grandmaster=format_clock_identity(following.master.announce.grandmaster),
+            port=str(master.port),
+            grandmaster=format_clock_identity(master.announce.grandmaster),
             reason=f"it announces itself, but sends no {missing}",
             for_s=lasting_ns // NS_PER_S,
         )
