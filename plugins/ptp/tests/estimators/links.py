@@ -86,6 +86,7 @@ PATHS = {
     "bimodal": Path(short_cuts(15 * US, 11 * US, 0.05, 800), short_cuts(15 * US, 11 * US, 0.05, 800)),
     "moderation": Path(uniform(20 * US, 50 * US), stack(20 * US, US)),
     "load": Path(loaded(25 * US, 0.6, 120 * US), stack(25 * US, 1.5 * US)),
+    "bulk": Path(loaded(4 * US, 0.5, 1200 * US), stack(4 * US, 0.5 * US)),
     "load on/off": Path(loaded(25 * US, 0.6, 120 * US, period_s=120), stack(25 * US, 1.5 * US)),
     "wireless": Path(
         wireless(1.2 * MS, MS, 0.05, 5 * MS, 40 * MS),

@@ -26,6 +26,8 @@ STEADY = [
     ("load", 0.125, 0.125, 1.0, 0.25),
     ("load", 0.125, 1.0, 2.0, 0.3),
     ("load on/off", 0.125, 0.125, 1.2, 0.15),
+    ("bulk", 0.125, 0.125, 1.0, 0.1),
+    ("bulk", 0.125, 1.0, 2.0, 0.3),
     ("wireless", 0.125, 0.125, 40.0, 4.0),
     ("asymmetric", 0.125, 0.125, 2.5, 0.4),
 ]
@@ -49,6 +51,16 @@ def test_converges(name: str, sync_s: float, delay_s: float, within_s: float) ->
     figures = follow(make_estimator(name), world.play()).figures()
     assert figures.converged_s < min(within_s, 3)
     assert figures.locked_s < (within_s if name == "kalman" else 2 * within_s)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_sided_bulk_does_not_keep_it_from_the_truth_for_long(seed: int) -> None:
+    # Half of the packets from the grandmaster wait for a millisecond or so, and nobody waits on the way back.
+    track = follow(make_estimator("kalman"), World(PATHS["bulk"], seed=seed, seconds=15).play())
+    late = [abs(error) for at, error in zip(track.at, track.error, strict=True) if at > 3]
+    assert max(late) < 20_000
+    assert track.figures().beyond_3_sigma <= 0.003
+    assert track.figures().beyond_bound == 0
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -72,6 +72,36 @@ def test_regression_leaves_outliers_out() -> None:
     assert fix.delay_ns == pytest.approx(20_000, abs=3_000)
 
 
+def test_regression_goes_by_the_early_packets_where_one_direction_queues() -> None:
+    random = np.random.default_rng(5)
+    regression = Regression(early=True)
+    for number in range(16):
+        local_ns = number * 125_000_000
+        queue = random.exponential(1e6) if number % 2 else 0.0
+        regression.add(Observation(Direction.SYNC, local_ns, round(500_000 + 20_000 + queue + random.normal(0, 1e3))))
+        regression.add(Observation(Direction.DELAY, local_ns, round(20_000 - 500_000 + random.normal(0, 1e3))))
+    line = regression.fit()
+    assert line is not None
+    fix = line.fix(settled=True, generation=0)
+    assert fix.base_ns + fix.offset_ns == pytest.approx(500_000, abs=5_000)
+    assert fix.delay_ns == pytest.approx(20_000, abs=5_000)
+    assert abs(fix.base_ns + fix.offset_ns - 500_000) < 3 * math.sqrt(fix.variance)
+
+
+def test_regression_keeps_to_the_middle_where_noise_is_even() -> None:
+    random = np.random.default_rng(6)
+    regressions = Regression(early=True), Regression()
+    for number in range(16):
+        for way, value in ((Direction.SYNC, 40_000), (Direction.DELAY, 0)):
+            seen = Observation(way, number * 125_000_000, round(value + random.normal(0, 1e4)))
+            for regression in regressions:
+                regression.add(seen)
+    early, plain = (regression.fit() for regression in regressions)
+    assert early is not None
+    assert plain is not None
+    assert early.state == pytest.approx(plain.state)
+
+
 def test_the_scatter_of_blocks_is_found_while_the_rate_moves() -> None:
     random = np.random.default_rng(2)
     scatter = Scatter(np.full(4, 5_000.0), (2, 2, 1, 1))

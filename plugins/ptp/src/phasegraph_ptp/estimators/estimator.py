@@ -23,8 +23,9 @@ LOCK_HORIZON_S = 5.0
 """Lock means that the rate, too, would keep it within ``lock_within`` for so long."""
 SILENT_INTERVALS = 3
 SILENT_NS = 2 * NS_PER_S
-SLEW_LOCKED_S, SLEW_FREE_S, SLEW_MOST_S = 5.0, 1.0, 30.0
-"""Time constant of the slew: at least when locked, at least before, at most."""
+SLEW_LOCKED_S, SLEW_FREE_S, SLEW_BLIND_S, SLEW_MOST_S = 5.0, 0.2, 1.0, 30.0
+"""Time constant of the slew: at least when locked, at least before (nobody relies on it yet), or while the delay is
+not known and there is no hurry to be wrong by it; at most."""
 FREE_SLEW_PPB = 1e7
 MOST_RATE_PPB = 1e6
 """No oscillator is as far off as this; a told line that runs forwards, whatever it is fed with, must not be."""
@@ -142,7 +143,8 @@ class Estimator:
             over_s = max(SLEW_LOCKED_S, min(SLEW_MOST_S, 0.5 * fix.memory_s))
             line.steer(fix.local_ns, lag_ns, rate_ppb, over_s, self._options.slew_limit)
         else:
-            over_s = max(SLEW_FREE_S, min(SLEW_MOST_S, 0.5 * fix.memory_s))
+            least_s = SLEW_BLIND_S if fix.delay_ns is None else SLEW_FREE_S
+            over_s = max(least_s, min(SLEW_MOST_S, 0.5 * fix.memory_s))
             line.steer(fix.local_ns, lag_ns, rate_ppb, over_s, FREE_SLEW_PPB)
         self._other_timescale = False
         self._fix = fix

@@ -31,7 +31,7 @@ class KalmanTracker:
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
         self._memory_s = options.delay_memory / NS_PER_S
-        self._regression = Regression()
+        self._regression = Regression(early=True)
         self._bank: Bank | None = None
         self._fix: Fix | None = None
         self._streams = [Stream() for _ in Direction]
@@ -42,7 +42,7 @@ class KalmanTracker:
     def restart(self) -> None:
         """See `Tracker.restart`."""
         self.generation += 1
-        self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB)
+        self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, early=True)
         self._bank = None
         self._fix = None
         self._streams = [Stream() for _ in Direction]

@@ -30,6 +30,11 @@ LEAST_NOISE_NS = 30.0
 FEW = 9
 """Packets of a direction that do not tell its noise yet; a third of it tells nothing."""
 _ROUNDS = 8
+EARLY_SHARE = 0.1
+"""Of a direction's packets: those that met no queue, where there are queues."""
+ONE_SIDED = 1.6
+"""How many times what chance explains a direction must lie further above its early packets than the other."""
+_FEWEST = 4
 
 
 class Bend(msgspec.Struct, frozen=True):
@@ -101,12 +106,20 @@ class Regression:
     """Keeps the newest packets of each direction, at most ``most`` and ``span_ns``, and draws the line."""
 
     def __init__(
-        self, rate_ppb: float = 0.0, rate_sd_ppb: float = UNKNOWN_RATE_PPB, *, most: int = 128, span_ns: int = 2**62
+        self,
+        rate_ppb: float = 0.0,
+        rate_sd_ppb: float = UNKNOWN_RATE_PPB,
+        *,
+        most: int = 128,
+        span_ns: int = 2**62,
+        early: bool = False,
     ) -> None:
+        """With ``early`` the line is lowered to the early packets, where only one direction queues."""
         self.packets: tuple[deque[Observation], ...] = tuple(deque(maxlen=most) for _ in Direction)
         self._rate_ppb = rate_ppb
         self._rate_sd_ppb = rate_sd_ppb
         self._span_ns = span_ns
+        self._early = early
 
     def add(self, observation: Observation) -> None:
         """Take a packet in; what has become too old leaves."""
@@ -159,6 +172,9 @@ class Regression:
             trust[distance > 8] *= 0.1
         inflation = _inflation(len(syncs) - 2)
         residuals = (residual[parts[0]], residual[parts[1]], residual[parts[2]])
+        doubt_ns = _doubt(residuals[0], residuals[1] if delays else residuals[2])
+        if self._early:
+            residuals, doubt_ns = _lowered(state, residuals, doubt_ns)
         return Fitted(
             local_ns=now,
             base_ns=base,
@@ -166,7 +182,7 @@ class Regression:
             covariance=np.linalg.inv(normal) * np.outer(scale, scale) * inflation**2,
             packets=packets,
             residuals=residuals,
-            doubt_ns=_doubt(residuals[0], residuals[1] if delays else residuals[2]),
+            doubt_ns=doubt_ns,
             delay_known=bool(delays or peers),
             times=-age[parts[0]],
         )
@@ -196,10 +212,32 @@ def _inflation(free: int) -> float:
     return (1 + 2.2 / max(free, 1)) ** 2
 
 
+def _lowered(state: Vector, residuals: tuple[Vector, ...], doubt_ns: float) -> tuple[tuple[Vector, ...], float]:
+    # Where one direction lies further above its early packets than the other by more than chance explains, it queues,
+    # and the early packets are the better judges of both. The other direction tells the rate meanwhile, so that peer
+    # delays, which tell none, are no help.
+    there, back, peers = residuals
+    if min(len(there), len(back)) < _FEWEST:
+        return residuals, doubt_ns
+    lower, lower_back = (float(np.quantile(each, EARLY_SHARE)) for each in (there, back))
+    chance = (abs(lower) + abs(lower_back)) / math.sqrt(min(len(there), len(back)))
+    if abs(lower - lower_back) < ONE_SIDED * chance:
+        return residuals, doubt_ns
+    state[0] += lower
+    state[2] += (lower + lower_back) / 2
+    return (there - lower, back - lower_back, peers), math.hypot(_blunt(there), _blunt(back)) / 2
+
+
+def _blunt(residual: Vector) -> float:
+    # How far the early packets are apart.
+    least, more = np.quantile(residual, [0.0, 0.3])
+    return float(more - least)
+
+
 def _doubt(there: Vector, back: Vector) -> float:
     # Queues make packets late, never early: what the line lies above the earliest by is queue, or noise that both
     # directions share. Where they differ, it is off by half of that.
     if min(len(there), len(back)) < 3:
         return 0.0
-    spread = [-float(np.quantile(each, 0.1)) for each in (there, back)]
+    spread = [-float(np.quantile(each, EARLY_SHARE)) for each in (there, back)]
     return math.hypot((spread[0] - spread[1]) / 2, sum(spread) / 2 / math.sqrt(min(len(there), len(back))))
