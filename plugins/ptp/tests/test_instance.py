@@ -63,6 +63,9 @@ def test_every_value_can_be_overridden() -> None:
         ({"unicast": "hybrid", "delay_mechanism": "p2p"}, "unicast", "delay-mechanism is p2p"),
         ({"general_port": 319}, "general-port", "two ports"),
         ({"reference": "other"}, "reference", "tells nobody the time"),
+        ({"leap_seconds": "list"}, "leap-seconds", "tells nobody the time"),
+        ({"time_zone": "Europe/Entenhausen"}, "time-zone", "no time zone 'Europe/Entenhausen' is known here"),
+        ({"time_zone": "../etc"}, "time-zone", "no time zone"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> None:

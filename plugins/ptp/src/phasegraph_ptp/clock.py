@@ -16,15 +16,17 @@ from phasegraph import Build, ClockEstimate, ClockKind, ClockState, Metrics, Nod
 from phasegraph.ieee1588 import MalformedMessage, Management, Message, MessageType, PortIdentity, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
-from .core import Destination, Followed, Measured, Notice, OrdinaryClock, PortState, Send, TimeProperties
+from .core import Destination, Followed, Measured, Notice, OrdinaryClock, PortState, Send
 from .core.management import answer
 from .core.management_data import Description, ManagementView
 from .estimators import make_estimator
 from .instance import make_identity, settings_of, wire_of
 from .options import EXAMPLE, PtpConfig
+from .telling import Telling
 from .unix_management import serve_management
 from .wires import PEER, PRIMARY, Wire, Wires
 
+_FOLLOWING = (PortState.UNCALIBRATED, PortState.SLAVE)
 PUBLISH_NS = 100_000_000
 """How often the estimate is brought up to date while nothing comes in: bounds grow, states change."""
 
@@ -39,6 +41,7 @@ class PtpClock:
         self._estimator = make_estimator(
             config.estimator, lock_within=config.lock_within, unlock_beyond=config.unlock_beyond
         )
+        self._telling = Telling(config, build)
         self._told: ClockEstimate | None = None
         self._published = ClockEstimate(local_ns=self._local.now_ns(), reference_ns=0)
         self._engine: OrdinaryClock | None = None
@@ -61,12 +64,18 @@ class PtpClock:
         engine, wire = self._engine, self._wire
         if engine is None or wire is None:
             return {"port_state": PortState.INITIALIZING.name.lower()}
+        properties, told = engine.data.time_properties, engine.synchronization_metadata
         metrics: dict[str, int | float | str] = {
             "port_state": engine.state.name.lower(),
             "clock_identity": format_clock_identity(engine.data.default.clock_identity),
-            "utc_offset_s": engine.data.time_properties.utc_offset_s,
+            "utc_offset_s": properties.utc_offset_s,
+            "leap_s": properties.leap61 - properties.leap59,
             "send_errors": self._unsent,
         }
+        if told is not None:
+            metrics["smpte_frame_rate"] = f"{told.frame_rate_numerator}/{told.frame_rate_denominator}"
+            metrics["smpte_locking"] = told.master_locking
+            metrics["smpte_local_offset_s"] = told.local_offset_s
         metrics |= engine.counters
         metrics |= {f"stamps_{kind.value}": count for kind, count in self._kinds.items()}
         metrics |= {f"dropped_management_{reason}": count for reason, count in self._dropped.items()}
@@ -87,6 +96,8 @@ class PtpClock:
         )
         for note in wire.notes():
             ctx.event("stamps", note=note)
+        if self._told is not None and not self._telling.utc.known(self._told.reference_ns // 1_000_000_000):
+            ctx.event("leap_seconds_expired", list=self._config.leap_seconds or "")
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(wire.listen, self)
@@ -150,9 +161,10 @@ class PtpClock:
 
     def _begin(self, now: int) -> ClockEstimate:
         # What a grandmaster without a reference tells: its own oscillator's time, begun at the system's.
+        real_ns = now + self._local.realtime_offset_ns()
         return ClockEstimate(
             local_ns=now,
-            reference_ns=now + self._local.realtime_offset_ns() + self._config.utc_offset * 1_000_000_000,
+            reference_ns=real_ns + self._telling.utc.at_utc(real_ns // 1_000_000_000) * 1_000_000_000,
             state=ClockState.LOCKED,
             timescale="ptp",
         )
@@ -201,9 +213,12 @@ class PtpClock:
         assert ctx is not None
         estimate = self._followed(now)
         if self._config.role != "follower":
+            if engine.state in _FOLLOWING:
+                self._telling.learn(engine.data.time_properties, estimate)
             served = self._served(now, estimate)
             if served is not None:
-                engine.serve(served, self._properties(served))
+                engine.serve(served, self._telling.properties(served))
+                self._describe(engine, served, now)
                 if engine.state is PortState.MASTER:
                     estimate = served
                 elif self._config.role == "grandmaster":
@@ -242,9 +257,13 @@ class PtpClock:
             domain=None if own is None else own.domain,
         )
 
-    def _properties(self, served: ClockEstimate) -> TimeProperties:
-        tai = served.timescale == "ptp"
-        return TimeProperties(utc_offset_s=self._config.utc_offset, utc_offset_valid=tai, ptp_timescale=tai)
+    def _describe(self, engine: OrdinaryClock, served: ClockEstimate, now: int) -> None:
+        if engine.settings.synchronization_metadata is None:
+            return
+        reference = None if self._reference is None else self._reference.estimate().state
+        metadata = self._telling.metadata(served, reference)
+        if metadata is not None:
+            engine.reconfigure(msgspec.structs.replace(engine.settings, synchronization_metadata=metadata), now)
 
     def _answer(self, request: Management, arrival: Arrival, *, unicast: bool) -> None:
         assert self._wire is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
 
@@ -63,8 +64,13 @@ def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
         yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peers are asked by multicast: off"
     if config.event_port == config.general_port:
         yield "general-port", "event and general messages need two ports", ""
-    if config.reference is not None and config.role == "follower":
-        yield "reference", "a follower tells nobody the time", "role = 'grandmaster' or 'ordinary'"
+    for option in ("reference", "leap_seconds"):
+        if getattr(config, option) and config.role == "follower":
+            yield option.replace("_", "-"), "a follower tells nobody the time", "role = 'grandmaster' or 'ordinary'"
+    try:
+        ZoneInfo(config.time_zone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        yield "time-zone", f"no time zone {config.time_zone!r} is known here", "such as 'Europe/Berlin' or 'UTC'"
 
 
 def settings_of(config: PtpConfig) -> Settings:

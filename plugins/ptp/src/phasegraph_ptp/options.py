@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from phasegraph import ClockConfig, ClockRef, Duration
+from phasegraph import ClockConfig, ClockRef, Duration, InputFile, OutputFile
 
 from .profiles import Dscp, ProfileName
 
@@ -114,6 +114,31 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
         ),
     ] = None
     utc_offset: Annotated[
-        int, Meta(ge=-32768, le=32767, description="TAI less UTC in seconds, as a grandmaster announces it.")
+        int,
+        Meta(
+            ge=-32768,
+            le=32767,
+            description="TAI less UTC in seconds, as a grandmaster announces it that knows no better.",
+        ),
     ] = 37
-    management_socket: Annotated[str, Meta(description="Path of a UNIX socket that answers pmc; none if empty.")] = ""
+    leap_seconds: Annotated[
+        InputFile | None,
+        Meta(
+            description="List by which a grandmaster announces the UTC offset and coming leap seconds, such as "
+            "/usr/share/zoneinfo/leap-seconds.list; left out, by what it last followed, or by utc-offset."
+        ),
+    ] = None
+    frame_rate: Annotated[
+        str,
+        Meta(
+            pattern=r"^[1-9]\d{0,5}(/(1|1001))?$",
+            description="Frames a second that a grandmaster of SMPTE ST 2059-2 names as the system's, such as 25 or "
+            "30000/1001.",
+        ),
+    ] = "25"
+    time_zone: Annotated[
+        str, Meta(description="Whose local time a grandmaster of SMPTE ST 2059-2 tells, such as Europe/Berlin.")
+    ] = "UTC"
+    management_socket: Annotated[
+        OutputFile | None, Meta(description="Path of a UNIX socket that answers pmc; none if left out.")
+    ] = None

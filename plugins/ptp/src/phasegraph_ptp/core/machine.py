@@ -48,7 +48,9 @@ class Machine:
     def deadline_ns(self) -> int:
         """When `tick` is wanted."""
         parts = (self.following, self.mastering, self.peer, self.negotiation)
-        return min(self._decision_due_ns, self._ghost_ns, *(part.deadline_ns for part in parts if part is not None), NEVER)
+        return min(
+            self._decision_due_ns, self._ghost_ns, *(part.deadline_ns for part in parts if part is not None), NEVER
+        )
 
     def start(self, now_ns: int) -> None:
         """INITIALIZING ends."""
