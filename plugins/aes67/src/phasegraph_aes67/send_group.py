@@ -34,7 +34,7 @@ HEAD_START_NS = 3_000_000
 STALL_NS = 1_000_000_000
 """A sender that is farther than this from its time (a suspended machine, a stepped clock) begins anew now."""
 HURRY_NS = 1_000_000
-"""Packets that are late follow at half the packet time, and closer once they are as late as this."""
+"""Packets that are late follow at half the packet time, and at a quarter once they are as late as this: never closer."""
 _GATHER = 256
 
 
@@ -214,7 +214,8 @@ class SendGroup:
                 if not member.done:
                     self._send_rows(base + index, (member,))
         late_ns = sent_ns - self._ideal_ns
-        self._not_before = sent_ns + self._interval_ns // (2 if late_ns < HURRY_NS else 8)
+        # Counted from after the call: wherever in it this packet was held up, the next one keeps its distance.
+        self._not_before = self._local.now_ns() + self._interval_ns // (2 if late_ns < HURRY_NS else 4)
         self._errors_ns.append(late_ns)
         if len(self._errors_ns) >= _GATHER:
             self._count_errors()

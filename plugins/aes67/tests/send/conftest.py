@@ -67,12 +67,16 @@ class FakeSender:
         self.sent: list[Sent] = []
         self.refuse: set[int] = set()
         """Numbers of streams that the system refuses to send."""
+        self.stalls_ns: list[int] = []
+        """How long the next calls are held up before anything leaves."""
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
         return SendBuffer(rows, packet_bytes, destinations)
 
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         refused = []
+        if self.stalls_ns:
+            self.time.ns += self.stalls_ns.pop(0)
         for row in range(first, first + count):
             stream = buffer.destinations[row][1]
             if stream in self.refuse:
