@@ -7,20 +7,23 @@ few integers (a call costs 0.7 us more than cffi's, a few hundred times a second
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.localtime import LocalClock
+from .._core.localtime import LocalClock, bracketed_offset
 from .packets import PacketBatch, SendBuffer
-from .plain import PlainReceiver, PlainSender
+from .plain import SOCKET_BUFFER_BYTES, PlainReceiver, PlainSender
 from .protocol import Interface
+from .qdisc import read_qdiscs, why_not_held
 from .stamping.foreign import ForeignClock
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +52,11 @@ _CONTROL = np.dtype(
         "itemsize": 64,
     }
 )
+_DEPARTURE = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4"), ("ns", "u8")])
+"""The control message that says when a packet leaves."""
+_SO_SNDBUFFORCE = 32
 _SO_TIMESTAMPNS = 35
+_SO_TXTIME = _SCM_TXTIME = 61
 _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
 _STAMP_LATENESS_LIMIT_NS = 10_000_000_000
@@ -142,15 +149,24 @@ class LinuxSendBuffer(SendBuffer):
         self.headers["iovlen"] = 1
         # The lengths that are sent are the lengths that are set: one array, seen from both sides.
         self.length = self.iov["len"].view(np.int64)
+        self.control = np.zeros(rows, _DEPARTURE)
+        self.control["len"] = _DEPARTURE.itemsize
+        self.control["level"] = socket.SOL_SOCKET
+        self.control["type"] = _SCM_TXTIME
+        self.headers["control"] = self.control.ctypes.data + index * _DEPARTURE.itemsize
         self.headers_at: int = self.headers.ctypes.data
 
 
 class LinuxSender(PlainSender):
     """Sends rows with sendmmsg."""
 
-    def __init__(self, interface: Interface, ttl: int, dscp: int) -> None:
+    def __init__(self, local: LocalClock, interface: Interface, ttl: int, dscp: int) -> None:
         super().__init__(interface, ttl, dscp)
         self._fd = self.socket.fileno()
+        self._local = local
+        self._interface = interface
+        self._timed = False
+        """Whether the system is told when packets leave."""
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> LinuxSendBuffer:
         """See `Sender.buffer`."""
@@ -159,6 +175,8 @@ class LinuxSender(PlainSender):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`. A row that the system refuses is skipped, so that the others still go in time."""
         assert isinstance(buffer, LinuxSendBuffer)
+        if self._timed:
+            self._tell_departures(buffer, slice(first, first + count))
         done = _sendmmsg(self._fd, buffer.headers_at + first * _MMSGHDR.itemsize, count, 0)
         if done == count:
             return ()
@@ -172,3 +190,30 @@ class LinuxSender(PlainSender):
                 done = 1
             row += done
         return refused
+
+    def hold(self) -> str:
+        """See `Sender.hold`: SO_TXTIME, for the interface's queue ``fq``."""
+        interface = self._interface
+        if not interface.index:
+            return f"it is not known which interface has {interface.address}: name it"
+        try:
+            reason = why_not_held(read_qdiscs(), interface.index, interface.name)
+            if not reason and not self._timed:
+                self._begin_to_tell()
+        except OSError as error:
+            return f"the system does not hold packets: {error.strerror}"
+        return reason
+
+    def _begin_to_tell(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))
+        for option in (_SO_SNDBUFFORCE, socket.SO_SNDBUF):  # the first needs CAP_NET_ADMIN
+            with contextlib.suppress(OSError):
+                self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+                break
+        self._timed = True
+
+    def _tell_departures(self, buffer: LinuxSendBuffer, rows: slice) -> None:
+        # The queue counts CLOCK_MONOTONIC, which NTP slews: the relation is measured for every call.
+        offset_ns = bracketed_offset(self._local.now_ns, time.monotonic_ns)
+        buffer.control["ns"][rows] = buffer.departure_ns[rows] + offset_ns
+        buffer.headers["controllen"][rows] = _DEPARTURE.itemsize

@@ -55,3 +55,5 @@ class SendBuffer:
         self.data: NDArray[np.uint8] = np.zeros((rows, packet_bytes), np.uint8)
         self.length: NDArray[np.int64] = np.zeros(rows, np.int64)
         """Bytes to send of each row."""
+        self.departure_ns: NDArray[np.int64] = np.zeros(rows, np.int64)
+        """Local time at which each row leaves, by a sender that holds packets; others do not look at it."""

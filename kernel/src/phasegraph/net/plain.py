@@ -12,8 +12,10 @@ from .._core.localtime import LocalClock
 from .packets import PacketBatch, SendBuffer, ipv4_number
 from .protocol import Interface
 
-RECEIVE_BUFFER_BYTES = 4 << 20
+SOCKET_BUFFER_BYTES = 4 << 20
 """Asked of the system, which may give less: 64 streams of 8 channels for 50 ms."""
+PACKET_COST_BYTES = 2304
+"""What a full packet takes of it on Linux: more than its own bytes."""
 
 IP_MULTICAST_ALL = 49
 IP_PKTINFO = 8
@@ -31,7 +33,7 @@ class PlainReceiver:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
         if sys.platform == "linux":
             # A socket hears the groups that it joined, not those of every other socket on the port.
             self.socket.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
@@ -41,8 +43,8 @@ class PlainReceiver:
 
     @property
     def room(self) -> int:
-        """See `Receiver.room`. A packet costs the system more than its bytes: 2304 on Linux."""
-        return max(1, self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2304)
+        """See `Receiver.room`."""
+        return max(1, self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // PACKET_COST_BYTES)
 
     def join(self, group: str, interface: Interface, source: str | None = None) -> None:
         """See `Receiver.join`."""
@@ -125,6 +127,15 @@ class PlainSender:
             except OSError:
                 refused.append(row)
         return refused
+
+    def hold(self) -> str:
+        """See `Sender.hold`."""
+        return "only Linux holds packets until their time"
+
+    @property
+    def room(self) -> int:
+        """See `Sender.room`."""
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // PACKET_COST_BYTES
 
     def close(self) -> None:
         """See `Sender.close`."""

@@ -60,6 +60,17 @@ class Sender(Protocol):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """Send rows ``first .. first + count`` now. Returns the rows that the system refused."""
 
+    def hold(self) -> str:
+        """Hold packets until their `SendBuffer.departure_ns` from now on: whoever sends may be early.
+
+        Returns why that cannot be, with what would help; empty where it can, for as long as the interface has the
+        queue that it needs, so ask again. Packets of which that time has passed leave at once.
+        """
+
+    @property
+    def room(self) -> int:
+        """About how many full packets the system holds for this sender."""
+
     def close(self) -> None:
         """Close the socket."""
 

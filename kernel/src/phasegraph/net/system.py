@@ -42,7 +42,7 @@ class SystemNetwork:
         if self._batched:
             from .linux import LinuxSender
 
-            return LinuxSender(interface, ttl, dscp)
+            return LinuxSender(self._local, interface, ttl, dscp)
         return PlainSender(interface, ttl, dscp)
 
     def stamped(

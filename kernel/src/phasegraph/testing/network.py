@@ -96,9 +96,9 @@ class SimWire:
             self._addresses = np.append(self._addresses, int(destination) if destination.version == 4 else 0)
         return self.flows[key]
 
-    def send(self, sender: Talker, packets: Packets) -> None:
-        """Carry packets to whoever hears them, now."""
-        now = true_now_ns()
+    def send(self, sender: Talker, packets: Packets, at_ns: int | None = None) -> None:
+        """Carry packets to whoever hears them, now or from a later true time on."""
+        now = true_now_ns() if at_ns is None else at_ns
         segment = self.segment(sender.interface.name, sender.host.number)
         for host in self.hosts:
             ears = host.ears(segment, sender.address)
@@ -130,11 +130,13 @@ class SimNetwork:
         separate: tuple[str, ...] = (),
         socket_packets: int = 8192,
         stamping: Stamping | None = None,
+        holds: bool = False,
     ) -> None:
         """A host of ``wire``, or of one of its own, for which ``impairment`` to ``separate`` are (see `SimWire`).
 
         ``local`` is the host's clock, which stamps what arrives; ``socket_packets`` have room in a socket;
-        ``stamping`` is how well stamped sockets stamp.
+        ``stamping`` is how well stamped sockets stamp; ``holds`` is whether its senders can hold packets until their
+        time, which may change.
         """
         self.local = local or SimLocalClock()
         self.wire = wire or SimWire(impairment=impairment, faults=faults, seed=seed, separate=separate)
@@ -147,6 +149,7 @@ class SimNetwork:
         """Those that were asked for, by address."""
         self.stamping = stamping or Stamping()
         self.socket_packets = socket_packets
+        self.holds = holds
         self._unplugged: set[str] = set()
         self._ports = itertools.count(49152)
         self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}

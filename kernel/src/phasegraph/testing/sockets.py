@@ -190,6 +190,7 @@ class SimSender:
         self.port = host.free_port()
         self.refuse = 0
         """So many of the next rows are refused, as by a full queue or a network that is down."""
+        self._timed = False
         self._closed = False
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SimSendBuffer:
@@ -205,11 +206,29 @@ class SimSender:
         refused = count if gone else min(self.refuse, count)
         self.refuse = max(0, self.refuse - refused)
         if count > refused:
-            rows = slice(first + refused, first + count)
-            flow = buffer.flow[rows]
-            packets = Packets(buffer.data[rows], buffer.length[rows], flow, np.zeros(len(flow), np.int64))
-            self.host.wire.send(self, packets)
+            self._leave(buffer, slice(first + refused, first + count))
         return range(first, first + refused)
+
+    def _leave(self, buffer: SimSendBuffer, rows: slice) -> None:
+        flow = buffer.flow[rows]
+        packets = Packets(buffer.data[rows], buffer.length[rows], flow, np.zeros(len(flow), np.int64))
+        if not (self._timed and self.host.holds):
+            self.host.wire.send(self, packets)
+            return
+        departure = np.maximum(buffer.departure_ns[rows], self.host.local.now_ns())
+        for local_ns in np.unique(departure):
+            which = packets.rows(departure == local_ns)
+            self.host.wire.send(self, which, self.host.local.true_at(int(local_ns)))
+
+    def hold(self) -> str:
+        """See `Sender.hold`."""
+        self._timed = self._timed or self.host.holds
+        return "" if self.host.holds else "this simulated host does not hold packets"
+
+    @property
+    def room(self) -> int:
+        """See `Sender.room`."""
+        return 1 << 16
 
     def close(self) -> None:
         """See `Sender.close`."""

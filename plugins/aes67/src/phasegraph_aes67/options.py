@@ -127,6 +127,10 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     ] = None
 
 
+Pacing = Literal["auto", "thread", "queue"]
+"""Who waits for a packet's time."""
+
+
 class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """Where the second leg of a redundant stream goes (ST 2022-7)."""
 
@@ -164,6 +168,13 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
             "default, when a live source has just delivered its last frame.",
         ),
     ] = None
+    pacing: Annotated[
+        Pacing,
+        Meta(
+            description="Who waits for a packet's time: our thread, or the interface's queue fq, which gets packets "
+            "early. Auto is the queue for a multicast group where there is one and the packets are there early enough."
+        ),
+    ] = "auto"
     ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32
     dscp: Annotated[int, Meta(ge=0, le=63, description="DiffServ code point; AES67 asks for 34 (AF41).")] = 34
     leg_b: Annotated[

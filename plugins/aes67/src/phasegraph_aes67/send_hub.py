@@ -5,27 +5,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from phasegraph import ClockReader, NodeContext, NodeError
+import msgspec
+
+from phasegraph import ClockReader, LocalClock, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface, Sender
 
+from .ahead import ahead_of
+from .options import Pacing
 from .receive_hub import find_interface
 from .send_group import Member, SendGroup
 
 GATHER_NS = 30_000_000
 """Streams that start within so much time, and have the same timing, are sent together."""
 
-_Key = tuple[int, int, int, int, tuple[Interface, ...], int, int]
+LOOK_NS = 5_000_000_000
+"""How often it is looked whether the interfaces have the queue that holds packets."""
+
+_Key = tuple[int, int, int, int, int, tuple[Interface, ...], int, int]
 
 
-class _Pending:
-    """Streams that wait to become a group."""
+class _Pending(msgspec.Struct):
+    # Streams that wait to become a group.
+    clock: ClockReader
+    lead_ns: int
+    ahead_ns: int
+    reason: str
+    senders: Sequence[Sender]
+    since_ns: int
+    members: list[Member] = []
 
-    def __init__(self, clock: ClockReader, lead_ns: int, senders: Sequence[Sender], since_ns: int) -> None:
-        self.clock = clock
-        self.lead_ns = lead_ns
-        self.senders = senders
-        self.since_ns = since_ns
-        self.members: list[Member] = []
+    def group(self, local: LocalClock) -> SendGroup:
+        group = SendGroup(self.members, self.senders, self.clock, local, self.lead_ns, self.ahead_ns)
+        if self.ahead_ns:
+            group.hold(self.reason)
+        return group
 
 
 class SendHub:
@@ -35,7 +48,8 @@ class SendHub:
         self._network = ctx.network
         self._local = ctx.local
         self._quantum_ns = ctx.quantum_ns()
-        self._senders: dict[tuple[Interface, int, int], Sender] = {}
+        self._senders: dict[tuple[Interface, int, int, bool], Sender] = {}
+        self._look_at_ns = 0
         self._joining: deque[tuple[_Key, Member, _Pending]] = deque()
         """The way from the control plane to the data plane's thread, which alone changes what follows."""
         self._pending: dict[_Key, _Pending] = {}
@@ -55,22 +69,41 @@ class SendHub:
         interfaces: tuple[Interface, ...],
         ttl: int,
         dscp: int,
+        pacing: Pacing = "auto",
     ) -> None:
         """Send a stream from now on, each leg by its interface. Raises NodeError with a remedy."""
-        senders = [self._sender(interface, ttl, dscp) for interface in interfaces]
         packetiser = member.packetiser
-        timing = (id(clock), packetiser.parameters.rate, packetiser.frames_per_packet, lead_ns)
-        pending = _Pending(clock, lead_ns, senders, self._local.now_ns())
+        rate, frames = packetiser.parameters.rate, packetiser.frames_per_packet
+        addresses = [address for address, _ in member.destinations]
+        packet_ns = duration_of(frames, rate)
+        ahead = ahead_of(pacing, addresses=addresses, follows=member.follows, lead_ns=lead_ns, packet_ns=packet_ns)
+        senders = [self._sender(interface, ttl, dscp, ahead.ns > 0) for interface in interfaces]
+        member.reason = ahead.reason
+        reason = _why_not_held(senders) if ahead.ns else ahead.reason
+        if reason and pacing == "queue":
+            raise NodeError(reason, "or leave pacing out, and our thread paces where the queue cannot", option="pacing")
+        pending = _Pending(clock, lead_ns, ahead.ns, reason, senders, self._local.now_ns())
+        timing = (id(clock), rate, frames, lead_ns, ahead.ns)
         self._joining.append(((*timing, interfaces, ttl, dscp), member, pending))
 
-    def _sender(self, interface: Interface, ttl: int, dscp: int) -> Sender:
-        sender = self._senders.get((interface, ttl, dscp))
+    def look(self) -> None:
+        """Control plane, now and again: have packets early where the interfaces hold them by now, and only there."""
+        now_ns = self._local.now_ns()
+        if now_ns < self._look_at_ns:
+            return
+        self._look_at_ns = now_ns + LOOK_NS
+        for group in self._groups:
+            if group.ahead_ns and not group.done:
+                group.hold(_why_not_held(group.senders))
+
+    def _sender(self, interface: Interface, ttl: int, dscp: int, held: bool) -> Sender:
+        sender = self._senders.get((interface, ttl, dscp, held))
         if sender is None:
             try:
                 sender = self._network.sender(interface, ttl=ttl, dscp=dscp)
             except OSError as error:
                 raise NodeError(f"cannot send through {interface.address}: {error.strerror}") from error
-            self._senders[interface, ttl, dscp] = sender
+            self._senders[interface, ttl, dscp, held] = sender
         return sender
 
     def group_of(self, member: Member) -> SendGroup | None:
@@ -104,7 +137,7 @@ class SendHub:
             self._pending.setdefault(key, fresh).members.append(member)
         for key in [key for key, pending in self._pending.items() if now_ns - pending.since_ns >= GATHER_NS]:
             pending = self._pending.pop(key)
-            group = SendGroup(pending.members, pending.senders, pending.clock, self._local, pending.lead_ns)
+            group = pending.group(self._local)
             self._groups = (*self._groups, group)
             for member in pending.members:
                 if member.done:  # removed before its group was there to be told
@@ -114,3 +147,7 @@ class SendHub:
         """Close the sockets."""
         for sender in self._senders.values():
             sender.close()
+
+
+def _why_not_held(senders: Sequence[Sender]) -> str:
+    return next((reason for sender in senders if (reason := sender.hold())), "")

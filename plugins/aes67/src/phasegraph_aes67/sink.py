@@ -35,6 +35,8 @@ class Aes67Sink:
         self._source = source
         self._member = self._new_member()
         self._hub: SendHub | None = None
+        self._held: bool | None = None
+        """Whether the queue paced it when that was last looked at."""
         self._description = Description(
             self._clock,
             self._legs,
@@ -57,6 +59,7 @@ class Aes67Sink:
         before, self._member = self._member, self._new_member()
         self._member.packets_sent, self._member.send_errors = before.packets_sent, before.send_errors
         self._hub = ctx.shared(SendHub)
+        self._held = None
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
         interfaces = tuple(self._hub.interface(name) for name in names)
         self._description.send_through(interfaces)
@@ -75,20 +78,32 @@ class Aes67Sink:
                 interfaces=interfaces,
                 ttl=config.ttl,
                 dscp=config.dscp,
+                pacing=config.pacing,
             )
             if config.announce:
                 publication.announce([each for each in interfaces if each.name], self._packetiser.ssrc)
             while not sent.is_set():
                 publication.look()
+                self._look_at_pacing(ctx)
                 with trio.move_on_after(WATCH_S):
                     await sent.wait()
         finally:
             publication.withdraw()
             self._hub.remove(self._member)
 
+    def _look_at_pacing(self, ctx: NodeContext) -> None:
+        assert self._hub is not None
+        self._hub.look()
+        group = self._hub.group_of(self._member)
+        if group is not None and group.held != self._held:
+            if self._held is not None:
+                ctx.event("pacing_changed", pacing="queue" if group.held else "thread", reason=group.reason)
+            self._held = group.held
+
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         group = self._hub.group_of(self._member) if self._hub is not None else None
+        reason = self._member.reason or (group.reason if group is not None else "")
         errors = self._member.send_errors
         legs = {} if len(errors) < 2 else {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
         return {
@@ -96,6 +111,7 @@ class Aes67Sink:
             "send_errors": sum(errors),
             **legs,
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
+            **({"pacing_reason": reason} if reason else {}),
             "stream": str(self._parameters),
         }
 

@@ -62,11 +62,16 @@ class Sent(msgspec.Struct, frozen=True):
 class FakeSender:
     """Remembers what it was given, and when; refuses when told."""
 
-    def __init__(self, time: Time) -> None:
+    def __init__(self, time: Time, why_not_held: str = "it is a fake", room: int = 1000) -> None:
         self.time = time
         self.sent: list[Sent] = []
         self.refuse: set[int] = set()
         """Numbers of streams that the system refuses to send."""
+        self.why_not_held = why_not_held
+        """Empty where it holds packets until their time, as the interface's queue does."""
+        self.room = room
+        self.handed: list[tuple[int, int]] = []
+        """When it was called, and with how many packets."""
         self.stalls_ns: list[int] = []
         """How long the next calls are held up before anything leaves."""
 
@@ -75,6 +80,7 @@ class FakeSender:
 
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         refused = []
+        self.handed.append((self.time.ns, count))
         if self.stalls_ns:
             self.time.ns += self.stalls_ns.pop(0)
         for row in range(first, first + count):
@@ -83,8 +89,12 @@ class FakeSender:
                 refused.append(row)
                 continue
             packet = buffer.data[row, : buffer.length[row]].tobytes()
-            self.sent.append(Sent(self.time.ns, packet, stream))
+            at_ns = self.time.ns if self.why_not_held else max(self.time.ns, int(buffer.departure_ns[row]))
+            self.sent.append(Sent(at_ns, packet, stream))
         return refused
+
+    def hold(self) -> str:
+        return self.why_not_held
 
     def close(self) -> None:
         pass
@@ -133,15 +143,27 @@ def content(sent: Sequence[Sent]) -> list[int]:
 class Rig:
     """A group of senders whose time is driven by hand."""
 
-    def __init__(self, inputs: Sequence[FakeInput], *, rate: int, frames: int, lead_ns: int, rate_ppb: float) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[FakeInput],
+        *,
+        rate: int = 48_000,
+        frames: int = 48,
+        lead_ns: int = 1_000_000,
+        rate_ppb: float = 0.0,
+        ahead_ns: int = 0,
+        room: int = 1000,
+    ) -> None:
         self.time = Time(rate_ppb)
-        self.sender = FakeSender(self.time)
+        self.sender = FakeSender(self.time, "" if ahead_ns else "it is a fake", room)
         self.rate = rate
         self.frames = frames
         self.lead_ns = lead_ns
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
         self.members = [Member(Packetiser(parameters, n), source, ("239.1.1.1", n)) for n, source in enumerate(inputs)]
-        self.group = SendGroup(self.members, (self.sender,), self.time, self.time, lead_ns)
+        self.group = SendGroup(self.members, (self.sender,), self.time, self.time, lead_ns, ahead_ns)
+        if ahead_ns:
+            self.group.hold("")
 
     def run(self, steps: int, late_ns: Sequence[int] = ()) -> list[Sent]:
         """So many steps, each when it is due, or as much later as is said. Returns what stream 0 sent meanwhile."""
@@ -184,7 +206,6 @@ def samples() -> Callable[[Sequence[Sent]], list[int]]:
 @pytest.fixture(scope="session")
 def rig() -> Callable[..., Rig]:
     def make(*inputs: FakeInput, **how: Any) -> Rig:
-        defaults = {"rate": 48_000, "frames": 48, "lead_ns": 1_000_000, "rate_ppb": 0.0}
-        return Rig(inputs or [FakeInput()], **{**defaults, **how})
+        return Rig(inputs or [FakeInput()], **how)
 
     return make

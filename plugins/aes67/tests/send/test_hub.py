@@ -14,7 +14,7 @@ from phasegraph.net import Interface
 from phasegraph_aes67.packetise import Packetiser
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.send_group import Member
-from phasegraph_aes67.send_hub import GATHER_NS, SendHub
+from phasegraph_aes67.send_hub import GATHER_NS, LOOK_NS, SendHub
 
 MS = 1_000_000
 ETH0 = Interface("eth0", 2, "10.0.0.1")
@@ -168,3 +168,50 @@ def test_streams_join_beside_a_running_data_plane(setup):
     setup.hub.step(setup.time.ns)
     grouped = [member for group in setup.hub._groups for member in group.members]
     assert sorted(map(id, grouped)) == sorted(map(id, members))
+
+
+class TestPacing:
+    def test_without_the_queue_our_thread_paces_and_says_why(self, setup):
+        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo"
+        member = setup.add(setup.member())
+        setup.run(100 * MS)
+        group = setup.hub.group_of(member)
+        assert (group.held, group.reason, member.reason) == (False, "the queue of eth0 is pfifo", "")
+
+    def test_where_it_was_asked_for_that_is_an_error(self, setup):
+        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo, not fq: tc qdisc replace dev eth0 root fq"
+        with pytest.raises(NodeError, match="tc qdisc replace dev eth0 root fq") as caught:
+            setup.add(setup.member(), pacing="queue")
+        assert caught.value.option == "pacing"
+
+    def test_the_queue_comes_and_goes(self, setup):
+        member = setup.add(setup.member())
+        setup.run(100 * MS)
+        group = setup.hub.group_of(member)
+        setup.hub.look()
+        assert not group.held
+        setup.rig.sender.why_not_held = ""
+        setup.hub.look()
+        assert not group.held, "it is not asked all the time"
+        setup.time.ns += LOOK_NS
+        setup.hub.look()
+        assert group.held
+        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo"
+        setup.time.ns += LOOK_NS
+        setup.hub.look()
+        assert (group.held, group.reason) == (False, "the queue of eth0 is pfifo")
+
+    def test_what_cannot_be_early_has_its_own_group_and_socket(self, setup):
+        setup.rig.sender.why_not_held = ""
+        early, asked = setup.add(setup.member(0)), setup.add(setup.member(1), pacing="thread")
+        live = setup.member(2)
+        live.follows = False
+        setup.add(live)
+        setup.run(100 * MS)
+        groups = [setup.hub.group_of(member) for member in (early, asked, live)]
+        assert [group.held for group in groups] == [True, False, False]
+        assert groups[1] is groups[2]
+        assert len(setup.senders) == 2
+        assert [bool(member.reason) for member in (early, asked, live)] == [False, False, True]
+        with pytest.raises(NodeError, match="a lead of 1500 us would do"):
+            setup.add(live, pacing="queue")

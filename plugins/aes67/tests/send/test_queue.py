@@ -1,0 +1,209 @@
+"""Packets that are handed over early, to a queue that holds them until their time."""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from phasegraph_aes67.ahead import AHEAD_NS, LEAST_AHEAD_NS, ahead_of
+from phasegraph_aes67.send_group import STALL_NS
+
+CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+MS = 1_000_000
+GROUP, HOST = "239.1.1.1", "10.0.0.7"
+
+
+def early(one):
+    """How long before it left each packet was handed over, of a rig with one stream."""
+    handed = [at_ns for at_ns, count in one.sender.handed for _ in range(count)]
+    return [sent.at_ns - at_ns for sent, at_ns in zip(one.sender.of(0), handed, strict=True)]
+
+
+def gaps(sent):
+    return [later.at_ns - sooner.at_ns for sooner, later in pairwise(sent)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "frames", "batch"),
+    [
+        pytest.param(48_000, 48, 8, id="1 ms"),
+        pytest.param(48_000, 6, 16, id="125 us"),
+        pytest.param(48_000, 16, 16, id="333 us"),
+        pytest.param(44_100, 48, 7, id="1 ms of 44.1 kHz"),
+        pytest.param(96_000, 384, 2, id="4 ms of 96 kHz"),
+        pytest.param(48_000, 960, 1, id="20 ms"),
+    ],
+)
+@pytest.mark.parametrize("rate_ppb", [0.0, 37_211.0])
+def test_every_packet_leaves_at_its_time(rig, samples, rate, frames, batch, rate_ppb):
+    one = rig(rate=rate, frames=frames, rate_ppb=rate_ppb, ahead_ns=AHEAD_NS)
+    one.run(300)
+    sent = one.sender.of(0)
+    assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+    assert samples(sent) == [n % 2**23 for n in range(len(sent) * frames)]
+    assert {(b.sequence - a.sequence) % 2**16 for a, b in pairwise(sent)} == {1}
+    # In batches, half of the way before they are due, and never earlier than was allowed.
+    assert Counter(count for _, count in one.sender.handed).most_common(1)[0][0] == batch
+    settled = early(one)[10 * batch :]
+    assert max(settled) <= AHEAD_NS + 1000
+    assert min(settled) >= min(AHEAD_NS, 32 * one.group._interval_ns) // 2 - one.group._interval_ns
+    metrics = one.group.metrics()
+    assert (metrics["pacing"], metrics["pacing_error_max_ns"]) == ("queue", 0)
+    assert one.members[0].packets_sent == len(sent)
+
+
+@pytest.mark.parametrize("lead_ns", [1_500_000, 2 * MS, 3 * MS, 10 * MS])
+def test_a_live_input_is_never_read_sooner_than_with_the_shortest_lead(rig, make_input, samples, lead_ns):
+    source = make_input(follows=False)
+    ahead = ahead_of("auto", addresses=[GROUP], follows=False, lead_ns=lead_ns, packet_ns=MS)
+    one = rig(source, lead_ns=lead_ns, ahead_ns=ahead.ns)
+    frame = one.group._start
+    read_at = []
+    reading = source.read
+    source.read = lambda first, out, ns: read_at.append((first + len(out), one.time.ns)) or reading(first, out, ns)
+    one.run(60)
+    sent = one.sender.of(0)
+    assert samples(sent) == [n % 2**23 for n in range(frame, frame + 48 * len(sent))]
+    assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+    for stop, at_ns in read_at:
+        assert one.time.clock.reference_at(at_ns) * 48 // MS >= stop, "its last frame is over by then"
+    assert min(early(one)) >= min(lead_ns - MS, 3 * MS)
+
+
+def test_what_an_input_has_not_yet_is_waited_for_until_it_is_due(rig, make_input, samples):
+    source = make_input()
+    source.head = 40 * 48 + 20
+    one = rig(source, ahead_ns=AHEAD_NS)
+    one.run(60)
+    while len(one.sender.sent) < 60:
+        one.run(1)
+    dry = [ns for ns, packet in zip(early(one), one.sender.of(0), strict=True) if samples([packet])[-1] == 0]
+    assert dry
+    assert dry == [0] * len(dry), "silence is decided when it has to sound, not before"
+    source.head = 1 << 40
+    one.run(200)
+    sent = one.sender.of(0)
+    assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+    assert [n for n in samples(sent) if n] == list(range(1, 1 + sum(n > 0 for n in samples(sent)))), "nothing is lost"
+    assert early(one)[-1] > AHEAD_NS // 4
+
+
+@settings(CALM, max_examples=20)
+@given(
+    st.lists(st.sampled_from([0, 0, 0, 100_000]) | st.integers(0, 40 * MS), max_size=30),
+    st.sampled_from([(48_000, 48), (48_000, 6), (44_100, 48)]),
+    st.integers(0, STALL_NS - 100 * MS),
+)
+def test_a_stall_is_made_up_for_with_distance(rig, samples, late_ns, kind, stall_ns):
+    rate, frames = kind
+    one = rig(rate=rate, frames=frames, ahead_ns=AHEAD_NS)
+    one.run(len(late_ns), late_ns=late_ns)
+    if max((packet.at_ns - one.due_of(packet) for packet in one.sender.of(0)), default=0) > STALL_NS // 2:
+        return
+    one.run(1, late_ns=[stall_ns // 2])
+    one.run(150)
+    sent = one.sender.of(0)
+    assert one.group.resyncs == 0
+    assert samples(sent) == [n % 2**23 for n in range(frames * len(sent))]
+    assert min(packet.at_ns - one.due_of(packet) for packet in sent) >= 0
+    assert min(gaps(sent)) >= one.group._interval_ns // 4
+    handed = [leaves.at_ns - ahead for leaves, ahead in zip(sent, early(one), strict=True)]
+    for first, last in zip(sent, handed[99:], strict=False):  # fq takes 100 packets of a stream
+        assert first.at_ns <= last
+
+
+def test_short_delays_of_the_thread_are_not_heard_of(rig):
+    one = rig(ahead_ns=AHEAD_NS)
+    one.run(20)
+    one.run(40, late_ns=[0, 7 * MS, 1 * MS, 8 * MS, 0, 0, 3 * MS] * 5)
+    sent = one.sender.of(0)
+    assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+
+
+def test_the_queue_goes_and_comes_back(rig, samples):
+    one = rig(ahead_ns=AHEAD_NS)
+    one.run(20)
+    one.sender.why_not_held = "the queue is pfifo"
+    one.group.hold(one.sender.why_not_held)
+    before = len(one.sender.sent)
+    one.run(50)
+    metrics = one.group.metrics()
+    assert (metrics["pacing"], one.group.reason) == ("thread", "the queue is pfifo")
+    assert early(one)[before:] == [0] * 50
+    one.sender.why_not_held = ""
+    one.group.hold("")
+    one.run(50)
+    assert one.group.metrics()["pacing"] == "queue"
+    sent = one.sender.of(0)
+    assert samples(sent) == list(range(48 * len(sent)))
+    assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+
+
+@pytest.mark.parametrize("step_ns", [100 * MS, -100 * MS, 3 * MS, -3 * MS, 3_600_000 * MS, -3_600_000 * MS])
+def test_a_step_of_the_clock_keeps_order_and_distance(rig, samples, step_ns):
+    one = rig(ahead_ns=AHEAD_NS)
+    one.run(20)
+    one.time.step(step_ns)
+    one.group.send_due(one.time.ns)
+    one.run(100)
+    sent = one.sender.of(0)
+    assert samples(sent) == list(range(48 * len(sent)))
+    assert min(gaps(sent)) >= MS // 4
+    assert max(gaps(sent)) < max(abs(step_ns) % 3_600_000_000_000, AHEAD_NS) + 6 * MS
+    assert sent[-1].at_ns == one.due_of(sent[-1])
+
+
+def test_every_member_and_every_leg_has_its_times(rig, make_input, samples):
+    lengths = [48 * 100 + 7, 48 * 33, None]
+    one = rig(*(make_input(length) for length in lengths), ahead_ns=AHEAD_NS)
+    one.run(200)
+    for stream, length in enumerate(lengths):
+        sent = one.sender.of(stream)
+        assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
+        assert samples(sent) == list(range(48 * len(sent) if length is None else length))
+        assert one.members[stream].packets_sent == len(sent)
+
+
+def test_what_is_refused_is_counted_where_it_belongs(rig, make_input):
+    one = rig(make_input(), make_input(), ahead_ns=AHEAD_NS)
+    one.sender.refuse = {1}
+    one.run(40)
+    kept, refused = one.members
+    assert (kept.packets_sent, kept.send_errors) == (len(one.sender.of(0)), [0])
+    assert (refused.packets_sent, refused.send_errors) == (0, [kept.packets_sent])
+
+
+@pytest.mark.parametrize(("room", "ahead_ns"), [(1000, 16 * MS), (24, 8 * MS), (3, MS), (2, 0)])
+def test_no_more_is_early_than_the_socket_has_room_for(rig, room, ahead_ns):
+    one = rig(room=room, ahead_ns=AHEAD_NS)
+    one.run(100)
+    assert one.group.ahead_ns == ahead_ns
+    assert max(early(one)) <= ahead_ns
+    assert bool(one.group.reason) == (ahead_ns == 0)
+
+
+@pytest.mark.parametrize(
+    ("pacing", "address", "follows", "lead_ns", "expected"),
+    [
+        ("auto", GROUP, True, MS, AHEAD_NS),
+        ("queue", GROUP, True, MS, AHEAD_NS),
+        ("thread", GROUP, True, MS, 0),
+        ("auto", HOST, True, MS, "leave by another interface"),
+        ("queue", HOST, True, MS, AHEAD_NS),
+        ("auto", GROUP, False, MS, "a lead of 1500 us would do"),
+        ("queue", GROUP, False, MS, "a lead of 1500 us would do"),
+        ("auto", GROUP, False, 0, "a lead of 1500 us would do"),
+        ("auto", GROUP, False, 1_500_000, LEAST_AHEAD_NS),
+        ("auto", GROUP, False, 4 * MS, 3 * MS),
+        ("auto", GROUP, False, 100 * MS, AHEAD_NS),
+    ],
+)
+def test_how_early_packets_may_be(pacing, address, follows, lead_ns, expected):
+    ahead = ahead_of(pacing, addresses=[GROUP, address], follows=follows, lead_ns=lead_ns, packet_ns=MS)
+    if isinstance(expected, int):
+        assert ahead == (expected, "")
+    else:
+        assert ahead.ns == 0
+        assert expected in ahead.reason
