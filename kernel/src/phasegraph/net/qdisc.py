@@ -53,7 +53,7 @@ def why_not_held(qdiscs: Sequence[Qdisc], interface: int, name: str) -> str:
 
 def parse_qdiscs(data: bytes) -> tuple[list[Qdisc], bool]:
     """The disciplines in a part of the system's answer, and whether that was the last part. Raises OSError."""
-    qdiscs = []
+    qdiscs: list[Qdisc] = []
     for kind, body in _messages(data):
         if kind == _DONE:
             return qdiscs, True

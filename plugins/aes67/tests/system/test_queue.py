@@ -52,7 +52,11 @@ async def test_a_live_input_has_the_latency_that_it_has_without(graphs, sent, tr
 
 async def test_the_queue_goes_while_it_runs(graphs, gaps_in, autojump_clock):
     network = SimNetwork(holds=True)
-    graph = graphs.head + graphs.sending(duration="13s", packet_time="4ms") + graphs.receiving(link_offset="9ms")
+    graph = (
+        graphs.head
+        + graphs.sending(duration="13s", packet_time="10ms", channels=1)
+        + graphs.receiving(link_offset="90ms", channels=1)
+    )
     async with running_graph(graph, network=network) as run:
         metrics = run.nodes["out"].metrics
         await trio.sleep(1)
