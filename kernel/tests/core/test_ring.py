@@ -32,6 +32,17 @@ class RingModel(RuleBasedStateMachine):
             self.model[(start + row) % CAPACITY] = frames[row]
             self.index[(start + row) % CAPACITY] = start + row
 
+    @rule(start=AROUND, count=st.integers(0, 2 * CAPACITY))
+    def copy(self, start: int, count: int) -> None:
+        copied = np.full((count, self.ring.frame_bytes), 0xA5, np.uint8)
+        there = self.ring.copy(start, copied)
+        for row in range(count):
+            index = start + row
+            assert there[row] == (self.index.get(index % CAPACITY) == index)
+            if there[row]:
+                expected = self.ring.encoding.encode(self.model[index % CAPACITY][None])
+                assert copied[row].tobytes() == expected.tobytes()
+
     @rule(by=st.integers(-3 * CAPACITY, 3 * CAPACITY) | st.sampled_from([2**46, -(2**46)]))
     def shift(self, by: int) -> None:
         self.ring.shift(by)

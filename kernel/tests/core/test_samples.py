@@ -39,6 +39,12 @@ def test_values_are_what_the_standards_say() -> None:
     assert out[:, 0].tolist() == [0.5, -1.0, 2.0**-15]
 
 
+def test_am824_words_that_are_marked_are_silence() -> None:
+    out = silence(2, 1)
+    Encoding.AM824.decode(np.array([[0x3F, 0x40, 0, 0], [0xBF, 0x40, 0, 0]], np.uint8), out)
+    assert out[:, 0].tolist() == [0.5, 0.0]
+
+
 @given(
     st.sampled_from([Encoding.L16, Encoding.L24]),
     hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(width=32)),

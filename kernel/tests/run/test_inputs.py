@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from phasegraph import Frames, StreamFormat, duration_of, silence
+from phasegraph import Encoding, Frames, StreamFormat, duration_of, silence
 from phasegraph._run.inputs import AlignedTap, SequentialTap, SinkInput, Tap
 from phasegraph.testing import counter_frames
 
@@ -256,6 +256,52 @@ class TestTake:
         after = input.take(at(700), 10_000)
         assert 400 <= len(after) <= 402
         np.testing.assert_array_equal(after[-200:], counter_frames(jumped + 400, 201, 1)[-200:])
+
+
+class TestAsReceived:
+    """What was copied from L24, in groups of two, beside a stream that is not copied."""
+
+    @pytest.mark.parametrize(
+        ("channels", "kept"),
+        [
+            (None, [0, 1, 2, 3]),
+            ([2, 3, 0, 1], [0, 1, 2, 3]),
+            ([0, 1, 0, 1], [0, 1, 2, 3]),
+            ([1, 0, 2, 3], [2, 3]),
+            ([1, 2, 3], []),
+            ([0, 1, 2], [0, 1]),
+        ],
+    )
+    def test_pairs_that_stay_together(self, make_stream, write, clock, channels, kept):
+        stream = make_stream(channels=4, delay=10)
+        write(stream, 1000, 50)
+        write(stream, 1060, 40)
+        input = sink(clock, (AlignedTap(stream), channels))
+        received = input.as_received(Encoding.L24, together=2)
+        assert (received is None) is (not kept)
+        if received is None:
+            return
+        out = np.zeros((100, input.format.channels, 3), np.uint8)
+        there = received(1010, out)
+        expected = np.zeros(there.shape, bool)
+        expected[:50, kept] = expected[60:, kept] = True
+        np.testing.assert_array_equal(there, expected)
+        samples = Encoding.L24.encode(read(input, 1010, 100)[0]).reshape(out.shape)
+        np.testing.assert_array_equal(out[there], samples[there])
+
+    def test_pairs_are_the_sinks_too(self, make_stream, write, clock):
+        one, two, file = make_stream(channels=1), make_stream(channels=4), make_stream(channels=2, clocked=False)
+        for stream in (one, two, file):
+            write(stream, 0, 10)
+        input = sink(clock, (AlignedTap(one), None), (AlignedTap(two), [1, 2, 3]), (SequentialTap(file), None))
+        received = input.as_received(Encoding.L24, together=2)
+        there = received(0, np.zeros((10, 6, 3), np.uint8))
+        assert there.all(axis=0).tolist() == [False, False, True, True, False, False]
+        assert not there.any(axis=0)[[0, 1, 4, 5]].any()
+
+    def test_only_of_that_encoding_and_only_copies(self, make_stream, clock):
+        assert sink(clock, AlignedTap(make_stream())).as_received(Encoding.AM824) is None
+        assert sink(clock, SequentialTap(make_stream(clocked=False))).as_received(Encoding.L24) is None
 
 
 def test_silence_has_its_shape():

@@ -15,9 +15,8 @@ from phasegraph_aes67.parameters import StreamParameters
 
 
 def labelled(frame: int, frames: np.ndarray, rate: int = 48_000) -> np.ndarray:
-    words = Encoding.AM824.encode(frames).view(">u4")
-    am824.label(words, frame, rate)
-    return words.astype(np.uint32)
+    words = am824.Subframes(frames.shape[1], rate, None).words(frame, Encoding.AM824.encode(frames))
+    return words.view(">u4").astype(np.uint32)
 
 
 def test_the_crc_is_that_of_ebu_tech_3250() -> None:

@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import numpy as np
 import trio
+from numpy.typing import NDArray
 
 from .clock import ClockEstimate
 from .localtime import LocalClock
-from .samples import Frames
+from .samples import Encoding, Frames
 from .stream import ClockReader, Stream, StreamFormat
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ Metrics = Mapping[str, Metric]
 """Names carry their unit: ``offset_ns``, ``buffer_frames``."""
 Step = Callable[[int], int]
 """A node's part of the data plane: given local time, does what is due and says when it wants to be called next."""
+Received = Callable[[int, NDArray[np.uint8]], NDArray[np.bool_]]
+"""Given the sink's frame and an array (frames, channels, bytes of a sample), puts samples there as they came.
+
+Returns of which frames and channels; for the others `Input.read` has all that there is to know.
+"""
 
 
 class Build(Protocol):
@@ -78,6 +85,14 @@ class Input(Protocol):
 
         ``local_ns`` is the local time at which that frame sounds. Returns how many of the frames come before the
         input's end: fewer than ``len(out)`` means the last ones.
+        """
+
+    def as_received(self, encoding: Encoding, together: int = 1) -> Received | None:
+        """A way to have samples as they came, beside `read`: of the channels that are copied from streams of this
+        encoding. None where there are none.
+
+        ``together`` says how many neighbouring channels belong together (2: AES3 pairs). Those that a channel map has
+        parted or turned round are left out.
         """
 
     def available(self, frame: int) -> int:

@@ -93,6 +93,15 @@ class MediaRing:
                 missing += length - int(np.count_nonzero(valid))
         return missing
 
+    def copy(self, start: int, out: Encoded) -> NDArray[np.bool_]:
+        """Fill ``out`` (frames, bytes) from absolute index ``start`` with frames as they were written.
+
+        Returns which of them are there; the others hold nothing of meaning.
+        """
+        for at, length, _, offset in self._segments(start, len(out)):
+            out[offset : offset + length] = self._data[at : at + length]
+        return self.valid(start, len(out))
+
     def _segments(self, start: int, count: int) -> list[tuple[int, int, int, int]]:
         # (place in the ring, length, lap, offset in the range) of a range, split where the ring wraps.
         segments = []

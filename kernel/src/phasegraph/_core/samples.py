@@ -25,8 +25,8 @@ class Encoding(enum.Enum):
     L24 = "L24"
     """24-bit big-endian linear PCM (RFC 3190, 4)."""
     AM824 = "AM824"
-    """AES3 subframes in 32-bit big-endian words, a label of eight bits and 24 of audio (ST 2110-31). The audio passes;
-    the label is whoever sends's."""
+    """AES3 subframes in 32-bit big-endian words, a label of eight bits and 24 of audio (ST 2110-31). The label's upper two
+    bits are zero on the wire. A source sets the first of them in words that are no linear PCM: they are read as silence."""
     FLOAT32 = "float32"
     """The graph's own: native float32."""
 
@@ -46,7 +46,9 @@ class Encoding(enum.Enum):
             out[:] = encoded.view(">i2")
             out *= np.float32(2.0**-15)
         elif self is Encoding.AM824:
-            out[:] = encoded.view(">i4").astype(np.int32) << 8
+            words = encoded.view(">i4").astype(np.int32)
+            np.maximum(words, 0, out=words)
+            out[:] = words << 8
             out *= np.float32(2.0**-31)
         else:
             out[:] = encoded.view(np.float32)

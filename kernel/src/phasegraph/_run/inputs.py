@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
-from .._core.samples import Frames
+from .._core.node import Received
+from .._core.samples import Encoded, Encoding, Frames
 from .._core.stream import ClockReader, Cursor, Stream, StreamFormat
 
 ENDLESS = 1 << 62
@@ -78,6 +80,10 @@ class AlignedTap:
     def skip(self, frame: int, count: int, local_ns: int) -> None:
         """See `Tap.skip`."""
         self._count(frame, count, count - self.stream.ring.holds(frame - self._delay, count))
+
+    def copy(self, frame: int, out: Encoded) -> NDArray[np.bool_]:
+        """Beside `fill`: the frames as they came, and which of them have."""
+        return self.stream.ring.copy(frame - self._delay, out)
 
     def _count(self, frame: int, count: int, missing: int) -> None:
         if missing and self.stream.first is not None:
@@ -290,6 +296,35 @@ class SinkInput:
             out[:, channel : channel + taken.shape[1]] = taken
             channel += taken.shape[1]
         return self._before_end(frame, len(out))
+
+    def as_received(self, encoding: Encoding, together: int = 1) -> Received | None:
+        """See `Input.as_received`."""
+        # Taps with channels of the sink, and the tap's channels that they are.
+        parts: list[tuple[AlignedTap, list[int], list[int]]] = []
+        begin = 0
+        for tap, channels in self._taps:
+            taken = list(range(tap.stream.format.channels) if channels is None else channels)
+            if isinstance(tap, AlignedTap) and tap.stream.format.encoding is encoding:
+                kept = [
+                    at + more
+                    for at in range(-begin % together, len(taken) - together + 1, together)
+                    if taken[at] % together == 0
+                    and taken[at : at + together] == list(range(taken[at], taken[at] + together))
+                    for more in range(together)
+                ]
+                if kept:
+                    parts.append((tap, [begin + at for at in kept], [taken[at] for at in kept]))
+            begin += len(taken)
+
+        def received(frame: int, out: NDArray[np.uint8]) -> NDArray[np.bool_]:
+            there = np.zeros(out.shape[:2], np.bool_)
+            for tap, to, of in parts:
+                part = np.empty((len(out), tap.stream.format.channels, encoding.sample_bytes), np.uint8)
+                there[:, to] = tap.copy(frame, part.reshape(len(out), -1))[:, None]
+                out[:, to] = part[:, of]
+            return there
+
+        return received if parts else None
 
     def pass_over(self, frame: int, count: int, local_ns: int) -> int:
         """As `read`, with ``count`` frames that nobody wants to have."""

@@ -9,25 +9,50 @@ BLOCK = 0x20
 """First frame of a channel status block of 192."""
 STATUS = 0x04
 """The frame's bit of the channel status, of which the second says that the samples are no linear PCM."""
+NO_AUDIO = 0x80
+"""Zero on the wire; within the graph it marks words that are no linear PCM: see `phasegraph.Encoding.AM824`."""
 
 
 class Aes3Flags:
     """Reads the channel status of a stream as far as it matters to who plays it."""
 
     def __init__(self, channels: int) -> None:
-        self.audio = True
-        """Whether the newest block was linear PCM on every channel."""
         self._channels = channels
+        self._partners = np.arange(channels // 2 * 2) ^ 1
+        self._pcm: NDArray[np.bool_] = np.ones(channels, np.bool_)
+        # Of which channels the newest block was linear PCM.
         self._begun: NDArray[np.bool_] = np.zeros(channels, np.bool_)
         # Of which channels the last frame that was seen began a block.
 
-    def look(self, payload: NDArray[np.uint8]) -> bool:
-        """Take in frames that follow those before: AM824, big-endian. Returns `audio`."""
-        flags = payload.reshape(-1, self._channels, 4)[..., 0]
+    @property
+    def audio(self) -> bool:
+        """Whether the newest block was linear PCM on every channel."""
+        return bool(self._pcm.all())
+
+    def marked(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Frames that follow those before, AM824 as it came, with what is no audio marked: each word by its own
+        block, and both of a pair where one says so."""
+        octets = payload.reshape(-1, self._channels, 4).copy()
+        flags = octets[..., 0]
+        data = ~self._look(flags)
+        data[..., : 2 * (self._channels // 2)] |= data[..., self._partners]
+        flags &= ~np.uint8(NO_AUDIO)
+        flags |= data * np.uint8(NO_AUDIO)
+        return octets.reshape(payload.shape)
+
+    def _look(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        # Which words are linear PCM: by frame and channel, or by channel where no frame differs from the others.
         begun = np.concatenate([self._begun[None], flags & BLOCK != 0])
         begun[:, 1::2] |= begun[:, : self._channels - 1 : 2]  # the first subframe of two says it for both
-        second, channel = np.nonzero(begun[:-1])
+        second = begun[:-1]
         self._begun = begun[-1]
-        if len(second):
-            self.audio = not (flags[second, channel] & STATUS).any()
-        return self.audio
+        says = flags & STATUS == 0
+        if not (second & (says != self._pcm)).any():
+            return self._pcm
+        # From each frame that says it on, until the next one that does.
+        newest = np.where(second, np.arange(len(flags))[:, None], -1)
+        np.maximum.accumulate(newest, axis=0, out=newest)
+        pcm = np.where(newest < 0, self._pcm, np.take_along_axis(says, np.maximum(newest, 0), axis=0))
+        self._pcm = pcm[-1].copy()
+        pcm[:-1] = pcm[1:]  # the second frame of a block speaks for the first, where that is still at hand
+        return pcm

@@ -7,32 +7,81 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from phasegraph import Encoded, Received
+
+from . import aes3
+
 BLOCK = 192
 """Frames of a channel status block (AES3-2, 5)."""
-_B, _F, _P, _C = (np.uint32(1 << bit) for bit in (29, 28, 27, 26))
-"""Block start, frame start (the first subframe of two), even parity, channel status; below them user data and validity,
-which stay zero: valid."""
+NO_AUDIO = np.uint32(aes3.NO_AUDIO << 24)
+_B, _F, _P, _C, _V = (np.uint32(1 << bit) for bit in (29, 28, 27, 26, 24))
+"""Block start, frame start (the first subframe of two), even parity, channel status; validity: zero for audio that may
+be heard. Between the last two is user data."""
+_AUDIO = np.uint32(0xFFFFFF)
+_PROTECTED = np.uint32(0x07FFFFFF)
+"""What parity is over: all but the preamble's bits and itself."""
+_REMEMBERED = NO_AUDIO | _B | _F | _C
 _RATES = {48_000: 0x80, 44_100: 0x40, 32_000: 0xC0}
 
+Words = NDArray[np.uint32]
 
-def label(words: NDArray[np.uint32], frame: int, rate: int) -> None:
-    """Write the labels of big-endian words (frames, channels), of which the first frame has index ``frame``.
 
-    Blocks begin at whole blocks since the clock's epoch, so that two senders of one stream agree on them.
+class Subframes:
+    """Makes the words of one stream. Those that a source received pass as they came, label and all; the others get labels.
+
+    Where a received stream has a gap, its labels go on as in the block before.
     """
-    place = (frame + np.arange(len(words))) % BLOCK
-    labels = channel_status(rate)[place, None] * _C | np.where(np.arange(words.shape[1]) % 2, np.uint32(0), _F)
-    labels[place == 0, ::2] |= _B
-    native = words.astype(np.uint32) | labels
-    # Even parity over the audio and the label's bits but the preamble's.
-    folded = native & np.uint32(0x07FFFFFF)
+
+    def __init__(self, channels: int, rate: int, received: Received | None) -> None:
+        """``received`` tells the words that came, if this stream passes any on."""
+        self._received = received
+        self._labels = own_labels(channels, rate)
+        """Of one block: by frame modulo its length."""
+
+    def words(self, frame: int, encoded: Encoded) -> Encoded:
+        """The words of ``encoded`` frames without labels, of which the first has index ``frame``."""
+        audio = encoded.view(">u4").astype(np.uint32)
+        place = (frame + np.arange(len(audio))) % BLOCK
+        if self._received is None:
+            made = with_parity(audio | self._labels[place])
+        else:
+            made = self._passed(frame, place, audio, self._received)
+        return made.astype(">u4").view(np.uint8)
+
+    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: Received) -> Words:
+        octets = np.zeros((*audio.shape, 4), np.uint8)
+        there = received(frame, octets)
+        came = octets.view(">u4")[..., 0].astype(np.uint32)
+        # Audio that the graph has changed is a gap's end, which is led up to; what is no audio nobody may change.
+        as_it_was = there & ((came & NO_AUDIO != 0) | (came & _AUDIO == audio))
+        rows, channels = np.nonzero(there)
+        self._labels[place[rows], channels] = came[rows, channels] & _REMEMBERED
+        if as_it_was.all():
+            return came & ~NO_AUDIO
+        labels = np.where(there, came & ~_AUDIO, self._labels[place])
+        made = np.where(labels & NO_AUDIO, labels & ~NO_AUDIO | _V, labels | audio)
+        return np.where(as_it_was, came & ~NO_AUDIO, with_parity(made))
+
+
+def own_labels(channels: int, rate: int) -> Words:
+    """The labels of a block, without parity, for audio that has none. Blocks begin at whole blocks since the clock's epoch,
+    so that two senders of one stream agree on them."""
+    labels = channel_status(rate)[:, None] * _C | np.where(np.arange(channels) % 2, np.uint32(0), _F)
+    labels[0, ::2] |= _B
+    return labels
+
+
+def with_parity(words: Words) -> Words:
+    """The words, with the bit that makes their parity even."""
+    words = words & ~_P
+    folded = words & _PROTECTED
     for shift in (16, 8, 4, 2, 1):
         folded ^= folded >> np.uint32(shift)
-    words[:] = native | (folded & np.uint32(1)) * _P
+    return words | (folded & np.uint32(1)) * _P
 
 
 @cache
-def channel_status(rate: int) -> NDArray[np.uint32]:
+def channel_status(rate: int) -> Words:
     """The 192 bits of a block: professional use, linear PCM of 24 bits without emphasis, the rate, and their CRC."""
     octets = bytearray(24)
     octets[0] = 0x05 | _RATES.get(rate, 0)

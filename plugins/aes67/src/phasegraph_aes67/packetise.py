@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import Encoding, Frames
+from phasegraph import Encoding, Frames, Received
 
 from . import am824
 from .parameters import RTP_HEADER_BYTES, StreamParameters
@@ -20,13 +20,15 @@ class Packetiser:
     sender that starts again, agree on it.
     """
 
-    def __init__(self, parameters: StreamParameters, ssrc: int) -> None:
+    def __init__(self, parameters: StreamParameters, ssrc: int, received: Received | None = None) -> None:
+        """``received``: AM824 words that came, and are to be passed on as they are."""
         if parameters.frames_per_packet is None or parameters.payload_type is None:
             raise ValueError("a sender must know its packet time and payload type")
         self.parameters = parameters
         self.frames_per_packet = parameters.frames_per_packet
         self._payload_type = parameters.payload_type
         self.ssrc = ssrc
+        self._subframes = am824.Subframes(parameters.channels, parameters.rate, received)
         self.packet_bytes = RTP_HEADER_BYTES + self.frames_per_packet * parameters.frame_bytes
 
     def prepare(self, rows: NDArray[np.uint8]) -> None:
@@ -55,7 +57,7 @@ class Packetiser:
         parameters = self.parameters
         encoded = parameters.encoding.encode(frames)
         if parameters.encoding is Encoding.AM824:
-            am824.label(encoded.view(">u4"), frame, parameters.rate)
+            encoded = self._subframes.words(frame, encoded)
         whole = len(frames) // per_packet
         payload = rows[:, RTP_HEADER_BYTES : self.packet_bytes]
         payload[:whole] = encoded[: whole * per_packet].reshape(whole, payload.shape[1])

@@ -31,7 +31,10 @@ class Aes67Sink:
         self._clock = build.clock(config.clock)
         self._parameters = _parameters(config, source)
         self._legs = (self._parameters, *_second_leg(config, self._parameters))
-        self._packetiser = Packetiser(self._parameters, ssrc_of(build.id, config.group, str(config.port)))
+        self._is_am824 = self._parameters.encoding is Encoding.AM824
+        self._passed = source.as_received(Encoding.AM824, together=2) if self._is_am824 else None
+        ssrc = ssrc_of(build.id, config.group, str(config.port))
+        self._packetiser = Packetiser(self._parameters, ssrc, self._passed)
         self._source = source
         self._member = self._new_member()
         self._hub: SendHub | None = None
@@ -113,6 +116,7 @@ class Aes67Sink:
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             **({"pacing_reason": reason} if reason else {}),
             "stream": str(self._parameters),
+            **({"am824_labels": "as received" if self._passed else "own"} if self._is_am824 else {}),
         }
 
     def _new_member(self) -> Member:

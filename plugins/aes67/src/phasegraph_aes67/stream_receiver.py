@@ -311,17 +311,17 @@ class StreamReceiver:
             self._gaps += self._gap_change(frame, frame + frames)
         elif frame > stream.head and stream.first is not None:
             self._gaps += 1
-        if self._aes3 is not None and not self._is_audio(payload):
-            payload = np.zeros_like(payload)
+        if self._aes3 is not None:
+            payload = self._marked(payload, self._aes3)
         stream.ring.write(frame, payload)
         stream.wrote(frame, frame + frames, arrival_ns)
 
-    def _is_audio(self, payload: NDArray[np.uint8]) -> bool:
-        assert self._aes3 is not None
-        before, now = self._aes3.audio, self._aes3.look(payload)
-        if now != before:
-            self.tell("audio" if now else "not_audio", {})
-        return now
+    def _marked(self, payload: NDArray[np.uint8], flags: Aes3Flags) -> NDArray[np.uint8]:
+        before = flags.audio
+        payload = flags.marked(payload)
+        if flags.audio != before:
+            self.tell("audio" if flags.audio else "not_audio", {})
+        return payload
 
     def _gap_change(self, frame: int, stop: int) -> int:
         # How many gaps more there are once something behind the head is written, seen from the frame before what is

@@ -31,8 +31,22 @@ def test_what_the_channel_status_says(size):
     flags = Aes3Flags(2)
     for audio in (True, False, True):
         for at in range(0, 1000, size):
-            seen = flags.look(subframes(at, size, 2, audio=audio))
-        assert seen is audio
+            flags.marked(subframes(at, size, 2, audio=audio))
+        assert flags.audio is audio
+
+
+@pytest.mark.parametrize("size", [10, 192, 600])
+def test_every_word_is_marked_by_its_own_block(size):
+    flags = Aes3Flags(4)
+    blocks = [subframes(192 * number, 192, 4, audio=number != 1) for number in range(4)]
+    sent = np.concatenate(blocks)
+    marked = np.concatenate([flags.marked(sent[at : at + size]) for at in range(0, len(sent), size)])
+    octets = marked.reshape(-1, 4, 4)
+    no_audio = np.zeros((len(sent), 4), bool)
+    no_audio[192:384, :2] = True  # the pair that says so
+    np.testing.assert_array_equal(octets[..., 0] & 0x80 != 0, no_audio)
+    octets[..., 0] &= 0x7F
+    assert octets.tobytes() == sent.tobytes()
 
 
 def arriving(stage, number, *, audio=True):
