@@ -1,4 +1,4 @@
-"""RAVENNA's way to a session description: RTSP octet by octet, and a device of our own on the loopback."""
+"""RAVENNA's way to a session description, with a device of our own on the loopback."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import pairwise
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
+from phasegraph.net import Interface
+from phasegraph_aes67 import mdns
 from phasegraph_aes67.discover import discover_command
-from phasegraph_aes67.ravenna import SERVICE, SESSIONS, describe, find
-from phasegraph_aes67.rtsp import MAX_HEAD_BYTES, MalformedRtsp, ResponseReader, describe_request, session_url
+from phasegraph_aes67.mdns import SERVICE, SESSIONS
+from phasegraph_aes67.ravenna import describe, find
+from phasegraph_aes67.rtsp import MalformedRtsp
 
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=Stage\r\nc=IN IP4 239.1.0.1/15\r\nt=0 0\r\n"
@@ -28,56 +28,6 @@ def answer(body: str = SDP, *, status: str = "200 OK", sequence: int | None = 1)
     cseq = "" if sequence is None else f"CSeq: {sequence}\r\n"
     head = f"RTSP/1.0 {status}\r\n{cseq}Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n"
     return (head + body).encode()
-
-
-def test_a_request() -> None:
-    url = session_url("192.168.15.52", 8080, "Mic 8/ä")
-    assert url == "rtsp://192.168.15.52:8080/by-name/Mic%208/%C3%A4"
-    assert session_url("fe80::1", 80, "a") == "rtsp://[fe80::1]:80/by-name/a"
-    assert describe_request(url, 3) == (
-        f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 3\r\nAccept: application/sdp\r\n\r\n".encode()
-    )
-
-
-@given(st.lists(st.integers(0, len(answer())), max_size=5).map(sorted))
-def test_an_answer_in_any_pieces(cuts: list[int]) -> None:
-    octets, reader = answer(), ResponseReader(1)
-    edges = [0, *cuts, len(octets)]
-    got = [reader.feed(octets[begin:end]) for begin, end in pairwise(edges)]
-    (response,) = [each for each in got if each is not None]
-    assert (response.status, response.reason, response.body) == (200, "OK", SDP)
-
-
-@pytest.mark.parametrize("before", [answer("v=0", sequence=7), answer("", status="200 OK", sequence=2)])
-def test_two_answers_back_to_back(before: bytes) -> None:
-    response = ResponseReader(1).feed(before + answer())
-    assert response is not None
-    assert response.body == SDP
-
-
-def test_an_answer_without_a_number() -> None:
-    assert ResponseReader(1).feed(answer(sequence=None)) is not None
-
-
-@pytest.mark.parametrize(
-    ("octets", "said"),
-    [
-        (b"HTTP/1.1 200 OK\r\n\r\n", "this is no RTSP"),
-        (b"RTSP/1.0 yes\r\n\r\n", "this is no RTSP"),
-        (b"RTSP/1.0 200 OK\r\nContent-Length: -3\r\n\r\n", "its length is '-3'"),
-        (b"RTSP/1.0 200 OK\r\nContent-Length: 9999999\r\n\r\n", "longer than 64 KiB"),
-        (b"x" * (MAX_HEAD_BYTES + 1), "longer than 8 KiB"),
-    ],
-)
-def test_no_answer(octets: bytes, said: str) -> None:
-    with pytest.raises(MalformedRtsp, match=said):
-        ResponseReader(1).feed(octets)
-
-
-@given(st.binary(max_size=300))
-def test_any_octets_are_an_answer_or_refused(octets: bytes) -> None:
-    with suppress(MalformedRtsp):
-        ResponseReader(1).feed(octets)
 
 
 @contextmanager
@@ -145,7 +95,8 @@ def test_the_command_finds_a_device() -> None:
 
 @pytest.mark.parametrize("name", ["x" * 80, "", "a\0b"])
 async def test_a_name_that_nobody_can_look_up(name: str) -> None:
-    zeroconf = pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
-    with zeroconf.Zeroconf(interfaces=["127.0.0.1"]) as mdns:
-        found = await find(mdns, f"{name}.{SERVICE}")
+    pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
+    zeroconf = await mdns.start(Interface("lo", 1, "127.0.0.1"))
+    with zeroconf:
+        found = await find(mdns.Sightings(zeroconf), name)
     assert found.problem.startswith("its name cannot be looked up")

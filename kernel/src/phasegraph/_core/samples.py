@@ -25,8 +25,9 @@ class Encoding(enum.Enum):
     L24 = "L24"
     """24-bit big-endian linear PCM (RFC 3190, 4)."""
     AM824 = "AM824"
-    """AES3 subframes in 32-bit big-endian words, a label of eight bits and 24 of audio (ST 2110-31). The label's upper two
-    bits are zero on the wire. A source sets the first of them in words that are no linear PCM: they are read as silence."""
+    """AES3 subframes in 32-bit big-endian words, a label of eight bits and 24 of audio (ST 2110-31). The label's upper
+    two bits are zero on the wire. A source sets the first of them in words that are no linear PCM: they are read as
+    silence."""
     FLOAT32 = "float32"
     """The graph's own: native float32."""
 

@@ -27,9 +27,10 @@ Words = NDArray[np.uint32]
 
 
 class Subframes:
-    """Makes the words of one stream. Those that a source received pass as they came, label and all; the others get labels.
+    """Makes the words of one stream.
 
-    Where a received stream has a gap, its labels go on as in the block before.
+    Those that a source received pass as they came, label and all; the others get labels. Where a received stream has a
+    gap, its labels go on as in the block before.
     """
 
     def __init__(self, channels: int, rate: int, received: Received | None) -> None:
@@ -64,8 +65,10 @@ class Subframes:
 
 
 def own_labels(channels: int, rate: int) -> Words:
-    """The labels of a block, without parity, for audio that has none. Blocks begin at whole blocks since the clock's epoch,
-    so that two senders of one stream agree on them."""
+    """The labels of a block, without parity, for audio that has none.
+
+    Blocks begin at whole blocks since the clock's epoch, so that two senders of one stream agree on them.
+    """
     labels = channel_status(rate)[:, None] * _C | np.where(np.arange(channels) % 2, np.uint32(0), _F)
     labels[0, ::2] |= _B
     return labels

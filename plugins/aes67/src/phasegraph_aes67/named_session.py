@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from phasegraph import Metric, StreamFormat
 
 from . import sap, sdp
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A session as one way of discovery tells of it."""
+
+    by: str
+    """``SAP`` or ``RAVENNA``."""
+    name: str
+    key: str
+    """What stays the same through its versions, and by whichever way it is told: see `sap.origin_key`."""
+    sdp: str
+    origin: str
+    """Address of who offers it."""
+
+    @property
+    def version(self) -> int:
+        """Which version it is."""
+        return _version(self.sdp)
+
+
+def announced(session: sap.KnownSession) -> Offer:
+    """A session that is announced by SAP: its description has its name."""
+    return Offer("SAP", _line(session.sdp, "s"), session.key, session.sdp, session.origin)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -25,60 +48,77 @@ class NamedSession:
     It is known by its o= line, so that another session of the same name does not take its place; a version that is
     older than the newest one seen is not believed. A session that is not announced any more goes on being received:
     that it is silent, its packets tell.
+
+    Where SAP and RAVENNA tell of the same session, the first to do so is followed. The other is believed when it has a
+    newer version, or when the first tells of it no longer: what they write differently changes nothing.
     """
 
     def __init__(self, name: str, format: StreamFormat) -> None:
         """``format`` is what the graph was built for; a session of another one is not taken."""
-        self._name = " ".join(name.split())
+        self.name = _plain(name)
         self._format = format
-        self._current: sap.KnownSession | None = None
-        self._refused: dict[str, str] = {}
-        """Descriptions that could not be used, by their session's key."""
+        self._current: Offer | None = None
+        self._refused: dict[tuple[str, str], str] = {}
+        """Descriptions that could not be used, by way and session."""
 
     @property
     def state(self) -> str:
         """What is followed, or waited for, in words."""
         if self._current is None:
-            return f"waiting for an announcement of {self._name!r}"
-        return f"{self._name!r}, version {_version(self._current.sdp)}, announced by {self._current.origin}"
+            return f"waiting for an announcement of {self.name!r}"
+        how = "" if self._current.by == "SAP" else f" ({self._current.by})"
+        return f"{self.name!r}, version {self._current.version}, announced by {self._current.origin}{how}"
 
-    def look(self, sessions: Iterable[sap.KnownSession]) -> Iterator[Told]:
-        """What follows from the sessions that are announced now."""
-        named = {session.key: session for session in sessions if _name(session.sdp) == self._name}
+    @property
+    def found(self) -> bool:
+        """Whether there is a session to follow."""
+        return self._current is not None
+
+    def look(self, offers: Iterable[Offer]) -> Iterator[Told]:
+        """What follows from the sessions that are offered now."""
+        named = [offer for offer in offers if _plain(offer.name) == self.name]
         if self._current is not None:
-            now = named.get(self._current.key)
-            if now is None:
-                yield Told("session_gone", {"session": self._name, "announced_by": self._current.origin})
-                self._current = None
-            elif now.sdp != self._current.sdp and _version(now.sdp) >= _version(self._current.sdp):
-                yield from self._take(now, "session_changed")
-        for session in named.values():
+            yield from self._stay(self._current, named)
+        for offer in named:
             if self._current is None:
-                yield from self._take(session, "session_found")
+                yield from self._take(offer, "session_found")
 
-    def _refuse(self, session: sap.KnownSession, reason: str) -> Iterator[Told]:
+    def _stay(self, current: Offer, named: Sequence[Offer]) -> Iterator[Told]:
+        same = [offer for offer in named if offer.key == current.key]
+        if not same:
+            yield Told("session_gone", {"session": self.name, "announced_by": current.origin})
+            self._current = None
+            return
+        newest = max(same, key=lambda offer: (offer.version, offer.by == current.by))
+        if newest.sdp == current.sdp:
+            self._current = newest
+        elif newest.version >= current.version:
+            yield from self._take(newest, "session_changed")
+
+    def _refuse(self, offer: Offer, reason: str) -> Iterator[Told]:
         """What is told, once for each description, about one that cannot be used."""
-        if self._refused.get(session.key) != session.sdp:
-            self._refused[session.key] = session.sdp
+        if self._refused.get((offer.by, offer.key)) != offer.sdp:
+            self._refused[offer.by, offer.key] = offer.sdp
             if len(self._refused) > sap.MAX_SESSIONS:
                 self._refused.clear()
-            yield Told("session_unusable", {"session": self._name, "announced_by": session.origin, "reason": reason})
+            yield Told("session_unusable", {"session": self.name, "announced_by": offer.origin, "reason": reason})
 
-    def _take(self, session: sap.KnownSession, event: str) -> Iterator[Told]:
+    def _take(self, offer: Offer, event: str) -> Iterator[Told]:
         try:
-            described = sdp.parse(session.sdp)
+            described = sdp.parse(offer.sdp)
         except sdp.MalformedSdp as error:
-            yield from self._refuse(session, str(error))
+            yield from self._refuse(offer, str(error))
             return
         format = described.streams[0].format
         if format != self._format:
-            yield from self._refuse(session, f"it is {format}, and the graph expects {self._format}")
+            yield from self._refuse(offer, f"it is {format}, and the graph expects {self._format}")
             return
-        self._current = session
+        self._current = offer
         fields: dict[str, Metric] = {
-            "session": self._name,
-            "announced_by": session.origin,
-            "version": _version(session.sdp),
+            "session": self.name,
+            "by": offer.by,
+            "announced_by": offer.origin,
+            "version": offer.version,
             "stream": str(described.streams[0]),
         }
         yield Told(event, fields, described)
@@ -88,8 +128,8 @@ def _line(text: str, kind: str) -> str:
     return next((line[2:].strip() for line in text.splitlines() if line.startswith(f"{kind}=")), "")
 
 
-def _name(text: str) -> str:
-    return " ".join(_line(text, "s").split())
+def _plain(name: str) -> str:
+    return " ".join(name.split())
 
 
 def _version(text: str) -> int:

@@ -64,8 +64,8 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     session: Annotated[
         str | None,
         Meta(
-            description="Name of a session that is announced on the network (SAP): the announcement says where it is "
-            "sent to; encoding, rate and channels are what it must have."
+            description="Name of a session that is announced on the network (SAP, or RAVENNA's mDNS and RTSP): the "
+            "announcement says where it is sent to; encoding, rate and channels are what it must have."
         ),
     ] = None
     group: Annotated[
@@ -193,3 +193,12 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     announce: Annotated[
         bool, Meta(description="Announce the session on the network (SAP), so that others find it by its name.")
     ] = False
+    ravenna: Annotated[
+        bool,
+        Meta(
+            description="Offer the session as RAVENNA devices do (mDNS, RTSP); needs the extra phasegraph-aes67[mdns]."
+        ),
+    ] = False
+    rtsp_port: Annotated[
+        int, Meta(ge=0, le=65535, description="TCP port of the RTSP server of ravenna; with 0 the system chooses one.")
+    ] = 0

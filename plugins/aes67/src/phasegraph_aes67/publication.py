@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from phasegraph import NodeContext, NodeError
+from phasegraph import Metric, NodeContext, NodeError
 from phasegraph.net import Interface
 
 from .announce import Announcer
 from .announcing import Announcements
 from .description import Description
+from .ravenna_offer import RavennaOffer
 
 
 class Publication:
@@ -18,11 +19,13 @@ class Publication:
 
     def __init__(self, ctx: NodeContext, description: Description, path: str | None) -> None:
         """Publishes a first version. ``path`` is of its file, if it has one. Raises NodeError."""
+        self._ctx = ctx
         self._local = ctx.local
         self._announcements = ctx.shared(Announcements)
         self._description = description
         self._path = path
         self._announcers: list[Announcer] = []
+        self._offer: RavennaOffer | None = None
         self._renew()
 
     def announce(self, interfaces: Sequence[Interface], seed: int) -> None:
@@ -39,6 +42,16 @@ class Publication:
         for announcer in self._announcers:
             self._announcements.send_due(announcer)
 
+    async def offer(self, name: str, interfaces: Sequence[Interface], port: int) -> None:
+        """Offer it as a RAVENNA session of this name, until cancelled. Raises NodeError."""
+        self._offer = RavennaOffer(self._ctx, name, interfaces, port)
+        self._offer.renew(self._description.text())
+        await self._offer.run()
+
+    def metrics(self) -> dict[str, Metric]:
+        """Figures of what is offered."""
+        return {} if self._offer is None else self._offer.metrics()
+
     def withdraw(self) -> None:
         """Say on the network that the session is over."""
         while self._announcers:
@@ -51,6 +64,8 @@ class Publication:
             _write(self._path, text)
         for announcer in self._announcers:
             announcer.announce(text, now)
+        if self._offer is not None:
+            self._offer.renew(text)
 
 
 def _write(path: str, text: str) -> None:

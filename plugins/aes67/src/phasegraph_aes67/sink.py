@@ -15,6 +15,7 @@ from .options import Aes67SinkConfig
 from .packetise import Packetiser, ssrc_of
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
 from .publication import Publication
+from .ravenna_offer import check_name
 from .send_group import Member
 from .send_hub import SendHub
 
@@ -40,19 +41,23 @@ class Aes67Sink:
         self._hub: SendHub | None = None
         self._held: bool | None = None
         """Whether the queue paced it when that was last looked at."""
+        self._publication: Publication | None = None
+        self._name = config.name or build.id
         self._description = Description(
             self._clock,
             self._legs,
-            name=config.name or build.id,
+            name=self._name,
             session_id=self._packetiser.ssrc,
             preset=config.preset,
         )
-        if config.announce and not config.interface:
+        if (config.announce or config.ravenna) and not config.interface:
             raise NodeError(
                 "an announcement names the address that the stream comes from",
                 "name the interface with the option interface",
-                option="announce",
+                option="announce" if config.announce else "ravenna",
             )
+        if config.ravenna:
+            check_name(self._name)
         if config.sdp_out is not None:
             build.provide(config.sdp_out, self._description.text())
 
@@ -66,7 +71,7 @@ class Aes67Sink:
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
         interfaces = tuple(self._hub.interface(name) for name in names)
         self._description.send_through(interfaces)
-        publication = Publication(ctx, self._description, config.sdp_out)
+        self._publication = publication = Publication(ctx, self._description, config.sdp_out)
         task_status.started()
         while not self._source.ready:
             await ctx.sleep(POLL_NS)
@@ -83,13 +88,18 @@ class Aes67Sink:
                 dscp=config.dscp,
                 pacing=config.pacing,
             )
+            named = [each for each in interfaces if each.name]
             if config.announce:
-                publication.announce([each for each in interfaces if each.name], self._packetiser.ssrc)
-            while not sent.is_set():
-                publication.look()
-                self._look_at_pacing(ctx)
-                with trio.move_on_after(WATCH_S):
-                    await sent.wait()
+                publication.announce(named, self._packetiser.ssrc)
+            async with trio.open_nursery() as nursery:
+                if config.ravenna and not ctx.local.virtual:  # there is no mDNS in a simulation
+                    nursery.start_soon(publication.offer, self._name, named, config.rtsp_port)
+                while not sent.is_set():
+                    publication.look()
+                    self._look_at_pacing(ctx)
+                    with trio.move_on_after(WATCH_S):
+                        await sent.wait()
+                nursery.cancel_scope.cancel()
         finally:
             publication.withdraw()
             self._hub.remove(self._member)
@@ -115,6 +125,7 @@ class Aes67Sink:
             **legs,
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             **({"pacing_reason": reason} if reason else {}),
+            **(self._publication.metrics() if self._publication is not None else {}),
             "stream": str(self._parameters),
             **({"am824_labels": "as received" if self._passed else "own"} if self._is_am824 else {}),
         }

@@ -57,23 +57,33 @@ class Aes67Source:
         self._ctx = ctx
         self._hub = ctx.shared(ReceiveHub)
         self._receiver.tell = lambda name, fields: ctx.call_soon(partial(ctx.event, name, **fields))
-        end_after, name = self._config.end_after, self._config.session
+        name = self._config.session
         try:
             if name is None:
                 self._subscribe()
             else:
-                browser = ctx.shared(Browsers).on(self._hub.interface(self._config.interface))
+                interface = self._hub.interface(self._config.interface)
+                browser = ctx.shared(Browsers).on(interface)
                 self._follower = SessionFollower(ctx, browser, name, self.stream.format, self._tune)
             task_status.started()
-            lively = self._follower is not None or self._receiver.redundant or end_after is not None
-            interval = min(WATCH_NS if lively else RELAXED_WATCH_NS, (end_after or 4 * RELAXED_WATCH_NS) // 4)
-            while end_after is None or not self._silent(ctx.local.now_ns(), end_after):
-                self._look(ctx.local.now_ns())
-                await ctx.sleep(interval)
+            async with trio.open_nursery() as nursery:
+                if self._follower is not None:
+                    nursery.start_soon(self._follower.look_for_ravenna, interface)
+                await self._watch(ctx)
+                nursery.cancel_scope.cancel()
             self.stream.finish()
             ctx.event("stream_ended", packets=self._receiver.packets_received)
         finally:
             self._unsubscribe()
+
+    async def _watch(self, ctx: NodeContext) -> None:
+        # Until the stream has ended.
+        end_after = self._config.end_after
+        lively = self._follower is not None or self._receiver.redundant or end_after is not None
+        interval = min(WATCH_NS if lively else RELAXED_WATCH_NS, (end_after or 4 * RELAXED_WATCH_NS) // 4)
+        while end_after is None or not self._silent(ctx.local.now_ns(), end_after):
+            self._look(ctx.local.now_ns())
+            await ctx.sleep(interval)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
