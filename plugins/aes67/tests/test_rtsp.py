@@ -22,7 +22,10 @@ from phasegraph_aes67.rtsp import (
 from phasegraph_aes67.rtsp_client import DescribeClient
 from phasegraph_aes67.rtsp_server import Catalogue, ServerConnection
 
-SDP = "v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=Stage\r\nt=0 0\r\nm=audio 5004 RTP/AVP 98"
+SDP = (
+    "v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=Stage\r\nt=0 0\r\nc=IN IP4 239.1.0.1/15\r\n"
+    "m=audio 5004 RTP/AVP 98\r\na=rtpmap:98 L24/48000/2"
+)
 FIRST, SECOND = SDP.format(version=1), SDP.format(version=2)
 URL = "rtsp://127.0.0.1:8554/by-name/Stage"
 
@@ -152,7 +155,12 @@ class TestServer:
             ("DESCRIBE rtsp://x/by-name/Nobody RTSP/1.0", 404),
             ("DESCRIBE rtsp://x/by-id/9 RTSP/1.0", 404),
             ("DESCRIBE rtsp://[x/by-id/1 RTSP/1.0", 404),
-            (f"SETUP {URL} RTSP/1.0", 405),
+            (f"PLAY {URL} RTSP/1.0", 200),
+            (f"TEARDOWN {URL} RTSP/1.0", 200),
+            ("SETUP rtsp://x/by-id/9 RTSP/1.0", 404),
+            (f"SETUP {URL} RTSP/1.0", 461),
+            (f"SETUP {URL} RTSP/1.0\r\nTransport: RTP/AVP;unicast;client_port=5000-5001", 461),
+            (f"PAUSE {URL} RTSP/1.0", 405),
             (f"BREW {URL} RTSP/1.0", 501),
         ],
     )
@@ -164,6 +172,20 @@ class TestServer:
         assert not connection.over
         if status == 405:
             assert "DESCRIBE" in response.headers["allow"]
+
+    def test_a_player_is_told_where_to_listen(self) -> None:
+        _, connection = self.connection()
+        wanted = "Transport: RTP/AVP;unicast;client_port=5000-5001,RTP/AVP;multicast"
+        (response,) = answers(connection.feed(f"SETUP {URL}/ RTSP/1.0\r\nCSeq: 1\r\n{wanted}\r\n\r\n".encode()))
+        assert response.status == 200
+        assert response.headers["transport"] == "RTP/AVP;multicast;destination=239.1.0.1;port=5004-5005;ttl=15"
+        assert response.headers["session"]
+
+    def test_a_unicast_stream_is_not_to_be_had(self) -> None:
+        catalogue, connection = self.connection()
+        catalogue.offer("Stage", FIRST.replace("239.1.0.1/15", "127.0.0.1"))
+        octets = f"SETUP {URL} RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP;multicast\r\n\r\n".encode()
+        assert answers(connection.feed(octets))[0].status == 461
 
     def test_several_at_once(self) -> None:
         _, connection = self.connection()
@@ -234,6 +256,7 @@ PIECES = st.one_of(
         [
             b"DESCRIBE /by-id/1 RTSP/1.0\r\nCSeq: 1\r\n\r\n",
             b"OPTIONS * RTSP/1.0\r\n",
+            b"SETUP /by-id/1 RTSP/1.0\r\nTransport: RTP/AVP;multicast\r\n",
             b"GET / HTTP/1.1\r\n\r\n",
             b"ANNOUNCE / RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 3\r\n\r\nv=0",
             b"RTSP/1.0 200 OK\r\n",

@@ -131,8 +131,10 @@ async def registered(zeroconf: Zeroconf, name: str, address: str, port: int) -> 
     done: list[ServiceInfo] = []
     try:
         for info in (whole, sessions):
+            # Whether the name is free is asked once.
+            register = partial(zeroconf.register_service, info, cooperating_responders=info is sessions)
             try:
-                await trio.to_thread.run_sync(zeroconf.register_service, info)
+                await trio.to_thread.run_sync(register)
             except NonUniqueNameException as error:
                 raise OSError(f"somebody else offers a session {name!r}") from error
             except Error as error:

@@ -1,4 +1,8 @@
-"""Answering who asks for session descriptions (RTSP: OPTIONS, DESCRIBE; HTTP: GET), and telling news. Sans-IO."""
+"""Answering who asks for session descriptions (RTSP, and HTTP's GET), and telling news. Sans-IO.
+
+Players also want to be told where to listen before they do (SETUP, PLAY): of a multicast stream they are, and nothing
+follows from it here.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from . import sdp
 from .rtsp import MalformedRtsp, MessageReader, Request, Response, message, session_url
 
-METHODS = "OPTIONS, DESCRIBE, GET_PARAMETER"
-_OTHERS = ("SETUP", "PLAY", "PAUSE", "TEARDOWN", "ANNOUNCE", "RECORD", "REDIRECT", "SET_PARAMETER")
+METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"
+_OTHERS = ("PAUSE", "ANNOUNCE", "RECORD", "REDIRECT", "SET_PARAMETER")
+_SESSION = {"Session": "1"}
+"""A multicast stream is the same for everyone."""
 
 
 class Offered(msgspec.Struct, frozen=True):
@@ -27,10 +34,10 @@ class Catalogue:
         self._numbers: dict[str, int] = {}
         self._sessions: dict[str, Offered] = {}
 
-    def offer(self, name: str, sdp: str) -> None:
+    def offer(self, name: str, text: str) -> None:
         """Offer a session, or its new description."""
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
-        self._sessions[name] = Offered(name, number, sdp)
+        self._sessions[name] = Offered(name, number, text)
 
     def withdraw(self, name: str) -> None:
         """Offer a session no longer."""
@@ -105,20 +112,32 @@ class ServerConnection:
         if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 10):
             raise MalformedRtsp("it has no number")
         numbered = {"CSeq": sequence}
-        if request.method == "DESCRIBE":
+        if request.method in ("DESCRIBE", "SETUP"):
             session = self._catalogue.at(request.url)
             if session is None:
                 return self._refuse("404 Not Found", numbered)
+            if request.method == "SETUP":
+                return self._set_up(session, request, numbered)
             self._told[session.name] = session.sdp
             url = session_url(self._host, self._port, session.name)
             return message("RTSP/1.0 200 OK", {**numbered, "Content-Base": f"{url}/"}, session.sdp)
         if request.method == "OPTIONS":
             return message("RTSP/1.0 200 OK", {**numbered, "Public": METHODS})
+        if request.method in ("PLAY", "TEARDOWN"):
+            return message("RTSP/1.0 200 OK", {**numbered, **_SESSION})
         if request.method == "GET_PARAMETER":  # keeps connections alive
             return message("RTSP/1.0 200 OK", numbered)
         if request.method in _OTHERS:
             return self._refuse("405 Method Not Allowed", {**numbered, "Allow": METHODS})
         return self._refuse("501 Not Implemented", numbered)
+
+    def _set_up(self, session: Offered, request: Request, numbered: dict[str, str]) -> bytes:
+        stream = sdp.parse(session.sdp).streams[0]
+        wanted = request.headers.get("transport", "").lower().split(",")
+        if not stream.multicast or not any("rtp/avp" in each and "multicast" in each for each in wanted):
+            return self._refuse("461 Unsupported Transport", numbered)
+        where = f"destination={stream.address};port={stream.port}-{stream.port + 1};ttl={stream.ttl}"
+        return message("RTSP/1.0 200 OK", {**numbered, **_SESSION, "Transport": f"RTP/AVP;multicast;{where}"})
 
     def _answer_http(self, request: Request) -> bytes:
         # Some devices, and people with a browser, ask by HTTP.
