@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import trio
 from click.testing import CliRunner
 
 from phasegraph.net import Interface
 from phasegraph_aes67 import mdns
 from phasegraph_aes67.discover import discover_command
 from phasegraph_aes67.mdns import SERVICE, SESSIONS
+from phasegraph_aes67.named_session import Offer
 from phasegraph_aes67.ravenna import describe, find
+from phasegraph_aes67.ravenna_session import RavennaSession
 from phasegraph_aes67.rtsp import MalformedRtsp
 
 SDP = (
@@ -100,3 +103,95 @@ async def test_a_name_that_nobody_can_look_up(name: str) -> None:
     with zeroconf:
         found = await find(mdns.Sightings(zeroconf), name)
     assert found.problem.startswith("its name cannot be looked up")
+
+
+class Names:
+    """What mDNS knows of one device, as a test says."""
+
+    zeroconf = None
+
+    def __init__(self, *names: str) -> None:
+        self.names = dict.fromkeys(names, 0)
+        self._changed = trio.Event()
+
+    async def change(self) -> None:
+        await self._changed.wait()
+
+    def become(self, *names: str) -> None:
+        self.names = dict.fromkeys(names, max(self.names.values(), default=0) + 1)
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Descriptions are asked for again soon, of a device at this port."""
+
+    def of(port: int) -> None:
+        async def resolve(zeroconf: object, name: str) -> tuple[tuple[str, ...], int]:
+            return ("127.0.0.1",), port
+
+        monkeypatch.setattr(mdns, "resolve", resolve)
+
+    monkeypatch.setattr("phasegraph_aes67.ravenna_session.REFRESH_S", 0.05)
+    monkeypatch.setattr("phasegraph_aes67.ravenna_session.RETRY_S", (0.05,))
+    return of
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not condition():
+            await trio.sleep(0.01)
+
+
+async def test_a_session_as_it_changes_fails_and_goes(at_once: Callable[[int], None]) -> None:
+    # The device closes every connection after its answer, as some do.
+    replies = [answer(), answer("", status="500 Busy"), answer(SDP.replace("o=- 1 1", "o=- 1 2"))]
+    replies.append(replies[-1])
+    asked: list[str] = []
+
+    def reply(request: str) -> bytes:
+        asked.append(request)
+        return replies[min(len(asked), len(replies)) - 1]
+
+    session, names = RavennaSession(" Stage  A "), Names("Foyer", "Stage A")
+    with device(reply) as port:
+        at_once(port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.follow, names)
+            await until(lambda: session.offer)
+            first = session.offer
+            assert first == Offer("RAVENNA", "Stage A", "- 1 IN IP4 127.0.0.1", SDP, "127.0.0.1")
+            await until(lambda: session.problem)
+            assert (session.problem, session.offer) == ("it answers 500 Busy", first), "what was known is still so"
+            await until(lambda: session.offer != first)
+            assert session.offer.version == 2
+            assert session.problem == ""
+            count, changes = len(asked), session.changes
+            await until(lambda: len(asked) > count + 1)
+            assert session.changes == changes, "asked again, and nothing new"
+            names.become("Foyer")
+            await until(lambda: session.offer is None)
+            count = len(asked)
+            await trio.sleep(0.2)
+            assert len(asked) <= count + 1
+            names.become("Stage A")
+            await until(lambda: session.offer)
+            nursery.cancel_scope.cancel()
+    assert all("/by-name/Stage%20A" in request for request in asked)
+
+
+async def test_what_mdns_tells_is_looked_at_at_once(
+    at_once: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phasegraph_aes67.ravenna_session.REFRESH_S", 3600)
+    texts = [SDP, SDP.replace("o=- 1 1", "o=- 1 2")]
+    session, names = RavennaSession("Stage"), Names("Stage")
+    with device(lambda request: answer(texts.pop(0))) as port:
+        at_once(port)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.follow, names)
+            await until(lambda: session.offer)
+            names.become("Stage")
+            await until(lambda: session.offer.version == 2)
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,80 @@
+"""Which of the sessions of one name is followed, and by whose word."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from phasegraph import Encoding, StreamFormat
+from phasegraph_aes67 import sap
+from phasegraph_aes67.named_session import NamedSession, Offer
+
+FORMAT = StreamFormat(48_000, 2, Encoding.L24)
+
+
+def offer(by: str, version: int, *, id: int = 7, note: str = "", rtpmap: str = "L24/48000/2") -> Offer:
+    text = (
+        f"v=0\r\no=- {id} {version} IN IP4 10.0.0.2\r\ns=stage\r\n{note}c=IN IP4 239.1.0.{version}/15\r\nt=0 0\r\n"
+        f"m=audio 5004 RTP/AVP 98\r\na=rtpmap:98 {rtpmap}\r\na=ptime:1\r\n"
+    )
+    return Offer(by, "stage", sap.origin_key(text), text, "10.0.0.2")
+
+
+def told(named: NamedSession, *offers: Offer) -> list[tuple[object, ...]]:
+    """What is told: the event, and by whom and which version where that is said."""
+    found = named.look(offers)
+    return [(each.event, *(each.fields[name] for name in ("by", "version") if name in each.fields)) for each in found]
+
+
+S1, R1 = offer("SAP", 1), offer("RAVENNA", 1, note="i=written differently\r\n")
+S2, R2 = offer("SAP", 2), offer("RAVENNA", 2, note="i=written differently\r\n")
+
+
+@pytest.mark.parametrize(("first", "other"), [(S1, R1), (R1, S1)])
+def test_the_first_to_tell_is_followed(first: Offer, other: Offer) -> None:
+    named = NamedSession("stage", FORMAT)
+    assert told(named, first) == [("session_found", first.by, 1)]
+    for _ in range(3):
+        for offers in permutations([first, other]):
+            assert told(named, *offers) == [], "the other changes nothing"
+    assert told(named, other) == [("session_changed", other.by, 1)], "until the first is gone"
+    assert told(named) == [("session_gone",)]
+
+
+@pytest.mark.parametrize(("first", "newer"), [(S1, R2), (R1, S2)])
+def test_who_has_the_newer_version_is_believed(first: Offer, newer: Offer) -> None:
+    named = NamedSession("stage", FORMAT)
+    told(named, first)
+    assert told(named, first, newer) == [("session_changed", newer.by, 2)]
+    for offers in permutations([first, newer]):
+        assert told(named, *offers) == [], "the older one is old"
+    assert told(named, first) == [], "it is announced still, and not believed in an old version"
+    assert told(named, S2, R2) == []
+
+
+def test_the_same_words_by_the_other_way_are_no_change() -> None:
+    named = NamedSession("stage", FORMAT)
+    same = Offer("RAVENNA", S1.name, S1.key, S1.sdp, S1.origin)
+    told(named, S1)
+    assert named.state == "'stage', version 1, announced by 10.0.0.2"
+    assert told(named, S1, same) == []
+    assert told(named, same) == []
+    assert named.state == "'stage', version 1, announced by 10.0.0.2 (RAVENNA)"
+    assert told(named, S1, same) == []
+
+
+def test_another_session_of_that_name_waits() -> None:
+    named = NamedSession("stage", FORMAT)
+    other = offer("RAVENNA", 9, id=8)
+    told(named, S1)
+    assert told(named, S1, other) == []
+    assert told(named, other) == [("session_gone",), ("session_found", "RAVENNA", 9)]
+
+
+def test_what_cannot_be_used_is_said_once_by_each_way() -> None:
+    named = NamedSession("stage", FORMAT)
+    wrong = [offer(by, 1, note=f"i={by}\r\n", rtpmap="L16/44100/2") for by in ("SAP", "RAVENNA")]
+    assert told(named, *wrong) == [("session_unusable",)] * 2
+    assert told(named, *wrong) == []
+    assert not named.found
