@@ -32,7 +32,11 @@ class Aes3Flags:
     def marked(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Frames that follow those before, AM824 as it came, with what is no audio marked: each word by its own
         block, and both of a pair where one says so."""
-        octets = payload.reshape(-1, self._channels, 4).copy()
+        octets = payload.reshape(-1, self._channels, 4)
+        flags = octets[..., 0]
+        if self.audio and not self._begun.any() and not (flags & (BLOCK | NO_AUDIO)).any():
+            return payload  # audio as before, and no block begins that could say anything else
+        octets = octets.copy()
         flags = octets[..., 0]
         data = ~self._look(flags)
         data[..., : 2 * (self._channels // 2)] |= data[..., self._partners]

@@ -21,6 +21,7 @@ _AUDIO = np.uint32(0xFFFFFF)
 _PROTECTED = np.uint32(0x07FFFFFF)
 """What parity is over: all but the preamble's bits and itself."""
 _REMEMBERED = NO_AUDIO | _B | _F | _C
+"""What a gap takes over from the block before."""
 _RATES = {48_000: 0x80, 44_100: 0x40, 32_000: 0xC0}
 
 Words = NDArray[np.uint32]
@@ -37,31 +38,38 @@ class Subframes:
         """``received`` tells the words that came, if this stream passes any on."""
         self._received = received
         self._labels = own_labels(channels, rate)
-        """Of one block: by frame modulo its length."""
+        """Of one block, by frame modulo its length: our own, and in time the newest words that came."""
 
     def words(self, frame: int, encoded: Encoded) -> Encoded:
         """The words of ``encoded`` frames without labels, of which the first has index ``frame``."""
         audio = encoded.view(">u4").astype(np.uint32)
         place = (frame + np.arange(len(audio))) % BLOCK
-        if self._received is None:
-            made = with_parity(audio | self._labels[place])
-        else:
-            made = self._passed(frame, place, audio, self._received)
-        return made.astype(">u4").view(np.uint8)
+        if self._received is not None:
+            return self._passed(frame, place, audio, self._received)
+        return _encoded(with_parity(audio | self._labels[place]))
 
-    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: Received) -> Words:
+    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: Received) -> Encoded:
         octets = np.zeros((*audio.shape, 4), np.uint8)
         there = received(frame, octets)
         came = octets.view(">u4")[..., 0].astype(np.uint32)
+        whole = there.all()
+        if whole:
+            self._labels[place] = came
+        else:
+            rows, channels = np.nonzero(there)
+            self._labels[place[rows], channels] = came[rows, channels]
+        # The usual case: everything is there, audio, and has not been touched.
+        if whole and not ((came ^ audio) & (_AUDIO | NO_AUDIO)).any():
+            return octets.reshape(len(audio), -1)
         # Audio that the graph has changed is a gap's end, which is led up to; what is no audio nobody may change.
         as_it_was = there & ((came & NO_AUDIO != 0) | (came & _AUDIO == audio))
-        rows, channels = np.nonzero(there)
-        self._labels[place[rows], channels] = came[rows, channels] & _REMEMBERED
-        if as_it_was.all():
-            return came & ~NO_AUDIO
-        labels = np.where(there, came & ~_AUDIO, self._labels[place])
+        labels = np.where(there, came & ~_AUDIO, self._labels[place] & _REMEMBERED)
         made = np.where(labels & NO_AUDIO, labels & ~NO_AUDIO | _V, labels | audio)
-        return np.where(as_it_was, came & ~NO_AUDIO, with_parity(made))
+        return _encoded(np.where(as_it_was, came & ~NO_AUDIO, with_parity(made)))
+
+
+def _encoded(words: Words) -> Encoded:
+    return words.astype(">u4").view(np.uint8)
 
 
 def own_labels(channels: int, rate: int) -> Words:

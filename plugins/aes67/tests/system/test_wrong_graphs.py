@@ -91,13 +91,24 @@ def test_as_many_channels_as_fit(graphs, tmp_path, channels, packet_time):
     [
         ({"encoding": "AM824", "channels": 3}, "sinks.out.encoding", "AM824 sends pairs of channels, and there are 3"),
         ({"announce": True, "interface": None}, "sinks.out.announce", "name the interface with the option interface"),
+        ({"ravenna": True, "interface": None}, "sinks.out.ravenna", "name the interface with the option interface"),
+        ({"ravenna": True, "name": "Studio 1.2"}, "sinks.out.name", "without a dot"),
+        ({"ravenna": True, "name": "ä" * 32}, "sinks.out.name", "up to 63 bytes"),
         ({"preset": "cobranet"}, "sinks.out.preset", "ravenna"),
     ],
 )
-def test_what_a_sink_cannot_say_or_send(graphs, tmp_path, options, path, said):
+def test_what_a_sink_cannot_say_or_send(graphs, tmp_path, options, path, said, monkeypatch):
+    monkeypatch.setattr("phasegraph_aes67.mdns.installed", lambda: True)
     found = problems(graphs.head + graphs.sending(**options), tmp_path)
     assert list(found) == [path]
     assert said in found[path]
+
+
+def test_a_sink_that_needs_mdns_says_how_to_get_it(graphs, tmp_path, monkeypatch):
+    monkeypatch.setattr("phasegraph_aes67.mdns.installed", lambda: False)
+    found = problems(graphs.head + graphs.sending(ravenna=True), tmp_path)
+    assert found == {"sinks.out.ravenna": found["sinks.out.ravenna"]}
+    assert "pip install phasegraph-aes67[mdns]" in found["sinks.out.ravenna"]
 
 
 async def failing(graph, network=None, node="it"):
