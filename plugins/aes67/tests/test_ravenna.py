@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -194,4 +195,33 @@ async def test_what_mdns_tells_is_looked_at_at_once(
             await until(lambda: session.offer)
             names.become("Stage")
             await until(lambda: session.offer.version == 2)
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_device_that_moves_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeroconf = pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
+    name = f"Stage {secrets.token_hex(4)}"
+    second = SDP.replace("o=- 1 1", "o=- 1 2")
+
+    def at(port: int) -> object:
+        of = {"addresses": [socket.inet_aton("127.0.0.1")], "server": f"{name.replace(' ', '-')}.local."}
+        return zeroconf.ServiceInfo(SESSIONS, f"{name}.{SERVICE}", port=port, **of)
+
+    with (
+        device(lambda request: answer()) as here,
+        device(lambda request: answer(second)) as there,
+        zeroconf.Zeroconf(interfaces=["127.0.0.1"]) as responder,
+        await mdns.start(Interface("lo", 1, "127.0.0.1")) as listener,
+    ):
+        session = RavennaSession(name)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.follow, mdns.Sightings(listener))
+            await trio.to_thread.run_sync(responder.register_service, at(here))
+            await until(lambda: session.offer)
+            assert session.offer.sdp == SDP
+            await trio.sleep(1.2)  # records that come again within a second are not news (RFC 6762, 10.2)
+            await trio.to_thread.run_sync(responder.update_service, at(there))
+            await until(lambda: session.offer.sdp == second)  # a description is asked for again after a minute only
+            await trio.to_thread.run_sync(responder.unregister_service, at(there))
+            await until(lambda: session.offer is None)
             nursery.cancel_scope.cancel()

@@ -47,21 +47,38 @@ class Sightings:
     def __init__(self, zeroconf: Zeroconf) -> None:
         from zeroconf import ServiceBrowser
 
+        from .mdns_records import watch_records
+
         self.zeroconf = zeroconf
         self.names: dict[str, int] = {}
+        self._records: dict[tuple[str, str], object] = {}
+        """What the newest records of a name say, by their type."""
         self._changes = 0
         self._changed = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         ServiceBrowser(zeroconf, SESSIONS, handlers=[self._saw])
+        watch_records(zeroconf, self._read)
 
     async def change(self) -> None:
         """Wait until anything changes."""
         await self._changed.wait()
 
     def _saw(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        # In a thread of zeroconf's.
+        # In a thread of zeroconf's, as `_read`.
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._note, name.removesuffix(f".{SERVICE}"), state_change.name != "Removed")
+
+    def _read(self, name: str, kind: str, said: object) -> None:
+        if name.endswith(f".{SERVICE}"):
+            with contextlib.suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._compare, name.removesuffix(f".{SERVICE}"), kind, said)
+
+    def _compare(self, name: str, kind: str, said: object) -> None:
+        if len(self._records) > 2 * MAX_NAMES:
+            self._records.clear()
+        before, self._records[name, kind] = self._records.get((name, kind)), said
+        if before not in (None, said) and name in self.names:
+            self._note(name, there=True)
 
     def _note(self, name: str, there: bool) -> None:
         self._changes += 1
@@ -121,7 +138,7 @@ async def registered(zeroconf: Zeroconf, name: str, address: str, port: int) -> 
     """A session is offered by RTSP at an address while the block runs. Raises OSError with the reason."""
     from zeroconf import Error, NonUniqueNameException, ServiceInfo
 
-    server = f"phasegraph-{address.replace('.', '-')}.local."
+    server = f"phasegraph-{address.replace('.', '-')}-{port}.local."  # whose address nobody else takes back
     whole, sessions = (
         ServiceInfo(kind, f"{name}.{SERVICE}", port=port, parsed_addresses=[address], server=server, properties={})
         for kind in (SERVICE, SESSIONS)
