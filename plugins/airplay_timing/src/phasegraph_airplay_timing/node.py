@@ -80,7 +80,7 @@ class AirplayClock:
             identity = make_identity(sockets.interface, ctx.id, virtual=ctx.local.virtual)
             engine = make_engine(config, identity, self._peers, self._local.now_ns())
             self._participant = participant = Participant(engine, self._tracker, sockets, ctx.event)
-            for note in [note for socket in sockets for note in socket.notes]:
+            for note in sockets.notes:
                 ctx.event("socket", note=note)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:

@@ -47,6 +47,11 @@ class Sockets:
         yield from self._general.values()
 
     @property
+    def notes(self) -> list[str]:
+        """What the system refused, each once."""
+        return [*dict.fromkeys(note for socket in self for note in socket.notes)]
+
+    @property
     def port(self) -> int:
         """The event or timing port."""
         return next(iter(self._event.values())).port

@@ -199,6 +199,20 @@ async def test_a_port_that_is_taken_says_by_whom_and_what_to_do(
     assert "stop it; or choose other ports with event-port and general-port" in failed["reason"]
 
 
+async def test_what_the_system_refuses_is_told_once(monkeypatch: pytest.MonkeyPatch, autojump_clock: object) -> None:
+    network = SimNetwork()
+    open_socket = network.stamped
+
+    def stamped(*arguments: Any, **options: Any) -> Any:
+        socket = open_socket(*arguments, **options)
+        socket.notes = ["no stamps"]
+        return socket
+
+    monkeypatch.setattr(network, "stamped", stamped)
+    run = await run_graph(graph(""), for_s=2, network=network)
+    assert [event["note"] for event in run.events("socket")] == ["no stamps"]
+
+
 async def test_an_interface_that_is_not_there(monkeypatch: pytest.MonkeyPatch, autojump_clock: object) -> None:
     network = SimNetwork()
 

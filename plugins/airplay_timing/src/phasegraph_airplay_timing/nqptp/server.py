@@ -101,9 +101,8 @@ class Server:
                 self._network, options.interface, options.event_port, options.general_port, families
             )
             self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
-            for socket in (*control, *sockets):
-                for note in socket.notes:
-                    self._tell("socket", note=note)
+            for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
+                self._tell("socket", note=note)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
                     nursery.start_soon(self._read, socket)
