@@ -42,9 +42,11 @@ def run_command(
     session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    for line in in_words(result):
-        click.echo(line)
-    write_report(report, result)
+    try:
+        write_report(report, result)
+    finally:  # whatever is wrong with that
+        for line in in_words(result):
+            click.echo(line)
     return exit_code(result)
 
 

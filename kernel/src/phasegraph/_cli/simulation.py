@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from .._config import load_graph
 from .._core.units import format_duration
 from .._plugins import loader
-from .._run.logging import make_log
+from .._run.logging import StandardError, make_log
 from .._run.session import Session
 from .._run.trace import Trace
 from .._run.words import in_words
@@ -61,9 +60,11 @@ def simulate_command(
     progress = Progress(duration_ns)
     result = simulation.run(progress, signals=True)
     progress.close(result["duration_s"])
-    for line in [*in_words(result), *truth_in_words(result)]:
-        click.echo(line)
-    write_report(report, result)
+    try:
+        write_report(report, result)
+    finally:  # whatever is wrong with that
+        for line in [*in_words(result), *truth_in_words(result)]:
+            click.echo(line)
     return exit_code(result)
 
 
@@ -94,7 +95,7 @@ class Progress:
         self._say(f"{done} simulated in {took}: {done_s / took_s:.0f} times as fast as real time")
 
     def _say(self, line: str) -> None:
-        print(self._title + line, file=sys.stderr, flush=True)
+        print(self._title + line, file=StandardError(), flush=True)
 
 
 def compare_command(

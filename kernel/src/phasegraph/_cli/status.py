@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from .._run.logging import StandardError
 from .._run.words import phrases
 
 if TYPE_CHECKING:
@@ -39,17 +41,19 @@ class Status:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):  # the terminal may be gone
+                self._live.stop()
 
     def __call__(self, session: Session) -> None:
         """Show how things are now."""
         if self._live is not None:
             from rich.text import Text
 
-            self._live.update(Text("\n".join(lines(session)), no_wrap=True, overflow="ellipsis"), refresh=True)
+            with suppress(OSError):
+                self._live.update(Text("\n".join(lines(session)), no_wrap=True, overflow="ellipsis"), refresh=True)
         elif session.meter.duration_s >= self._next_s:
             self._next_s += PLAIN_INTERVAL_S
-            print(" | ".join(lines(session)), file=sys.stderr, flush=True)
+            print(" | ".join(lines(session)), file=StandardError(), flush=True)
 
 
 def lines(session: Session) -> list[str]:

@@ -95,7 +95,13 @@ class Context:
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """See `NodeContext.call_soon`."""
         self._services.engine.woken = True
-        self._token.run_sync_soon(function, *arguments)
+        self._token.run_sync_soon(self._call, function, arguments)
+
+    def _call(self, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+        try:
+            function(*arguments)
+        except Exception as error:  # trio would take it for its own failure
+            self._failed(error)
 
     def quantum_ns(self) -> int:
         """See `NodeContext.quantum_ns`."""
