@@ -42,6 +42,7 @@ PARTS = {
     "phasegraph/_core": "stream and ring",
     "phasegraph/_simulate/ca": "the sound card",
     "phasegraph/_run/inputs": "the sound card",
+    "phasegraph/_run/taps": "the sound card",
     "phasegraph/_simulate": "clock and grandmaster",
     "phasegraph/testing": "virtual time",
     "phasegraph": "engine and the rest of the kernel",

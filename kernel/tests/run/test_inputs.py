@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from phasegraph import Encoding, Frames, StreamFormat, duration_of, silence
-from phasegraph._run.inputs import AlignedTap, SequentialTap, SinkInput, Tap
+from phasegraph._run.inputs import SinkInput
+from phasegraph._run.taps import AlignedTap, SequentialTap, Tap
 from phasegraph.testing import counter_frames
 
 RATE = 48000

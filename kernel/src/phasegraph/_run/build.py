@@ -17,7 +17,8 @@ from .._core.stream import ClockReader, Stream, StreamFormat
 from .._plugins.loader import Registry
 from .crossing import CrossingTap
 from .fallback import FallbackClock
-from .inputs import AlignedTap, SequentialTap, SinkInput, Tap
+from .inputs import SinkInput
+from .taps import AlignedTap, SequentialTap, Tap
 
 RELAXED_QUANTUM_NS = 80_000_000
 """How often the network is looked at where nothing waits for the samples."""

@@ -21,7 +21,7 @@ from .._core.compensation import (
 )
 from .._core.samples import Frames
 from .._core.stream import Stream
-from .inputs import ENDLESS
+from .taps import ENDLESS
 
 HOLD = Correction(ratio_ppb=0.0, reason="not started")
 

@@ -1,0 +1,139 @@
+"""Edges, seen from their sinks.
+
+Where both ends run on one clock a tap copies by absolute index, so that the samples stay what they were and the
+latency is the link offset to the frame. A stream without a clock is read in sequence, at the pace of the sink. Edges
+that cross clock domains are in ``crossing``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._core.samples import Encoded, Frames
+from .._core.stream import Cursor, Stream
+
+ENDLESS = 1 << 62
+
+
+class Tap(Protocol):
+    """One edge, seen from its sink."""
+
+    stream: Stream
+    missing_frames: int
+    """Frames that were asked for and were not there."""
+    device: str
+    """See `Input.paced_by`."""
+
+    @property
+    def begin(self) -> int | None:
+        """The sink's frame at which this input begins; None while that is unknown."""
+
+    @property
+    def stop(self) -> int | None:
+        """The sink's frame after this input's last; None while it goes on."""
+
+    def available(self, frame: int) -> int:
+        """How many frames from the sink's frame on have arrived."""
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """Fill ``out`` from the sink's frame on, silence where there is nothing."""
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """As `fill` with ``count`` frames that nobody wants to have."""
+
+
+class AlignedTap:
+    """An edge within one clock domain: the source's frame n is the sink's frame n + link offset."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.device = ""
+        self.missing_frames = 0
+        self._delay = stream.playout_delay_frames
+        self._read = stream.reader()
+
+    @property
+    def begin(self) -> int | None:
+        """See `Tap.begin`."""
+        return None if self.stream.first is None else self.stream.first + self._delay
+
+    @property
+    def stop(self) -> int | None:
+        """See `Tap.stop`."""
+        return None if self.stream.end is None else self.stream.end + self._delay
+
+    def available(self, frame: int) -> int:
+        """See `Tap.available`."""
+        return ENDLESS if self.stream.end is not None else self.stream.head + self._delay - frame
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """See `Tap.fill`."""
+        self.stream.follow()
+        self._count(frame, len(out), self._read(frame - self._delay, out))
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`."""
+        self._count(frame, count, count - self.stream.ring.holds(frame - self._delay, count))
+
+    def copy(self, frame: int, out: Encoded) -> NDArray[np.bool_]:
+        """Beside `fill`: the frames as they came, and which of them have."""
+        return self.stream.ring.copy(frame - self._delay, out)
+
+    def _count(self, frame: int, count: int, missing: int) -> None:
+        if missing and self.stream.first is not None:
+            # Silence before the first packet and after the last is not a loss.
+            begin = self.begin or 0
+            stop = self.stop or ENDLESS
+            outside = max(0, begin - frame) + max(0, frame + count - stop)
+            self.missing_frames += max(0, missing - outside)
+
+
+class SequentialTap:
+    """An edge from a stream without a clock: frames follow each other at the pace of the sink."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.device = ""
+        self.missing_frames = 0
+        self.cursor = Cursor()
+        stream.readers.append(self.cursor)
+        self._offset: int | None = None
+
+    @property
+    def begin(self) -> int | None:
+        """It begins wherever the sink does."""
+        return None
+
+    @property
+    def stop(self) -> int | None:
+        """See `Tap.stop`."""
+        if self.stream.end is None:
+            return None
+        return self.stream.end + (self._offset or 0)
+
+    def available(self, frame: int) -> int:
+        """See `Tap.available`."""
+        return ENDLESS if self.stream.end is not None else self.stream.head - self.cursor.position
+
+    def fill(self, frame: int, out: Frames, local_ns: int) -> None:
+        """See `Tap.fill`. What comes too late is not lost: it follows after the silence."""
+        position = self.cursor.position
+        there = self._pass(frame, len(out))
+        self.stream.ring.read(position, out[:there])
+        out[there:] = 0.0
+
+    def skip(self, frame: int, count: int, local_ns: int) -> None:
+        """See `Tap.skip`."""
+        self._pass(frame, count)
+
+    def _pass(self, frame: int, count: int) -> int:
+        # Moves on by what is there of ``count`` frames, and returns how many that are.
+        there = min(count, self.stream.head - self.cursor.position)
+        if self.stream.end is None:
+            self.missing_frames += count - there
+        self.cursor.position += there
+        self._offset = frame + there - self.cursor.position
+        return there
