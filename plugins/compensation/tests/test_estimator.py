@@ -165,6 +165,66 @@ def test_the_clock_s_slow_wander_is_not_followed_as_if_it_were_the_card_s() -> N
     assert np.std(off[len(off) // 2 :]) < 0.15
 
 
+def changed(card: Card, by_ppm: float) -> Card:
+    """Another crystal from here on, with the next frame where it would have been."""
+    goes_on = Card(0.0)
+    goes_on.pace, goes_on.frame, goes_on._noise_s, goes_on._random = (
+        1.0 / (1.0 / card.pace + by_ppm * 1e-6),
+        card.frame,
+        card._noise_s,
+        card._random,
+    )
+    goes_on.late_ns = card.true_ns() - goes_on.true_ns()
+    return goes_on
+
+
+@pytest.mark.parametrize("by_ppm", [10.0, -10.0, 15.0, 40.0])
+def test_a_rate_that_changes_is_noticed_within_two_seconds_and_known_in_four(by_ppm: float) -> None:
+    card, estimator = settled(seconds=60.0)
+    card = changed(card, by_ppm)
+    card.run(estimator, 2.0)
+    assert estimator.changes + estimator.reseeds > 0
+    assert estimator.sigma > 0.5e-6  # it says so
+    card.run(estimator, 2.0)
+    assert abs(card.off_ppm(estimator)) < 1.5
+    assert abs(card.off_us(estimator)) < 5.0
+    card.run(estimator, 20.0)
+    assert abs(card.off_ppm(estimator)) < 0.3
+
+
+def test_the_next_change_is_noticed_as_well() -> None:
+    card, estimator = settled(seconds=60.0)
+    for by_ppm in (10.0, -15.0, 12.0):
+        card = changed(card, by_ppm)
+        card.run(estimator, 30.0)
+        assert abs(card.off_ppm(estimator)) < 0.5
+
+
+def wandering(estimator: RateEstimator, card: Card, sigma_s: float, seconds: float, seed: int = 1) -> None:
+    """A clock whose error wanders within 10 s."""
+    random, error, keeps = np.random.default_rng(seed), 0.0, math.exp(-BLOCK / RATE / 10.0)
+    for _ in range(round(seconds * RATE / BLOCK)):
+        error = keeps * error + sigma_s * math.sqrt(1 - keeps**2) * float(random.standard_normal())
+        card.frame += BLOCK
+        estimator.update(card.frame, card.true_ns() + round(error * 1e9))
+
+
+@pytest.mark.parametrize("sigma_s", [1e-6, 5e-6, 50e-6])
+def test_a_clock_s_wander_is_no_change_of_the_rate(sigma_s: float) -> None:
+    card, estimator = Card(37.3), RateEstimator(RATE, WANDER)
+    wandering(estimator, card, sigma_s, 300.0)
+    assert estimator.changes == 0
+
+
+def test_a_clock_that_becomes_worse_is_got_used_to() -> None:
+    card, estimator = settled(seconds=60.0)
+    wandering(estimator, card, 20e-6, 100.0)
+    assert 0 < estimator.changes < 6
+    before = estimator.changes
+    wandering(estimator, card, 20e-6, 200.0, seed=2)
+    assert estimator.changes == before
+
+
 @given(st.lists(st.tuples(st.integers(-(1 << 40), 1 << 40), st.integers(0, 1 << 62)), max_size=40))
 @settings(max_examples=100, deadline=None)
 def test_whatever_it_is_told_it_stays_within_bounds(pairs: list[tuple[int, int]]) -> None:

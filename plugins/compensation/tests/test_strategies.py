@@ -142,6 +142,31 @@ def test_a_card_that_stalls_or_stops_costs_one_jump_and_the_rate_stays(name: str
 
 
 @with_feedback
+def test_after_a_stall_it_does_not_claim_to_be_locked(name: str) -> None:
+    # However long it was before.
+    played = Played(name, 26.0, pauses={AT: 4e-3})
+    assert not played.trace.locked[(played.seconds > AT + 4.0) & (played.seconds < AT + 5.0)].any()
+
+
+@all_three
+@pytest.mark.parametrize("stamps", ["alsa", "usb"])
+@pytest.mark.parametrize("by_ppm", [10.0, -15.0])
+def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: str, stamps: str, by_ppm: float) -> None:
+    # Before anything noticed that, it was 100 frames off for minutes.
+    changes = AT + 25.0  # not before it is known how the clock wanders
+    played = Played(name, 80.0, stamps=stamps, rate_steps={changes: by_ppm})
+    assert np.abs(played.error(changes)).max() < 5.0
+    if name == "combined":
+        assert np.abs(played.error(changes + 14.0)).max() < 1.5
+    if name != "buffer-feedback":
+        assert np.abs(played.off_ppm[played.seconds > changes + 20.0]).max() < 1.0
+    slopes = np.abs(np.diff(played.trace.ratio[played.seconds > AT])) * 1e6 / played.trace.block_s
+    assert slopes.max() < 20.0 * 1.001
+    assert (played.trace.resyncs, played.trace.underruns) == (0, 0)
+    assert played.trace.locked[-1]
+
+
+@with_feedback
 def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
     # Right at the limit of resync-after: by a jump or by the pitch, but to within a frame and without an underrun.
     played = Played(name, 95.0, pauses={AT: 5e-3})

@@ -55,6 +55,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     swing_ppm: float = 0.0
     swing_s: float = 60.0
     """Peak and period of a sine of the card's rate."""
+    rate_steps: Mapping[float, float] = {}
+    """By second: by how many ppm the card's rate changes, within two seconds."""
     stamps: Stamps = "alsa"
     """``alsa``: the pointer of a PCI card. ``usb``: one that moves by 6 frames. ``callback``: when the callback ran."""
     block: int = 256
@@ -211,6 +213,8 @@ class CrossingWorld:
         it = self.conditions
         ppm = it.card_ppm + it.warm_ppm * (1 - np.exp(-seconds / it.warm_s))
         ppm = ppm + it.swing_ppm * np.sin(2 * np.pi * seconds / it.swing_s)
+        for at, by in it.rate_steps.items():
+            ppm = ppm + by * np.clip((seconds - at) / 2.0, 0.0, 1.0)
         if it.ramp_ppm:
             minutes = (seconds / 60 + it.ramp_ppm) % (4 * it.ramp_ppm)
             ppm = ppm + it.ramp_ppm - np.abs(minutes - 2 * it.ramp_ppm)

@@ -187,7 +187,8 @@ class BufferFeedback:
     def _judge(self, error: float, passed_s: float) -> None:
         self._average += (error - self._average) * passed_s / _AVERAGE_S
         good = abs(self._average) < _SMALL
-        self._good_s = self._good_s + passed_s if good else max(0.0, self._good_s - 2.0 * passed_s)
+        grown = self._good_s + (passed_s if good else -2.0 * passed_s)
+        self._good_s = min(max(grown, 0.0), 2.0 * _LOCK_S)  # no more: hours of lock are no reason to keep it
         if self._good_s > _LOCK_S:
             self._locked = True
             self._bandwidth_hz = max(_NARROW_HZ, self._bandwidth_hz * math.exp(-passed_s / _NARROWING_S))

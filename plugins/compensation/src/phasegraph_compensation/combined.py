@@ -51,7 +51,8 @@ class Combined(FeedForward):
         sigma = self._sighting.device.sigma
         if error is not None:
             good = abs(error) < _SMALL and sigma < GOOD
-            self._good_s = self._good_s + passed_s if good else max(0.0, self._good_s - _DOUBT * passed_s)
+            grown = self._good_s + (passed_s if good else -_DOUBT * passed_s)
+            self._good_s = min(max(grown, 0.0), GOOD_S)  # no more: hours of lock are no reason to keep it
             if self._good_s >= GOOD_S:
                 self._locked = True
             elif abs(error) > _LARGE or sigma > _LOST:

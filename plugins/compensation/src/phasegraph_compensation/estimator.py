@@ -33,6 +33,18 @@ OUTLIERS = 12
 AGAIN_S = 10.0
 """A phase that has to begin anew so soon again was lost to a wrong rate."""
 LONGEST_GAP_S = 10.0
+CHANGED_RATE = 20e-6
+"""Standard deviation of a rate that was found to have changed."""
+CHANGE = 6.0
+"""Standard deviations beyond which the stamps' mean distance from the line says so."""
+_MOST_USUAL = 3.0
+"""Those that still count as what is usual."""
+LEAST_LEAN_S = 0.5e-6
+"""The least that one of them is."""
+_SLOW = 0.1
+"""How much slower a mean is that tells where they were before."""
+_USUAL_TIME_S = 60.0
+"""Over so much time it is measured how far that mean goes when nothing has changed."""
 _NOISE_TIME_S = 1.0
 """Over so much time the noise of the stamps is measured."""
 _UNMEASURED = 10
@@ -62,6 +74,8 @@ class RateEstimator:
         self.span_s = 0.0
         """Nominal time since the first."""
         self.count = 0
+        self.changes = 0
+        """How often the rate was found to have changed."""
         self.reseeds = 0
         """How often the phase had to begin anew."""
         self._rate = rate
@@ -71,9 +85,11 @@ class RateEstimator:
         self._rest_s = 0.0
         self._a, self._b, self._c = FIRST_SIGMA_S**2, 0.0, UNKNOWN_RATE**2
         self._r = self._noise = FIRST_SIGMA_S**2
-        self._lean = 0.0
+        self._lean = self._slow = 0.0
+        self._usual = self._learned_s = 0.0
         self._outliers = 0
         self._quiet_s = math.inf
+        self._since_s = 0.0  # the first stamp, or that the rate was found to have changed
 
     @property
     def sigma(self) -> float:
@@ -117,13 +133,15 @@ class RateEstimator:
         self.interval_s = passed
         self.span_s += passed
         self._quiet_s += passed
+        self._since_s += passed
         self.count += 1
         self._predict(frame, passed)
         self._correct(time_ns)
 
     def _seed(self, frame: int, time_ns: int) -> None:
         self._frame, self._base_ns, self._rest_s = frame, time_ns, 0.0
-        self._a, self._b, self._lean, self._outliers = self._r, 0.0, 0.0, 0
+        self._a, self._b, self._outliers = self._r, 0.0, 0
+        self._lean = self._slow = 0.0
 
     def _predict(self, frame: int, passed: float) -> None:
         whole, part = divmod((frame - self._frame) * NS_PER_S, self._rate)
@@ -153,7 +171,7 @@ class RateEstimator:
             self._outliers = 0
             self._measure_noise(y)
         if self.interval_s:
-            r = max(r, CLOCK_DENSITY / self.interval_s * min(1.0, self.span_s / CLOCK_TIME_S))
+            r = max(r, CLOCK_DENSITY / self.interval_s * min(1.0, self._since_s / CLOCK_TIME_S))
         s = self._a + r
         phase, pace = self._a / s, self._b / s
         self._rest_s += phase * y
@@ -167,11 +185,38 @@ class RateEstimator:
         if known <= 0:
             return
         share = max(1.0 / (known + 1), 1.0 - math.exp(-self.interval_s / _NOISE_TIME_S))
-        # At first about their mean: stamps that run away from a wrong rate are no noise, but outliers in the end.
         off = y - self._lean
-        self._lean = self._lean + share * off if self.span_s < AGAIN_S else 0.0
+        self._lean += share * off
+        self._slow += _SLOW * share * (self._lean - self._slow)
         self._noise += share * (off * (y - self._lean) - self._a - self._noise)
-        self._r = min(max(1.15 * self._noise, LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
+        lasting = 0.0
+        if self._since_s >= AGAIN_S:
+            # The slow wander of a bad clock is noise as well, as far as it is usual. Not at first: stamps that run away
+            # from a wrong rate are outliers in the end.
+            lasting = self._lean**2
+            if self._learned_s >= AGAIN_S:
+                lasting = min(lasting, _MOST_USUAL**2 * self._usual)
+            self._look_for_a_change()
+        self._r = min(max(1.15 * (self._noise + lasting), LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
+
+    def _look_for_a_change(self) -> None:
+        # A rate that has changed takes the stamps away from the line, ever further. So does the clock's wander, but how
+        # far is known from before.
+        fall = (self._lean - self._slow) ** 2
+        known = self._learned_s >= AGAIN_S
+        if known and fall > CHANGE**2 * self._usual:
+            self.changes += 1
+            self._since_s = 0.0
+            self._usual *= 2.0  # it may have been a clock that has become worse, and will be so again
+            self._a = max(self._a, self._lean**2)
+            self._c = CHANGED_RATE**2
+            self._lean = self._slow = 0.0
+        elif self.span_s >= CLOCK_TIME_S:
+            self._learned_s += self.interval_s
+            share = self.interval_s / min(self._learned_s, _USUAL_TIME_S)
+            # What is on its way to become a change is not to pass for usual.
+            fresh = min(fall, _MOST_USUAL**2 * self._usual) if known else fall
+            self._usual = max(self._usual + share * (fresh - self._usual), LEAST_LEAN_S**2)
 
     def _begin_anew(self, time_ns: int) -> None:
         # The phase has jumped (an xrun, a step); the rate is the card's own and stays. Unless that has just happened:
