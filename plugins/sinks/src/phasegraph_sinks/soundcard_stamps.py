@@ -14,6 +14,8 @@ from .soundcard_timeline import Timeline
 _STEP_NS = 1_000_000
 """By so much a foreign clock does not drift from one look to the next: it was stepped."""
 _NEAR_NS = 1_000_000_000
+_PATIENCE_NS = 5 * NS_PER_S
+"""For so long an xrun has the look at the first callbacks begin anew."""
 _MOST_NOTES = 4096
 """Callbacks that may run while the data plane does not: seconds."""
 _LONGEST_REST_NS = 4_000_000
@@ -66,6 +68,7 @@ class StampReader:
         self._clock = self._local
         self._offset = 0
         self._first: list[Stamp] = []
+        self._opened_ns = 0
         self._newest_s = 0.0
 
     def opened(self, latency_s: float, stream_time: ReadClock) -> None:
@@ -95,7 +98,11 @@ class StampReader:
             self.xruns += sum(stamp.xrun for stamp in fresh)
             self._feed(fresh)
             return
-        self._first += fresh
+        for stamp in fresh:
+            self._opened_ns = self._opened_ns or stamp.entry_ns
+            if stamp.xrun and stamp.entry_ns - self._opened_ns < _PATIENCE_NS:
+                self._first.clear()  # times from before and after a loss are on no line
+            self._first.append(stamp)
         if enough(self._first):
             self._feed(self._begin())
 

@@ -129,6 +129,25 @@ async def test_after_an_xrun_frames_sound_at_their_time_again(lost, announced, m
     assert abs(run.report["edges"]["stage->speakers"]["metrics"]["phase_error_ns"]) < 10_000
 
 
+async def test_an_xrun_in_the_first_callbacks_does_not_discredit_the_card_s_time(make_card, play, autojump_clock):
+    card = make_card(ppm=37.3)
+    card.latency_s, card.xruns = 0.02, {20: 3000, 55: 3000}
+    run = await play(CLOCKED, card, for_s=4)
+    metrics = run.metrics("speakers")
+    assert metrics["time_source"].startswith("the card's time")
+    assert metrics["lost_frames"] == 0  # before anything sounded
+    early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1]
+    assert np.abs(early * 48_000 - 0.358).max() < 0.4
+
+
+async def test_a_card_that_does_nothing_but_lose_frames_plays_all_the_same(make_card, play, autojump_clock):
+    card = make_card()
+    card.xruns = dict.fromkeys(range(0, 4000, 30), 200)
+    run = await play(CLOCKED, card, for_s=8)
+    assert np.argmax(card.heard().any(axis=1)) < 6 * 48_000
+    assert run.metrics("speakers")["frames_out"] > 48_000
+
+
 async def test_a_reported_xrun_that_lost_nothing_changes_nothing(make_card, play, autojump_clock):
     card = make_card()
     card.xruns = {80: 0}
