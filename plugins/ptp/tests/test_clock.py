@@ -264,6 +264,26 @@ async def test_an_old_list_of_leap_seconds_is_said_and_one_that_is_none_refused(
         make_session(graph)
 
 
+@pytest.mark.parametrize("by_s", [-3600.0, 0.05, 1e9])
+async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_clock: Any, by_s: float) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    clocks = [SimLocalClock(ppm=ppm) for ppm in (-20, 30)]
+    near, far = (SimNetwork(clock, wire) for clock in clocks)
+    serving = FOLLOWER + 'role = "grandmaster"\n'
+    async with running_graph(serving, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
+        await trio.sleep(30)
+        before = me.nodes["me"].estimate()
+        for clock in clocks:
+            clock.step_realtime(round(by_s * S))
+            await trio.sleep(10)
+        now = me.nodes["me"].estimate()
+        assert now.state is ClockState.LOCKED
+        assert now.discontinuities == before.discontinuities
+        here = me.local.now_ns()
+        assert abs(now.reference_at(here) - before.reference_at(here)) < 5_000
+        assert abs(now.reference_at(here) - gm.nodes["me"].estimate().reference_at(gm.local.now_ns())) < 5_000
+
+
 async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire, follower='lock-within = "5us"\nunlock-beyond = "20us"\n') as (_gm, me):

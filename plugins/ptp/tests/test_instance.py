@@ -74,6 +74,21 @@ def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> No
     assert words in message
 
 
+@pytest.mark.parametrize(
+    ("options", "unicast"),
+    [
+        ({}, Unicast.OFF),
+        ({"profile": "enterprise"}, Unicast.HYBRID),
+        ({"profile": "enterprise", "unicast": "off"}, Unicast.OFF),
+        ({"profile": "enterprise", "delay_mechanism": "p2p"}, Unicast.OFF),
+        ({"unicast": "hybrid"}, Unicast.HYBRID),
+    ],
+)
+def test_the_enterprise_profile_asks_by_unicast(options: dict[str, Any], unicast: Unicast) -> None:
+    assert list(problems_of(PtpConfig(**options))) == []
+    assert settings_of(PtpConfig(**options)).unicast is unicast
+
+
 def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
     from phasegraph import GraphError
 

@@ -34,6 +34,13 @@ def value_of(config: PtpConfig, option: str) -> int:
     return preset.default if written is None else written
 
 
+def unicast_of(config: PtpConfig) -> Unicast:
+    """As it was written, or the profile's; peers are asked by multicast."""
+    if config.unicast is not None:
+        return Unicast(config.unicast)
+    return Unicast.OFF if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
+
+
 def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
     """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
     for option in FROM_PROFILE:
@@ -83,7 +90,7 @@ def settings_of(config: PtpConfig) -> Settings:
         minor_version=config.minor_version,
         clock_class=config.clock_class,
         delay_mechanism=DelayMechanism(config.delay_mechanism),
-        unicast=Unicast(config.unicast),
+        unicast=unicast_of(config),
         servers=tuple(str(_address(server)) for server in config.unicast_servers),
         accept=frozenset(parse_clock_identity(identity) for identity in config.accept),
         path_trace=config.path_trace,

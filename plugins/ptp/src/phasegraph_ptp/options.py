@@ -44,12 +44,12 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
         Meta(description="Measure the delay to the grandmaster (end to end), or to the neighbour (peer to peer)."),
     ] = "e2e"
     unicast: Annotated[
-        Literal["off", "hybrid", "negotiated"],
+        Literal["off", "hybrid", "negotiated"] | None,
         Meta(
             description="Send Delay_Req to the grandmaster alone (hybrid; back to multicast after three unanswered "
             "ones), or negotiate all of it with the servers below."
         ),
-    ] = "off"
+    ] = None
     unicast_servers: Annotated[
         tuple[str, ...],
         Meta(description="IP addresses of the grandmasters to negotiate with, for unicast = negotiated."),

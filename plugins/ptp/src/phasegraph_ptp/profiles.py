@@ -33,6 +33,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     log_sync_interval: Preset
     log_min_delay_req_interval: Preset
     log_min_pdelay_req_interval: Preset = Preset(0, -4, 5)
+    unicast: Literal["off", "hybrid"] = "off"
+    """Where a follower's Delay_Req goes."""
     synchronization_metadata: bool = False
     """Whether a grandmaster sends the SMPTE synchronization metadata TLV once a second."""
 
@@ -68,6 +70,7 @@ PROFILES: dict[ProfileName, Profile] = {
     ),
     "enterprise": Profile(
         title="Enterprise profile (RFC 9760)",
+        unicast="hybrid",
         log_announce_interval=Preset(0, 0, 0),
         log_sync_interval=Preset(0, -7, 1),
         log_min_delay_req_interval=Preset(0, -7, 6),

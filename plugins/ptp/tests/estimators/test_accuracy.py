@@ -8,7 +8,7 @@ from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 
 from .figures import follow
 from .links import PATHS
-from .world import OSCILLATORS, World
+from .world import OSCILLATORS, Oscillator, World
 
 # path, Syncs and Delay_Reqs every so many seconds, p99 of the error in us, p99 of the rate's error in ppm
 STEADY = [
@@ -51,6 +51,17 @@ def test_converges(name: str, sync_s: float, delay_s: float, within_s: float) ->
     figures = follow(make_estimator(name), world.play()).figures()
     assert figures.converged_s < min(within_s, 3)
     assert figures.locked_s < (within_s if name == "kalman" else 2 * within_s)
+
+
+@pytest.mark.parametrize("ppm", [-400.0, 400.0])
+@pytest.mark.parametrize("path", ["quiet", "exponential"])
+def test_a_large_frequency_offset(path: str, ppm: float) -> None:
+    world = World(PATHS[path], Oscillator(ppm=ppm), seed=3, seconds=60)
+    figures = follow(make_estimator("kalman"), world.play()).figures(warm_s=30)
+    assert figures.converged_s < 3
+    assert figures.p99_us < 20
+    assert figures.beyond_3_sigma <= 0.003
+    assert figures.beyond_bound == 0
 
 
 @pytest.mark.parametrize("seed", range(6))
