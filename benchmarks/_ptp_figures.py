@@ -26,6 +26,7 @@ class Trial:
     max_us: float | None = None
     bias_us: float | None = None
     sd_us: float | None = None
+    told_s: float | None = None  # until it first told the time
     converged_s: float | None = None
     cpu: float | None = None  # share of a core
     samples: int | None = None
@@ -82,8 +83,8 @@ def write_trials(path: Path, trials: Iterable[Trial]) -> None:
 
 def table(conditions: Sequence[str], programs: Sequence[str], trials: Sequence[Trial]) -> str:
     """The medians as Markdown."""
-    head = ["condition", "follower", "p50 us", "p99 us", "max us", "bias us", "sd us", "converged s", "% of a core"]
-    head += ["p99 of best other", "steal", "remarks"]
+    head = ["condition", "follower", "p50 us", "p99 us", "max us", "bias us", "sd us", "told s", "converged s"]
+    head += ["% of a core", "p99 of best other", "steal", "remarks"]
     rows = []
     for condition in conditions:
         here = [trial for trial in trials if trial.condition == condition]
@@ -94,7 +95,8 @@ def table(conditions: Sequence[str], programs: Sequence[str], trials: Sequence[T
             values = [_median(mine, key, name) for name in ("p50_us", "p99_us", "max_us", "bias_us", "sd_us")]
             ratio = values[1] / best if best and values[1] is not None else None
             row = [condition, FOLLOWERS[key].label, *(_table.number(value, 2) for value in values)]
-            row += [_table.number(_median(mine, key, "converged_s")), _table.percent(_median(mine, key, "cpu"))]
+            row += [_table.number(_median(mine, key, name)) for name in ("told_s", "converged_s")]
+            row += [_table.percent(_median(mine, key, "cpu"))]
             row += [_table.number(ratio, 2), _table.percent(_median(mine, key, "steal"))]
             rows.append([*row, _remarks(mine)])
     return _table.markdown(head, rows)

@@ -68,7 +68,8 @@ def side_by_side(
             outcomes.append((replace(trial, note=f"{error}; it said: {child.last_words()}"), None))
             continue
         converged = None if follower.starts_right else converged_after(errors, start, condition.converged_ns)
-        trial = replace(trial, **figures, converged_s=converged, cpu=window.cpu_seconds / window.seconds)
+        told = (int(errors.at_ns[0]) - start) / 1e9
+        trial = replace(trial, **figures, told_s=told, converged_s=converged, cpu=window.cpu_seconds / window.seconds)
         outcomes.append((trial, curve(name, follower.key, errors, start)))
     return outcomes
 

@@ -12,8 +12,9 @@ with its own grandmaster; by default all run at the same time. Nothing touches t
                  a reference clock that it does not select holds against CLOCK_REALTIME
   gst            GStreamer's GstPtpClock, read 20 times a second between two readings of CLOCK_REALTIME
 
-8 Syncs and 8 Delay_Reqs a second, an Announce a second. "Converged" counts from the start of the program until the
-error stays for 2 s within what the condition sets; ptp4l's and chrony's clocks begin with the true time.
+8 Syncs and 8 Delay_Reqs a second, an Announce a second. "Told" counts from the start of the program until it first
+tells the time, "converged" until the error stays for 2 s within what the condition sets; ptp4l's and chrony's clocks
+begin with the true time.
 
 It needs Linux and root (network namespaces), linuxptp, and for its rows chrony and GStreamer (gst-ptp-helper).
 
