@@ -47,7 +47,9 @@ def test_a_list_that_has_expired_is_not_vouched_for() -> None:
     assert known.properties(expiry_s).utc_offset_s == 37
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "3692217600 37\n3644697600 36\n", "3692217600\n", "x 37\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "3692217600 37\n3644697600 36\n", "3692217600\n", "x 37\n", "3692217600 40000\n"]
+)
 def test_what_is_no_list(text: str) -> None:
     with pytest.raises(ValueError, match="leap seconds"):
         UtcOffset.listed(text)
@@ -66,6 +68,11 @@ def test_what_a_grandmaster_announces_goes_on_without_it(leap_s: int, said_at_s:
     first_s = NEW_YEAR_S + 36 + leap_s
     assert known.properties(first_s - 1) == told
     assert known.properties(first_s) == TimeProperties(utc_offset_s=36 + leap_s, utc_offset_valid=True)
+
+
+def test_nothing_comes_of_an_offset_that_no_announce_can_say() -> None:
+    told = TimeProperties(utc_offset_s=32767, utc_offset_valid=True, leap61=True)
+    assert UtcOffset.announced(told, FIRST_S).at(2**40) == 32767
 
 
 def test_without_a_leap_second_nothing_changes() -> None:

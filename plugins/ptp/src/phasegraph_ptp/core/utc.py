@@ -11,6 +11,8 @@ _NTP_TO_UNIX_S = 2_208_988_800
 _LATE_S = 60
 """A grandmaster may go on announcing a leap second for so long after it."""
 _NEVER_S = 2**62
+_OFFSETS_S = range(-(2**15), 2**15)
+"""What an Announce can say."""
 
 
 class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +33,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
         """What a grandmaster says at a time."""
         offset_s = properties.utc_offset_s
         leap_s = properties.leap61 - properties.leap59
-        if not leap_s:
+        if not leap_s or offset_s + leap_s not in _OFFSETS_S:
             return cls.constant(offset_s)
         midnight_s = ((tai_s - offset_s - _LATE_S) // DAY_S + 1) * DAY_S
         return cls(changes=((0, offset_s), (midnight_s + offset_s + leap_s, offset_s + leap_s)))
@@ -54,7 +56,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
             except (ValueError, IndexError):
                 raise ValueError(f"line {number} is not of a list of leap seconds: {line[:40]!r}") from None
             changes.append((since_s + offset_s, offset_s))
-        if not changes or changes != sorted(changes):
+        if not changes or changes != sorted(changes) or any(offset not in _OFFSETS_S for _, offset in changes):
             raise ValueError("it lists no leap seconds in the order of time")
         return cls(changes=tuple(changes), expires_s=expires_s)
 

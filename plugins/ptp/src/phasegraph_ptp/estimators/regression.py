@@ -171,7 +171,7 @@ class Regression:
             trust = 1 / np.sqrt(np.maximum(1.0, distance / 1.5))
             trust[distance > 8] *= 0.1
         inflation = _inflation(len(syncs) - 2)
-        residuals = (residual[parts[0]], residual[parts[1]], residual[parts[2]])
+        residuals: tuple[Vector, ...] = (residual[parts[0]], residual[parts[1]], residual[parts[2]])
         doubt_ns = _doubt(residuals[0], residuals[1] if delays else residuals[2])
         if self._early:
             residuals, doubt_ns = _lowered(state, residuals, doubt_ns)
