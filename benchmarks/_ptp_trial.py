@@ -17,7 +17,8 @@ from _ptp_plot import Curve, curve
 from tests.support.truth import Truth
 
 _GRANDMASTER_S = 20.0
-_END_S = 8.0
+END_S = 8.0
+"""How long a follower may take to end."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def side_by_side(
             folder.mkdir()
             followers.append(kind(stack.enter_context(_ptp_paths.path(condition, shop, seed)), folder))
         for follower in followers:
-            _serve(follower, shop)
+            serve(follower, shop)
         _ptp_paths.start_traffic(condition, [each.network for each in followers], shop, seed)
         truth, start = Truth(), time.time_ns()
         children = [shop.start(follower.command(), follower.key) for follower in followers]
@@ -53,7 +54,7 @@ def side_by_side(
         used = list(map(_measure.between, before, after))
         alive = [child.alive() for child in children]
         for follower, child in zip(followers, children, strict=True):
-            child.stop(patience=_END_S)
+            child.stop(patience=END_S)
             follower.close()
         truth.sample()
     outcomes: list[tuple[Trial, Curve | None]] = []
@@ -74,7 +75,8 @@ def side_by_side(
     return outcomes
 
 
-def _serve(follower: Follower, shop: _proc.Workshop) -> None:
+def serve(follower: Follower, shop: _proc.Workshop) -> None:
+    """Start its grandmaster. Raises RuntimeError if that does not serve."""
     child = shop.start(follower.grandmaster(), f"{follower.key}-grandmaster")
     deadline = time.monotonic() + _GRANDMASTER_S
     while not follower.serving(child.text()):

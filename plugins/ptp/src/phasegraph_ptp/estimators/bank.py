@@ -21,7 +21,8 @@ WANDERS = np.array([1.0, 5.0, 20.0, 100.0])
 """Random walk of the rate, ppb / sqrt(s)."""
 PRIOR = np.log([0.05, 0.25, 0.4, 0.3])
 """Of the guesses. Where noise hides the oscillator this decides, and a rate that is taken to wander costs less than
-one that is taken to stand still and does not."""
+one that is taken to stand still and does not: with (0.25, 0.35, 0.25, 0.15) errors are a quarter less where the
+oscillator is perfect, and a sixth more under load where temperature moves it by 2 ppb/s."""
 PHASE_WALK = 3.0
 """Random walk of the phase, ns / sqrt(s)."""
 MEMORY = 100.0
