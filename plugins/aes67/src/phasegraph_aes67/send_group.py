@@ -105,6 +105,7 @@ class SendGroup:
             sender.buffer(self._depth * count, size, [member.destinations[leg] for member in members] * self._depth)
             for leg, sender in enumerate(senders)
         ]
+        self._legs = tuple(zip(self.senders, self._buffers, strict=True))
         (self._rows, self._lengths), *self._copies = [
             (buffer.data.reshape(self._depth, count, size), buffer.length.reshape(self._depth, count))
             for buffer in self._buffers
@@ -264,13 +265,15 @@ class SendGroup:
 
     def _plan(self, base: int, count: int, now_ns: int) -> None:
         # Says when the packets leave that are handed over now, of which the first is in this row.
-        width = len(self.members)
-        for packet in range(count):
-            ideal_ns = self._ideal_of(self._next + packet)
+        departures = []
+        for packet in range(self._next, self._next + count):
+            ideal_ns = self._ideal_of(packet)
             departure_ns = max(ideal_ns, self._not_before, now_ns)
-            for buffer in self._buffers:
-                buffer.departure_ns[base + packet * width : base + (packet + 1) * width] = departure_ns
+            departures.append(departure_ns)
             self._leaves(departure_ns, ideal_ns)
+        rows = np.repeat(np.array(departures, np.int64), len(self.members))
+        for buffer in self._buffers:
+            buffer.departure_ns[base : base + len(rows)] = rows
 
     def _leaves(self, departure_ns: int, ideal_ns: int) -> None:
         late_ns = departure_ns - ideal_ns
@@ -281,10 +284,7 @@ class SendGroup:
     def _send_rows(self, first: int, members: Sequence[Member], count: int) -> None:
         # So many packets of each of these members, from this row on, by every leg.
         width = len(members)
-        refused = [
-            sender.send(buffer, first, width * count)
-            for sender, buffer in zip(self.senders, self._buffers, strict=True)
-        ]
+        refused = [sender.send(buffer, first, width * count) for sender, buffer in self._legs]
         for member in members:
             member.packets_sent += count
         if any(refused):

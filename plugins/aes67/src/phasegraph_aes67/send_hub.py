@@ -16,8 +16,7 @@ from .receive_hub import find_interface
 from .send_group import Member, SendGroup
 
 GATHER_NS = 30_000_000
-"""Streams that start within so much time, and have the same timing, are sent together."""
-
+"""Streams that start within so much time, and have the same timing, are sent together; so often we look for more."""
 LOOK_NS = 5_000_000_000
 """How often it is looked whether the interfaces have the queue that holds packets."""
 
@@ -47,7 +46,6 @@ class SendHub:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local = ctx.local
-        self._quantum_ns = ctx.quantum_ns()
         self._senders: dict[tuple[Interface, int, int, bool], Sender] = {}
         self._look_at_ns = 0
         self._joining: deque[tuple[_Key, Member, _Pending]] = deque()
@@ -121,7 +119,7 @@ class SendHub:
         """Data plane: send what is due, then prepare what will be."""
         if self._joining or self._pending:
             self._form_groups(now_ns)
-        following = now_ns + (GATHER_NS if self._pending else self._quantum_ns)
+        following = now_ns + GATHER_NS
         for group in self._groups:
             if not group.done:
                 group.send_due(now_ns)

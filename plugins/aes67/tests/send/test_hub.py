@@ -28,7 +28,7 @@ class Setup:
         self.make_input = make_input
         self.senders = []
         self.refuse = None
-        context = SimpleNamespace(network=self, local=self.time, quantum_ns=lambda: 4 * MS, attach=lambda step: None)
+        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None)
         self.hub = SendHub(context)
 
     def sender(self, interface, *, ttl, dscp):
@@ -114,7 +114,7 @@ def test_before_and_after(setup):
     assert setup.hub.group_of(member) is None
     setup.run(100 * MS)
     assert member.done
-    assert setup.hub.step(setup.time.ns) == setup.time.ns + 4 * MS, "nothing to do: it looks again after a quantum"
+    assert setup.hub.step(setup.time.ns) == setup.time.ns + GATHER_NS, "nothing to do: it looks for more now and then"
 
 
 @pytest.mark.parametrize("after_ns", [0, MS, 100 * MS])
