@@ -201,7 +201,7 @@ class LinuxSender(PlainSender):
             if not reason and not self._timed:
                 self._begin_to_tell()
         except OSError as error:
-            return f"the system does not hold packets: {error.strerror}"
+            return f"the system does not hold packets: {error.strerror or error}"
         return reason
 
     def _begin_to_tell(self) -> None:

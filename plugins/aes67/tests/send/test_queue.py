@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph_aes67.ahead import AHEAD_NS, LEAST_AHEAD_NS, ahead_of
-from phasegraph_aes67.send_group import STALL_NS
+from phasegraph_aes67.send_group import STALL_NS, Member, SendGroup
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000
@@ -155,7 +155,7 @@ def test_a_step_of_the_clock_keeps_order_and_distance(rig, samples, step_ns):
     assert sent[-1].at_ns == one.due_of(sent[-1])
 
 
-def test_every_member_and_every_leg_has_its_times(rig, make_input, samples):
+def test_every_member_has_its_times(rig, make_input, samples):
     lengths = [48 * 100 + 7, 48 * 33, None]
     one = rig(*(make_input(length) for length in lengths), ahead_ns=AHEAD_NS)
     one.run(200)
@@ -164,6 +164,19 @@ def test_every_member_and_every_leg_has_its_times(rig, make_input, samples):
         assert [packet.at_ns - one.due_of(packet) for packet in sent] == [0] * len(sent)
         assert samples(sent) == list(range(48 * len(sent) if length is None else length))
         assert one.members[stream].packets_sent == len(sent)
+
+
+def test_both_legs_leave_at_the_same_times(rig, make_input):
+    one = rig(ahead_ns=AHEAD_NS)
+    legs = [type(one.sender)(one.time, ""), type(one.sender)(one.time, "")]
+    member = Member(one.members[0].packetiser, make_input(), ("239.1.1.1", 0), ("239.2.2.2", 0))
+    one.group = SendGroup([member], legs, one.time, one.time, one.lead_ns, AHEAD_NS)
+    one.group.hold("")
+    one.run(40)
+    first, second = (leg.of(0) for leg in legs)
+    assert len(first) > 40
+    assert first == second
+    assert [packet.at_ns - one.due_of(packet) for packet in second] == [0] * len(second)
 
 
 def test_what_is_refused_is_counted_where_it_belongs(rig, make_input):
