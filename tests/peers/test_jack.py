@@ -20,6 +20,7 @@ from tests.support.addresses import free_group, free_port
 from tests.support.kernel import Outcome, kernel_running, outcome
 from tests.support.peers import same_audio
 from tests.support.process import Running, running
+from tests.support.stalls import watched
 
 pytestmark = pytest.mark.peers
 
@@ -31,6 +32,13 @@ SECONDS = 60
 SETTLED_S = 15
 """When the compensator has locked: callbacks that come when a busy machine lets them tell the card's rate slowly."""
 MOST_FRAMES = 4.0
+JUMP = 0.5
+"""Frames within 20 ms: ten times what the pitch may change the place by."""
+LEAST_S = 8.0
+"""A stretch without a jump that says something of how well the stream keeps its place."""
+UNDECIDED = "the machine stalled too often to tell anything of what was played"
+STALL_S = 0.008
+"""What the machine may keep others waiting for: the rest of a period is for three programs to play in."""
 FREQUENCY = 997.0
 
 
@@ -157,38 +165,107 @@ buffer = "40ms"
 """
 
 
-def wander(heard: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """By how many frames what sounded was ahead of an even pace, every 20 ms, and that pace in ppm off the card's.
+class Stretch(msgspec.Struct, frozen=True):
+    """A time in which what was played went on without a jump."""
 
-    The place in the stream is told by the tone's phase.
-    """
+    seconds: float
+    wander: float
+    """By how many frames what sounded strayed from an even pace, from end to end."""
+    ppm: float
+    """That pace, off the card's."""
+
+
+def stretches(heard: NDArray[np.float64]) -> list[Stretch]:
+    """What was played, cut where it jumps. The place in the stream is told by the tone's phase, every 20 ms."""
     block = RATE // 50
     turns = FREQUENCY / RATE * np.arange(len(heard))
     phasor = (np.exp(-2j * np.pi * turns) * heard)[: len(heard) // block * block].reshape(-1, block).sum(axis=1)
     frames = np.unwrap(np.angle(phasor)) / (2 * np.pi) * RATE / FREQUENCY
-    index = np.arange(len(frames))
-    slope, offset = np.polyfit(index, frames, 1)
-    return frames - slope * index - offset, 1e6 * float(slope) / block
+    jumps = np.flatnonzero(np.abs(np.diff(frames)) > JUMP) + 1
+    found = []
+    for piece in np.split(frames, jumps):
+        if len(piece) < 3:
+            continue  # within a jump
+        index = np.arange(len(piece))
+        slope, offset = np.polyfit(index, piece, 1)
+        off = piece - slope * index - offset
+        found.append(Stretch(len(piece) / 50, float(np.ptp(off)), 1e6 * float(slope) / block))
+    return found
+
+
+def a_tone(frames: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The tone of the graph, read at these places of the stream."""
+    return 0.5 * np.sin(2 * np.pi * FREQUENCY / RATE * frames)
+
+
+def test_stretches_are_told_from_jumps_and_wander_is_found() -> None:
+    even = np.arange(20.0 * RATE)
+    (whole,) = stretches(a_tone(even * (1 + 30e-6)))
+    assert (whole.seconds, whole.wander < 0.05) == (20.0, True)
+    assert whole.ppm == pytest.approx(30.0, abs=0.1)
+    (strays,) = stretches(a_tone(even + 3.0 * np.sin(even / RATE)))
+    assert strays.wander > MOST_FRAMES
+    jumped = stretches(a_tone(even + 17.0 * (even > 12.005 * RATE)))
+    assert [round(stretch.seconds) for stretch in jumped] == [12, 8]
+    assert max(stretch.wander for stretch in jumped) < 0.1
+    silent = a_tone(even)
+    silent[8 * RATE : 8 * RATE + 1500] = 0.0
+    assert len(stretches(silent)) > 1
+
+
+def judged(found: list[Stretch], lost: int, stalls: int) -> str:
+    """What is wrong with what was played, or nothing.
+
+    ``lost`` are the incidents of which our own report tells. No more may have happened than the machine has stalled,
+    and between its stalls the stream has to be in its place.
+    """
+    worst = max((stretch.wander for stretch in found if stretch.seconds >= LEAST_S), default=0.0)
+    if worst > MOST_FRAMES:
+        return f"{worst:.2f} frames of wander"
+    if lost > stalls or len(found) - 1 > stalls:
+        return f"{lost} losses and {len(found) - 1} jumps for {stalls} stalls of the machine"
+    return ""
+
+
+def test_what_the_machine_cannot_be_blamed_for_is_wrong() -> None:
+    whole, short = Stretch(40.0, 0.5, 0.0), Stretch(4.0, 9.0, 0.0)
+    assert judged([whole], 0, 0) == ""
+    assert judged([whole, short, whole], 2, 2) == ""
+    assert "losses" in judged([whole], 1, 0)
+    assert "jumps" in judged([whole, whole], 0, 0)
+    assert "wander" in judged([Stretch(40.0, 4.5, 0.0)], 0, 9)
 
 
 def test_a_stream_keeps_its_place_on_a_card_of_another_clock(
     jack: Jack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graph = STREAM.format(group=free_group(), port=free_port())
+    wrong = ""
 
     def attempt() -> str:
-        result, heard = played(jack, tmp_path, graph, SECONDS - 5, "--for", f"{SECONDS}s")
+        nonlocal wrong
+        with watched(STALL_S) as stalls:
+            result, heard = played(jack, tmp_path, graph, SECONDS - 5, "--for", f"{SECONDS}s")
         assert result.code == 0, result.stderr
         metrics, edge = result.metrics("card"), result.report["edges"]["stage->card"]["metrics"]
-        off, ppm = wander(heard[SETTLED_S * RATE :, 0])
+        found = stretches(heard[SETTLED_S * RATE :, 0])
+        longest = max(found, key=lambda stretch: stretch.seconds)
         told = (
-            f"{SECONDS} s: {np.ptp(off):.2f} frames of wander peak to peak, {off.std():.2f} rms; the stream runs "
-            f"{ppm:+.2f} ppm off the card; {metrics['underruns']} underruns, {edge['resyncs']} resyncs, locked after "
-            f"{edge.get('time_to_lock_s', 0):.1f} s; stamps scatter by {metrics['stamp_jitter_ns'] / 1e3:.0f} us"
+            f"{SECONDS} s: for {longest.seconds:.1f} s without a jump {longest.wander:.2f} frames of wander peak to "
+            f"peak, {longest.ppm:+.2f} ppm off the card; {metrics['underruns']} underruns, {edge['resyncs']} resyncs, "
+            f"locked after {edge.get('time_to_lock_s', 0):.1f} s; stamps scatter by "
+            f"{metrics['stamp_jitter_ns'] / 1e3:.0f} us; the machine stalled {stalls.count} times, for "
+            f"{1e3 * stalls.longest_s:.0f} ms at most"
         )
         with capsys.disabled():
             print(f"\n{told}")
-        lost = metrics["underruns"] + metrics["lost_frames"] + edge["missing_frames"] + edge["resyncs"]
-        return "" if not lost and np.ptp(off) < MOST_FRAMES else told
+        lost = max(metrics["underruns"], edge["resyncs"]) + (edge["missing_frames"] > 0)
+        wrong = judged(found, lost, stalls.count)
+        return f"{wrong or UNDECIDED}; {told}" if wrong or longest.seconds < LEAST_S else ""
 
-    same_audio(attempt)
+    try:
+        same_audio(attempt)
+    except AssertionError:
+        if wrong:
+            raise
+        pytest.skip(UNDECIDED)
