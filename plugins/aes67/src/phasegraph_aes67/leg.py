@@ -20,8 +20,13 @@ from .sequence import SequenceTracker, Verdict
 if TYPE_CHECKING:
     from .stream_receiver import StreamReceiver
 
+Sender = tuple[int, int, int]
+"""Source address, SSRC and payload type."""
 TAKE_OVER = 5
-"""So many packets of one other sender in a row, or of one that began anew, and the stream is that sender's."""
+"""So many packets of another sender and none of the old one, or so many of one that began anew, and the stream is that
+sender's."""
+MOST_OTHERS = 256
+"""So many other senders are counted at once."""
 FAR_OFF = 50
 """After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
 MOVED_NS = 50_000_000
@@ -74,14 +79,14 @@ class Leg:
         self._excluded = frozenset(map(ipv4_number, parameters.excluded))
         self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
-        self._sender: tuple[int, int, int] | None = None
+        self._sender: Sender | None = None
         self._next_timestamp = 0
         self._next_frame = 0
         self._relation = -1
         self._step = 0
         self._misfits = 0
-        self._other: tuple[int, int, int] | None = None
-        self._others = 0
+        self._others: dict[Sender, int] = {}
+        """How many packets of other senders have come since the newest of the stream's own."""
         self._strays = 0
         self._stray = -1
 
@@ -133,7 +138,8 @@ class Leg:
         self.packets_received += count
         self.lateness.add(lateness_ns)
         self.last_arrival_ns = self.last_in_time_ns = arrival_ns
-        self._others = self._strays = self._misfits = self.outside = 0
+        self._strays = self._misfits = self.outside = 0
+        self._others.clear()
         self.jumped = False
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self.sequence.advance(count)
@@ -154,7 +160,7 @@ class Leg:
         if sender != self._sender and not self._is_taken_over_by(sender, header, arrival_ns):
             self.packets_foreign += 1
             return
-        self._others = 0
+        self._others.clear()
         self.packets_received += 1
         self._payload_type = header.payload_type
         self.last_arrival_ns = arrival_ns
@@ -201,15 +207,18 @@ class Leg:
             raise MalformedRtp(f"{size} bytes are no whole number of frames of {self._frame_bytes} bytes")
         return header
 
-    def _is_taken_over_by(self, sender: tuple[int, int, int], header: RtpHeader, arrival_ns: int) -> bool:
+    def _is_taken_over_by(self, sender: Sender, header: RtpHeader, arrival_ns: int) -> bool:
         # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
         if self._source not in (None, sender[0]) or sender[0] in self._excluded:
             self.last_refused_ns, self.refused = arrival_ns, f"it is sent by {IPv4Address(sender[0])}"
             return False
         if self._sender is not None and not self._is_moved(sender, arrival_ns):
-            self._others = self._others + 1 if sender == self._other else 1
-            self._other = sender
-            if self._others < TAKE_OVER:
+            if len(self._others) >= MOST_OTHERS:
+                self._others.clear()
+            self._others[sender] = count = self._others.get(sender, 0) + 1
+            # Of several others the first, and one that sends from where the old one did before all.
+            known = self._sender[0] in (source for source, _, _ in self._others if source != sender[0])
+            if count < (4 * TAKE_OVER if known else TAKE_OVER):
                 return False
             self.sequence.restart(header.sequence - 1)
             self._strays = 0
@@ -234,7 +243,7 @@ class Leg:
             self.receiver.tell_of(self, "format_differs", {"reason": self.why_unheard})
         return True
 
-    def _is_moved(self, sender: tuple[int, int, int], arrival_ns: int) -> bool:
+    def _is_moved(self, sender: Sender, arrival_ns: int) -> bool:
         # Whether it is the same sender, which goes on from another address.
         silent = self.last_arrival_ns is not None and arrival_ns - self.last_arrival_ns >= MOVED_NS
         return silent and self._sender is not None and sender[1:] == self._sender[1:]

@@ -146,7 +146,7 @@ def state(stage: Any) -> dict[str, Any]:
         "told": stage.told,
         "last_arrival": receiver.last_arrival_ns,
         "extent": (receiver.stream.first, receiver.stream.head),
-        "others": [(leg._others, leg._strays) for leg in receiver.legs],
+        "others": [(dict(leg._others), leg._strays) for leg in receiver.legs],
         "outside": [(leg.outside, leg.jumped, leg.last_in_time_ns) for leg in receiver.legs],
     }
 

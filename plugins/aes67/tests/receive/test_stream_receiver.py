@@ -201,9 +201,27 @@ def test_two_senders_at_once_do_not_take_turns(stage):
 
 def test_several_others_at_once_do_not_take_over_together(stage):
     stage.come(packets(0))
-    for number in range(1, 30):
+    for number in range(1, 2 * TAKE_OVER - 1):
         stage.come(packets(number), ssrc=number % 2 + 10)
     assert stage.told == []
+    stage.come(packets(2 * TAKE_OVER - 1), ssrc=11)
+    assert stage.told == [("source_changed", {"ssrc": 11, "before": 0x1234})], "the first of them, and it alone"
+    stage.come(packets(*range(2 * TAKE_OVER, 30)), ssrc=10)
+    assert len(stage.told) == 2, "and another one once that is silent"
+
+
+def test_a_sender_that_restarts_beside_another_one_is_followed(stage):
+    # Somebody else sends to the group all the time: that neither keeps the new sender out nor takes its place.
+    ours, other = {"source": 1}, {"source": 2, "ssrc": 99}
+    for number in range(40):
+        if number < 20:
+            stage.come(packets(number), **ours)
+        for _ in range(2):
+            stage.come(packets(number), **other)
+        if number >= 20:
+            stage.come(packets(number), **ours, ssrc=7)
+    assert stage.told == [("source_changed", {"ssrc": 7, "before": 0x1234})]
+    assert stage.counted()["packets_received"] == 40 - TAKE_OVER + 1
 
 
 def test_it_is_said_when_timestamps_do_not_fit(stage):
