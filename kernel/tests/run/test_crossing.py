@@ -150,6 +150,23 @@ def test_a_step_moves_the_position_once(make_stream, clock):
     assert tap.resyncs == 1
 
 
+@pytest.mark.parametrize("by", [-2000.5, 2000.5])
+def test_what_a_jump_leaves_fades_into_where_it_goes(make_stream, clock, by):
+    jump = Correction(0.0, step_frames=by)
+    tap, first = begin(make_stream, clock, Told(Correction(0.0), jump, Correction(0.0)))
+    left = first + 24_000 - 480 + BLOCK
+    there = np.arange(first, first + RATE)
+    old = there < left + by / 2 if by > 0 else there > left + by / 2
+    tap.stream.ring.write_frames(first, np.where(old, 0.25, 0.75)[:, None].astype(np.float32))
+    tap.stream.wrote(first, first + RATE)
+    assert np.unique(play(tap, 0, 10**9 // 2)).tolist() == [0.25]
+    turn = (np.arange(BLOCK) + 0.5) / BLOCK * np.pi / 2
+    out = play(tap, BLOCK, 10**9 // 2 + BLOCK * 10**9 // RATE)[:, 0]
+    np.testing.assert_allclose(out, 0.25 * np.cos(turn) + 0.75 * np.sin(turn), atol=1e-6)
+    assert np.unique(play(tap, 2 * BLOCK, 10**9 // 2 + 2 * BLOCK * 10**9 // RATE)).tolist() == [0.75]
+    assert tap.missing_frames == 0
+
+
 @pytest.mark.parametrize("lost", [1, 300, RATE - 1])
 def test_frames_that_a_sink_lost_go_by_at_its_pace(make_stream, clock, lost):
     tap, _ = begin(make_stream, clock, Told(Correction(50_000.0)))

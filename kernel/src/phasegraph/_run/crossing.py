@@ -24,6 +24,8 @@ from .._core.stream import Stream
 from .taps import ENDLESS
 
 HOLD = Correction(ratio_ppb=0.0, reason="not started")
+FADE_NS = 10_000_000
+"""Longest that a jump of the read position is faded over; a block at most."""
 
 
 class CrossingTap:
@@ -60,6 +62,7 @@ class CrossingTap:
         self._locate = resampler.locate if isinstance(resampler, StreamingResampler) else None
         self._whole = 0
         self._fraction = 0.0
+        self._left: tuple[int, float] | None = None
         self._next: int | None = None
         self._stop: int | None = None
         self._observed: ClockEstimate | None = None
@@ -99,7 +102,12 @@ class CrossingTap:
         self._steer(frame, local_ns)
         if self.correction.silent:
             out[:] = 0.0
+        left = None if self._left is None else self._render_left(len(out))
         gaps = not self.correction.silent and self._render(out)
+        if left is not None:
+            # At equal power: the two places have little in common.
+            turn = (np.arange(len(left), dtype=np.float32)[:, np.newaxis] + 0.5) * np.float32(math.pi / 2 / len(left))
+            out[: len(left)] = np.cos(turn) * left + np.sin(turn) * out[: len(left)]
         self._move(frame, len(out), gaps=gaps)
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
@@ -140,9 +148,12 @@ class CrossingTap:
             self._blocks += 1
         if self.correction.locked and self.locked_after_ns is None:
             self.locked_after_ns = local_ns - self._began_ns
+        self._left = None
         if self.correction.step_frames:
+            if not self.correction.silent:
+                self.resyncs += 1
+                self._left = self._whole, self._fraction
             self._advance(self.correction.step_frames)
-            self.resyncs += not self.correction.silent
         self.block_at = (self._whole, self._fraction)
 
     def _show_arrivals(self) -> None:
@@ -182,6 +193,19 @@ class CrossingTap:
             self._locate(self._whole - reach)
         self._resampler.render(rows, reach + self._fraction, ratio, out)
         return missing > 0
+
+    def _render_left(self, count: int) -> Frames | None:
+        # What would have sounded without the jump. A resampler that streams had to go back for it: there is none.
+        assert self._left is not None
+        if self._locate is not None:
+            return None
+        out = np.empty(
+            (min(count, FADE_NS * self.stream.format.rate // NS_PER_S), self.stream.format.channels), np.float32
+        )
+        there, (self._whole, self._fraction) = (self._whole, self._fraction), self._left
+        self._render(out)
+        self._whole, self._fraction = there
+        return out
 
     def _count_missing(self, start: int, stop: int) -> None:
         # Blocks overlap by what the resampler reaches, but every frame of the stream is counted once.
