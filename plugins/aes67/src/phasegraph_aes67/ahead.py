@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .options import Pacing
 
-AHEAD_NS = 32_000_000
+AHEAD_NS = 28_000_000
 """How early packets are handed over: half of it is what a late thread has to spare."""
 LEAST_AHEAD_NS = 500_000
 """Less than that would not cover how late a thread is at times."""

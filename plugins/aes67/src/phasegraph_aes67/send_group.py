@@ -37,9 +37,9 @@ HEAD_START_NS = 3_000_000
 STALL_NS = 1_000_000_000
 """A sender that is farther than this from its time (a suspended machine, a stepped clock) begins anew now."""
 HURRY_NS = 1_000_000
-"""Packets that are late follow at half the packet time, and at a quarter (never closer) once they are so late."""
-AHEAD_PACKETS = 32
-"""So many may be early. Those of a stall come up to four times as dense, and fq has room for 100 of a stream."""
+"""Packets that are late follow at half the packet time, and at a fifth (never closer) once they are so late."""
+AHEAD_PACKETS = 28
+"""So many may be early. Those of a stall come up to five times as dense, and fq has room for 100 of a stream."""
 _GATHER = 256
 
 
@@ -117,7 +117,7 @@ class SendGroup:
         self._ideal_ns = 0
         self._not_before = 0
         self._gap_ns = 0
-        room = min(AHEAD_PACKETS, *(sender.room // (3 * count) for sender in senders))
+        room = min(AHEAD_PACKETS, *(sender.room // (4 * count) for sender in senders))
         self.ahead_ns = min(ahead_ns, self._interval_ns * room)
         """How early packets are at the most where the senders hold them."""
         self._batch = max(1, self.ahead_ns // self._interval_ns // 2)
@@ -277,7 +277,7 @@ class SendGroup:
 
     def _leaves(self, departure_ns: int, ideal_ns: int) -> None:
         late_ns = departure_ns - ideal_ns
-        self._gap_ns = self._interval_ns // (2 if late_ns < HURRY_NS else 4)
+        self._gap_ns = self._interval_ns // (2 if late_ns < HURRY_NS else 5)
         self._not_before = departure_ns + self._gap_ns
         self._errors_ns.append(late_ns)
 

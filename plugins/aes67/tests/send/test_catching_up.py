@@ -25,8 +25,8 @@ def test_late_by_a_few_packets(rig, samples):
     assert late[0] == 5_300_000
     assert late == sorted(late, reverse=True), "each one is less late than the one before"
     assert late[-1] == 0
-    # At a quarter of the packet time while they are more than a millisecond late, then at half of it.
-    assert gaps(sent)[:9] == [MS // 4] * 6 + [MS // 2] + [MS - 300_000] + [MS]
+    # At a fifth of the packet time while they are more than a millisecond late, then at half of it.
+    assert gaps(sent)[:9] == [MS // 5] * 6 + [MS // 2] + [MS] * 2
     assert samples(one.sender.of(0)) == list(range(40 * 48))
     assert one.group.resyncs == 0
     assert one.group.metrics()["pacing_error_max_ns"] == 5_300_000
@@ -49,7 +49,7 @@ def test_however_late_never_two_at_once(rig, samples, late_ns, kind, stall_ns):
     sent += one.run(400)
     interval_ns = round(frames * 1e9 / rate)
     assert len(sent) == len(late_ns) + 401, "one packet a step"
-    assert min(gaps(sent)) >= interval_ns // 4
+    assert min(gaps(sent)) >= interval_ns // 5
     assert min(packet.at_ns - one.due_of(packet) for packet in sent) >= 0, "never before its time"
     assert {(b.timestamp - a.timestamp) % 2**32 for a, b in pairwise(sent)} == {frames}
     assert samples(sent) == list(range(frames * len(sent)))
@@ -64,7 +64,7 @@ def test_never_two_at_once_when_the_sending_itself_is_held_up(rig, samples, stal
     sent = one.run(5)
     one.sender.stalls_ns = list(stalls_ns)
     sent += one.run(120)
-    assert min(gaps(sent)) >= MS // 4
+    assert min(gaps(sent)) >= MS // 5
     assert samples(sent) == list(range(48 * 125))
 
 
@@ -125,7 +125,7 @@ def test_a_small_step_is_caught_up_with(rig, samples, step_ns):
     assert (sent[0].timestamp - before.timestamp) % 2**32 == 48
     assert samples(one.sender.of(0)) == list(range(320 * 48))
     assert sent[-1].at_ns == one.due_of(sent[-1])
-    assert min(gaps([before, *sent])) >= MS // 4
+    assert min(gaps([before, *sent])) >= MS // 5
 
 
 def test_what_was_ready_before_a_stall_is_sent_after_it(rig, make_input, samples):

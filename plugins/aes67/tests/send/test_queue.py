@@ -28,11 +28,11 @@ def gaps(sent):
 @pytest.mark.parametrize(
     ("rate", "frames", "batch"),
     [
-        pytest.param(48_000, 48, 16, id="1 ms"),
-        pytest.param(48_000, 6, 16, id="125 us"),
-        pytest.param(48_000, 16, 16, id="333 us"),
-        pytest.param(44_100, 48, 14, id="1 ms of 44.1 kHz"),
-        pytest.param(96_000, 384, 4, id="4 ms of 96 kHz"),
+        pytest.param(48_000, 48, 14, id="1 ms"),
+        pytest.param(48_000, 6, 14, id="125 us"),
+        pytest.param(48_000, 16, 14, id="333 us"),
+        pytest.param(44_100, 48, 12, id="1 ms of 44.1 kHz"),
+        pytest.param(96_000, 384, 3, id="4 ms of 96 kHz"),
         pytest.param(48_000, 960, 1, id="20 ms"),
     ],
 )
@@ -48,7 +48,7 @@ def test_every_packet_leaves_at_its_time(rig, samples, rate, frames, batch, rate
     assert Counter(count for _, count in one.sender.handed).most_common(1)[0][0] == batch
     settled = early(one)[10 * batch :]
     assert max(settled) <= AHEAD_NS + 1000
-    assert min(settled) >= min(AHEAD_NS, 32 * one.group._interval_ns) // 2 - one.group._interval_ns
+    assert min(settled) >= min(AHEAD_NS, 28 * one.group._interval_ns) // 2 - one.group._interval_ns
     metrics = one.group.metrics()
     assert (metrics["pacing"], metrics["pacing_error_max_ns"]) == ("queue", 0)
     assert one.members[0].packets_sent == len(sent)
@@ -108,7 +108,7 @@ def test_a_stall_is_made_up_for_with_distance(rig, samples, late_ns, kind, stall
     assert one.group.resyncs == 0
     assert samples(sent) == [n % 2**23 for n in range(frames * len(sent))]
     assert min(packet.at_ns - one.due_of(packet) for packet in sent) >= 0
-    assert min(gaps(sent)) >= one.group._interval_ns // 4
+    assert min(gaps(sent)) >= one.group._interval_ns // 5
     handed = [leaves.at_ns - ahead for leaves, ahead in zip(sent, early(one), strict=True)]
     for first, last in zip(sent, handed[99:], strict=False):  # fq takes 100 packets of a stream
         assert first.at_ns <= last
@@ -150,7 +150,7 @@ def test_a_step_of_the_clock_keeps_order_and_distance(rig, samples, step_ns):
     one.run(100)
     sent = one.sender.of(0)
     assert samples(sent) == list(range(48 * len(sent)))
-    assert min(gaps(sent)) >= MS // 4
+    assert min(gaps(sent)) >= MS // 5
     assert max(gaps(sent)) < max(abs(step_ns) % 3_600_000_000_000, AHEAD_NS) + 6 * MS
     assert sent[-1].at_ns == one.due_of(sent[-1])
 
@@ -188,7 +188,7 @@ def test_what_is_refused_is_counted_where_it_belongs(rig, make_input):
     assert (refused.packets_sent, refused.send_errors) == (0, [kept.packets_sent])
 
 
-@pytest.mark.parametrize(("room", "ahead_ns"), [(1000, 32 * MS), (24, 8 * MS), (3, MS), (2, 0)])
+@pytest.mark.parametrize(("room", "ahead_ns"), [(1000, 28 * MS), (24, 6 * MS), (4, MS), (3, 0)])
 def test_no_more_is_early_than_the_socket_has_room_for(rig, room, ahead_ns):
     one = rig(room=room, ahead_ns=AHEAD_NS)
     one.run(100)
