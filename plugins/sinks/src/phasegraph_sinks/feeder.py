@@ -13,9 +13,8 @@ WINDOW_NS = 3_000_000_000
 AHEAD_NS = 2_000_000_000
 """What is written ahead: so long may a disk, or a busy machine, keep the reading waiting."""
 BLOCK_NS = 500_000_000
-"""What is written at once: two wake-ups a second in the steady state."""
+"""What is written at once, every half second in the steady state."""
 _SHORTEST_PAUSE_NS = 5_000_000
-_LONGEST_PAUSE_NS = 100_000_000
 NextBlock = Callable[[int], Awaitable[Frames]]
 """Gives the next so many frames of a source; fewer at its end, none after it."""
 
@@ -34,8 +33,9 @@ async def feed(ctx: NodeContext, stream: Stream, next_block: NextBlock, *, ready
     told = stream.head > 0  # started again: there may be no room for long
     if told:
         ready()
+    waited_ns = 0
     while stream.end is None:  # the kernel also ends it, when the run is stopped
-        await _room_for(ctx, stream, block)
+        waited_ns = await _room_for(ctx, stream, block, waited_ns)
         frames = await next_block(block)
         if len(frames):
             head = stream.head
@@ -50,13 +50,17 @@ async def feed(ctx: NodeContext, stream: Stream, next_block: NextBlock, *, ready
         ready()
 
 
-async def _room_for(ctx: NodeContext, stream: Stream, count: int) -> None:
-    # Short pauses at first: a reader that is not bound to real time (a file that is converted) has taken everything by
-    # then. One that is does not run out while the pauses grow to what is missing.
+async def _room_for(ctx: NodeContext, stream: Stream, count: int, before_ns: int) -> int:
+    # Returns how long that took, and is told how long it took before: half of that, then longer, and never longer than
+    # a reader in real time needs for what is missing. So such a one is looked at a few times a block, and one that is not
+    # bound to real time (a file that is converted) soon waits for nothing.
     ahead = frames_in(AHEAD_NS, stream.format.rate)
-    pause = _SHORTEST_PAUSE_NS
+    pause_ns = before_ns // 2
+    waited_ns = 0
     await trio.lowlevel.checkpoint()  # a stream that nobody reads must not hold up the run
     while (missing := count - ahead + stream.ring.capacity - stream.room) > 0:
-        wanted = min(pause, duration_of(missing, stream.format.rate), _LONGEST_PAUSE_NS)
-        await ctx.sleep(max(wanted, _SHORTEST_PAUSE_NS))
-        pause *= 2
+        pause_ns = max(min(pause_ns, duration_of(missing, stream.format.rate)), _SHORTEST_PAUSE_NS)
+        await ctx.sleep(pause_ns)
+        waited_ns += pause_ns
+        pause_ns *= 2
+    return waited_ns
