@@ -51,8 +51,8 @@ async def feed(ctx: NodeContext, stream: Stream, next_block: NextBlock, *, ready
 
 
 async def _room_for(ctx: NodeContext, stream: Stream, count: int, before_ns: int) -> int:
-    # Returns how long that took, and is told how long it took before: half of that, then longer, and never longer than
-    # a reader in real time needs for what is missing. So such a one is looked at a few times a block, and one that is not
+    # Returns how long that took, and is told how long it took before: half of that, then longer, but never longer than
+    # a reader in real time needs for what is missing. Such a one is looked at a few times a block, and one that is not
     # bound to real time (a file that is converted) soon waits for nothing.
     ahead = frames_in(AHEAD_NS, stream.format.rate)
     pause_ns = before_ns // 2
