@@ -13,6 +13,8 @@ from .protocol import Interface
 
 _SIOCGIFADDR = 0x8915
 _SIOCGIFHWADDR = 0x8927
+_SIOCGIFFLAGS = 0x8913
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _ARPHRD_ETHER = 1
 
 
@@ -103,13 +105,16 @@ def _find4(address: ipaddress.IPv4Address, there: list[Interface]) -> Interface 
 
 
 def obstacles(interface: Interface, root: Path = Path("/")) -> list[str]:
-    """See `Network.obstacles`; Linux tells in the files of /sys and /proc, which lie in ``root``."""
+    """See `Network.obstacles`; Linux tells some in the files of /proc, which lies in ``root``."""
     name = interface.name
     if not name or not interface.address or ipaddress.IPv4Address(interface.address).is_loopback:
         return []
     found = []
-    if _content(root / f"sys/class/net/{name}/operstate") in ("down", "lowerlayerdown"):
-        found.append(f"{name} is down or has no link: look at the cable and the switch")
+    flags = int.from_bytes(_ask(name, _SIOCGIFFLAGS)[:2], sys.byteorder)
+    if flags and not flags & _IFF_UP:
+        found.append(f"{name} is switched off (ip link set {name} up)")
+    elif flags and not flags & _IFF_RUNNING:
+        found.append(f"{name} has no link: look at the cable and the switch")
     # The greater of both counts; 1 is strict, 2 is loose (ip-sysctl).
     filters = [_content(root / f"proc/sys/net/ipv4/conf/{which}/rp_filter") for which in ("all", name)]
     if max(filters, default="") == "1":

@@ -145,8 +145,8 @@ class Subscription:
         """What keeps packets away, as far as can be seen; none has been taken since ``since_ns``."""
         leg = self.leg
         refused = leg.refused if leg.last_refused_ns is not None and leg.last_refused_ns >= since_ns else ""
-        name = self._via.name or self.name
-        return silent(leg.parameters, name, refused, self._hub.obstacles(self._via))
+        gone = [f"there is no interface {self.name} any more"] if self.name and not self.present else []
+        return silent(leg.parameters, self._via.name or self.name, refused, gone or self._hub.obstacles(self._via))
 
     def rejoin(self) -> None:
         """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.

@@ -97,7 +97,7 @@ async def test_an_interface_that_is_down(graphs, autojump_clock):
         assert "trouble" not in run.nodes["it"].metrics()
         network.unplug("eth0")
         await trio.sleep(3)
-        assert run.nodes["it"].metrics()["trouble"].endswith("eth0 is down")
+        assert run.nodes["it"].metrics()["trouble"].endswith("by eth0; there is no interface eth0 any more")
         network.plug("eth0")
         await trio.sleep(3)
         assert "trouble" not in run.nodes["it"].metrics()
