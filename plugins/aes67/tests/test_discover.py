@@ -82,6 +82,13 @@ def test_what_it_says_to_people() -> None:
     assert "+ desk?[31m, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004\n" in result.output
 
 
+def test_one_that_goes_is_told_by_its_name() -> None:
+    with announced(announcement(1)), announced(announcement(1, deletion=True)):
+        result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s"])
+    assert "- desk, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004: deleted\n" in result.output
+    assert "nothing was heard" not in result.output
+
+
 def test_a_wrong_duration() -> None:
     result = CliRunner().invoke(discover_command, ["--for", "soon"])
     assert result.exit_code == 2

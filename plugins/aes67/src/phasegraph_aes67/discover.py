@@ -72,11 +72,10 @@ class Listing:
 
     def _changed(self, change: sap.Change) -> None:
         if self._live:
-            session = change.session
-            if change.kind in ("deleted", "expired"):
-                click.echo(_printable(f"- {session.key}: {change.kind}"))
-            else:
-                click.echo(_line("+" if change.kind == "added" else "~", session.sdp, session.key, session.origin))
+            session, gone = change.session, change.kind in ("deleted", "expired")
+            sign = "-" if gone else "+" if change.kind == "added" else "~"
+            said = _line(sign, session.sdp, session.key, session.origin)
+            click.echo(f"{said}: {change.kind}" if gone else said)
 
     def as_json(self) -> list[dict[str, Any]]:
         """What scripts get."""
@@ -95,7 +94,10 @@ class Listing:
     def summary(self) -> list[str]:
         """How many there are, and what was amiss."""
         found = sum(1 for _ in self.browser.table) + len(self.ravenna)
-        lines = [f"{found} session{'' if found == 1 else 's'} announced" + ("" if found else ": nothing was heard")]
+        lines = [f"{found} session{'' if found == 1 else 's'} announced"]
+        if not found:
+            silence = "nothing was heard; devices repeat after 30 s, and --interface says where to listen"
+            lines = ["no session is announced any more" if self.browser.table.changes else f"{lines[0]}: {silence}"]
         refused = self.browser.refused.items()
         lines += [f"note: {count} packets were no announcements ({reason})" for reason, count in refused]
         return lines + [f"note: {note}" for note in self.notes]
