@@ -56,7 +56,7 @@ def linuxptp() -> None:
 @pytest.fixture(scope="session")
 def shairport() -> str:
     """The program ``shairport-sync``, if it is built for AirPlay 2."""
-    path = _program("shairport-sync", "shairport-sync")
+    path = _program("shairport-sync", "shairport-sync, where that is built for AirPlay 2: Debian 12's is not")
     version = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
     if "AirPlay2" not in version:
         pytest.skip(f"this shairport-sync is not built for AirPlay 2: {version}")

@@ -94,6 +94,7 @@ class SimLeader:
         self._corrections = corrections
         self._gap_ns = gap_ns
         self._left = 4
+        self._deep = False
         self._asleep_ns = 0
 
     def time_ns(self, true_ns: int) -> int:
@@ -103,8 +104,8 @@ class SimLeader:
         return self.epoch_ns + true_ns + round(true_ns * self._ppm / 1e6 + swing)
 
     def sleep(self) -> None:
-        """Cease to send Syncs, until it is woken or asked."""
-        self._left = 0
+        """Cease to send Syncs, and to answer, until an Announce wakes it."""
+        self._left, self._deep = 0, True
 
     def start(self, world: World) -> None:
         """Begin to send."""
@@ -116,8 +117,8 @@ class SimLeader:
         if not self.present:
             return
         if isinstance(message, Announce) and message.priority1 < self.data.priority1:
-            self._left = 4
-        if isinstance(message, DelayReq):
+            self._left, self._deep = 4, False
+        if isinstance(message, DelayReq) and not self._deep:
             self._left = 4
             if self.answers:
                 correction = self._correction(world)
@@ -138,7 +139,7 @@ class SimLeader:
         if self._left == 0:
             # A burst every five seconds, if nobody wakes it.
             self._asleep_ns += 125 * MS
-            if self._asleep_ns < 5 * S:
+            if self._deep or self._asleep_ns < 5 * S:
                 return
             self._left, self._asleep_ns = 4, 0
         self._left -= 1

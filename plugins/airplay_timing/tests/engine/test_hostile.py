@@ -167,11 +167,38 @@ def test_a_clock_that_stands_still_tells_nothing() -> None:
     assert follower.measured(SyncSample) == 1
     assert follower.dropped() == {"dropped_stopped": 4}
     follower.engine.tick(follower.now + 3 * S)
-    sent = [apple.decode(each.data) for each in follower.engine.actions() if isinstance(each, Send)]
+    sent = [apple.decode(each.data) for each in follower.engine.actions() if isinstance(each, Send) and not each.event]
     assert [message.priority1 for message in sent] == [127]
     follower.engine.tick(follower.now + 3 * S + 151 * MS)
-    sent = [apple.decode(each.data) for each in follower.engine.actions() if isinstance(each, Send)]
+    sent = [apple.decode(each.data) for each in follower.engine.actions() if isinstance(each, Send) and not each.event]
     assert [message.priority1 for message in sent] == [129]
+
+
+def test_a_leader_that_pauses_is_asked_again_with_a_number_of_its_own() -> None:
+    follower = Follower()
+    follower.sync(1)
+    began = follower.now
+    asked = []
+    while follower.now < began + 3 * S:
+        follower.now += 10 * MS
+        follower.engine.tick(follower.now)
+        for action in follower.engine.actions():
+            if isinstance(action, Send) and action.event:
+                assert action.token is not None
+                follower.engine.departed(action.token, follower.now)
+                asked.append((round((follower.now - began) / MS, -2), apple.decode(action.data).sequence))
+    assert asked == [(400, 0x8002), (800, 0x8003), (1200, 0x8004)]
+    follower.now = began + 1_250 * MS
+    follower.answer(0x8004)
+    assert follower.measured(ExchangeSample) == 0, "that question is long past"
+    follower.sync(2)
+    follower.now += 400 * MS
+    follower.engine.tick(follower.now)
+    (nudge,) = [each for each in follower.engine.actions() if isinstance(each, Send) and each.event]
+    assert nudge.token is not None
+    follower.engine.departed(nudge.token, follower.now)
+    follower.answer(0x8003)
+    assert follower.measured(ExchangeSample) == 1
 
 
 def test_a_flood_of_strangers_fills_no_memory() -> None:

@@ -17,6 +17,9 @@ ASK_NS = 100_000_000
 """Questions are not asked more often, whatever the rate of Syncs."""
 ASK_AGAIN_NS = 1_000_000_000
 """How often one is asked that does not answer."""
+NUDGE_NS, NUDGES = 400_000_000, 3
+"""A leader that stops unless it is asked, as HomePods do, is asked again after so long, and so often: a question, or
+what was to be answered, may have been lost."""
 QUIET_NS = 2_000_000_000
 """After so long without time from it a leader is woken."""
 WAKE_NS = 10_000_000_000
@@ -47,6 +50,9 @@ class Following:
         self._pairing = Pairing(drop)
         self._questions = Questions(drop)
         self._last: SyncSample | None = None
+        self._sequence = 0
+        """Of the last Sync that was used."""
+        self._nudges = 0
         self._told_ns = now_ns
         """When the leader's time was seen to go on."""
         self._asked_ns = now_ns - ASK_AGAIN_NS
@@ -87,11 +93,27 @@ class Following:
             self._woken_ns, self._second_wake_ns = now_ns, now_ns + WAKE_PAUSE_NS
             yield -1
 
+    def nudge(self, now_ns: int) -> None:
+        """Ask again, if the leader has paused."""
+        if self._may_nudge and now_ns >= self._nudge_ns:
+            self._nudges += 1
+            # A number of its own: the answer to the last question may still come.
+            self._ask((self._sequence + 0x8000 + self._nudges) % 2**16, now_ns)
+
     def due_ns(self, now_ns: int) -> int:
-        """When `wake_ups` is to be looked at again."""
+        """When `wake_ups` and `nudge` are to be looked at again."""
         if self._second_wake_ns is not None:
             return self._second_wake_ns
-        return max(self._told_ns + QUIET_NS, self._woken_ns + WAKE_NS, now_ns + ASK_NS)
+        wake_ns = max(self._told_ns + QUIET_NS, self._woken_ns + WAKE_NS, now_ns + ASK_NS)
+        return min(wake_ns, self._nudge_ns) if self._may_nudge else wake_ns
+
+    @property
+    def _may_nudge(self) -> bool:
+        return self._last is not None and self._nudges < NUDGES and not self.one_way
+
+    @property
+    def _nudge_ns(self) -> int:
+        return self._told_ns + NUDGE_NS * (self._nudges + 1)
 
     def _timed(self, sequence: int, sample: SyncSample | None, now_ns: int) -> SyncSample | None:
         if sample is None:
@@ -99,11 +121,14 @@ class Following:
         if self._last is not None and sample.departed_ns == self._last.departed_ns:
             self._drop("stopped")  # its clock stands still
             return None
-        self._last, self._told_ns = sample, now_ns
+        self._last, self._told_ns, self._sequence, self._nudges = sample, now_ns, sequence, 0
         if now_ns - self._asked_ns >= (ASK_AGAIN_NS if self.one_way else ASK_NS):
-            self._asked_ns = now_ns
-            self._questions.ask(sequence, now_ns, sample)
-            peer = self.leader.peer
-            request = encode(compose.delay_req(self._port, sequence))
-            self._send(Send(data=request, destination=(peer.address, peer.event_port), token=self._remember(sequence)))
+            self._ask(sequence, now_ns)
         return sample
+
+    def _ask(self, sequence: int, now_ns: int) -> None:
+        self._asked_ns = now_ns
+        self._questions.ask(sequence, now_ns, self._last)
+        peer = self.leader.peer
+        request = encode(compose.delay_req(self._port, sequence))
+        self._send(Send(data=request, destination=(peer.address, peer.event_port), token=self._remember(sequence)))

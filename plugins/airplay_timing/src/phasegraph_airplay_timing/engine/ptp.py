@@ -121,6 +121,7 @@ class PtpEngine(Engine):
                 data = Dataset(priority1=priority, priority2=leader.data.priority2, grandmaster=self._port.clock)
                 self._leading.general(leader.peer, compose.wake_up(self._port, self._leading.next_announce(), data))
             self._look(following)
+            following.nudge(now_ns)
             due = min(due, following.due_ns(now_ns))
         self.deadline_ns = due
 
