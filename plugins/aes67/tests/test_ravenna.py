@@ -81,18 +81,23 @@ async def test_a_device_that_does_not(octets: bytes, said: str) -> None:
 
 def test_the_command_finds_a_device() -> None:
     zeroconf = pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
+    name = f"Stage {secrets.token_hex(4)}"
     with device(lambda request: answer()) as port:
         responder = zeroconf.Zeroconf(interfaces=["127.0.0.1"])
         info = zeroconf.ServiceInfo(
-            SESSIONS, f"Stage.{SERVICE}", addresses=[socket.inet_aton("127.0.0.1")], port=port, server="stage.local."
+            SESSIONS,
+            f"{name}.{SERVICE}",
+            addresses=[socket.inet_aton("127.0.0.1")],
+            port=port,
+            server=f"{name.replace(' ', '-')}.local.",
         )
         try:
             responder.register_service(info, cooperating_responders=True)
-            result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "3s", "--format", "json"])
+            result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "6s", "--format", "json"])
         finally:
             responder.close()
     assert result.exit_code == 0, result.output
-    (session,) = [each for each in json.loads(result.output) if each["by"] == "mdns" and each["name"] == "Stage"]
+    (session,) = [each for each in json.loads(result.output) if each["by"] == "mdns" and each["name"] == name]
     assert (session["origin"], session["sdp"], session["ok"]) == ("127.0.0.1", SDP, True)
     assert session["streams"][0]["group"] == "239.1.0.1"
 

@@ -68,7 +68,8 @@ class Listing:
             return
         self.ravenna[found.name, found.address] = found
         if self._live:
-            click.echo(_line("+", found.sdp, found.name, f"{found.address} (RAVENNA)", found.problem))
+            origin = f"{found.address} (RAVENNA)"
+            click.echo(_line("+", found.sdp, found.name, origin, found.problem, offered_as=found.name))
 
     def _changed(self, change: sap.Change) -> None:
         if self._live:
@@ -88,7 +89,7 @@ class Listing:
             if not each.problem:
                 examined = examine_text(each.sdp)[0]
             about = {"by": "mdns", "origin": each.address, "key": sap.origin_key(each.sdp), "sdp": each.sdp}
-            heard.append({**about, "name": each.name, **examined})
+            heard.append({**about, **examined, "name": each.name})
         return heard
 
     def summary(self) -> list[str]:
@@ -103,13 +104,13 @@ class Listing:
         return lines + [f"note: {note}" for note in self.notes]
 
 
-def _line(sign: str, text: str, name: str, origin: str, problem: str = "") -> str:
+def _line(sign: str, text: str, name: str, origin: str, problem: str = "", offered_as: str = "") -> str:
     try:
         described = sdp.parse(text)
     except sdp.MalformedSdp as error:
         said = f"{sign} {name}, from {origin}: not usable: {problem or error}"
     else:
-        said = f"{sign} {described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
+        said = f"{sign} {offered_as or described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
     return _printable(said)
 
 

@@ -139,26 +139,27 @@ async def registered(zeroconf: Zeroconf, name: str, address: str, port: int) -> 
     from zeroconf import Error, NonUniqueNameException, ServiceInfo
 
     server = f"phasegraph-{address.replace('.', '-')}-{port}.local."  # whose address nobody else takes back
-    whole, sessions = (
-        ServiceInfo(kind, f"{name}.{SERVICE}", port=port, parsed_addresses=[address], server=server, properties={})
-        for kind in (SERVICE, SESSIONS)
-    )
-    # A service and its subtype have one name (RFC 6763, 7.1); zeroconf keeps what it answers by keys that are unique.
-    sessions.key += SESSIONS
     done: list[ServiceInfo] = []
     try:
-        for info in (whole, sessions):
-            # Whether the name is free is asked once.
-            register = partial(zeroconf.register_service, info, cooperating_responders=info is sessions)
-            try:
+        try:
+            for kind in (SERVICE, SESSIONS):
+                info = ServiceInfo(
+                    kind, f"{name}.{SERVICE}", port=port, parsed_addresses=[address], server=server, properties={}
+                )
+                if kind == SESSIONS:
+                    # A service and its subtype have one name (RFC 6763, 7.1); zeroconf keeps them by keys, one each.
+                    info.key += SESSIONS
+                # Whether the name is free is asked once.
+                register = partial(zeroconf.register_service, info, cooperating_responders=kind == SESSIONS)
                 await trio.to_thread.run_sync(register)
-            except NonUniqueNameException as error:
-                raise OSError(f"somebody else offers a session {name!r}") from error
-            except Error as error:
-                raise OSError(f"mDNS refuses the session {name!r}: {error}") from error
-            done.append(info)
+                done.append(info)
+        except NonUniqueNameException as error:
+            raise OSError(f"somebody else offers a session {name!r}") from error
+        except Error as error:
+            raise OSError(f"mDNS refuses the session {name!r}: {error}") from error
         yield
     finally:
         with trio.CancelScope(shield=True):
             for info in done:
-                await trio.to_thread.run_sync(zeroconf.unregister_service, info)
+                with contextlib.suppress(Error, OSError):
+                    await trio.to_thread.run_sync(zeroconf.unregister_service, info)
