@@ -12,6 +12,8 @@ from .rtsp_client import DescribeClient
 
 REFRESH_S = 60.0
 """How often a description is asked for again. Devices push new ones where the connection stays open."""
+REST_S = 0.2
+"""Between two visits: a flood of news is no flood of connections."""
 RETRY_S = (2.0, 5.0, 10.0, 30.0, REFRESH_S)
 """Pauses after attempts that failed."""
 
@@ -40,6 +42,7 @@ class RavennaSession:
                 # Whatever mDNS tells of it ends the visit: it may be elsewhere now.
                 nursery.start_soon(self._until_another, seen, sightings, nursery.cancel_scope)
                 await self._visit(sightings, seen[0])
+            await trio.sleep(REST_S)
 
     def _seen(self, sightings: mdns.Sightings) -> tuple[str, int] | None:
         # Its name and what number the newest news of it has.
