@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 OLDEST = (3, 11)
 PIP_WITH_PYTHON_OPTION = (22, 3)
+INSTALL = ("install", *(() if sys.dont_write_bytecode else ("--no-compile",)))
+"""To compile all that is installed takes as long as to install it, and most of it is never imported."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,8 +81,8 @@ def environment(*, develop: bool = False) -> Path:
         constraints.write_text("\n".join(root["tool"]["uv"]["constraint-dependencies"]))
         # The backend first, once; otherwise pip would fetch it anew for every member.
         backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
-        pip(python, "install", *backend, "editables")
-        pip(python, "install", "--no-build-isolation", "-c", str(constraints), *editable, *wishes)
+        pip(python, *INSTALL, *backend, "editables")
+        pip(python, *INSTALL, "--no-build-isolation", "-c", str(constraints), *editable, *wishes)
     stamp.write_text(json.dumps([wanted] if not develop else [fingerprint(False), wanted]))
     return python
 
@@ -183,7 +185,7 @@ def isolated_one(name: str) -> int:
         # By the backend of .venv, which is there; otherwise pip would fetch it anew for every wheel.
         build = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work))
         pip(environment(develop=True), *build, *map(str, parts))
-        pip(python, "install", *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
+        pip(python, *INSTALL, *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
         # The configuration of pytest goes along, the sources do not.
         shutil.copy(ROOT / "pyproject.toml", work)
         shutil.copytree(folder / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
