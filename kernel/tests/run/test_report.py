@@ -109,3 +109,17 @@ async def test_what_nodes_shared_is_closed_even_where_some_of_it_cannot_be(autoj
     with pytest.raises(OSError, match="gone"):
         services.close()
     assert closed == ["Other", "Shared"]
+
+
+def test_an_edge_that_is_there_twice_is_told_twice() -> None:
+    graph = """
+    schema = 1
+    [clocks.house]
+    kind = "sim-clock"
+    [sources.stage]
+    kind = "sim-source"
+    [sinks.take]
+    kind = "sim-recorder"
+    input = [{source = "stage", channels = [2]}, {source = "stage", channels = [1]}]
+    """
+    assert list(run_graph_now(graph, for_s=1).report["edges"]) == ["stage->take", "stage->take#2"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._core.clock import ClockState
@@ -106,7 +107,7 @@ class Meter:
                 }
                 for node in self._graph.nodes.values()
             },
-            "edges": {edge.edge.name: _edge(edge) for edge in self._graph.edges},
+            "edges": _edges(self._graph.edges),
             "events": [
                 {"at_ns": event.at_ns, "node": event.node, "name": event.name, **_plain(event.fields)}
                 for event in self._services.events
@@ -128,6 +129,17 @@ def _plain(figures: Mapping[str, Any]) -> dict[str, Metric]:
         if not isinstance(value, float) or math.isfinite(value):
             plain[name] = value if isinstance(value, int | float | str) else str(value)
     return plain
+
+
+def _edges(edges: Sequence[BuiltEdge]) -> dict[str, Any]:
+    # A sink may take a source twice, with different channels.
+    told: dict[str, Any] = {}
+    times: Counter[str] = Counter()
+    for edge in edges:
+        name = edge.edge.name
+        times[name] += 1
+        told[name if times[name] == 1 else f"{name}#{times[name]}"] = _edge(edge)
+    return told
 
 
 def _edge(edge: BuiltEdge) -> dict[str, Any]:
