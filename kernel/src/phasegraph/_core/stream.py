@@ -41,13 +41,11 @@ class ClockReader(Protocol):
 class Cursor:
     """How far one reader has come."""
 
-    __slots__ = ("away", "position")
+    __slots__ = ("position",)
 
     def __init__(self) -> None:
         self.position = 0
         """Index after the last frame that was taken."""
-        self.away = False
-        """Whether it takes nothing for now, so that nobody is to wait for it."""
 
 
 class Stream:
@@ -96,6 +94,8 @@ class Stream:
         here, on the data plane, since readers may see a jump before the next packet does."""
         self.readers: list[Cursor] = []
         """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
+        self._away: list[Cursor] = []
+        """Of these the ones that take nothing for now, so that nobody is to wait for them."""
 
     @property
     def playout_delay_ns(self) -> int:
@@ -113,13 +113,13 @@ class Stream:
 
     def _taken(self, default: int) -> int:
         # How far the slowest has come of those who read; of those who are to come back, where nobody does.
-        reading = [cursor.position for cursor in self.readers if not cursor.away]
+        reading = [cursor.position for cursor in self.readers if cursor not in self._away]
         return min(reading or (cursor.position for cursor in self.readers), default=default)
 
     def leave(self, reader: Cursor, *, for_good: bool) -> None:
         """Not wait for this reader any more. Where the last leaves for good, the stream ends."""
         if not for_good:
-            reader.away = True
+            self._away.append(reader)
         elif reader in self.readers:
             if len(self.readers) == 1:
                 self.stop()
@@ -128,7 +128,7 @@ class Stream:
     def come_back(self, reader: Cursor) -> None:
         """Wait for this reader again, who goes on where the others are."""
         reader.position = max(reader.position, self._taken(reader.position))
-        reader.away = False
+        self._away = [other for other in self._away if other is not reader]
 
     def wrote(self, start: int, end: int, arrived_ns: int | None = None) -> None:
         """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them.
