@@ -54,8 +54,8 @@ def test_buffer_feedback(stamps: Stamps) -> None:
     assert figures.wander < 0.15
     assert figures.wander_pp < 0.4
     assert figures.ratio < 0.1
-    assert figures.slope < 0.6
-    assert figures.noise_db < -126.0
+    assert figures.slope < 0.2
+    assert figures.noise_db < -140.0
 
 
 def test_feed_forward() -> None:

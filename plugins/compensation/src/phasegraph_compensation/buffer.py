@@ -43,6 +43,8 @@ _AVERAGE_S = 2.0
 _SMALL, _LARGE = 0.5, 4.0
 """Frames of mean error below which it locks, and beyond which it is no longer locked."""
 _LOCK_S = 4.0
+_SMOOTHING = 0.1
+"""Time constant of the ratio, as a part of the loop's: what noise is faster is kept from it."""
 _REACHED = 1e-7
 _STALE_S = 0.05
 """For so long after a renumbering packets may still come that bear old numbers."""
@@ -179,9 +181,12 @@ class BufferFeedback:
             if self._sigma() < INFORMATIVE:
                 self._integral = self._measured()
         wanted = self._integral + proportional
-        self._ratio.approach(wanted, passed_s, slope)
+        smoothing_s = _SMOOTHING / omega
+        self._ratio.approach(wanted, passed_s, slope, smoothing_s)
         short = wanted - self._ratio.value
-        if abs(short) < _REACHED or short * error < 0.0:  # else it would wind up while the ratio cannot follow
+        if (
+            abs(short) < slope * smoothing_s + _REACHED or short * error < 0.0
+        ):  # else it would wind up while the ratio cannot follow
             self._integral = min(max(self._integral + omega * omega * off_s * passed_s, -LIMIT), LIMIT)
 
     def _judge(self, error: float, passed_s: float) -> None:
