@@ -90,6 +90,10 @@ EXPECTED = {
 }
 
 
+ATTEMPTS = 5
+"""pmc waits a tenth of a second for each answer: on a busy machine it misses some."""
+
+
 async def pmc(folder: Path, view: ManagementView, *commands: str) -> str:
     """What pmc prints."""
     program = shutil.which("pmc") or shutil.which("pmc", path="/usr/sbin:/usr/local/sbin")
@@ -107,20 +111,24 @@ async def pmc(folder: Path, view: ManagementView, *commands: str) -> str:
         with trio.fail_after(60):
             done = await trio.run_process(command, capture_stdout=True, stderr=subprocess.STDOUT)
         nursery.cancel_scope.cancel()
-    assert not dropped
+    assert set(dropped) <= {"not_delivered"}, dropped  # it has gone before it was answered
     return done.stdout.decode()
 
 
 @pytest.mark.trio
 async def test_pmc_reads_everything(tmp_path: Path, view: ManagementView) -> None:
     asked = [id.name for id in ManagementId if id in {*CLOCK_DATA, *PORT_DATA} and id not in NOT_ASKED]
-    printed = await pmc(tmp_path, view, *(f"GET {name}" for name in asked))
-    answers = {
-        name or "NULL_MANAGEMENT": dict(re.findall(r"^\t\t(\S+) +(.*?) *$", body, re.MULTILINE))
-        for name, body in re.findall(
-            rf"^\t{US}-1 seq \d+ RESPONSE MANAGEMENT (\S*) *\n((?:\t\t.*\n)*)", printed, re.MULTILINE
-        )
-    }
+    answers: dict[str, dict[str, str]] = {}
+    for _ in range(ATTEMPTS):
+        printed = await pmc(tmp_path, view, *(f"GET {name}" for name in asked if name not in answers))
+        answers |= {
+            name or "NULL_MANAGEMENT": dict(re.findall(r"^\t\t(\S+) +(.*?) *$", body, re.MULTILINE))
+            for name, body in re.findall(
+                rf"^\t{US}-1 seq \d+ RESPONSE MANAGEMENT (\S*) *\n((?:\t\t.*\n)*)", printed, re.MULTILINE
+            )
+        }
+        if set(answers) == set(asked):
+            break
     assert set(answers) == set(asked), printed
     for name, fields in EXPECTED.items():
         assert fields.items() <= answers[name].items(), name
@@ -128,6 +136,9 @@ async def test_pmc_reads_everything(tmp_path: Path, view: ManagementView) -> Non
 
 @pytest.mark.trio
 async def test_pmc_is_told_that_nothing_can_be_set(tmp_path: Path, view: ManagementView) -> None:
-    printed = await pmc(tmp_path, view, "SET PRIORITY1 1", "GET PRIORITY1")
+    printed = ""
+    for _ in range(ATTEMPTS):
+        if "ERROR_STATUS" not in printed or "priority1" not in printed:
+            printed += await pmc(tmp_path, view, "SET PRIORITY1 1", "GET PRIORITY1")
     assert "RESPONSE MANAGEMENT_ERROR_STATUS" in printed
     assert "priority1 101" in printed
