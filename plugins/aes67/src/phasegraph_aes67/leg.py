@@ -198,7 +198,7 @@ class Leg:
 
     def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
         if length < 0:
-            raise MalformedRtp("longer than a packet may be")
+            raise MalformedRtp(f"a datagram of more than {len(data)} bytes")
         header = parse_header(data[:length].data)
         if self.parameters.payload_type not in (None, header.payload_type):
             raise MalformedRtp(f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected")
@@ -251,13 +251,13 @@ class Leg:
     def _judge(self, header: RtpHeader) -> Verdict:
         # A sender that begins anew under its old name may do so among numbers that were seen already. What tells its
         # packets from doubled ones is that their timestamps are others.
-        verdict = self.sequence.accept(header.sequence)
-        if verdict is not Verdict.DUPLICATE:
-            self._strays = 0
-            return verdict
-        assert self.sequence.expected is not None
-        behind = wrapped(header.sequence - self.sequence.expected, 16)
-        if header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF:
+        behind = wrapped(header.sequence - (self.sequence.expected or 0), 16)
+        fits = header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF
+        if not fits and self.sequence.precedes(header.sequence):
+            verdict = Verdict.DUPLICATE
+        else:
+            verdict = self.sequence.accept(header.sequence)
+        if fits or verdict is not Verdict.DUPLICATE:
             self._strays = 0
             return verdict
         self._strays = self._strays + 1 if header.sequence == (self._stray + 1) & 0xFFFF else 1

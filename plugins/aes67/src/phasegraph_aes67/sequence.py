@@ -74,6 +74,13 @@ class SequenceTracker:
             return Verdict.REORDERED
         return Verdict.DUPLICATE
 
+    def precedes(self, sequence: int) -> bool:
+        """Whether it is a number from before the first packet that came."""
+        if self.expected is None:
+            return False
+        ahead = wrapped(sequence - self.expected, 16)
+        return -WINDOW <= ahead < self._first - self.expected
+
     def advance(self, count: int) -> None:
         """Take in ``count`` packets that were exactly the next ones."""
         assert self.expected is not None

@@ -79,6 +79,21 @@ def test_the_first_to_come_was_the_second(stage):
     assert stage.right(BASE, 144)
 
 
+def test_a_sender_that_begins_anew_among_numbers_from_before_the_first(stage):
+    # Not taken for packets that were overtaken by the first one: their timestamps are others.
+    for number in range(60):
+        frame = BASE + 48 * number
+        sequence = 5000 + number if number < 20 else 4000 + number
+        stage.accept(stage.packet(frame, sequence=sequence), stage.arrival(frame, MS))
+    strays = TAKE_OVER - 1
+    assert stage.counted() == {
+        "packets_received": 60,
+        "packets_duplicate": strays,
+        "frames_concealed": 48 * strays,
+    }
+    assert stage.right(BASE + 48 * (20 + strays), 48 * (40 - strays))
+
+
 @pytest.mark.parametrize(
     ("late_ns", "played"), [(3 * MS, 0), (3 * MS + 1, 1), (3 * MS + 500_000, 25), (4 * MS - 1, 48)]
 )
