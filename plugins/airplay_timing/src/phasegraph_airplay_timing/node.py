@@ -82,6 +82,8 @@ class AirplayClock:
             self._participant = participant = Participant(engine, self._tracker, sockets, ctx.event)
             for note in sockets.notes:
                 ctx.event("socket", note=note)
+            if config.mode != "ptp":
+                ctx.event("timing_port", port=sockets.port)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
                     nursery.start_soon(self._read, socket, participant)

@@ -62,6 +62,7 @@ async def test_a_free_port_is_taken_and_told() -> None:
     text = 'schema = 1\n[clocks.it]\nkind = "airplay"\ninterface = "127.0.0.1"\nmode = "ntp"\nrole = "lead"\n'
     run = await run_graph(text, for_s=0.3, **real())
     assert run.metrics("it")["timing_port"] > 1023
+    assert [event["port"] for event in run.events("timing_port")] == [run.metrics("it")["timing_port"]]
 
 
 async def test_a_port_that_somebody_has() -> None:
