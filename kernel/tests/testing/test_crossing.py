@@ -41,6 +41,15 @@ def test_the_ideal_ratio_keeps_the_position() -> None:
     assert (trace.underruns, trace.resyncs) == (0, 0)
 
 
+def test_a_card_whose_rate_changes_has_changed_after_two_seconds() -> None:
+    trace = CrossingWorld(Steady(0.0), Conditions(card_ppm=10.0, rate_steps={4.0: -30.0}, **EXACT)).run(8.0)
+    ppm = (1.0 / trace.ideal - 1.0) * 1e6
+    seconds = np.arange(len(ppm)) * trace.block_s
+    assert ppm[seconds < 4.0] == pytest.approx(10.0, abs=0.05)
+    assert ppm[seconds > 6.01] == pytest.approx(-20.0, abs=0.05)
+    assert np.interp(5.0, seconds, ppm) == pytest.approx(-5.0, abs=0.1)
+
+
 def test_it_goes_on_where_it_ended_and_is_the_same_again() -> None:
     whole = CrossingWorld(Steady(-37.3), seed=5).run(4.0)
     world = CrossingWorld(Steady(-37.3), seed=5)
