@@ -251,8 +251,7 @@ class Leg:
     def _judge(self, header: RtpHeader) -> Verdict:
         # A sender that begins anew under its old name may do so among numbers that were seen already. What tells its
         # packets from doubled ones is that their timestamps are others.
-        behind = wrapped(header.sequence - (self.sequence.expected or 0), 16)
-        fits = header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF
+        fits = self.fits(header)
         if not fits and self.sequence.precedes(header.sequence):
             verdict = Verdict.DUPLICATE
         else:
@@ -266,7 +265,13 @@ class Leg:
             return verdict
         self._strays = 0
         self.sequence.restart(header.sequence)
+        self.receiver.restarted(self, header)
         return Verdict.RESTART
+
+    def fits(self, header: RtpHeader) -> bool:
+        """Whether a packet's timestamp is what its number leads to expect."""
+        behind = wrapped(header.sequence - (self.sequence.expected or 0), 16)
+        return header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF
 
     def metrics(self) -> dict[str, Metric]:
         """The figures of the leg."""

@@ -15,7 +15,7 @@ from .histogram import Histogram
 from .leg import FAR_OFF, TAKE_OVER, Leg
 from .parameters import StreamParameters
 from .reasons import outside
-from .rtp import wrapped
+from .rtp import RtpHeader, wrapped
 from .sdp.refclk import parse_reference
 from .sequence import WINDOW, SequenceTracker, Verdict
 
@@ -186,6 +186,11 @@ class StreamReceiver:
             self._sequence.restart(sequence - 1)
         if self._relative or self._free:
             self._unrelate()
+
+    def restarted(self, leg: Leg, header: RtpHeader) -> None:
+        """A leg's sender has begun anew, from this packet on, as the other leg may have seen before."""
+        if self.redundant and not any(other.fits(header) for other in self.legs if other is not leg):
+            self._sequence.restart(header.sequence - 1)
 
     def locate(self, timestamp: int, frames: int, arrival_ns: int) -> tuple[int, int]:
         """Index of a packet's first frame, and how long after its media time it came, in ns."""

@@ -120,6 +120,22 @@ def test_a_relative_pair_has_one_relation(make):
     assert pair.counted() == {"packets_received": 10}
 
 
+@pytest.mark.parametrize("back", [900, 30_000])
+def test_a_sender_that_begins_anew_among_its_old_numbers(pair, back):
+    for number in range(2000):
+        for leg in (0, 1):
+            frame = BASE + 48 * number
+            sequence = number if number < 1000 else number - back
+            packet = pair.packet(frame, sequence=sequence)
+            pair.accept(packet, pair.arrival(frame, MS + leg * MS), leg=leg)
+    strays = TAKE_OVER - 1 if back == 900 else 0
+    counted = pair.counted()
+    assert counted.pop("packets_duplicate", 0) == 2 * strays
+    assert counted.pop("frames_concealed", 0) == 48 * strays
+    assert counted == {"packets_received": 2000 - strays}
+    assert pair.right(BASE + 48 * 1600, 48 * 400)
+
+
 def test_legs_of_two_senders_are_one_stream(make):
     # RFC 7104 allows a duplicate under an SSRC of its own.
     pair = make(address=A, leg_b={"address": B}, relative=True, mediaclk_offset=None)
