@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._config.graph import Edge, Graph, GraphNode
     from ._core.clock import (
         NS_PER_S,
+        UNKNOWN_NS,
         ClockEstimate,
         ClockState,
         duration_of,
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "_config.graph": "Edge Graph GraphNode",
-    "_core.clock": "NS_PER_S ClockEstimate ClockState duration_of frame_at frames_in time_of_frame",
+    "_core.clock": "NS_PER_S UNKNOWN_NS ClockEstimate ClockState duration_of frame_at frames_in time_of_frame",
     "_core.compensation": (
         "Arrival BufferLevel Compensator Correction DeviceRate DeviceTime Observation ReadPosition Resampler "
         "StreamingResampler"
@@ -107,6 +108,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.
 __all__ = [
     "API_VERSION",
     "NS_PER_S",
+    "UNKNOWN_NS",
     "Arrival",
     "BufferLevel",
     "Build",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NS_PER_S = 1_000_000_000
+UNKNOWN_NS = float(2**63)
+"""Sigma and bound of a time that nobody knows: what is not said of an estimate promises nothing."""
 FOUND_NS = 100_000_000
 """A reference that is found so far from where the clock was without it tells another time; nearer, it corrects."""
 
@@ -47,9 +49,9 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Reference time at the anchor."""
     rate_ppb: float = 0.0
     """Reference against local: a reference that runs fast of the local counter is positive."""
-    sigma_ns: float = 0.0
+    sigma_ns: float = UNKNOWN_NS
     """One standard deviation of the map's error at the anchor."""
-    bound_ns: float = 0.0
+    bound_ns: float = UNKNOWN_NS
     """Hard bound of that error (half the round trip included: asymmetry cannot be seen)."""
     state: ClockState = ClockState.UNLOCKED
     timescale: str = "arb"

@@ -165,6 +165,8 @@ class PtpClock:
         return ClockEstimate(
             local_ns=now,
             reference_ns=real_ns + self._telling.utc.at_utc(real_ns // 1_000_000_000) * 1_000_000_000,
+            sigma_ns=0.0,
+            bound_ns=0.0,
             state=ClockState.LOCKED,
             timescale="ptp",
         )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import trio
 
-from ..._core.clock import ClockEstimate, ClockState
+from ..._core.clock import UNKNOWN_NS, ClockEstimate, ClockState
 from ..graph import GraphRun, running_graph
 from ..localtime import SimLocalClock, true_now_ns
 from .base import World
@@ -48,6 +48,8 @@ class ClockSourceSuite(NodeSuite):
             first = clock.estimate()
             assert isinstance(first, ClockEstimate)
             assert clock.estimate() == first
+            if first.state is ClockState.UNLOCKED:
+                assert first.bound_ns >= UNKNOWN_NS, "who knows nothing promises nothing"
             await trio.sleep(1)
         assert isinstance(clock.estimate(), ClockEstimate)
 

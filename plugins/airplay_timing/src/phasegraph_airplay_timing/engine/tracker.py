@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from phasegraph import ClockEstimate, ClockState
+from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 
 from ..filters import PATH_LIMIT_NS, RATE_LIMIT, Filter, Sample, Solution, SyncSample
 
@@ -27,8 +27,6 @@ LOST_NS = 100_000_000
 """Holdover ends when its bound has grown beyond this."""
 HORIZON_NS = 250_000_000
 """What is published holds for so long."""
-UNKNOWN_NS = float(2**63)
-"""The bound of a clock of which nothing is known yet."""
 _SLEW, _SLEW_NS = 200e-6, 500_000_000
 
 
@@ -37,7 +35,7 @@ class Tracker:
 
     def __init__(self, make: Callable[[], Filter], *, silence_ns: int, now_ns: int) -> None:
         """``make`` makes a filter; after ``silence_ns`` without a sample it is holdover."""
-        self.estimate = ClockEstimate(local_ns=now_ns, reference_ns=0, sigma_ns=UNKNOWN_NS, bound_ns=UNKNOWN_NS)
+        self.estimate = ClockEstimate(local_ns=now_ns, reference_ns=0)
         """The newest snapshot."""
         self.misfits = 0
         """Samples that could not be of the clock that is followed."""

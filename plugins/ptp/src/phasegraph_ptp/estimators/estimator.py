@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from phasegraph import ClockEstimate, ClockState
+from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 
 from ..samples import Sample, SyncSample
 from .fix import NS_PER_S, Fix, Observation, Tracker
@@ -12,8 +12,6 @@ from .intake import END, Intake
 from .line import Line
 from .options import EstimatorOptions
 
-UNKNOWN_NS = float(END)
-"""The bound of a clock that has heard nothing: all of time."""
 SIGMAS_IN_BOUND = 6.0
 LOCKING = 5
 """Fixes in a row that must be good enough."""
@@ -89,7 +87,7 @@ class Estimator:
         """The map around a local time, which is not before that of the newest sample."""
         line, fix = self._line, self._fix
         if line is None or fix is None:
-            return ClockEstimate(local_ns=now_ns, reference_ns=now_ns, sigma_ns=UNKNOWN_NS, bound_ns=UNKNOWN_NS)
+            return ClockEstimate(local_ns=now_ns, reference_ns=now_ns)
         sigma_ns = self._sigma(now_ns)
         whole, fraction = line.at(now_ns)
         delay_ns = UNKNOWN_NS if fix.delay_ns is None else max(fix.delay_ns, 0.0)
