@@ -11,6 +11,7 @@ import itertools
 import struct
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -151,6 +152,7 @@ class SimNetwork:
         self.socket_packets = socket_packets
         self.holds = holds
         self._unplugged: set[str] = set()
+        self._indices = 0
         self._ports = itertools.count(49152)
         self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
 
@@ -171,7 +173,8 @@ class SimNetwork:
                 if interface.name in self._unplugged:
                     raise OSError(f"no network interface {name_or_address!r}")
                 return interface
-        index = len(self.interfaces) + 1
+        self._indices += 1
+        index = self._indices
         name, address, address6 = name_or_address, f"10.0.{index}.{self.number}", f"fe80::{index}:{self.number}"
         try:
             given = ipaddress.ip_address(name_or_address)
@@ -200,14 +203,20 @@ class SimNetwork:
                 receiver.interface_lost(index)
         self.version += 1
 
-    def plug(self, name: str) -> None:
-        """Bring an interface back, which nobody has joined a group on."""
+    def plug(self, name: str, *, anew: bool = False) -> None:
+        """Bring an interface back, which nobody has joined a group on; ``anew`` as one that was made again: with
+        another index, so that who was sending by it sends no more."""
         self._unplugged.discard(name)
+        if anew:
+            interface = self.interface(name)
+            self._indices += 1
+            self.interfaces[interface.address] = msgspec.structs.replace(interface, index=self._indices)
         self.version += 1
 
     def unplugged(self, interface: Interface) -> bool:
-        """Whether an interface has been taken away."""
-        return interface.name in self._unplugged
+        """Whether an interface has been taken away, though another of its name may be there by now."""
+        newest = self.interfaces.get(interface.address, interface)
+        return interface.name in self._unplugged or interface.index != newest.index
 
     def obstacles(self, interface: Interface) -> Sequence[str]:
         """See `Network.obstacles`."""

@@ -26,7 +26,7 @@ class Announcer:
 
     def __init__(self, origin: str, seed: int) -> None:
         """``origin`` is the address that announces; the seed is of the intervals."""
-        self._origin = origin
+        self.origin = origin
         self._random = random.Random(seed)
         self._text = ""
         self.octets = 0
@@ -59,4 +59,4 @@ class Announcer:
         return self._packet(deletion=True)
 
     def _packet(self, *, deletion: bool = False) -> bytes:
-        return encode(Announcement(self._origin, message_hash(self._text), self._text, deletion))
+        return encode(Announcement(self.origin, message_hash(self._text), self._text, deletion))

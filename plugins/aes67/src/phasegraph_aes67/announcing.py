@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from phasegraph import LocalClock, NodeContext, NodeError
-from phasegraph.net import Interface, Sender
+from phasegraph.net import Interface
 
 from . import sap
 from .announce import FAREWELLS, TTL, Announcer
+from .send_way import Way, is_same
 
 
 class Announcements:
@@ -17,19 +18,33 @@ class Announcements:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local: LocalClock = ctx.local
-        self._senders: dict[Interface, Sender] = {}
-        self._announcers: dict[Announcer, Sender] = {}
+        self._ways: list[Way] = []
+        self._announcers: dict[Announcer, Way] = {}
 
     def open(self, interface: Interface, seed: int) -> Announcer:
         """One more session, announced by an interface. Raises NodeError."""
-        if interface not in self._senders:
+        way = next((way for way in self._ways if way.interface == interface), None)
+        if way is None:
             try:
-                self._senders[interface] = self._network.sender(interface, ttl=TTL, dscp=0)
+                way = Way(self._network, interface, TTL, 0)
             except OSError as error:
-                raise NodeError(f"cannot announce through {interface.address}: {error.strerror}") from error
+                raise _cannot_announce(interface, error) from error
+            self._ways.append(way)
         announcer = Announcer(interface.address, seed)
-        self._announcers[announcer] = self._senders[interface]
+        self._announcers[announcer] = way
         return announcer
+
+    def move(self, before: Interface, now: Interface) -> None:
+        """Announce by one interface what was announced by another. Raises NodeError."""
+        for way in self._ways:
+            if is_same(way.interface, before):
+                try:
+                    way.move(now)
+                except OSError as error:
+                    raise _cannot_announce(now, error) from error
+        for announcer, way in self._announcers.items():
+            if is_same(way.interface, now) and announcer.due_ns is not None:
+                announcer.origin, announcer.due_ns = now.address, self._local.now_ns()
 
     def send_due(self, announcer: Announcer) -> None:
         """Announce a session if its time has come."""
@@ -48,13 +63,17 @@ class Announcements:
 
     def close(self) -> None:
         """Close the sockets."""
-        for sender in self._senders.values():
-            sender.close()
+        for way in self._ways:
+            way.close()
 
     @staticmethod
-    def _send(sender: Sender, packet: bytes) -> None:
+    def _send(sender: Way, packet: bytes) -> None:
         count = len(sap.GROUPS)
         buffer = sender.buffer(count, len(packet), [(group, sap.PORT) for group in sap.GROUPS])
         buffer.data[:] = np.frombuffer(packet, np.uint8)
         buffer.length[:] = len(packet)
         sender.send(buffer, 0, count)
+
+
+def _cannot_announce(interface: Interface, error: OSError) -> NodeError:
+    return NodeError(f"cannot announce through {interface.address}: {error.strerror}")

@@ -34,6 +34,8 @@ class Description:
         self._session_id = session_id
         self._preset = preset
         self._interfaces: tuple[Interface, ...] = ()
+        self._said: tuple[Interface, ...] = ()
+        """What the interfaces were when it was last renewed."""
         self._reference = self._newest_reference()
         self._version = 0
 
@@ -42,12 +44,14 @@ class Description:
         self._interfaces = tuple(interfaces)
 
     def is_outdated(self) -> bool:
-        """Whether the clock has another reference than the description says."""
-        return self._newest_reference() != self._reference
+        """Whether the clock has another reference than the description says, or an interface another address."""
+        moved = _places(self._interfaces) != _places(self._said)
+        return moved or self._newest_reference() != self._reference
 
     def renew(self, realtime_ns: int) -> str:
         """A new version, which says what is so now; ``realtime_ns`` dates it."""
         self._reference = self._newest_reference()
+        self._said = self._interfaces
         self._version = max(self._version + 1, realtime_ns // NS_PER_S + NTP_EPOCH_S)
         return self.text()
 
@@ -85,3 +89,7 @@ class Description:
             return f"ptp=IEEE1588-2008:{grandmaster}" + ("" if domain is None else f":{domain}")
         mac = self._interfaces[index].mac if self._interfaces else b""
         return f"localmac={mac.hex('-').upper()}" if self._preset == "st2110-30" and mac else "local"
+
+
+def _places(interfaces: Sequence[Interface]) -> list[tuple[str, bytes]]:
+    return [(interface.address, interface.mac) for interface in interfaces]

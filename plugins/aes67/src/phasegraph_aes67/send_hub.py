@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -14,6 +15,7 @@ from .ahead import ahead_of
 from .options import Pacing
 from .receive_hub import find_interface
 from .send_group import Member, SendGroup
+from .send_way import Way, is_same
 
 GATHER_NS = 30_000_000
 """Streams that start within so much time, and have the same timing, are sent together; so often we look for more."""
@@ -46,7 +48,8 @@ class SendHub:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local = ctx.local
-        self._senders: dict[tuple[Interface, int, int, bool], Sender] = {}
+        self._ways: dict[tuple[int, int, bool], list[Way]] = {}
+        """By TTL, DSCP, and whether packets are to be held."""
         self._look_at_ns = 0
         self._joining: deque[tuple[_Key, Member, _Pending]] = deque()
         """The way from the control plane to the data plane's thread, which alone changes what follows."""
@@ -75,7 +78,7 @@ class SendHub:
         addresses = [address for address, _ in member.destinations]
         packet_ns = duration_of(frames, rate)
         ahead = ahead_of(pacing, addresses=addresses, follows=member.follows, lead_ns=lead_ns, packet_ns=packet_ns)
-        senders = [self._sender(interface, ttl, dscp, ahead.ns > 0) for interface in interfaces]
+        senders = [self._way(interface, ttl, dscp, ahead.ns > 0) for interface in interfaces]
         member.reason = ahead.reason
         reason = _why_not_held(senders) if ahead.ns else ahead.reason
         if reason and pacing == "queue":
@@ -94,15 +97,27 @@ class SendHub:
             if group.ahead_ns and not group.done:
                 group.hold(_why_not_held(group.senders))
 
-    def _sender(self, interface: Interface, ttl: int, dscp: int, held: bool) -> Sender:
-        sender = self._senders.get((interface, ttl, dscp, held))
-        if sender is None:
+    def move(self, before: Interface, now: Interface) -> None:
+        """Control plane: send by one interface what was sent by another. Raises NodeError."""
+        for way in self._all_ways():
+            if is_same(way.interface, before):
+                try:
+                    way.move(now)
+                except OSError as error:
+                    raise _cannot_send(now, error) from error
+        self._look_at_ns = 0  # its queue is another one
+        self.look()
+
+    def _way(self, interface: Interface, ttl: int, dscp: int, held: bool) -> Way:
+        ways = self._ways.setdefault((ttl, dscp, held), [])
+        way = next((way for way in ways if way.interface == interface), None)
+        if way is None:
             try:
-                sender = self._network.sender(interface, ttl=ttl, dscp=dscp)
+                way = Way(self._network, interface, ttl, dscp)
             except OSError as error:
-                raise NodeError(f"cannot send through {interface.address}: {error.strerror}") from error
-            self._senders[interface, ttl, dscp, held] = sender
-        return sender
+                raise _cannot_send(interface, error) from error
+            ways.append(way)
+        return way
 
     def group_of(self, member: Member) -> SendGroup | None:
         """The group that sends a stream, once there is one."""
@@ -143,8 +158,15 @@ class SendHub:
 
     def close(self) -> None:
         """Close the sockets."""
-        for sender in self._senders.values():
-            sender.close()
+        for way in self._all_ways():
+            way.close()
+
+    def _all_ways(self) -> Iterator[Way]:
+        return chain.from_iterable(self._ways.values())
+
+
+def _cannot_send(interface: Interface, error: OSError) -> NodeError:
+    return NodeError(f"cannot send through {interface.address}: {error.strerror}")
 
 
 def _why_not_held(senders: Sequence[Sender]) -> str:

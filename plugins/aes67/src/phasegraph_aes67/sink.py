@@ -8,7 +8,8 @@ from functools import partial
 import msgspec
 import trio
 
-from phasegraph import Build, Encoding, Input, Metrics, NodeContext, NodeError, duration_of
+from phasegraph import Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
+from phasegraph.net import Interface
 
 from .description import Description
 from .options import Aes67SinkConfig
@@ -18,6 +19,7 @@ from .publication import Publication
 from .ravenna_offer import check_name
 from .send_group import Member
 from .send_hub import SendHub
+from .send_way import InterfaceWatch
 
 POLL_NS = 20_000_000
 WATCH_S = 0.5
@@ -39,6 +41,7 @@ class Aes67Sink:
         self._source = source
         self._member = self._new_member()
         self._hub: SendHub | None = None
+        self._watches: list[InterfaceWatch] = []
         self._held: bool | None = None
         """Whether the queue paced it when that was last looked at."""
         self._publication: Publication | None = None
@@ -70,6 +73,10 @@ class Aes67Sink:
         self._held = None
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
         interfaces = tuple(self._hub.interface(name) for name in names)
+        self._watches = [
+            InterfaceWatch(name, interface, {"leg": leg} if config.leg_b is not None else {}, partial(_tell, ctx))
+            for leg, name, interface in zip("ab", names, interfaces, strict=False)
+        ]
         self._description.send_through(interfaces)
         self._publication = publication = Publication(ctx, self._description, config.sdp_out)
         task_status.started()
@@ -95,6 +102,7 @@ class Aes67Sink:
                 if config.ravenna and not ctx.local.virtual:  # there is no mDNS in a simulation
                     nursery.start_soon(publication.offer, self._name, named, config.rtsp_port)
                 while not sent.is_set():
+                    self._look_at_interfaces(self._hub)
                     publication.look()
                     self._look_at_pacing(ctx)
                     with trio.move_on_after(WATCH_S):
@@ -103,6 +111,17 @@ class Aes67Sink:
         finally:
             publication.withdraw()
             self._hub.remove(self._member)
+
+    def _look_at_interfaces(self, hub: SendHub) -> None:
+        errors = zip(self._watches, self._member.send_errors, strict=True)
+        back = [watch.look(refused, hub.interface, partial(self._move, hub)) for watch, refused in errors]
+        if any(back):
+            self._description.send_through([watch.interface for watch in self._watches])
+
+    def _move(self, hub: SendHub, before: Interface, now: Interface) -> None:
+        hub.move(before, now)
+        if self._publication is not None:
+            self._publication.move(before, now)
 
     def _look_at_pacing(self, ctx: NodeContext) -> None:
         assert self._hub is not None
@@ -137,6 +156,10 @@ class Aes67Sink:
         if self._config.lead is not None:
             return self._config.lead
         return duration_of(self._packetiser.frames_per_packet, self._parameters.rate)
+
+
+def _tell(ctx: NodeContext, name: str, fields: dict[str, Metric]) -> None:
+    ctx.event(name, **fields)
 
 
 def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:

@@ -1,0 +1,96 @@
+"""An interface by which a sink sends goes away and comes back: it goes on by itself, where it belongs in time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trio
+
+from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, running_graph
+from phasegraph_aes67.browse import Browser
+
+FRAMES = 48
+
+
+def told(run, id):
+    return [
+        {name: event[name] for name in ("name", "interface", "leg") if name in event}
+        for event in run.report["events"]
+        if event["node"] == id and event["name"].startswith("interface_")
+    ]
+
+
+LOST, FOUND = ({"name": name, "interface": "eth0"} for name in ("interface_lost", "interface_found"))
+
+
+@pytest.mark.parametrize("anew", [True, False])
+async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_clock, anew):
+    wire = SimWire()
+    ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
+    receiving = graphs.head + graphs.receiving(end_after="30s")
+    async with (
+        running_graph(receiving, network=theirs) as heard,
+        running_graph(graphs.head + graphs.sending(duration="9s"), network=ours) as run,
+    ):
+        await trio.sleep(2)
+        ours.unplug("eth0")
+        await trio.sleep(3.2)
+        ours.plug("eth0", anew=anew)
+        await trio.sleep(5)
+    assert told(run, "out") == [LOST, FOUND]
+    recorded = heard.nodes["recorder"].recording()
+    silent = np.flatnonzero((recorded != sent(len(recorded))).any(axis=1))
+    assert not recorded[silent].any()
+    begin, length = int(silent[0]), len(silent)
+    assert silent[-1] == begin + length - 1, "one gap, and what follows is where it belongs"
+    assert 3.1 * 48_000 <= length <= 4 * 48_000, "found within a second"
+    assert run.metrics("out")["send_errors"] * FRAMES == length
+    assert run.metrics("out")["sender_resyncs"] == 0
+
+
+async def test_one_that_was_away_too_briefly_to_be_missed(graphs, autojump_clock):
+    network = SimNetwork()
+    async with running_graph(graphs.head + graphs.sending(duration="4s"), network=network) as run:
+        await trio.sleep(1.1)
+        network.unplug("eth0")
+        network.plug("eth0", anew=True)
+        await trio.sleep(4)
+    assert told(run, "out") == [LOST, FOUND]
+    assert 0 < run.metrics("out")["send_errors"] <= 501
+
+
+async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clock):
+    network = SimNetwork()
+    graph = graphs.head + graphs.sending(duration="6s", id="one")
+    graph += 'leg-b = {interface = "eth1", group = "239.69.1.1"}\n' + graphs.table(
+        "sinks.two", kind="aes67", input="program", interface="eth0", group="239.69.1.2", announce=True
+    )
+    async with running_graph(graph, network=network) as run:
+        await trio.sleep(2)
+        network.unplug("eth0")
+        await trio.sleep(1)
+        network.plug("eth0", anew=True)
+        await trio.sleep(4)
+    assert told(run, "one") == [{**LOST, "leg": "a"}, {**FOUND, "leg": "a"}]
+    assert told(run, "two") == [LOST, FOUND]
+    one, two = run.metrics("one"), run.metrics("two")
+    assert 1000 <= one["leg_a_send_errors"] <= 1502
+    assert one["leg_b_send_errors"] == 0
+    assert one["packets_sent"] == two["packets_sent"] + two["send_errors"] == 6000
+
+
+async def test_its_announcement_goes_on_too(graphs, autojump_clock):
+    wire = SimWire()
+    ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
+    browser = Browser(theirs, theirs.local, theirs.interface("eth0"))
+    async with running_graph(graphs.head + graphs.sending(duration="9s", announce=True), network=ours):
+        await trio.sleep(1)
+        assert [change.kind for change in browser.look()] == ["added"]
+        ours.unplug("eth0")
+        await trio.sleep(3)
+        ours.plug("eth0", anew=True)
+        back_ns = theirs.local.now_ns()
+        await trio.sleep(1)
+        assert browser.look() == [], "it is the same session, in the same version"
+        (session,) = browser.table
+        assert session.heard_ns >= back_ns, "and is told of at once"
