@@ -25,6 +25,15 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not imported & HEAVY
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the system does not tell threads")
+def test_a_command_starts_no_threads_for_products_of_matrices() -> None:
+    count = "import atexit, os; atexit.register(lambda: print(len(os.listdir('/proc/self/task'))))"
+    code = f"{count}; import sys; sys.argv[1:] = ['plugins']; from phasegraph._cli import main; main()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.splitlines()[-1] == "1"
+
+
 def test_a_wrong_graph_ends_without_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "graph.toml"
     path.write_bytes(b"\x00\xff")

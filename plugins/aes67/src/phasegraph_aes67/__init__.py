@@ -2,6 +2,7 @@
 
 The way in: ``source`` (the node) -> ``receive_hub`` (sockets) -> ``receive`` (arrays of packets, sans-IO) -> the
 stream's ring. The way out: ``sink`` (the node) -> ``send_hub`` (pacing, sockets) -> ``packetise`` (sans-IO).
+Neither is imported before a graph has one: of kinds, the options are enough.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import TransportKind
+    from phasegraph import Build, Input, Sink, Source, TransportKind
+
+    from .options import Aes67SinkConfig, Aes67SourceConfig
 
 
 @hookimpl
@@ -23,8 +26,6 @@ def register_transports() -> Iterable[TransportKind]:
     from phasegraph import SinkKind, SourceKind, TransportKind
 
     from .options import SINK_EXAMPLE, SOURCE_EXAMPLE, Aes67SinkConfig, Aes67SourceConfig
-    from .sink import Aes67Sink
-    from .source import Aes67Source
 
     return [
         TransportKind(
@@ -34,14 +35,14 @@ def register_transports() -> Iterable[TransportKind]:
                 kind="aes67",
                 summary="Receives an AES67 stream and plays it at its timestamps plus the link offset.",
                 config=Aes67SourceConfig,
-                factory=Aes67Source,
+                factory=_source,
                 example=SOURCE_EXAMPLE,
             ),
             sender=SinkKind(
                 kind="aes67",
                 summary="Sends an AES67 stream, evenly paced by its clock.",
                 config=Aes67SinkConfig,
-                factory=Aes67Sink,
+                factory=_sink,
                 example=SINK_EXAMPLE,
             ),
         )
@@ -56,3 +57,15 @@ def register_commands(cli: click.Group) -> None:
 
     cli.add_command(sdp_command)
     cli.add_command(discover_command)
+
+
+def _source(config: Aes67SourceConfig, build: Build) -> Source:
+    from .source import Aes67Source
+
+    return Aes67Source(config, build)
+
+
+def _sink(config: Aes67SinkConfig, build: Build, input: Input) -> Sink:
+    from .sink import Aes67Sink
+
+    return Aes67Sink(config, build, input)

@@ -1,4 +1,7 @@
-"""Phasegraph plugin: AirPlay timing."""
+"""Phasegraph plugin: AirPlay timing.
+
+What makes a clock is imported when a graph has one: of kinds, the options are enough.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,37 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import ClockKind, Graph, Problem
+    from phasegraph import Build, ClockKind, ClockSource, Graph, Problem
+
+    from .nqptp.options import NqptpConfig
+    from .options import AirplayConfig
 
 
 @hookimpl
 def register_clocks() -> Iterable[ClockKind[Any]]:
     """The kinds ``airplay`` and ``nqptp``."""
-    from .node import KIND as AIRPLAY
-    from .nqptp.node import KIND as NQPTP
+    from phasegraph import ClockKind
 
-    return [AIRPLAY, NQPTP]
+    from .nqptp.options import EXAMPLE as NQPTP_EXAMPLE
+    from .nqptp.options import NqptpConfig
+    from .options import EXAMPLE, AirplayConfig
+
+    return [
+        ClockKind(
+            kind="airplay",
+            summary="Follows the clock of an AirPlay group, or is it.",
+            config=AirplayConfig,
+            factory=_airplay,
+            example=EXAMPLE,
+        ),
+        ClockKind(
+            kind="nqptp",
+            summary="Reads the time that nqptp has, or kernel airplay serve, for the receivers of this computer.",
+            config=NqptpConfig,
+            factory=_nqptp,
+            example=NQPTP_EXAMPLE,
+        ),
+    ]
 
 
 @hookimpl
@@ -53,3 +77,15 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
         for node, other in deaf(clocks)
     ]
     return found
+
+
+def _airplay(config: AirplayConfig, build: Build) -> ClockSource:
+    from .node import AirplayClock
+
+    return AirplayClock(config, build)
+
+
+def _nqptp(config: NqptpConfig, build: Build) -> ClockSource:
+    from .nqptp.node import NqptpClock
+
+    return NqptpClock(config, build)

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import trio
 
-from phasegraph import Build, ClockEstimate, ClockKind, Metrics, NodeContext
+from phasegraph import Build, ClockEstimate, Metrics, NodeContext
 from phasegraph.net import StampedSocket
 
 from .engine import CompactEngine, Engine, NtpEngine, Peer, PtpEngine, Role, Tracker
 from .filters import FILTERS
-from .options import EXAMPLE, AirplayConfig, parse_peer
+from .options import AirplayConfig, parse_peer
 from .participant import Participant
 from .sockets import Sockets, families_of, make_identity
 
@@ -112,12 +112,3 @@ def make_engine(config: AirplayConfig, identity: int, peers: Iterable[Peer], now
         ports = config.event_port, config.general_port
         return PtpEngine(role, identity, peers, now_ns, ports=ports)
     return CompactEngine(role, identity, peers, now_ns) if config.mode == "compact" else NtpEngine(role, peers, now_ns)
-
-
-KIND = ClockKind(
-    kind="airplay",
-    summary="Follows the clock of an AirPlay group, or is it.",
-    config=AirplayConfig,
-    factory=AirplayClock,
-    example=EXAMPLE,
-)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar
 
 from msgspec import Meta
 
 from phasegraph import ClockConfig
 
-from .engine import Peer
+if TYPE_CHECKING:
+    from .engine import Peer
 
 EXAMPLE = """\
 [clocks.group]
@@ -60,6 +61,8 @@ class AirplayConfig(ClockConfig, frozen=True, kw_only=True):
 
 def parse_peer(text: str, event_port: int, general_port: int) -> Peer:
     """A peer as the option writes it, with these ports where it names none. Raises ValueError."""
+    from .engine import Peer  # the protocols, which a graph without this clock does not need
+
     try:
         return Peer(str(ipaddress.ip_address(text)), event_port, general_port)
     except ValueError:

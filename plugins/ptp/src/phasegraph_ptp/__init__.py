@@ -1,4 +1,7 @@
-"""Phasegraph plugin: IEEE 1588 (PTP) for media networks."""
+"""Phasegraph plugin: IEEE 1588 (PTP) for media networks.
+
+What makes a clock is imported when a graph has one: of kinds, the options are enough.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,67 @@ from typing import TYPE_CHECKING, Any
 from phasegraph import hookimpl
 
 if TYPE_CHECKING:
-    from phasegraph import ClockKind, Graph, Problem
+    from phasegraph import Build, ClockKind, ClockSource, Graph, Problem
+
+    from .options import PtpConfig
+    from .ptp4l.options import Ptp4lConfig
 
 
 @hookimpl
 def register_clocks() -> Iterable[ClockKind[Any]]:
     """The kinds ``ptp`` and ``ptp4l``."""
-    from .clock import KIND as PTP
-    from .ptp4l.node import KIND as PTP4L
+    from phasegraph import ClockKind
 
-    return [PTP, PTP4L]
+    from .options import EXAMPLE, PtpConfig
+    from .ptp4l.options import EXAMPLE as PTP4L_EXAMPLE
+    from .ptp4l.options import Ptp4lConfig
+
+    return [
+        ClockKind(
+            kind="ptp",
+            summary="Follows an IEEE 1588 grandmaster, or is one, and leaves the system's clock alone.",
+            config=PtpConfig,
+            factory=_ptp,
+            example=EXAMPLE,
+        ),
+        ClockKind(
+            kind="ptp4l",
+            summary="Follows a ptp4l that runs on this computer, and opens no port of PTP.",
+            config=Ptp4lConfig,
+            factory=_ptp4l,
+            example=PTP4L_EXAMPLE,
+        ),
+    ]
 
 
 @hookimpl
 def validate_graph(graph: Graph) -> Iterable[Problem]:
     """Options of ``ptp`` clocks that their profiles, or each other, do not allow."""
-    from phasegraph import Problem
-
-    from .instance import problems_of
     from .options import PtpConfig
 
     return [
-        Problem(f"{node.role}.{node.id}.{option}", message, hint)
+        problem
         for node in graph.nodes.values()
         if isinstance(node.config, PtpConfig)
-        for option, message, hint in problems_of(node.config)
+        for problem in _problems(f"{node.role}.{node.id}", node.config)
     ]
+
+
+def _problems(path: str, config: PtpConfig) -> Iterable[Problem]:
+    from phasegraph import Problem
+
+    from .instance import problems_of
+
+    return [Problem(f"{path}.{option}", message, hint) for option, message, hint in problems_of(config)]
+
+
+def _ptp(config: PtpConfig, build: Build) -> ClockSource:
+    from .clock import PtpClock
+
+    return PtpClock(config, build)
+
+
+def _ptp4l(config: Ptp4lConfig, build: Build) -> ClockSource:
+    from .ptp4l.node import Ptp4lClock
+
+    return Ptp4lClock(config, build)

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 import trio
 
-from phasegraph import Build, ClockEstimate, ClockKind, ClockState, Metrics, NodeContext, NodeError, StampKind
+from phasegraph import Build, ClockEstimate, ClockState, Metrics, NodeContext, NodeError, StampKind
 from phasegraph.ieee1588 import MalformedMessage, Management, Message, MessageType, PortIdentity, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
@@ -21,7 +21,7 @@ from .core.management import answer
 from .core.management_data import Description, ManagementView
 from .estimators import make_estimator
 from .instance import make_identity, settings_of, wire_of
-from .options import EXAMPLE, PtpConfig
+from .options import PtpConfig
 from .telling import Telling
 from .unix_management import serve_management
 from .wires import PEER, PRIMARY, Wire, Wires
@@ -301,12 +301,3 @@ class PtpClock:
         )
         answered = answer(request, view)
         return () if answered is None else (answered,)
-
-
-KIND = ClockKind(
-    kind="ptp",
-    summary="Follows an IEEE 1588 grandmaster, or is one, and leaves the system's clock alone.",
-    config=PtpConfig,
-    factory=PtpClock,
-    example=EXAMPLE,
-)

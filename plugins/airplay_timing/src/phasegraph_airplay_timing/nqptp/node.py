@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import trio
-from msgspec import Meta
 
-from phasegraph import Build, ClockConfig, ClockEstimate, ClockKind, Duration, Metrics, NodeContext
+from phasegraph import Build, ClockEstimate, Metrics, NodeContext
 from phasegraph.ieee1588 import format_clock_identity
 
 from ..engine import Tracker
 from ..filters import GivenFilter, SyncSample
-from .memory import DIRECTORY, MemoryReader
+from .memory import MemoryReader
+from .options import NqptpConfig
 from .record import Record, Unserved
 
 LOOK_NS = 100_000_000
@@ -20,24 +18,6 @@ SILENCE_NS = 2_000_000_000
 _SETTLED_NS = 400_000_000
 """How long a grandmaster must have been one before its time is used, as receivers do."""
 _RECENT_NS = 10_000_000_000
-
-
-class NqptpConfig(ClockConfig, frozen=True, kw_only=True):
-    """Options of the ``nqptp`` clock."""
-
-    name: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._-]{1,62}$", description="The shared memory that is read.")] = (
-        "/nqptp"
-    )
-    directory: Annotated[str, Meta(description="Where the system has shared memory.")] = DIRECTORY
-    bound: Annotated[
-        Duration,
-        Meta(
-            ge=1_000,
-            le=1_000_000_000,
-            description="How far off that may be which is written there: nqptp does not know, since it never measures "
-            "the path. Below 1 ms the clock says that it is locked.",
-        ),
-    ] = 100_000_000
 
 
 class NqptpClock:
@@ -100,12 +80,3 @@ class NqptpClock:
             return
         local_ns, told_ns = record.local_ns, record.local_ns + record.offset_ns
         self._tracker.add(SyncSample(origin_ns=told_ns, correction=0, arrived_ns=local_ns, told_ns=local_ns))
-
-
-KIND = ClockKind(
-    kind="nqptp",
-    summary="Reads the time that nqptp has, or kernel airplay serve, for the receivers of this computer.",
-    config=NqptpConfig,
-    factory=NqptpClock,
-    example='[clocks.group]\nkind = "nqptp"\n',
-)

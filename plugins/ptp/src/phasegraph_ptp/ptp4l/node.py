@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import trio
-from msgspec import Meta
 
 from phasegraph import (
     Build,
-    ClockConfig,
     ClockEstimate,
-    ClockKind,
     ClockState,
-    Duration,
     LocalClock,
     Metric,
     Metrics,
@@ -28,38 +23,11 @@ from .client import Ptp4lClient, SilentError
 from .clocks import HardwareClock, RealtimeClock, StampClock, device_of
 from .ingress import IngressTimes
 from .line import PhaseLine, Quality, Reference
+from .options import Ptp4lConfig
 from .status import Status
 
 _EAGER_NS = 250_000_000
 _SILENCE_NS, _SILENCE_INTERVALS = 2_000_000_000, 3
-
-
-class Ptp4lConfig(ClockConfig, frozen=True, kw_only=True):
-    """Options of the ``ptp4l`` clock."""
-
-    socket: Annotated[
-        str, Meta(description="Path of ptp4l's uds_address, or uds_ro_address; where they usually are if empty.")
-    ] = ""
-    domain: Annotated[
-        int, Meta(ge=0, le=255, description="domainNumber of ptp4l's configuration: it answers to no other.")
-    ] = 0
-    major_sdo: Annotated[
-        int, Meta(ge=0, le=15, description="transportSpecific of ptp4l's configuration: 1 with gPTP.")
-    ] = 0
-    poll: Annotated[
-        Duration,
-        Meta(ge=50_000_000, le=10_000_000_000, description="How often it is asked; until lock, four times a second."),
-    ] = 1_000_000_000
-    device: Annotated[
-        str, Meta(description="Clock that ptp4l stamps with in hardware, such as /dev/ptp0; found out if empty.")
-    ] = ""
-    lock_within: Annotated[
-        Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
-    ] = 20_000
-    unlock_beyond: Annotated[
-        Duration,
-        Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
-    ] = 1_000_000
 
 
 class Ptp4lClock:
@@ -181,12 +149,3 @@ def stamp_clock(status: Status, device: str, local: LocalClock) -> StampClock:
 def _state_name(status: Status) -> str:
     state = status.port.state
     return PortState(state).name.lower() if state in list(PortState) else str(state)
-
-
-KIND = ClockKind(
-    kind="ptp4l",
-    summary="Follows a ptp4l that runs on this computer, and opens no port of PTP.",
-    config=Ptp4lConfig,
-    factory=Ptp4lClock,
-    example='[clocks.house]\nkind = "ptp4l"\n',
-)

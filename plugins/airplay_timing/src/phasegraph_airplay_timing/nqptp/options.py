@@ -1,0 +1,34 @@
+"""Options of the ``nqptp`` clock, as a graph writes them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from phasegraph import ClockConfig, Duration
+
+from .memory import DIRECTORY
+
+EXAMPLE = """\
+[clocks.group]
+kind = "nqptp"
+"""
+
+
+class NqptpConfig(ClockConfig, frozen=True, kw_only=True):
+    """Options of the ``nqptp`` clock."""
+
+    name: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._-]{1,62}$", description="The shared memory that is read.")] = (
+        "/nqptp"
+    )
+    directory: Annotated[str, Meta(description="Where the system has shared memory.")] = DIRECTORY
+    bound: Annotated[
+        Duration,
+        Meta(
+            ge=1_000,
+            le=1_000_000_000,
+            description="How far off that may be which is written there: nqptp does not know, since it never measures "
+            "the path. Below 1 ms the clock says that it is locked.",
+        ),
+    ] = 100_000_000
