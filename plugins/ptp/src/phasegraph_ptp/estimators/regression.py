@@ -32,8 +32,8 @@ FEW = 9
 _ROUNDS = 8
 EARLY_SHARE = 0.1
 """Of a direction's packets: those that met no queue, where there are queues."""
-ONE_SIDED = 1.6
-"""How many times what chance explains a direction must lie further above its early packets than the other."""
+ONE_SIDED = 4.0
+"""How many times as far above its early packets as the other a direction lies that alone has a queue."""
 _FEWEST = 4
 
 
@@ -213,15 +213,15 @@ def _inflation(free: int) -> float:
 
 
 def _lowered(state: Vector, residuals: tuple[Vector, ...], doubt_ns: float) -> tuple[tuple[Vector, ...], float]:
-    # Where one direction lies further above its early packets than the other by more than chance explains, it queues,
-    # and the early packets are the better judges of both. The other direction tells the rate meanwhile, so that peer
-    # delays, which tell none, are no help.
+    # Where one direction lies many times as far above its early packets as the other, it queues, and the early packets
+    # are the better judges of both. Where both are noisy all packets are: chance makes them differ, too. The other
+    # direction tells the rate meanwhile, so that peer delays, which tell none, are no help.
     there, back, peers = residuals
     if min(len(there), len(back)) < _FEWEST:
         return residuals, doubt_ns
     lower, lower_back = (float(np.quantile(each, EARLY_SHARE)) for each in (there, back))
-    chance = (abs(lower) + abs(lower_back)) / math.sqrt(min(len(there), len(back)))
-    if abs(lower - lower_back) < ONE_SIDED * chance:
+    less, more = sorted((abs(lower), abs(lower_back)))
+    if more < ONE_SIDED * less:
         return residuals, doubt_ns
     state[0] += lower
     state[2] += (lower + lower_back) / 2
