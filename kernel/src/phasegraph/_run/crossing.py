@@ -105,9 +105,9 @@ class CrossingTap:
         left = None if self._left is None else self._render_left(len(out))
         gaps = not self.correction.silent and self._render(out)
         if left is not None:
-            # At equal power: the two places have little in common.
-            turn = (np.arange(len(left), dtype=np.float32)[:, np.newaxis] + 0.5) * np.float32(math.pi / 2 / len(left))
-            out[: len(left)] = np.cos(turn) * left + np.sin(turn) * out[: len(left)]
+            # Linear: a slip of a few frames leaves the sound much the same, which must not become louder on the way.
+            share = (np.arange(len(left), dtype=np.float32)[:, np.newaxis] + 0.5) / np.float32(len(left))
+            out[: len(left)] += (1 - share) * (left - out[: len(left)])
         self._move(frame, len(out), gaps=gaps)
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:

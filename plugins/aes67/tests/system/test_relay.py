@@ -85,7 +85,10 @@ async def test_between_two_clocks_without_compensation_it_slips(graphs, troubles
         assert troubles(run.metrics(id)) == {}
     recorded = run.nodes["recorder"].recording()
     begin = int(np.flatnonzero(recorded.any(axis=1))[0])
-    step = np.diff(counted(recorded[begin + 2000 :]))
-    jumps = step[(step < 0) | (step > 2)]  # half a frame between two is rounded to one of them
-    assert len(jumps) == slips, "between the slips it goes on"
-    assert all(jump == pytest.approx(1 - 10, abs=1) for jump in jumps)
+    index = counted(recorded[begin + 2000 :])
+    behind = np.arange(len(index)) - (index - index[0])
+    assert behind[-1] == pytest.approx(10 * slips, abs=2)
+    # A slip fades from one place to the other within 10 ms; the counter, too, is between them meanwhile.
+    fading = np.abs(behind[:, None] - 10 * np.arange(slips + 1)).min(axis=1) > 1
+    assert 0 < fading.sum() <= slips * 480, "between the slips it goes on"
+    assert (np.diff(behind) >= -1).all()
