@@ -13,7 +13,7 @@ from phasegraph.net.packets import ipv4_number
 
 from .histogram import Histogram
 from .parameters import StreamParameters
-from .reasons import misfit
+from .reasons import PLAUSIBLE_NS, misfit
 from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
 from .sequence import SequenceTracker, Verdict
 
@@ -178,7 +178,8 @@ class Leg:
             self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
             return
         frame, lateness_ns = self.receiver.locate(header.timestamp, frames, arrival_ns)
-        self.lateness.add(np.array([lateness_ns]))
+        if abs(lateness_ns) < PLAUSIBLE_NS:
+            self.lateness.add(np.array([lateness_ns]))
         if verdict is not Verdict.REORDERED:
             self._frames_per_packet = frames
             self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF

@@ -129,6 +129,8 @@ class LateWatch:
         if count <= 0 or any(leg.trouble for leg in receiver.legs):
             return
         figures = receiver.metrics()
+        if int(figures.get("lateness_max_ns", 0)) <= receiver.window_ns:
+            return  # they count another time: that is for `StreamReceiver.outside_window` to tell
         self.trouble = late(receiver.window_ns, int(figures["lateness_p99_ns"]), int(figures["lateness_max_ns"]))
         if now_ns >= self._again_ns:
             self._tell("packets_come_late", {"late": count, "received": received, "reason": self.trouble})

@@ -11,8 +11,8 @@ from .parameters import StreamParameters
 _LEAP_NS = 37 * NS_PER_S
 """TAI is so far ahead of UTC, since 2017."""
 _NEAR_NS = NS_PER_S // 2
-_PLAUSIBLE_NS = 10 * NS_PER_S
-"""Nothing on a network takes longer than this."""
+PLAUSIBLE_NS = 10 * NS_PER_S
+"""Nothing on a network takes longer than this: what seems to counts another time."""
 
 
 def silent(parameters: StreamParameters, interface: str, refused: str, obstacles: Sequence[str]) -> str:
@@ -33,12 +33,12 @@ def outside(lateness_ns: int, without_offset_ns: int, offset: int, link_offset_n
     needs = f"they come {format_duration(lateness_ns)} after their media time, and the link offset is "
     needs += f"{format_duration(link_offset_ns)}: let link-offset be more"
     if relative:
-        return needs if 0 < lateness_ns < _PLAUSIBLE_NS else "their timestamps have jumped"
-    if offset and -_NEAR_NS < without_offset_ns < _PLAUSIBLE_NS:
+        return needs if 0 < lateness_ns < PLAUSIBLE_NS else "their timestamps have jumped"
+    if offset and -_NEAR_NS < without_offset_ns < PLAUSIBLE_NS:
         return f"they would fit the mediaclk offset 0, and {offset} is what is said: a device may change it"
     if abs(abs(lateness_ns) - _LEAP_NS) < _NEAR_NS:
         return "one side counts UTC and the other TAI, which are 37 s apart"
-    if 0 < lateness_ns < _PLAUSIBLE_NS:
+    if 0 < lateness_ns < PLAUSIBLE_NS:
         return needs
     return (
         "they count another time than this graph's clock: another PTP domain or grandmaster, another mediaclk offset, "

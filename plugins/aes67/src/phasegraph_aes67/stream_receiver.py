@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, Encoding, Metric, Stream, frame_at
+from phasegraph import (
+    NS_PER_S,
+    ClockEstimate,
+    ClockReader,
+    ClockState,
+    Encoding,
+    Metric,
+    Stream,
+    frame_at,
+    time_of_frame,
+)
 
 from .aes3 import Aes3Flags
 from .histogram import Histogram
 from .leg import FAR_OFF, TAKE_OVER, Leg
 from .parameters import StreamParameters
-from .reasons import outside
+from .reasons import PLAUSIBLE_NS, outside
 from .rtp import RtpHeader, wrapped
 from .sdp.refclk import parse_reference
 from .sequence import WINDOW, SequenceTracker, Verdict
@@ -242,7 +252,7 @@ class StreamReceiver:
         if self.redundant:
             self._packets_received += self._sequence.accept(sequence) is not Verdict.DUPLICATE
             fresh = self.stream.ring.holds(frame, frames) < frames
-            if fresh:
+            if fresh and abs(lateness_ns) < PLAUSIBLE_NS:
                 self._lateness.add(np.array([lateness_ns]))
         if lateness_ns <= -EARLY_LIMIT_NS:
             self._packets_early += fresh
@@ -311,11 +321,16 @@ class StreamReceiver:
     def _write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
         stream = self.stream
         self._frames_written += frames
-        if frame < stream.head:
+        if stream.first is None:
+            pass
+        elif frame < stream.head:
             self._frames_written -= stream.ring.holds(frame, frames)
             self._gaps += self._gap_change(frame, frame + frames)
-        elif frame > stream.head and stream.first is not None:
+        elif frame > stream.head:
             self._gaps += 1
+            passed_ns = arrival_ns - stream.arrivals[-1][1] if stream.arrivals else 0
+            if time_of_frame(frame - stream.head, self.parameters.rate) > passed_ns + PLAUSIBLE_NS:
+                self._frames_written += frame - stream.head  # media time jumped: nothing was sent for what lies between
         if self._aes3 is not None:
             payload = self._marked(payload, self._aes3)
         stream.ring.write(frame, payload)

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from phasegraph import NS_PER_S, frame_at
-from phasegraph.testing import REALTIME_EPOCH_NS, SimNetwork, run_graph, running_graph, true_now_ns
+from phasegraph.testing import REALTIME_EPOCH_NS, Impairment, SimNetwork, run_graph, running_graph, true_now_ns
 
 MS = 1_000_000
 FRAMES = 48
@@ -163,8 +163,9 @@ class TestWithoutAReference:
     CLOCK = 'schema = 1\n[clocks.house]\nkind = "sim-clock"\n'
 
     @pytest.fixture
-    def unlocked(self, monkeypatch):
+    def unlocked(self, monkeypatch, request):
         """A clock that shows its own uptime until true time 2 s, and then finds the time of day."""
+        jump_ns = getattr(request, "param", REALTIME_EPOCH_NS)
         import msgspec
 
         from phasegraph import ClockState
@@ -178,7 +179,7 @@ class TestWithoutAReference:
                 return found
             if getattr(clock, "_early", None) is None or clock._early[0] is not found:
                 early = msgspec.structs.replace(
-                    found, reference_ns=found.reference_ns - REALTIME_EPOCH_NS, state=ClockState.UNLOCKED
+                    found, reference_ns=found.reference_ns - jump_ns, state=ClockState.UNLOCKED
                 )
                 clock._early = (found, early)
             return clock._early[1]
@@ -207,6 +208,18 @@ class TestWithoutAReference:
         assert (np.diff(heard) >= 0).all(), "nothing twice, nothing backwards"
         assert len(np.unique(heard)) >= 3990, "what the change of time costs is a few packets"
         assert len(recorded) < 4100 * FRAMES, "and not the years between"
+
+    @pytest.mark.parametrize("unlocked", [REALTIME_EPOCH_NS, REALTIME_EPOCH_NS - 12 * 3600 * NS_PER_S], indirect=True)
+    async def test_a_sender_on_the_same_clock_jumps_with_it(self, graphs, unlocked, autojump_clock):
+        # Packets are on their way meanwhile: hours lie between them and the next, and none of their frames is missed.
+        graph = self.CLOCK + graphs.sending(duration="4s") + graphs.receiving(end_after="2s")
+        network = SimNetwork(impairment=Impairment(delay_ns=2 * MS))
+        run = await run_graph(graph, network=network, for_s=6)
+        it = run.metrics("it")
+        assert it["timing"] == "absolute"
+        assert it["frames_concealed"] < 24_000
+        assert it["lateness_max_ns"] < 20 * MS
+        assert len(run.nodes["recorder"].recording()) < 5 * 48_000
 
     async def test_absolute_means_absolute(self, graphs, unlocked, autojump_clock):
         network = SimNetwork()
