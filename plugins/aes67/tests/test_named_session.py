@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from phasegraph import Encoding, StreamFormat
@@ -78,3 +79,36 @@ def test_what_cannot_be_used_is_said_once_by_each_way() -> None:
     assert told(named, *wrong) == [("session_unusable",)] * 2
     assert told(named, *wrong) == []
     assert not named.found
+
+
+def once(offer: Offer) -> Offer:
+    return msgspec.structs.replace(offer, confirmed=False)
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        pytest.param([[S9 := offer("SAP", 9)], [once(S1)], [S1], [S1]], [9, 1], id="announced twice in a row"),
+        pytest.param([[S9], [once(S1)], [S9], [once(S1)], [S9]], [9], id="a stray old one, each time once"),
+        pytest.param([[S9], [S1], [once(S2)], [S2]], [9, 1, 2], id="the new count goes on"),
+        pytest.param([[S9], [S1], [once(S9)], [S1]], [9, 1], id="a stray one of the old count"),
+        pytest.param([[S9], [S1], [once(S9)], [S9]], [9, 1, 9], id="the old one comes back to stay"),
+        pytest.param(
+            [[R9 := offer("RAVENNA", 9, note="i=written differently\r\n")], [R1], [R1]], [9, 1], id="described anew"
+        ),
+        pytest.param([[S9, R9], [S9, R1], [S9, R1]], [9, 1], id="while the old one is announced still"),
+        pytest.param([[R9, S9], [R9, once(S1)], [R9, S1], [R9, S1]], [9, 1], id="while the old one is described still"),
+        pytest.param([[R9, S9], [S9], [S9, R1], [S9, R1]], [9, 9, 1], id="it went, and came back with a new count"),
+        pytest.param([[S9], [S9, R1], [S9, R1]], [9], id="another way that was old from the beginning"),
+        pytest.param(
+            [[S9], [other := msgspec.structs.replace(S1, origin="10.0.0.9")], [S9], [other]],
+            [9],
+            id="another announcer, who is old from the beginning",
+        ),
+    ],
+)
+def test_a_lower_version_is_believed_from_who_had_a_higher_one_and_means_it(
+    looks: list[list[Offer]], expected: list[int]
+) -> None:
+    named = NamedSession("stage", FORMAT)
+    assert [version for offers in looks for _, _, version in told(named, *offers)] == expected

@@ -134,3 +134,24 @@ def test_the_table_is_bounded() -> None:
 def test_every_version_has_its_hash() -> None:
     assert 0 < sap.message_hash(SDP) <= 0xFFFF
     assert sap.message_hash(SDP) != sap.message_hash(SDP.replace("77 1", "77 2"))
+
+
+def test_what_is_announced_again_is_news_once() -> None:
+    table = SessionTable()
+    old, new = (Announcement("192.168.10.10", n, SDP.replace("77 1", f"77 {n}")) for n in (1, 2))
+    seen = []
+    for at_s, announcement in ((0, old), (0, old), (30, old), (60, old), (90, new), (90, new), (91, old), (95, new)):
+        before = table.changes
+        table.heard(announcement, at_s * S)
+        (session,) = table
+        seen.append((table.changes > before, session.repeated))
+    assert seen == [
+        (True, False),
+        (False, False),  # the other group's copy
+        (True, True),
+        (False, True),
+        (True, False),
+        (False, False),
+        (True, False),
+        (True, False),
+    ]

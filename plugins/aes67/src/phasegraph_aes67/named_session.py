@@ -22,6 +22,8 @@ class Offer(msgspec.Struct, frozen=True):
     sdp: str
     origin: str
     """Address of who offers it."""
+    confirmed: bool = True
+    """Whether it cannot be a packet that has gone astray: it was announced again, or asked for."""
 
     @property
     def version(self) -> int:
@@ -31,7 +33,7 @@ class Offer(msgspec.Struct, frozen=True):
 
 def announced(session: sap.KnownSession) -> Offer:
     """A session that is announced by SAP: its description has its name."""
-    return Offer("SAP", _line(session.sdp, "s"), session.key, session.sdp, session.origin)
+    return Offer("SAP", _line(session.sdp, "s"), session.key, session.sdp, session.origin, session.repeated)
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -45,9 +47,10 @@ class Told(msgspec.Struct, frozen=True):
 class NamedSession:
     """Chooses the session of a name among those that are announced, and stays with it.
 
-    It is known by its o= line, so that another session of the same name does not take its place; a version that is
-    older than the newest one seen is not believed. A session that is not announced any more goes on being received:
-    that it is silent, its packets tell.
+    It is known by its o= line, so that another session of the same name does not take its place. A version that is
+    older than the newest one seen is believed from who told of another one before, and means it (`Offer.confirmed`):
+    a device that counts anew. What was told by then is old from then on, whatever its number. A session that is not
+    announced any more goes on being received: that it is silent, its packets tell.
 
     Where SAP and RAVENNA tell of the same session, the first to do so is followed. The other is believed when it has a
     newer version, or when the first tells of it no longer: what they write differently changes nothing.
@@ -60,6 +63,12 @@ class NamedSession:
         self._current: Offer | None = None
         self._refused: dict[tuple[str, str], str] = {}
         """Descriptions that could not be used, by way and session."""
+        self._words: dict[tuple[str, str], str] = {}
+        """What was told last, by way and by whom."""
+        self._anew: set[tuple[str, str]] = set()
+        """Who has told something else since the description was taken that is followed."""
+        self._old: frozenset[str] = frozenset()
+        """What was told before the versions were counted anew."""
 
     @property
     def state(self) -> str:
@@ -82,18 +91,53 @@ class NamedSession:
         for offer in named:
             if self._current is None:
                 yield from self._take(offer, "session_found")
+        if self._current is not None:
+            self._hear([offer for offer in named if offer.key == self._current.key])
 
     def _stay(self, current: Offer, named: Sequence[Offer]) -> Iterator[Told]:
         same = [offer for offer in named if offer.key == current.key]
         if not same:
             yield Told("session_gone", {"session": self.name, "announced_by": current.origin})
             self._current = None
+            self._words, self._old = {}, frozenset()
+            self._anew.clear()
             return
-        newest = max(same, key=lambda offer: (offer.version, offer.by == current.by))
+        self._hear(same)
+        credible = [offer for offer in same if self._believes(offer, current)]
+        if not credible:
+            return
+        newest = max(
+            credible, key=lambda offer: (self._restarts(offer, current), offer.version, offer.by == current.by)
+        )
         if newest.sdp == current.sdp:
             self._current = newest
-        elif newest.version >= current.version:
-            yield from self._take(newest, "session_changed")
+            return
+        restarted = self._restarts(newest, current)
+        yield from self._take(newest, "session_changed")
+        if self._current is newest:
+            if restarted:
+                self._old = frozenset({current.sdp, *self._words.values()} - {newest.sdp})
+            self._anew.clear()
+
+    def _hear(self, same: Sequence[Offer]) -> None:
+        if len(self._words) > sap.MAX_SESSIONS:
+            self._words.clear()
+            self._anew.clear()
+        for offer in same:
+            who = offer.by, offer.origin
+            if self._words.get(who, offer.sdp) != offer.sdp:
+                self._anew.add(who)
+            self._words[who] = offer.sdp
+
+    def _believes(self, offer: Offer, current: Offer) -> bool:
+        return not self._is_old(offer, current) or self._restarts(offer, current)
+
+    def _restarts(self, offer: Offer, current: Offer) -> bool:
+        # Whether it begins another count of versions.
+        return offer.confirmed and (offer.by, offer.origin) in self._anew and self._is_old(offer, current)
+
+    def _is_old(self, offer: Offer, current: Offer) -> bool:
+        return offer.sdp != current.sdp and (offer.version < current.version or offer.sdp in self._old)
 
     def _refuse(self, offer: Offer, reason: str) -> Iterator[Told]:
         """What is told, once for each description, about one that cannot be used."""

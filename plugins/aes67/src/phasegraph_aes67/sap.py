@@ -23,6 +23,8 @@ EXPIRY_FACTOR = 10
 LEAST_EXPIRY_S = 60 * 10
 """A session is forgotten after ten of its own periods of silence, or after this if that is longer (RFC 2974, 4)."""
 NS_PER_S = 1_000_000_000
+AGAIN_NS = NS_PER_S
+"""What comes within this after an announcement is the same one."""
 
 _VERSION_MASK, _VERSION_1 = 0xE0, 0x20
 _IPV6, _RESERVED, _DELETION, _ENCRYPTED, _COMPRESSED = 0x10, 0x08, 0x04, 0x02, 0x01
@@ -142,6 +144,13 @@ class KnownSession(msgspec.Struct, frozen=True):
     heard_ns: int
     period_ns: int
     """How often it is announced, as far as has been seen."""
+    since_ns: int
+    """When it was first announced in these words, with none others since."""
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it was announced again in the same words: not by both groups, or doubled on its way."""
+        return self.heard_ns - self.since_ns >= AGAIN_NS
 
 
 class SessionTable:
@@ -162,6 +171,7 @@ class SessionTable:
         key = origin_key(announcement.sdp) or f"{announcement.origin} {announcement.hash}"
         before = self._sessions.pop(key, None)
         period = now_ns - before.heard_ns if before is not None else ANNOUNCE_S * NS_PER_S
+        same = before is not None and before.sdp == announcement.sdp
         session = KnownSession(
             key=key,
             sdp=announcement.sdp,
@@ -169,11 +179,13 @@ class SessionTable:
             hash=announcement.hash,
             heard_ns=now_ns,
             period_ns=max(period, NS_PER_S),
+            since_ns=before.since_ns if before is not None and same else now_ns,
         )
         self._sessions[key] = session
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
-        if before is not None and before.sdp == session.sdp:
+        if before is not None and same:
+            self.changes += session.repeated and not before.repeated
             return None
         self.changes += 1
         return Change("added" if before is None else "changed", session)

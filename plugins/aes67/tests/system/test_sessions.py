@@ -101,7 +101,6 @@ async def test_a_changed_session_is_followed_while_running(wire, sent, troubles,
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        pytest.param(description(version=0, group="239.9.9.9"), [], id="older"),
         pytest.param(description(version=4), ["session_changed"], id="the same stream"),
         pytest.param(description(version=4, rtpmap="L16/44100/2"), ["session_unusable"], id="another format"),
         pytest.param("v=0\r\no=- 77 5 IN IP4 10.0.1.2\r\ns=stage\r\n", ["session_unusable"], id="no stream"),
@@ -120,6 +119,27 @@ async def test_what_else_is_announced(wire, autojump_clock, text, told):
         await trio.sleep(0.5)
         assert run.nodes["it"].metrics()["packets_received"] == 300
     assert names(run) == ["waiting_for_session", "session_found", *told]
+
+
+async def test_an_older_version_is_followed_once_it_is_announced_again(wire, autojump_clock):
+    # A packet that went astray, doubled by both groups; then a device that restarted its count.
+    true, old = description(version=3), description(version=1, group="239.69.1.9")
+    async with wire.waiting() as run:
+        for text in (true, old, old, true):
+            wire.announce(text)
+            await trio.sleep(0.4)
+        await wire.send()
+        await trio.sleep(0.5)
+        assert run.nodes["it"].metrics()["packets_received"] == 300
+        wire.announce(old)
+        await trio.sleep(2)
+        wire.announce(old)
+        await trio.sleep(1)
+        assert run.nodes["it"].metrics()["session"] == "'stage', version 1, announced by 10.0.1.2"
+        await wire.send(group="239.69.1.9")
+        await trio.sleep(0.5)
+        assert run.nodes["it"].metrics()["packets_received"] == 600
+    assert names(run) == ["waiting_for_session", "session_found", "session_changed"]
 
 
 async def test_a_session_of_another_format_says_what_to_change(wire, autojump_clock):
