@@ -160,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = report(options, trials)
         print(told)
         if options.out is not None and curves:
+            options.out.mkdir(parents=True, exist_ok=True)
             (options.out / "ptp_results.md").write_text(f"# Accuracy of PTP followers: results\n\n{told}")
             write_trials(options.out / "ptp_trials.csv", trials)
             write_curves(options.out / "ptp_errors.csv", curves)
