@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,7 @@ def run_command(
     session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    try:
-        write_report(report, result)
-    finally:  # whatever is wrong with that
-        for line in in_words(result):
-            click.echo(line)
+    tell(result, in_words(result), report)
     return exit_code(result)
 
 
@@ -56,13 +52,17 @@ def exit_code(report: Mapping[str, Any]) -> int:
     return 1 if failed or report["ended"] == "failed" else 0
 
 
-def write_report(path: Path | None, report: Mapping[str, Any]) -> None:
-    """Write a report where that is asked for. Raises ClickException (exit code 1) where the disk refuses."""
-    if path is not None:
-        try:
+def tell(report: Mapping[str, Any], lines: Iterable[str], path: Path | None) -> None:
+    """Write a report where that is asked for, and print its ``lines``, also where the disk refuses it: then raises
+    ClickException (exit code 1)."""
+    try:
+        if path is not None:
             path.write_text(json.dumps(report, indent=2) + "\n")
-        except OSError as error:
-            raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
+    except OSError as error:
+        raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
+    finally:
+        for line in lines:
+            click.echo(line)
 
 
 def must_be_writable(report: Path | None) -> None:

@@ -23,7 +23,7 @@ from .._simulate.run import Simulation
 from .._simulate.scenario import load_scenario
 from .._simulate.table import as_json, as_table
 from .._simulate.words import truth_in_words
-from .run import exit_code, must_be_writable, write_report
+from .run import exit_code, must_be_writable, tell
 
 _SAY_EVERY_S = 5.0
 
@@ -60,11 +60,7 @@ def simulate_command(
     progress = Progress(duration_ns)
     result = simulation.run(progress, signals=True)
     progress.close(result["duration_s"])
-    try:
-        write_report(report, result)
-    finally:  # whatever is wrong with that
-        for line in [*in_words(result), *truth_in_words(result)]:
-            click.echo(line)
+    tell(result, [*in_words(result), *truth_in_words(result)], report)
     return exit_code(result)
 
 

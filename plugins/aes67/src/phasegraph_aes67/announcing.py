@@ -4,44 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasegraph import LocalClock, NodeContext, NodeError
+from phasegraph import LocalClock, NodeContext
 from phasegraph.net import Interface
 
 from . import sap
 from .announce import FAREWELLS, TTL, Announcer
-from .send_way import Way, is_same
+from .send_way import Way, Ways, is_same
 
 
 class Announcements:
     """Sends what is due, to both groups. Shared by the ``aes67`` sinks of a run."""
 
     def __init__(self, ctx: NodeContext) -> None:
-        self._network = ctx.network
         self._local: LocalClock = ctx.local
-        self._ways: list[Way] = []
+        self._ways = Ways(ctx.network, TTL, 0, "announce")
         self._announcers: dict[Announcer, Way] = {}
 
     def open(self, interface: Interface, seed: int) -> Announcer:
         """One more session, announced by an interface. Raises NodeError."""
-        way = next((way for way in self._ways if way.interface == interface), None)
-        if way is None:
-            try:
-                way = Way(self._network, interface, TTL, 0)
-            except OSError as error:
-                raise _cannot_announce(interface, error) from error
-            self._ways.append(way)
+        way = self._ways.by(interface)
         announcer = Announcer(interface.address, seed)
         self._announcers[announcer] = way
         return announcer
 
     def move(self, before: Interface, now: Interface) -> None:
         """Announce by one interface what was announced by another. Raises NodeError."""
-        for way in self._ways:
-            if is_same(way.interface, before):
-                try:
-                    way.move(now)
-                except OSError as error:
-                    raise _cannot_announce(now, error) from error
+        self._ways.move(before, now)
         for announcer, way in self._announcers.items():
             if is_same(way.interface, now) and announcer.due_ns is not None:
                 announcer.origin, announcer.due_ns = now.address, self._local.now_ns()
@@ -63,8 +51,7 @@ class Announcements:
 
     def close(self) -> None:
         """Close the sockets."""
-        for way in self._ways:
-            way.close()
+        self._ways.close()
 
     @staticmethod
     def _send(sender: Way, packet: bytes) -> None:
@@ -73,7 +60,3 @@ class Announcements:
         buffer.data[:] = np.frombuffer(packet, np.uint8)
         buffer.length[:] = len(packet)
         sender.send(buffer, 0, count)
-
-
-def _cannot_announce(interface: Interface, error: OSError) -> NodeError:
-    return NodeError(f"cannot announce through {interface.address}: {error.strerror}")

@@ -58,7 +58,7 @@ class NamedSession:
 
     def __init__(self, name: str, format: StreamFormat) -> None:
         """``format`` is what the graph was built for; a session of another one is not taken."""
-        self.name = _plain(name)
+        self.name = plain(name)
         self._format = format
         self._current: Offer | None = None
         self._refused: dict[tuple[str, str], str] = {}
@@ -85,7 +85,7 @@ class NamedSession:
 
     def look(self, offers: Iterable[Offer]) -> Iterator[Told]:
         """What follows from the sessions that are offered now."""
-        named = [offer for offer in offers if _plain(offer.name) == self.name]
+        named = [offer for offer in offers if plain(offer.name) == self.name]
         if self._current is not None:
             yield from self._stay(self._current, named)
         for offer in named:
@@ -172,7 +172,8 @@ def _line(text: str, kind: str) -> str:
     return next((line[2:].strip() for line in text.splitlines() if line.startswith(f"{kind}=")), "")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A session's name as names are compared: what is blank between its words counts once."""
     return " ".join(name.split())
 
 

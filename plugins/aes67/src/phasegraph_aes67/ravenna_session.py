@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from . import mdns, sap
-from .named_session import Offer
+from .named_session import Offer, plain
 from .ravenna import DESCRIBE_S, ask, connect, receive, send
 from .rtsp import MalformedRtsp, session_url
 from .rtsp_client import DescribeClient
@@ -27,7 +27,7 @@ class RavennaSession:
         """How often anything has changed."""
         self.problem = ""
         """Why there is no newer description, where one was asked for in vain."""
-        self._name = " ".join(name.split())
+        self._name = plain(name)
 
     async def follow(self, sightings: mdns.Sightings) -> None:
         """Keep it up to date, until cancelled."""
@@ -46,7 +46,7 @@ class RavennaSession:
 
     def _seen(self, sightings: mdns.Sightings) -> tuple[str, int] | None:
         # Its name and what number the newest news of it has.
-        return next((seen for seen in sightings.names.items() if " ".join(seen[0].split()) == self._name), None)
+        return next((seen for seen in sightings.names.items() if plain(seen[0]) == self._name), None)
 
     async def _until_another(self, seen: tuple[str, int], sightings: mdns.Sightings, scope: trio.CancelScope) -> None:
         while self._seen(sightings) == seen:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
 import msgspec
 
@@ -15,7 +14,7 @@ from .ahead import ahead_of
 from .options import Pacing
 from .receive_hub import find_interface
 from .send_group import Member, SendGroup
-from .send_way import Way, is_same
+from .send_way import Ways
 
 GATHER_NS = 30_000_000
 """Streams that start within so much time, and have the same timing, are sent together; so often we look for more."""
@@ -48,7 +47,7 @@ class SendHub:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local = ctx.local
-        self._ways: dict[tuple[int, int, bool], list[Way]] = {}
+        self._ways: dict[tuple[int, int, bool], Ways] = {}
         """By TTL, DSCP, and whether packets are to be held."""
         self._look_at_ns = 0
         self._joining: deque[tuple[_Key, Member, _Pending]] = deque()
@@ -78,7 +77,8 @@ class SendHub:
         addresses = [address for address, _ in member.destinations]
         packet_ns = duration_of(frames, rate)
         ahead = ahead_of(pacing, addresses=addresses, follows=member.follows, lead_ns=lead_ns, packet_ns=packet_ns)
-        senders = [self._way(interface, ttl, dscp, ahead.ns > 0) for interface in interfaces]
+        ways = self._ways.setdefault((ttl, dscp, ahead.ns > 0), Ways(self._network, ttl, dscp, "send"))
+        senders = [ways.by(interface) for interface in interfaces]
         member.reason = ahead.reason
         reason = _why_not_held(senders) if ahead.ns else ahead.reason
         if reason and pacing == "queue":
@@ -99,25 +99,10 @@ class SendHub:
 
     def move(self, before: Interface, now: Interface) -> None:
         """Control plane: send by one interface what was sent by another. Raises NodeError."""
-        for way in self._all_ways():
-            if is_same(way.interface, before):
-                try:
-                    way.move(now)
-                except OSError as error:
-                    raise _cannot_send(now, error) from error
+        for ways in self._ways.values():
+            ways.move(before, now)
         self._look_at_ns = 0  # its queue is another one
         self.look()
-
-    def _way(self, interface: Interface, ttl: int, dscp: int, held: bool) -> Way:
-        ways = self._ways.setdefault((ttl, dscp, held), [])
-        way = next((way for way in ways if way.interface == interface), None)
-        if way is None:
-            try:
-                way = Way(self._network, interface, ttl, dscp)
-            except OSError as error:
-                raise _cannot_send(interface, error) from error
-            ways.append(way)
-        return way
 
     def group_of(self, member: Member) -> SendGroup | None:
         """The group that sends a stream, once there is one."""
@@ -158,15 +143,8 @@ class SendHub:
 
     def close(self) -> None:
         """Close the sockets."""
-        for way in self._all_ways():
-            way.close()
-
-    def _all_ways(self) -> Iterator[Way]:
-        return chain.from_iterable(self._ways.values())
-
-
-def _cannot_send(interface: Interface, error: OSError) -> NodeError:
-    return NodeError(f"cannot send through {interface.address}: {error.strerror}")
+        for ways in self._ways.values():
+            ways.close()
 
 
 def _why_not_held(senders: Sequence[Sender]) -> str:

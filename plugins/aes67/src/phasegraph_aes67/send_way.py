@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from phasegraph import Metric, NodeError
 from phasegraph.net import Interface, Network, SendBuffer, Sender
@@ -54,6 +54,49 @@ class Way:
         """See `Sender.close`."""
         for sender in (self._sender, *self._opened):
             sender.close()
+
+
+class Ways:
+    """The ways for one purpose, one by each interface."""
+
+    def __init__(self, network: Network, ttl: int, dscp: int, purpose: str) -> None:
+        """``purpose`` is what cannot be done where a way is refused, as a verb."""
+        self._network = network
+        self._ttl = ttl
+        self._dscp = dscp
+        self._purpose = purpose
+        self._ways: list[Way] = []
+
+    def __iter__(self) -> Iterator[Way]:
+        return iter(self._ways)
+
+    def by(self, interface: Interface) -> Way:
+        """The way by an interface, opened if it is the first. Raises NodeError."""
+        way = next((way for way in self._ways if way.interface == interface), None)
+        if way is None:
+            try:
+                way = Way(self._network, interface, self._ttl, self._dscp)
+            except OSError as error:
+                raise self._refused(interface, error) from error
+            self._ways.append(way)
+        return way
+
+    def move(self, before: Interface, now: Interface) -> None:
+        """Send by one interface what was sent by another. Raises NodeError."""
+        for way in self._ways:
+            if is_same(way.interface, before):
+                try:
+                    way.move(now)
+                except OSError as error:
+                    raise self._refused(now, error) from error
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for way in self._ways:
+            way.close()
+
+    def _refused(self, interface: Interface, error: OSError) -> NodeError:
+        return NodeError(f"cannot {self._purpose} through {interface.address}: {error.strerror}")
 
 
 class InterfaceWatch:

@@ -184,9 +184,8 @@ class BufferFeedback:
         smoothing_s = _SMOOTHING / omega
         self._ratio.approach(wanted, passed_s, slope, smoothing_s)
         short = wanted - self._ratio.value
-        if (
-            abs(short) < slope * smoothing_s + _REACHED or short * error < 0.0
-        ):  # else it would wind up while the ratio cannot follow
+        # Else it would wind up while the ratio cannot follow.
+        if abs(short) < slope * smoothing_s + _REACHED or short * error < 0.0:
             self._integral = min(max(self._integral + omega * omega * off_s * passed_s, -LIMIT), LIMIT)
 
     def _judge(self, error: float, passed_s: float) -> None:

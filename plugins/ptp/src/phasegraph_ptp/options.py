@@ -20,6 +20,12 @@ profile = "aes67"
 Byte = Annotated[int | None, Meta(ge=0, le=255)]
 LogInterval = Annotated[int | None, Meta(ge=-7, le=6)]
 CodePoint = Annotated[int | None, Meta(ge=0, le=63)]
+LockWithin = Annotated[
+    Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
+]
+UnlockBeyond = Annotated[
+    Duration, Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this.")
+]
 
 
 class PtpConfig(ClockConfig, frozen=True, kw_only=True):
@@ -81,13 +87,8 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
             "(delayAsymmetry); nobody can measure it, so it is 0 unless you know better.",
         ),
     ] = 0
-    lock_within: Annotated[
-        Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
-    ] = 20_000
-    unlock_beyond: Annotated[
-        Duration,
-        Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
-    ] = 1_000_000
+    lock_within: LockWithin = 20_000
+    unlock_beyond: UnlockBeyond = 1_000_000
     priority1: Annotated[Byte, Meta(description="First priority of a grandmaster; the least wins.")] = None
     priority2: Annotated[Byte, Meta(description="Second priority, after the clock's quality.")] = None
     clock_class: Annotated[

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from phasegraph import ClockConfig, Duration
 
+from ..options import LockWithin, UnlockBeyond
+
 EXAMPLE = """\
 [clocks.house]
 kind = "ptp4l"
@@ -33,10 +35,5 @@ class Ptp4lConfig(ClockConfig, frozen=True, kw_only=True):
     device: Annotated[
         str, Meta(description="Clock that ptp4l stamps with in hardware, such as /dev/ptp0; found out if empty.")
     ] = ""
-    lock_within: Annotated[
-        Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
-    ] = 20_000
-    unlock_beyond: Annotated[
-        Duration,
-        Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
-    ] = 1_000_000
+    lock_within: LockWithin = 20_000
+    unlock_beyond: UnlockBeyond = 1_000_000
