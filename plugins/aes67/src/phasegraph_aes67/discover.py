@@ -17,7 +17,7 @@ from . import sap, sdp
 from .browse import Browser
 from .commands import examine_text
 from .ravenna import Found, browse_ravenna
-from .receive_hub import find_interface
+from .receive.receive_sockets import find_interface
 
 LOOK_S = 0.05
 EXAMPLES = """\

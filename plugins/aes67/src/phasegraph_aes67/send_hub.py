@@ -12,7 +12,7 @@ from phasegraph.net import Interface, Sender
 
 from .ahead import ahead_of
 from .options import Pacing
-from .receive_hub import find_interface
+from .receive.receive_sockets import find_interface
 from .send_group import Member, SendGroup
 from .send_way import Ways
 

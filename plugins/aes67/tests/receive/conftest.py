@@ -13,9 +13,9 @@ import pytest
 from phasegraph import ClockEstimate, ClockState, Encoding, Frames, Metric, time_of_frame
 from phasegraph.net import PacketBatch
 from phasegraph.net.packets import ipv4_number
-from phasegraph_aes67.leg import Leg
 from phasegraph_aes67.parameters import StreamParameters
-from phasegraph_aes67.stream_receiver import StreamReceiver
+from phasegraph_aes67.receive.leg import Leg
+from phasegraph_aes67.receive.stream_receiver import StreamReceiver
 
 EPOCH_NS = 1_790_000_000_000_000_000
 LOCAL_NS = 1_000_000_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from phasegraph import Encoding
 from phasegraph_aes67.aes3 import BLOCK, STATUS, Aes3Flags
-from phasegraph_aes67.receive import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import ReceiveBank
 
 BASE = 192 * 447_500_000_000
 MS = 1_000_000

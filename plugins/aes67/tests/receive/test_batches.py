@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding
-from phasegraph_aes67.receive import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import ReceiveBank
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000

@@ -2,8 +2,8 @@
 
 import pytest
 
-from phasegraph_aes67.receive import ReceiveBank
-from phasegraph_aes67.stream_receiver import FAR_OFF
+from phasegraph_aes67.receive.demultiplexer import ReceiveBank
+from phasegraph_aes67.receive.stream_receiver import FAR_OFF
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000

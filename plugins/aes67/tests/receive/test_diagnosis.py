@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from phasegraph import ClockState, Encoding
-from phasegraph_aes67.leg import FAR_OFF, TAKE_OVER
+from phasegraph_aes67.receive.leg import FAR_OFF, TAKE_OVER
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding, frame_at, time_of_frame
-from phasegraph_aes67.receive import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import ReceiveBank
 
 CALM = settings(
     derandomize=True, deadline=None, database=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]

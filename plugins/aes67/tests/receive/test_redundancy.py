@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phasegraph_aes67.leg import TAKE_OVER
-from phasegraph_aes67.receive import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import ReceiveBank
+from phasegraph_aes67.receive.leg import TAKE_OVER
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_aes67.sequence import WINDOW, SequenceTracker, Verdict
+from phasegraph_aes67.receive.sequence import WINDOW, SequenceTracker, Verdict
 
 CALM = settings(derandomize=True, deadline=None, database=None)
 NEXT, AHEAD, REORDERED, DUPLICATE = Verdict.NEXT, Verdict.AHEAD, Verdict.REORDERED, Verdict.DUPLICATE

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from phasegraph import ClockState, frame_at, time_of_frame
-from phasegraph_aes67.leg import TAKE_OVER
-from phasegraph_aes67.stream_receiver import EARLY_LIMIT_NS, FAR_OFF
+from phasegraph_aes67.receive.leg import TAKE_OVER
+from phasegraph_aes67.receive.stream_receiver import EARLY_LIMIT_NS, FAR_OFF
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000

@@ -17,8 +17,8 @@ from phasegraph import NS_PER_S, ClockEstimate
 from phasegraph.net import PacketBatch
 from phasegraph.net.packets import ipv4_number
 
+from ..rtp import HEADER_BYTES
 from .leg import NOTHING_EXPECTED, Leg
-from .rtp import HEADER_BYTES
 from .stream_receiver import EARLY_LIMIT_NS
 
 _NO_LEG = -1

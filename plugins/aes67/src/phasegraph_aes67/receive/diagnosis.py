@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from phasegraph import NS_PER_S, Encoding, format_duration
 
-from .parameters import StreamParameters
+from ..parameters import StreamParameters
 
 _LEAP_NS = 37 * NS_PER_S
 """TAI is so far ahead of UTC, since 2017."""

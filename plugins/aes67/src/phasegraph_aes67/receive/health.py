@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 
-from .reasons import late
-from .receive_hub import Subscription
+from .diagnosis import late
+from .receive_sockets import Subscription
 from .stream_receiver import StreamReceiver
 
 SILENT_NS = 1_000_000_000

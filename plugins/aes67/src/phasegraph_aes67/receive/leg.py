@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from phasegraph import Metric
 from phasegraph.net.packets import ipv4_number
 
-from .histogram import Histogram
-from .parameters import StreamParameters
-from .reasons import PLAUSIBLE_NS, misfit
-from .rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
+from ..histogram import Histogram
+from ..parameters import StreamParameters
+from ..rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
+from .diagnosis import PLAUSIBLE_NS, misfit
 from .sequence import SequenceTracker, Verdict
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import msgspec
 
 from phasegraph import Build, Encoding, NodeError
 
-from . import sdp
-from .options import Aes67SourceConfig
-from .parameters import StreamParameters, frames_per_packet
+from .. import sdp
+from ..options import Aes67SourceConfig
+from ..parameters import StreamParameters, frames_per_packet
 
 NOWHERE = "0.0.0.0"
 """The address of a session that has not been found yet."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from phasegraph import NodeContext, NodeError
 from phasegraph.net import Interface, Receiver
 
+from ..parameters import StreamParameters
+from .demultiplexer import ReceiveBank
+from .diagnosis import silent
 from .leg import Leg
-from .parameters import StreamParameters
-from .reasons import silent
-from .receive import ReceiveBank
 
 FILL = 0.5
 """How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""

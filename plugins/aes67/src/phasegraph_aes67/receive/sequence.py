@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from .rtp import wrapped
+from ..rtp import wrapped
 
 WINDOW = 3000
 """How far before or behind the next packet one belongs to the same count; a greater jump is a new count, not a loss

@@ -20,13 +20,13 @@ from phasegraph import (
     time_of_frame,
 )
 
-from .aes3 import Aes3Flags
-from .histogram import Histogram
+from ..aes3 import Aes3Flags
+from ..histogram import Histogram
+from ..parameters import StreamParameters
+from ..rtp import RtpHeader, wrapped
+from ..sdp.refclk import parse_reference
+from .diagnosis import PLAUSIBLE_NS, outside
 from .leg import FAR_OFF, TAKE_OVER, Leg
-from .parameters import StreamParameters
-from .reasons import PLAUSIBLE_NS, outside
-from .rtp import RtpHeader, wrapped
-from .sdp.refclk import parse_reference
 from .sequence import WINDOW, SequenceTracker, Verdict
 
 EARLY_LIMIT_NS = 100_000_000

@@ -1,0 +1,1 @@
+"""The receiving half: sockets -> demultiplexer -> legs -> one stream's ring."""
