@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from phasegraph import Encoding, StreamFormat, silence
 from phasegraph.testing import counter_frames
 from phasegraph_aes67 import am824, sdp
-from phasegraph_aes67.packetise import Packetiser
 from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.send.packetiser import Packetiser
 
 
 def labelled(frame: int, frames: np.ndarray, rate: int = 48_000) -> np.ndarray:

@@ -15,7 +15,7 @@ import pytest
 from phasegraph import Encoding
 from phasegraph_aes67 import sdp
 from phasegraph_aes67.rtp import MalformedRtp, RtpHeader, parse_header
-from phasegraph_aes67.sap import MalformedSap, Reason, SessionTable, decode
+from phasegraph_aes67.session.sap import MalformedSap, Reason, SessionTable, decode
 
 FOLDER = Path(os.environ.get("PHASEGRAPH_VECTORS", ""))
 VECTORS = FOLDER / "sap"

@@ -1,7 +1,7 @@
 """AES67 streams in and out.
 
 The way in: ``source`` (the node) -> ``receive_hub`` (sockets) -> ``receive`` (arrays of packets, sans-IO) -> the
-stream's ring. The way out: ``sink`` (the node) -> ``send_hub`` (pacing, sockets) -> ``packetise`` (sans-IO).
+stream's ring. The way out: ``sink`` (the node) -> ``send`` (schedule, rows of packets, sockets).
 Neither is imported before a graph has one: of kinds, the options are enough.
 """
 
@@ -52,8 +52,8 @@ def register_transports() -> Iterable[TransportKind]:
 @hookimpl
 def register_commands(cli: click.Group) -> None:
     """``kernel sdp`` and ``kernel discover``."""
-    from .commands import sdp_command
-    from .discover import discover_command
+    from .sdp_command import sdp_command
+    from .session.discover import discover_command
 
     cli.add_command(sdp_command)
     cli.add_command(discover_command)

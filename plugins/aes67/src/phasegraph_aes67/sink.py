@@ -11,15 +11,15 @@ import trio
 from phasegraph import Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface
 
-from .description import Description
 from .options import Aes67SinkConfig
-from .packetise import Packetiser, ssrc_of
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
-from .publication import Publication
-from .ravenna_offer import check_name
-from .send_group import Member
-from .send_hub import SendHub
-from .send_way import InterfaceWatch
+from .send.egress import InterfaceWatch
+from .send.paced_stream import Member
+from .send.packetiser import Packetiser, ssrc_of
+from .send.send_sockets import SendHub
+from .session.description import Description
+from .session.publication import Publication
+from .session.ravenna_offer import check_name
 
 POLL_NS = 20_000_000
 WATCH_S = 0.5

@@ -11,13 +11,13 @@ import trio
 from phasegraph import Build, Metric, Metrics, NodeContext, NodeError, Stream
 
 from . import sdp
-from .browse import Browsers
 from .options import Aes67SourceConfig
 from .receive.health import LateWatch, LegWatch, Protection
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_of, legs_of_config, legs_of_session
 from .receive.receive_sockets import ReceiveHub
 from .receive.stream_receiver import StreamReceiver
-from .session_follower import SessionFollower
+from .session.sap_listener import Browsers
+from .session.session_follower import SessionFollower
 
 WATCH_NS = 250_000_000
 RELAXED_WATCH_NS = 1_000_000_000

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from phasegraph_aes67 import sdp
-from phasegraph_aes67.commands import sdp_command
 from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.sdp_command import sdp_command
 
 GOOD = sdp.write(
     StreamParameters(address="239.1.0.1", frames_per_packet=48, ttl=15, ts_refclk="ptp=IEEE1588-2008:traceable"),

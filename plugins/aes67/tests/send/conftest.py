@@ -11,10 +11,10 @@ import pytest
 
 from phasegraph import ClockEstimate, Encoding, Frames, StreamFormat
 from phasegraph.net import SendBuffer
-from phasegraph_aes67.packetise import Packetiser
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.rtp import parse_header
-from phasegraph_aes67.send_group import Member, SendGroup
+from phasegraph_aes67.send.paced_stream import Member, SendGroup
+from phasegraph_aes67.send.packetiser import Packetiser
 
 EPOCH_NS = 1_790_000_000_000_000_000
 LOCAL_NS = 1_000_000_000_000

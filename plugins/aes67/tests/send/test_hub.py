@@ -11,10 +11,10 @@ import pytest
 
 from phasegraph import NodeError
 from phasegraph.net import Interface
-from phasegraph_aes67.packetise import Packetiser
 from phasegraph_aes67.parameters import StreamParameters
-from phasegraph_aes67.send_group import Member
-from phasegraph_aes67.send_hub import GATHER_NS, LOOK_NS, SendHub
+from phasegraph_aes67.send.paced_stream import Member
+from phasegraph_aes67.send.packetiser import Packetiser
+from phasegraph_aes67.send.send_sockets import GATHER_NS, LOOK_NS, SendHub
 
 MS = 1_000_000
 ETH0 = Interface("eth0", 2, "10.0.0.1")

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from phasegraph_aes67.send_group import PREPARED_NS
+from phasegraph_aes67.send.paced_stream import PREPARED_NS
 
 MS = 1_000_000
 PACKETS = 400

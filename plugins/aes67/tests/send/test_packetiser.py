@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from phasegraph import Encoding
-from phasegraph_aes67.packetise import Packetiser, ssrc_of
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.rtp import parse_header
+from phasegraph_aes67.send.packetiser import Packetiser, ssrc_of
 
 CALM = settings(derandomize=True, deadline=None, database=None)
 

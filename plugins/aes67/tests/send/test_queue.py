@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phasegraph_aes67.ahead import AHEAD_NS, LEAST_AHEAD_NS, ahead_of
-from phasegraph_aes67.send_group import STALL_NS, Member, SendGroup
+from phasegraph_aes67.send.launch_time import AHEAD_NS, LEAST_AHEAD_NS, ahead_of
+from phasegraph_aes67.send.paced_stream import STALL_NS, Member, SendGroup
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000

@@ -14,13 +14,13 @@ import trio
 from click.testing import CliRunner
 
 from phasegraph.net import Interface
-from phasegraph_aes67 import mdns
-from phasegraph_aes67.discover import discover_command
-from phasegraph_aes67.mdns import SERVICE, SESSIONS
-from phasegraph_aes67.named_session import Offer
-from phasegraph_aes67.ravenna import describe, find
-from phasegraph_aes67.ravenna_session import RavennaSession
-from phasegraph_aes67.rtsp import MalformedRtsp
+from phasegraph_aes67.session import mdns
+from phasegraph_aes67.session.discover import discover_command
+from phasegraph_aes67.session.mdns import SERVICE, SESSIONS
+from phasegraph_aes67.session.ravenna import describe, find
+from phasegraph_aes67.session.ravenna_session import RavennaSession
+from phasegraph_aes67.session.rtsp import MalformedRtsp
+from phasegraph_aes67.session.session_lookup import Offer
 
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=Stage\r\nc=IN IP4 239.1.0.1/15\r\nt=0 0\r\n"
@@ -139,8 +139,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
         monkeypatch.setattr(mdns, "resolve", resolve)
 
-    monkeypatch.setattr("phasegraph_aes67.ravenna_session.REFRESH_S", 0.05)
-    monkeypatch.setattr("phasegraph_aes67.ravenna_session.RETRY_S", (0.05,))
+    monkeypatch.setattr("phasegraph_aes67.session.ravenna_session.REFRESH_S", 0.05)
+    monkeypatch.setattr("phasegraph_aes67.session.ravenna_session.RETRY_S", (0.05,))
     return of
 
 
@@ -190,7 +190,7 @@ async def test_a_session_as_it_changes_fails_and_goes(at_once: Callable[[int], N
 async def test_what_mdns_tells_is_looked_at_at_once(
     at_once: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("phasegraph_aes67.ravenna_session.REFRESH_S", 3600)
+    monkeypatch.setattr("phasegraph_aes67.session.ravenna_session.REFRESH_S", 3600)
     texts = [SDP, SDP.replace("o=- 1 1", "o=- 1 2")]
     session, names = RavennaSession("Stage"), Names("Stage")
     with device(lambda request: answer(texts.pop(0))) as port:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_aes67.rtsp import (
+from phasegraph_aes67.session.rtsp import (
     MAX_HEAD_BYTES,
     MalformedRtsp,
     Message,
@@ -19,8 +19,8 @@ from phasegraph_aes67.rtsp import (
     message,
     session_url,
 )
-from phasegraph_aes67.rtsp_client import DescribeClient
-from phasegraph_aes67.rtsp_server import Catalogue, ServerConnection
+from phasegraph_aes67.session.rtsp_client import DescribeClient
+from phasegraph_aes67.session.rtsp_server import Catalogue, ServerConnection
 
 SDP = (
     "v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=Stage\r\nt=0 0\r\nc=IN IP4 239.1.0.1/15\r\n"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_aes67 import sap
-from phasegraph_aes67.sap import Announcement, MalformedSap, Reason, SessionTable, decode, encode
+from phasegraph_aes67.session import sap
+from phasegraph_aes67.session.sap import Announcement, MalformedSap, Reason, SessionTable, decode, encode
 
 HEAD = bytes.fromhex("20004f50 c0a80a0a")
 S = 1_000_000_000

@@ -9,10 +9,11 @@ import pytest
 
 from phasegraph import ClockEstimate
 from phasegraph.net import Interface
-from phasegraph_aes67 import sap, sdp
-from phasegraph_aes67.announce import FAREWELLS, MEAN_INTERVAL_S, Announcer
-from phasegraph_aes67.description import NTP_EPOCH_S, Description
+from phasegraph_aes67 import sdp
 from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.session import sap
+from phasegraph_aes67.session.description import NTP_EPOCH_S, Description
+from phasegraph_aes67.session.sap_announcer import FAREWELLS, MEAN_INTERVAL_S, Announcer
 
 S = 1_000_000_000
 GM = "00-1D-C1-FF-FE-12-34-56"

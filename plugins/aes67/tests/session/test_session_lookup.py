@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from phasegraph import Encoding, StreamFormat
-from phasegraph_aes67 import sap
-from phasegraph_aes67.named_session import NamedSession, Offer
+from phasegraph_aes67.session import sap
+from phasegraph_aes67.session.session_lookup import NamedSession, Offer
 
 FORMAT = StreamFormat(48_000, 2, Encoding.L24)
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, running_graph
-from phasegraph_aes67.browse import Browser
+from phasegraph_aes67.session.sap_listener import Browser
 
 FRAMES = 48
 

@@ -8,8 +8,8 @@ import trio
 from phasegraph import GraphError
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, make_session, run_graph, running_graph
 from phasegraph_aes67 import sdp
-from phasegraph_aes67.browse import Browser
 from phasegraph_aes67.rtp import parse_header
+from phasegraph_aes67.session.sap_listener import Browser
 
 
 class Capture:

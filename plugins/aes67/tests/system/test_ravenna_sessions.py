@@ -11,8 +11,8 @@ import trio
 from phasegraph import SystemLocalClock
 from phasegraph.net import SystemNetwork
 from phasegraph.testing import running_graph
-from phasegraph_aes67 import mdns
-from phasegraph_aes67.rtsp import message
+from phasegraph_aes67.session import mdns
+from phasegraph_aes67.session.rtsp import message
 
 pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
 
@@ -149,7 +149,7 @@ async def test_without_mdns_it_is_said_once(stage, monkeypatch):
         raise ImportError(mdns.MISSING)
 
     monkeypatch.setattr(mdns, "start", missing)
-    monkeypatch.setattr("phasegraph_aes67.session_follower.PATIENCE_NS", 300_000_000)
+    monkeypatch.setattr("phasegraph_aes67.session.session_follower.PATIENCE_NS", 300_000_000)
     async with stage.running(stage.receiver) as run:
         await until(lambda: "ravenna_unavailable" in events(run))
         state = run.nodes["it"].metrics()["session"]

@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
-from phasegraph_aes67 import sap, sdp
-from phasegraph_aes67.browse import Browser
+from phasegraph_aes67 import sdp
+from phasegraph_aes67.session import sap
+from phasegraph_aes67.session.sap_listener import Browser
 
 SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'
 SDP = (

@@ -98,14 +98,14 @@ def test_as_many_channels_as_fit(graphs, tmp_path, channels, packet_time):
     ],
 )
 def test_what_a_sink_cannot_say_or_send(graphs, tmp_path, options, path, said, monkeypatch):
-    monkeypatch.setattr("phasegraph_aes67.mdns.installed", lambda: True)
+    monkeypatch.setattr("phasegraph_aes67.session.mdns.installed", lambda: True)
     found = problems(graphs.head + graphs.sending(**options), tmp_path)
     assert list(found) == [path]
     assert said in found[path]
 
 
 def test_a_sink_that_needs_mdns_says_how_to_get_it(graphs, tmp_path, monkeypatch):
-    monkeypatch.setattr("phasegraph_aes67.mdns.installed", lambda: False)
+    monkeypatch.setattr("phasegraph_aes67.session.mdns.installed", lambda: False)
     found = problems(graphs.head + graphs.sending(ravenna=True), tmp_path)
     assert found == {"sinks.out.ravenna": found["sinks.out.ravenna"]}
     assert "pip install phasegraph-aes67[mdns]" in found["sinks.out.ravenna"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from phasegraph import NodeContext, NodeError
 from phasegraph.net import Interface, Receiver
 
+from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
 from .demultiplexer import ReceiveBank
 from .diagnosis import silent
@@ -192,16 +193,3 @@ def _join(receiver: Receiver, parameters: StreamParameters, via: Interface) -> b
         hint = "name the interface with the option interface" if error.errno == errno.ENODEV else ""
         raise NodeError(f"cannot join {parameters.address}: {error.strerror}", hint) from error
     return True
-
-
-def find_interface(find: Callable[[str], Interface], name: str) -> Interface:
-    """An interface by name or address; with no name, whichever the system's routes lead to.
-
-    Raises NodeError.
-    """
-    if not name:
-        return Interface("", 0, "0.0.0.0")
-    try:
-        return find(name)
-    except OSError as error:
-        raise NodeError(str(error), option="interface") from error

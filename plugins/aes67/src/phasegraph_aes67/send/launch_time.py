@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import NamedTuple
 
-from .options import Pacing
+from ..options import Pacing
 
 AHEAD_NS = 28_000_000
 """How early packets are handed over: half of it is what a late thread has to spare."""

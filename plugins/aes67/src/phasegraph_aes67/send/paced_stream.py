@@ -25,8 +25,8 @@ from phasegraph import (
 )
 from phasegraph.net import Sender
 
-from .histogram import Histogram
-from .packetise import Packetiser
+from ..histogram import Histogram
+from .packetiser import Packetiser
 
 PREPARED_NS = 64_000_000
 """How much of a stream may lie ready to be sent."""

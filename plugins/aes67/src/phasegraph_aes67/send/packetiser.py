@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from phasegraph import Encoding, Frames, Received
 
-from . import am824
-from .parameters import RTP_HEADER_BYTES, StreamParameters
+from .. import am824
+from ..parameters import RTP_HEADER_BYTES, StreamParameters
 
 
 class Packetiser:

@@ -10,11 +10,11 @@ import msgspec
 from phasegraph import ClockReader, LocalClock, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface, Sender
 
-from .ahead import ahead_of
-from .options import Pacing
-from .receive.receive_sockets import find_interface
-from .send_group import Member, SendGroup
-from .send_way import Ways
+from ..interface_lookup import find_interface
+from ..options import Pacing
+from .egress import Ways
+from .launch_time import ahead_of
+from .paced_stream import Member, SendGroup
 
 GATHER_NS = 30_000_000
 """Streams that start within so much time, and have the same timing, are sent together; so often we look for more."""

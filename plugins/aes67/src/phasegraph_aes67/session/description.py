@@ -10,8 +10,8 @@ import msgspec
 
 from phasegraph import NS_PER_S, ClockReader
 
-from . import sdp
-from .parameters import StreamParameters
+from .. import sdp
+from ..parameters import StreamParameters
 
 if TYPE_CHECKING:
     from phasegraph.net import Interface

@@ -13,11 +13,12 @@ import trio
 from phasegraph import NodeError, SystemLocalClock, parse_duration
 from phasegraph.net import Interface, SystemNetwork
 
-from . import sap, sdp
-from .browse import Browser
-from .commands import examine_text
+from .. import sdp
+from ..interface_lookup import find_interface
+from ..sdp_command import examine_text
+from . import sap
 from .ravenna import Found, browse_ravenna
-from .receive.receive_sockets import find_interface
+from .sap_listener import Browser
 
 LOOK_S = 0.05
 EXAMPLES = """\

@@ -8,10 +8,10 @@ from pathlib import Path
 from phasegraph import Metric, NodeContext, NodeError
 from phasegraph.net import Interface
 
-from .announce import Announcer
-from .announcing import Announcements
 from .description import Description
 from .ravenna_offer import RavennaOffer
+from .sap_announcer import Announcer
+from .sap_sender import Announcements
 
 
 class Publication:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import trio
 
 from . import mdns, sap
-from .named_session import Offer, plain
 from .ravenna import DESCRIBE_S, ask, connect, receive, send
 from .rtsp import MalformedRtsp, session_url
 from .rtsp_client import DescribeClient
+from .session_lookup import Offer, plain
 
 REFRESH_S = 60.0
 """How often a description is asked for again. Devices push new ones where the connection stays open."""

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from . import sdp
+from .. import sdp
 from .rtsp import MalformedRtsp, MessageReader, Request, Response, message, session_url
 
 METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN, GET_PARAMETER"

@@ -7,9 +7,9 @@ import numpy as np
 from phasegraph import LocalClock, NodeContext
 from phasegraph.net import Interface
 
+from ..send.egress import Way, Ways, is_same
 from . import sap
-from .announce import FAREWELLS, TTL, Announcer
-from .send_way import Way, Ways, is_same
+from .sap_announcer import FAREWELLS, TTL, Announcer
 
 
 class Announcements:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from phasegraph import NS_PER_S, NodeContext, NodeError, StreamFormat
 from phasegraph.net import Interface
 
-from . import sdp
-from .browse import Browser
+from .. import sdp
 from .mdns import MulticastDns
-from .named_session import NamedSession, announced
 from .ravenna_session import RavennaSession
+from .sap_listener import Browser
+from .session_lookup import NamedSession, announced
 
 PATIENCE_NS = 10 * NS_PER_S
 """So long a session may be looked for before it is said that RAVENNA's way is not there."""

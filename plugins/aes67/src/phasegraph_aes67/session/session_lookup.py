@@ -8,7 +8,8 @@ import msgspec
 
 from phasegraph import Metric, StreamFormat
 
-from . import sap, sdp
+from .. import sdp
+from . import sap
 
 
 class Offer(msgspec.Struct, frozen=True):

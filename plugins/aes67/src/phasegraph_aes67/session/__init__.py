@@ -1,0 +1,1 @@
+"""Session descriptions on their way: files, SAP, and RAVENNA (mDNS and RTSP)."""
