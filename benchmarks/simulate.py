@@ -23,7 +23,7 @@ from pathlib import Path
 from _options import machine
 from _table import markdown, number, percent
 
-from phasegraph._config import load_graph
+from phasegraph._graph_file import load_graph
 from phasegraph._plugins import loader
 from phasegraph._run.logging import make_log
 from phasegraph._simulate.run import Simulation

@@ -17,7 +17,7 @@ import pytest
 from phasegraph import ClockConfig, CompensatorConfig, NodeConfig, SinkConfig, SourceConfig
 from phasegraph._cli.app import cli
 from phasegraph._cli.extensions import plugin_commands
-from phasegraph._config import examine_text
+from phasegraph._graph_file import examine_text
 from phasegraph._core.kinds import ResamplerKind
 from phasegraph._plugins.loader import ROLES, load
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from phasegraph._config.kinds import FIRST_PARTY
+from phasegraph._graph_file.unknown_kinds import FIRST_PARTY
 from phasegraph._plugins.loader import ROLES, load
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._config.graph import Edge, Graph, GraphNode
+    from ._graph_file.graph import Edge, Graph, GraphNode
     from ._core.clock import (
         NS_PER_S,
         UNKNOWN_NS,
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from ._plugins.specs import Event, hookimpl
 
 _HOME = {
-    "_config.graph": "Edge Graph GraphNode",
+    "_graph_file.graph": "Edge Graph GraphNode",
     "_core.clock": "NS_PER_S UNKNOWN_NS ClockEstimate ClockState duration_of frame_at frames_in time_of_frame",
     "_core.compensation": (
         "Arrival BufferLevel Compensator Correction DeviceRate DeviceTime Observation ReadPosition Resampler "

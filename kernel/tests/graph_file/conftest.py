@@ -33,7 +33,7 @@ from phasegraph import (
     TransportKind,
     hookimpl,
 )
-from phasegraph._config import Examination, examine_text
+from phasegraph._graph_file import Examination, examine_text
 from phasegraph._plugins.loader import Registry
 
 

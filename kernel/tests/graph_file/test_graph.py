@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phasegraph import Encoding, GraphError
-from phasegraph._config import Graph, load_graph, parse_graph
+from phasegraph._graph_file import Graph, load_graph, parse_graph
 
 HOUSE = '[clocks.house]\nkind = "system"\n'
 REC = '[sources.rec]\nkind = "net"\n'

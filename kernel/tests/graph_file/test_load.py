@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import GraphError
-from phasegraph._config import Graph, load_graph, parse_graph
-from phasegraph._config.load import LARGEST
+from phasegraph._graph_file import Graph, load_graph, parse_graph
+from phasegraph._graph_file.toml_file import LARGEST
 
 
 def only_problem(path: Path, registry: Any) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from phasegraph._config.schema import graph_schema
+from phasegraph._graph_file.json_schema import graph_schema
 from phasegraph._plugins.loader import Registry
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from phasegraph._core.units import Quantity
-from phasegraph._options.bounds import Bounds
-from phasegraph._options.words import count, did_you_mean, either, place, show, toml
+from phasegraph._option_types.bounds import Bounds
+from phasegraph._option_types.wording import count, did_you_mean, either, place, show, toml
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phasegraph import GraphNode, Problem, hookimpl
-from phasegraph._config import parse_graph
+from phasegraph._graph_file import parse_graph
 from phasegraph._plugins.loader import PluginInfo
 
 HOUSE = '[clocks.house]\nkind = "system"\n'
@@ -182,7 +182,7 @@ def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
     ],
 )
 def test_the_schema_must_be_one(registry: Any, folder: Any, text: str, words: str) -> None:
-    from phasegraph._config import examine_text
+    from phasegraph._graph_file import examine_text
 
     problems = examine_text(f"{text}\n{HOUSE}", registry, folder).problems
     assert [problem.path for problem in problems] == ["schema"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phasegraph._config import parse_graph
+from phasegraph._graph_file import parse_graph
 from phasegraph._plugins.loader import Registry
 from phasegraph._run.logging import make_log
 from phasegraph._simulate.run import Simulation

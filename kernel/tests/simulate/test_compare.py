@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phasegraph import CompensatorKind, Correction, GraphError, NodeError, hookimpl
-from phasegraph._config import parse_graph
+from phasegraph._graph_file import parse_graph
 from phasegraph._run.logging import make_log
 from phasegraph._simulate.compare import compare, with_strategy
 from phasegraph._simulate.plot import draw

@@ -29,7 +29,7 @@ class Kernel(click.Group):
                 click.echo("plugin '{}' could not add its commands: {}".format(*failure), err=True)
             command = found.commands.get(cmd_name)
             if command is None:
-                from .._options.words import did_you_mean
+                from .._option_types.wording import did_you_mean
 
                 hint = did_you_mean(cmd_name, [*self.commands, *found.commands])
                 ctx.fail(f"no such command '{cmd_name}'" + (f" ({hint})" if hint else ""))

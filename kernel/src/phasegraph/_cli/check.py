@@ -12,7 +12,7 @@ import click
 from .options import examples, format_option, graph_arguments
 
 if TYPE_CHECKING:
-    from .._config import Edge, Examination, Graph
+    from .._graph_file import Edge, Examination, Graph
     from .._core.errors import Problem
 
 
@@ -46,7 +46,7 @@ def check(ctx: click.Context, graph_path: Path, profile: str | None, overrides: 
 
 
 def _examine(path: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Examination, list[Problem]]:
-    from .._config import examine_file
+    from .._graph_file import examine_file
     from .._core.errors import GraphError
     from .._plugins.loader import load
     from .._run.build import build_graph
@@ -81,8 +81,8 @@ def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str,
 
 def describe(graph: Graph) -> list[str]:
     """What a graph would run, in words, line by line."""
-    from .._config.domains import describe as domain_in_words
-    from .._options.words import SINGULAR, count, either
+    from .._graph_file.domains import describe as domain_in_words
+    from .._option_types.wording import SINGULAR, count, either
 
     roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
     parts = either([count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
@@ -100,7 +100,7 @@ def describe(graph: Graph) -> list[str]:
 
 
 def _edge_in_words(graph: Graph, edge: Edge) -> str:
-    from .._config.domains import describe as domain_in_words
+    from .._graph_file.domains import describe as domain_in_words
 
     source, sink = graph.nodes[edge.source], graph.nodes[edge.sink]
     channels = "" if edge.channels is None else f"; channels {', '.join(map(str, edge.channels))}"

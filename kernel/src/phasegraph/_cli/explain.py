@@ -17,9 +17,9 @@ def explain(ctx: click.Context, kind: str | None) -> None:
 
     `kernel explain scenario` tells what a scenario of `kernel simulate` may say.
     """
-    from .._config.explain import explain_kind, list_kinds
-    from .._config.kinds import nearest_kind
-    from .._options.words import show
+    from .._graph_file.describe_kinds import explain_kind, list_kinds
+    from .._graph_file.unknown_kinds import nearest_kind
+    from .._option_types.wording import show
     from .._plugins.loader import load
 
     width = max(60, min(100, shutil.get_terminal_size().columns))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from .._core.errors import Problem
-from .._options.words import count
+from .._option_types.wording import count
 
 _MOST = 200
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import trio
 
-from .._config import load_graph
+from .._graph_file import load_graph
 from .._core.errors import GraphError, Problem
 from .._plugins import loader
 from .._run.learned import Learned, state_file

@@ -20,7 +20,7 @@ from .options import examples
 )
 def schema() -> None:
     """Write the JSON Schema of graph.toml, with the kinds that are installed, for completion in an editor."""
-    from .._config.schema import graph_schema
+    from .._graph_file.json_schema import graph_schema
     from .._plugins.loader import load
 
     click.echo(json.dumps(graph_schema(load()), indent=2))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .._config import load_graph
+from .._graph_file import load_graph
 from .._core.units import format_duration
 from .._plugins import loader
 from .._run.logging import StandardError, make_log

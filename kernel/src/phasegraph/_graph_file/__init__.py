@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .examine import Examination, examine_file, examine_text, load_graph, parse_graph
+from .validate import Examination, examine_file, examine_text, load_graph, parse_graph
 from .graph import Edge, Graph, GraphNode
 
 __all__ = [

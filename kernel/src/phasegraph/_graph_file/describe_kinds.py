@@ -7,10 +7,10 @@ from typing import Any
 
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
-from .._options.compound import Option
-from .._options.options import record_of
-from .._options.scalars import Measure
-from .._options.words import SINGULAR, toml
+from .._option_types.compound import Option
+from .._option_types.from_struct import record_of
+from .._option_types.scalars import Measure
+from .._option_types.wording import SINGULAR, toml
 from .._plugins.loader import ROLES, Registry
 
 _PACE = {

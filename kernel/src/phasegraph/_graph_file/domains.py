@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .._core.config import as_inputs
-from .._options.shape import Reading
-from .._options.words import either, place, show
-from .tables import Draft
+from .._option_types.shape import Reading
+from .._option_types.wording import either, place, show
+from .parse_tables import Draft
 
 UNKNOWN: Final = "?"
 """The domain of a node that is too wrong to tell; no clock has this id."""

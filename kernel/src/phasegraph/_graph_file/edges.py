@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .._core.config import as_inputs
-from .._options.shape import Reading
-from .._options.words import either, place, show
+from .._option_types.shape import Reading
+from .._option_types.wording import either, place, show
 from .._plugins.loader import Registry
 from .domains import UNKNOWN, describe
 from .graph import Edge
-from .tables import Draft
+from .parse_tables import Draft
 
 
 def find_edges(drafts: Sequence[Draft], domains: Mapping[str, str | None], reading: Reading) -> tuple[Edge, ...]:

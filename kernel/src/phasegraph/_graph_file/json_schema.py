@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.kinds import AnyKind, ResamplerKind
-from .._options.options import record_of
-from .._options.words import SINGULAR
+from .._option_types.from_struct import record_of
+from .._option_types.wording import SINGULAR
 from .._plugins.loader import Registry
 from .overlay import GRAPH_ROLES
-from .tables import ID_PATTERN, SCHEMA
+from .parse_tables import ID_PATTERN, SCHEMA
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._options.compound import Override
-from .._options.shape import Reading
-from .._options.words import SINGULAR, did_you_mean, either, place, show
+from .._option_types.compound import Override
+from .._option_types.shape import Reading
+from .._option_types.wording import SINGULAR, did_you_mean, either, place, show
 
 Tables = dict[str, Any]
 """A TOML table; of a graph, of a role, or of a node."""

@@ -10,11 +10,11 @@ import msgspec
 
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
-from .._options.options import record_of
-from .._options.shape import WRONG, Mention, Reading
-from .._options.words import did_you_mean, either, place, show
+from .._option_types.from_struct import record_of
+from .._option_types.shape import WRONG, Mention, Reading
+from .._option_types.wording import did_you_mean, either, place, show
 from .._plugins.loader import Registry
-from .kinds import find_kind
+from .unknown_kinds import find_kind
 from .overlay import GRAPH_ROLES
 
 SCHEMA = 1

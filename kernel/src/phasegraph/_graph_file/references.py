@@ -7,12 +7,12 @@ import stat
 from collections.abc import Container, Mapping, Sequence
 
 from .._core.config import DEFAULT_RESAMPLER, FilePath, Ref
-from .._options.shape import Reading
-from .._options.words import SINGULAR, did_you_mean, show
+from .._option_types.shape import Reading
+from .._option_types.wording import SINGULAR, did_you_mean, show
 from .._plugins.loader import Registry
-from .kinds import unknown_kind
+from .unknown_kinds import unknown_kind
 from .overlay import GRAPH_ROLES
-from .tables import Draft
+from .parse_tables import Draft
 
 
 def check_references(

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from .._core.config import FilePath, Ref
-from .._options.shape import Reading
-from .._options.words import place
+from .._option_types.shape import Reading
+from .._option_types.wording import place
 from .domains import UNKNOWN
-from .tables import Draft
+from .parse_tables import Draft
 
 _MOST_CYCLES = 20
 """How many are told: each takes a walk over the whole graph."""

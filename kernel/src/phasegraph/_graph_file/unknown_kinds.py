@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.kinds import AnyKind
-from .._options.shape import Reading
-from .._options.words import SINGULAR, did_you_mean, either, place, show
+from .._option_types.shape import Reading
+from .._option_types.wording import SINGULAR, did_you_mean, either, place, show
 from .._plugins.loader import Registry
 
 FIRST_PARTY = {

@@ -9,17 +9,17 @@ from types import MappingProxyType
 import msgspec
 
 from .._core.errors import GraphError, Problem
-from .._options.shape import Reading
+from .._option_types.shape import Reading
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
 from .graph import Edge, Graph, GraphNode
 from .hooks import plugin_problems
-from .load import parse_toml, read_text
-from .order import build_order
+from .toml_file import parse_toml, read_text
+from .start_order import build_order
 from .overlay import apply_overrides, apply_profile
 from .references import check_files, check_references, writers_of
-from .tables import SCHEMA, Draft, read_tables
+from .parse_tables import SCHEMA, Draft, read_tables
 
 
 class Examination(msgspec.Struct, frozen=True):

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .options import record_of
+from .from_struct import record_of
 
 __all__ = ["record_of"]

@@ -9,7 +9,7 @@ import msgspec
 
 from .._core.errors import NodeError
 from .shape import WRONG, Mention, Reading, Shape
-from .words import count, did_you_mean, either, place
+from .wording import count, did_you_mean, either, place
 
 
 class Option(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from .._core.node import path_in
 from .._core.units import Quantity
 from .bounds import Bounds
 from .shape import WRONG, Mention, Reading, Shape
-from .words import SINGULAR, did_you_mean, either, show
+from .wording import SINGULAR, did_you_mean, either, show
 
 
 class Text(Shape):

@@ -11,7 +11,7 @@ import msgspec
 
 from .._core.config import FilePath, Ref
 from .._core.errors import Problem
-from .words import show
+from .wording import show
 
 WRONG: Final[Any] = object()
 """What reading gives for a value that does not fit; the problems are with the `Reading`."""

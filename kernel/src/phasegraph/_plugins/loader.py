@@ -21,7 +21,7 @@ from .._core.kinds import (
     SourceKind,
     TransportKind,
 )
-from .._options import record_of
+from .._option_types import record_of
 from . import specs
 from .specs import PROJECT, Specs
 

@@ -12,7 +12,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from .._config.graph import Graph
+    from .._graph_file.graph import Graph
     from .._core.errors import Problem
     from .._core.kinds import (
         ClockKind,

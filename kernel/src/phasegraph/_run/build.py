@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from .._config.graph import Edge, Graph, GraphNode
+from .._graph_file.graph import Edge, Graph, GraphNode
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock

@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from .._config.graph import Graph
+from .._graph_file.graph import Graph
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._plugins.loader import Registry
 from .._plugins.specs import Event

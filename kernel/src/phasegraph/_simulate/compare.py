@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from .._config.graph import Graph, GraphNode
+from .._graph_file.graph import Graph, GraphNode
 from .._core.clock import NS_PER_S
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import CompensatorKind
-from .._options.words import did_you_mean, either, show
+from .._option_types.wording import did_you_mean, either, show
 from .._plugins.loader import Registry
 from .run import Simulation
 from .scenario import Deployment

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._config.explain import explain_option, wrap
-from .._options.compound import Record
-from .._options.options import record_of
+from .._graph_file.describe_kinds import explain_option, wrap
+from .._option_types.compound import Record
+from .._option_types.from_struct import record_of
 from .options import Scenario
 from .scenario import load_scenario, shipped
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .._options.words import count, either
+from .._option_types.wording import count, either
 from .compare import Comparison, Result
 
 _NEVER_S = 1e9

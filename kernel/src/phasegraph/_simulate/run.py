@@ -11,7 +11,7 @@ import trio
 from trio._core import _run as scheduler
 from trio.testing import MockClock
 
-from .._config.graph import Graph
+from .._graph_file.graph import Graph
 from .._core.node import ClockSource
 from .._plugins.loader import Registry
 from .._run.crossing import CrossingTap

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from .._config.graph import Graph
-from .._config.load import parse_toml, read_text
+from .._graph_file.graph import Graph
+from .._graph_file.toml_file import parse_toml, read_text
 from .._core.errors import GraphError, Problem
 from .._core.kinds import SinkKind, SourceKind
-from .._options.options import record_of
-from .._options.shape import WRONG, Reading
-from .._options.words import did_you_mean, either, place, show
+from .._option_types.from_struct import record_of
+from .._option_types.shape import WRONG, Reading
+from .._option_types.wording import did_you_mean, either, place, show
 from .options import CardOptions, ClockOptions, NetworkOptions, Scenario
 
 DEFAULT = "studio"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from .._config.graph import GraphNode
+from .._graph_file.graph import GraphNode
 from .._core.clock import NS_PER_S, frames_in
 from .._core.kinds import ClockKind, SinkKind, SourceKind
 from .._core.node import Build, Node, Source

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.units import format_duration
-from .._options.words import count, either
+from .._option_types.wording import count, either
 
 
 def truth_in_words(report: Mapping[str, Any]) -> list[str]:

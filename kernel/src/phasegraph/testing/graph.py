@@ -12,7 +12,7 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from .._config import parse_graph
+from .._graph_file import parse_graph
 from .._core.localtime import LocalClock
 from .._plugins.loader import Registry, load
 from .._run.learned import Learned

@@ -14,7 +14,7 @@ import pytest
 import trio
 from hypothesis import strategies as st
 
-from ..._config import parse_graph
+from ..._graph_file import parse_graph
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
 from ..graph import sim_registry
