@@ -17,8 +17,8 @@ import pytest
 from phasegraph import ClockConfig, CompensatorConfig, NodeConfig, SinkConfig, SourceConfig
 from phasegraph._cli.app import cli
 from phasegraph._cli.extensions import plugin_commands
-from phasegraph._graph_file import examine_text
 from phasegraph._core.kinds import ResamplerKind
+from phasegraph._graph_file import validate_text
 from phasegraph._plugins.loader import ROLES, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,13 +54,13 @@ def graphs() -> Iterator[object]:
 @pytest.mark.parametrize("text", list(graphs()))
 def test_a_graph_that_is_shown_is_right(text: str, tmp_path: Path) -> None:
     registry = load()
-    problems = examine_text(text, registry, tmp_path).problems
+    problems = validate_text(text, registry, tmp_path).problems
     for problem in problems:  # what a page does not show are the files that its graph reads
         missing = re.match(r"cannot read (.+): No such file", problem.message)
         if missing:
             Path(missing[1]).parent.mkdir(parents=True, exist_ok=True)
             Path(missing[1]).touch()
-    assert not examine_text(text, registry, tmp_path).problems
+    assert not validate_text(text, registry, tmp_path).problems
 
 
 @pytest.mark.parametrize(

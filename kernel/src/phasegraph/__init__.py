@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._graph_file.graph import Edge, Graph, GraphNode
     from ._core.clock import (
         NS_PER_S,
         UNKNOWN_NS,
@@ -82,6 +81,7 @@ if TYPE_CHECKING:
         format_duration,
         parse_duration,
     )
+    from ._graph_file.graph import Edge, Graph, GraphNode
     from ._plugins.specs import Event, hookimpl
 
 _HOME = {

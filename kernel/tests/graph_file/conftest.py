@@ -33,7 +33,7 @@ from phasegraph import (
     TransportKind,
     hookimpl,
 )
-from phasegraph._graph_file import Examination, examine_text
+from phasegraph._graph_file import Validation, validate_text
 from phasegraph._plugins.loader import Registry
 
 
@@ -171,14 +171,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-Examine = Callable[..., Examination]
+Examine = Callable[..., Validation]
 
 
 @pytest.fixture
 def examine(registry: Registry, folder: Path) -> Examine:
     """Examine a text, with ``schema = 1`` put before it."""
 
-    def examine(text: str, **options: Any) -> Examination:
-        return examine_text(f"schema = 1\n{text}", registry, folder, **options)
+    def examine(text: str, **options: Any) -> Validation:
+        return validate_text(f"schema = 1\n{text}", registry, folder, **options)
 
     return examine

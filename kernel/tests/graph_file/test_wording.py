@@ -9,7 +9,14 @@ from msgspec import Meta
 
 from phasegraph._core.units import Quantity
 from phasegraph._option_types.bounds import Bounds
-from phasegraph._option_types.wording import count, did_you_mean, either, place, show, toml
+from phasegraph._option_types.wording import (
+    did_you_mean,
+    dotted_path,
+    format_count,
+    format_toml,
+    format_value,
+    join_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,24 +34,28 @@ from phasegraph._option_types.wording import count, did_you_mean, either, place,
     ],
 )
 def test_show(value: object, text: str) -> None:
-    assert show(value) == text
+    assert format_value(value) == text
 
 
 def test_toml() -> None:
-    assert toml({"a": [1, "x" * 70], "b": {"c": True}}) == '{a = [1, "' + "x" * 70 + '"], b = {c = true}}'
+    assert format_toml({"a": [1, "x" * 70], "b": {"c": True}}) == '{a = [1, "' + "x" * 70 + '"], b = {c = true}}'
 
 
 def test_lists_of_words() -> None:
-    assert [either([]), either(["a"]), either(["a", "b"]), either(["a", "b", "c"], "and")] == [
+    assert [join_words([]), join_words(["a"]), join_words(["a", "b"]), join_words(["a", "b", "c"], "and")] == [
         "", "a", "a or b", "a, b and c",
     ]  # fmt: skip
-    assert (count(1, "clock"), count(2, "clock"), count(2, "entry", "entries")) == ("1 clock", "2 clocks", "2 entries")
+    assert (format_count(1, "clock"), format_count(2, "clock"), format_count(2, "entry", "entries")) == (
+        "1 clock",
+        "2 clocks",
+        "2 entries",
+    )
 
 
 def test_places() -> None:
-    assert place("a", "b-c_1") == "a.b-c_1"
-    assert place("", "a") == "a"
-    assert place("a", "b c\n") == 'a."b c\\n"'
+    assert dotted_path("a", "b-c_1") == "a.b-c_1"
+    assert dotted_path("", "a") == "a"
+    assert dotted_path("a", "b c\n") == 'a."b c\\n"'
 
 
 def test_did_you_mean() -> None:

@@ -19,7 +19,7 @@ OUT = '[sinks.out]\nkind = "writer"\npath = "out.wav"\n'
 SEND = '[sinks.send]\nkind = "net"\ninput = "rec"\n'
 
 # text, place, words of the message, words of the hint
-WRONG: dict[str, tuple[str, str, str, str]] = {
+INVALID: dict[str, tuple[str, str, str, str]] = {
     "an unknown key": ("shema = 1", "shema", "unknown key", "did you mean 'schema'?"),
     "an unknown role": ("[clock.house]", "clock", "unknown role", "did you mean 'clocks'?"),
     "a role that is no table": ("sinks = 3", "sinks", "expected tables such as [sinks.NAME], got 3", ""),
@@ -162,9 +162,9 @@ WRONG: dict[str, tuple[str, str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", INVALID)
 def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
-    text, path, message, hint = WRONG[name]
+    text, path, message, hint = INVALID[name]
     examination = examine(text)
     assert examination.graph is None
     found = [problem for problem in examination.problems if problem.path == path and message in problem.message]
@@ -182,9 +182,9 @@ def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
     ],
 )
 def test_the_schema_must_be_one(registry: Any, folder: Any, text: str, words: str) -> None:
-    from phasegraph._graph_file import examine_text
+    from phasegraph._graph_file import validate_text
 
-    problems = examine_text(f"{text}\n{HOUSE}", registry, folder).problems
+    problems = validate_text(f"{text}\n{HOUSE}", registry, folder).problems
     assert [problem.path for problem in problems] == ["schema"]
     assert words in problems[0].message
 

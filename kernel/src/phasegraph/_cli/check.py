@@ -12,8 +12,8 @@ import click
 from .options import examples, format_option, graph_arguments
 
 if TYPE_CHECKING:
-    from .._graph_file import Edge, Examination, Graph
     from .._core.errors import Problem
+    from .._graph_file import Edge, Graph, Validation
 
 
 @click.command(
@@ -34,35 +34,35 @@ def check(ctx: click.Context, graph_path: Path, profile: str | None, overrides: 
     """
     from .problems import show_problems
 
-    examination, problems = _examine(graph_path, profile, overrides)
+    validation, problems = _validate(graph_path, profile, overrides)
     if format == "json":
-        click.echo(json.dumps(_as_json(examination, problems), indent=2))
+        click.echo(json.dumps(_as_json(validation, problems), indent=2))
     elif problems:
         show_problems(problems)
-    elif examination.graph is not None:
-        for line in describe(examination.graph):
+    elif validation.graph is not None:
+        for line in describe(validation.graph):
             click.echo(line)
     ctx.exit(2 if problems else 0)
 
 
-def _examine(path: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Examination, list[Problem]]:
-    from .._graph_file import examine_file
+def _validate(path: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Validation, list[Problem]]:
     from .._core.errors import GraphError
+    from .._graph_file import validate_file
     from .._plugins.loader import load
     from .._run.build import build_graph
 
     registry = load()
-    examination = examine_file(path, registry, profile=profile, overrides=overrides)
-    if examination.graph is not None:
+    validation = validate_file(path, registry, profile=profile, overrides=overrides)
+    if validation.graph is not None:
         try:
             # Some things show only when nodes are made: an unreadable SDP or WAV, channels that are not there.
-            build_graph(examination.graph, registry)
+            build_graph(validation.graph, registry)
         except GraphError as error:
-            return examination, error.problems
-    return examination, examination.problems
+            return validation, error.problems
+    return validation, validation.problems
 
 
-def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str, Any]:
+def _as_json(validation: Validation, problems: Sequence[Problem]) -> dict[str, Any]:
     return {
         "ok": not problems,
         "problems": [{"path": problem.path, "message": problem.message, "hint": problem.hint} for problem in problems],
@@ -74,7 +74,7 @@ def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str,
                 "compensator": edge.compensator,
                 "channels": edge.channels,
             }
-            for edge in examination.edges
+            for edge in validation.edges
         ],
     }
 
@@ -82,10 +82,10 @@ def _as_json(examination: Examination, problems: Sequence[Problem]) -> dict[str,
 def describe(graph: Graph) -> list[str]:
     """What a graph would run, in words, line by line."""
     from .._graph_file.domains import describe as domain_in_words
-    from .._option_types.wording import SINGULAR, count, either
+    from .._option_types.wording import SINGULAR, format_count, join_words
 
     roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
-    parts = either([count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
+    parts = join_words([format_count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
     lines = [f"The graph is right: {parts}.", "", "What would run:"]
     rows = [(node.id, SINGULAR[node.role], node.kind.kind) for node in graph.nodes.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -19,7 +19,7 @@ def explain(ctx: click.Context, kind: str | None) -> None:
     """
     from .._graph_file.describe_kinds import explain_kind, list_kinds
     from .._graph_file.unknown_kinds import nearest_kind
-    from .._option_types.wording import show
+    from .._option_types.wording import format_value
     from .._plugins.loader import load
 
     width = max(60, min(100, shutil.get_terminal_size().columns))
@@ -35,6 +35,6 @@ def explain(ctx: click.Context, kind: str | None) -> None:
     found = registry.roles_of(kind)
     if not found:
         hint = nearest_kind(registry, kind) or "`kernel explain` lists all kinds"
-        click.echo(f"unknown kind {show(kind)} ({hint})", err=True)
+        click.echo(f"unknown kind {format_value(kind)} ({hint})", err=True)
         ctx.exit(2)
     click.echo("\n\n".join("\n".join(explain_kind(role, each, width)) for role, each in found))

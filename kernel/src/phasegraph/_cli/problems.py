@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from .._core.errors import Problem
-from .._option_types.wording import count
+from .._option_types.wording import format_count
 
 _MOST = 200
 
@@ -18,4 +18,4 @@ def show_problems(problems: Sequence[Problem]) -> None:
         # A plugin's words may have several lines; a problem has one.
         click.echo(" ".join(str(problem).split("\n")), err=True)
     more = len(problems) - _MOST
-    click.echo(count(len(problems), "problem") + (f", {more} of them not shown" if more > 0 else ""), err=True)
+    click.echo(format_count(len(problems), "problem") + (f", {more} of them not shown" if more > 0 else ""), err=True)

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import trio
 
-from .._graph_file import load_graph
 from .._core.errors import GraphError, Problem
+from .._graph_file import load_graph
 from .._plugins import loader
 from .._run.learned import Learned, state_file
 from .._run.logging import Format, Level, make_log

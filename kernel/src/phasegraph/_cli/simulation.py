@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from .._graph_file import load_graph
 from .._core.units import format_duration
+from .._graph_file import load_graph
 from .._plugins import loader
 from .._run.logging import StandardError, make_log
 from .._run.session import Session

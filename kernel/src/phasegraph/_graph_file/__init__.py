@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from .validate import Examination, examine_file, examine_text, load_graph, parse_graph
 from .graph import Edge, Graph, GraphNode
+from .validate import Validation, load_graph, parse_graph, validate_file, validate_text
 
 __all__ = [
     "Edge",
-    "Examination",
     "Graph",
     "GraphNode",
-    "examine_file",
-    "examine_text",
+    "Validation",
     "load_graph",
     "parse_graph",
+    "validate_file",
+    "validate_text",
 ]

@@ -10,7 +10,7 @@ from .._core.kinds import AnyKind, ResamplerKind
 from .._option_types.compound import Option
 from .._option_types.from_struct import record_of
 from .._option_types.scalars import Measure
-from .._option_types.wording import SINGULAR, toml
+from .._option_types.wording import SINGULAR, format_toml
 from .._plugins.loader import ROLES, Registry
 
 _PACE = {
@@ -56,7 +56,7 @@ def explain_option(option: Option, width: int) -> list[str]:
     if option.required:
         head = f"  {option.name}  (required)"
     else:
-        head = f"  {option.name} = {toml(default)}" if default is not None else f"  {option.name}  (optional)"
+        head = f"  {option.name} = {format_toml(default)}" if default is not None else f"  {option.name}  (optional)"
     units = f" (units: {', '.join(option.shape.quantity.units)})" if isinstance(option.shape, Measure) else ""
     lines = [head, *wrap(f"{option.shape.words}{units}", width, "      ")]
     return lines + wrap(option.description, width, "      ")
@@ -72,5 +72,5 @@ def _made_up_example(role: str, kind: str, options: tuple[Option, ...]) -> str:
     for option in options:
         if option.required:
             value: Any = option.shape.example if isinstance(option.shape, Measure) else "..."
-            lines.append(f"{option.name} = {toml(value)}")
+            lines.append(f"{option.name} = {format_toml(value)}")
     return "\n".join(lines)

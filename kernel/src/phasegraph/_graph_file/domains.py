@@ -6,31 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .._core.config import as_inputs
-from .._option_types.shape import Reading
-from .._option_types.wording import either, place, show
-from .parse_tables import Draft
+from .._option_types.shape import Diagnostics
+from .._option_types.wording import dotted_path, format_value, join_words
+from .parse_tables import ParsedNode
 
 UNKNOWN: Final = "?"
 """The domain of a node that is too wrong to tell; no clock has this id."""
 
 
-def find_domains(drafts: Sequence[Draft], reading: Reading) -> dict[str, str | None]:
+def find_domains(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> dict[str, str | None]:
     """The domain of every node, by its place in the graph: a clock's id, ``device:ID``, None or `UNKNOWN`."""
-    clocks = {draft.id: None for draft in drafts if draft.role == "clocks"}
+    clocks = {parsed.id: None for parsed in parsed_nodes if parsed.role == "clocks"}
     domains: dict[str, str | None] = {}
-    for draft in drafts:  # sources come before sinks
-        if draft.role == "clocks":
-            domains[draft.path] = draft.id
-        elif draft.role == "compensators":
-            domains[draft.path] = None
-        elif draft.kind is None:
-            domains[draft.path] = UNKNOWN
-        elif draft.domain_rule == "device":
-            domains[draft.path] = f"device:{draft.id}"
-        elif draft.domain_rule == "clock":
-            domains[draft.path] = _named_clock(draft, clocks, reading)
+    for parsed in parsed_nodes:  # sources come before sinks
+        if parsed.role == "clocks":
+            domains[parsed.path] = parsed.id
+        elif parsed.role == "compensators":
+            domains[parsed.path] = None
+        elif parsed.kind is None:
+            domains[parsed.path] = UNKNOWN
+        elif parsed.domain_rule == "device":
+            domains[parsed.path] = f"device:{parsed.id}"
+        elif parsed.domain_rule == "clock":
+            domains[parsed.path] = _named_clock(parsed, clocks, diagnostics)
         else:
-            domains[draft.path] = _adopted(draft, domains) if draft.role == "sinks" else None
+            domains[parsed.path] = _adopted(parsed, domains) if parsed.role == "sinks" else None
     return domains
 
 
@@ -43,27 +43,29 @@ def describe(domain: str | None) -> str:
     return f"clock '{domain}'"
 
 
-def _named_clock(draft: Draft, clocks: Mapping[str, None], reading: Reading) -> str:
-    named = draft.values.get("clock")
+def _named_clock(parsed: ParsedNode, clocks: Mapping[str, None], diagnostics: Diagnostics) -> str:
+    named = parsed.values.get("clock")
     if isinstance(named, str):
         return named if named in clocks else UNKNOWN
-    has_option = "clock" in getattr(getattr(draft.kind, "config", None), "__struct_fields__", ())
-    if has_option and "clock" not in draft.values:
+    has_option = "clock" in getattr(getattr(parsed.kind, "config", None), "__struct_fields__", ())
+    if has_option and "clock" not in parsed.values:
         return UNKNOWN  # what was written is wrong, and already said
     if len(clocks) == 1:
         return next(iter(clocks))
-    path = place(draft.path, "clock")
+    path = dotted_path(parsed.path, "clock")
     if not clocks:
-        reading.wrong(path, "it runs on a clock, and the graph has none", "add a table [clocks.NAME]")
+        diagnostics.error(path, "it runs on a clock, and the graph has none", "add a table [clocks.NAME]")
     else:
-        names = either([show(clock) for clock in list(clocks)[:5]])
-        reading.wrong(path, f"the graph has {len(clocks)} clocks: say which one paces this node", f"clock = {names}")
+        names = join_words([format_value(clock) for clock in list(clocks)[:5]])
+        diagnostics.error(
+            path, f"the graph has {len(clocks)} clocks: say which one paces this node", f"clock = {names}"
+        )
     return UNKNOWN
 
 
-def _adopted(sink: Draft, domains: Mapping[str, str | None]) -> str | None:
+def _adopted(sink: ParsedNode, domains: Mapping[str, str | None]) -> str | None:
     # Nothing paces the sink itself, so it follows the first of its inputs that has a pace.
     if "input" not in sink.values:
         return UNKNOWN
-    inputs = (domains.get(place("sources", entry.source), UNKNOWN) for entry in as_inputs(sink.values["input"]))
+    inputs = (domains.get(dotted_path("sources", entry.source), UNKNOWN) for entry in as_inputs(sink.values["input"]))
     return next((domain for domain in inputs if domain is not None), None)

@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .._core.config import as_inputs
-from .._option_types.shape import Reading
-from .._option_types.wording import either, place, show
+from .._option_types.shape import Diagnostics
+from .._option_types.wording import dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 from .domains import UNKNOWN, describe
 from .graph import Edge
-from .parse_tables import Draft
+from .parse_tables import ParsedNode
 
 
-def find_edges(drafts: Sequence[Draft], domains: Mapping[str, str | None], reading: Reading) -> tuple[Edge, ...]:
+def find_edges(
+    parsed_nodes: Sequence[ParsedNode], domains: Mapping[str, str | None], diagnostics: Diagnostics
+) -> tuple[Edge, ...]:
     """The edges of all sinks. Notes inputs that name nothing, and empty channel maps."""
     edges: list[Edge] = []
-    known = {draft.id for draft in drafts if draft.role == "sources"}
-    for sink in drafts:
+    known = {parsed.id for parsed in parsed_nodes if parsed.role == "sources"}
+    for sink in parsed_nodes:
         if sink.role != "sinks" or "input" not in sink.values:
             continue
-        at = place(sink.path, "input")
+        at = dotted_path(sink.path, "input")
         inputs = as_inputs(sink.values["input"])
         if not inputs:
-            reading.wrong(at, "expected at least one source, got an empty list")
+            diagnostics.error(at, "expected at least one source, got an empty list")
         for index, entry in enumerate(inputs):
             if entry.channels == ():
                 hint = "leave `channels` out to take all of them"
-                reading.wrong(f"{at}[{index}].channels", "expected at least one channel, got an empty list", hint)
+                diagnostics.error(f"{at}[{index}].channels", "expected at least one channel, got an empty list", hint)
             if entry.source not in known:
                 continue
-            ends = domains[place("sources", entry.source)], domains[sink.path]
+            ends = domains[dotted_path("sources", entry.source)], domains[sink.path]
             crossing = UNKNOWN not in ends and None not in ends and ends[0] != ends[1]
             compensator = sink.values.get("compensator") if crossing else None
             edges.append(
@@ -46,15 +48,15 @@ def find_edges(drafts: Sequence[Draft], domains: Mapping[str, str | None], readi
 
 
 def check_edges(
-    drafts: Sequence[Draft],
+    parsed_nodes: Sequence[ParsedNode],
     edges: Sequence[Edge],
     domains: Mapping[str, str | None],
     registry: Registry,
-    reading: Reading,
+    diagnostics: Diagnostics,
 ) -> None:
     """Note crossings without a compensator, and sources that nothing would ever pace."""
-    sinks = {draft.id: draft for draft in drafts if draft.role == "sinks"}
-    remedy = _remedy(drafts, registry)
+    sinks = {parsed.id: parsed for parsed in parsed_nodes if parsed.role == "sinks"}
+    remedy = _remedy(parsed_nodes, registry)
     told: set[tuple[str, str]] = set()  # an edge may be there twice, with different channels
     for edge in edges:
         values = sinks[edge.sink].values
@@ -63,9 +65,9 @@ def check_edges(
         if (edge.source, edge.sink) in told:
             continue
         told.add((edge.source, edge.sink))
-        ends = domains[place("sources", edge.source)], domains[place("sinks", edge.sink)]
-        reading.wrong(
-            place(place("sinks", edge.sink), "compensator"),
+        ends = domains[dotted_path("sources", edge.source)], domains[dotted_path("sinks", edge.sink)]
+        diagnostics.error(
+            dotted_path(dotted_path("sinks", edge.sink), "compensator"),
             f"the edge from '{edge.source}' ({describe(ends[0])}) to '{edge.sink}' ({describe(ends[1])}) "
             "crosses clock domains and names no compensator",
             remedy,
@@ -73,17 +75,17 @@ def check_edges(
     if any("input" not in sink.values for sink in sinks.values()):
         return  # a sink whose input could not be read may be the one that listens
     heard = {edge.source for edge in edges}
-    for draft in drafts:
-        silent = draft.role == "sources" and draft.id not in heard
-        if silent and draft.kind is not None and draft.domain_rule == "none":
-            hint = f'give a sink input = "{draft.id}", or remove the table'
-            reading.wrong(draft.path, "no sink listens to it, and it has no clock of its own to run by", hint)
+    for parsed in parsed_nodes:
+        silent = parsed.role == "sources" and parsed.id not in heard
+        if silent and parsed.kind is not None and parsed.domain_rule == "none":
+            hint = f'give a sink input = "{parsed.id}", or remove the table'
+            diagnostics.error(parsed.path, "no sink listens to it, and it has no clock of its own to run by", hint)
 
 
-def _remedy(drafts: Sequence[Draft], registry: Registry) -> str:
-    ids = [draft.id for draft in drafts if draft.role == "compensators"][:5]
+def _remedy(parsed_nodes: Sequence[ParsedNode], registry: Registry) -> str:
+    ids = [parsed.id for parsed in parsed_nodes if parsed.role == "compensators"][:5]
     if ids:
-        return f"add compensator = {either([show(id) for id in ids])}"
+        return f"add compensator = {join_words([format_value(id) for id in ids])}"
     kinds = sorted(registry.compensators)
     kind = "combined" if "combined" in kinds or not kinds else kinds[0]
     return f'add compensator = "align" and a table [compensators.align] with kind = "{kind}"'

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._option_types.compound import Override
-from .._option_types.shape import Reading
-from .._option_types.wording import SINGULAR, did_you_mean, either, place, show
+from .._option_types.shape import Diagnostics
+from .._option_types.wording import SINGULAR, did_you_mean, dotted_path, format_value, join_words
 
 Tables = dict[str, Any]
 """A TOML table; of a graph, of a role, or of a node."""
@@ -37,65 +37,67 @@ def _lay(document: Tables, role: str, id: str, table: Mapping[str, Any]) -> None
     document[role] = nodes
 
 
-def apply_profile(document: Tables, name: str | None, reading: Reading) -> Tables:
+def apply_profile(document: Tables, name: str | None, diagnostics: Diagnostics) -> Tables:
     """The document without its profiles, and with the tables of the one that is asked for."""
     rest = {key: value for key, value in document.items() if key != "profiles"}
     profiles = document.get("profiles", {})
     if not isinstance(profiles, Mapping):
-        reading.unexpected("profiles", "tables such as [profiles.NAME.sources.ID]", profiles)
+        diagnostics.unexpected("profiles", "tables such as [profiles.NAME.sources.ID]", profiles)
         profiles = {}
     entries: list[tuple[str, str, str, Mapping[str, Any]]] = []
     for profile, roles in profiles.items():
-        entries += [(profile, *entry) for entry in _profile_tables(roles, place("profiles", profile), reading)]
+        entries += [
+            (profile, *entry) for entry in _profile_tables(roles, dotted_path("profiles", profile), diagnostics)
+        ]
     if name is None:
         return rest
     if name not in profiles:
-        known = f"profiles are {either(list(profiles), 'and')}" if profiles else "the graph has none"
-        reading.wrong("profiles", f"there is no profile '{name}'", did_you_mean(name, profiles) or known)
+        known = f"profiles are {join_words(list(profiles), 'and')}" if profiles else "the graph has none"
+        diagnostics.error("profiles", f"there is no profile '{name}'", did_you_mean(name, profiles) or known)
     for profile, role, id, table in entries:
         if profile != name:
             continue
-        where = place(place(place("profiles", profile), role), id)
-        if "kind" in table or _is_there(rest, role, id, where, reading):
+        where = dotted_path(dotted_path(dotted_path("profiles", profile), role), id)
+        if "kind" in table or _is_there(rest, role, id, where, diagnostics):
             _lay(rest, role, id, table)
     return rest
 
 
-def _profile_tables(roles: object, at: str, reading: Reading) -> list[tuple[str, str, Mapping[str, Any]]]:
+def _profile_tables(roles: object, at: str, diagnostics: Diagnostics) -> list[tuple[str, str, Mapping[str, Any]]]:
     tables: list[tuple[str, str, Mapping[str, Any]]] = []
     if not isinstance(roles, Mapping):
-        reading.unexpected(at, "tables of roles", roles)
+        diagnostics.unexpected(at, "tables of roles", roles)
         return tables
     for role, nodes in roles.items():
-        where = place(at, role)
+        where = dotted_path(at, role)
         if role not in GRAPH_ROLES:
-            reading.wrong(where, "unknown role", did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}")
+            diagnostics.error(where, "unknown role", did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}")
         elif not isinstance(nodes, Mapping):
-            reading.unexpected(where, "tables of nodes", nodes)
+            diagnostics.unexpected(where, "tables of nodes", nodes)
         else:
             for id, table in nodes.items():
                 if isinstance(table, Mapping):
                     tables.append((role, id, table))
                 else:
-                    reading.unexpected(place(where, id), "a table", table)
+                    diagnostics.unexpected(dotted_path(where, id), "a table", table)
     return tables
 
 
 def _roles() -> str:
-    return either(GRAPH_ROLES, "and")
+    return join_words(GRAPH_ROLES, "and")
 
 
-def _is_there(document: Tables, role: str, id: str, at: str, reading: Reading) -> bool:
+def _is_there(document: Tables, role: str, id: str, at: str, diagnostics: Diagnostics) -> bool:
     nodes = document.get(role)
     ids = list(nodes) if isinstance(nodes, Mapping) else []
     if id in ids:
         return True
     hint = did_you_mean(id, ids) or "to add one, set its kind too"
-    reading.wrong(at, f"there is no {SINGULAR[role]} {show(id)}", hint)
+    diagnostics.error(at, f"there is no {SINGULAR[role]} {format_value(id)}", hint)
     return False
 
 
-def apply_overrides(document: Tables, overrides: Sequence[str], reading: Reading) -> Tables:
+def apply_overrides(document: Tables, overrides: Sequence[str], diagnostics: Diagnostics) -> Tables:
     """The document with every ``ROLE.ID.OPTION=VALUE`` in its place; the order does not matter, but among
     values of one place the last wins."""
     result = dict(document)
@@ -104,19 +106,21 @@ def apply_overrides(document: Tables, overrides: Sequence[str], reading: Reading
         path, equals, value = text.partition("=")
         parts = [part.strip() for part in path.split(".")]
         if not equals or not 3 <= len(parts) <= 8 or not all(parts):
-            reading.wrong("--set", f"expected ROLE.ID.OPTION=VALUE, such as sources.stage.rate=48kHz, got {show(text)}")
+            diagnostics.error(
+                "--set", f"expected ROLE.ID.OPTION=VALUE, such as sources.stage.rate=48kHz, got {format_value(text)}"
+            )
             continue
         role, id, *option = parts
         if role not in GRAPH_ROLES:
             hint = did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}"
-            reading.wrong("--set", f"unknown role {show(role)} in {show(path)}", hint)
+            diagnostics.error("--set", f"unknown role {format_value(role)} in {format_value(path)}", hint)
             continue
         nested: Any = _value(value.strip(), kind=option == ["kind"])
         for name in reversed(option):
             nested = {name: nested}
         overlays[role, id] = merge(overlays.get((role, id), {}), nested)
     for (role, id), table in overlays.items():
-        if "kind" in table or _is_there(result, role, id, f"--set {role}.{id}", reading):
+        if "kind" in table or _is_there(result, role, id, f"--set {role}.{id}", diagnostics):
             _lay(result, role, id, table)
     return result
 

@@ -11,11 +11,11 @@ import msgspec
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
 from .._option_types.from_struct import record_of
-from .._option_types.shape import WRONG, Mention, Reading
-from .._option_types.wording import did_you_mean, either, place, show
+from .._option_types.shape import INVALID, Diagnostics, Reference
+from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
-from .unknown_kinds import find_kind
 from .overlay import GRAPH_ROLES
+from .unknown_kinds import find_kind
 
 SCHEMA = 1
 """The version of graph.toml that this kernel reads."""
@@ -24,7 +24,7 @@ ID_PATTERN = f"^[A-Za-z0-9_-]{{1,{_LONGEST_ID}}}$"
 """What an id looks like, as a regular expression."""
 
 
-class Draft(msgspec.Struct, frozen=True):
+class ParsedNode(msgspec.Struct, frozen=True):
     """A node as far as its table could be read; what else is wrong with the graph can still be found."""
 
     role: str
@@ -38,68 +38,70 @@ class Draft(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """Place in the graph."""
-        return place(self.role, self.id)
+        return dotted_path(self.role, self.id)
 
     @property
     def domain_rule(self) -> str:
         """Whose time paces the node: ``clock``, ``device`` or ``none``."""
         return getattr(self.kind, "domain", "none")
 
-    def mentions(self) -> Iterator[Mention]:
+    def references(self) -> Iterator[Reference]:
         """The nodes and files that its options name."""
         if self.kind is not None and not isinstance(self.kind, ResamplerKind):
-            yield from record_of(self.kind.config).mentions(self.values, self.path)
+            yield from record_of(self.kind.config).references(self.values, self.path)
 
 
-def read_tables(document: Mapping[str, Any], registry: Registry, reading: Reading) -> list[Draft]:
-    """A draft of every node, in the order in which roles start; what is wrong goes to ``reading``."""
-    _check_schema(document, reading)
+def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: Diagnostics) -> list[ParsedNode]:
+    """A draft of every node, in the order in which roles start; what is wrong goes to ``diagnostics``."""
+    _check_schema(document, diagnostics)
     for key, value in document.items():
         if key not in (*GRAPH_ROLES, "schema"):
             known = (*GRAPH_ROLES, "profiles", "schema")
             what = "unknown role" if isinstance(value, Mapping) else "unknown key"
-            reading.wrong(place("", key), what, did_you_mean(key, known) or f"roles are {either(GRAPH_ROLES, 'and')}")
-    drafts: dict[str, Draft] = {}
-    result: list[Draft] = []
+            diagnostics.error(
+                dotted_path("", key), what, did_you_mean(key, known) or f"roles are {join_words(GRAPH_ROLES, 'and')}"
+            )
+    parsed_nodes: dict[str, ParsedNode] = {}
+    result: list[ParsedNode] = []
     for role in GRAPH_ROLES:
         nodes = document.get(role, {})
         if not isinstance(nodes, Mapping):
-            reading.unexpected(role, f"tables such as [{role}.NAME]", nodes)
+            diagnostics.unexpected(role, f"tables such as [{role}.NAME]", nodes)
             continue
         for id, table in nodes.items():
-            draft = _read_node(role, id, table, registry, reading)
-            if draft is None:
+            parsed = _read_node(role, id, table, registry, diagnostics)
+            if parsed is None:
                 continue
-            if id in drafts:
-                used = f"the id '{id}' is used by {drafts[id].path} too"
-                reading.wrong(draft.path, used, "ids are unique in a graph: rename one")
-            drafts.setdefault(id, draft)
-            result.append(draft)
+            if id in parsed_nodes:
+                used = f"the id '{id}' is used by {parsed_nodes[id].path} too"
+                diagnostics.error(parsed.path, used, "ids are unique in a graph: rename one")
+            parsed_nodes.setdefault(id, parsed)
+            result.append(parsed)
     return result
 
 
-def _check_schema(document: Mapping[str, Any], reading: Reading) -> None:
+def _check_schema(document: Mapping[str, Any], diagnostics: Diagnostics) -> None:
     version = document.get("schema")
     if version is None:
-        reading.wrong("schema", f"missing: expected schema = {SCHEMA}", "put it in the first line")
+        diagnostics.error("schema", f"missing: expected schema = {SCHEMA}", "put it in the first line")
     elif isinstance(version, bool) or version != SCHEMA:
         newer = isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA
         hint = "a newer phasegraph may be able to read this graph" if newer else ""
-        reading.wrong("schema", f"this kernel reads schema {SCHEMA}, got {show(version)}", hint)
+        diagnostics.error("schema", f"this kernel reads schema {SCHEMA}, got {format_value(version)}", hint)
 
 
-def _read_node(role: str, id: str, table: Any, registry: Registry, reading: Reading) -> Draft | None:
-    at = place(role, id)
+def _read_node(role: str, id: str, table: Any, registry: Registry, diagnostics: Diagnostics) -> ParsedNode | None:
+    at = dotted_path(role, id)
     if not isinstance(table, Mapping):
-        reading.unexpected(at, "a table", table, f"write [{role}.NAME], one table for each node")
+        diagnostics.unexpected(at, "a table", table, f"write [{role}.NAME], one table for each node")
         return None
     if not re.fullmatch(ID_PATTERN.strip("^$"), id):
-        reading.wrong(at, f"an id has 1 to {_LONGEST_ID} letters, digits, '-' and '_', and nothing else")
-    kind = find_kind(registry, role, table, at, reading)
+        diagnostics.error(at, f"an id has 1 to {_LONGEST_ID} letters, digits, '-' and '_', and nothing else")
+    kind = find_kind(registry, role, table, at, diagnostics)
     if kind is None or isinstance(kind, ResamplerKind):
-        return Draft(role, id)
+        return ParsedNode(role, id)
     record = record_of(kind.config)
     options = {name: value for name, value in table.items() if name != "kind"}
-    values, complete = record.read_options(options, at, reading)
-    config = record.make(values, at, reading) if complete else WRONG
-    return Draft(role, id, kind, values, None if config is WRONG else config)
+    values, complete = record.read_options(options, at, diagnostics)
+    config = record.make(values, at, diagnostics) if complete else INVALID
+    return ParsedNode(role, id, kind, values, None if config is INVALID else config)

@@ -7,16 +7,16 @@ import stat
 from collections.abc import Container, Mapping, Sequence
 
 from .._core.config import DEFAULT_RESAMPLER, FilePath, Ref
-from .._option_types.shape import Reading
-from .._option_types.wording import SINGULAR, did_you_mean, show
+from .._option_types.shape import Diagnostics
+from .._option_types.wording import SINGULAR, did_you_mean, format_value
 from .._plugins.loader import Registry
-from .unknown_kinds import unknown_kind
 from .overlay import GRAPH_ROLES
-from .parse_tables import Draft
+from .parse_tables import ParsedNode
+from .unknown_kinds import unknown_kind
 
 
 def check_references(
-    drafts: Sequence[Draft], used: Container[str | None], registry: Registry, reading: Reading
+    parsed_nodes: Sequence[ParsedNode], used: Container[str | None], registry: Registry, diagnostics: Diagnostics
 ) -> None:
     """Note every reference to a node that is not there, or that has another role.
 
@@ -24,19 +24,19 @@ def check_references(
     is the default.
     """
     ids: dict[str, set[str]] = {role: set() for role in GRAPH_ROLES}
-    for draft in drafts:
-        ids[draft.role].add(draft.id)
-    for draft in drafts:
-        for mention in draft.mentions():
-            if not isinstance(mention.mark, Ref):
+    for parsed in parsed_nodes:
+        ids[parsed.role].add(parsed.id)
+    for parsed in parsed_nodes:
+        for reference in parsed.references():
+            if not isinstance(reference.mark, Ref):
                 continue
-            role, name = mention.mark.role, mention.value
+            role, name = reference.mark.role, reference.value
             if role == "resamplers":
-                needed = draft.id in used or name != DEFAULT_RESAMPLER
+                needed = parsed.id in used or name != DEFAULT_RESAMPLER
                 if needed and name not in registry.resamplers:
-                    reading.wrong(mention.path, *unknown_kind(registry, role, name))
+                    diagnostics.error(reference.path, *unknown_kind(registry, role, name))
             elif name not in ids[role]:
-                reading.wrong(mention.path, *_not_there(role, name, ids))
+                diagnostics.error(reference.path, *_not_there(role, name, ids))
 
 
 def _not_there(role: str, id: str, all_ids: Mapping[str, set[str]]) -> tuple[str, str]:
@@ -46,33 +46,33 @@ def _not_there(role: str, id: str, all_ids: Mapping[str, set[str]]) -> tuple[str
         return f"expected the id of a {wanted}, but '{id}' is a {SINGULAR[other]}", ""
     ids = sorted(all_ids[role])
     hint = did_you_mean(id, ids) or ("" if ids else f"the graph has none: add a table [{role}.NAME]")
-    return f"there is no {wanted} {show(id)}", hint
+    return f"there is no {wanted} {format_value(id)}", hint
 
 
-def writers_of(drafts: Sequence[Draft], reading: Reading) -> dict[str, Draft]:
+def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> dict[str, ParsedNode]:
     """The node that writes each file, by absolute path; notes files that two nodes would write."""
-    writers: dict[str, Draft] = {}
-    for draft in drafts:
-        for mention in draft.mentions():
-            if isinstance(mention.mark, FilePath) and mention.mark.mode == "write":
-                first = writers.setdefault(mention.value, draft)
-                if first is not draft:
-                    reading.wrong(mention.path, f"{first.path} writes the same file, {mention.value}")
+    writers: dict[str, ParsedNode] = {}
+    for parsed in parsed_nodes:
+        for reference in parsed.references():
+            if isinstance(reference.mark, FilePath) and reference.mark.mode == "write":
+                first = writers.setdefault(reference.value, parsed)
+                if first is not parsed:
+                    diagnostics.error(reference.path, f"{first.path} writes the same file, {reference.value}")
     return writers
 
 
-def check_files(drafts: Sequence[Draft], writers: dict[str, Draft], reading: Reading) -> None:
+def check_files(parsed_nodes: Sequence[ParsedNode], writers: dict[str, ParsedNode], diagnostics: Diagnostics) -> None:
     """Note every input file that is not there and that no node writes."""
-    for draft in drafts:
-        for mention in draft.mentions():
-            if not isinstance(mention.mark, FilePath) or mention.mark.mode != "read" or mention.value in writers:
+    for parsed in parsed_nodes:
+        for reference in parsed.references():
+            if not isinstance(reference.mark, FilePath) or reference.mark.mode != "read" or reference.value in writers:
                 continue
             try:
-                status = os.stat(mention.value)
+                status = os.stat(reference.value)
             except OSError as error:
-                reading.wrong(mention.path, f"cannot read {mention.value}: {error.strerror or error}")
+                diagnostics.error(reference.path, f"cannot read {reference.value}: {error.strerror or error}")
                 continue
             if stat.S_ISDIR(status.st_mode):
-                reading.wrong(mention.path, f"expected a file, {mention.value} is a folder")
-            elif not os.access(mention.value, os.R_OK):
-                reading.wrong(mention.path, f"cannot read {mention.value}: permission denied")
+                diagnostics.error(reference.path, f"expected a file, {reference.value} is a folder")
+            elif not os.access(reference.value, os.R_OK):
+                diagnostics.error(reference.path, f"cannot read {reference.value}: permission denied")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.kinds import AnyKind
-from .._option_types.shape import Reading
-from .._option_types.wording import SINGULAR, did_you_mean, either, place, show
+from .._option_types.shape import Diagnostics
+from .._option_types.wording import SINGULAR, did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 
 FIRST_PARTY = {
@@ -20,19 +20,21 @@ FIRST_PARTY = {
 """The plugin of this project that brings a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 
 
-def find_kind(registry: Registry, role: str, table: Mapping[str, Any], at: str, reading: Reading) -> AnyKind | None:
+def find_kind(
+    registry: Registry, role: str, table: Mapping[str, Any], at: str, diagnostics: Diagnostics
+) -> AnyKind | None:
     """The descriptor of a table's ``kind``; None, with a problem noted, where there is none."""
-    path = place(at, "kind")
+    path = dotted_path(at, "kind")
     known = registry.kinds(role)
     if "kind" not in table:
-        reading.wrong(path, f"missing: expected the kind of this {SINGULAR[role]}", _choices(registry, role))
+        diagnostics.error(path, f"missing: expected the kind of this {SINGULAR[role]}", _choices(registry, role))
         return None
     name = table["kind"]
     if not isinstance(name, str):
-        reading.unexpected(path, f"the kind of this {SINGULAR[role]} as text", name)
+        diagnostics.unexpected(path, f"the kind of this {SINGULAR[role]} as text", name)
         return None
     if name not in known:
-        reading.wrong(path, *unknown_kind(registry, role, name))
+        diagnostics.error(path, *unknown_kind(registry, role, name))
         return None
     return known[name]
 
@@ -41,11 +43,14 @@ def unknown_kind(registry: Registry, role: str, name: str) -> tuple[str, str]:
     """Message and hint for a kind that a role does not have."""
     elsewhere = [other for other, _ in registry.roles_of(name)]
     if elsewhere:
-        roles = either([f"a {SINGULAR[other]}" for other in elsewhere])
-        tables = either([f"[{other}.NAME]" for other in elsewhere if other != "resamplers"])
-        return f"kind {show(name)} is {roles}, not a {SINGULAR[role]}", f"its table is {tables}" if tables else ""
+        roles = join_words([f"a {SINGULAR[other]}" for other in elsewhere])
+        tables = join_words([f"[{other}.NAME]" for other in elsewhere if other != "resamplers"])
+        return (
+            f"kind {format_value(name)} is {roles}, not a {SINGULAR[role]}",
+            f"its table is {tables}" if tables else "",
+        )
     hints = (missing_plugin(registry, role, name), did_you_mean(name, registry.kinds(role)), _choices(registry, role))
-    return f"unknown kind {show(name)} of {SINGULAR[role]}", next(hint for hint in hints if hint)
+    return f"unknown kind {format_value(name)} of {SINGULAR[role]}", next(hint for hint in hints if hint)
 
 
 def nearest_kind(registry: Registry, name: str) -> str:
@@ -69,4 +74,4 @@ def missing_plugin(registry: Registry, role: str, kind: str) -> str:
 
 def _choices(registry: Registry, role: str) -> str:
     names = sorted(registry.kinds(role))
-    return f"installed kinds are {either(names, 'and')}" if names else f"no installed plugin has a {SINGULAR[role]}"
+    return f"installed kinds are {join_words(names, 'and')}" if names else f"no installed plugin has a {SINGULAR[role]}"

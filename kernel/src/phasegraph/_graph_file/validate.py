@@ -9,20 +9,20 @@ from types import MappingProxyType
 import msgspec
 
 from .._core.errors import GraphError, Problem
-from .._option_types.shape import Reading
+from .._option_types.shape import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
 from .graph import Edge, Graph, GraphNode
 from .hooks import plugin_problems
-from .toml_file import parse_toml, read_text
-from .start_order import build_order
 from .overlay import apply_overrides, apply_profile
+from .parse_tables import SCHEMA, ParsedNode, parse_tables
 from .references import check_files, check_references, writers_of
-from .parse_tables import SCHEMA, Draft, read_tables
+from .start_order import build_order
+from .toml_file import parse_toml, read_text
 
 
-class Examination(msgspec.Struct, frozen=True):
+class Validation(msgspec.Struct, frozen=True):
     """What a graph's text says, right or wrong."""
 
     graph: Graph | None
@@ -38,7 +38,7 @@ def load_graph(path: Path, registry: Registry, *, profile: str | None = None, ov
     ``overrides`` are ``ROLE.ID.OPTION=VALUE``; relative paths in them begin at the current directory, all others
     at the file's folder. Raises GraphError with every problem.
     """
-    return _right(examine_file(path, registry, profile=profile, overrides=overrides))
+    return _right(validate_file(path, registry, profile=profile, overrides=overrides))
 
 
 def parse_graph(
@@ -53,28 +53,28 @@ def parse_graph(
 ) -> Graph:
     """`load_graph` for a text; its relative paths begin at ``folder``, those of overrides at ``cwd``."""
     return _right(
-        examine_text(text, registry, folder, profile=profile, overrides=overrides, cwd=cwd, path=path),
+        validate_text(text, registry, folder, profile=profile, overrides=overrides, cwd=cwd, path=path),
     )
 
 
-def _right(examination: Examination) -> Graph:
-    if examination.graph is None:
-        raise GraphError(examination.problems)
-    return examination.graph
+def _right(validation: Validation) -> Graph:
+    if validation.graph is None:
+        raise GraphError(validation.problems)
+    return validation.graph
 
 
-def examine_file(
+def validate_file(
     path: Path, registry: Registry, *, profile: str | None = None, overrides: Sequence[str] = ()
-) -> Examination:
+) -> Validation:
     """`load_graph`, but problems are returned and not raised."""
     try:
         text = read_text(path)
     except GraphError as error:
-        return Examination(None, (), error.problems)
-    return examine_text(text, registry, path.absolute().parent, profile=profile, overrides=overrides, path=path)
+        return Validation(None, (), error.problems)
+    return validate_text(text, registry, path.absolute().parent, profile=profile, overrides=overrides, path=path)
 
 
-def examine_text(
+def validate_text(
     text: str,
     registry: Registry,
     folder: Path,
@@ -83,49 +83,54 @@ def examine_text(
     overrides: Sequence[str] = (),
     cwd: Path | None = None,
     path: Path | None = None,
-) -> Examination:
+) -> Validation:
     """`parse_graph`, but problems are returned and not raised."""
-    reading = Reading(folder.absolute(), cwd or Path.cwd())
+    diagnostics = Diagnostics(folder.absolute(), cwd or Path.cwd())
     try:
-        document = apply_profile(parse_toml(text), profile, reading)
-        document = apply_overrides(document, overrides, reading)
-        drafts = read_tables(document, registry, reading)
+        document = apply_profile(parse_toml(text), profile, diagnostics)
+        document = apply_overrides(document, overrides, diagnostics)
+        parsed_nodes = parse_tables(document, registry, diagnostics)
     except GraphError as error:
-        return Examination(None, (), error.problems)
+        return Validation(None, (), error.problems)
     except RecursionError:
-        return Examination(None, (), [Problem("", "tables or lists are nested too deep")])
-    return _resolve(drafts, registry, reading, profile=profile, path=path)
+        return Validation(None, (), [Problem("", "tables or lists are nested too deep")])
+    return _resolve(parsed_nodes, registry, diagnostics, profile=profile, path=path)
 
 
 def _resolve(
-    drafts: list[Draft], registry: Registry, reading: Reading, *, profile: str | None, path: Path | None
-) -> Examination:
-    if not any(draft.role != "compensators" for draft in drafts) and not reading.problems:
-        reading.wrong("", "the graph is empty: it has nothing to run", "add a source and a sink")
-    writers = writers_of(drafts, reading)
-    check_files(drafts, writers, reading)
-    domains = find_domains(drafts, reading)
-    edges = find_edges(drafts, domains, reading)
-    check_references(drafts, {edge.compensator for edge in edges}, registry, reading)
-    check_edges(drafts, edges, domains, registry, reading)
-    order = build_order(drafts, domains, writers, reading)
+    parsed_nodes: list[ParsedNode],
+    registry: Registry,
+    diagnostics: Diagnostics,
+    *,
+    profile: str | None,
+    path: Path | None,
+) -> Validation:
+    if not any(parsed.role != "compensators" for parsed in parsed_nodes) and not diagnostics.problems:
+        diagnostics.error("", "the graph is empty: it has nothing to run", "add a source and a sink")
+    writers = writers_of(parsed_nodes, diagnostics)
+    check_files(parsed_nodes, writers, diagnostics)
+    domains = find_domains(parsed_nodes, diagnostics)
+    edges = find_edges(parsed_nodes, domains, diagnostics)
+    check_references(parsed_nodes, {edge.compensator for edge in edges}, registry, diagnostics)
+    check_edges(parsed_nodes, edges, domains, registry, diagnostics)
+    order = build_order(parsed_nodes, domains, writers, diagnostics)
     nodes = {
-        draft.id: GraphNode(
-            id=draft.id, role=draft.role, kind=draft.kind, config=draft.config, domain=domains[draft.path]
+        parsed.id: GraphNode(
+            id=parsed.id, role=parsed.role, kind=parsed.kind, config=parsed.config, domain=domains[parsed.path]
         )
-        for draft in drafts
-        if draft.kind is not None and draft.config is not None
+        for parsed in parsed_nodes
+        if parsed.kind is not None and parsed.config is not None
     }
-    if reading.problems:
-        return Examination(None, edges, reading.problems)
+    if diagnostics.problems:
+        return Validation(None, edges, diagnostics.problems)
     graph = Graph(
         schema=SCHEMA,
         nodes=MappingProxyType(nodes),
         edges=edges,
         order=order,
-        folder=reading.folder,
+        folder=diagnostics.folder,
         path=path,
         profile=profile,
     )
     problems = plugin_problems(graph, registry)
-    return Examination(None if problems else graph, edges, problems)
+    return Validation(None if problems else graph, edges, problems)

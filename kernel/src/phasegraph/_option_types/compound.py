@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from .._core.errors import NodeError
-from .shape import WRONG, Mention, Reading, Shape
-from .wording import count, did_you_mean, either, place
+from .shape import INVALID, Diagnostics, Reference, Shape
+from .wording import did_you_mean, dotted_path, format_count, join_words
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -64,14 +64,14 @@ class ListOf(Shape):
         """A list."""
         return isinstance(value, list)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """Every item, decoded."""
         if not isinstance(value, list):
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         if len(value) < self.least or (self.most is not None and len(value) > self.most):
-            return reading.wrong(at, f"expected {self.words}, got {count(len(value), 'item')}")
-        items = [self.item.read(item, f"{at}[{index}]", reading) for index, item in enumerate(value)]
-        return WRONG if any(item is WRONG for item in items) else self.kind(items)
+            return diagnostics.error(at, f"expected {self.words}, got {format_count(len(value), 'item')}")
+        items = [self.item.read(item, f"{at}[{index}]", diagnostics) for index, item in enumerate(value)]
+        return INVALID if any(item is INVALID for item in items) else self.kind(items)
 
     def schema(self) -> dict[str, Any]:
         """An array."""
@@ -83,10 +83,10 @@ class ListOf(Shape):
         """A list."""
         return value if value is None else [self.item.plain(item) for item in value]
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """Those of every item."""
         for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
-            yield from self.item.mentions(item, f"{at}[{index}]")
+            yield from self.item.references(item, f"{at}[{index}]")
 
 
 class Record(Shape):
@@ -102,43 +102,47 @@ class Record(Shape):
         """A table."""
         return isinstance(value, Mapping)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """The struct."""
         if not isinstance(value, Mapping):
-            return reading.unexpected(at, f"a table with {either([o.name for o in self.options], 'and')}", value)
-        values, complete = self.read_options(value, at, reading)
-        return self.make(values, at, reading) if complete else WRONG
+            return diagnostics.unexpected(
+                at, f"a table with {join_words([o.name for o in self.options], 'and')}", value
+            )
+        values, complete = self.read_options(value, at, diagnostics)
+        return self.make(values, at, diagnostics) if complete else INVALID
 
-    def read_options(self, table: Mapping[str, Any], at: str, reading: Reading) -> tuple[dict[str, Any], bool]:
+    def read_options(self, table: Mapping[str, Any], at: str, diagnostics: Diagnostics) -> tuple[dict[str, Any], bool]:
         """The values that could be read, by attribute and with defaults; and whether that is all of them."""
         names = [option.name for option in self.options]
-        before = len(reading.problems)
+        before = len(diagnostics.problems)
         for name in table:
             if name not in names:
-                hint = did_you_mean(name, names) or (f"options are {either(names, 'and')}" if len(names) < 9 else "")
-                reading.wrong(place(at, name), "unknown option", hint)
+                hint = did_you_mean(name, names) or (
+                    f"options are {join_words(names, 'and')}" if len(names) < 9 else ""
+                )
+                diagnostics.error(dotted_path(at, name), "unknown option", hint)
         values: dict[str, Any] = {}
         for option in self.options:
-            where = place(at, option.name)
+            where = dotted_path(at, option.name)
             if option.name in table:
-                value = _read_option(option.shape, table[option.name], where, reading)
+                value = _read_option(option.shape, table[option.name], where, diagnostics)
             elif option.required:
-                value = reading.wrong(where, f"missing: expected {option.shape.words}")
+                value = diagnostics.error(where, f"missing: expected {option.shape.words}")
             else:
                 value = option.make_default()
-            if value is not WRONG:
+            if value is not INVALID:
                 values[option.attribute] = value
-        return values, len(reading.problems) == before
+        return values, len(diagnostics.problems) == before
 
-    def make(self, values: dict[str, Any], at: str, reading: Reading) -> Any:
+    def make(self, values: dict[str, Any], at: str, diagnostics: Diagnostics) -> Any:
         """The struct from all its values; its own checks (``__post_init__``) may refuse them."""
         try:
             return self.struct(**values)
         except NodeError as error:
-            return reading.wrong(place(at, error.option) if error.option else at, error.message, error.hint)
+            return diagnostics.error(dotted_path(at, error.option) if error.option else at, error.message, error.hint)
         except Exception as error:  # a plugin's code may raise anything
             text = str(error) if isinstance(error, ValueError) else ""
-            return reading.wrong(at, text or f"its plugin failed to check it: {type(error).__name__}: {error}")
+            return diagnostics.error(at, text or f"its plugin failed to check it: {type(error).__name__}: {error}")
 
     def schema(self) -> dict[str, Any]:
         """An object that allows no other properties."""
@@ -157,24 +161,24 @@ class Record(Shape):
         written = {option.name: option.shape.plain(getattr(value, option.attribute)) for option in self.options}
         return {name: item for name, item in written.items() if item is not None}
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """Those of every option; ``value`` may also be a part of the values, by attribute."""
         for option in self.options:
             known = value.get(option.attribute) if isinstance(value, dict) else getattr(value, option.attribute, None)
-            yield from option.shape.mentions(known, place(at, option.name))
+            yield from option.shape.references(known, dotted_path(at, option.name))
 
 
-def _read_option(shape: Shape, value: Any, at: str, reading: Reading) -> Any:
+def _read_option(shape: Shape, value: Any, at: str, diagnostics: Diagnostics) -> Any:
     if not isinstance(value, Override):
-        return shape.read(value, at, reading)
+        return shape.read(value, at, diagnostics)
     # On a command line `device=3` may mean the number or the text: what fits is what was meant. Only when neither
     # does are the reasons told.
-    trial = reading.on_command_line()
+    trial = diagnostics.on_command_line()
     decoded = shape.read(value.value, at, trial)
-    if decoded is WRONG:
-        decoded = shape.read(value.text, at, reading.on_command_line())
-    if decoded is WRONG:
-        reading.problems += trial.problems
+    if decoded is INVALID:
+        decoded = shape.read(value.text, at, diagnostics.on_command_line())
+    if decoded is INVALID:
+        diagnostics.problems += trial.problems
     return decoded
 
 
@@ -193,22 +197,22 @@ class OneOf(Shape):
     @property
     def words(self) -> str:
         """All of them."""
-        return either([shape.words for shape in self.shapes])
+        return join_words([shape.words for shape in self.shapes])
 
     def takes(self, value: object) -> bool:
         """What any of them takes."""
         return any(shape.takes(value) for shape in self.shapes)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """By the first that fits; with the reasons of the only candidate, or in general words."""
         candidates = [shape for shape in self.shapes if shape.takes(value)]
         if len(candidates) == 1:
-            return candidates[0].read(value, at, reading)
+            return candidates[0].read(value, at, diagnostics)
         for shape in candidates:
-            decoded = shape.read(value, at, Reading(reading.folder, reading.cwd))
-            if decoded is not WRONG:
+            decoded = shape.read(value, at, Diagnostics(diagnostics.folder, diagnostics.cwd))
+            if decoded is not INVALID:
                 return decoded
-        return reading.unexpected(at, self.words, value)
+        return diagnostics.unexpected(at, self.words, value)
 
     def schema(self) -> dict[str, Any]:
         """Any of them."""
@@ -225,10 +229,10 @@ class OneOf(Shape):
                 return written
         return value
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """Those of whichever finds some."""
         for shape in self.shapes:
-            found = list(shape.mentions(value, at))
+            found = list(shape.references(value, at))
             if found:
                 yield from found
                 return
@@ -249,12 +253,12 @@ class Other(Shape):
         """Anything: reading decides."""
         return True
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """What msgspec makes of it."""
         try:
             return msgspec.convert(_without_overrides(value), self.annotation)
         except (msgspec.ValidationError, TypeError, ValueError) as error:
-            return reading.unexpected(at, self.words, value, str(error).replace("`", ""))
+            return diagnostics.unexpected(at, self.words, value, str(error).replace("`", ""))
 
     def schema(self) -> dict[str, Any]:
         """Anything."""

@@ -13,7 +13,7 @@ from .._core.config import FilePath, Ref
 from .._core.units import Quantity
 from .bounds import Bounds
 from .compound import ListOf, OneOf, Option, Other, Record
-from .scalars import Choice, File, Flag, Measure, Number, Reference, Text
+from .scalars import Choice, File, Flag, Measure, Number, ReferenceType, Text
 from .shape import Shape
 
 _OURS = (Quantity, Ref, FilePath)
@@ -94,7 +94,7 @@ def _of_class(cls: type[Any], marks: tuple[Any, ...]) -> Shape:
         return Measure(meaning, bounds) if isinstance(meaning, Quantity) else Number(cls is int, bounds)
     if cls is str:
         if isinstance(meaning, Ref):
-            return Reference(meaning)
+            return ReferenceType(meaning)
         if isinstance(meaning, FilePath):
             return File(meaning)
         return _text(metas)

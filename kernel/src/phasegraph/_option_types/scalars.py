@@ -11,8 +11,8 @@ from .._core.config import FilePath, Ref
 from .._core.node import path_in
 from .._core.units import Quantity
 from .bounds import Bounds
-from .shape import WRONG, Mention, Reading, Shape
-from .wording import SINGULAR, did_you_mean, either, show
+from .shape import INVALID, Diagnostics, Reference, Shape
+from .wording import SINGULAR, did_you_mean, format_value, join_words
 
 
 class Text(Shape):
@@ -35,14 +35,14 @@ class Text(Shape):
         """Text."""
         return isinstance(value, str)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """The text as it is."""
         if not isinstance(value, str):
-            hint = f'put it in quotes: "{show(value)}"' if isinstance(value, int | float) else ""
-            return reading.unexpected(at, self.words, value, hint)
+            hint = f'put it in quotes: "{format_value(value)}"' if isinstance(value, int | float) else ""
+            return diagnostics.unexpected(at, self.words, value, hint)
         fits = self.least <= len(value) and (self.most is None or len(value) <= self.most)
         if not fits or (self.pattern is not None and re.search(self.pattern, value) is None):
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Text(Shape):
         return {"type": "string", **{name: limit for name, limit in limits.items() if limit is not None}}
 
 
-class Reference(Text):
+class ReferenceType(Text):
     """The id of another node; whether it is there is found out when all tables are read."""
 
     def __init__(self, ref: Ref) -> None:
@@ -59,10 +59,10 @@ class Reference(Text):
         self.ref = ref
         self.words = f"the id of a {SINGULAR[ref.role]}" if ref.role != "resamplers" else "a kind of resampler"
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """The node."""
         if isinstance(value, str):
-            yield Mention(at, self.ref, value)
+            yield Reference(at, self.ref, value)
 
 
 class File(Text):
@@ -73,22 +73,22 @@ class File(Text):
         self.mark = mark
         self.words = "the path of a file" + (" to write" if mark.mode == "write" else "")
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """The path, beginning at the graph's folder, or where the command was given."""
-        text = super().read(value, at, reading)
-        if text is WRONG:
-            return WRONG
+        text = super().read(value, at, diagnostics)
+        if text is INVALID:
+            return INVALID
         if not text:
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         try:
-            return path_in(reading.folder, text)
+            return path_in(diagnostics.folder, text)
         except (OSError, ValueError, RuntimeError) as error:  # a null character, a loop of links
-            return reading.wrong(at, f"{show(value)} is no path: {error}")
+            return diagnostics.error(at, f"{format_value(value)} is no path: {error}")
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """The file."""
         if isinstance(value, str):
-            yield Mention(at, self.mark, value)
+            yield Reference(at, self.mark, value)
 
 
 class Number(Shape):
@@ -107,16 +107,16 @@ class Number(Shape):
         """A number; true and false are none."""
         return isinstance(value, int if self.whole else int | float) and not isinstance(value, bool)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """An int, or a finite float."""
         if not self.takes(value):
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         try:
             number = value if self.whole else float(value)
         except OverflowError:
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         if not self.bounds.hold(number) or not (self.whole or math.isfinite(number)):
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         return number
 
     def schema(self) -> dict[str, Any]:
@@ -149,16 +149,16 @@ class Measure(Shape):
         """Text."""
         return isinstance(value, str)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """Nanoseconds, Hz, dBFS or ppb."""
         if not isinstance(value, str) or len(value) > 100:
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         try:
             number = self.quantity.parse(value)
         except ValueError as error:
-            return reading.wrong(at, str(error))
+            return diagnostics.error(at, str(error))
         if not self.bounds.hold(number):
-            return reading.unexpected(at, self.words, value)
+            return diagnostics.unexpected(at, self.words, value)
         return number
 
     def schema(self) -> dict[str, Any]:
@@ -179,9 +179,9 @@ class Flag(Shape):
         """A boolean."""
         return isinstance(value, bool)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """The boolean."""
-        return value if isinstance(value, bool) else reading.unexpected(at, self.words, value)
+        return value if isinstance(value, bool) else diagnostics.unexpected(at, self.words, value)
 
     def schema(self) -> dict[str, Any]:
         """A boolean."""
@@ -198,17 +198,17 @@ class Choice(Shape):
     @property
     def words(self) -> str:
         """The values."""
-        return either([show(value) for value in self.values])
+        return join_words([format_value(value) for value in self.values])
 
     def takes(self, value: object) -> bool:
         """A value of the type of the choices."""
         return any(type(value) is type(known) for known in self.values)
 
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
         """What the value stands for."""
         if not self.takes(value) or value not in self.values:
             names = [known for known in self.values if isinstance(known, str)]
-            return reading.unexpected(at, self.words, value, did_you_mean(value, names))
+            return diagnostics.unexpected(at, self.words, value, did_you_mean(value, names))
         return self.values[value]
 
     def schema(self) -> dict[str, Any]:

@@ -11,13 +11,13 @@ import msgspec
 
 from .._core.config import FilePath, Ref
 from .._core.errors import Problem
-from .wording import show
+from .wording import format_value
 
-WRONG: Final[Any] = object()
-"""What reading gives for a value that does not fit; the problems are with the `Reading`."""
+INVALID: Final[Any] = object()
+"""What reading gives for a value that does not fit; the problems are with the `Diagnostics`."""
 
 
-class Reading:
+class Diagnostics:
     """One pass over a graph's values: where its relative paths begin, and what was wrong so far."""
 
     def __init__(self, folder: Path, cwd: Path) -> None:
@@ -26,21 +26,21 @@ class Reading:
         self.cwd = cwd
         self.problems: list[Problem] = []
 
-    def wrong(self, path: str, message: str, hint: str = "") -> Any:
-        """Note a problem; gives `WRONG`, to be returned."""
+    def error(self, path: str, message: str, hint: str = "") -> Any:
+        """Note a problem; gives `INVALID`, to be returned."""
         self.problems.append(Problem(path, message, hint))
-        return WRONG
+        return INVALID
 
     def unexpected(self, path: str, words: str, value: object, hint: str = "") -> Any:
-        """Note that a value is not what was expected; gives `WRONG`."""
-        return self.wrong(path, f"expected {words}, got {show(value)}", hint)
+        """Note that a value is not what was expected; gives `INVALID`."""
+        return self.error(path, f"expected {words}, got {format_value(value)}", hint)
 
-    def on_command_line(self) -> Reading:
+    def on_command_line(self) -> Diagnostics:
         """A pass of its own over a value from the command line."""
-        return Reading(self.cwd, self.cwd)
+        return Diagnostics(self.cwd, self.cwd)
 
 
-class Mention(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True):
     """A node or file that an option names."""
 
     path: str
@@ -63,8 +63,8 @@ class Shape(ABC):
         """Whether a value is of the right type; it may still be out of range."""
 
     @abstractmethod
-    def read(self, value: Any, at: str, reading: Reading) -> Any:
-        """The decoded value, or `WRONG` with every reason noted in ``reading``."""
+    def read(self, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+        """The decoded value, or `INVALID` with every reason noted in ``diagnostics``."""
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
@@ -74,6 +74,6 @@ class Shape(ABC):
         """A decoded value as a graph would write it: the inverse of `read`."""
         return value
 
-    def mentions(self, value: Any, at: str) -> Iterator[Mention]:
+    def references(self, value: Any, at: str) -> Iterator[Reference]:
         """The nodes and files that a decoded value names."""
         return iter(())

@@ -21,7 +21,7 @@ SINGULAR = {
 """A role as one of its nodes is called."""
 
 
-def show(value: object) -> str:
+def format_value(value: object) -> str:
     """A value of a graph in TOML, cut where it is long. Never fails, and stays on one line."""
     if isinstance(value, str):
         text = value if len(value) <= _LONGEST else value[:_LONGEST] + "..."
@@ -33,36 +33,40 @@ def show(value: object) -> str:
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):
-        items = [show(item) for item in value[:4]] if all(not isinstance(item, list | dict) for item in value) else []
+        items = (
+            [format_value(item) for item in value[:4]]
+            if all(not isinstance(item, list | dict) for item in value)
+            else []
+        )
         return f"[{', '.join(items)}]" if len(items) == len(value) else f"a list of {len(value)}"
     return str(value)
 
 
-def toml(value: Any) -> str:
+def format_toml(value: Any) -> str:
     """A default or an example in TOML, whole."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name} = {toml(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{name} = {format_toml(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(toml(item) for item in value) + "]"
+        return "[" + ", ".join(format_toml(item) for item in value) + "]"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    return show(value)
+    return format_value(value)
 
 
-def place(parent: str, name: str) -> str:
+def dotted_path(parent: str, name: str) -> str:
     """The dotted place of ``name`` within ``parent``; an odd name is quoted, as TOML does."""
-    part = name if _BARE.match(name) else show(name)
+    part = name if _BARE.match(name) else format_value(name)
     return f"{parent}.{part}" if parent else part
 
 
-def either(words: Sequence[str], last: str = "or") -> str:
+def join_words(words: Sequence[str], last: str = "or") -> str:
     """``a``, ``a or b``, ``a, b or c``."""
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
-def count(number: int, word: str, many: str = "") -> str:
+def format_count(number: int, word: str, many: str = "") -> str:
     """``1 clock``, ``2 clocks``."""
     return f"{number} {word if number == 1 else many or word + 's'}"
 

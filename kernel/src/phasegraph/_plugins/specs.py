@@ -12,7 +12,6 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from .._graph_file.graph import Graph
     from .._core.errors import Problem
     from .._core.kinds import (
         ClockKind,
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         SourceKind,
         TransportKind,
     )
+    from .._graph_file.graph import Graph
 
 PROJECT = "phasegraph"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from .._graph_file.graph import Edge, Graph, GraphNode
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._core.node import Build, ClockSource, Node, Source
 from .._core.samples import Encoding
 from .._core.stream import ClockReader, Stream, StreamFormat
+from .._graph_file.graph import Edge, Graph, GraphNode
 from .._plugins.loader import Registry
 from .crossing import CrossingTap
 from .fallback import FallbackClock

@@ -8,8 +8,8 @@ from typing import Any
 
 import trio
 
-from .._graph_file.graph import Graph
 from .._core.localtime import LocalClock, SystemLocalClock
+from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
 from .._plugins.specs import Event
 from ..net import Network, SystemNetwork

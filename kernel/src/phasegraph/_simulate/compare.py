@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from .._graph_file.graph import Graph, GraphNode
 from .._core.clock import NS_PER_S
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import CompensatorKind
-from .._option_types.wording import did_you_mean, either, show
+from .._graph_file.graph import Graph, GraphNode
+from .._option_types.wording import did_you_mean, format_value, join_words
 from .._plugins.loader import Registry
 from .run import Simulation
 from .scenario import Deployment
@@ -170,8 +170,8 @@ def _default(
     kind = registry.compensators.get(strategy)
     if kind is None:
         known = [*registry.compensators, *ids]
-        hint = did_you_mean(strategy, known) or f"kinds are {either(sorted(registry.compensators), 'and')}"
-        raise GraphError([Problem("", f"there is no kind or compensator {show(strategy)}", hint)])
+        hint = did_you_mean(strategy, known) or f"kinds are {join_words(sorted(registry.compensators), 'and')}"
+        raise GraphError([Problem("", f"there is no kind or compensator {format_value(strategy)}", hint)])
     try:
         return kind, kind.config(resampler=before.config.resampler)
     except TypeError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .._option_types.wording import count, either
+from .._option_types.wording import format_count, join_words
 from .compare import Comparison, Result
 
 _NEVER_S = 1e9
@@ -47,7 +47,7 @@ RULES = (
     Rule(
         "no gaps in what sounds",
         lambda result: result.underruns + result.resyncs,
-        lambda value: f"{count(round(value), 'underrun or resync', 'underruns and resyncs')}",
+        lambda value: f"{format_count(round(value), 'underrun or resync', 'underruns and resyncs')}",
         0,
         1.0,
     ),
@@ -103,9 +103,9 @@ def recommend(comparison: Comparison) -> Recommendation:
         limit = max(rule.floor, min(values.values()) * rule.factor)
         out = [strategy for strategy in left if values[strategy] > limit]
         left = [strategy for strategy in left if values[strategy] <= limit]
-        applied.append(f"{rule.name}: {either(left, 'and')}")
+        applied.append(f"{rule.name}: {join_words(left, 'and')}")
         if out:
-            others = either([f"{strategy}: {rule.words(values[strategy])}" for strategy in out], "and")
+            others = join_words([f"{strategy}: {rule.words(values[strategy])}" for strategy in out], "and")
             best = rule.words(min(values[strategy] for strategy in left))
             reasons.append(f"{rule.name} ({best}; {others})")
     if not reasons:

@@ -11,8 +11,8 @@ import trio
 from trio._core import _run as scheduler
 from trio.testing import MockClock
 
-from .._graph_file.graph import Graph
 from .._core.node import ClockSource
+from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
 from .._run.crossing import CrossingTap
 from .._run.session import Session

@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from .._graph_file.graph import Graph
-from .._graph_file.toml_file import parse_toml, read_text
 from .._core.errors import GraphError, Problem
 from .._core.kinds import SinkKind, SourceKind
+from .._graph_file.graph import Graph
+from .._graph_file.toml_file import parse_toml, read_text
 from .._option_types.from_struct import record_of
-from .._option_types.shape import WRONG, Reading
-from .._option_types.wording import did_you_mean, either, place, show
+from .._option_types.shape import INVALID, Diagnostics
+from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .options import CardOptions, ClockOptions, NetworkOptions, Scenario
 
 DEFAULT = "studio"
@@ -58,9 +58,11 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         for table, there in (("clocks", clocks), ("networks", [*clocks, *streams]), ("cards", cards)):
             for id in getattr(self, table):
                 if id not in there:
-                    hint = did_you_mean(id, there) or (f"they are {either(there, 'and')}" if there else "it has none")
-                    message = f"the graph has no node {show(id)} that this could be about"
-                    problems.append(Problem(f"{self.name}: {place(table, id)}", message, hint))
+                    hint = did_you_mean(id, there) or (
+                        f"they are {join_words(there, 'and')}" if there else "it has none"
+                    )
+                    message = f"the graph has no node {format_value(id)} that this could be about"
+                    problems.append(Problem(f"{self.name}: {dotted_path(table, id)}", message, hint))
         if problems:
             raise GraphError(problems)
 
@@ -85,8 +87,10 @@ def load_scenario(name: str) -> Deployment:
         return parse_scenario(texts[name], name)
     path = Path(name)
     if not path.suffix and not path.exists():
-        hint = did_you_mean(name, texts) or f"scenarios are {either(list(texts), 'and')}; or give the path of a file"
-        raise GraphError([Problem("--scenario", f"there is no scenario {show(name)}", hint)])
+        hint = (
+            did_you_mean(name, texts) or f"scenarios are {join_words(list(texts), 'and')}; or give the path of a file"
+        )
+        raise GraphError([Problem("--scenario", f"there is no scenario {format_value(name)}", hint)])
     try:
         return parse_scenario(read_text(path, "scenario"), path.stem)
     except GraphError as error:
@@ -101,34 +105,38 @@ def _named(problem: Problem, file: str) -> Problem:
 def parse_scenario(text: str, name: str = "scenario") -> Deployment:
     """A scenario from its text. Raises GraphError with every problem."""
     document = parse_toml(text)
-    reading = Reading(Path.cwd(), Path.cwd())
+    diagnostics = Diagnostics(Path.cwd(), Path.cwd())
     own = {table: document.pop(table) for table in _OWN if table in document}
     record = record_of(Scenario)
-    values, complete = record.read_options(document, "", reading)
+    values, complete = record.read_options(document, "", diagnostics)
     nodes: dict[str, dict[str, Any]] = {}
     for table, ids in own.items():
         base, options = _OWN[table]
         below = document.get(base, {})
         if not isinstance(ids, Mapping):
-            reading.unexpected(table, f"tables such as [{table}.ID]", ids)
+            diagnostics.unexpected(table, f"tables such as [{table}.ID]", ids)
         elif isinstance(below, Mapping):
-            nodes[table] = _read_own(table, ids, below, options, reading)
-    if reading.problems:
-        raise GraphError(reading.problems)
+            nodes[table] = _read_own(table, ids, below, options, diagnostics)
+    if diagnostics.problems:
+        raise GraphError(diagnostics.problems)
     assert complete
-    return Deployment(name=name, scenario=record.make(values, "", reading), **nodes)
+    return Deployment(name=name, scenario=record.make(values, "", diagnostics), **nodes)
 
 
 def _read_own(
-    table: str, ids: Mapping[str, Any], below: Mapping[str, Any], options: type[msgspec.Struct], reading: Reading
+    table: str,
+    ids: Mapping[str, Any],
+    below: Mapping[str, Any],
+    options: type[msgspec.Struct],
+    diagnostics: Diagnostics,
 ) -> dict[str, Any]:
     read: dict[str, Any] = {}
     for id, own in ids.items():
-        at = place(table, id)
+        at = dotted_path(table, id)
         if not isinstance(own, Mapping):
-            reading.unexpected(at, "a table", own)
+            diagnostics.unexpected(at, "a table", own)
             continue
-        value = record_of(options).read({**below, **own}, at, reading)
-        if value is not WRONG:
+        value = record_of(options).read({**below, **own}, at, diagnostics)
+        if value is not INVALID:
             read[id] = value
     return read

@@ -9,11 +9,11 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 
-from .._graph_file.graph import GraphNode
 from .._core.clock import NS_PER_S, frames_in
 from .._core.kinds import ClockKind, SinkKind, SourceKind
 from .._core.node import Build, Node, Source
 from .._core.stream import Stream
+from .._graph_file.graph import GraphNode
 from .._run.build import quantum_of
 from .._run.inputs import SinkInput
 from ..testing.arrivals import Arrivals

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.units import format_duration
-from .._option_types.wording import count, either
+from .._option_types.wording import format_count, join_words
 
 
 def truth_in_words(report: Mapping[str, Any]) -> list[str]:
@@ -14,7 +14,7 @@ def truth_in_words(report: Mapping[str, Any]) -> list[str]:
     simulation = report["simulation"]
     lines = [
         f"Scenario '{simulation['scenario']}', seed {simulation['seed']}. Stand-ins, which touch nothing outside: "
-        f"{either(simulation['stand_ins'], 'and')}.",
+        f"{join_words(simulation['stand_ins'], 'and')}.",
         "In truth:",
     ]
     for id, node in report["nodes"].items():
@@ -36,9 +36,11 @@ def _node(metrics: Mapping[str, Any]) -> list[str]:
         rms, most = (format_duration(metrics[f"true_offset_error_{what}_ns"]) for what in ("rms", "max"))
         said.append(f"wrong by {rms} rms, {most} at most")
         if metrics["true_outside_bound"]:
-            said.append(f"{count(metrics['true_outside_bound'], 'time')} by more than its own bound")
+            said.append(f"{format_count(metrics['true_outside_bound'], 'time')} by more than its own bound")
     if metrics.get("xruns"):
-        said.append(f"{count(metrics['xruns'], 'xrun')}, which lost {count(metrics['lost_frames'], 'frame')}")
+        said.append(
+            f"{format_count(metrics['xruns'], 'xrun')}, which lost {format_count(metrics['lost_frames'], 'frame')}"
+        )
     if "true_thd_n_db" in metrics:
         said.append(f"THD+N of a tone {metrics['true_thd_n_db']:.1f} dB")
     return said
@@ -54,8 +56,8 @@ def _crossing(metrics: Mapping[str, Any]) -> list[str]:
     said.append(f"ratio wrong by {metrics['true_ratio_error_rms_ppb'] / 1000:.3g} ppm rms")
     if "true_pitch_slope_max_ppb_per_s" in metrics:
         said.append(f"pitch changing by {metrics['true_pitch_slope_max_ppb_per_s'] / 1000:.3g} ppm/s at most")
-    said.append(f"{count(metrics['underruns'], 'underrun')}, {count(metrics['resyncs'], 'resync')}")
+    said.append(f"{format_count(metrics['underruns'], 'underrun')}, {format_count(metrics['resyncs'], 'resync')}")
     if metrics["underruns"]:
-        said.append(f"a link offset short by up to {count(-metrics['true_margin_min_frames'], 'frame')}")
+        said.append(f"a link offset short by up to {format_count(-metrics['true_margin_min_frames'], 'frame')}")
     said.append(f"latency {format_duration(metrics['true_latency_ns'])}")
     return said

@@ -12,8 +12,8 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from .._graph_file import parse_graph
 from .._core.localtime import LocalClock
+from .._graph_file import parse_graph
 from .._plugins.loader import Registry, load
 from .._run.learned import Learned
 from .._run.logging import make_log

@@ -14,9 +14,9 @@ import pytest
 import trio
 from hypothesis import strategies as st
 
-from ..._graph_file import parse_graph
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
+from ..._graph_file import parse_graph
 from ..graph import sim_registry
 from ..plant import LOCAL_NS, RATE, Plant
 from .base import Suite

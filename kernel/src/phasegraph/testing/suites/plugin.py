@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import pytest
 
+from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
 from ..._graph_file.describe_kinds import explain_kind
 from ..._graph_file.json_schema import graph_schema
-from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
 from ..._option_types.from_struct import record_of
 from ..._plugins.loader import GROUP, Registry, load
 from .base import Suite
