@@ -1,5 +1,8 @@
 """Percentiles of times, without keeping the times."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,3 +66,28 @@ def test_percentiles_are_right_within_one_bin(values: list[int], fraction: float
     assert got <= max(values)
     assert got >= min(exact, max(values)), "never less than it was"
     assert got <= max(exact, 1_000) * BIN + 1
+
+
+def test_a_reader_in_another_thread_finds_every_value_once() -> None:
+    histogram, added, wrong = Histogram(), [0], []
+    interval = sys.getswitchinterval()
+
+    def read() -> None:
+        while added[0] < 20_000:
+            least = added[0]
+            count = histogram.count
+            if not least <= count <= added[0] + 1:
+                wrong.append((least, count, added[0]))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        reader = threading.Thread(target=read)
+        reader.start()
+        for _ in range(20_000):
+            histogram.add(np.array([5_000]))
+            added[0] += 1
+        reader.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert wrong == []
+    assert histogram.count == 20_000

@@ -1,6 +1,12 @@
-"""Percentiles of times, counted as they come: a fixed number of logarithmic bins, no samples kept."""
+"""Percentiles of durations from a fixed number of logarithmic bins; no samples are kept.
+
+One thread adds (the data plane), any thread reads. What was added is one immutable sum and a list that only grows: the
+writer replaces both at once when the list is long, and a reader adds the list to the sum on its own.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,48 +20,63 @@ _BINS = 26 * _PER_OCTAVE
 _GATHER = 64
 
 
+class _Sum(NamedTuple):
+    """Values by bin, and the largest of them; never changed."""
+
+    bins: NDArray[np.int64]
+    largest: int | None
+
+    def plus(self, arrays: list[NDArray[np.int64]]) -> _Sum:
+        values = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+        if not len(values):
+            return self
+        bins = np.log2(np.maximum(values, _LEAST_NS) / _LEAST_NS) * _PER_OCTAVE
+        counts = np.bincount(np.minimum(bins.astype(np.int64), _BINS - 1), minlength=_BINS)
+        largest = int(values.max())
+        return _Sum(self.bins + counts, largest if self.largest is None else max(self.largest, largest))
+
+    def percentile(self, fraction: float) -> int:
+        if self.largest is None:
+            return 0
+        at = int(np.searchsorted(np.cumsum(self.bins), fraction * int(self.bins.sum())))
+        edge_ns: float = _LEAST_NS * 2.0 ** ((at + 1) / _PER_OCTAVE)
+        return min(self.largest, round(edge_ns))
+
+
 class Histogram:
     """Counts durations; those below one microsecond (negative ones too) share the first bin."""
 
     def __init__(self) -> None:
-        self._counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
-        self._largest: int | None = None
-        self._waiting: list[NDArray[np.int64]] = []
+        self._state: tuple[_Sum, list[NDArray[np.int64]]] = (_Sum(np.zeros(_BINS, np.int64), None), [])
+        """Written by the thread that adds. The list is appended to, never cleared."""
 
     def add(self, values_ns: NDArray[np.int64]) -> None:
         """Count values in nanoseconds. Keeps the array until it is counted, many together: that is much cheaper."""
-        self._waiting.append(values_ns)
-        if len(self._waiting) >= _GATHER:
-            self._count()
+        counted, waiting = self._state
+        waiting.append(values_ns)
+        if len(waiting) >= _GATHER:
+            self._state = (counted.plus(waiting), [])
 
-    def _count(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        values = np.concatenate(waiting)
-        if not len(values):
-            return
-        bins = np.log2(np.maximum(values, _LEAST_NS) / _LEAST_NS) * _PER_OCTAVE
-        self._counts += np.bincount(np.minimum(bins.astype(np.int64), _BINS - 1), minlength=_BINS)
-        largest = int(values.max())
-        self._largest = largest if self._largest is None else max(self._largest, largest)
+    def _now(self) -> _Sum:
+        counted, waiting = self._state
+        return counted.plus(waiting[:])
+
+    @property
+    def count(self) -> int:
+        """Values that were added."""
+        return int(self._now().bins.sum())
 
     def percentile(self, fraction: float) -> int:
         """The value that a fraction of what was counted does not exceed: a bin's upper edge, at most the maximum."""
-        self._count()
-        if self._largest is None:
-            return 0
-        at = int(np.searchsorted(np.cumsum(self._counts), fraction * int(self._counts.sum())))
-        edge_ns: float = _LEAST_NS * 2.0 ** ((at + 1) / _PER_OCTAVE)
-        return min(self._largest, round(edge_ns))
+        return self._now().percentile(fraction)
 
     def metrics(self, name: str) -> dict[str, Metric]:
         """``NAME_p50_ns``, ``NAME_p99_ns`` and ``NAME_max_ns``, once anything was counted."""
-        self._count()
-        if self._largest is None:
+        now = self._now()
+        if now.largest is None:
             return {}
         return {
-            f"{name}_p50_ns": self.percentile(0.5),
-            f"{name}_p99_ns": self.percentile(0.99),
-            f"{name}_max_ns": self._largest,
+            f"{name}_p50_ns": now.percentile(0.5),
+            f"{name}_p99_ns": now.percentile(0.99),
+            f"{name}_max_ns": now.largest,
         }
