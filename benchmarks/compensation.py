@@ -21,9 +21,9 @@ from _table import markdown
 
 from phasegraph import Compensator, DeviceRate
 from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of, worst_of
-from phasegraph_compensation.buffer import BufferConfig, BufferFeedback
+from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
 from phasegraph_compensation.combined import Combined
-from phasegraph_compensation.forward import FeedForward, FollowingConfig
+from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig
 
 RATE = 48_000
 Make = Callable[[], Compensator]

@@ -23,7 +23,7 @@ import numpy as np
 from _table import markdown
 from numpy.typing import NDArray
 
-from phasegraph_compensation import bank, sinc, soxr
+from phasegraph_compensation.resamplers import polyphase_bank, sinc, soxr
 
 RATE = 48_000
 BLOCK = 48
@@ -128,7 +128,7 @@ def block_us(engine: Engine, channels: int, blocks: int) -> tuple[float, float]:
 
 def engines() -> Iterator[Engine]:
     """Those that are there; says why another is not."""
-    yield Ours("sinc", sinc.SincResampler, bank.TAPS // 2)
+    yield Ours("sinc", sinc.SincResampler, polyphase_bank.TAPS // 2)
     for make in (lambda: Ours("soxr (variable)", soxr.SoxrResampler, soxr.AHEAD), Libsamplerate):
         try:
             engine = make()

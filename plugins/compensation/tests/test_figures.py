@@ -7,9 +7,9 @@ import pytest
 from phasegraph import DeviceRate
 from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of
 from phasegraph.testing.crossing import Stamps
-from phasegraph_compensation.buffer import BufferConfig, BufferFeedback
+from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
 from phasegraph_compensation.combined import Combined
-from phasegraph_compensation.forward import FeedForward, FollowingConfig
+from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig
 
 RATE = 48_000
 WARM = DeviceRate(36_300.0, 1_000.0)

@@ -7,10 +7,10 @@ import sys
 
 import phasegraph_compensation
 from phasegraph import API_VERSION, CompensatorConfig, StreamingResampler
-from phasegraph_compensation.buffer import BufferConfig
-from phasegraph_compensation.forward import FollowingConfig
+from phasegraph_compensation.buffer_feedback import BufferConfig
+from phasegraph_compensation.feed_forward import FollowingConfig
 from phasegraph_compensation.none import NoneConfig
-from phasegraph_compensation.sinc import SincResampler
+from phasegraph_compensation.resamplers.sinc import SincResampler
 
 
 def test_kinds() -> None:

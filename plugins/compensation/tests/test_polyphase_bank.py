@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from phasegraph_compensation.bank import PHASES, REACH_OF_FIT, TAPS, TERMS, bank, coefficients
+from phasegraph_compensation.resamplers.polyphase_bank import PHASES, REACH_OF_FIT, TAPS, TERMS, bank, coefficients
 
 
 def test_the_polynomials_are_the_filters() -> None:

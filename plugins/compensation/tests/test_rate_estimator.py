@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import NS_PER_S, DeviceRate
-from phasegraph_compensation.estimator import RateEstimator, deviation_of, published
+from phasegraph_compensation.rate_estimator import RateEstimator, deviation_of, published
 
 RATE, BLOCK, WANDER = 48_000, 256, 7e-9
 START_NS = 1_790_000_000_000_000_000

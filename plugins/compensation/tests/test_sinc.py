@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_compensation.bank import TAPS, coefficients
-from phasegraph_compensation.sinc import TILE, SincResampler
+from phasegraph_compensation.resamplers.polyphase_bank import TAPS, coefficients
+from phasegraph_compensation.resamplers.sinc import TILE, SincResampler
 
 RATE = 48_000
 START = 40.37

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import NodeError
-from phasegraph_compensation.soxr import SoxrResampler
+from phasegraph_compensation.resamplers.soxr import SoxrResampler
 
 RATE = 48_000
 START = 400.37

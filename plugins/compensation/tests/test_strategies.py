@@ -10,9 +10,9 @@ import pytest
 
 from phasegraph import ClockState, Compensator, Correction, DeviceRate, Observation
 from phasegraph.testing import Conditions, CrossingWorld
-from phasegraph_compensation.buffer import BufferConfig, BufferFeedback
+from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
 from phasegraph_compensation.combined import Combined
-from phasegraph_compensation.forward import FeedForward, FollowingConfig
+from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig
 
 RATE = 48_000
 MAKE: dict[str, Callable[[], Compensator]] = {

@@ -8,7 +8,7 @@ import pytest
 import phasegraph_sinks
 from phasegraph import API_VERSION, NodeError
 from phasegraph.testing import PluginSuite
-from phasegraph_sinks import library, recording
+from phasegraph_sinks.file import file_writer, libsndfile
 
 
 class TestPlugin(PluginSuite):
@@ -49,10 +49,10 @@ def test_missing_library_names_its_remedy(monkeypatch):
     def missing(name):
         raise OSError("sndfile library not found")
 
-    monkeypatch.setattr(library.importlib, "import_module", missing)
+    monkeypatch.setattr(libsndfile.importlib, "import_module", missing)
     with pytest.raises(NodeError, match="libsndfile1"):
-        library.soundfile()
+        libsndfile.soundfile()
 
 
 def test_switches_of_another_module_are_left_alone():
-    assert library.set_flag(object(), recording._SET_UPDATE_HEADER_AUTO) is False
+    assert libsndfile.set_flag(object(), file_writer._SET_UPDATE_HEADER_AUTO) is False

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from phasegraph import Encoding, StreamFormat
-from phasegraph_sinks.feeder import AHEAD_NS, feed, new_stream
+from phasegraph_sinks.read_ahead import AHEAD_NS, feed, new_stream
 
 RATE = 48_000
 

@@ -19,9 +19,9 @@ def register_compensators() -> list[CompensatorKind[Any]]:
     """The strategies of this plugin."""
     from phasegraph import CompensatorKind
 
-    from .buffer import BufferConfig, BufferFeedback
+    from .buffer_feedback import BufferConfig, BufferFeedback
     from .combined import Combined
-    from .forward import FeedForward, FollowingConfig
+    from .feed_forward import FeedForward, FollowingConfig
     from .none import NoneConfig, make
 
     return [
@@ -76,12 +76,12 @@ def register_resamplers() -> list[ResamplerKind]:
 
 
 def _sinc() -> Resampler:
-    from .sinc import SincResampler  # needs numpy, and builds its bank
+    from .resamplers.sinc import SincResampler  # needs numpy, and builds its bank
 
     return SincResampler()
 
 
 def _soxr() -> Resampler:
-    from .soxr import SoxrResampler
+    from .resamplers.soxr import SoxrResampler
 
     return SoxrResampler()

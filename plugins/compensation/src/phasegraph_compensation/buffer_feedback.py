@@ -28,8 +28,8 @@ from phasegraph import (
     frames_in,
 )
 
-from .estimator import LEAST_KNOWN, RateEstimator, deviation_of, published
-from .steering import ACQUIRING_SLOPE, INFORMATIVE, LIMIT, LONGEST_STEP_S, Ratio, ready
+from .rate_estimator import LEAST_KNOWN, RateEstimator, deviation_of, published
+from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LIMIT, LONGEST_STEP_S, Ratio, ready
 
 TRACKING_SLOPE = 4e-6
 """Most that the ratio changes in a second once it is locked."""

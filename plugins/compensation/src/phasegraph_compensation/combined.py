@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from .forward import GOOD, GOOD_S, TRACKING_SLOPE, FeedForward, FollowingConfig
-from .steering import ACQUIRING_SLOPE
+from .feed_forward import GOOD, GOOD_S, TRACKING_SLOPE, FeedForward, FollowingConfig
+from .ratio import ACQUIRING_SLOPE
 
 _FASTEST_S, _SLOWEST_S = 2.0, 8.0
 """Time constant of the feedback, before lock and long after."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from phasegraph import ClockEstimate, ClockState, DeviceRate, DeviceTime, Observation, ReadPosition
 
-from .estimator import RateEstimator
+from .rate_estimator import RateEstimator
 
 _TRUSTED = (ClockState.LOCKED, ClockState.HOLDOVER)
 

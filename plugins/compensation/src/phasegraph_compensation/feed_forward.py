@@ -12,9 +12,9 @@ from msgspec import Meta
 
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
-from .estimator import published
-from .sighting import Sighting
-from .steering import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, ready
+from .device_observer import Sighting
+from .rate_estimator import published
+from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, ready
 
 TRACKING_SLOPE = 2e-6
 """Most that the ratio changes in a second once it is locked."""

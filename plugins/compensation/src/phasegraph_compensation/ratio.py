@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .estimator import RateEstimator
+from .rate_estimator import RateEstimator
 
 LIMIT = 500e-6
 """No ratio is further from one."""

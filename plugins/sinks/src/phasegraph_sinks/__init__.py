@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @hookimpl
 def register_sources() -> Iterable[SourceKind[Any]]:
     """The ``file``, ``soundcard`` and ``tone`` sources."""
-    from . import file_source, soundcard_source, tone
+    from . import tone
+    from .file import file_source
+    from .soundcard import soundcard_source
 
     return (file_source.KIND, soundcard_source.KIND, tone.KIND)
 
@@ -26,7 +28,9 @@ def register_sources() -> Iterable[SourceKind[Any]]:
 @hookimpl
 def register_sinks() -> Iterable[SinkKind[Any]]:
     """The ``file``, ``null`` and ``soundcard`` sinks."""
-    from . import file_sink, null, soundcard_sink
+    from . import null
+    from .file import file_sink
+    from .soundcard import soundcard_sink
 
     return (file_sink.KIND, null.KIND, soundcard_sink.KIND)
 
@@ -34,6 +38,6 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
 @hookimpl
 def register_commands(cli: click.Group) -> None:
     """The command ``devices``."""
-    from .devices import devices
+    from .soundcard.devices import devices
 
     cli.add_command(devices)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
 
 from . import pcm
-from .intake import Intake
+from .due_frames import Intake
 
 
 class NullConfig(SinkConfig, frozen=True, kw_only=True):

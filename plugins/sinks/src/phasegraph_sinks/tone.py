@@ -26,7 +26,7 @@ from phasegraph import (
     frames_in,
 )
 
-from .feeder import feed, new_stream
+from .read_ahead import feed, new_stream
 
 
 class ToneConfig(SourceConfig, frozen=True, kw_only=True):

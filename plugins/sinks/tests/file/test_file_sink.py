@@ -11,9 +11,9 @@ import soundfile
 import trio
 
 from phasegraph import NodeError
-from phasegraph_sinks import file_sink, formats, recording
-from phasegraph_sinks.file_sink import KIND, FileSinkConfig
-from phasegraph_sinks.reading import Section, read_header
+from phasegraph_sinks.file import file_sink, file_writer, recording_format
+from phasegraph_sinks.file.file_reader import Section, read_header
+from phasegraph_sinks.file.file_sink import KIND, FileSinkConfig
 
 SUFFIXES = ["wav", "rf64", "w64", "flac", "aiff", "caf"]
 SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
@@ -230,8 +230,8 @@ class TestWav:
     async def test_without_the_switch(
         self, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
     ):
-        monkeypatch.setattr(recording, "set_flag", lambda *_: False)
-        monkeypatch.setattr(recording, "MAX_32_BIT_SIZE", 12_000 * 6)
+        monkeypatch.setattr(file_writer, "set_flag", lambda *_: False)
+        monkeypatch.setattr(file_writer, "MAX_32_BIT_SIZE", 12_000 * 6)
         frames = noise(format_of(), 30_000)
         sink = make(make_input(frames, format_of()), tmp_path / "out.wav")
         await sink.run(ctx)
@@ -246,8 +246,8 @@ class TestWav:
 async def test_aiff_goes_on_in_a_second_file(
     tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
 ):
-    small = formats.Container("AIFF", (".aiff",), max_bytes=20_000 * 6)
-    monkeypatch.setitem(formats.CONTAINERS, "aiff", small)
+    small = recording_format.Container("AIFF", (".aiff",), max_bytes=20_000 * 6)
+    monkeypatch.setitem(recording_format.CONTAINERS, "aiff", small)
     frames = noise(format_of(), 30_000)
     await make(make_input(frames, format_of()), tmp_path / "out.aiff").run(ctx)
     both = [read(tmp_path / "out.aiff"), read(tmp_path / "out-take-2.aiff")]
@@ -306,7 +306,7 @@ async def test_overwrite(tmp_path, ctx, make, make_input, noise, format_of, auto
 async def test_does_not_overwrite_what_the_run_plays(
     tmp_path, ctx, make, make_input, noise, format_of, build, options, autojump_clock
 ):
-    from phasegraph_sinks import file_source
+    from phasegraph_sinks.file import file_source
 
     frames = noise(format_of(), 1000)
     await make(make_input(frames, format_of()), tmp_path / "in.wav").run(ctx.beside("earlier"))

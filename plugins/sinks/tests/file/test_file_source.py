@@ -9,7 +9,7 @@ import soundfile
 import trio
 
 from phasegraph import Encoding, NodeError
-from phasegraph_sinks.file_source import KIND, FileSourceConfig
+from phasegraph_sinks.file.file_source import KIND, FileSourceConfig
 
 SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
 CONTAINERS = ["WAV", "RF64", "W64", "AIFF", "CAF", "FLAC"]

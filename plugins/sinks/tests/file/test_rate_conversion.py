@@ -8,7 +8,7 @@ import soundfile
 import trio
 
 from phasegraph import Encoding
-from phasegraph_sinks.file_source import KIND, FileSourceConfig
+from phasegraph_sinks.file.file_source import KIND, FileSourceConfig
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ async def test_loops_without_a_gap(play, autojump_clock):
 @pytest.mark.parametrize(("rate", "to"), [*PAIRS, (44_101, 48_000)])
 @pytest.mark.parametrize("position", [1, 5000, 100_000, 199_999])
 def test_goes_on_in_the_middle(rate, to, position, tmp_path):
-    from phasegraph_sinks.conversion import Converted
-    from phasegraph_sinks.reading import Section, read_header
+    from phasegraph_sinks.file.file_reader import Section, read_header
+    from phasegraph_sinks.file.rate_conversion import Converted
 
     frames = np.random.default_rng(1).uniform(-0.5, 0.5, (-(-200_000 * rate // to), 2)).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", frames, rate, subtype="FLOAT")

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from phasegraph.testing import SimLocalClock, counter_frames, run_graph, running_graph
-from phasegraph_sinks import soundcard_library
+from phasegraph_sinks.soundcard import portaudio
 
 
 class PortAudioError(Exception):
@@ -211,7 +211,7 @@ def plug(monkeypatch):
     def plug(*cards, local=None):
         module = FakeSoundDevice(*cards)
         module.local = local or module.local
-        monkeypatch.setattr(soundcard_library, "sounddevice", lambda: module)
+        monkeypatch.setattr(portaudio, "sounddevice", lambda: module)
         return module
 
     return plug

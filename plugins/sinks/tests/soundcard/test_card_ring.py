@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph.testing import counter_frames
-from phasegraph_sinks.soundcard_ring import CaptureRing, PlayRing
+from phasegraph_sinks.soundcard.card_ring import CaptureRing, PlayRing
 
 CAPACITY = 64
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_sinks.soundcard_timeline import Timeline
+from phasegraph_sinks.soundcard.card_timeline import Timeline
 
 RATE = 48_000
 EPOCH = 3_000_000_000_000

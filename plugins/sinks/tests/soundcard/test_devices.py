@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from phasegraph import NodeError
-from phasegraph_sinks import devices, soundcard_library
+from phasegraph_sinks.soundcard import devices, portaudio
 
 
 def test_lists_cards_with_rates_and_channels(make_card, plug):
@@ -47,16 +47,16 @@ def test_lists_cards_with_rates_and_channels(make_card, plug):
 def test_no_card_at_all(plug, refused):
     plug()
     assert CliRunner().invoke(devices.devices).output == "no sound card was found\n"
-    refused(lambda: soundcard_library.find(None, "output"), "no default sound card", "there is none", option="device")
+    refused(lambda: portaudio.find(None, "output"), "no default sound card", "there is none", option="device")
 
 
 def test_without_portaudio_one_sentence_names_the_package(monkeypatch):
     def missing(name):
         raise OSError("PortAudio library not found")
 
-    monkeypatch.setattr(soundcard_library.importlib, "import_module", missing)
+    monkeypatch.setattr(portaudio.importlib, "import_module", missing)
     with pytest.raises(NodeError, match="libportaudio2") as caught:
-        soundcard_library.sounddevice()
+        portaudio.sounddevice()
     assert "\n" not in str(caught.value)
 
 
@@ -67,9 +67,9 @@ def test_without_portaudio_one_sentence_names_the_package(monkeypatch):
 def test_finds_the_card_that_is_meant(wanted, index, make_card, plug):
     module = plug(make_card(), make_card(name="HDMI 0"), make_card(name="HDMI 0 b"))
     module.default.device = [0, 1]
-    assert soundcard_library.find(wanted, "output").index == index
+    assert portaudio.find(wanted, "output").index == index
 
 
 def test_a_card_that_cannot_record_is_none_to_record_from(make_card, plug, refused):
     plug(make_card(inputs=0), make_card(name="HDMI 0", inputs=0))
-    refused(lambda: soundcard_library.find("USB", "input"), "no sound card 'USB' for input", option="device")
+    refused(lambda: portaudio.find("USB", "input"), "no sound card 'USB' for input", option="device")

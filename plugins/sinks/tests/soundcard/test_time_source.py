@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from phasegraph_sinks.soundcard_choice import CALLBACKS, Stamp, choose
+from phasegraph_sinks.soundcard.time_source import CALLBACKS, Stamp, choose
 
 RATE = 48_000
 

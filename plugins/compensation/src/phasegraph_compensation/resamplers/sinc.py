@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .bank import DRIFT, PHASES, TAPS, TERMS, bank
+from .polyphase_bank import DRIFT, PHASES, TAPS, TERMS, bank
 
 if TYPE_CHECKING:
     from phasegraph import Frames

@@ -12,8 +12,8 @@ import numpy as np
 
 from phasegraph import Frames, NodeError, StreamFormat
 
-from . import pcm
-from .library import read_forward, reason, soundfile
+from .. import pcm
+from .libsndfile import read_forward, reason, soundfile
 
 _UNKNOWN_LENGTH = 1 << 62
 """libsndfile gives 2**63 - 1 for a file whose header has no length, such as a FLAC file of a process that crashed."""

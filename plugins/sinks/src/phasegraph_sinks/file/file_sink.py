@@ -22,12 +22,12 @@ from phasegraph import (
     frames_in,
 )
 
-from . import pcm
-from .backlog import Backlog
-from .claims import Claims, claims
-from .formats import ContainerName, Recipe, SubtypeName, recipe
-from .intake import Intake
-from .recording import Recording
+from .. import pcm
+from ..due_frames import Intake
+from .file_locks import Claims, claims
+from .file_writer import Recording
+from .recording_format import ContainerName, Recipe, SubtypeName, recipe
+from .write_queue import Backlog
 
 QUEUE_NS = 30_000_000_000
 """How long a disk may stall before anything is lost."""

@@ -26,10 +26,10 @@ from phasegraph import (
     frames_in,
 )
 
-from .claims import claims
-from .conversion import Converted
-from .feeder import feed, new_stream
-from .reading import Header, Section, read_header
+from ..read_ahead import feed, new_stream
+from .file_locks import claims
+from .file_reader import Header, Section, read_header
+from .rate_conversion import Converted
 
 
 class FileSourceConfig(SourceConfig, frozen=True, kw_only=True):

@@ -9,9 +9,10 @@ import numpy as np
 
 from phasegraph import Frames, NodeError
 
-from . import headers, pcm
-from .formats import BITS, MAX_32_BIT_SIZE, Recipe
-from .library import reason, set_flag, soundfile
+from .. import pcm
+from . import wav_headers
+from .libsndfile import reason, set_flag, soundfile
+from .recording_format import BITS, MAX_32_BIT_SIZE, Recipe
 
 _RF64_AUTO_DOWNGRADE = 0x1210
 _SET_UPDATE_HEADER_AUTO = 0x1061
@@ -68,9 +69,9 @@ class Recording:
         try:
             file.close()
             if self.recipe.name == "wav":
-                headers.make_plain_wav(self.path)
+                wav_headers.make_plain_wav(self.path)
             elif self.recipe.name == "flac" and self.frames == 0 and self._bits is not None:
-                headers.write_empty_flac(
+                wav_headers.write_empty_flac(
                     self.path, rate=self.recipe.rate, channels=self.recipe.channels, bits=self._bits
                 )
         except (RuntimeError, OSError) as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from phasegraph import Frames
 
-from .reading import Section
+from .file_reader import Section
 
 QUALITY = "VHQ"
 """THD+N below -150 dB in float32; a second of stereo takes a millisecond."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import NS_PER_S, LocalClock, bracketed_offset
 
-from .soundcard_choice import SETTLING, Stamp, TimeSource, choose, enough
-from .soundcard_timeline import Timeline
+from .card_timeline import Timeline
+from .time_source import SETTLING, Stamp, TimeSource, choose, enough
 
 _STEP_NS = 1_000_000
 """By so much a foreign clock does not drift from one look to the next: it was stepped."""

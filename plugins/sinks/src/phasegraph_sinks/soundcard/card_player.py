@@ -9,8 +9,8 @@ import numpy as np
 
 from phasegraph import Input, LocalClock, duration_of, frames_in
 
-from .soundcard_ring import PlayRing
-from .soundcard_stamps import StampReader
+from .callback_stamps import StampReader
+from .card_ring import PlayRing
 
 CAPACITY_NS = 1_000_000_000
 """What a ring holds: no callback is as large."""

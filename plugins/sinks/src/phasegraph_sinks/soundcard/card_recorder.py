@@ -8,10 +8,10 @@ import msgspec
 
 from phasegraph import NS_PER_S, ClockEstimate, ClockState, Frames, LocalClock, Stream, frames_in
 
-from .soundcard_player import CAPACITY_NS
-from .soundcard_ring import CaptureRing
-from .soundcard_stamps import StampReader
-from .soundcard_timeline import Timeline
+from .callback_stamps import StampReader
+from .card_player import CAPACITY_NS
+from .card_ring import CaptureRing
+from .card_timeline import Timeline
 
 PUBLISH_NS = 125_000_000
 """How often the estimate is renewed."""

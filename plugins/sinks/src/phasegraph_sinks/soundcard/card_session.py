@@ -10,8 +10,8 @@ import trio
 
 from phasegraph import NodeContext, NodeError
 
-from .soundcard_library import Card, Direction, Portaudio, is_active, time_of
-from .soundcard_stamps import StampReader
+from .callback_stamps import StampReader
+from .portaudio import Card, Direction, Portaudio, is_active, time_of
 
 LOST_NS = 1_000_000_000
 """A card that has not called for so long is gone."""

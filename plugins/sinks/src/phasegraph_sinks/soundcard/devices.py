@@ -33,7 +33,7 @@ def devices(format: str) -> None:
 
 def describe() -> list[dict[str, Any]]:
     """Every card, for JSON. Raises NodeError where PortAudio is missing."""
-    from .soundcard_library import cards, rates_of, sounddevice
+    from .portaudio import cards, rates_of, sounddevice
 
     defaults = dict(zip(("input", "output"), sounddevice().default.device, strict=True))
     return [

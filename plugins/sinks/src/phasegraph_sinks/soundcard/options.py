@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from phasegraph import Duration, Metrics
 
-from .soundcard_stamps import StampReader
+from .callback_stamps import StampReader
 
 Device = Annotated[
     str | int | None,

@@ -21,10 +21,10 @@ from phasegraph import (
     format_duration,
 )
 
-from .soundcard_library import check, find
-from .soundcard_options import Block, Device, Latency, card_metrics, stream_options
-from .soundcard_player import Player
-from .soundcard_session import CardSession
+from .card_player import Player
+from .card_session import CardSession
+from .options import Block, Device, Latency, card_metrics, stream_options
+from .portaudio import check, find
 
 LOOK_NS = 500_000_000
 

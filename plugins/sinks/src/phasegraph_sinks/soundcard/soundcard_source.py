@@ -21,10 +21,10 @@ from phasegraph import (
     StreamFormat,
 )
 
-from .soundcard_library import check, find
-from .soundcard_options import Block, Device, Latency, card_metrics, stream_options
-from .soundcard_recorder import CardClock, Recorder
-from .soundcard_session import CardSession
+from .card_recorder import CardClock, Recorder
+from .card_session import CardSession
+from .options import Block, Device, Latency, card_metrics, stream_options
+from .portaudio import check, find
 
 
 class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""The variable-ratio resamplers that the compensators control."""

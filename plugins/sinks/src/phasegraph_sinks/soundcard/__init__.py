@@ -1,0 +1,1 @@
+"""Sound cards in and out, through PortAudio."""
