@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from phasegraph import Arrival, BufferLevel, ClockEstimate, Correction, DeviceTime, Observation
+from phasegraph import BufferLevel, ClockEstimate, Correction, DeviceTime, FramesArrived, Observation
 
 
 class LevelController:
@@ -35,7 +35,7 @@ class LevelController:
 
     def observe(self, observation: Observation) -> None:
         """See `Compensator.observe`."""
-        if isinstance(observation, Arrival):
+        if isinstance(observation, FramesArrived):
             self._origin = self._origin or (observation.frame, observation.local_ns)
             frame, local_ns = self._origin
             self.newest = (observation.frame - frame, (observation.local_ns - local_ns) * 1e-9)

@@ -31,7 +31,7 @@ def stream_of(*runs: tuple[int, int], rate: int = RATE, hz: float = 440.0, conce
 
 def come(stream: Stream, first: int, stop: int, hz: float = 440.0) -> None:
     stream.ring.write_frames(BASE + first, sine(BASE + first, stop - first, 2, hz, stream.format.rate))
-    stream.wrote(BASE + first, BASE + stop)
+    stream.mark_written(BASE + first, BASE + stop)
 
 
 def play(stream: Stream, first: int, stop: int, block: int) -> Frames:
@@ -130,7 +130,7 @@ def test_old_audio_never_comes_back() -> None:
     stream = stream_of((0, 9600))
     lap = stream.ring.capacity
     stream.ring.write_frames(BASE + lap - 960, np.zeros((960, 2), np.float32))
-    stream.wrote(BASE + lap - 960, BASE + lap)
+    stream.mark_written(BASE + lap - 960, BASE + lap)
     assert not play(stream, lap - 960, lap + 9600, 480).any()
 
 
@@ -152,7 +152,7 @@ def test_any_gaps_in_noise(lengths: list[tuple[int, int]], block: int, seed: int
     at = 0
     for run, gap in lengths:
         stream.ring.write_frames(BASE + at, noise[at : at + run])
-        stream.wrote(BASE + at, BASE + at + run)
+        stream.mark_written(BASE + at, BASE + at + run)
         there[at : at + run] = True
         at += run + gap
     out = play(stream, 0, at, block)

@@ -15,7 +15,7 @@ if sys.platform != "linux":
 from phasegraph import SystemLocalClock
 from phasegraph.net import SystemNetwork, linux
 from phasegraph.net.linux import LinuxSendBuffer, LinuxSender
-from phasegraph.net.qdisc import Qdisc, read_qdiscs, why_not_held
+from phasegraph.net.qdisc import Qdisc, read_qdiscs, why_not_scheduled
 
 MS = 1_000_000
 LOCAL = SystemLocalClock()
@@ -62,8 +62,8 @@ def send(sender: LinuxSender, ahead_ns: int) -> tuple[list[int], list[bytes], Li
 @pytest.mark.parametrize("ahead_ns", [-1000 * MS, 0, 20 * MS])
 def test_the_system_takes_the_times(sender: LinuxSender, ahead_ns: int) -> None:
     # It refuses control messages that it does not understand, and times on a socket that was not made for them.
-    assert sender.hold() == ""
-    assert sender.hold() == ""
+    assert sender.schedule() == ""
+    assert sender.schedule() == ""
     before = time.monotonic_ns() - LOCAL.now_ns()
     refused, got, buffer = send(sender, ahead_ns)
     after = time.monotonic_ns() - LOCAL.now_ns()
@@ -83,8 +83,8 @@ def test_a_time_is_refused_by_a_socket_that_was_not_made_for_it(sender: LinuxSen
 
 
 def test_without_the_queue_nothing_is_told(sender: LinuxSender) -> None:
-    reason = why_not_held(read_qdiscs(), 1, "lo")
-    assert sender.hold() == reason
+    reason = why_not_scheduled(read_qdiscs(), 1, "lo")
+    assert sender.schedule() == reason
     refused, got, buffer = send(sender, 20 * MS)
     assert refused == []
     assert len(got) == 3
@@ -94,7 +94,7 @@ def test_without_the_queue_nothing_is_told(sender: LinuxSender) -> None:
 @pytest.mark.usefixtures("fq")
 def test_there_is_more_room_for_what_is_held(sender: LinuxSender) -> None:
     before = sender.room
-    sender.hold()
+    sender.schedule()
     assert sender.room >= before > 10
 
 
@@ -102,7 +102,7 @@ def test_an_interface_that_nobody_knows_has_no_queue(monkeypatch: pytest.MonkeyP
     sender = LinuxSender(LOCAL, NETWORK.interface("127.0.0.1"), 1, 0)
     try:
         monkeypatch.setattr(sender, "_interface", type(sender._interface)("", 0, "127.0.0.9"))
-        assert sender.hold() == "it is not known which interface has 127.0.0.9: name it"
+        assert sender.schedule() == "it is not known which interface has 127.0.0.9: name it"
     finally:
         sender.close()
 
@@ -113,11 +113,11 @@ def test_a_system_that_does_not_say(sender: LinuxSender, monkeypatch: pytest.Mon
         raise error
 
     monkeypatch.setattr(linux, "read_qdiscs", refuse)
-    assert sender.hold() == "the system does not hold packets: not permitted"
+    assert sender.schedule() == "the system does not hold packets: not permitted"
 
 
 def test_plain_sockets_do_not_hold() -> None:
     network = SystemNetwork(LOCAL, batched=False)
     sender = network.sender(network.interface("127.0.0.1"), ttl=1, dscp=0)
-    assert "only Linux" in sender.hold()
+    assert "only Linux" in sender.schedule()
     sender.close()

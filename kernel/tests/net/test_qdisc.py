@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph.net.qdisc import Qdisc, parse_qdiscs, read_qdiscs, why_not_held
+from phasegraph.net.qdisc import Qdisc, parse_qdiscs, read_qdiscs, why_not_scheduled
 
 ROOT = 0xFFFFFFFF
 # What Linux 6.18 answered, by its two attributes of interest and the others as they came: statistics, options.
@@ -80,7 +80,7 @@ MQ = [Qdisc(3, 0x80010000, ROOT, "mq"), Qdisc(3, 0, 0x80010001, "fq"), Qdisc(3, 
     ],
 )
 def test_who_holds_packets(qdiscs: list[Qdisc], others: str) -> None:
-    reason = why_not_held(qdiscs, 3, "eth3")
+    reason = why_not_scheduled(qdiscs, 3, "eth3")
     if others:
         assert reason == f"the queue of eth3 is {others}, not fq: tc qdisc replace dev eth3 root fq"
     else:

@@ -62,6 +62,6 @@ def write() -> Callable[[Stream, int, int], None]:
 
     def write(stream: Stream, first: int, count: int) -> None:
         stream.ring.write_frames(first, counter_frames(first, count, stream.format.channels))
-        stream.wrote(first, first + count)
+        stream.mark_written(first, first + count)
 
     return write

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import (
-    Arrival,
     BufferLevel,
     ClockEstimate,
     Correction,
     DeviceRate,
     DeviceTime,
     Frames,
+    FramesArrived,
     Observation,
     ReadPosition,
     silence,
@@ -65,7 +65,7 @@ def ramp(stream, first: int, count: int) -> None:
     """Sample n is n modulo 2**12, so that its neighbours' difference is exact in 24 bits."""
     frames = ((np.arange(first, first + count) % 4096) * 2.0**-13)[:, None].astype(np.float32)
     stream.ring.write_frames(first, frames)
-    stream.wrote(first, first + count)
+    stream.mark_written(first, first + count)
 
 
 def begin(make_stream, clock, compensator, delay: int = 480) -> tuple[CrossingTap, int]:
@@ -158,7 +158,7 @@ def test_what_a_jump_leaves_fades_into_where_it_goes(make_stream, clock, by):
     there = np.arange(first, first + RATE)
     old = there < left + by / 2 if by > 0 else there > left + by / 2
     tap.stream.ring.write_frames(first, np.where(old, 0.25, 0.75)[:, None].astype(np.float32))
-    tap.stream.wrote(first, first + RATE)
+    tap.stream.mark_written(first, first + RATE)
     assert np.unique(play(tap, 0, 10**9 // 2)).tolist() == [0.25]
     share = (np.arange(BLOCK) + 0.5) / BLOCK
     out = play(tap, BLOCK, 10**9 // 2 + BLOCK * 10**9 // RATE)[:, 0]
@@ -212,13 +212,13 @@ def test_arrivals_are_shown_once_and_in_order(make_stream, clock):
     told = Told(Correction(0.0))
     tap, first = begin(make_stream, clock, told)
     for number in range(100):
-        tap.stream.wrote(first + number * 48, first + number * 48 + 48, 10**6 * (number + 1))
-    tap.stream.wrote(first, first + 48, 10**9)  # late, or a duplicate: tells nothing of when the newest came
+        tap.stream.mark_written(first + number * 48, first + number * 48 + 48, 10**6 * (number + 1))
+    tap.stream.mark_written(first, first + 48, 10**9)  # late, or a duplicate: tells nothing of when the newest came
     play(tap, 0, 10**8)
-    assert told.of(Arrival) == [Arrival(10**6 * (n + 1), first + n * 48 + 48) for n in range(36, 100)]
-    tap.stream.wrote(first + 4800, first + 4848, 102 * 10**6)
+    assert told.of(FramesArrived) == [FramesArrived(10**6 * (n + 1), first + n * 48 + 48) for n in range(36, 100)]
+    tap.stream.mark_written(first + 4800, first + 4848, 102 * 10**6)
     play(tap, BLOCK, 10**8 + BLOCK * 10**9 // RATE)
-    assert told.of(Arrival)[64:] == [Arrival(102 * 10**6, first + 4848)]
+    assert told.of(FramesArrived)[64:] == [FramesArrived(102 * 10**6, first + 4848)]
 
 
 @pytest.mark.parametrize("ahead_ns", [10**18 + 123, -37_000_000_001])
@@ -291,7 +291,7 @@ def test_what_is_said_to_be_available_is(ppb: float, blocks: list[int], start: i
     stream = Stream(StreamFormat(RATE, 1, Encoding.FLOAT32), window_ns=10**9, clock=Clock())
     first = start * RATE // 10**9
     stream.ring.write_frames(first - 10, np.ones((20_000, 1), np.float32))
-    stream.wrote(first - 10, first - 10 + 20_000)
+    stream.mark_written(first - 10, first - 10 + 20_000)
     tap = CrossingTap(stream, Told(Correction(ppb)), Straight())
     frame = 0
     for count in blocks:

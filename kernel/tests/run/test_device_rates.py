@@ -9,7 +9,7 @@ import pytest
 
 from phasegraph import Correction, DeviceRate, Stream, StreamFormat
 from phasegraph._run.crossing import CrossingTap
-from phasegraph._run.learned import Learned
+from phasegraph._run.device_rates import DeviceRateStore
 
 
 class Clock:
@@ -32,7 +32,7 @@ def built(device="ALSA: card", *, clock="ptp", rate=None, locked=True):
 @pytest.fixture
 def learned(tmp_path):
     warnings = []
-    made = Learned(tmp_path / "state" / "devices.json", warnings.append)
+    made = DeviceRateStore(tmp_path / "state" / "devices.json", warnings.append)
     made.warnings = warnings
     return made
 

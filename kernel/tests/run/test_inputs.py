@@ -129,17 +129,17 @@ class TestSequential:
         assert not input.ready
         b.finish()
         assert input.ready
-        assert input.follows
-        assert not sink(clock, AlignedTap(make_stream())).follows
+        assert input.can_read_ahead
+        assert not sink(clock, AlignedTap(make_stream())).can_read_ahead
 
     def test_an_empty_file_ends_at_once(self, make_stream, clock):
         stream = make_stream(clocked=False)
         input = sink(None, SequentialTap(stream))
-        taken = input.take(0, 100)
+        taken = input.read_due(0, 100)
         assert taken is not None
         assert len(taken) == 0
         stream.finish()
-        assert input.take(0, 100) is None
+        assert input.read_due(0, 100) is None
 
 
 class TestChannels:
@@ -182,12 +182,12 @@ class TestTake:
     def test_takes_what_is_due_in_sequence(self, make_stream, write, clock):
         stream = make_stream(delay=100)
         input = sink(clock, AlignedTap(stream))
-        assert input.take(at(0), 1000).shape == (0, 1)
+        assert input.read_due(at(0), 1000).shape == (0, 1)
         write(stream, 5000, 900)
-        assert len(input.take(at(5099), 1000)) == 0
-        first = input.take(at(5100 + 299), 1000)
-        second = input.take(at(5100 + 499), 150)
-        third = input.take(at(5100 + 499), 150)
+        assert len(input.read_due(at(5099), 1000)) == 0
+        first = input.read_due(at(5100 + 299), 1000)
+        second = input.read_due(at(5100 + 499), 150)
+        third = input.read_due(at(5100 + 499), 150)
         np.testing.assert_array_equal(np.concatenate([first, second, third]), counter_frames(5000, 500, 1))
 
     def test_ends_with_the_last_frame(self, make_stream, write, clock):
@@ -195,23 +195,23 @@ class TestTake:
         write(stream, 0, 480)
         stream.finish()
         input = sink(clock, AlignedTap(stream))
-        assert len(input.take(at(100_000), 1000)) == 480
-        assert input.take(at(100_000), 1000) is None
+        assert len(input.read_due(at(100_000), 1000)) == 480
+        assert input.read_due(at(100_000), 1000) is None
 
     def test_a_source_that_never_sent_ends_without_a_frame(self, make_stream, clock):
         stream = make_stream(delay=100)
         input = sink(clock, AlignedTap(stream))
-        assert len(input.take(at(1000), 1000)) == 0
+        assert len(input.read_due(at(1000), 1000)) == 0
         stream.finish()
-        assert input.take(at(1000), 1000) is None
+        assert input.read_due(at(1000), 1000) is None
 
     def test_a_gap_is_as_long_as_it_was(self, make_stream, write, clock):
         stream = make_stream()
         input = sink(clock, AlignedTap(stream))
         write(stream, 0, 100)
-        assert len(input.take(at(120), 1000)) == 100
+        assert len(input.read_due(at(120), 1000)) == 100
         write(stream, 148, 52)
-        rest = input.take(at(300), 1000)
+        rest = input.read_due(at(300), 1000)
         assert len(rest) == 100
         assert not rest[:48].any()
         np.testing.assert_array_equal(rest[48:], counter_frames(148, 52, 1))
@@ -222,7 +222,7 @@ class TestTake:
         write(live, 1000, 300)
         write(file, 0, 5000)
         input = sink(clock, AlignedTap(live), SequentialTap(file))
-        taken = input.take(at(1010 + 199), 1000)
+        taken = input.read_due(at(1010 + 199), 1000)
         np.testing.assert_array_equal(taken[:, :1], counter_frames(1000, 200, 1))
         np.testing.assert_array_equal(taken[:, 1:], counter_frames(0, 200, 1))
 
@@ -232,10 +232,10 @@ class TestTake:
         taken = []
         for number in range(50):
             write(live, 5000 + 100 * number, 100)
-            taken.append(input.take(at(5100 + 100 * number), 10_000))
+            taken.append(input.read_due(at(5100 + 100 * number), 10_000))
         live.finish()
         dead.finish()
-        taken.append(input.take(at(20_000), 10_000))
+        taken.append(input.read_due(at(20_000), 10_000))
         got = np.concatenate(taken)
         np.testing.assert_array_equal(got[:, :1], counter_frames(5000, 5000, 1))
         assert not got[:, 1].any()
@@ -249,12 +249,12 @@ class TestTake:
         input = sink(clock, AlignedTap(stream))
         begin = base * RATE // 10**9
         write(stream, begin, 400)
-        before = input.take(at(300), 10_000)
+        before = input.read_due(at(300), 10_000)
         assert len(before) == 201
         clock.set(ahead_ns=base + ahead_ns, discontinuities=1)
         jumped = begin + ahead_ns * RATE // 10**9
         write(stream, jumped + 400, 400)
-        after = input.take(at(700), 10_000)
+        after = input.read_due(at(700), 10_000)
         assert 400 <= len(after) <= 402
         np.testing.assert_array_equal(after[-200:], counter_frames(jumped + 400, 201, 1)[-200:])
 
@@ -278,7 +278,7 @@ class TestAsReceived:
         write(stream, 1000, 50)
         write(stream, 1060, 40)
         input = sink(clock, (AlignedTap(stream), channels))
-        received = input.as_received(Encoding.L24, together=2)
+        received = input.raw_samples(Encoding.L24, together=2)
         assert (received is None) is (not kept)
         if received is None:
             return
@@ -295,14 +295,14 @@ class TestAsReceived:
         for stream in (one, two, file):
             write(stream, 0, 10)
         input = sink(clock, (AlignedTap(one), None), (AlignedTap(two), [1, 2, 3]), (SequentialTap(file), None))
-        received = input.as_received(Encoding.L24, together=2)
+        received = input.raw_samples(Encoding.L24, together=2)
         there = received(0, np.zeros((10, 6, 3), np.uint8))
         assert there.all(axis=0).tolist() == [False, False, True, True, False, False]
         assert not there.any(axis=0)[[0, 1, 4, 5]].any()
 
     def test_only_of_that_encoding_and_only_copies(self, make_stream, clock):
-        assert sink(clock, AlignedTap(make_stream())).as_received(Encoding.AM824) is None
-        assert sink(clock, SequentialTap(make_stream(clocked=False))).as_received(Encoding.L24) is None
+        assert sink(clock, AlignedTap(make_stream())).raw_samples(Encoding.AM824) is None
+        assert sink(clock, SequentialTap(make_stream(clocked=False))).raw_samples(Encoding.L24) is None
 
 
 def test_silence_has_its_shape():

@@ -115,7 +115,7 @@ class Probe:
                 await behaviour(ctx, task_status)
             task_status.started()
             stage.note(id, "ready")
-            while self._input is None or self._input.take(ctx.local.now_ns(), 1000) is not None:
+            while self._input is None or self._input.read_due(ctx.local.now_ns(), 1000) is not None:
                 await trio.sleep(0.1)
         finally:
             with trio.CancelScope(shield=True):

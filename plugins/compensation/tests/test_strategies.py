@@ -230,12 +230,12 @@ def test_what_it_must_bear(name: str, conditions: dict[str, Any]) -> None:
 def test_without_packets_buffer_feedback_holds_its_ratio_and_then_finds_its_level() -> None:
     played = Played("buffer-feedback")
     stream, before = played.world.tap.stream, played.trace.ratio[-1]
-    arrive = stream.wrote
-    stream.wrote = lambda *_: None  # type: ignore[method-assign]
+    arrive = stream.mark_written
+    stream.mark_written = lambda *_: None  # type: ignore[method-assign]
     silence = played.world.run(5.0)
     assert silence.corrections[-1].reason.startswith("no packets")
     assert np.abs(silence.ratio - before).max() < 0.2e-6
-    stream.wrote = arrive  # type: ignore[method-assign]
+    stream.mark_written = arrive  # type: ignore[method-assign]
     after = played.world.run(10.0)
     assert after.resyncs == 0
     assert np.abs(after.error - played.trace.error[-1]).max() < 1.0

@@ -84,7 +84,7 @@ class FakeInput:
         self.taken = 0
         self.began_ns = None
 
-    def take(self, local_ns, limit):
+    def read_due(self, local_ns, limit):
         if self.began_ns is None:
             self.began_ns = local_ns
         if self.taken >= len(self.frames) and not self.endless:
@@ -101,8 +101,8 @@ class FakeInput:
         self.taken += count
         return out
 
-    def skip(self, local_ns, limit):
-        frames = self.take(local_ns, limit)
+    def skip_due(self, local_ns, limit):
+        frames = self.read_due(local_ns, limit)
         return None if frames is None else len(frames)
 
 

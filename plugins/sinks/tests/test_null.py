@@ -32,8 +32,8 @@ async def test_meters_if_asked(ctx, make, make_input, noise, format_of, autojump
 async def test_looks_five_times_a_second(ctx, make, make_input, noise, format_of, autojump_clock):
     input = make_input(noise(format_of(), 1), format_of(), paced=True, endless=True)
     looks = []
-    take = input.take
-    input.take = lambda local_ns, limit: looks.append(local_ns) or take(local_ns, limit)
+    take = input.read_due
+    input.read_due = lambda local_ns, limit: looks.append(local_ns) or take(local_ns, limit)
     with trio.move_on_after(10):
         await make(input).run(ctx)
     assert len(set(looks)) == pytest.approx(50, abs=2)

@@ -14,7 +14,7 @@ import trio
 from .._core.errors import GraphError, Problem
 from .._graph_file import load_graph
 from .._plugins import loader
-from .._run.learned import Learned, state_file
+from .._run.device_rates import DeviceRateStore, state_file
 from .._run.logging import Format, Level, make_log
 from .._run.session import Session
 from .._run.trace import Trace
@@ -38,7 +38,7 @@ def run_command(
     graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
     log = make_log(log_format, log_level)
     must_be_writable(report)
-    learned = Learned(state_file(), log.warning)
+    learned = DeviceRateStore(state_file(), log.warning)
     session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))

@@ -27,7 +27,7 @@ class BufferLevel(msgspec.Struct, frozen=True, gc=False):
     frames: float
 
 
-class Arrival(msgspec.Struct, frozen=True, gc=False):
+class FramesArrived(msgspec.Struct, frozen=True, gc=False):
     """At local time ``local_ns`` the input's frames before ``frame`` had arrived, where the source knows that."""
 
     local_ns: int
@@ -54,7 +54,7 @@ class DeviceRate(msgspec.Struct, frozen=True, gc=False):
     sigma_ppb: float
 
 
-Observation = ClockEstimate | DeviceTime | Arrival | BufferLevel | ReadPosition | DeviceRate
+Observation = ClockEstimate | DeviceTime | FramesArrived | BufferLevel | ReadPosition | DeviceRate
 
 
 class Correction(msgspec.Struct, frozen=True, gc=False):

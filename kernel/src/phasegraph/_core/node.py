@@ -28,7 +28,7 @@ Metrics = Mapping[str, Metric]
 """Names carry their unit: ``offset_ns``, ``buffer_frames``."""
 Step = Callable[[int], int]
 """A node's part of the data plane: given local time, does what is due and says when it wants to be called next."""
-Received = Callable[[int, NDArray[np.uint8]], NDArray[np.bool_]]
+RawSampleReader = Callable[[int, NDArray[np.uint8]], NDArray[np.bool_]]
 """Given the sink's frame and an array (frames, channels, bytes of a sample), puts samples there as they came.
 
 Returns of which frames and channels; for the others `Input.read` has all that there is to know.
@@ -67,18 +67,18 @@ class Input(Protocol):
         """Whether reading can begin: False while a file or tone has not delivered its first frames."""
 
     @property
-    def follows(self) -> bool:
+    def can_read_ahead(self) -> bool:
         """Whether every source follows the sink's pace (files, tones), so that reading ahead loses nothing."""
 
-    def take(self, local_ns: int, limit: int) -> Frames | None:
+    def read_due(self, local_ns: int, limit: int) -> Frames | None:
         """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
 
         Gaps are silence. The array is the caller's to keep. Empty when nothing is due; None when the input has ended
         and all of it was taken.
         """
 
-    def skip(self, local_ns: int, limit: int) -> int | None:
-        """As `take`, for a sink that needs only to know how many frames they were."""
+    def skip_due(self, local_ns: int, limit: int) -> int | None:
+        """As `read_due`, for a sink that needs only to know how many frames they were."""
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
         """For a sink with a clock: fill ``out`` with what sounds from its frame ``frame`` on.
@@ -87,7 +87,7 @@ class Input(Protocol):
         input's end: fewer than ``len(out)`` means the last ones.
         """
 
-    def as_received(self, encoding: Encoding, together: int = 1) -> Received | None:
+    def raw_samples(self, encoding: Encoding, together: int = 1) -> RawSampleReader | None:
         """A way to have samples as they came, beside `read`: of the channels that are copied from streams of this
         encoding. None where there are none.
 
@@ -98,7 +98,7 @@ class Input(Protocol):
     def available(self, frame: int) -> int:
         """How many frames from the sink's frame ``frame`` on have already arrived."""
 
-    def paced_by(self, device: str) -> None:
+    def set_device(self, device: str) -> None:
         """For a sink with a clock of its own: how its device is called from run to run, before the first `read`.
 
         Its compensator then begins with what earlier runs have learned of the device.

@@ -38,7 +38,7 @@ class ClockReader(Protocol):
         """The newest snapshot; never waits."""
 
 
-class Cursor:
+class ReaderPosition:
     """How far one reader has come."""
 
     __slots__ = ("position",)
@@ -85,16 +85,16 @@ class Stream:
         """Index after the last frame that was written."""
         self.end: int | None = None
         """Index after the last frame that will ever come; None while the source goes on."""
-        self.unbroken = 0
+        self.contiguous_from = 0
         """From this index to the head no frame is missing."""
         self.arrivals: deque[tuple[int, int]] = deque(maxlen=ARRIVALS)
         """(frame, local time): when all before the frame had arrived, oldest first."""
-        self.follow: Callable[[], object] = _nothing
+        self.on_read: Callable[[], object] = _nothing
         """Called by readers before they look: a source that keeps its stream in step with jumps of its clock does so
         here, on the data plane, since readers may see a jump before the next packet does."""
-        self.readers: list[Cursor] = []
+        self.readers: list[ReaderPosition] = []
         """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
-        self._away: list[Cursor] = []
+        self._away: list[ReaderPosition] = []
         """Of these the ones that take nothing for now, so that nobody is to wait for them."""
 
     @property
@@ -116,7 +116,7 @@ class Stream:
         reading = [cursor.position for cursor in self.readers if cursor not in self._away]
         return min(reading or (cursor.position for cursor in self.readers), default=default)
 
-    def leave(self, reader: Cursor, *, for_good: bool) -> None:
+    def leave(self, reader: ReaderPosition, *, for_good: bool) -> None:
         """Not wait for this reader any more. Where the last leaves for good, the stream ends."""
         if not for_good:
             self._away.append(reader)
@@ -125,12 +125,12 @@ class Stream:
                 self.stop()
             self.readers.remove(reader)
 
-    def come_back(self, reader: Cursor) -> None:
+    def come_back(self, reader: ReaderPosition) -> None:
         """Wait for this reader again, who goes on where the others are."""
         reader.position = max(reader.position, self._taken(reader.position))
         self._away = [other for other in self._away if other is not reader]
 
-    def wrote(self, start: int, end: int, arrived_ns: int | None = None) -> None:
+    def mark_written(self, start: int, end: int, arrived_ns: int | None = None) -> None:
         """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them.
 
         ``arrived_ns`` is the local time at which the last of them arrived, where the source has a stamp of it.
@@ -141,7 +141,7 @@ class Stream:
         if self.first is None or start < self.first:
             self.first = start
         if start != self.head:
-            self.unbroken = max(self.head, start)
+            self.contiguous_from = max(self.head, start)
         if arrived_ns is not None and end > self.head:
             self.arrivals.append((end, arrived_ns))
         self.head = max(self.head, end)
@@ -152,7 +152,7 @@ class Stream:
         if self.first is not None:
             self.first += by
         self.head += by
-        self.unbroken += by
+        self.contiguous_from += by
         self.arrivals = deque(((frame + by, local_ns) for frame, local_ns in self.arrivals), maxlen=ARRIVALS)
 
     def finish(self) -> None:

@@ -36,12 +36,12 @@ def quantum_of(stream: Stream) -> int:
     return max(LEAST_QUANTUM_NS, min(PACED_QUANTUM_NS, stream.playout_delay_ns // 4))
 
 
-Stage = Callable[[GraphNode, Build, Callable[[], Node], "SinkInput | None"], Node]
+NodeFactory = Callable[[GraphNode, Build, Callable[[], Node], "SinkInput | None"], Node]
 """Decides what is run for a node of a graph, given how its kind makes it and what it plays."""
 
 
-def as_it_is(node: GraphNode, build: Build, make: Callable[[], Node], input: SinkInput | None) -> Node:
-    """The stage of every real run: what its kind makes."""
+def real_nodes(node: GraphNode, build: Build, make: Callable[[], Node], input: SinkInput | None) -> Node:
+    """The node factory of every real run: a node is what its kind makes."""
     return make()
 
 
@@ -136,7 +136,7 @@ class _Build:
 
 
 def build_graph(
-    graph: Graph, registry: Registry, local: LocalClock | None = None, stage: Stage = as_it_is
+    graph: Graph, registry: Registry, local: LocalClock | None = None, node_factory: NodeFactory = real_nodes
 ) -> BuiltGraph:
     """Make every node of a graph, in an order in which each finds what it needs.
 
@@ -149,7 +149,7 @@ def build_graph(
     for id in graph.order:
         node = graph.nodes[id]
         try:
-            _add(built, node, registry, _Build(id, local, built, provided), stage)
+            _add(built, node, registry, _Build(id, local, built, provided), node_factory)
         except NodeError as error:
             problems.append(_problem(f"{node.role}.{id}", error))
         except _Elsewhere as blamed:
@@ -181,13 +181,13 @@ class _MissingPeer(Exception):
     """A node that this one needs could not be built."""
 
 
-def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, stage: Stage) -> None:
+def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, node_factory: NodeFactory) -> None:
     kind = node.kind
     for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
         if wanted is not None and wanted not in built.nodes:
             raise _MissingPeer
     if isinstance(kind, ClockKind | SourceKind):
-        made = stage(node, build, partial(kind.factory, node.config, build), None)
+        made = node_factory(node, build, partial(kind.factory, node.config, build), None)
         built.nodes[node.id] = BuiltNode(node, made)
         if isinstance(kind, ClockKind) and node.config.fallback is not None:
             built.fallbacks[node.id] = FallbackClock(
@@ -198,7 +198,7 @@ def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, 
             )
     elif isinstance(kind, SinkKind):
         input, edges = _input(built, node, registry)
-        made = stage(node, build, partial(kind.factory, node.config, build, input), input)
+        made = node_factory(node, build, partial(kind.factory, node.config, build, input), input)
         built.nodes[node.id] = BuiltNode(node, made, input)
         built.edges += edges
 

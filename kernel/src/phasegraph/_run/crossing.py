@@ -9,12 +9,12 @@ import numpy as np
 
 from .._core.clock import NS_PER_S, ClockEstimate
 from .._core.compensation import (
-    Arrival,
     BufferLevel,
     Compensator,
     Correction,
     DeviceRate,
     DeviceTime,
+    FramesArrived,
     ReadPosition,
     Resampler,
     StreamingResampler,
@@ -44,7 +44,7 @@ class CrossingTap:
         """How far the read position was behind its target at the newest block."""
         self.resyncs = 0
         """Jumps of the read position while it sounds. That it goes along with a jump of media time is none."""
-        self.block_at = (0, 0.0)
+        self.block_start = (0, 0.0)
         """Where the newest block begins in the stream: whole frames and the fraction."""
         self.locked_after_ns: int | None = None
         """From the first block to the first that the compensator called locked; None before."""
@@ -116,7 +116,7 @@ class CrossingTap:
         self._move(frame, count, gaps=not self.correction.silent)
 
     def _steer(self, frame: int, local_ns: int) -> None:
-        self.stream.follow()
+        self.stream.on_read()
         estimate = self._clock.estimate()
         whole, fraction = self._target(estimate, local_ns)
         left_out = 0 if self._next is None else frame - self._next
@@ -154,7 +154,7 @@ class CrossingTap:
                 self.resyncs += 1
                 self._left = self._whole, self._fraction
             self._advance(self.correction.step_frames)
-        self.block_at = (self._whole, self._fraction)
+        self.block_start = (self._whole, self._fraction)
 
     def _show_arrivals(self) -> None:
         arrivals, fresh = self.stream.arrivals, 0
@@ -164,7 +164,7 @@ class CrossingTap:
             fresh += 1
         for at in range(-fresh, 0):
             frame, self._arrived_ns = arrivals[at]
-            self._compensator.observe(Arrival(self._arrived_ns, frame))
+            self._compensator.observe(FramesArrived(self._arrived_ns, frame))
 
     def _move(self, frame: int, count: int, *, gaps: bool) -> None:
         # ``gaps`` says whether any may be among the frames that are passed.
@@ -214,7 +214,7 @@ class CrossingTap:
         start = max(start, self.stream.first)
         if self.stream.end is not None:
             stop = min(stop, self.stream.end)
-        there = self.stream.unbroken <= start and stop <= self.stream.head <= start + self.stream.ring.capacity
+        there = self.stream.contiguous_from <= start and stop <= self.stream.head <= start + self.stream.ring.capacity
         if start < stop and not there:
             self.missing_frames += stop - start - self.stream.ring.holds(start, stop - start)
 

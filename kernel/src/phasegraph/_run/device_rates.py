@@ -28,7 +28,7 @@ def state_file() -> Path:
     return user_state_path("phasegraph", appauthor=False) / "devices.json"
 
 
-class Learned:
+class DeviceRateStore:
     """The rates of devices, by device and by kind of the clock that they were measured against.
 
     A file that is missing or damaged is an empty one; what cannot be written is told to ``warn`` and forgotten.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
-from .._core.node import Received
+from .._core.node import RawSampleReader
 from .._core.samples import Encoding, Frames
 from .._core.stream import ClockReader, StreamFormat
 from .taps import ENDLESS, AlignedTap, SequentialTap, Tap
@@ -45,8 +45,8 @@ class SinkInput:
         )
 
     @property
-    def follows(self) -> bool:
-        """See `Input.follows`."""
+    def can_read_ahead(self) -> bool:
+        """See `Input.can_read_ahead`."""
         return all(tap.stream.clock is None for tap, _ in self._taps)
 
     @property
@@ -66,8 +66,8 @@ class SinkInput:
             if isinstance(tap, SequentialTap):
                 tap.stream.come_back(tap.cursor)
 
-    def paced_by(self, device: str) -> None:
-        """See `Input.paced_by`."""
+    def set_device(self, device: str) -> None:
+        """See `Input.set_device`."""
         for tap, _ in self._taps:
             tap.device = device
 
@@ -75,9 +75,9 @@ class SinkInput:
         """See `Input.available`."""
         return min(tap.available(frame) for tap, _ in self._taps)
 
-    def take(self, local_ns: int, limit: int) -> Frames | None:
-        """See `Input.take`."""
-        claim = self._claim(local_ns, limit)
+    def read_due(self, local_ns: int, limit: int) -> Frames | None:
+        """See `Input.read_due`."""
+        claim = self._due_frames(local_ns, limit)
         if claim is None:
             return None
         position, count = claim
@@ -86,20 +86,20 @@ class SinkInput:
             self.read(position, out, local_ns)
         return out
 
-    def skip(self, local_ns: int, limit: int) -> int | None:
-        """See `Input.skip`."""
-        claim = self._claim(local_ns, limit)
+    def skip_due(self, local_ns: int, limit: int) -> int | None:
+        """See `Input.skip_due`."""
+        claim = self._due_frames(local_ns, limit)
         if claim is None:
             return None
         position, count = claim
         if count:
-            self.pass_over(position, count, local_ns)
+            self.skip_frames(position, count, local_ns)
         return count
 
-    def _claim(self, local_ns: int, limit: int) -> tuple[int, int] | None:
+    def _due_frames(self, local_ns: int, limit: int) -> tuple[int, int] | None:
         # The frames that are taken now, by the first and how many; None at the end.
         for tap, _ in self._taps:
-            tap.stream.follow()
+            tap.stream.on_read()
         stop = self._stop()
         estimate = None if self._clock is None else self._clock.estimate()
         self._follow_jump(estimate, local_ns)
@@ -169,8 +169,8 @@ class SinkInput:
             channel += taken.shape[1]
         return self._before_end(frame, len(out))
 
-    def as_received(self, encoding: Encoding, together: int = 1) -> Received | None:
-        """See `Input.as_received`."""
+    def raw_samples(self, encoding: Encoding, together: int = 1) -> RawSampleReader | None:
+        """See `Input.raw_samples`."""
         # Taps with channels of the sink, and the tap's channels that they are.
         parts: list[tuple[AlignedTap, list[int], list[int]]] = []
         begin = 0
@@ -198,7 +198,7 @@ class SinkInput:
 
         return received if parts else None
 
-    def pass_over(self, frame: int, count: int, local_ns: int) -> int:
+    def skip_frames(self, frame: int, count: int, local_ns: int) -> int:
         """As `read`, with ``count`` frames that nobody wants to have."""
         for tap, _ in self._taps:
             tap.skip(frame, count, local_ns)

@@ -13,9 +13,9 @@ from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
 from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
-from .build import BuiltGraph, Stage, as_it_is, build_graph
+from .build import BuiltGraph, NodeFactory, build_graph, real_nodes
 from .context import Services
-from .learned import Learned
+from .device_rates import DeviceRateStore
 from .report import Meter
 from .supervise import Supervisor
 from .trace import Trace
@@ -37,16 +37,16 @@ class Session:
         network: Network | None = None,
         trace: Trace | None = None,
         profile: str | None = None,
-        stage: Stage = as_it_is,
-        learned: Learned | None = None,
+        node_factory: NodeFactory = real_nodes,
+        learned: DeviceRateStore | None = None,
     ) -> None:
-        """``local`` and ``network`` are the machine's own unless simulated ones are given; ``stage`` may run others in
-        the place of the graph's nodes. ``learned`` is what earlier runs have learned, and keeps what this one does.
+        """``local`` and ``network`` are the machine's own unless simulated ones are given. ``node_factory`` may put
+        other nodes in the place of the graph's. ``learned`` gives the device rates of earlier runs and keeps this one's.
 
         Raises GraphError with what the nodes found wrong.
         """
         self.local = local or SystemLocalClock()
-        self.built: BuiltGraph = build_graph(graph, registry, self.local, stage)
+        self.built: BuiltGraph = build_graph(graph, registry, self.local, node_factory)
         self._registry = registry
         self._trace = trace or Trace(None, log.error)
         self._profile = profile

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.samples import Encoded, Frames
-from .._core.stream import Cursor, Stream
+from .._core.stream import ReaderPosition, Stream
 
 ENDLESS = 1 << 62
 
@@ -25,7 +25,7 @@ class Tap(Protocol):
     missing_frames: int
     """Frames that were asked for and were not there."""
     device: str
-    """See `Input.paced_by`."""
+    """See `Input.set_device`."""
 
     @property
     def begin(self) -> int | None:
@@ -71,7 +71,7 @@ class AlignedTap:
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
-        self.stream.follow()
+        self.stream.on_read()
         self._count(frame, len(out), self._read(frame - self._delay, out))
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
@@ -98,7 +98,7 @@ class SequentialTap:
         self.stream = stream
         self.device = ""
         self.missing_frames = 0
-        self.cursor = Cursor()
+        self.cursor = ReaderPosition()
         stream.readers.append(self.cursor)
         self._offset: int | None = None
 

@@ -76,7 +76,7 @@ class SimulatedCapture:
                 ctx.event("xrun", lost_frames=self._call.lost)
             if first >= 0:
                 self.stream.ring.write(first, self._signal.encoded(first, self._block))
-                self.stream.wrote(first, first + self._block, self._call.called_ns)
+                self.stream.mark_written(first, first + self._block, self._call.called_ns)
                 self._frames_in += self._block
             self._call = next(self._calls)
         return self._call.called_ns

@@ -95,7 +95,7 @@ class SimulatedCard:
             count = self._input.read(call.frame, out, call.stamp_ns)
             self._heard.append(out[:count, 0].copy())
         else:
-            count = self._input.pass_over(call.frame, block, call.stamp_ns)
+            count = self._input.skip_frames(call.frame, block, call.stamp_ns)
         for truth in self.truths:
             truth.after(call.sounds_ns)
         self._frames_out += count

@@ -66,7 +66,7 @@ class Simulation:
             network=SimNetwork(local),
             trace=trace,
             profile=profile,
-            stage=self.stage,
+            node_factory=self.stage,
         )
         self.truths: dict[str, CrossingTruth] = {}
         """What watches each edge that crosses clock domains, by the edge's name."""

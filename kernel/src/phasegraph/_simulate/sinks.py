@@ -69,7 +69,7 @@ class SimulatedSender:
         due_ns = time_of_frame(frame, self._rate)
         for truth in self.truths:
             truth.before(frame, count)
-        there = self._input.pass_over(frame, count, estimate.local_at(due_ns))
+        there = self._input.skip_frames(frame, count, estimate.local_at(due_ns))
         for truth in self.truths:
             truth.after(self._grandmaster.true_at(due_ns))
         self._packets += -(-there // self._size)
@@ -101,7 +101,7 @@ class SimulatedTaker:
     def _step(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
         for source in self.sources:
             source.look(true_now_ns())
-        count = self._input.skip(local_ns, self._limit)
+        count = self._input.skip_due(local_ns, self._limit)
         if count is None:
             ctx.call_soon(ended.set)
             return local_ns + _NEVER_NS

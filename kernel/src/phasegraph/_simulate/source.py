@@ -29,7 +29,7 @@ class SimulatedSource:
         self, stream: Stream, sender: Sender, arrivals: Arrivals, local: SimLocalClock, signal: Signal
     ) -> None:
         self.stream = stream
-        stream.follow = lambda: None  # packets have the sender's time here, whatever becomes of the clock
+        stream.on_read = lambda: None  # packets have the sender's time here, whatever becomes of the clock
         self._sender = sender
         self._arrivals = arrivals
         self._local = local
@@ -82,7 +82,7 @@ class SimulatedSource:
 
     def _write(self, first: int, count: int, arrived_ns: int) -> None:
         self.stream.ring.write(first, self._signal.encoded(first, count))
-        self.stream.wrote(first, first + count, arrived_ns)
+        self.stream.mark_written(first, first + count, arrived_ns)
 
     def _send(self, begin_ns: int) -> None:
         self._sent_until = begin_ns + _STRETCH_NS

@@ -38,7 +38,7 @@ _TO_SPARE_NS = 1_000_000
 
 
 class SimulatedStage:
-    """Makes the nodes of one simulation, as `phasegraph._run.build.Stage`.
+    """Makes the nodes of one simulation, as `phasegraph._run.build.NodeFactory`.
 
     | role | domain | what runs |
     |---|---|---|

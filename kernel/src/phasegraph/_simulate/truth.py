@@ -146,7 +146,7 @@ class CrossingTruth:
         if tap.correction.silent:
             return
         whole, rest = divmod(self.source.at(true_ns) * self._rate, NS_PER_S)
-        position, fraction = tap.block_at
+        position, fraction = tap.block_start
         self.error_frames = whole - tap.stream.playout_delay_frames - position + rest / NS_PER_S - fraction
         self._rows.append((true_ns, self.error_frames, tap.correction.ratio_ppb, tap.correction.locked))
         if len(self._rows) == _ROWS:

@@ -23,7 +23,7 @@ from .._core.localtime import LocalClock, bracketed_offset
 from .packets import PacketBatch, SendBuffer
 from .plain import SOCKET_BUFFER_BYTES, PlainReceiver, PlainSender
 from .protocol import Interface
-from .qdisc import read_qdiscs, why_not_held
+from .qdisc import read_qdiscs, why_not_scheduled
 from .stamping.foreign import ForeignClock
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -191,13 +191,13 @@ class LinuxSender(PlainSender):
             row += done
         return refused
 
-    def hold(self) -> str:
-        """See `Sender.hold`: SO_TXTIME, for the interface's queue ``fq``."""
+    def schedule(self) -> str:
+        """See `Sender.schedule`: SO_TXTIME, for the interface's queue ``fq``."""
         interface = self._interface
         if not interface.index:
             return f"it is not known which interface has {interface.address}: name it"
         try:
-            reason = why_not_held(read_qdiscs(), interface.index, interface.name)
+            reason = why_not_scheduled(read_qdiscs(), interface.index, interface.name)
             if not reason and not self._timed:
                 self._begin_to_tell()
         except OSError as error:

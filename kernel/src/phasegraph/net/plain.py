@@ -128,8 +128,8 @@ class PlainSender:
                 refused.append(row)
         return refused
 
-    def hold(self) -> str:
-        """See `Sender.hold`."""
+    def schedule(self) -> str:
+        """See `Sender.schedule`."""
         return "only Linux holds packets until their time"
 
     @property

@@ -60,7 +60,7 @@ class Sender(Protocol):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """Send rows ``first .. first + count`` now. Returns the rows that the system refused."""
 
-    def hold(self) -> str:
+    def schedule(self) -> str:
         """Hold packets until their `SendBuffer.departure_ns` from now on: whoever sends may be early.
 
         Returns why that cannot be, with what would help; empty where it can, for as long as the interface has the

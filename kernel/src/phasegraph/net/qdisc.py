@@ -37,7 +37,7 @@ class Qdisc(NamedTuple):
     kind: str
 
 
-def why_not_held(qdiscs: Sequence[Qdisc], interface: int, name: str) -> str:
+def why_not_scheduled(qdiscs: Sequence[Qdisc], interface: int, name: str) -> str:
     """Why an interface does not hold packets until their time; empty where it does."""
     mine = [qdisc for qdisc in qdiscs if qdisc.interface == interface]
     root = next((qdisc for qdisc in mine if qdisc.parent == _ROOT), None)

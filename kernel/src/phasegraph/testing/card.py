@@ -66,7 +66,7 @@ class SimCard:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._began, self._next, self._end = None, 0, None
-        self._input.paced_by("simulated card")
+        self._input.set_device("simulated card")
         done = trio.Event()
         ctx.attach(lambda local_ns: self._step(local_ns, lambda: ctx.call_soon(done.set)))
         task_status.started()

@@ -181,7 +181,7 @@ class CrossingWorld:
             before = tap.missing_frames
             tap.skip(frame, block, stamp_ns)
             underruns += tap.missing_frames > before
-            whole, fraction = tap.block_at
+            whole, fraction = tap.block_start
             target = true_s * RATE + self._shift(call_s) - offset
             error[at] = target - (whole - FIRST) - fraction
             correction = tap.correction
@@ -198,7 +198,7 @@ class CrossingWorld:
             self._tick = next(self._ticks)
         true_s, local_ns, end = self._packet
         while true_s <= until_s:
-            stream.wrote(end - self.conditions.packet, end, local_ns)
+            stream.mark_written(end - self.conditions.packet, end, local_ns)
             true_s, local_ns, end = self._packet = next(self._packets)
 
     def _shift(self, true_s: float) -> int:

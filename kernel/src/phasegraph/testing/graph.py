@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from .._core.localtime import LocalClock
 from .._graph_file import parse_graph
 from .._plugins.loader import Registry, load
-from .._run.learned import Learned
+from .._run.device_rates import DeviceRateStore
 from .._run.logging import make_log
 from .._run.session import Session
 from .._run.trace import Trace
@@ -88,7 +88,7 @@ def make_session(
         network=network or SimNetwork(local if isinstance(local, SimLocalClock) else None),
         trace=Trace(trace, log.error),
         profile=profile,
-        learned=None if learned is None else Learned(learned, log.warning),
+        learned=None if learned is None else DeviceRateStore(learned, log.warning),
     )
 
 

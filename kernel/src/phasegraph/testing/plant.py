@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from .._core.clock import ClockEstimate, ClockState
-from .._core.compensation import Arrival, BufferLevel, Compensator, Correction, DeviceTime, ReadPosition
+from .._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, FramesArrived, ReadPosition
 
 RATE = 48000
 LOCAL_NS = 1_000_000_000_000
@@ -64,7 +64,7 @@ class Plant:
         self.error_frames = target - self._position
         arrived = (target + _AHEAD) // 48 * 48
         arrived_ns = LOCAL_NS + round((arrived - _AHEAD) / RATE * 1e9)
-        self.compensator.observe(Arrival(arrived_ns, int(arrived)))
+        self.compensator.observe(FramesArrived(arrived_ns, int(arrived)))
         self.compensator.observe(DeviceTime(local_ns, self._frame))
         self.compensator.observe(BufferLevel(local_ns, arrived - self._position))
         self.compensator.observe(ReadPosition(local_ns, self._frame, self.error_frames))

@@ -33,7 +33,7 @@ class SimRecorder:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         task_status.started()
-        while (frames := self._input.take(ctx.local.now_ns(), self._config.limit)) is not None:
+        while (frames := self._input.read_due(ctx.local.now_ns(), self._config.limit)) is not None:
             if len(frames):
                 self._blocks.append(frames)
             if len(frames) < self._config.limit:

@@ -220,8 +220,8 @@ class SimSender:
             which = packets.rows(departure == local_ns)
             self.host.wire.send(self, which, self.host.local.true_at(int(local_ns)))
 
-    def hold(self) -> str:
-        """See `Sender.hold`."""
+    def schedule(self) -> str:
+        """See `Sender.schedule`."""
         self._timed = self._timed or self.host.holds
         return "" if self.host.holds else "this simulated host does not hold packets"
 

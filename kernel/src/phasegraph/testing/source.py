@@ -125,7 +125,7 @@ class SimSequence:
         end = due if self._stop is None else min(due, self._stop)
         if end > first:
             stream.ring.write_frames(first, self.frames(first, end - first))
-            stream.wrote(first, end, local_ns)
+            stream.mark_written(first, end, local_ns)
             self._next = end
         if end == self._stop:
             stream.finish()

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import Encoded, Received
+from phasegraph import Encoded, RawSampleReader
 
 from . import aes3
 
@@ -34,7 +34,7 @@ class Subframes:
     gap, its labels go on as in the block before.
     """
 
-    def __init__(self, channels: int, rate: int, received: Received | None) -> None:
+    def __init__(self, channels: int, rate: int, received: RawSampleReader | None) -> None:
         """``received`` tells the words that came, if this stream passes any on."""
         self._received = received
         self._labels = own_labels(channels, rate)
@@ -48,7 +48,7 @@ class Subframes:
             return self._passed(frame, place, audio, self._received)
         return _encoded(with_parity(audio | self._labels[place]))
 
-    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: Received) -> Encoded:
+    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: RawSampleReader) -> Encoded:
         octets = np.zeros((*audio.shape, 4), np.uint8)
         there = received(frame, octets)
         came = octets.view(">u4")[..., 0].astype(np.uint32)

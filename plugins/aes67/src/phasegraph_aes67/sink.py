@@ -35,7 +35,7 @@ class Aes67Sink:
         self._parameters = _parameters(config, source)
         self._legs = (self._parameters, *_second_leg(config, self._parameters))
         self._is_am824 = self._parameters.encoding is Encoding.AM824
-        self._passed = source.as_received(Encoding.AM824, together=2) if self._is_am824 else None
+        self._passed = source.raw_samples(Encoding.AM824, together=2) if self._is_am824 else None
         ssrc = ssrc_of(build.id, config.group, str(config.port))
         self._packetiser = Packetiser(self._parameters, ssrc, self._passed)
         self._source = source

@@ -62,12 +62,12 @@ class Sent(msgspec.Struct, frozen=True):
 class FakeSender:
     """Remembers what it was given, and when; refuses when told."""
 
-    def __init__(self, time: Time, why_not_held: str = "it is a fake", room: int = 1000) -> None:
+    def __init__(self, time: Time, why_not_scheduled: str = "it is a fake", room: int = 1000) -> None:
         self.time = time
         self.sent: list[Sent] = []
         self.refuse: set[int] = set()
         """Numbers of streams that the system refuses to send."""
-        self.why_not_held = why_not_held
+        self.why_not_scheduled = why_not_scheduled
         """Empty where it holds packets until their time, as the interface's queue does."""
         self.room = room
         self.handed: list[tuple[int, int]] = []
@@ -89,12 +89,12 @@ class FakeSender:
                 refused.append(row)
                 continue
             packet = buffer.data[row, : buffer.length[row]].tobytes()
-            at_ns = self.time.ns if self.why_not_held else max(self.time.ns, int(buffer.departure_ns[row]))
+            at_ns = self.time.ns if self.why_not_scheduled else max(self.time.ns, int(buffer.departure_ns[row]))
             self.sent.append(Sent(at_ns, packet, stream))
         return refused
 
-    def hold(self) -> str:
-        return self.why_not_held
+    def schedule(self) -> str:
+        return self.why_not_scheduled
 
     def close(self) -> None:
         pass
@@ -110,7 +110,7 @@ class FakeInput:
 
     def __init__(self, length: int | None = None, *, follows: bool = True, end: int | None = None) -> None:
         self.format = StreamFormat(48_000, 1, Encoding.L24)
-        self.follows = follows
+        self.can_read_ahead = follows
         self.head = ENDLESS if length is None else length
         """How many frames of one that follows have come."""
         self.ended = length is not None
@@ -120,11 +120,11 @@ class FakeInput:
         self.reads: list[tuple[int, int]] = []
 
     def available(self, frame: int) -> int:
-        return self.head - self.taken if self.follows and not self.ended else ENDLESS
+        return self.head - self.taken if self.can_read_ahead and not self.ended else ENDLESS
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
         self.reads.append((frame, len(out)))
-        if not self.follows:
+        if not self.can_read_ahead:
             out[:, 0] = np.arange(frame, frame + len(out)) % 2**23 / 2.0**23
             return len(out) if self.end is None else max(0, min(len(out), self.end - frame))
         there = min(len(out), self.head - self.taken)

@@ -172,14 +172,14 @@ def test_streams_join_beside_a_running_data_plane(setup):
 
 class TestPacing:
     def test_without_the_queue_our_thread_paces_and_says_why(self, setup):
-        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo"
+        setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
         member = setup.add(setup.member())
         setup.run(100 * MS)
         group = setup.hub.group_of(member)
         assert (group.held, group.reason, member.reason) == (False, "the queue of eth0 is pfifo", "")
 
     def test_where_it_was_asked_for_that_is_an_error(self, setup):
-        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo, not fq: tc qdisc replace dev eth0 root fq"
+        setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo, not fq: tc qdisc replace dev eth0 root fq"
         with pytest.raises(NodeError, match="tc qdisc replace dev eth0 root fq") as caught:
             setup.add(setup.member(), pacing="queue")
         assert caught.value.option == "pacing"
@@ -190,22 +190,22 @@ class TestPacing:
         group = setup.hub.group_of(member)
         setup.hub.look()
         assert not group.held
-        setup.rig.sender.why_not_held = ""
+        setup.rig.sender.why_not_scheduled = ""
         setup.hub.look()
         assert not group.held, "it is not asked all the time"
         setup.time.ns += LOOK_NS
         setup.hub.look()
         assert group.held
-        setup.rig.sender.why_not_held = "the queue of eth0 is pfifo"
+        setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
         setup.time.ns += LOOK_NS
         setup.hub.look()
         assert (group.held, group.reason) == (False, "the queue of eth0 is pfifo")
 
     def test_what_cannot_be_early_has_its_own_group_and_socket(self, setup):
-        setup.rig.sender.why_not_held = ""
+        setup.rig.sender.why_not_scheduled = ""
         early, asked = setup.add(setup.member(0)), setup.add(setup.member(1), pacing="thread")
         live = setup.member(2)
-        live.follows = False
+        live.can_read_ahead = False
         setup.add(live)
         setup.run(100 * MS)
         groups = [setup.hub.group_of(member) for member in (early, asked, live)]

@@ -125,14 +125,14 @@ def test_short_delays_of_the_thread_are_not_heard_of(rig):
 def test_the_queue_goes_and_comes_back(rig, samples):
     one = rig(ahead_ns=AHEAD_NS)
     one.run(20)
-    one.sender.why_not_held = "the queue is pfifo"
-    one.group.hold(one.sender.why_not_held)
+    one.sender.why_not_scheduled = "the queue is pfifo"
+    one.group.hold(one.sender.why_not_scheduled)
     before = len(one.sender.sent)
     one.run(50)
     metrics = one.group.metrics()
     assert (metrics["pacing"], one.group.reason) == ("thread", "the queue is pfifo")
     assert early(one)[before:] == [0] * 50
-    one.sender.why_not_held = ""
+    one.sender.why_not_scheduled = ""
     one.group.hold("")
     one.run(50)
     assert one.group.metrics()["pacing"] == "queue"

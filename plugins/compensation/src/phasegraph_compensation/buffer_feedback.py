@@ -15,7 +15,6 @@ from msgspec import Meta
 
 from phasegraph import (
     NS_PER_S,
-    Arrival,
     BufferLevel,
     ClockEstimate,
     CompensatorConfig,
@@ -23,6 +22,7 @@ from phasegraph import (
     DeviceRate,
     DeviceTime,
     Duration,
+    FramesArrived,
     Observation,
     ReadPosition,
     frames_in,
@@ -94,7 +94,7 @@ class BufferFeedback:
     def observe(self, observation: Observation) -> None:
         """See `Compensator.observe`. Of the clock it wants to know whether frames have been renumbered, and where to
         begin."""
-        if isinstance(observation, Arrival):
+        if isinstance(observation, FramesArrived):
             self._silence_s = 0.0
             if self._since_renumbered_s >= _STALE_S:
                 self._sender.update(observation.frame, observation.local_ns)

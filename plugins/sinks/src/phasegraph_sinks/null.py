@@ -35,10 +35,10 @@ class NullSink:
 
     def _take(self, now_ns: int, limit: int) -> int | None:
         if not self._meter:
-            count = self._input.skip(now_ns, limit)
+            count = self._input.skip_due(now_ns, limit)
             self._frames_in += count or 0
             return count
-        frames = self._input.take(now_ns, limit)
+        frames = self._input.read_due(now_ns, limit)
         if frames is None:
             return None
         self._frames_in += len(frames)

@@ -40,7 +40,7 @@ async def feed(ctx: NodeContext, stream: Stream, next_block: NextBlock, *, ready
         if len(frames):
             head = stream.head
             stream.ring.write_frames(head, frames)
-            stream.wrote(head, head + len(frames))
+            stream.mark_written(head, head + len(frames))
         if len(frames) < block:
             stream.finish()
         if not told:

@@ -22,7 +22,7 @@ class LevelMeter:
 
     async def run(self, ctx, *, task_status=trio.TASK_STATUS_IGNORED):
         task_status.started()
-        while (frames := self._input.take(ctx.local.now_ns(), limit=1 << 20)) is not None:
+        while (frames := self._input.read_due(ctx.local.now_ns(), limit=1 << 20)) is not None:
             if len(frames):
                 self._frames += len(frames)
                 self._peaks = np.maximum(self._peaks, np.abs(frames).max(axis=0))

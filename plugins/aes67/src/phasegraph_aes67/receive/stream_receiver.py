@@ -66,7 +66,7 @@ class StreamReceiver:
             conceal=conceal,
         )
         self._aes3 = Aes3Flags(legs[0].channels) if legs[0].encoding is Encoding.AM824 else None
-        self.stream.follow = self.look
+        self.stream.on_read = self.look
         self.window_ns = self.stream.playout_delay_ns
         """How late a packet may come."""
         self.tell: Tell = _tell_nobody
@@ -113,7 +113,7 @@ class StreamReceiver:
         """
         other = copy.copy(self)
         other._tune(legs, relative)
-        other.stream.follow = other.look
+        other.stream.on_read = other.look
         return other
 
     @property
@@ -228,7 +228,7 @@ class StreamReceiver:
             self._came_in_time(range(frame, frame + frames, size))
         if stream.first is None or frame >= stream.head:
             begin = 0
-        elif frame >= stream.unbroken and frame >= stream.first:
+        elif frame >= stream.contiguous_from and frame >= stream.first:
             begin = min(-(-(stream.head - frame) // size), count)  # the other leg was here, and how far
         else:
             there = stream.ring.valid(frame, frames).reshape(count, size).all(axis=1)
@@ -334,7 +334,7 @@ class StreamReceiver:
         if self._aes3 is not None:
             payload = self._marked(payload, self._aes3)
         stream.ring.write(frame, payload)
-        stream.wrote(frame, frame + frames, arrival_ns)
+        stream.mark_written(frame, frame + frames, arrival_ns)
 
     def _marked(self, payload: NDArray[np.uint8], flags: Aes3Flags) -> NDArray[np.uint8]:
         before = flags.audio

@@ -41,9 +41,9 @@ class Way:
             self._sender = self._opened.popleft()
         return self._sender.send(buffer, first, count)
 
-    def hold(self) -> str:
-        """See `Sender.hold`."""
-        return self._newest.hold()
+    def schedule(self) -> str:
+        """See `Sender.schedule`."""
+        return self._newest.schedule()
 
     @property
     def room(self) -> int:

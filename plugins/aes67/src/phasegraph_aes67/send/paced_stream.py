@@ -54,7 +54,7 @@ class Member:
         """``destinations`` has an address and port for each leg: the same packets go to all of them (ST 2022-7)."""
         self.packetiser = packetiser
         self.source = source
-        self.follows = source.follows
+        self.follows = source.can_read_ahead
         self.reason = ""
         """Why its packets are not to be early, where nobody asked for that."""
         self.destinations = destinations

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import Encoding, Frames, Received
+from phasegraph import Encoding, Frames, RawSampleReader
 
 from .. import am824
 from ..parameters import RTP_HEADER_BYTES, StreamParameters
@@ -20,7 +20,7 @@ class Packetiser:
     sender that starts again, agree on it.
     """
 
-    def __init__(self, parameters: StreamParameters, ssrc: int, received: Received | None = None) -> None:
+    def __init__(self, parameters: StreamParameters, ssrc: int, received: RawSampleReader | None = None) -> None:
         """``received``: AM824 words that came, and are to be passed on as they are."""
         if parameters.frames_per_packet is None or parameters.payload_type is None:
             raise ValueError("a sender must know its packet time and payload type")

@@ -148,4 +148,4 @@ class SendHub:
 
 
 def _why_not_held(senders: Sequence[Sender]) -> str:
-    return next((reason for sender in senders if (reason := sender.hold())), "")
+    return next((reason for sender in senders if (reason := sender.schedule())), "")

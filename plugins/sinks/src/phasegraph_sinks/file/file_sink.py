@@ -110,7 +110,7 @@ class FileSink:
 
     async def _take_all(self, ctx: NodeContext) -> None:
         def take(now_ns: int, limit: int) -> int | None:
-            frames = self._input.take(now_ns, limit)
+            frames = self._input.read_due(now_ns, limit)
             if frames is None:
                 return None
             if len(frames):

@@ -104,7 +104,7 @@ class Player:
         if ring.last is not None:
             self._on_end()
             return local_ns + _NEVER_NS
-        if timeline is not None and self._input.follows and ring.end:
+        if timeline is not None and self._input.can_read_ahead and ring.end:
             first = ring.end
             count = min(timeline.frame_at(local_ns) - first, len(self._scratch))
             if count > 0:

@@ -111,5 +111,5 @@ class Recorder:
     def _put(self, first: int, frames: Frames, arrived_ns: int | None = None) -> None:
         if len(frames):
             self._stream.ring.write_frames(first, frames)
-            self._stream.wrote(first, first + len(frames), arrived_ns)
+            self._stream.mark_written(first, first + len(frames), arrived_ns)
             self.frames_in += len(frames)

@@ -78,7 +78,7 @@ class SoundcardSink:
         config, format = self._config, self._input.format
         card = await ctx.in_thread(partial(find, config.device, "output"))
         await ctx.in_thread(partial(check, card, "output", format.rate, self._channels))
-        self._input.paced_by(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
+        self._input.set_device(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
         ended = trio.Event()
 
         def make(before: Player | None) -> Player:
