@@ -41,7 +41,7 @@ class Session:
         learned: DeviceRateStore | None = None,
     ) -> None:
         """``local`` and ``network`` are the machine's own unless simulated ones are given. ``node_factory`` may put
-        other nodes in the place of the graph's. ``learned`` gives the device rates of earlier runs and keeps this one's.
+        other nodes in the place of the graph's. ``learned`` gives the device rates of earlier runs and keeps its own.
 
         Raises GraphError with what the nodes found wrong.
         """

@@ -80,7 +80,7 @@ class SendHub:
         ways = self._ways.setdefault((ttl, dscp, ahead.ns > 0), Ways(self._network, ttl, dscp, "send"))
         senders = [ways.by(interface) for interface in interfaces]
         member.reason = ahead.reason
-        reason = _why_not_held(senders) if ahead.ns else ahead.reason
+        reason = _why_not_scheduled(senders) if ahead.ns else ahead.reason
         if reason and pacing == "queue":
             raise NodeError(reason, "or leave pacing out, and our thread paces where the queue cannot", option="pacing")
         pending = _Pending(clock, lead_ns, ahead.ns, reason, senders, self._local.now_ns())
@@ -95,7 +95,7 @@ class SendHub:
         self._look_at_ns = now_ns + LOOK_NS
         for group in self._groups:
             if group.ahead_ns and not group.done:
-                group.hold(_why_not_held(group.senders))
+                group.hold(_why_not_scheduled(group.senders))
 
     def move(self, before: Interface, now: Interface) -> None:
         """Control plane: send by one interface what was sent by another. Raises NodeError."""
@@ -147,5 +147,5 @@ class SendHub:
             ways.close()
 
 
-def _why_not_held(senders: Sequence[Sender]) -> str:
+def _why_not_scheduled(senders: Sequence[Sender]) -> str:
     return next((reason for sender in senders if (reason := sender.schedule())), "")
