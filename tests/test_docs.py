@@ -18,8 +18,9 @@ from phasegraph import ClockConfig, CompensatorConfig, NodeConfig, SinkConfig, S
 from phasegraph._cli.app import cli
 from phasegraph._cli.extensions import plugin_commands
 from phasegraph._core.kinds import ResamplerKind
+from phasegraph._core.role import Role
 from phasegraph._graph_file import validate_text
-from phasegraph._plugins.loader import ROLES, load
+from phasegraph._plugins.loader import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -29,8 +30,12 @@ PAGES = sorted(
 )
 FUTURE = ROOT / "docs" / "roadmap.md"
 """The one page that may name what is not there yet."""
-SINGULAR = {"clocks": "clock", "sources": "source", "compensators": "compensator", "sinks": "sink"}
-BASE = {"clocks": ClockConfig, "sources": SourceConfig, "compensators": CompensatorConfig, "sinks": SinkConfig}
+BASE = {
+    Role.CLOCK: ClockConfig,
+    Role.SOURCE: SourceConfig,
+    Role.COMPENSATOR: CompensatorConfig,
+    Role.SINK: SinkConfig,
+}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -130,7 +135,7 @@ def described_kinds() -> Iterator[object]:
     for project in sorted([ROOT / "kernel" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]):
         names = tomllib.loads(project.read_text("utf-8"))["project"]["entry-points"]["phasegraph.plugins"]
         registry = load(only=names)
-        for role in ROLES:
+        for role in Role:
             for kind, descriptor in registry.kinds(role).items():
                 if not isinstance(descriptor, ResamplerKind):
                     alone = len(registry.roles_of(kind)) == 1
@@ -138,7 +143,7 @@ def described_kinds() -> Iterator[object]:
                     yield pytest.param(*values, id=f"{project.parent.name}-{role}-{kind}")
 
 
-def described_options(readme: Path, role: str, kind: str, *, alone: bool) -> list[str]:
+def described_options(readme: Path, role: Role, kind: str, *, alone: bool) -> list[str]:
     """First column of the tables of options under the heading of a kind, such as "## `file` source"."""
     options: list[str] = []
     inside, table, depth = False, False, 0
@@ -146,7 +151,7 @@ def described_options(readme: Path, role: str, kind: str, *, alone: bool) -> lis
         if line.startswith("#"):
             level = len(line) - len(line.lstrip("#"))
             if not inside or level <= depth:
-                inside = f"`{kind}`" in line and (alone or SINGULAR[role] in line.lower())
+                inside = f"`{kind}`" in line and (alone or role.singular in line.lower())
                 depth = level
         cells = [cell.strip() for cell in line.split("|")] if line.startswith("|") else []
         table = bool(cells) and (table or cells[1].lower().startswith("option"))
@@ -157,7 +162,7 @@ def described_options(readme: Path, role: str, kind: str, *, alone: bool) -> lis
 
 @pytest.mark.parametrize(("readme", "role", "kind", "struct", "alone"), list(described_kinds()))
 def test_options_are_described_once(
-    readme: Path, role: str, kind: str, struct: type[msgspec.Struct], alone: bool
+    readme: Path, role: Role, kind: str, struct: type[msgspec.Struct], alone: bool
 ) -> None:
     described = Counter(described_options(readme, role, kind, alone=alone))
     options = set(struct.__struct_encode_fields__)

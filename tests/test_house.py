@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from phasegraph._core.role import Role
 from phasegraph._graph_file.unknown_kinds import FIRST_PARTY
-from phasegraph._plugins.loader import ROLES, load
+from phasegraph._plugins.loader import load
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES = 400
@@ -70,7 +71,7 @@ def test_nothing_names_a_registry_or_the_machine_it_was_made_on() -> None:
 def test_the_kernel_knows_which_of_our_plugins_brings_a_kind() -> None:
     registry = load()
     ours = {path.parent.name.replace("_", "-") for path in ROOT.glob("plugins/*/pyproject.toml")}
-    offered: dict[str, dict[str, str]] = {role: {} for role in ROLES}
+    offered: dict[str, dict[str, str]] = {role: {} for role in Role}
     for plugin in registry.plugins:
         for role, kind in (name.split("/") for name in plugin.kinds if plugin.name in ours):
             offered[role][kind] = plugin.name

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         Step,
     )
     from ._core.ring import MediaRing
+    from ._core.role import Role
     from ._core.samples import Encoded, Encoding, Frames, silence
     from ._core.simulated import SimulatedReference
     from ._core.stream import ClockReader, Stream, StreamFormat
@@ -97,6 +98,7 @@ _HOME = {
     "_core.localtime": "LocalClock StampKind SystemLocalClock bracketed_offset",
     "_core.node": "Build ClockSource Input Metric Metrics Node NodeContext RawSampleReader Sink Source Step",
     "_core.ring": "MediaRing",
+    "_core.role": "Role",
     "_core.samples": "Encoded Encoding Frames silence",
     "_core.simulated": "SimulatedReference",
     "_core.stream": "ClockReader Stream StreamFormat",
@@ -154,6 +156,7 @@ __all__ = [
     "ReadPosition",
     "Resampler",
     "ResamplerKind",
+    "Role",
     "SampleRate",
     "SimulatedReference",
     "Sink",

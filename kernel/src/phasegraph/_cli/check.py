@@ -81,17 +81,18 @@ def _as_json(validation: Validation, problems: Sequence[Problem]) -> dict[str, A
 
 def describe(graph: Graph) -> list[str]:
     """What a graph would run, in words, line by line."""
+    from .._core.role import GRAPH_ROLES, Role
     from .._graph_file.domains import describe as domain_in_words
-    from .._option_types.wording import SINGULAR, format_count, join_words
+    from .._option_types.wording import format_count, join_words
 
-    roles = {role: len(graph.of_role(role)) for role in ("clocks", "sources", "compensators", "sinks")}
-    parts = join_words([format_count(number, SINGULAR[role]) for role, number in roles.items() if number], "and")
+    roles = {role: len(graph.of_role(role)) for role in GRAPH_ROLES}
+    parts = join_words([format_count(number, role.singular) for role, number in roles.items() if number], "and")
     lines = [f"The graph is right: {parts}.", "", "What would run:"]
-    rows = [(node.id, SINGULAR[node.role], node.kind.kind) for node in graph.nodes.values()]
+    rows = [(node.id, node.role.singular, node.kind.kind) for node in graph.nodes.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row, node in zip(rows, graph.nodes.values(), strict=True):
         cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
-        paced = f"on {domain_in_words(node.domain)}" if node.role in ("sources", "sinks") else ""
+        paced = f"on {domain_in_words(node.domain)}" if node.role in (Role.SOURCE, Role.SINK) else ""
         lines.append("  ".join(["", *cells, paced]).rstrip())
     if graph.edges:
         lines += ["", "Edges:"]

@@ -12,13 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from .role import Role
 from .units import Duration
 
 
 class Ref(msgspec.Struct, frozen=True):
     """Marks a field that names another node of the graph."""
 
-    role: Literal["clocks", "sources", "compensators", "resamplers"]
+    role: Role
 
 
 class FilePath(msgspec.Struct, frozen=True):
@@ -28,9 +29,9 @@ class FilePath(msgspec.Struct, frozen=True):
     """``read`` files must exist, or be written by another node of the same graph."""
 
 
-ClockRef = Annotated[str, Ref("clocks")]
+ClockRef = Annotated[str, Ref(Role.CLOCK)]
 """Id of a clock."""
-CompensatorRef = Annotated[str, Ref("compensators")]
+CompensatorRef = Annotated[str, Ref(Role.COMPENSATOR)]
 """Id of a compensator."""
 InputFile = Annotated[str, FilePath("read")]
 """A file that the node reads."""
@@ -73,14 +74,14 @@ class CompensatorConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a compensator's options."""
 
     resampler: Annotated[
-        str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
+        str, Ref(Role.RESAMPLER), Meta(description="Kind of the resampler that the compensator steers.")
     ] = DEFAULT_RESAMPLER
 
 
 class InputChannels(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """One entry of a sink's ``input`` list."""
 
-    source: Annotated[str, Ref("sources")]
+    source: Annotated[str, Ref(Role.SOURCE)]
     channels: Annotated[
         tuple[Annotated[int, Meta(ge=1)], ...] | None,
         Meta(description="Which channels of the source, in order, counted from 1; all of them if left out."),
@@ -92,7 +93,7 @@ class SinkConfig(NodeConfig, frozen=True, kw_only=True):
 
     input: Annotated[
         str | tuple[str | InputChannels, ...],
-        Ref("sources"),
+        Ref(Role.SOURCE),
         Meta(
             description="The source that this sink plays, or a list of sources whose channels are put side by side: "
             '`["a", {source = "b", channels = [2, 1]}]`.'

@@ -7,11 +7,12 @@ from typing import Any
 
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
+from .._core.role import Role
 from .._option_types.compound import Option
 from .._option_types.from_struct import record_of
 from .._option_types.scalars import Measure
-from .._option_types.wording import SINGULAR, format_toml
-from .._plugins.loader import ROLES, Registry
+from .._option_types.wording import format_toml
+from .._plugins.loader import Registry
 
 _PACE = {
     "clock": "It runs on the clock of the graph that `clock` names, or on the only one.",
@@ -23,7 +24,7 @@ _PACE = {
 def list_kinds(registry: Registry) -> list[str]:
     """All kinds by role, with their summaries."""
     lines: list[str] = []
-    for role in ROLES:
+    for role in Role:
         kinds = registry.kinds(role)
         width = max(map(len, kinds), default=0)
         lines += [role, *(f"  {name:{width}}  {kinds[name].summary}" for name in sorted(kinds))]
@@ -32,9 +33,9 @@ def list_kinds(registry: Registry) -> list[str]:
     return lines
 
 
-def explain_kind(role: str, kind: AnyKind, width: int) -> list[str]:
+def explain_kind(role: Role, kind: AnyKind, width: int) -> list[str]:
     """One kind of one role, in lines of at most ``width`` columns."""
-    lines = [f"{kind.kind} ({SINGULAR[role]})", *wrap(kind.summary, width, "  ")]
+    lines = [f"{kind.kind} ({role.singular})", *wrap(kind.summary, width, "  ")]
     if isinstance(kind, ResamplerKind):
         return [*lines, "", f'  Named by a compensator: resampler = "{kind.kind}"']
     pace = getattr(kind, "domain", None)
@@ -67,7 +68,7 @@ def wrap(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
 
 
-def _made_up_example(role: str, kind: str, options: tuple[Option, ...]) -> str:
+def _made_up_example(role: Role, kind: str, options: tuple[Option, ...]) -> str:
     lines = [f"[{role}.NAME]", f'kind = "{kind}"']
     for option in options:
         if option.required:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from .._core.config import as_inputs
+from .._core.role import Role
 from .._option_types.shape import Diagnostics
 from .._option_types.wording import dotted_path, format_value, join_words
 from .parse_tables import ParsedNode
@@ -16,12 +17,12 @@ UNKNOWN: Final = "?"
 
 def find_domains(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> dict[str, str | None]:
     """The domain of every node, by its place in the graph: a clock's id, ``device:ID``, None or `UNKNOWN`."""
-    clocks = {parsed.id: None for parsed in parsed_nodes if parsed.role == "clocks"}
+    clocks = {parsed.id: None for parsed in parsed_nodes if parsed.role is Role.CLOCK}
     domains: dict[str, str | None] = {}
     for parsed in parsed_nodes:  # sources come before sinks
-        if parsed.role == "clocks":
+        if parsed.role is Role.CLOCK:
             domains[parsed.path] = parsed.id
-        elif parsed.role == "compensators":
+        elif parsed.role is Role.COMPENSATOR:
             domains[parsed.path] = None
         elif parsed.kind is None:
             domains[parsed.path] = UNKNOWN
@@ -30,7 +31,7 @@ def find_domains(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -
         elif parsed.domain_rule == "clock":
             domains[parsed.path] = _named_clock(parsed, clocks, diagnostics)
         else:
-            domains[parsed.path] = _adopted(parsed, domains) if parsed.role == "sinks" else None
+            domains[parsed.path] = _adopted(parsed, domains) if parsed.role is Role.SINK else None
     return domains
 
 
@@ -67,5 +68,5 @@ def _adopted(sink: ParsedNode, domains: Mapping[str, str | None]) -> str | None:
     # Nothing paces the sink itself, so it follows the first of its inputs that has a pace.
     if "input" not in sink.values:
         return UNKNOWN
-    inputs = (domains.get(dotted_path("sources", entry.source), UNKNOWN) for entry in as_inputs(sink.values["input"]))
+    inputs = (domains.get(dotted_path(Role.SOURCE, entry.source), UNKNOWN) for entry in as_inputs(sink.values["input"]))
     return next((domain for domain in inputs if domain is not None), None)

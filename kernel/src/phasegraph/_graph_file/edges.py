@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .._core.config import as_inputs
+from .._core.role import Role
 from .._option_types.shape import Diagnostics
 from .._option_types.wording import dotted_path, format_value, join_words
 from .._plugins.loader import Registry
@@ -18,9 +19,9 @@ def find_edges(
 ) -> tuple[Edge, ...]:
     """The edges of all sinks. Notes inputs that name nothing, and empty channel maps."""
     edges: list[Edge] = []
-    known = {parsed.id for parsed in parsed_nodes if parsed.role == "sources"}
+    known = {parsed.id for parsed in parsed_nodes if parsed.role is Role.SOURCE}
     for sink in parsed_nodes:
-        if sink.role != "sinks" or "input" not in sink.values:
+        if sink.role is not Role.SINK or "input" not in sink.values:
             continue
         at = dotted_path(sink.path, "input")
         inputs = as_inputs(sink.values["input"])
@@ -32,7 +33,7 @@ def find_edges(
                 diagnostics.error(f"{at}[{index}].channels", "expected at least one channel, got an empty list", hint)
             if entry.source not in known:
                 continue
-            ends = domains[dotted_path("sources", entry.source)], domains[sink.path]
+            ends = domains[dotted_path(Role.SOURCE, entry.source)], domains[sink.path]
             crossing = UNKNOWN not in ends and None not in ends and ends[0] != ends[1]
             compensator = sink.values.get("compensator") if crossing else None
             edges.append(
@@ -55,7 +56,7 @@ def check_edges(
     diagnostics: Diagnostics,
 ) -> None:
     """Note crossings without a compensator, and sources that nothing would ever pace."""
-    sinks = {parsed.id: parsed for parsed in parsed_nodes if parsed.role == "sinks"}
+    sinks = {parsed.id: parsed for parsed in parsed_nodes if parsed.role is Role.SINK}
     remedy = _remedy(parsed_nodes, registry)
     told: set[tuple[str, str]] = set()  # an edge may be there twice, with different channels
     for edge in edges:
@@ -65,9 +66,9 @@ def check_edges(
         if (edge.source, edge.sink) in told:
             continue
         told.add((edge.source, edge.sink))
-        ends = domains[dotted_path("sources", edge.source)], domains[dotted_path("sinks", edge.sink)]
+        ends = domains[dotted_path(Role.SOURCE, edge.source)], domains[dotted_path(Role.SINK, edge.sink)]
         diagnostics.error(
-            dotted_path(dotted_path("sinks", edge.sink), "compensator"),
+            dotted_path(dotted_path(Role.SINK, edge.sink), "compensator"),
             f"the edge from '{edge.source}' ({describe(ends[0])}) to '{edge.sink}' ({describe(ends[1])}) "
             "crosses clock domains and names no compensator",
             remedy,
@@ -76,14 +77,14 @@ def check_edges(
         return  # a sink whose input could not be read may be the one that listens
     heard = {edge.source for edge in edges}
     for parsed in parsed_nodes:
-        silent = parsed.role == "sources" and parsed.id not in heard
+        silent = parsed.role is Role.SOURCE and parsed.id not in heard
         if silent and parsed.kind is not None and parsed.domain_rule == "none":
             hint = f'give a sink input = "{parsed.id}", or remove the table'
             diagnostics.error(parsed.path, "no sink listens to it, and it has no clock of its own to run by", hint)
 
 
 def _remedy(parsed_nodes: Sequence[ParsedNode], registry: Registry) -> str:
-    ids = [parsed.id for parsed in parsed_nodes if parsed.role == "compensators"][:5]
+    ids = [parsed.id for parsed in parsed_nodes if parsed.role is Role.COMPENSATOR][:5]
     if ids:
         return f"add compensator = {join_words([format_value(id) for id in ids])}"
     kinds = sorted(registry.compensators)

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from .._core.kinds import AnyKind
+from .._core.role import Role
 
 
 class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
     """One node."""
 
     id: str
-    role: str
+    role: Role
     """``clocks``, ``sources``, ``compensators`` or ``sinks``."""
     kind: AnyKind
     config: Any
@@ -64,7 +65,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None = None
 
     def of_role(self, role: str) -> list[GraphNode]:
-        """The nodes of a role, in the order of the file."""
+        """The nodes of a role (a `Role`, or its name such as ``sinks``), in the order of the file."""
         return [node for node in self.nodes.values() if node.role == role]
 
     def inputs_of(self, sink: str) -> list[Edge]:

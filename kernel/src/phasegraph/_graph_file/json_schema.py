@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.kinds import AnyKind, ResamplerKind
+from .._core.role import GRAPH_ROLES, Role
 from .._option_types.from_struct import record_of
-from .._option_types.wording import SINGULAR
 from .._plugins.loader import Registry
-from .overlay import GRAPH_ROLES
 from .parse_tables import ID_PATTERN, SCHEMA
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,7 +47,7 @@ def graph_schema(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _nodes(registry: Registry, role: str, *, part: bool = False) -> dict[str, Any]:
+def _nodes(registry: Registry, role: Role, *, part: bool = False) -> dict[str, Any]:
     # Of a whole table exactly one kind is true, told by `kind`. A part may leave it out, and so fit several.
     ending, choice = (".part", "anyOf") if part else ("", "oneOf")
     references = [{"$ref": f"#/$defs/{role}.{name}{ending}"} for name in sorted(registry.kinds(role))]
@@ -60,11 +59,11 @@ def _nodes(registry: Registry, role: str, *, part: bool = False) -> dict[str, An
     }
 
 
-def _table(role: str, kind: AnyKind) -> dict[str, Any]:
+def _table(role: Role, kind: AnyKind) -> dict[str, Any]:
     assert not isinstance(kind, ResamplerKind), "resamplers have no tables"
     table = record_of(kind.config).schema()
     return {
-        "title": f"{kind.kind} ({SINGULAR[role]})",
+        "title": f"{kind.kind} ({role.singular})",
         "description": kind.summary,
         **table,
         "properties": {"kind": {"const": kind.kind, "description": kind.summary}, **table["properties"]},

@@ -6,13 +6,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._core.role import GRAPH_ROLES, Role
 from .._option_types.compound import Override
 from .._option_types.shape import Diagnostics
-from .._option_types.wording import SINGULAR, did_you_mean, dotted_path, format_value, join_words
+from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 
 Tables = dict[str, Any]
 """A TOML table; of a graph, of a role, or of a node."""
-GRAPH_ROLES = ("clocks", "sources", "compensators", "sinks")
 """The roles that have tables in a graph, in the order in which nodes start."""
 
 
@@ -26,7 +26,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
     return merged
 
 
-def _lay(document: Tables, role: str, id: str, table: Mapping[str, Any]) -> None:
+def _lay(document: Tables, role: Role, id: str, table: Mapping[str, Any]) -> None:
     nodes = document.get(role)
     nodes = dict(nodes) if isinstance(nodes, Mapping) else {}
     base = nodes.get(id)
@@ -44,7 +44,7 @@ def apply_profile(document: Tables, name: str | None, diagnostics: Diagnostics) 
     if not isinstance(profiles, Mapping):
         diagnostics.unexpected("profiles", "tables such as [profiles.NAME.sources.ID]", profiles)
         profiles = {}
-    entries: list[tuple[str, str, str, Mapping[str, Any]]] = []
+    entries: list[tuple[str, Role, str, Mapping[str, Any]]] = []
     for profile, roles in profiles.items():
         entries += [
             (profile, *entry) for entry in _profile_tables(roles, dotted_path("profiles", profile), diagnostics)
@@ -63,8 +63,8 @@ def apply_profile(document: Tables, name: str | None, diagnostics: Diagnostics) 
     return rest
 
 
-def _profile_tables(roles: object, at: str, diagnostics: Diagnostics) -> list[tuple[str, str, Mapping[str, Any]]]:
-    tables: list[tuple[str, str, Mapping[str, Any]]] = []
+def _profile_tables(roles: object, at: str, diagnostics: Diagnostics) -> list[tuple[Role, str, Mapping[str, Any]]]:
+    tables: list[tuple[Role, str, Mapping[str, Any]]] = []
     if not isinstance(roles, Mapping):
         diagnostics.unexpected(at, "tables of roles", roles)
         return tables
@@ -77,7 +77,7 @@ def _profile_tables(roles: object, at: str, diagnostics: Diagnostics) -> list[tu
         else:
             for id, table in nodes.items():
                 if isinstance(table, Mapping):
-                    tables.append((role, id, table))
+                    tables.append((Role(role), id, table))
                 else:
                     diagnostics.unexpected(dotted_path(where, id), "a table", table)
     return tables
@@ -87,13 +87,13 @@ def _roles() -> str:
     return join_words(GRAPH_ROLES, "and")
 
 
-def _is_there(document: Tables, role: str, id: str, at: str, diagnostics: Diagnostics) -> bool:
+def _is_there(document: Tables, role: Role, id: str, at: str, diagnostics: Diagnostics) -> bool:
     nodes = document.get(role)
     ids = list(nodes) if isinstance(nodes, Mapping) else []
     if id in ids:
         return True
     hint = did_you_mean(id, ids) or "to add one, set its kind too"
-    diagnostics.error(at, f"there is no {SINGULAR[role]} {format_value(id)}", hint)
+    diagnostics.error(at, f"there is no {role.singular} {format_value(id)}", hint)
     return False
 
 
@@ -101,7 +101,7 @@ def apply_overrides(document: Tables, overrides: Sequence[str], diagnostics: Dia
     """The document with every ``ROLE.ID.OPTION=VALUE`` in its place; the order does not matter, but among
     values of one place the last wins."""
     result = dict(document)
-    overlays: dict[tuple[str, str], Tables] = {}
+    overlays: dict[tuple[Role, str], Tables] = {}
     for text in overrides:
         path, equals, value = text.partition("=")
         parts = [part.strip() for part in path.split(".")]
@@ -110,11 +110,12 @@ def apply_overrides(document: Tables, overrides: Sequence[str], diagnostics: Dia
                 "--set", f"expected ROLE.ID.OPTION=VALUE, such as sources.stage.rate=48kHz, got {format_value(text)}"
             )
             continue
-        role, id, *option = parts
-        if role not in GRAPH_ROLES:
-            hint = did_you_mean(role, GRAPH_ROLES) or f"roles are {_roles()}"
-            diagnostics.error("--set", f"unknown role {format_value(role)} in {format_value(path)}", hint)
+        name, id, *option = parts
+        if name not in GRAPH_ROLES:
+            hint = did_you_mean(name, GRAPH_ROLES) or f"roles are {_roles()}"
+            diagnostics.error("--set", f"unknown role {format_value(name)} in {format_value(path)}", hint)
             continue
+        role = Role(name)
         nested: Any = _value(value.strip(), kind=option == ["kind"])
         for name in reversed(option):
             nested = {name: nested}

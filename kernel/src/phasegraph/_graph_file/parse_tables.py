@@ -10,11 +10,11 @@ import msgspec
 
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
+from .._core.role import GRAPH_ROLES, Role
 from .._option_types.from_struct import record_of
 from .._option_types.shape import INVALID, Diagnostics, Reference
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
-from .overlay import GRAPH_ROLES
 from .unknown_kinds import find_kind
 
 SCHEMA = 1
@@ -27,7 +27,7 @@ ID_PATTERN = f"^[A-Za-z0-9_-]{{1,{_LONGEST_ID}}}$"
 class ParsedNode(msgspec.Struct, frozen=True):
     """A node as far as its table could be read; what else is wrong with the graph can still be found."""
 
-    role: str
+    role: Role
     id: str
     kind: AnyKind | None = None
     values: dict[str, Any] = {}
@@ -90,7 +90,7 @@ def _check_schema(document: Mapping[str, Any], diagnostics: Diagnostics) -> None
         diagnostics.error("schema", f"this kernel reads schema {SCHEMA}, got {format_value(version)}", hint)
 
 
-def _read_node(role: str, id: str, table: Any, registry: Registry, diagnostics: Diagnostics) -> ParsedNode | None:
+def _read_node(role: Role, id: str, table: Any, registry: Registry, diagnostics: Diagnostics) -> ParsedNode | None:
     at = dotted_path(role, id)
     if not isinstance(table, Mapping):
         diagnostics.unexpected(at, "a table", table, f"write [{role}.NAME], one table for each node")

@@ -7,10 +7,10 @@ import stat
 from collections.abc import Container, Mapping, Sequence
 
 from .._core.config import DEFAULT_RESAMPLER, FilePath, Ref
+from .._core.role import GRAPH_ROLES, Role
 from .._option_types.shape import Diagnostics
-from .._option_types.wording import SINGULAR, did_you_mean, format_value
+from .._option_types.wording import did_you_mean, format_value
 from .._plugins.loader import Registry
-from .overlay import GRAPH_ROLES
 from .parse_tables import ParsedNode
 from .unknown_kinds import unknown_kind
 
@@ -23,7 +23,7 @@ def check_references(
     ``used`` are the compensators of crossings: theirs is the only resampler that must be installed even where it
     is the default.
     """
-    ids: dict[str, set[str]] = {role: set() for role in GRAPH_ROLES}
+    ids: dict[Role, set[str]] = {role: set() for role in GRAPH_ROLES}
     for parsed in parsed_nodes:
         ids[parsed.role].add(parsed.id)
     for parsed in parsed_nodes:
@@ -31,7 +31,7 @@ def check_references(
             if not isinstance(reference.mark, Ref):
                 continue
             role, name = reference.mark.role, reference.value
-            if role == "resamplers":
+            if role is Role.RESAMPLER:
                 needed = parsed.id in used or name != DEFAULT_RESAMPLER
                 if needed and name not in registry.resamplers:
                     diagnostics.error(reference.path, *unknown_kind(registry, role, name))
@@ -39,11 +39,11 @@ def check_references(
                 diagnostics.error(reference.path, *_not_there(role, name, ids))
 
 
-def _not_there(role: str, id: str, all_ids: Mapping[str, set[str]]) -> tuple[str, str]:
-    wanted = SINGULAR[role]
+def _not_there(role: Role, id: str, all_ids: Mapping[Role, set[str]]) -> tuple[str, str]:
+    wanted = role.singular
     other = next((other for other in GRAPH_ROLES if id in all_ids[other]), None)
     if other is not None:
-        return f"expected the id of a {wanted}, but '{id}' is a {SINGULAR[other]}", ""
+        return f"expected the id of a {wanted}, but '{id}' is a {other.singular}", ""
     ids = sorted(all_ids[role])
     hint = did_you_mean(id, ids) or ("" if ids else f"the graph has none: add a table [{role}.NAME]")
     return f"there is no {wanted} {format_value(id)}", hint

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from .._core.config import FilePath, Ref
+from .._core.role import Role
 from .._option_types.shape import Diagnostics
 from .._option_types.wording import dotted_path
 from .domains import UNKNOWN
@@ -47,7 +48,7 @@ def _needs(parsed: ParsedNode, domains: Mapping[str, str | None], writers: Mappi
             needs.append(writers[reference.value].path)
     clock = domains.get(parsed.path)
     if parsed.domain_rule == "clock" and clock not in (None, UNKNOWN):
-        needs.append(dotted_path("clocks", str(clock)))
+        needs.append(dotted_path(Role.CLOCK, str(clock)))
     return needs
 
 

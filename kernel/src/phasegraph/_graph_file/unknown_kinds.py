@@ -6,32 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.kinds import AnyKind
+from .._core.role import Role
 from .._option_types.shape import Diagnostics
-from .._option_types.wording import SINGULAR, did_you_mean, dotted_path, format_value, join_words
+from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 
-FIRST_PARTY = {
-    "clocks": {**dict.fromkeys(("ptp", "ptp4l"), "ptp"), **dict.fromkeys(("airplay", "nqptp"), "airplay-timing")},
-    "sources": {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "tone"), "sinks")},
-    "compensators": dict.fromkeys(("buffer-feedback", "ptp-feed-forward", "combined", "none"), "compensation"),
-    "resamplers": dict.fromkeys(("sinc", "soxr"), "compensation"),
-    "sinks": {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "null"), "sinks")},
+FIRST_PARTY: Mapping[Role, Mapping[str, str]] = {
+    Role.CLOCK: {**dict.fromkeys(("ptp", "ptp4l"), "ptp"), **dict.fromkeys(("airplay", "nqptp"), "airplay-timing")},
+    Role.SOURCE: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "tone"), "sinks")},
+    Role.COMPENSATOR: dict.fromkeys(("buffer-feedback", "ptp-feed-forward", "combined", "none"), "compensation"),
+    Role.RESAMPLER: dict.fromkeys(("sinc", "soxr"), "compensation"),
+    Role.SINK: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "null"), "sinks")},
 }
 """The plugin of this project that brings a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 
 
 def find_kind(
-    registry: Registry, role: str, table: Mapping[str, Any], at: str, diagnostics: Diagnostics
+    registry: Registry, role: Role, table: Mapping[str, Any], at: str, diagnostics: Diagnostics
 ) -> AnyKind | None:
     """The descriptor of a table's ``kind``; None, with a problem noted, where there is none."""
     path = dotted_path(at, "kind")
     known = registry.kinds(role)
     if "kind" not in table:
-        diagnostics.error(path, f"missing: expected the kind of this {SINGULAR[role]}", _choices(registry, role))
+        diagnostics.error(path, f"missing: expected the kind of this {role.singular}", _choices(registry, role))
         return None
     name = table["kind"]
     if not isinstance(name, str):
-        diagnostics.unexpected(path, f"the kind of this {SINGULAR[role]} as text", name)
+        diagnostics.unexpected(path, f"the kind of this {role.singular} as text", name)
         return None
     if name not in known:
         diagnostics.error(path, *unknown_kind(registry, role, name))
@@ -39,39 +40,39 @@ def find_kind(
     return known[name]
 
 
-def unknown_kind(registry: Registry, role: str, name: str) -> tuple[str, str]:
+def unknown_kind(registry: Registry, role: Role, name: str) -> tuple[str, str]:
     """Message and hint for a kind that a role does not have."""
     elsewhere = [other for other, _ in registry.roles_of(name)]
     if elsewhere:
-        roles = join_words([f"a {SINGULAR[other]}" for other in elsewhere])
-        tables = join_words([f"[{other}.NAME]" for other in elsewhere if other != "resamplers"])
+        roles = join_words([f"a {other.singular}" for other in elsewhere])
+        tables = join_words([f"[{other}.NAME]" for other in elsewhere if other is not Role.RESAMPLER])
         return (
-            f"kind {format_value(name)} is {roles}, not a {SINGULAR[role]}",
+            f"kind {format_value(name)} is {roles}, not a {role.singular}",
             f"its table is {tables}" if tables else "",
         )
     hints = (missing_plugin(registry, role, name), did_you_mean(name, registry.kinds(role)), _choices(registry, role))
-    return f"unknown kind {format_value(name)} of {SINGULAR[role]}", next(hint for hint in hints if hint)
+    return f"unknown kind {format_value(name)} of {role.singular}", next(hint for hint in hints if hint)
 
 
 def nearest_kind(registry: Registry, name: str) -> str:
     """A hint for a kind that no role has; empty if nothing is like it."""
     everywhere = [kind for role in FIRST_PARTY for kind in registry.kinds(role)]
-    return missing_plugin(registry, "", name) or did_you_mean(name, everywhere)
+    return missing_plugin(registry, None, name) or did_you_mean(name, everywhere)
 
 
-def missing_plugin(registry: Registry, role: str, kind: str) -> str:
+def missing_plugin(registry: Registry, role: Role | None, kind: str) -> str:
     """A hint that names the plugin that would bring a kind; empty if it is not one of this project's."""
-    found = next((other for other in (role, *FIRST_PARTY) if kind in FIRST_PARTY.get(other, ())), None)
+    found = next((other for other in (role, *FIRST_PARTY) if other and kind in FIRST_PARTY[other]), None)
     if found is None:
         return ""
     plugin = FIRST_PARTY[found][kind]
     for info in registry.plugins:
         if info.name == plugin and info.status == "broken":
             return f"plugin '{plugin}' is installed, but broken: {info.reason}"
-    what = "it" if found == role else f"it is a {SINGULAR[found]}, and"
+    what = "it" if found == role else f"it is a {found.singular}, and"
     return f"{what} comes with phasegraph-{plugin}: pip install phasegraph-{plugin}"
 
 
-def _choices(registry: Registry, role: str) -> str:
+def _choices(registry: Registry, role: Role) -> str:
     names = sorted(registry.kinds(role))
-    return f"installed kinds are {join_words(names, 'and')}" if names else f"no installed plugin has a {SINGULAR[role]}"
+    return f"installed kinds are {join_words(names, 'and')}" if names else f"no installed plugin has a {role.singular}"

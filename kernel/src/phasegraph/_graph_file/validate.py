@@ -9,6 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from .._core.errors import GraphError, Problem
+from .._core.role import Role
 from .._option_types.shape import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
@@ -105,7 +106,7 @@ def _resolve(
     profile: str | None,
     path: Path | None,
 ) -> Validation:
-    if not any(parsed.role != "compensators" for parsed in parsed_nodes) and not diagnostics.problems:
+    if not any(parsed.role is not Role.COMPENSATOR for parsed in parsed_nodes) and not diagnostics.problems:
         diagnostics.error("", "the graph is empty: it has nothing to run", "add a source and a sink")
     writers = writers_of(parsed_nodes, diagnostics)
     check_files(parsed_nodes, writers, diagnostics)

@@ -9,10 +9,11 @@ from typing import Any
 
 from .._core.config import FilePath, Ref
 from .._core.node import path_in
+from .._core.role import Role
 from .._core.units import Quantity
 from .bounds import Bounds
 from .shape import INVALID, Diagnostics, Reference, Shape
-from .wording import SINGULAR, did_you_mean, format_value, join_words
+from .wording import did_you_mean, format_value, join_words
 
 
 class Text(Shape):
@@ -57,7 +58,7 @@ class ReferenceType(Text):
     def __init__(self, ref: Ref) -> None:
         super().__init__()
         self.ref = ref
-        self.words = f"the id of a {SINGULAR[ref.role]}" if ref.role != "resamplers" else "a kind of resampler"
+        self.words = f"the id of a {ref.role.singular}" if ref.role is not Role.RESAMPLER else "a kind of resampler"
 
     def references(self, value: Any, at: str) -> Iterator[Reference]:
         """The node."""

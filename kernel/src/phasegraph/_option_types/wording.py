@@ -11,14 +11,6 @@ from typing import Any
 _BARE = re.compile(r"[A-Za-z0-9_-]{1,60}\Z")
 _LONGEST = 60
 _MOST_OPTIONS = 300  # looking for the closest of thousands, thousands of times, would take minutes
-SINGULAR = {
-    "clocks": "clock",
-    "sources": "source",
-    "compensators": "compensator",
-    "resamplers": "resampler",
-    "sinks": "sink",
-}
-"""A role as one of its nodes is called."""
 
 
 def format_value(value: object) -> str:

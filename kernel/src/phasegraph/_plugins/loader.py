@@ -21,8 +21,8 @@ from .._core.kinds import (
     SourceKind,
     TransportKind,
 )
+from .._core.role import Role
 from .._option_types import record_of
-from . import specs
 from .specs import PROJECT, Specs
 
 GROUP = "phasegraph.plugins"
@@ -54,14 +54,14 @@ class Registry:
         self.hooks = pluggy.PluginManager(PROJECT)
         self.hooks.add_hookspecs(Specs)
 
-    def kinds(self, role: str) -> dict[str, AnyKind]:
-        """The kinds of one role: ``clocks``, ``sources``, ``compensators``, ``resamplers`` or ``sinks``."""
+    def kinds(self, role: Role) -> dict[str, AnyKind]:
+        """The kinds of one role, by name."""
         kinds: dict[str, AnyKind] = getattr(self, role)
         return kinds
 
-    def roles_of(self, kind: str) -> list[tuple[str, AnyKind]]:
+    def roles_of(self, kind: str) -> list[tuple[Role, AnyKind]]:
         """Every (role, descriptor) that has this name."""
-        return [(role, self.kinds(role)[kind]) for role in ROLES if kind in self.kinds(role)]
+        return [(role, self.kinds(role)[kind]) for role in Role if kind in self.kinds(role)]
 
     def implementations(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Every plugin's own implementation of a hook: the plugin's name, and what calls it.
@@ -77,7 +77,7 @@ class Registry:
         try:
             if self.hooks.has_plugin(name):
                 raise RuntimeError("another plugin has this name")
-            offered: dict[tuple[str, str], AnyKind] = {}
+            offered: dict[tuple[Role, str], AnyKind] = {}
             for role, kind in _offered(plugin):
                 self._check(role, kind)
                 if (role, kind.kind) in offered:
@@ -100,7 +100,7 @@ class Registry:
                 self.hooks.unregister(name=name)
             raise
 
-    def _check(self, role: str, kind: AnyKind) -> None:
+    def _check(self, role: Role, kind: AnyKind) -> None:
         if kind.api != API_VERSION:
             raise RuntimeError(
                 f"{kind.kind!r} is made for kernel API {kind.api}, this kernel has {API_VERSION}: "
@@ -113,19 +113,20 @@ class Registry:
             record_of(kind.config).schema()
 
 
-ROLES = ("clocks", "sources", "compensators", "resamplers", "sinks")
-_HOOK_OF = {
-    "register_clocks": ("clocks", ClockKind),
-    "register_sources": ("sources", SourceKind),
-    "register_compensators": ("compensators", CompensatorKind),
-    "register_resamplers": ("resamplers", ResamplerKind),
-    "register_sinks": ("sinks", SinkKind),
+_DESCRIPTORS: dict[Role, type[AnyKind]] = {
+    Role.CLOCK: ClockKind,
+    Role.SOURCE: SourceKind,
+    Role.COMPENSATOR: CompensatorKind,
+    Role.RESAMPLER: ResamplerKind,
+    Role.SINK: SinkKind,
 }
+"""What the hook ``register_ROLE`` returns."""
 
 
-def _offered(plugin: object) -> list[tuple[str, AnyKind]]:
-    offered: list[tuple[str, AnyKind]] = []
-    for hook, (role, expected) in _HOOK_OF.items():
+def _offered(plugin: object) -> list[tuple[Role, AnyKind]]:
+    offered: list[tuple[Role, AnyKind]] = []
+    for role, expected in _DESCRIPTORS.items():
+        hook = f"register_{role}"
         for kind in _call(plugin, hook):
             if not isinstance(kind, expected):
                 raise TypeError(f"{hook} returned {kind!r}, expected {expected.__name__}")
@@ -133,7 +134,7 @@ def _offered(plugin: object) -> list[tuple[str, AnyKind]]:
     for transport in _call(plugin, "register_transports"):
         if not isinstance(transport, TransportKind):
             raise TypeError(f"register_transports returned {transport!r}, expected TransportKind")
-        offered += [("sources", transport.receiver), ("sinks", transport.sender)]
+        offered += [(Role.SOURCE, transport.receiver), (Role.SINK, transport.sender)]
     return offered
 
 
@@ -174,6 +175,3 @@ def _load_one(registry: Registry, entry: EntryPoint) -> None:
         registry.plugins.append(PluginInfo(entry.name, version, (), "broken", f"import: {_reason(error)}"))
         return
     registry.add(entry.name, version, plugin)
-
-
-__all__ = ["GROUP", "ROLES", "PluginInfo", "Registry", "load", "specs"]

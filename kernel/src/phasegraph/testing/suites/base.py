@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pytest
 
+from ..._core.role import Role
 from ..graph import sim_registry
 
 
@@ -38,11 +39,11 @@ class World:
     """Makes graphs around the node under test. The other nodes are simulated, so the kernel alone suffices."""
 
     def __init__(self, role: str, options: str, extra: str = "") -> None:
-        self.role = role
+        self.role = Role(role)
         self.registry = sim_registry()
         self._options = options.strip()
         self._extra = extra
-        kinds = self.registry.kinds(role)
+        kinds = self.registry.kinds(self.role)
         name = tomllib.loads(options).get("kind")
         assert name in kinds, f"no installed plugin has {name!r} among its {role}: there are {', '.join(kinds)}"
         self.kind = kinds[name]

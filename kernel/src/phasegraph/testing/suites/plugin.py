@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 
 from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
+from ..._core.role import Role
 from ..._graph_file.describe_kinds import explain_kind
 from ..._graph_file.json_schema import graph_schema
 from ..._option_types.from_struct import record_of
@@ -73,10 +74,10 @@ class PluginSuite(Suite):
         return load([self.entry_point])
 
     @pytest.fixture
-    def kinds(self, registry: Registry) -> list[tuple[str, AnyKind]]:
+    def kinds(self, registry: Registry) -> list[tuple[Role, AnyKind]]:
         """Every kind of the plugin, with its role."""
         names = [name.split("/", 1) for info in registry.plugins for name in info.kinds]
-        return [(role, registry.kinds(role)[kind]) for role, kind in names]
+        return [(Role(role), registry.kinds(Role(role))[kind]) for role, kind in names]
 
     def test_loads_alone(self, registry: Registry) -> None:
         """Without any other plugin, and without an error."""
@@ -97,15 +98,15 @@ class PluginSuite(Suite):
         assert result.returncode == 0, result.stderr
         assert json.loads(result.stdout) == []
 
-    def test_offers_something(self, kinds: list[tuple[str, AnyKind]]) -> None:
+    def test_offers_something(self, kinds: list[tuple[Role, AnyKind]]) -> None:
         """It has at least one kind."""
         assert kinds
 
-    def test_kinds_are_for_this_api(self, kinds: list[tuple[str, AnyKind]]) -> None:
+    def test_kinds_are_for_this_api(self, kinds: list[tuple[Role, AnyKind]]) -> None:
         """Every kind is for the kernel's API version."""
         assert {kind.api for _, kind in kinds} <= {API_VERSION}
 
-    def test_kinds_are_described(self, kinds: list[tuple[str, AnyKind]]) -> None:
+    def test_kinds_are_described(self, kinds: list[tuple[Role, AnyKind]]) -> None:
         """Every summary is a sentence, and every option has a description of its own."""
         for role, kind in kinds:
             sentence = kind.summary[:1].isupper() and kind.summary.endswith(".")
@@ -115,13 +116,13 @@ class PluginSuite(Suite):
                     assert option.description, f"{role}/{kind.kind}: option {option.name} has no description"
                 assert kind.example.strip(), f"{role}/{kind.kind} has no example"
 
-    def test_can_be_explained(self, kinds: list[tuple[str, AnyKind]], registry: Registry) -> None:
+    def test_can_be_explained(self, kinds: list[tuple[Role, AnyKind]], registry: Registry) -> None:
         """``kernel explain`` and ``kernel schema`` can say every option."""
         for role, kind in kinds:
             assert explain_kind(role, kind, 80)
         json.dumps(graph_schema(registry))
 
-    def test_readme_names_every_option(self, entry: EntryPoint, kinds: list[tuple[str, AnyKind]]) -> None:
+    def test_readme_names_every_option(self, entry: EntryPoint, kinds: list[tuple[Role, AnyKind]]) -> None:
         """README.md beside pyproject.toml, where the source tree is there, has every kind and option."""
         readme = _readme_of(entry)
         if readme is None:
