@@ -10,7 +10,7 @@ from pathlib import Path
 
 from phasegraph._cli import main
 from phasegraph_ptp.estimators import Estimator
-from phasegraph_ptp.samples import DelaySample, Sample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, Sample, SyncSample
 
 
 def record(path: Path) -> None:

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "ptp" /
 
 from estimators import links, world
 
-from phasegraph_ptp.samples import DelaySample, Sample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, Sample, SyncSample
 
 Array = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from phasegraph.testing import make_session
-from phasegraph_ptp.core import Role, Unicast
-from phasegraph_ptp.instance import make_identity, problems_of, settings_of, wire_of
 from phasegraph_ptp.options import PtpConfig
 from phasegraph_ptp.profiles import PROFILES, ProfileName
+from phasegraph_ptp.protocol import Role, Unicast
+from phasegraph_ptp.settings_from_config import make_identity, problems_of, settings_of, wire_of
 
 MAC = bytes.fromhex("001dc1123456")
 

@@ -9,7 +9,7 @@ import pytest
 
 from phasegraph import ClockState
 from phasegraph.ieee1588 import MasterLocking
-from phasegraph_ptp.core.utc import UtcOffset
+from phasegraph_ptp.protocol.utc_offset import UtcOffset
 from phasegraph_ptp.smpte import metadata
 
 TAI_LESS_UTC_S = 37

@@ -60,18 +60,18 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
 def _problems(path: str, config: PtpConfig) -> Iterable[Problem]:
     from phasegraph import Problem
 
-    from .instance import problems_of
+    from .settings_from_config import problems_of
 
     return [Problem(f"{path}.{option}", message, hint) for option, message, hint in problems_of(config)]
 
 
 def _ptp(config: PtpConfig, build: Build) -> ClockSource:
-    from .clock import PtpClock
+    from .ptp_clock import PtpClock
 
     return PtpClock(config, build)
 
 
 def _ptp4l(config: Ptp4lConfig, build: Build) -> ClockSource:
-    from .ptp4l.node import Ptp4lClock
+    from .ptp4l.ptp4l_clock import Ptp4lClock
 
     return Ptp4lClock(config, build)

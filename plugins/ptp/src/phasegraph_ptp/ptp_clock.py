@@ -16,15 +16,15 @@ from phasegraph import Build, ClockEstimate, ClockState, Metrics, NodeContext, N
 from phasegraph.ieee1588 import MalformedMessage, Management, Message, MessageType, PortIdentity, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
-from .core import Destination, Followed, Measured, Notice, OrdinaryClock, PortState, Send
-from .core.management import answer
-from .core.management_data import Description, ManagementView
 from .estimators import make_estimator
-from .instance import make_identity, settings_of, wire_of
 from .options import PtpConfig
-from .telling import Telling
+from .port_sockets import PEER, PRIMARY, Wire, Wires
+from .protocol import Destination, Followed, Measured, Notice, OrdinaryClock, PortState, Send
+from .protocol.management_data import Description, ManagementView
+from .protocol.management_responder import answer
+from .settings_from_config import make_identity, settings_of, wire_of
+from .time_properties import Telling
 from .unix_management import serve_management
-from .wires import PEER, PRIMARY, Wire, Wires
 
 _FOLLOWING = (PortState.UNCALIBRATED, PortState.SLAVE)
 PUBLISH_NS = 100_000_000

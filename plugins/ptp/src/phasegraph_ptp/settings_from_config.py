@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
 
-from .core import DelayMechanism, Role, Settings, Unicast
 from .options import PtpConfig
+from .port_sockets import WireSettings
 from .profiles import DSCP, PROFILES, Preset
-from .wires import WireSettings
+from .protocol import DelayMechanism, Role, Settings, Unicast
 
 FROM_PROFILE = (
     "domain",

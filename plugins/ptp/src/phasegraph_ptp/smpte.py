@@ -9,7 +9,7 @@ from phasegraph import ClockState
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata
 from phasegraph.ieee1588.extensions import MasterLocking
 
-from .core.utc import DAY_S, UtcOffset
+from .protocol.utc_offset import DAY_S, UtcOffset
 
 _AHEAD_DAYS = 370
 _LOCKING = {

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 from phasegraph import Build, ClockEstimate, ClockState, NodeError
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata
 
-from .core import TimeProperties
-from .core.utc import UtcOffset
 from .options import PtpConfig
+from .protocol import TimeProperties
+from .protocol.utc_offset import UtcOffset
 from .smpte import metadata
 
 NS_PER_S = 1_000_000_000

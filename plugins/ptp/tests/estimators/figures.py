@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from phasegraph import ClockEstimate, ClockState
 from phasegraph_ptp.estimators import Estimator
-from phasegraph_ptp.samples import Sample, SyncSample
+from phasegraph_ptp.measurements import Sample, SyncSample
 
 from .world import Change
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from phasegraph import ClockState, StampKind
 from phasegraph_ptp.estimators import ESTIMATORS, Estimator, make_estimator
-from phasegraph_ptp.samples import DelaySample, PeerDelaySample, Sample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, PeerDelaySample, Sample, SyncSample
 
 from .figures import follow
 from .links import PATHS, US

@@ -9,12 +9,12 @@ import pytest
 
 from phasegraph import ClockState
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
-from phasegraph_ptp.estimators.bank import Bank
-from phasegraph_ptp.estimators.choice import Scatter, choose
-from phasegraph_ptp.estimators.fix import Direction, Observation
-from phasegraph_ptp.estimators.line import Line
-from phasegraph_ptp.estimators.order import EARLIEST, FLOOR, MIDDLE, PACKETS, Statistics
+from phasegraph_ptp.estimators.kalman_bank import Bank
+from phasegraph_ptp.estimators.offset_estimate import Direction, Observation
+from phasegraph_ptp.estimators.order_statistics import EARLIEST, FLOOR, MIDDLE, PACKETS, Statistics
 from phasegraph_ptp.estimators.regression import Regression
+from phasegraph_ptp.estimators.slewed_clock import Line
+from phasegraph_ptp.estimators.statistic_weighting import Scatter, choose
 
 from .figures import follow
 from .links import PATHS

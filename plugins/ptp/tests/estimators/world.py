@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from phasegraph import StampKind
-from phasegraph_ptp.samples import DelaySample, PeerDelaySample, Sample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, PeerDelaySample, Sample, SyncSample
 
 from .links import Array, Path
 

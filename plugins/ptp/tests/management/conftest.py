@@ -6,7 +6,7 @@ import pytest
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import MessageType, PortIdentity
-from phasegraph_ptp.core.datasets import (
+from phasegraph_ptp.protocol.data_sets import (
     ClockQuality,
     CurrentDS,
     DataSets,
@@ -16,8 +16,8 @@ from phasegraph_ptp.core.datasets import (
     PortState,
     TimeProperties,
 )
-from phasegraph_ptp.core.management_data import Description, ManagementView
-from phasegraph_ptp.core.settings import DelayMechanism
+from phasegraph_ptp.protocol.management_data import Description, ManagementView
+from phasegraph_ptp.protocol.settings import DelayMechanism
 
 US = PortIdentity(0x001D_C1FF_FE12_3456, 1)
 MASTER = PortIdentity(0xACDE_48FF_FE23_4567, 5)

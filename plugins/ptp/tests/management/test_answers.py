@@ -23,8 +23,8 @@ from phasegraph.ieee1588 import (
     encode,
     understand,
 )
-from phasegraph_ptp.core.management import answer
-from phasegraph_ptp.core.management_data import ManagementView
+from phasegraph_ptp.protocol.management_data import ManagementView
+from phasegraph_ptp.protocol.management_responder import answer
 
 US = PortIdentity(0x001D_C1FF_FE12_3456, 1)
 ASKING = PortIdentity(0, 4711)

@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from phasegraph.ieee1588 import Management, ManagementId
-from phasegraph_ptp.core.management import answer
-from phasegraph_ptp.core.management_data import CLOCK_DATA, PORT_DATA, ManagementView
+from phasegraph_ptp.protocol.management_data import CLOCK_DATA, PORT_DATA, ManagementView
+from phasegraph_ptp.protocol.management_responder import answer
 from phasegraph_ptp.unix_management import serve_management
 
 pytestmark = pytest.mark.peers

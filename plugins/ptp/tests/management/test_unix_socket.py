@@ -25,8 +25,8 @@ from phasegraph.ieee1588 import (
     decode,
     encode,
 )
-from phasegraph_ptp.core.management import answer
-from phasegraph_ptp.core.management_data import ManagementView
+from phasegraph_ptp.protocol.management_data import ManagementView
+from phasegraph_ptp.protocol.management_responder import answer
 from phasegraph_ptp.unix_management import serve_management
 
 ASKING = PortIdentity(0, 7)

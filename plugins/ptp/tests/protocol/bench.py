@@ -8,8 +8,8 @@ from typing import Any
 
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import Announce, DelayResp, Flag, FollowUp, Message, MessageType, PortIdentity, Sync
-from phasegraph_ptp.core import Followed, Measured, Notice, OrdinaryClock, Send, Settings, TimeProperties
-from phasegraph_ptp.samples import Sample
+from phasegraph_ptp.measurements import Sample
+from phasegraph_ptp.protocol import Followed, Measured, Notice, OrdinaryClock, Send, Settings, TimeProperties
 
 MS = 1_000_000
 S = 1_000_000_000

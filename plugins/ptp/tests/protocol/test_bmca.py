@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from phasegraph.ieee1588 import PortIdentity
-from phasegraph_ptp.core.bmca import Candidate, Comparison, Recommended, best, compare, recommend
+from phasegraph_ptp.protocol.bmca import Candidate, Comparison, Recommended, best, compare, recommend
 
 HERE = PortIdentity(0x50, 1)
 BASE = Candidate(

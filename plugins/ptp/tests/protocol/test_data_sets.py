@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phasegraph import ClockState
 from phasegraph.ieee1588 import Flag, FollowUp, PathTrace, Sync
-from phasegraph_ptp.core import ClockQuality, PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import ClockQuality, PortState, Role, Settings, TimeProperties
 
 from .bench import ESTIMATE, GM, GM_ADDRESS, US, Bench, S
 

@@ -8,10 +8,10 @@ import pytest
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import DelayResp, MessageType, PDelayResp, PortIdentity
-from phasegraph_ptp.core import Destination, PortState, Send, Settings, Unicast
-from phasegraph_ptp.core.delay import MISSES_BEFORE_FALLBACK
-from phasegraph_ptp.core.mean import MeanDelay
-from phasegraph_ptp.samples import DelaySample
+from phasegraph_ptp.measurements import DelaySample
+from phasegraph_ptp.protocol import Destination, PortState, Send, Settings, Unicast
+from phasegraph_ptp.protocol.delay_request import MISSES_BEFORE_FALLBACK
+from phasegraph_ptp.protocol.mean_path_delay import MeanDelay
 
 from .bench import GM, GM_ADDRESS, MS, OTHER, US, Bench, S
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from phasegraph.ieee1588 import Announce, Flag, PathTrace, PortIdentity
-from phasegraph_ptp.core import PortState, Settings, Unicast
-from phasegraph_ptp.core.foreign import CAPACITY, ForeignMasters
+from phasegraph_ptp.protocol import PortState, Settings, Unicast
+from phasegraph_ptp.protocol.foreign_masters import CAPACITY, ForeignMasters
 
 from .bench import GM, GM_ADDRESS, OTHER, US, Bench, S, announce
 

@@ -30,7 +30,7 @@ from phasegraph.ieee1588 import (
     Tlv,
     encode,
 )
-from phasegraph_ptp.core import DelayMechanism, OrdinaryClock, Role, Send, Settings, TimeProperties, Unicast
+from phasegraph_ptp.protocol import DelayMechanism, OrdinaryClock, Role, Send, Settings, TimeProperties, Unicast
 
 from .bench import ESTIMATE, GM, MS, OTHER, US
 

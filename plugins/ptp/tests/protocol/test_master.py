@@ -24,7 +24,7 @@ from phasegraph.ieee1588 import (
     encode,
     understand,
 )
-from phasegraph_ptp.core import Destination, PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import Destination, PortState, Role, Settings, TimeProperties
 
 from .bench import ESTIMATE, GM, MS, US, Bench, S
 

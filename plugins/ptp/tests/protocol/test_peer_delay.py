@@ -6,8 +6,8 @@ import pytest
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import DelayResp, Flag, MessageType, PDelayReq, PDelayResp, PDelayRespFollowUp, PortIdentity
-from phasegraph_ptp.core import DelayMechanism, Destination, PortState, Settings
-from phasegraph_ptp.samples import PeerDelaySample
+from phasegraph_ptp.measurements import PeerDelaySample
+from phasegraph_ptp.protocol import DelayMechanism, Destination, PortState, Settings
 
 from .bench import GM, MS, OTHER, US, Bench, S
 

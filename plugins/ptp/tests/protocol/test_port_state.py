@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phasegraph import ClockEstimate, ClockState
 from phasegraph.ieee1588 import Announce, Flag, FollowUp, MessageType, Sync, encode
-from phasegraph_ptp.core import PortState, Role, Settings, TimeProperties, Unicast
+from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties, Unicast
 
 from .bench import ESTIMATE, GM, GM_ADDRESS, OTHER, US, Bench, S, announce
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import Flag, FollowUp, Sync
-from phasegraph_ptp.core.pairing import WINDOW, ReceivedSync, SyncPairing, TimedSync
-from phasegraph_ptp.samples import SyncSample
+from phasegraph_ptp.measurements import SyncSample
+from phasegraph_ptp.protocol.sync_pairing import WINDOW, ReceivedSync, SyncPairing, TimedSync
 
 from .bench import GM, OTHER, Bench, S
 

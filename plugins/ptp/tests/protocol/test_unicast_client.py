@@ -19,7 +19,7 @@ from phasegraph.ieee1588 import (
     TypedTlv,
     understand,
 )
-from phasegraph_ptp.core import PortState, Role, Settings, Unicast
+from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
 
 from .bench import GM, GM_ADDRESS, MS, US, Bench, S, announce
 

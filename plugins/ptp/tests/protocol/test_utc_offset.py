@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from phasegraph_ptp.core import TimeProperties
-from phasegraph_ptp.core.utc import DAY_S, UtcOffset
+from phasegraph_ptp.protocol import TimeProperties
+from phasegraph_ptp.protocol.utc_offset import DAY_S, UtcOffset
 
 NEW_YEAR_S = 1_483_228_800
 """2017-01-01 of UTC, after the last leap second until now."""

@@ -15,7 +15,7 @@ import trio
 from phasegraph import StampKind
 from phasegraph.ieee1588 import Management, PortIdentity
 from phasegraph.testing import REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
-from phasegraph_ptp.core.datasets import (
+from phasegraph_ptp.protocol.data_sets import (
     ClockQuality,
     CurrentDS,
     DataSets,
@@ -25,9 +25,9 @@ from phasegraph_ptp.core.datasets import (
     PortState,
     TimeProperties,
 )
-from phasegraph_ptp.core.management import answer
-from phasegraph_ptp.core.management_data import ManagementView
-from phasegraph_ptp.core.settings import DelayMechanism
+from phasegraph_ptp.protocol.management_data import ManagementView
+from phasegraph_ptp.protocol.management_responder import answer
+from phasegraph_ptp.protocol.settings import DelayMechanism
 from phasegraph_ptp.unix_management import serve_management
 
 OWN = 0x001D_C1FF_FE12_3456

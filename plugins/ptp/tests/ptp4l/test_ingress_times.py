@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_ptp.ptp4l.ingress import IngressTimes, Relation
+from phasegraph_ptp.ptp4l.ingress_times import IngressTimes, Relation
 
 S = 1_000_000_000
 EPOCH = 1_790_000_000 * S

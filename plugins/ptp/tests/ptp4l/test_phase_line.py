@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph_ptp.ptp4l.line import PhaseLine, Quality, Reference
+from phasegraph_ptp.ptp4l.phase_line import PhaseLine, Quality, Reference
 
 S = 1_000_000_000
 EPOCH = 1_790_000_000 * S

@@ -20,8 +20,8 @@ from phasegraph.ieee1588 import (
     Tlv,
     TlvType,
 )
-from phasegraph_ptp.core.datasets import PortState
-from phasegraph_ptp.ptp4l.status import QUESTIONS, Status, questions, read_status
+from phasegraph_ptp.protocol.data_sets import PortState
+from phasegraph_ptp.ptp4l.port_status import QUESTIONS, Status, questions, read_status
 
 CLOCK = 0x001D_C1FF_FE12_3456
 S = 1_000_000_000

@@ -20,9 +20,9 @@ from phasegraph.testing import (
     running_graph,
     true_now_ns,
 )
-from phasegraph_ptp.core.datasets import PortState, TimeProperties
+from phasegraph_ptp.protocol.data_sets import PortState, TimeProperties
 from phasegraph_ptp.ptp4l import clocks, node
-from phasegraph_ptp.ptp4l.ingress import Relation
+from phasegraph_ptp.ptp4l.ingress_times import Relation
 
 S = 1_000_000_000
 

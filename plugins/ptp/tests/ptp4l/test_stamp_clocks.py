@@ -11,7 +11,7 @@ import pytest
 from phasegraph import NodeError
 from phasegraph.testing import SimLocalClock
 from phasegraph_ptp.ptp4l import clocks
-from phasegraph_ptp.ptp4l.clocks import HardwareClock, RealtimeClock, device_of
+from phasegraph_ptp.ptp4l.stamp_clocks import HardwareClock, RealtimeClock, device_of
 
 
 class Brackets:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from phasegraph import ClockEstimate, ClockState, StampKind
 from phasegraph.ieee1588 import Message, PortIdentity
 from phasegraph.testing import Oscillator
-from phasegraph_ptp.core import Followed, Measured, Notice, OrdinaryClock, PortState, Send, Settings, TimeProperties
-from phasegraph_ptp.samples import Sample
+from phasegraph_ptp.measurements import Sample
+from phasegraph_ptp.protocol import Followed, Measured, Notice, OrdinaryClock, PortState, Send, Settings, TimeProperties
 
 if TYPE_CHECKING:
     from .world import World

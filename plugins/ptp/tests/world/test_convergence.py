@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_ptp.core import DelayMechanism, PortState, Role, Settings
-from phasegraph_ptp.core.bmca import best
-from phasegraph_ptp.core.datasets import default_data_set, own_candidate
+from phasegraph_ptp.protocol import DelayMechanism, PortState, Role, Settings
+from phasegraph_ptp.protocol.bmca import best
+from phasegraph_ptp.protocol.data_sets import default_data_set, own_candidate
 
 from .links import Link
 from .node import Node

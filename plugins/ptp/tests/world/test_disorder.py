@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import FollowUp, Message, MessageType, Sync
-from phasegraph_ptp.core import PortState, Role, Settings, Unicast
-from phasegraph_ptp.samples import DelaySample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, SyncSample
+from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
 
 from .links import Link
 from .node import TAI_NS, Node, S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phasegraph.ieee1588 import Announce, FollowUp, Message, MessageType, Sync
-from phasegraph_ptp.core import PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties
 
 from .links import Link
 from .node import TAI_NS, Node, S

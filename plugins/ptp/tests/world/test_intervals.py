@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from phasegraph.ieee1588 import Announce, Message, MessageType, Sync, Tlv
-from phasegraph_ptp.core import PortState, Role, Settings, TimeProperties
-from phasegraph_ptp.samples import SyncSample
+from phasegraph_ptp.measurements import SyncSample
+from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties
 
 from .node import S
 from .world import World

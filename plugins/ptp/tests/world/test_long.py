@@ -12,8 +12,8 @@ from random import Random
 
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import PortIdentity
-from phasegraph_ptp.core import Measured, OrdinaryClock, PortState, Role, Send, Settings, TimeProperties
-from phasegraph_ptp.samples import DelaySample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, SyncSample
+from phasegraph_ptp.protocol import Measured, OrdinaryClock, PortState, Role, Send, Settings, TimeProperties
 
 from ..held import objects_of
 from .node import TAI_NS, S

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from phasegraph.ieee1588 import PDelayReq
-from phasegraph_ptp.core import DelayMechanism, PortState, Role, Settings
-from phasegraph_ptp.samples import DelaySample, PeerDelaySample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, PeerDelaySample, SyncSample
+from phasegraph_ptp.protocol import DelayMechanism, PortState, Role, Settings
 
 from .links import Link
 from .node import Node

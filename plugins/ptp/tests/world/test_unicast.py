@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from phasegraph.ieee1588 import DelayReq, Message, MessageType
-from phasegraph_ptp.core import PortState, Role, Settings, Unicast
-from phasegraph_ptp.samples import DelaySample, SyncSample
+from phasegraph_ptp.measurements import DelaySample, SyncSample
+from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
 
 from .links import Link
 from .node import Node

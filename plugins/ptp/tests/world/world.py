@@ -10,7 +10,7 @@ from random import Random
 from phasegraph import StampKind
 from phasegraph.ieee1588 import Message, PortIdentity, decode, encode
 from phasegraph.testing import Oscillator
-from phasegraph_ptp.core import PortState, Role, Send, Settings
+from phasegraph_ptp.protocol import PortState, Role, Send, Settings
 
 from .links import Link
 from .node import Node, S

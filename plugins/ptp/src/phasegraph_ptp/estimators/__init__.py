@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from .estimator import Estimator
-from .fix import Tracker
+from .clock_estimator import Estimator
 from .kalman import KalmanTracker
+from .offset_estimate import Tracker
 from .options import EstimatorOptions, KalmanOptions, WindowOptions
 from .window import MedianTracker, RegressionTracker
 

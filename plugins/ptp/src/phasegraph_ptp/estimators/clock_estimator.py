@@ -6,11 +6,11 @@ import math
 
 from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 
-from ..samples import Sample, SyncSample
-from .fix import NS_PER_S, Fix, Observation, Tracker
-from .intake import END, Intake
-from .line import Line
+from ..measurements import Sample, SyncSample
+from .measurement_gate import END, Intake
+from .offset_estimate import NS_PER_S, Fix, Observation, Tracker
 from .options import EstimatorOptions
+from .slewed_clock import Line
 
 SIGMAS_IN_BOUND = 6.0
 LOCKING = 5

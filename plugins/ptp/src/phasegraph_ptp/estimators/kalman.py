@@ -7,13 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .bank import Bank, Mixture
-from .choice import Choice, Scatter, choose
-from .fix import NS_PER_S, Direction, Fix, Observation
+from .kalman_bank import Bank, Mixture
+from .offset_estimate import NS_PER_S, Direction, Fix, Observation
 from .options import KalmanOptions
-from .order import EARLIEST, MIDDLE, PACKETS, QUANTILES, Statistics
+from .order_statistics import EARLIEST, MIDDLE, PACKETS, QUANTILES, Statistics
+from .path_direction import Stream, columns
 from .regression import KEPT_RATE_PPB, Fitted, Regression
-from .stream import Stream, columns
+from .statistic_weighting import Choice, Scatter, choose
 
 Vector = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .fix import Direction
+from .offset_estimate import Direction
 
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]

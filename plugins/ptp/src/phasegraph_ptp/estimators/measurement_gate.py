@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from phasegraph import StampKind
 
-from ..samples import DelaySample, PeerDelaySample, Sample, SyncSample
-from .fix import LONGEST_NS, NS_PER_S, Direction, Observation
+from ..measurements import DelaySample, PeerDelaySample, Sample, SyncSample
+from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, Observation
 
 BEST_FIRST = (StampKind.HARDWARE, StampKind.KERNEL, StampKind.USER)
 PATIENCE_NS = 10 * NS_PER_S

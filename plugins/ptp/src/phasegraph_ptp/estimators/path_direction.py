@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .choice import Scatter
-from .fix import LONGEST_NS, NS_PER_S, Fix, Observation
-from .order import EARLIEST, MIDDLE, PACKETS, Statistics
+from .offset_estimate import LONGEST_NS, NS_PER_S, Fix, Observation
+from .order_statistics import EARLIEST, MIDDLE, PACKETS, Statistics
+from .statistic_weighting import Scatter
 
 Vector = NDArray[np.float64]
 

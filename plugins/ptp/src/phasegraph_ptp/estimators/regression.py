@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .fix import DRIFT, LONGEST_NS, NS_PER_S, Direction, Fix, Observation
+from .offset_estimate import DRIFT, LONGEST_NS, NS_PER_S, Direction, Fix, Observation
 
 Vector = NDArray[np.float64]
 

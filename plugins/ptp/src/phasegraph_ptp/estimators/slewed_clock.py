@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .fix import NS_PER_S
+from .offset_estimate import NS_PER_S
 
 
 class Line:

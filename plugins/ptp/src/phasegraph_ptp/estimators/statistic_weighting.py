@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .bank import Mixture
-from .order import EARLIEST, FLOOR
+from .kalman_bank import Mixture
+from .order_statistics import EARLIEST, FLOOR
 
 Vector = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .fix import LONGEST_NS, NS_PER_S, Direction, Fix, Observation
+from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, Fix, Observation
 from .options import WindowOptions
+from .path_direction import BROKEN_PACKETS, columns
 from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDER_UNSEEN, Bend, Regression
-from .stream import BROKEN_PACKETS, columns
 
 Vector = NDArray[np.float64]
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from .actions import Action, Destination, Followed, Measured, Notice, Parent, Send
-from .clock import OrdinaryClock
-from .datasets import ClockQuality, CurrentDS, DataSets, DefaultDS, ParentDS, PortDS, PortState, TimeProperties
+from .data_sets import ClockQuality, CurrentDS, DataSets, DefaultDS, ParentDS, PortDS, PortState, TimeProperties
+from .ordinary_clock import OrdinaryClock
+from .port_actions import Action, Destination, Followed, Measured, Notice, Parent, Send
 from .settings import DelayMechanism, Role, Settings, Unicast
 
 __all__ = [

@@ -11,13 +11,13 @@ import msgspec
 from phasegraph import StampKind
 from phasegraph.ieee1588 import DelayReq, DelayResp, MessageType, to_interval
 
-from ..samples import DelaySample
-from .actions import Destination
+from ..measurements import DelaySample
 from .corrections import refusal
-from .foreign import ForeignMaster
+from .foreign_masters import ForeignMaster
 from .intervals import NEVER, NS_PER_S, period_ns, stated_period_ns
-from .mean import MeanDelay
+from .mean_path_delay import MeanDelay
 from .port import Port
+from .port_actions import Destination
 from .settings import Unicast
 
 MISSES_BEFORE_FALLBACK = 3

@@ -13,7 +13,7 @@ from phasegraph import StampKind
 from phasegraph.ieee1588 import ManagementId, PortIdentity, to_interval
 from phasegraph.ieee1588.octets import pack, pack_text
 
-from .datasets import ClockQuality, DataSets, PortDS
+from .data_sets import ClockQuality, DataSets, PortDS
 from .settings import DelayMechanism
 
 # Layouts in the letters of `struct`. A PortIdentity is QH, a ClockQuality BBH, a TimeInterval q.

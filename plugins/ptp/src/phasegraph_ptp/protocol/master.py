@@ -17,12 +17,12 @@ from phasegraph.ieee1588 import (
 )
 from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
-from .actions import Destination
-from .datasets import default_data_set
-from .grants import UnicastGrants
+from .data_sets import default_data_set
 from .intervals import NEVER, NS_PER_S, next_due_ns, period_ns
 from .port import Port
+from .port_actions import Destination
 from .settings import Unicast
+from .unicast_master import UnicastGrants
 
 
 class Mastering:

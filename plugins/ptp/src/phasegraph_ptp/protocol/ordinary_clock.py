@@ -30,13 +30,13 @@ from phasegraph.ieee1588 import (
 )
 
 from . import signaling
-from .actions import Action
-from .datasets import DataSets, PortState, TimeProperties, path_trace
-from .following import Following
+from .data_sets import DataSets, PortState, TimeProperties, path_trace
 from .intervals import period_ns
-from .machine import OFF, Machine
 from .port import Port
+from .port_actions import Action
+from .port_state import OFF, Machine
 from .settings import DelayMechanism, Settings, Unicast
+from .slave import Following
 from .view import data_sets
 
 MAX_STEPS_REMOVED = 255

@@ -17,12 +17,12 @@ from phasegraph.ieee1588 import (
     PortIdentity,
 )
 
-from ..samples import PeerDelaySample
-from .actions import Destination
+from ..measurements import PeerDelaySample
 from .corrections import UNITS_PER_NS, refusal
 from .intervals import period_ns
-from .mean import MeanDelay
+from .mean_path_delay import MeanDelay
 from .port import Port
+from .port_actions import Destination
 
 _WAITING = 4
 _REMEMBERED = 16

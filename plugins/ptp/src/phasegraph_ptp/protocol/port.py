@@ -11,11 +11,11 @@ from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity
 from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
-from ..samples import Sample
-from .actions import Action, Destination, Measured, Notice, Send
-from .datasets import TimeProperties
+from ..measurements import Sample
+from .data_sets import TimeProperties
 from .intervals import NS_PER_S
-from .limit import AnswerLimit
+from .port_actions import Action, Destination, Measured, Notice, Send
+from .response_rate_limit import AnswerLimit
 from .settings import Settings
 
 Departed = Callable[[int, StampKind], None]

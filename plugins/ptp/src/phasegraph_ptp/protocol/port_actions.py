@@ -9,7 +9,7 @@ import msgspec
 
 from phasegraph.ieee1588 import Message, PortIdentity
 
-from ..samples import Sample
+from ..measurements import Sample
 
 
 class Destination(enum.Enum):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from phasegraph.ieee1588 import MessageType, SmpteSynchronizationMetadata, format_clock_identity
 
-from .actions import Followed, Parent
 from .bmca import Recommended, recommend
-from .datasets import PortState, TimeProperties, default_data_set, own_candidate
-from .following import Following, Missing
-from .foreign import ForeignMaster, ForeignMasters
+from .data_sets import PortState, TimeProperties, default_data_set, own_candidate
+from .foreign_masters import ForeignMaster, ForeignMasters
 from .intervals import NEVER, NS_PER_S, period_ns
-from .mastering import Mastering
-from .negotiation import Negotiation
+from .master import Mastering
 from .peer_delay import PeerDelay
 from .port import Port
+from .port_actions import Followed, Parent
 from .settings import DelayMechanism, Role, Unicast
+from .slave import Following, Missing
+from .unicast_client import Negotiation
 
 OFF = (PortState.INITIALIZING, PortState.FAULTY, PortState.DISABLED)
 _FOLLOWING = (PortState.UNCALIBRATED, PortState.SLAVE)

@@ -14,9 +14,9 @@ from phasegraph.ieee1588 import (
     understand,
 )
 
-from .grants import UnicastGrants
-from .negotiation import Negotiation
 from .port import Port
+from .unicast_client import Negotiation
+from .unicast_master import UnicastGrants
 
 
 def handle(

@@ -7,16 +7,16 @@ import enum
 from phasegraph import ClockState, StampKind
 from phasegraph.ieee1588 import DelayResp, Flag, FollowUp, Sync, to_interval
 
-from ..samples import DelaySample, SyncSample
-from .actions import Parent
+from ..measurements import DelaySample, SyncSample
 from .corrections import UNITS_PER_NS
-from .delay import DelayRequester
-from .foreign import ForeignMaster, ghost_ns
+from .delay_request import DelayRequester
+from .foreign_masters import ForeignMaster, ghost_ns
 from .intervals import NEVER, NS_PER_S, MessageInterval, period_ns
-from .mean import MeanDelay
-from .pairing import ReceivedSync, SyncPairing, TimedSync
+from .mean_path_delay import MeanDelay
 from .port import Port
+from .port_actions import Parent
 from .settings import DelayMechanism
+from .sync_pairing import ReceivedSync, SyncPairing, TimedSync
 
 FORGIVEN_AFTER_NS = 60 * NS_PER_S
 """A master that was demoted is as good as any other after so long."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .datasets import TimeProperties
+from .data_sets import TimeProperties
 
 DAY_S = 86_400
 _NTP_TO_UNIX_S = 2_208_988_800

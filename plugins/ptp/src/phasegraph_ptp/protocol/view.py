@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .datasets import (
+from .data_sets import (
     CurrentDS,
     DataSets,
     PortDS,
@@ -12,8 +12,8 @@ from .datasets import (
     parent_of,
     path_trace,
 )
-from .machine import Machine
 from .port import Port
+from .port_state import Machine
 from .settings import Role
 
 

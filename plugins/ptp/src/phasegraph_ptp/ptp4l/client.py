@@ -13,7 +13,7 @@ import trio
 from phasegraph import NodeError
 from phasegraph.ieee1588 import MalformedMessage, Management, PortIdentity, decode, encode
 
-from .status import Status, questions, read_status
+from .port_status import Status, questions, read_status
 
 PLACES = ("/var/run/ptp/ptp4l", "/var/run/ptp4l", "/var/run/ptp/ptp4lro", "/var/run/ptp4lro")
 """Where ptp4l's sockets are unless its configuration says otherwise. The ro ones, of version 4, are for everybody, and

@@ -25,9 +25,9 @@ from phasegraph.ieee1588 import (
 )
 from phasegraph.ieee1588.octets import Octets
 
-from ..core.datasets import PortState
-from ..core.intervals import stated_period_ns
-from ..core.management_data import (
+from ..protocol.data_sets import PortState
+from ..protocol.intervals import stated_period_ns
+from ..protocol.management_data import (
     CURRENT_DATA_SET,
     GRANDMASTER_SETTINGS_NP,
     PORT_DATA_SET,

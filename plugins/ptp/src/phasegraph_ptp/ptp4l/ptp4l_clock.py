@@ -18,13 +18,13 @@ from phasegraph import (
 )
 from phasegraph.ieee1588 import format_clock_identity
 
-from ..core.datasets import PortState
+from ..protocol.data_sets import PortState
 from .client import Ptp4lClient, SilentError
-from .clocks import HardwareClock, RealtimeClock, StampClock, device_of
-from .ingress import IngressTimes
-from .line import PhaseLine, Quality, Reference
+from .ingress_times import IngressTimes
 from .options import Ptp4lConfig
-from .status import Status
+from .phase_line import PhaseLine, Quality, Reference
+from .port_status import Status
+from .stamp_clocks import HardwareClock, RealtimeClock, StampClock, device_of
 
 _EAGER_NS = 250_000_000
 _SILENCE_NS, _SILENCE_INTERVALS = 2_000_000_000, 3

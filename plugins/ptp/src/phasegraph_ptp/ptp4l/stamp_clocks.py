@@ -10,7 +10,7 @@ from typing import Protocol
 
 from phasegraph import LocalClock, NodeError
 
-from .ingress import Relation
+from .ingress_times import Relation
 
 _SYSFS = Path("/sys/class/net")
 _TRIES = 5
