@@ -21,7 +21,7 @@ from phasegraph.testing import (
     true_now_ns,
 )
 from phasegraph_ptp.protocol.data_sets import PortState, TimeProperties
-from phasegraph_ptp.ptp4l import clocks, node
+from phasegraph_ptp.ptp4l import ptp4l_clock, stamp_clocks
 from phasegraph_ptp.ptp4l.ingress_times import Relation
 
 S = 1_000_000_000
@@ -209,8 +209,8 @@ async def test_hardware_stamps(
     ptp4l: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
 ) -> None:
     (tmp_path / "eth0" / "device" / "ptp" / "ptp7").mkdir(parents=True)
-    monkeypatch.setattr(clocks, "_SYSFS", tmp_path)
-    monkeypatch.setattr(node, "HardwareClock", Phc)
+    monkeypatch.setattr(stamp_clocks, "_SYSFS", tmp_path)
+    monkeypatch.setattr(ptp4l_clock, "HardwareClock", Phc)
     ptp4l.stamps, ptp4l.stamp = StampKind.HARDWARE, Phc.shows
     async with following(ptp4l) as run:
         assert await trusted(run, ptp4l, 20) == {ClockState.LOCKED}
@@ -247,7 +247,7 @@ async def test_it_answers_to_its_own_domain_only(ptp4l: Any, option: str, autoju
 async def test_hardware_stamps_whose_clock_cannot_be_read(
     ptp4l: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
 ) -> None:
-    monkeypatch.setattr(clocks, "_SYSFS", tmp_path)
+    monkeypatch.setattr(stamp_clocks, "_SYSFS", tmp_path)
     ptp4l.stamps = StampKind.HARDWARE
     assert "name the clock, such as device" in await refused(graph(ptp4l), ptp4l.local)
     assert "No such file" in await refused(graph(ptp4l, f'device = "{tmp_path}/ptp9"'), ptp4l.local)
