@@ -10,7 +10,7 @@ import pytest
 
 from phasegraph import NodeError
 from phasegraph.testing import SimLocalClock
-from phasegraph_ptp.ptp4l import clocks
+from phasegraph_ptp.ptp4l import stamp_clocks
 from phasegraph_ptp.ptp4l.stamp_clocks import HardwareClock, RealtimeClock, device_of
 
 
@@ -34,9 +34,9 @@ class Brackets:
 
 def test_the_tightest_bracket_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     local = Brackets()
-    monkeypatch.setattr(clocks, "time", SimpleNamespace(clock_gettime_ns=lambda clock: 0))
+    monkeypatch.setattr(stamp_clocks, "time", SimpleNamespace(clock_gettime_ns=lambda clock: 0))
     clock = HardwareClock(Path(os.devnull), local)  # type: ignore[arg-type]
-    monkeypatch.setattr(clocks, "time", SimpleNamespace(clock_gettime_ns=local.read))
+    monkeypatch.setattr(stamp_clocks, "time", SimpleNamespace(clock_gettime_ns=local.read))
     relation = clock.compare()
     # The third of them took 330 ns, the second 520 ns.
     assert relation.local_ns == 1_000_000 + 1000 + 520 + 165
@@ -63,7 +63,7 @@ def test_realtime() -> None:
 
 
 def test_the_device_of_an_interface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocks, "_SYSFS", tmp_path)
+    monkeypatch.setattr(stamp_clocks, "_SYSFS", tmp_path)
     assert device_of("eth0") is None
     assert device_of("") is None
     (tmp_path / "eth0/device/ptp/ptp3").mkdir(parents=True)
