@@ -148,10 +148,14 @@ def test_an_unlocked_clock_is_no_clock() -> None:
 
 def test_anchors_of_messages() -> None:
     name = "F8-42-88-88-8F-4F-00-08"
+    # Receivers add 11035 frames to the latency of a 0xD7, and 11025 to that of a 0xD4 with 7 in its length field.
     told = PtpTimeAnnounce(rtp=5, time_ns=7 * S, rtp_next=9, clock=0xF842_8888_8F4F_0008)
-    assert Anchor.from_time_announce(told) == Anchor(rtp=5, reference_ns=7 * S, clock=name)
-    old = NtpTimeAnnounce(rtp=5, ntp=7 << 32, rtp_next=9)
-    assert Anchor.from_time_announce(old, "10.0.0.1:6002") == Anchor(rtp=5, reference_ns=7 * S, clock="10.0.0.1:6002")
+    assert Anchor.from_time_announce(told) == Anchor(rtp=2**32 - 11_030, reference_ns=7 * S, clock=name)
+    old = NtpTimeAnnounce(rtp=20_000, ntp=7 << 32, rtp_next=9)
+    made = Anchor.from_time_announce(old, "10.0.0.1:6002")
+    assert made == Anchor(rtp=8_975, reference_ns=7 * S, clock="10.0.0.1:6002")
+    older = NtpTimeAnnounce(rtp=20_000, ntp=7 << 32, rtp_next=9, words=4)
+    assert Anchor.from_time_announce(older).rtp == 20_000
     asked = RateAnchor(playing=False, rtp=5, time_ns=7 * S, clock=0xF842_8888_8F4F_0008)
     assert Anchor.from_rate_anchor(asked) == Anchor(rtp=5, reference_ns=7 * S, clock=name, playing=False)
     assert Anchor.from_rate_anchor(RateAnchor(playing=False)) is None

@@ -11,6 +11,11 @@ from ..wire.control import NtpTimeAnnounce, PtpTimeAnnounce
 from ..wire.session import RateAnchor
 
 _WRAP = 1 << 32
+PTP_ANNOUNCE_LATENCY = 11_035
+"""Frames that AirPlay 2 receivers add to the latency of every 0xD7: a quarter of a second."""
+NTP_ANNOUNCE_LATENCY = 11_025
+"""Frames that AirPlay 1 receivers add to the latency of a 0xD4 whose length field is `NTP_ANNOUNCE_ADDS`."""
+NTP_ANNOUNCE_ADDS = 7
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -34,10 +39,16 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def from_time_announce(cls, packet: PtpTimeAnnounce | NtpTimeAnnounce, clock: str = "") -> Anchor:
-        """Of a packet 0xD7, or of a 0xD4, which does not say whose time it is: the clock's name is given."""
+        """The anchor of a packet 0xD7 or 0xD4. A 0xD4 does not name its clock, so ``clock`` does.
+
+        The packet names the frame that leaves the sender's latency at its time. Receivers add a fixed latency, so an
+        earlier frame sounds then. A SETRATEANCHORTIME has no such addition.
+        """
         if isinstance(packet, PtpTimeAnnounce):
-            clock = format_clock_identity(packet.clock)
-        return cls(rtp=packet.rtp, reference_ns=packet.time_ns, clock=clock)
+            clock, latency = format_clock_identity(packet.clock), PTP_ANNOUNCE_LATENCY
+        else:
+            latency = NTP_ANNOUNCE_LATENCY if packet.words == NTP_ANNOUNCE_ADDS else 0
+        return cls(rtp=(packet.rtp - latency) % _WRAP, reference_ns=packet.time_ns, clock=clock)
 
     def rtp_at(self, reference_ns: int, rate: int) -> int:
         """RTP timestamp, 32 bits, of the frame that sounds at a time; ``rate`` is in frames per second."""

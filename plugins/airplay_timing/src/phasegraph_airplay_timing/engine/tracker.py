@@ -1,9 +1,10 @@
 """From samples to the published clock: one filter per leader, hand-over between them, and no jump but a counted one.
 
-A sample that the filter's answer excludes goes to a second filter. If the next one fits the first again, it was a
-stray one, a spoofed one or a delayed one, and is forgotten; if a row of them fit each other, the leader's time has
-been set, and the second filter takes over. A new leader is met in the same way, with the old mapping as holdover
-meanwhile. So no single sample, the first included, can spoil what is known.
+A sample that the filter's answer excludes goes to a second filter. If the next one of the same direction fits the first
+filter again, the sample was a stray, spoofed or delayed one, and the second filter is dropped. If several of them fit
+each other, the leader's time was set, and the second filter takes over. Only the same direction counts: after a step
+of up to 100 ms every sample of the other direction looks like a late one, and a late one fits. A new leader is met in
+the same way, with the old mapping as holdover meanwhile. No single sample, the first included, can spoil the mapping.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections.abc import Callable
 
 from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 
-from ..filters import PATH_LIMIT_NS, RATE_LIMIT, Filter, Sample, Solution, SyncSample
+from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, Filter, Sample, Solution, SyncSample
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
 """So many exchanges, over so long, make a mapping that can be used."""
+SUSPECTED = 3
+"""This many samples that fit each other, and not the mapping, widen the bound by the step that they show."""
 ONE_WAY_NS = 2_000_000_000
 """How long Syncs alone are collected before they have to do."""
 GATE_NS = 1_000_000
@@ -57,15 +60,15 @@ class Tracker:
 
     def add(self, sample: Sample) -> None:
         """A sample of the leader."""
-        track = self._current
-        if track.leader == self._leader:
-            if track.fits(sample):
-                if track.settled:
-                    self._next = None
-                track.add(sample)
-                return
-            self.misfits += 1
+        track, direction = self._current, type(sample)
+        fits = track.leader == self._leader and track.fits(sample)
         fresh = self._next
+        if fits and (fresh is None or fresh.began_with is direction):
+            track.add(sample)
+            if track.settled:
+                self._next = None
+            return
+        self.misfits += not fits and track.leader == self._leader
         if fresh is None or not fresh.fits(sample):
             fresh = self._next = _Track(self._leader, self._make())
         fresh.add(sample)
@@ -91,8 +94,9 @@ class Tracker:
             discontinuities += self._was_locked
             reference_ns, error_ns, self._jump = reference_ns + error_ns, 0, False
         slew = max(-_SLEW, min(_SLEW, error_ns / max(_SLEW_NS, now_ns - before.local_ns)))
-        sigma_ns = math.hypot(solution.sigma_ns, error_ns)
-        bound_ns = max(solution.bound_ns, ahead.bound_ns) + abs(error_ns)
+        step_ns = self._suspected_step_ns(solution, now_ns)
+        sigma_ns = math.hypot(solution.sigma_ns, error_ns, step_ns)
+        bound_ns = max(solution.bound_ns, ahead.bound_ns) + abs(error_ns) + step_ns
         holding = now_ns - track.last_ns > self._silence_ns or track.leader != self._leader
         state = self._state(solution, holding, sigma_ns, bound_ns)
         self._was_locked |= state is ClockState.LOCKED
@@ -108,6 +112,14 @@ class Tracker:
             discontinuities=discontinuities,
         )
         return self.estimate
+
+    def _suspected_step_ns(self, solution: Solution, now_ns: int) -> int:
+        # How far the samples that do not fit, but fit each other, are from the mapping.
+        fresh = self._next
+        if fresh is None or fresh.leader != self._current.leader or fresh.samples < SUSPECTED:
+            return 0
+        other = fresh.filter.solve(max(now_ns, fresh.last_ns))
+        return 0 if other is None else abs(other.offset_ns - solution.offset_ns)
 
     def _state(self, solution: Solution, holding: bool, sigma_ns: float, bound_ns: float) -> ClockState:
         if holding:
@@ -152,10 +164,19 @@ class _Track:
     def __init__(self, leader: str, filter: Filter) -> None:
         self.leader = leader
         self.filter = filter
+        self._judges: list[Filter] = [filter] if isinstance(filter, EnvelopeFilter) else [filter, EnvelopeFilter()]
+        """They decide which samples belong together: only the envelope sees a small step beside any filter."""
         self.syncs = 0
         self.last_ns = 0
+        self.began_with: type[Sample] | None = None
+        """The direction of the first sample."""
         self._exchanges = 0
         self._first_ns = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples of both directions."""
+        return self.syncs + self._exchanges
 
     @property
     def settled(self) -> bool:
@@ -171,21 +192,27 @@ class _Track:
             local_ns, offset_ns = sample.arrived_ns, sample.departed_ns - sample.arrived_ns
         else:
             local_ns, offset_ns = sample.asked_ns, sample.reached_ns - sample.asked_ns
-        solution = self.filter.solve(max(local_ns, self.last_ns)) if self.syncs else None
-        if solution is None:
-            return True
-        beside = offset_ns - solution.offset_at(local_ns)
-        early = beside if isinstance(sample, SyncSample) else -beside
-        return -(solution.bound_ns + PATH_LIMIT_NS) <= early <= solution.bound_ns + GATE_NS
+        return all(
+            _is_possible(sample, local_ns, offset_ns, solution)
+            for judge in self._judges
+            if (solution := judge.solve(max(local_ns, self.last_ns))) is not None
+        )
 
     def add(self, sample: Sample) -> None:
         """Tell the filter."""
         local_ns = sample.arrived_ns if isinstance(sample, SyncSample) else sample.asked_ns
-        if not self.syncs:
-            self._first_ns = local_ns
+        if not self.samples:
+            self._first_ns, self.began_with = local_ns, type(sample)
         if isinstance(sample, SyncSample):
             self.syncs += 1
         else:
             self._exchanges += 1
         self.last_ns = max(self.last_ns, local_ns)
-        self.filter.add(sample)
+        for judge in self._judges:
+            judge.add(sample)
+
+
+def _is_possible(sample: Sample, local_ns: int, offset_ns: int, solution: Solution) -> bool:
+    beside = offset_ns - solution.offset_at(local_ns)
+    early = beside if isinstance(sample, SyncSample) else -beside
+    return -(solution.bound_ns + PATH_LIMIT_NS) <= early <= solution.bound_ns + GATE_NS
