@@ -41,8 +41,8 @@ def airplay_command() -> None:
     multiple=True,
     default=("/nqptp",),
     show_default=True,
-    help="Shared memory that is there from the start, one for each receiver. May be given several times. "
-    "Receivers whose names begin with /nqptp- may also come later.",
+    help="Shared memory that exists from the start, one for each receiver. May be given several times. A receiver "
+    "whose name begins with /nqptp- may also come unannounced, but finds its memory from its second start on.",
 )
 @click.option(
     "--filter",
@@ -54,6 +54,12 @@ def airplay_command() -> None:
 @click.option("--event-port", type=_PORT, default=319, show_default=True, help="UDP port of PTP's event messages.")
 @click.option("--general-port", type=_PORT, default=320, show_default=True, help="UDP port of PTP's general messages.")
 @click.option("--control-port", type=_PORT, default=9000, show_default=True, help="UDP port of receivers' commands.")
+@click.option(
+    "--state",
+    envvar="STATE_DIRECTORY",
+    help="Folder that keeps the names of receivers, so that their memories exist after the next start of the system. "
+    "Default: $STATE_DIRECTORY, which systemd sets with StateDirectory=, or the user's own state folder.",
+)
 @click.option("--directory", default=DIRECTORY, show_default=True, help="Where the system has shared memory.")
 def serve_command(
     interface: str,
@@ -62,6 +68,7 @@ def serve_command(
     event_port: int,
     general_port: int,
     control_port: int,
+    state: str | None,
     directory: str,
 ) -> None:
     """Be what nqptp is to an AirPlay 2 receiver on this computer, such as shairport-sync: it needs no change.
@@ -70,6 +77,7 @@ def serve_command(
     where a port, the interface or a shared memory cannot be had.
     """
     import trio  # here and below: the kernel asks for commands before it knows which one is meant
+    from platformdirs import user_state_path
 
     from phasegraph import NodeError, SystemLocalClock
     from phasegraph.net import SystemNetwork
@@ -86,6 +94,7 @@ def serve_command(
         general_port=general_port,
         control_port=control_port,
         directory=directory,
+        state=state or str(user_state_path("phasegraph", appauthor=False)),
     )
     try:
         server = Server(options, SystemNetwork(local), local, _tell)

@@ -20,6 +20,7 @@ from phasegraph_airplay_timing.nqptp.record import FIRST, SECOND, SIZE, Record, 
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
 READS = 4_000_000
+S = 10**9
 
 
 def record(number: int) -> Record:
@@ -60,7 +61,7 @@ def watched(reader: Path, path: Path, write: Callable[[int], None]) -> Seen:
 
 
 def test_a_reader_never_sees_a_torn_record(reader: Path, tmp_path: Path) -> None:
-    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     seen = watched(reader, memory.path, lambda number: memory.write(record(number)))
     memory.close()
     assert seen.torn == 0
@@ -71,7 +72,7 @@ def test_a_reader_never_sees_a_torn_record(reader: Path, tmp_path: Path) -> None
 
 def test_the_reader_would_see_one(reader: Path, tmp_path: Path) -> None:
     # The same, written in the wrong order: half of both records, and then the rest of both.
-    writer = MemoryWriter("/nqptp", str(tmp_path))
+    writer = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     with writer.path.open("r+b") as file, mmap.mmap(file.fileno(), SIZE) as memory:
 
         def write(number: int) -> None:
@@ -86,25 +87,34 @@ def test_the_reader_would_see_one(reader: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_that_stays_sees_the_next_writer(tmp_path: Path) -> None:
-    first = MemoryWriter("/nqptp", str(tmp_path))
+    first = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     first.write(record(1))
     with first.path.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ)
     inode = first.path.stat().st_ino
     first.close()
     assert mapped[:2] == (10).to_bytes(2, sys.byteorder)
-    assert mapped[FIRST] == mapped[SECOND] == bytes(32)
-    second = MemoryWriter("/nqptp", str(tmp_path))
+    assert mapped[FIRST] == mapped[SECOND] == record(1).encode()
+    second = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     second.write(record(2))
     assert mapped[FIRST] == mapped[SECOND] == record(2).encode()
     assert second.path.stat().st_ino == inode
     second.close()
 
 
-def test_what_a_killed_writer_left_is_not_believed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("age_ns", "kept"), [(0, True), (10 * S, True), (10 * S + 1, False), (-1, False)])
+def test_a_recent_record_of_another_writer_stays(tmp_path: Path, age_ns: int, kept: bool) -> None:
     path = tmp_path / "nqptp"
     path.write_bytes((10).to_bytes(2, sys.byteorder).ljust(8, b"\0") + record(3).encode() * 2)
-    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=record(3).local_ns + age_ns)
+    assert MemoryReader("/nqptp", str(tmp_path)).read() == memory.kept == (record(3) if kept else Record())
+    memory.close()
+
+
+@pytest.mark.parametrize("content", [bytes(SIZE), (9).to_bytes(2, sys.byteorder).ljust(SIZE, b"\1")])
+def test_a_record_of_another_version_is_cleared(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "nqptp").write_bytes(content)
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     assert MemoryReader("/nqptp", str(tmp_path)).read() == Record()
     memory.close()
 
@@ -112,7 +122,7 @@ def test_what_a_killed_writer_left_is_not_believed(tmp_path: Path) -> None:
 def test_every_user_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        memory = MemoryWriter("/nqptp", str(tmp_path))
+        memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     finally:
         os.umask(before)
     assert memory.path.stat().st_mode & 0o777 == 0o644
@@ -120,22 +130,22 @@ def test_every_user_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    memory = MemoryWriter("/one", str(tmp_path))
+    memory = MemoryWriter("/one", str(tmp_path), now_ns=0)
     with pytest.raises(NodeError, match="served by another process"):
-        MemoryWriter("/one", str(tmp_path))
+        MemoryWriter("/one", str(tmp_path), now_ns=0)
     memory.close()
     (tmp_path / "old").write_bytes(bytes(144))
     with pytest.raises(NodeError, match="144 octets instead of 72"):
-        MemoryWriter("/old", str(tmp_path))
+        MemoryWriter("/old", str(tmp_path), now_ns=0)
     assert (tmp_path / "old").stat().st_size == 144
     (tmp_path / "link").symlink_to(tmp_path / "one")
     with pytest.raises(NodeError, match="cannot have"):
-        MemoryWriter("/link", str(tmp_path))
+        MemoryWriter("/link", str(tmp_path), now_ns=0)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(NodeError, match="is no file"):
-        MemoryWriter("/pipe", str(tmp_path))
+        MemoryWriter("/pipe", str(tmp_path), now_ns=0)
     with pytest.raises(NodeError, match="no directory"):
-        MemoryWriter("/nqptp", str(tmp_path / "nowhere"))
+        MemoryWriter("/nqptp", str(tmp_path / "nowhere"), now_ns=0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away takes root")
@@ -143,7 +153,7 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "nqptp").touch()
     os.chown(tmp_path / "nqptp", 12345, 12345)
     with pytest.raises(NodeError, match="belongs to user 12345"):
-        MemoryWriter("/nqptp", str(tmp_path))
+        MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
 
 
 def test_reading(tmp_path: Path) -> None:
@@ -161,12 +171,12 @@ def test_reading(tmp_path: Path) -> None:
         with pytest.raises(Unserved, match=f"has {min(octets, 73)} octets"):
             reader.read()
     reader.path.unlink()
-    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     memory.write(record(5))
     assert reader.read() == record(5)
     # nqptp itself replaces the file.
     memory.path.unlink()
-    again = MemoryWriter("/nqptp", str(tmp_path))
+    again = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     again.write(record(6))
     assert reader.read() == record(6)
     memory.close()

@@ -29,7 +29,7 @@ class Writer:
     """Writes eight times a second, as nqptp does; the truth is known."""
 
     def __init__(self, directory: Path, local: SimLocalClock) -> None:
-        self.memory = MemoryWriter("/nqptp", str(directory))
+        self.memory = MemoryWriter("/nqptp", str(directory), now_ns=0)
         self.local = local
         self.epoch_ns = 5_000 * S
         self.clock = CLOCK
@@ -126,7 +126,7 @@ async def test_a_server_that_is_not_there_is_waited_for(
 async def test_a_leader_is_not_believed_before_others_believe_it(
     wired: SimNetwork, tmp_path: Path, autojump_clock: object
 ) -> None:
-    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     async with running_graph(graph(tmp_path), network=wired) as run:
         for _ in range(40):
             now = wired.local.now_ns()
@@ -137,7 +137,7 @@ async def test_a_leader_is_not_believed_before_others_believe_it(
 
 
 async def test_what_was_written_long_ago_is_no_time(wired: SimNetwork, tmp_path: Path, autojump_clock: object) -> None:
-    memory = MemoryWriter("/nqptp", str(tmp_path))
+    memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     async with running_graph(graph(tmp_path), network=wired) as run:
         for far_ns in range(20 * S, 26 * S, S // 4):
             at = wired.local.now_ns() + far_ns

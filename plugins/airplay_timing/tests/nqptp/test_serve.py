@@ -84,7 +84,14 @@ class Host:
         self.control = control
         self.memory = MemoryReader("/nqptp", str(directory))
         self.options = ["--interface", "127.0.0.1", "--event-port", str(port), "--general-port", str(port + 1)]
-        self.options += ["--control-port", str(control), "--directory", str(directory)]
+        self.options += [
+            "--control-port",
+            str(control),
+            "--directory",
+            str(directory),
+            "--state",
+            str(directory / "state"),
+        ]
         self.arguments = [sys.executable, "-m", "phasegraph", "airplay", "serve", *self.options]
 
     @contextmanager
@@ -116,11 +123,10 @@ class Host:
         """Wait until the receiver is told the leader's time, and see that it is right."""
         deadline = time.monotonic() + ENOUGH_S
         with Leader(self.port) as leader:
-            while self.record().clock != LEADER.clock:
+            while self.record().clock != LEADER.clock or leader.questions < 4:
                 leader.work()
                 time.sleep(0.002)
                 assert time.monotonic() < deadline, "no time came"
-        assert leader.questions >= 4
         assert abs(self.record().offset_ns - AHEAD_NS) < 20 * MS
 
 
@@ -144,7 +150,7 @@ def test_a_receiver_is_told_the_time_also_after_a_restart(host: Host, end: signa
             inodes.append(host.memory.path.stat().st_ino)
             if end is signal.SIGTERM:
                 assert process.returncode == 0
-                assert host.record() == Record()
+                assert host.record() != Record(), "receivers go on with it while the next server starts"
     assert inodes[0] == inodes[1]
 
 

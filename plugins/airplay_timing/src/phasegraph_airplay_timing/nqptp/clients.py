@@ -14,6 +14,8 @@ from .commands import Command, Refusal, RefusedCommand, Verb, check_name
 from .record import Record
 
 MOST = 16
+SAME_NS = 2_000_000
+"""The offset of a clock that goes on after a restart is not farther off than this from the one before."""
 PREFIX = "/nqptp-"
 """Clients may come with any name that begins so; other names have to be given to the server at its start."""
 
@@ -76,9 +78,11 @@ class Clients:
 class Publication:
     """One clock as records: remembers since when it is the same grandmaster's time without a step."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Record | None = None) -> None:
+        """``kept`` is what the last server published of this clock: where the mapping goes on, so does its age."""
         self._mapping: tuple[str, int] | None = None
         self._since_ns = 0
+        self._kept = kept or Record()
 
     def record(self, estimate: ClockEstimate) -> Record:
         """What is to be written; all zero as long as the time is not known, or not known well enough any more."""
@@ -89,6 +93,10 @@ class Publication:
         if mapping != self._mapping:
             # No estimate is published that is not measured over so long: readers need not wait once more.
             self._mapping, self._since_ns = mapping, estimate.local_ns - ENOUGH_NS
+            kept, self._kept = self._kept, Record()
+            same = kept.clock == parse_clock_identity(estimate.grandmaster)
+            if same and abs(estimate.reference_ns - estimate.local_ns - kept.offset_ns) <= SAME_NS:
+                self._since_ns = kept.since_ns
         return Record(
             clock=parse_clock_identity(estimate.grandmaster),
             local_ns=estimate.local_ns,

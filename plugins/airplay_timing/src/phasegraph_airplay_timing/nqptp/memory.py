@@ -18,17 +18,22 @@ if sys.platform != "win32":
     import fcntl
 
 DIRECTORY = "/dev/shm"
+KEPT_NS = 10_000_000_000
+"""A restart takes less time than this. Two clocks part by 1 ms in it at 100 ppm, which a receiver does not hear."""
 
 
 class MemoryWriter:
     """A shared memory that this process alone writes.
 
-    Readers map it once and for all, so a file that is there is used again and never replaced, and at the end it says
-    that nobody's time is known, and stays.
+    Readers map it once, so an existing file is used again and never replaced. At the end the file stays, and so does
+    its record: readers go on with it while the next writer starts, and see by its age that it is not renewed.
     """
 
-    def __init__(self, name: str, directory: str = DIRECTORY) -> None:
-        """Raises NodeError where the file cannot be had."""
+    def __init__(self, name: str, directory: str = DIRECTORY, *, now_ns: int) -> None:
+        """``now_ns`` is local time: a record that is older than `KEPT_NS` then, or younger than it, is cleared.
+
+        Raises NodeError where the file cannot be had.
+        """
         self.path = Path(directory) / name.removeprefix("/")
         self._barrier = threading.Lock()
         if not self.path.parent.is_dir():
@@ -53,7 +58,9 @@ class MemoryWriter:
                 hint = "if a program of another user left it, remove it, and start its readers again"
                 raise NodeError(f"cannot have {self.path}: {error.strerror}", hint) from error
             undo.pop_all()
-        self.write(Record())
+        self.kept = self._recent(now_ns)
+        """The record of the last writer, where it is still of use; all zero where not."""
+        self.write(self.kept)
         self._memory[: len(encode_version())] = encode_version()
 
     def write(self, record: Record) -> None:
@@ -65,10 +72,16 @@ class MemoryWriter:
             self._memory[SECOND] = data
 
     def close(self) -> None:
-        """Say that nobody's time is known, and let go; the file stays."""
-        self.write(Record())
+        """Let go of the file, which stays as it is."""
         self._memory.close()
         os.close(self._file)
+
+    def _recent(self, now_ns: int) -> Record:
+        try:
+            record = read(lambda: bytes(self._memory))
+        except Unserved:
+            return Record()
+        return record if record is not None and 0 <= now_ns - record.local_ns <= KEPT_NS else Record()
 
 
 class MemoryReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from ..participant import Participant, Tell
 from ..sockets import Sockets, families_of, make_identity
 from .clients import Clients, Publication
 from .commands import Refusal, RefusedCommand, parse
-from .memory import DIRECTORY, MemoryWriter
+from .memory import DIRECTORY, KEPT_NS, MemoryWriter
 from .record import Record
 from .sessions import Sessions
 
@@ -38,6 +39,8 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     general_port: int = 320
     control_port: int = 9000
     directory: str = DIRECTORY
+    state: str | None = None
+    """Folder in which the names of clients are kept over a restart of the system; None keeps none."""
 
 
 class Group(msgspec.Struct):
@@ -65,7 +68,7 @@ class Server:
         self._local = local
         self._tell = tell
         self._memories: dict[str, MemoryWriter] = {}
-        self._sessions = Sessions(options.directory)
+        self._sessions = Sessions(options.directory, options.state)
         self._written: dict[str, Record] = {}
         self._sockets: Sockets | None = None
         self._identity = 0
@@ -93,8 +96,11 @@ class Server:
         self._refuse_company()
         control: list[StampedSocket] = []
         try:
+            for name in self._sessions.names():
+                with contextlib.suppress(RefusedCommand):
+                    self.clients.admit(name)
             for name in self.clients.by_name:
-                self._memories[name] = MemoryWriter(name, options.directory)
+                self._memories[name] = MemoryWriter(name, options.directory, now_ns=self._local.now_ns())
             self._open_control(control)
             families = families_of(self._network, options.interface)
             self._sockets = sockets = Sockets(
@@ -146,10 +152,13 @@ class Server:
 
     def _map(self, name: str) -> None:
         try:
-            self._memories[name] = MemoryWriter(name, self._options.directory)
+            self._memories[name] = MemoryWriter(name, self._options.directory, now_ns=self._local.now_ns())
+            self._sessions.keep_name(name)
         except NodeError as error:
             del self.clients.by_name[name]
             raise RefusedCommand(Refusal.MEMORY, str(error)) from error
+        except OSError as error:
+            self._tell("not_kept", client=name, reason=str(error.strerror))
 
     def _follow(self) -> None:
         # Those that nobody follows any more are let go; what is known of the others is kept.
@@ -171,7 +180,9 @@ class Server:
             number=PORT + self._begun % _NUMBERS,
         )
         tracker = Tracker(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
-        return Group(Participant(engine, tracker, self._sockets, self._tell, self._begun), Publication())
+        kept = (self._memories[name].kept for name, each in self.clients.by_name.items() if each.peers == peers)
+        publication = Publication(max(kept, key=lambda record: record.local_ns, default=Record()))
+        return Group(Participant(engine, tracker, self._sockets, self._tell, self._begun), publication)
 
     async def _read(self, socket: StampedSocket) -> None:
         while True:
@@ -207,6 +218,8 @@ class Server:
                 client = self.clients.by_name[name]
                 known = self.groups.get(client.peers) if client.active else None
                 record = Record() if known is None else known.record
+                if known is not None and record == Record() and now - memory.kept.local_ns <= KEPT_NS:
+                    continue  # the last server's record holds until this one knows the clock
                 if record != self._written.get(name):
                     self._written[name] = record
                     memory.write(record)

@@ -20,10 +20,32 @@ _MARK = "~"
 
 
 class Sessions:
-    """The files in a directory."""
+    """The files in a directory, and the names that outlive the system's memory."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, state: str | None = None) -> None:
+        """``directory`` is that of the memories. ``state`` is a folder on disk for names; None keeps none there."""
         self._directory = Path(directory)
+        self._names = None if state is None else Path(state) / "airplay-names"
+
+    def names(self) -> list[str]:
+        """Names whose memory has to be there before their clients start: a receiver looks for its memory once.
+
+        They are those of sessions, of memories of an earlier server, and of every client that ever came.
+        """
+        prefix = PREFIX.removeprefix("/")
+        found = [f"/{path.name.removesuffix(_MARK)}" for path in sorted(self._directory.glob(f"{prefix}*"))]
+        if self._names is not None:
+            with contextlib.suppress(OSError):
+                found += _read(self._names).decode("ascii", "ignore").split()
+        return [*dict.fromkeys(name for name in found if name.startswith(PREFIX))]
+
+    def keep_name(self, name: str) -> None:
+        """Keep the name of a client that came for the first time. Raises OSError."""
+        if self._names is None:
+            return
+        self._names.parent.mkdir(parents=True, exist_ok=True)
+        names = dict.fromkeys([*self.names(), name])
+        _write(self._names, "".join(f"{each}\n" for each in names))
 
     def keep(self, name: str, client: Client) -> None:
         """Write down what a client wants now. Raises OSError."""
@@ -32,13 +54,7 @@ class Sessions:
             path.unlink(missing_ok=True)
             return
         commands = [f"{name} T {' '.join(client.peers)}", f"{name} {'B' if client.active else 'E'}"]
-        # Renamed into place: whoever reads it after a crash has all of it, and nobody else's file is written to.
-        fresh = path.with_name(path.name + _MARK)
-        fresh.unlink(missing_ok=True)
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(file, "w") as text:
-            text.write("\n".join(commands))
-        fresh.replace(path)
+        _write(path, "\n".join(commands))
 
     def recall(self, names: Iterator[str]) -> Iterator[bytes]:
         """The commands of clients of these names, and of those that may come later: to be obeyed as if they came."""
@@ -47,6 +63,16 @@ class Sessions:
         for path in dict.fromkeys(paths):
             with contextlib.suppress(OSError):
                 yield from (line for line in _read(path).splitlines() if line.startswith(_start(path)))
+
+
+def _write(path: Path, content: str) -> None:
+    # Renamed into place: after a crash the file is whole, and a link that stands there is not written through.
+    fresh = path.with_name(path.name + _MARK)
+    fresh.unlink(missing_ok=True)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "w") as text:
+        text.write(content)
+    fresh.replace(path)
 
 
 def _start(path: Path) -> bytes:
