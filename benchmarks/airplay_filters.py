@@ -11,13 +11,18 @@ beyond three published sigmas.
 from __future__ import annotations
 
 import argparse
+import pathlib
+import sys
 from collections.abc import Sequence
 
 import msgspec
 from _table import markdown
 
 from phasegraph import ClockState
-from phasegraph_airplay_timing.simulation import MS, Look, Path, S, SimGroup, SimLeader
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "plugins" / "airplay_timing" / "tests"))
+
+from simulated_group import MS, Look, Path, S, SimGroup, SimLeader
 
 
 class Condition(msgspec.Struct, frozen=True):

@@ -26,25 +26,28 @@ from _table import markdown, number, percent
 from phasegraph._graph_file import load_graph
 from phasegraph._plugins import loader
 from phasegraph._run.logging import make_log
-from phasegraph._simulate.run import Simulation
-from phasegraph._simulate.scenario import load_scenario
+from phasegraph.simulation.scenario import load_scenario
+from phasegraph.simulation.simulation_run import Simulation
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
     "phasegraph_compensation": "compensator and its estimator",
     "phasegraph/_run/crossing": "the crossing: position, observations",
-    "phasegraph/_simulate/truth": "the truth",
-    "phasegraph/_simulate/probe": "the truth",
-    "phasegraph/_simulate/source": "network and sender",
-    "phasegraph/_simulate/sender": "network and sender",
-    "phasegraph/_simulate/signal": "network and sender",
-    "phasegraph/testing/arrivals": "network and sender",
+    "phasegraph/simulation/truth": "the truth",
+    "phasegraph/simulation/probe": "the truth",
+    "phasegraph/simulation/nodes/network_source": "network and sender",
+    "phasegraph/simulation/media_sender": "network and sender",
+    "phasegraph/simulation/signals": "network and sender",
+    "phasegraph/simulation/packet_arrivals": "network and sender",
     "phasegraph/_core": "stream and ring",
-    "phasegraph/_simulate/ca": "the sound card",
+    "phasegraph/simulation/nodes/playback_card": "the sound card",
+    "phasegraph/simulation/nodes/capture_card": "the sound card",
+    "phasegraph/simulation/card_callbacks": "the sound card",
     "phasegraph/_run/inputs": "the sound card",
     "phasegraph/_run/taps": "the sound card",
-    "phasegraph/_simulate": "clock and grandmaster",
-    "phasegraph/testing": "virtual time",
+    "phasegraph/simulation/local_clock": "virtual time",
+    "phasegraph/simulation/oscillator": "virtual time",
+    "phasegraph/simulation": "clock and grandmaster",
     "phasegraph": "engine and the rest of the kernel",
 }
 """Parts by the beginning of a path within the sources; the first that fits counts."""

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from phasegraph._cli.app import cli
-from phasegraph._simulate.recommend import RULES
-from phasegraph._simulate.scenario import shipped
+from phasegraph.simulation.compare.recommend import RULES
+from phasegraph.simulation.scenario import shipped
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "simulate.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -129,7 +129,7 @@ def test_a_node_that_fails_ends_with_1(kernel, graph, monkeypatch):
     def fails(self, call):
         raise OSError("the card burns")
 
-    monkeypatch.setattr("phasegraph._simulate.card.SimulatedCard._play", fails)
+    monkeypatch.setattr("phasegraph.simulation.nodes.playback_card.SimulatedCard._play", fails)
     result = kernel("simulate", graph)
     assert result.exit_code == 1
     assert "sink card (sim-card): failed: OSError: the card burns" in result.stdout
@@ -139,7 +139,7 @@ def test_a_comparison_in_which_a_node_fails_ends_with_1(kernel, graph, monkeypat
     def fails(self, call):
         raise OSError("the card burns")
 
-    monkeypatch.setattr("phasegraph._simulate.card.SimulatedCard._play", fails)
+    monkeypatch.setattr("phasegraph.simulation.nodes.playback_card.SimulatedCard._play", fails)
     result = kernel("compare", graph, "--scenario", "studio")
     assert result.exit_code == 1
     assert "sim-align in studio: card failed: OSError: the card burns" in result.stderr

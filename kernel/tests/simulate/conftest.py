@@ -11,8 +11,8 @@ import pytest
 from phasegraph._graph_file import parse_graph
 from phasegraph._plugins.loader import Registry
 from phasegraph._run.logging import make_log
-from phasegraph._simulate.run import Simulation
-from phasegraph._simulate.scenario import parse_scenario
+from phasegraph.simulation.scenario import parse_scenario
+from phasegraph.simulation.simulation_run import Simulation
 from phasegraph.testing import sim_registry
 
 PLAYING = """

@@ -9,11 +9,11 @@ import pytest
 from phasegraph import CompensatorKind, Correction, GraphError, NodeError, hookimpl
 from phasegraph._graph_file import parse_graph
 from phasegraph._run.logging import make_log
-from phasegraph._simulate.compare import compare, with_strategy
-from phasegraph._simulate.plot import draw
-from phasegraph._simulate.scenario import parse_scenario
+from phasegraph.simulation.compare.comparison import compare, with_strategy
+from phasegraph.simulation.compare.plot import draw
+from phasegraph.simulation.nodes.sim_align import SimAlignConfig
+from phasegraph.simulation.scenario import parse_scenario
 from phasegraph.testing import sim_registry
-from phasegraph.testing.align import SimAlignConfig
 
 from .conftest import PLAYING, scenario
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from phasegraph._simulate.compare import Comparison, Result
-from phasegraph._simulate.recommend import recommend
-from phasegraph._simulate.table import as_json, as_table
+from phasegraph.simulation.compare.comparison import Comparison, Result
+from phasegraph.simulation.compare.recommend import recommend
+from phasegraph.simulation.compare.table import as_json, as_table
 
 GOOD = Result(
     strategy="",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from phasegraph import GraphError
-from phasegraph._simulate.explain import explain_scenario
-from phasegraph._simulate.scenario import DEFAULT, load_scenario, parse_scenario, shipped
+from phasegraph.simulation.scenario import DEFAULT, load_scenario, parse_scenario, shipped
+from phasegraph.simulation.scenario_help import explain_scenario
 
 NAMES = {"studio", "office-wifi", "usb-card", "hot-card", "gm-change", "gm-loss", "lossy", "drift-step"}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph._simulate.truth import Settling, Spread
+from phasegraph.simulation.truth import Settling, Spread
 
 from .conftest import PLAYING, scenario
 

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import ClockState
-from phasegraph._simulate.callbacks import Callbacks
-from phasegraph._simulate.follower import Follower
-from phasegraph._simulate.grandmaster import CardTime, Grandmaster
-from phasegraph._simulate.options import (
+from phasegraph.simulation.card_callbacks import Callbacks
+from phasegraph.simulation.grandmaster import CardTime, Grandmaster
+from phasegraph.simulation.media_sender import Sender
+from phasegraph.simulation.nodes.simulated_clock import Follower
+from phasegraph.simulation.packet_arrivals import Arrivals
+from phasegraph.simulation.reference import Reference
+from phasegraph.simulation.scenario_options import (
     CardOptions,
     ChangeOptions,
     ClockOptions,
@@ -21,11 +24,8 @@ from phasegraph._simulate.options import (
     NetworkOptions,
     SpanOptions,
 )
-from phasegraph._simulate.reference import Reference
-from phasegraph._simulate.sender import Sender
-from phasegraph._simulate.signal import thd_n_db
+from phasegraph.simulation.signals import thd_n_db
 from phasegraph.testing import Impairment, Oscillator, SimLocalClock, sine_frames
-from phasegraph.testing.arrivals import Arrivals
 
 S = 10**9
 MS = 10**6
@@ -136,7 +136,7 @@ class TestFollower:
     def follow(self, base, options, seconds, *, monkeypatch, ppm=20.0, path_ns=100_000, seed=1):
         """(true time, estimate, error) for each tick."""
         now = 0
-        monkeypatch.setattr("phasegraph._simulate.follower.true_now_ns", lambda: now)
+        monkeypatch.setattr("phasegraph.simulation.nodes.simulated_clock.true_now_ns", lambda: now)
         local = SimLocalClock(ppm=ppm)
         follower = Follower(base, options, local, path_ns=path_ns, random=np.random.default_rng(seed))
         seen = []
@@ -233,7 +233,7 @@ class TestCallbacks:
 
 class TestReference:
     def test_messages_take_the_ways_of_the_scenario(self, monkeypatch):
-        monkeypatch.setattr("phasegraph._simulate.reference.true_now_ns", lambda: 50 * S)
+        monkeypatch.setattr("phasegraph.simulation.reference.true_now_ns", lambda: 50 * S)
         network = NetworkOptions(delay=100_000, jitter=10_000, loss=0.25)
         it = Reference(
             grandmaster(silences=((60, 1),)), ClockOptions(asymmetry=7000), network, np.random.default_rng(1)
@@ -243,7 +243,7 @@ class TestReference:
         means = [np.mean([way for way in ways if way is not None]) for ways in (here, there)]
         assert means == pytest.approx([117_000, 103_000], rel=0.01)
         assert it.shows_ns() == grandmaster().at(50 * S)
-        monkeypatch.setattr("phasegraph._simulate.reference.true_now_ns", lambda: 60 * S)
+        monkeypatch.setattr("phasegraph.simulation.reference.true_now_ns", lambda: 60 * S)
         assert (it.silent, it.way_here_ns()) == (True, None)
 
 

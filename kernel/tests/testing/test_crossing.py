@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from phasegraph import Correction, Observation
+from phasegraph.simulation.drift_world import Trace
 from phasegraph.testing import Conditions, CrossingWorld, figures_of, worst_of
-from phasegraph.testing.crossing import Trace
 
 EXACT = {"warm_ppm": 0.0, "clock_noise_s": 0.0}
 

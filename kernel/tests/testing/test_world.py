@@ -224,7 +224,9 @@ def test_the_world_needs_no_pytest():
 def test_everything_public_is_there():
     import phasegraph.testing as kit
 
-    for name in kit.__all__:
+    for name in dir(kit):
+        if name.startswith("_") or name in ("annotations", "TYPE_CHECKING", "Any", "graph_runs", "suites"):
+            continue
         assert getattr(kit, name).__doc__ or name.isupper() or name == "sim_plugin", name
     with pytest.raises(AttributeError):
         kit.nonsense  # noqa: B018

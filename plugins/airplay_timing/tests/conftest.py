@@ -16,8 +16,9 @@ import trio
 from phasegraph.ieee1588 import EVENT_MESSAGES, MalformedMessage, Message, encode
 from phasegraph.net import Arrival
 from phasegraph.testing import SimLocalClock, SimNetwork, SimStampedSocket, SimWire, true_now_ns
-from phasegraph_airplay_timing.simulation import S, SimLeader
 from phasegraph_airplay_timing.wire import apple
+
+from .simulated_group import S, SimLeader
 
 
 def free_pairs(count: int) -> list[int]:

@@ -17,11 +17,10 @@ import msgspec
 
 from phasegraph import ClockEstimate
 from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, encode, format_clock_identity
-
-from .engine import Followed, Measured, Peer, PtpEngine, Role, Send, Tracker
-from .filters import FILTERS
-from .wire import apple, compose
-from .wire.compose import Dataset
+from phasegraph_airplay_timing.engine import Followed, Measured, Peer, PtpEngine, Role, Send, Tracker
+from phasegraph_airplay_timing.filters import FILTERS
+from phasegraph_airplay_timing.wire import apple, compose
+from phasegraph_airplay_timing.wire.compose import Dataset
 
 MS = 1_000_000
 S = 1_000_000_000

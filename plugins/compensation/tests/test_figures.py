@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from phasegraph import DeviceRate
+from phasegraph.simulation.drift_world import Stamps
 from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of
-from phasegraph.testing.crossing import Stamps
 from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig

@@ -24,7 +24,7 @@ def explain(ctx: click.Context, kind: str | None) -> None:
 
     width = max(60, min(100, shutil.get_terminal_size().columns))
     if kind == "scenario":
-        from .._simulate.explain import explain_scenario
+        from ..simulation.scenario_help import explain_scenario
 
         click.echo("\n".join(explain_scenario(width)))
         return

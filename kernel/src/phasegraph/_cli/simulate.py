@@ -13,7 +13,7 @@ _SEED = click.IntRange(0, 2**63 - 1)
 
 def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from .._simulate.scenario import load_scenario, shipped
+        from ..simulation.scenario import load_scenario, shipped
 
         width = max(map(len, shipped()))
         for name in shipped():

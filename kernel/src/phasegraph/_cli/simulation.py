@@ -16,13 +16,13 @@ from .._run.logging import StandardError, make_log
 from .._run.session import Session
 from .._run.trace import Trace
 from .._run.words import in_words
-from .._simulate.compare import DEFAULT_SCENARIOS, compare
-from .._simulate.plot import draw, need_matplotlib
-from .._simulate.recommend import recommend
-from .._simulate.run import Simulation
-from .._simulate.scenario import load_scenario
-from .._simulate.table import as_json, as_table
-from .._simulate.words import truth_in_words
+from ..simulation.compare.comparison import DEFAULT_SCENARIOS, compare
+from ..simulation.compare.plot import draw, need_matplotlib
+from ..simulation.compare.recommend import recommend
+from ..simulation.compare.table import as_json, as_table
+from ..simulation.scenario import load_scenario
+from ..simulation.simulation_run import Simulation
+from ..simulation.truth_sentences import truth_in_words
 from .run import exit_code, must_be_writable, tell
 
 _SAY_EVERY_S = 5.0

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import NS_PER_S
-from ..testing.localtime import SimLocalClock
 from .grandmaster import CardTime
-from .options import CardOptions
+from .local_clock import SimLocalClock
+from .scenario_options import CardOptions
 
 _BLOCKS = 512
 """So many are drawn at a time."""

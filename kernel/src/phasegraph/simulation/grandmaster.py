@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import NS_PER_S
-from ..testing.localtime import REALTIME_EPOCH_NS
-from ..testing.oscillator import Oscillator
-from .options import GrandmasterOptions
+from .local_clock import REALTIME_EPOCH_NS
+from .oscillator import Oscillator
+from .scenario_options import GrandmasterOptions
 
 
 class TimeBase(Protocol):

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ..net import Interface
 from .impairments import Counts, Faults, Impairment, Stamping
 from .link import Link, Packets
-from .localtime import SimLocalClock, true_now_ns
-from .sockets import Listener, SimReceiver, SimSender, Talker, is_group
-from .stamped import SimStampedSocket
+from .local_clock import SimLocalClock, true_now_ns
+from .sim_sockets import Listener, SimReceiver, SimSender, Talker, is_group
+from .sim_stamped import SimStampedSocket
 
 Ear = tuple[Listener, int, NDArray[np.bool_]]
 """A socket, the index of an interface, and which flows (by number) it hears there."""

@@ -16,20 +16,20 @@ from .._core.stream import Stream
 from .._graph_file.graph import GraphNode
 from .._run.build import quantum_of
 from .._run.inputs import SinkInput
-from ..testing.arrivals import Arrivals
-from ..testing.impairments import Impairment
-from ..testing.localtime import SimLocalClock
-from .capture import SimulatedCapture
-from .card import SimulatedCard
-from .follower import Follower
 from .grandmaster import CardTime, Grandmaster, TimeBase
-from .options import CardOptions, NetworkOptions
+from .impairments import Impairment
+from .local_clock import SimLocalClock
+from .media_sender import Sender
+from .nodes.capture_card import SimulatedCapture
+from .nodes.counting_sinks import SimulatedSender, SimulatedTaker
+from .nodes.network_source import SimulatedSource
+from .nodes.playback_card import SimulatedCard
+from .nodes.simulated_clock import Follower
+from .packet_arrivals import Arrivals
 from .reference import Reference
 from .scenario import Deployment
-from .sender import Sender
-from .signal import Listening, Signal
-from .sinks import SimulatedSender, SimulatedTaker
-from .source import SimulatedSource
+from .scenario_options import CardOptions, NetworkOptions
+from .signals import Listening, Signal
 
 _BLOCKS = (512, 256, 128, 64)
 _JITTERS = 8

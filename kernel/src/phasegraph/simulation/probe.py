@@ -9,8 +9,8 @@ import numpy as np
 
 from .._core.clock import NS_PER_S, ClockEstimate, ClockState
 from .._core.node import ClockSource, Metric
-from ..testing.localtime import true_now_ns
 from .grandmaster import Grandmaster
+from .local_clock import true_now_ns
 from .truth import CrossingTruth, Settling, Spread
 
 INTERVAL_NS = 100_000_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..testing.localtime import true_now_ns
 from .grandmaster import Grandmaster
-from .options import ClockOptions, NetworkOptions
+from .local_clock import true_now_ns
+from .scenario_options import ClockOptions, NetworkOptions
 
 
 class Reference:

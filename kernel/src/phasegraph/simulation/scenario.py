@@ -16,7 +16,7 @@ from .._graph_file.toml_file import parse_toml, read_text
 from .._option_types.from_struct import record_of
 from .._option_types.shape import INVALID, Diagnostics
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
-from .options import CardOptions, ClockOptions, NetworkOptions, Scenario
+from .scenario_options import CardOptions, ClockOptions, NetworkOptions, Scenario
 
 DEFAULT = "studio"
 """The scenario of a simulation that names none."""

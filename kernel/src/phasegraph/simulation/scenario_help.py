@@ -5,8 +5,8 @@ from __future__ import annotations
 from .._graph_file.describe_kinds import explain_option, wrap
 from .._option_types.compound import Record
 from .._option_types.from_struct import record_of
-from .options import Scenario
 from .scenario import load_scenario, shipped
+from .scenario_options import Scenario
 
 _EXAMPLE = """
 summary = "My office, with the second card on another machine's crystal."

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from .._core.clock import NS_PER_S
 from .._core.units import Duration, RateOffset
-from ..testing.oscillator import DAY_NS, Oscillator, Ramp
+from .oscillator import DAY_NS, Oscillator, Ramp
 
 _YEAR_NS = 366 * DAY_NS
 Instant = Annotated[Duration, Meta(description="When, counted from the start.", ge=0, le=_YEAR_NS)]

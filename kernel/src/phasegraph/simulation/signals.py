@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from .._core.clock import NS_PER_S
 from .._core.samples import Encoded
 from .._core.stream import StreamFormat
-from ..testing.localtime import true_now_ns
-from ..testing.source import sine_frames
+from .local_clock import true_now_ns
+from .nodes.sim_source import sine_frames
 
 TONE_HZ = 10_000.0
 """High, because what is wrong with a ratio is louder the higher the tone."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from .._core.kinds import ClockKind, CompensatorKind, ResamplerKind, SinkKind, SourceKind
 from .._plugins.specs import hookimpl
-from .align import SimAlign, SimAlignConfig, SimLinear
-from .card import SimCard, SimCardConfig
-from .clock import SimClock, SimClockConfig
-from .recorder import SimRecorder, SimRecorderConfig
-from .source import SimSequence, SimSequenceConfig, SimSource, SimSourceConfig
+from .nodes.sim_align import SimAlign, SimAlignConfig, SimLinear
+from .nodes.sim_card import SimCard, SimCardConfig
+from .nodes.sim_clock import SimClock, SimClockConfig
+from .nodes.sim_recorder import SimRecorder, SimRecorderConfig
+from .nodes.sim_source import SimSequence, SimSequenceConfig, SimSource, SimSourceConfig
 
 
 class SimPlugin:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..net import Interface, PacketBatch, SendBuffer
 from ..net.packets import ipv4_number
 from .link import Packets
-from .localtime import true_now_ns
+from .local_clock import true_now_ns
 
 if TYPE_CHECKING:
     from .network import SimNetwork

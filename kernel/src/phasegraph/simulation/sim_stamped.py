@@ -22,8 +22,8 @@ from ..net.system_stamped import TRANSMIT_STAMP_TIMEOUT_S
 from ..net.udp import DATAGRAM_BYTES
 from .impairments import chosen
 from .link import Packets
-from .localtime import true_now_ns
-from .sockets import Talker, is_group
+from .local_clock import true_now_ns
+from .sim_sockets import Talker, is_group
 
 if TYPE_CHECKING:
     from .network import SimNetwork

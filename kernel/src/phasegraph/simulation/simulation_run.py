@@ -17,15 +17,15 @@ from .._plugins.loader import Registry
 from .._run.crossing import CrossingTap
 from .._run.session import Session
 from .._run.trace import Trace
-from ..testing.localtime import SimLocalClock
-from ..testing.network import SimNetwork
-from .card import SimulatedCard
+from .local_clock import SimLocalClock
+from .network import SimNetwork
+from .node_substitution import SimulatedStage
+from .nodes.counting_sinks import SimulatedSender, SimulatedTaker
+from .nodes.network_source import SimulatedSource
+from .nodes.playback_card import SimulatedCard
 from .probe import Probe
 from .scenario import Deployment
-from .signal import Listening
-from .sinks import SimulatedSender, SimulatedTaker
-from .source import SimulatedSource
-from .stage import SimulatedStage
+from .signals import Listening
 from .truth import CrossingTruth
 
 

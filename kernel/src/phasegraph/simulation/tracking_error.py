@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .crossing import Trace
+from .drift_world import Trace
 
 _SMOOTH_HZ = 5.0
 """Changes of pitch that are faster than this are heard as noise, not as pitch."""

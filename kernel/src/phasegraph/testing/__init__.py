@@ -1,134 +1,65 @@
-"""The kit for tests of plugins: a simulated world with known truth, and suites that every plugin of a kind must pass.
+"""The kit for tests of plugins: suites that every plugin of a kind must pass, and whole graphs in virtual time.
 
-The simulated world needs nothing but the kernel. The suites need ``phasegraph[testing]`` (pytest, pytest-trio,
-hypothesis); a test module derives from them. Simulated time is trio's: run under a ``trio.testing.MockClock``, or
-with the ``autojump_clock`` fixture of pytest-trio.
+The names of the simulated world (`phasegraph.simulation`) that such tests use are here too. The suites need
+``phasegraph[testing]`` (pytest, pytest-trio, hypothesis), the rest needs the kernel alone; a test module derives from a
+suite. Simulated time is trio's: run under a ``trio.testing.MockClock``, or with the ``autojump_clock`` fixture of
+pytest-trio.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 from typing import TYPE_CHECKING, Any
 
+from ..simulation.drift_world import Conditions as Conditions
+from ..simulation.drift_world import CrossingWorld as CrossingWorld
+from ..simulation.impairments import Counts as Counts
+from ..simulation.impairments import Every as Every
+from ..simulation.impairments import Faults as Faults
+from ..simulation.impairments import Impairment as Impairment
+from ..simulation.impairments import Stamping as Stamping
+from ..simulation.local_clock import LOCAL_EPOCH_NS as LOCAL_EPOCH_NS
+from ..simulation.local_clock import REALTIME_EPOCH_NS as REALTIME_EPOCH_NS
+from ..simulation.local_clock import SimLocalClock as SimLocalClock
+from ..simulation.local_clock import true_now_ns as true_now_ns
+from ..simulation.loop_model import Plant as Plant
+from ..simulation.network import SimNetwork as SimNetwork
+from ..simulation.network import SimWire as SimWire
+from ..simulation.nodes.sim_card import Played as Played
+from ..simulation.nodes.sim_card import SimCard as SimCard
+from ..simulation.nodes.sim_card import SimCardConfig as SimCardConfig
+from ..simulation.nodes.sim_clock import SimClock as SimClock
+from ..simulation.nodes.sim_clock import SimClockConfig as SimClockConfig
+from ..simulation.nodes.sim_recorder import SimRecorder as SimRecorder
+from ..simulation.nodes.sim_recorder import SimRecorderConfig as SimRecorderConfig
+from ..simulation.nodes.sim_source import SimSequence as SimSequence
+from ..simulation.nodes.sim_source import SimSequenceConfig as SimSequenceConfig
+from ..simulation.nodes.sim_source import SimSource as SimSource
+from ..simulation.nodes.sim_source import SimSourceConfig as SimSourceConfig
+from ..simulation.nodes.sim_source import counted as counted
+from ..simulation.nodes.sim_source import counter_frames as counter_frames
+from ..simulation.nodes.sim_source import sine_frames as sine_frames
+from ..simulation.oscillator import Oscillator as Oscillator
+from ..simulation.oscillator import Ramp as Ramp
+from ..simulation.sim_plugin import sim_plugin as sim_plugin
+from ..simulation.sim_stamped import SimStampedSocket as SimStampedSocket
+from ..simulation.tracking_error import Figures as Figures
+from ..simulation.tracking_error import figures_of as figures_of
+from ..simulation.tracking_error import worst_of as worst_of
+from .graph_runs import GraphRun as GraphRun
+from .graph_runs import make_session as make_session
+from .graph_runs import run_graph as run_graph
+from .graph_runs import run_graph_now as run_graph_now
+from .graph_runs import running_graph as running_graph
+from .graph_runs import sim_registry as sim_registry
+
 if TYPE_CHECKING:
-    from .card import Played, SimCard, SimCardConfig
-    from .clock import SimClock, SimClockConfig
-    from .crossing import Conditions, CrossingWorld
-    from .figures import Figures, figures_of, worst_of
-    from .graph import GraphRun, make_session, run_graph, run_graph_now, running_graph, sim_registry
-    from .impairments import Counts, Every, Faults, Impairment, Stamping
-    from .localtime import LOCAL_EPOCH_NS, REALTIME_EPOCH_NS, SimLocalClock, true_now_ns
-    from .network import SimNetwork, SimWire
-    from .oscillator import Oscillator, Ramp
-    from .plant import Plant
-    from .plugin import sim_plugin
-    from .recorder import SimRecorder, SimRecorderConfig
-    from .source import (
-        SimSequence,
-        SimSequenceConfig,
-        SimSource,
-        SimSourceConfig,
-        counted,
-        counter_frames,
-        sine_frames,
-    )
-    from .stamped import SimStampedSocket
-    from .suites.clock import ClockSourceSuite
-    from .suites.compensator import CompensatorSuite
-    from .suites.node import NodeSuite
-    from .suites.plugin import PluginSuite
-    from .suites.sink import SinkSuite
-    from .suites.transport import TransportSuite
-
-_HOME = {
-    "card": "Played SimCard SimCardConfig",
-    "clock": "SimClock SimClockConfig",
-    "crossing": "Conditions CrossingWorld",
-    "figures": "Figures figures_of worst_of",
-    "graph": "GraphRun make_session run_graph run_graph_now running_graph sim_registry",
-    "impairments": "Counts Every Faults Impairment Stamping",
-    "localtime": "LOCAL_EPOCH_NS REALTIME_EPOCH_NS SimLocalClock true_now_ns",
-    "network": "SimNetwork SimWire",
-    "oscillator": "Oscillator Ramp",
-    "plant": "Plant",
-    "plugin": "sim_plugin",
-    "recorder": "SimRecorder SimRecorderConfig",
-    "source": "SimSequence SimSequenceConfig SimSource SimSourceConfig counted counter_frames sine_frames",
-    "stamped": "SimStampedSocket",
-    "suites.clock": "ClockSourceSuite",
-    "suites.compensator": "CompensatorSuite",
-    "suites.node": "NodeSuite",
-    "suites.plugin": "PluginSuite",
-    "suites.sink": "SinkSuite",
-    "suites.transport": "TransportSuite",
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
-
-__all__ = [
-    "LOCAL_EPOCH_NS",
-    "REALTIME_EPOCH_NS",
-    "ClockSourceSuite",
-    "CompensatorSuite",
-    "Conditions",
-    "Counts",
-    "CrossingWorld",
-    "Every",
-    "Faults",
-    "Figures",
-    "GraphRun",
-    "Impairment",
-    "NodeSuite",
-    "Oscillator",
-    "Plant",
-    "Played",
-    "PluginSuite",
-    "Ramp",
-    "SimCard",
-    "SimCardConfig",
-    "SimClock",
-    "SimClockConfig",
-    "SimLocalClock",
-    "SimNetwork",
-    "SimRecorder",
-    "SimRecorderConfig",
-    "SimSequence",
-    "SimSequenceConfig",
-    "SimSource",
-    "SimSourceConfig",
-    "SimStampedSocket",
-    "SimWire",
-    "SinkSuite",
-    "Stamping",
-    "TransportSuite",
-    "counted",
-    "counter_frames",
-    "figures_of",
-    "make_session",
-    "run_graph",
-    "run_graph_now",
-    "running_graph",
-    "sim_plugin",
-    "sim_registry",
-    "sine_frames",
-    "true_now_ns",
-    "worst_of",
-]
+    from .suites import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
+    # The suites alone need pytest, so they are imported when a test asks for one.
+    if not name.endswith("Suite"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if module.startswith("suites.") and f"{__name__}.suites" not in sys.modules:
-        _explain_assertions()
-    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
+    from . import suites
 
-
-def _explain_assertions() -> None:
-    # Failing assertions of the suites say what was compared, as those of a test module do.
-    import pytest
-
-    pytest.register_assert_rewrite(f"{__name__}.suites")
+    return getattr(suites, name)

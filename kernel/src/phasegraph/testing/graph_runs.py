@@ -20,9 +20,9 @@ from .._run.logging import make_log
 from .._run.session import Session
 from .._run.trace import Trace
 from ..net import Network
-from .localtime import SimLocalClock
-from .network import SimNetwork
-from .plugin import sim_plugin
+from ..simulation.local_clock import SimLocalClock
+from ..simulation.network import SimNetwork
+from ..simulation.sim_plugin import sim_plugin
 
 
 class GraphRun(msgspec.Struct, frozen=True):

@@ -136,12 +136,12 @@ async def test_one_stream_twice(graphs, autojump_clock):
     ],
 )
 async def test_groups_that_cannot_be_joined(graphs, autojump_clock, monkeypatch, code, said):
-    from phasegraph.testing import sockets
+    from phasegraph.simulation import sim_sockets
 
     def join(self, group, interface, source=None):
         raise OSError(code, {errno.ENODEV: "No such device", errno.EPERM: "Operation not permitted"}.get(code, "full"))
 
-    monkeypatch.setattr(sockets.SimReceiver, "join", join)
+    monkeypatch.setattr(sim_sockets.SimReceiver, "join", join)
     assert (await failing(graphs.head + graphs.receiving())).startswith(said)
 
 
@@ -177,9 +177,9 @@ async def test_interfaces_that_are_not_there(graphs, autojump_clock):
 
 async def test_a_full_socket_gets_a_second_one(graphs, gaps_in, autojump_clock, monkeypatch):
     # Linux lets a socket join 20 groups.
-    from phasegraph.testing import sockets
+    from phasegraph.simulation import sim_sockets
 
-    real, joined = sockets.SimReceiver.join, {}
+    real, joined = sim_sockets.SimReceiver.join, {}
 
     def join(self, group, interface, source=None):
         joined[self] = joined.get(self, 0) + 1
@@ -187,7 +187,7 @@ async def test_a_full_socket_gets_a_second_one(graphs, gaps_in, autojump_clock, 
             raise OSError(errno.ENOBUFS, "full")
         real(self, group, interface, source)
 
-    monkeypatch.setattr(sockets.SimReceiver, "join", join)
+    monkeypatch.setattr(sim_sockets.SimReceiver, "join", join)
     other = graphs.receiving(group="239.69.1.2").replace(".it]", ".other]").replace("recorder", "another", 1)
     other = other.replace('input = "it"', 'input = "other"')
     send = graphs.sending(duration="100ms")

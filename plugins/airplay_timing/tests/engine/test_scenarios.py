@@ -9,7 +9,8 @@ import pytest
 from phasegraph import ClockState
 from phasegraph_airplay_timing.anchors import Anchor, Timeline
 from phasegraph_airplay_timing.engine import Role
-from phasegraph_airplay_timing.simulation import MS, Look, Path, S, SimGroup, SimLeader
+
+from ..simulated_group import MS, Look, Path, S, SimGroup, SimLeader
 
 QUIET = Path(delay_ns=200_000, jitter_ns=10_000)
 WIFI = Path(delay_ns=1_500_000, jitter_ns=5 * MS, loss=0.1)

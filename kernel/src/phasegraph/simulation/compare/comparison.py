@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
-from .._core.clock import NS_PER_S
-from .._core.errors import GraphError, NodeError, Problem
-from .._core.kinds import CompensatorKind
-from .._graph_file.graph import Graph, GraphNode
-from .._option_types.wording import did_you_mean, format_value, join_words
-from .._plugins.loader import Registry
-from .run import Simulation
-from .scenario import Deployment
-from .signal import NOTCH_HZ, tone_hz
+from ..._core.clock import NS_PER_S
+from ..._core.errors import GraphError, NodeError, Problem
+from ..._core.kinds import CompensatorKind
+from ..._graph_file.graph import Graph, GraphNode
+from ..._option_types.wording import did_you_mean, format_value, join_words
+from ..._plugins.loader import Registry
+from ..scenario import Deployment
+from ..signals import NOTCH_HZ, tone_hz
+from ..simulation_run import Simulation
 
 DEFAULT_SCENARIOS = ("studio", "usb-card", "hot-card", "gm-loss")
 """Those of a comparison that names none: they differ in card and clock, and ask nothing of the link offset."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .._core.errors import GraphError, Problem
-from .compare import Comparison
+from ..._core.errors import GraphError, Problem
+from .comparison import Comparison
 
 _MOST_POINTS = 4000
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from .._option_types.wording import format_count, join_words
-from .compare import Comparison, Result
+from ..._option_types.wording import format_count, join_words
+from .comparison import Comparison, Result
 
 _NEVER_S = 1e9
 

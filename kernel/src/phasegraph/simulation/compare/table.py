@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from .._core.units import format_duration
-from .compare import Comparison, Result
+from ..._core.units import format_duration
+from .comparison import Comparison, Result
 from .recommend import Recommendation
 
 SCHEMA = 1

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import trio
 
-from .._core.clock import NS_PER_S, duration_of
-from .._core.node import Metric, NodeContext
-from .._core.stream import Stream
-from ..testing.localtime import SimLocalClock, true_now_ns
-from .callbacks import Call, Callbacks
-from .follower import Follower
-from .grandmaster import CardTime
-from .options import CardOptions, ClockOptions
-from .signal import Listening, Signal
+from ..._core.clock import NS_PER_S, duration_of
+from ..._core.node import Metric, NodeContext
+from ..._core.stream import Stream
+from ..card_callbacks import Call, Callbacks
+from ..grandmaster import CardTime
+from ..local_clock import SimLocalClock, true_now_ns
+from ..scenario_options import CardOptions, ClockOptions
+from ..signals import Listening, Signal
+from .simulated_clock import Follower
 
 _LOCK_NS = 2 * NS_PER_S
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import trio
 
-from .._core.clock import NS_PER_S, ClockEstimate, duration_of, frame_at, time_of_frame
-from .._core.node import Metric, NodeContext
-from .._core.stream import ClockReader
-from .._run.inputs import SinkInput
-from ..testing.localtime import true_now_ns
-from .grandmaster import Grandmaster
-from .source import SimulatedSource
-from .truth import CrossingTruth
+from ..._core.clock import NS_PER_S, ClockEstimate, duration_of, frame_at, time_of_frame
+from ..._core.node import Metric, NodeContext
+from ..._core.stream import ClockReader
+from ..._run.inputs import SinkInput
+from ..grandmaster import Grandmaster
+from ..local_clock import true_now_ns
+from ..truth import CrossingTruth
+from .network_source import SimulatedSource
 
 _TAKE_NS = 200_000_000
 _LIMIT_NS = 250_000_000

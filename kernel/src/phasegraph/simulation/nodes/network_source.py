@@ -8,13 +8,13 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from .._core.clock import NS_PER_S, duration_of
-from .._core.node import Metrics, NodeContext
-from .._core.stream import Stream
-from ..testing.arrivals import PACKETS, Arrivals
-from ..testing.localtime import SimLocalClock, true_now_ns
-from .sender import Sender
-from .signal import Signal
+from ..._core.clock import NS_PER_S, duration_of
+from ..._core.node import Metrics, NodeContext
+from ..._core.stream import Stream
+from ..local_clock import SimLocalClock, true_now_ns
+from ..media_sender import Sender
+from ..packet_arrivals import PACKETS, Arrivals
+from ..signals import Signal
 
 _STRETCH_NS = 4 * NS_PER_S
 """So much is sent at a time."""

@@ -8,16 +8,16 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
-from .._core.clock import NS_PER_S
-from .._core.node import Metric, NodeContext
-from .._run.inputs import SinkInput
-from ..testing.localtime import SimLocalClock, true_now_ns
-from .callbacks import Call, Callbacks
-from .grandmaster import CardTime
-from .options import CardOptions
-from .signal import Listening, thd_n_db
-from .source import SimulatedSource
-from .truth import CrossingTruth
+from ..._core.clock import NS_PER_S
+from ..._core.node import Metric, NodeContext
+from ..._run.inputs import SinkInput
+from ..card_callbacks import Call, Callbacks
+from ..grandmaster import CardTime
+from ..local_clock import SimLocalClock, true_now_ns
+from ..scenario_options import CardOptions
+from ..signals import Listening, thd_n_db
+from ..truth import CrossingTruth
+from .network_source import SimulatedSource
 
 _IDLE_NS = 1_000_000
 _NEVER_NS = 1 << 60

@@ -10,10 +10,10 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from .._core.compensation import Correction, Observation, ReadPosition
-from .._core.config import CompensatorConfig, Ref
-from .._core.samples import Frames
-from .._core.units import Duration
+from ..._core.compensation import Correction, Observation, ReadPosition
+from ..._core.config import CompensatorConfig, Ref
+from ..._core.samples import Frames
+from ..._core.units import Duration
 
 _LIMIT_PPB = 500_000.0
 

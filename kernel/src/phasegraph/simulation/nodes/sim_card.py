@@ -11,12 +11,12 @@ import numpy as np
 import trio
 from msgspec import Meta
 
-from .._core.clock import NS_PER_S
-from .._core.config import SinkConfig
-from .._core.node import Build, Input, Metrics, NodeContext
-from .._core.samples import Frames, silence
-from .._core.units import Duration, RateOffset
-from .localtime import TrueTime
+from ..._core.clock import NS_PER_S
+from ..._core.config import SinkConfig
+from ..._core.node import Build, Input, Metrics, NodeContext
+from ..._core.samples import Frames, silence
+from ..._core.units import Duration, RateOffset
+from ..local_clock import TrueTime
 
 _IDLE_NS = 1_000_000
 """How often a card whose input is not ready looks again."""

@@ -8,11 +8,11 @@ import numpy as np
 import trio
 from msgspec import Meta
 
-from .._core.clock import ClockEstimate, ClockState
-from .._core.config import ClockConfig
-from .._core.node import Build, Metrics, NodeContext
-from .._core.units import Duration, RateOffset
-from .localtime import REALTIME_EPOCH_NS, TrueTime
+from ..._core.clock import ClockEstimate, ClockState
+from ..._core.config import ClockConfig
+from ..._core.node import Build, Metrics, NodeContext
+from ..._core.units import Duration, RateOffset
+from ..local_clock import REALTIME_EPOCH_NS, TrueTime
 
 _SIGMAS_IN_BOUND = 6.0
 

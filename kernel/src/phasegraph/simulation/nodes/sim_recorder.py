@@ -8,10 +8,10 @@ import numpy as np
 import trio
 from msgspec import Meta
 
-from .._core.config import SinkConfig
-from .._core.node import Build, Input, Metrics, NodeContext
-from .._core.samples import Frames, silence
-from .._core.units import Duration
+from ..._core.config import SinkConfig
+from ..._core.node import Build, Input, Metrics, NodeContext
+from ..._core.samples import Frames, silence
+from ..._core.units import Duration
 
 
 class SimRecorderConfig(SinkConfig, frozen=True, kw_only=True):

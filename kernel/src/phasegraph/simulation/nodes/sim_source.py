@@ -12,12 +12,12 @@ import trio
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from .._core.clock import NS_PER_S, frame_at, frames_in
-from .._core.config import ClockRef, SourceConfig
-from .._core.node import Build, Metrics, NodeContext
-from .._core.samples import Encoding, Frames
-from .._core.stream import Stream, StreamFormat
-from .._core.units import Duration, Frequency, SampleRate
+from ..._core.clock import NS_PER_S, frame_at, frames_in
+from ..._core.config import ClockRef, SourceConfig
+from ..._core.node import Build, Metrics, NodeContext
+from ..._core.samples import Encoding, Frames
+from ..._core.stream import Stream, StreamFormat
+from ..._core.units import Duration, Frequency, SampleRate
 
 _COUNTS = 1 << 24
 _CHANNEL_STRIDE = 1_000_003

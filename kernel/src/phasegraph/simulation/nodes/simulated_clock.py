@@ -7,11 +7,11 @@ import math
 import numpy as np
 import trio
 
-from .._core.clock import ClockEstimate, ClockState
-from .._core.node import Metrics, NodeContext
-from ..testing.localtime import SimLocalClock, true_now_ns
-from .grandmaster import TimeBase
-from .options import ClockOptions
+from ..._core.clock import ClockEstimate, ClockState
+from ..._core.node import Metrics, NodeContext
+from ..grandmaster import TimeBase
+from ..local_clock import SimLocalClock, true_now_ns
+from ..scenario_options import ClockOptions
 
 _SIGMAS_IN_BOUND = 6.0
 _WITHIN_LOCK = 5.0

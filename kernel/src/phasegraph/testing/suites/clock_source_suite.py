@@ -8,10 +8,10 @@ import pytest
 import trio
 
 from ..._core.clock import UNKNOWN_NS, ClockEstimate, ClockState
-from ..graph import GraphRun, running_graph
-from ..localtime import SimLocalClock, true_now_ns
-from .base import World
-from .node import NodeSuite
+from ...simulation.local_clock import SimLocalClock, true_now_ns
+from ..graph_runs import GraphRun, running_graph
+from .node_suite import NodeSuite
+from .suite_base import World
 
 _EVERY_S = 0.05
 _TICK_NS = 2

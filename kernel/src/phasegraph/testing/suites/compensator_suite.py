@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
 from ..._graph_file import parse_graph
-from ..graph import sim_registry
-from ..plant import LOCAL_NS, RATE, Plant
-from .base import Suite
+from ...simulation.loop_model import LOCAL_NS, RATE, Plant
+from ..graph_runs import sim_registry
+from .suite_base import Suite
 
 _CLOCKS = (
     "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns clock_gettime clock_gettime_ns process_time sleep"

@@ -16,9 +16,9 @@ from ..._core.clock import NS_PER_S
 from ..._core.errors import NodeError
 from ..._core.node import Metrics, NodeContext
 from ..._run.session import Session
-from ..graph import make_session
-from ..network import SimNetwork
-from .base import Suite, World
+from ...simulation.network import SimNetwork
+from ..graph_runs import make_session
+from .suite_base import Suite, World
 
 END_S = 1.0
 """Virtual seconds that a node may take to end when it is cancelled."""

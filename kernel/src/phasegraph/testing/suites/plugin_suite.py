@@ -19,7 +19,7 @@ from ..._graph_file.describe_kinds import explain_kind
 from ..._graph_file.json_schema import graph_schema
 from ..._option_types.from_struct import record_of
 from ..._plugins.loader import GROUP, Registry, load
-from .base import Suite
+from .suite_base import Suite
 
 # Runs in a fresh interpreter: what happens while the plugin is imported and asked for its kinds.
 _IMPORT = """

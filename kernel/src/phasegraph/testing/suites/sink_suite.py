@@ -9,9 +9,9 @@ import trio
 
 from ..._core.clock import NS_PER_S
 from ..._core.errors import GraphError
-from ..graph import make_session, run_graph
-from .base import World
-from .node import NodeSuite
+from ..graph_runs import make_session, run_graph
+from .node_suite import NodeSuite
+from .suite_base import World
 
 
 class SinkSuite(NodeSuite):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from ..._core.role import Role
-from ..graph import sim_registry
+from ..graph_runs import sim_registry
 
 
 class Suite:

@@ -16,12 +16,12 @@ from trio.testing import MockClock
 from ..._core.clock import NS_PER_S
 from ..._core.samples import Encoding, Frames, silence
 from ...net import Interface
-from ..graph import GraphRun, run_graph, running_graph, sim_registry
-from ..impairments import Every, Faults, Impairment
-from ..localtime import REALTIME_EPOCH_NS, SimLocalClock
-from ..network import SimNetwork, SimWire
-from ..source import counter_frames
-from .base import Suite
+from ...simulation.impairments import Every, Faults, Impairment
+from ...simulation.local_clock import REALTIME_EPOCH_NS, SimLocalClock
+from ...simulation.network import SimNetwork, SimWire
+from ...simulation.nodes.sim_source import counter_frames
+from ..graph_runs import GraphRun, run_graph, running_graph, sim_registry
+from .suite_base import Suite
 
 _SOUNDS_S = 1.0
 

@@ -1,0 +1,1 @@
+"""One compensator after the other in the same simulated worlds, side by side."""
