@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Source,
         Step,
     )
+    from ._core.published import Published
     from ._core.ring import MediaRing
     from ._core.role import Role
     from ._core.samples import Encoded, Encoding, Frames, silence
@@ -97,6 +98,7 @@ _HOME = {
     "_core.kinds": "API_VERSION ClockKind CompensatorKind ResamplerKind SinkKind SourceKind TransportKind",
     "_core.localtime": "LocalClock StampKind SystemLocalClock bracketed_offset",
     "_core.node": "Build ClockSource Input Metric Metrics Node NodeContext RawSampleReader Sink Source Step",
+    "_core.published": "Published",
     "_core.ring": "MediaRing",
     "_core.role": "Role",
     "_core.samples": "Encoded Encoding Frames silence",
@@ -151,6 +153,7 @@ __all__ = [
     "Observation",
     "OutputFile",
     "Problem",
+    "Published",
     "RateOffset",
     "RawSampleReader",
     "ReadPosition",

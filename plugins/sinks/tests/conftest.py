@@ -57,7 +57,7 @@ class FakeContext:
     async def sleep(self, duration_ns):
         await trio.sleep(duration_ns / 1e9)
 
-    async def in_thread(self, work):
+    async def in_thread(self, work, *, abandon=False, too_late=None):
         self.in_threads += 1
         await trio.lowlevel.checkpoint()
         with trio.CancelScope(shield=True):  # as trio's threads, it cannot be cancelled once it has begun

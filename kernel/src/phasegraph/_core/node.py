@@ -129,10 +129,18 @@ class NodeContext(Protocol):
     async def sleep(self, duration_ns: int) -> None:
         """Wait, in real or virtual time."""
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Do blocking work (files) without holding up the run; inline where time is virtual.
+    async def in_thread(
+        self, work: Callable[[], T], *, abandon: bool = False, too_late: Callable[[T], object] | None = None
+    ) -> T:
+        """Do blocking work (files) without delaying the run; inline where time is virtual.
 
-        Cancellation waits until the work is done: what it uses may be closed after it.
+        Cancellation waits until the work is done: what it uses may be closed after it. Only a run that is ended at
+        once (by a second signal) leaves the work's thread behind.
+
+        ``abandon`` is for a call that may never return (a sound server, a pipe): cancellation leaves its thread behind
+        at once. What the call uses must then stay open. ``too_late`` gets the result of a call that returns after it
+        was left, in the call's own thread, to release what it holds. Raises NodeError where too many earlier calls of
+        the node have not returned.
         """
 
     def event(self, name: str, **fields: Metric) -> None:

@@ -14,6 +14,7 @@ from .._core.node import Metric, NodeContext, Step
 from .._plugins.specs import Event
 from ..net import Network
 from .engine import Engine
+from .threads import WorkerThreads
 from .trace import Trace
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class Services:
         self.local = local
         self.network = network
         self.engine = Engine(local)
+        self.threads = WorkerThreads()
         self.log = log
         self.trace = trace
         self.quantum_ns = quantum_ns
@@ -115,12 +117,14 @@ class Context:
         """See `NodeContext.sleep`."""
         await trio.sleep(max(0, duration_ns) / 1e9)
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(
+        self, work: Callable[[], T], *, abandon: bool = False, too_late: Callable[[T], object] | None = None
+    ) -> T:
         """See `NodeContext.in_thread`."""
         if self.local.virtual:  # virtual time would run on while a thread works
             await trio.lowlevel.checkpoint()
             return work()
-        return await trio.to_thread.run_sync(work)
+        return await self._services.threads.run(self.id, work, abandon=abandon, too_late=too_late)
 
     def event(self, name: str, **fields: Metric) -> None:
         """See `NodeContext.event`."""
