@@ -63,9 +63,14 @@ class Command(msgspec.Struct, frozen=True):
     """Addresses as `ipaddress` writes them, without scope, in order; IPv4 also where it came mapped into IPv6."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a shared memory may have this name."""
+    return bool(_NAME.fullmatch(text)) and not set(text) <= {"/", "."}
+
+
 def check_name(name: str) -> None:
     """Raise RefusedCommand unless a shared memory may have this name."""
-    if not _NAME.fullmatch(name) or set(name) <= {"/", "."}:
+    if not is_name(name):
         raise RefusedCommand(Refusal.NAME, f"{name!r} is no name of a shared memory, such as /nqptp")
 
 

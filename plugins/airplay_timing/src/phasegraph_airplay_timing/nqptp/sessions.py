@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .clients import PREFIX, Client
-from .commands import MOST_OCTETS
+from .commands import MOST_OCTETS, is_name
 
 _MARK = "~"
 """No memory has a name that ends so."""
@@ -37,7 +37,7 @@ class Sessions:
         if self._names is not None:
             with contextlib.suppress(OSError):
                 found += _read(self._names).decode("ascii", "ignore").split()
-        return [*dict.fromkeys(name for name in found if name.startswith(PREFIX))]
+        return [*dict.fromkeys(name for name in found if name.startswith(PREFIX) and is_name(name))]
 
     def keep_name(self, name: str) -> None:
         """Keep the name of a client that came for the first time. Raises OSError."""
