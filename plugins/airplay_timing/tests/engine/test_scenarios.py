@@ -7,10 +7,12 @@ from itertools import pairwise
 import pytest
 
 from phasegraph import ClockState
+from phasegraph.ieee1588 import Announce, Message, PortIdentity, Sync
 from phasegraph_airplay_timing.anchors import Anchor, Timeline
 from phasegraph_airplay_timing.engine import Role
+from phasegraph_airplay_timing.wire import compose
 
-from ..simulated_group import MS, Look, Path, S, SimGroup, SimLeader
+from ..simulated_group import MS, Look, Path, S, SimGroup, SimLeader, World
 
 QUIET = Path(delay_ns=200_000, jitter_ns=10_000)
 WIFI = Path(delay_ns=1_500_000, jitter_ns=5 * MS, loss=0.1)
@@ -251,6 +253,85 @@ def test_auto_leads_until_somebody_insists() -> None:
     assert world.engine.leads
     assert len(world.followed) == 3
     errors(world.looks["envelope"])
+
+
+class InsistentHomePod(SimLeader):
+    """A HomePod of OS 27 on its own: leads once no other clock has been offered for 2 s, and never follows."""
+
+    def __init__(self, *, grouped: bool = False) -> None:
+        super().__init__(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S)
+        self.grouped = grouped
+        self.silences: list[float] = []
+        self._announces = 0
+        self._offered_ns = -60 * S
+        self._announced_ns = -60 * S
+
+    def receive(self, message: Message, world: World) -> None:
+        if isinstance(message, Announce | Sync) and message.source.clock != self.data.grandmaster:
+            if self._offered_ns >= 0 and world.now_ns - self._offered_ns > S // 2:
+                self.silences.append((world.now_ns - self._offered_ns) / S)
+            self._offered_ns = world.now_ns
+            if isinstance(message, Sync) and self.grouped:
+                world.to_follower(
+                    self, compose.delay_req(PortIdentity(self.data.grandmaster, 0x8005), message.sequence)
+                )
+        super().receive(message, world)
+
+    def _announce(self, world: World) -> None:
+        pause_ns = 20 * S if world.now_ns - self._offered_ns < 2 * S else S // 4
+        if self.grouped and self._announces >= 3:
+            return
+        if self.present and (self.grouped or world.now_ns - self._announced_ns >= pause_ns):
+            self._announces += 1
+            self._announced_ns = world.now_ns
+            super()._announce(world)
+
+    def _sync(self, world: World) -> None:
+        if not self.grouped and world.now_ns - self._offered_ns >= 2 * S:
+            self._left = 4
+            super()._sync(world)
+
+
+def test_auto_gives_way_to_a_homepod_that_waits_to_lead() -> None:
+    leader = InsistentHomePod()
+    leader.present = False
+    world = group(leader, role=Role.AUTO)
+    world.run(10)
+    assert world.engine.leads
+    leader.present = True
+    world.run(30)
+    assert "yielding" in world.notices
+    assert not world.engine.leads
+    assert world.looks["envelope"][-1].estimate.grandmaster == leader.name
+    errors(world.looks["envelope"])
+
+
+def test_auto_is_silent_once_for_a_clock_that_only_announces_itself() -> None:
+    leader = InsistentHomePod()
+    leader._sync = lambda world: None  # type: ignore[method-assign]
+    world = group(leader, role=Role.AUTO)
+    world.run(200)
+    assert world.engine.leads
+    assert world.notices.count("yielding") == 1
+    assert len(leader.silences) == 1
+
+
+def test_auto_leads_on_without_a_pause_where_a_homepod_follows() -> None:
+    leader = InsistentHomePod(grouped=True)
+    leader.present = False
+    world = group(leader, role=Role.AUTO)
+    world.run(10)
+    leader.present = True
+    world.run(60)
+    assert world.engine.leads
+    assert leader.silences == []
+
+
+def test_a_leader_that_is_the_reference_knows_its_time_exactly() -> None:
+    world = group(homepod(), role=Role.LEAD)
+    world.run(5)
+    estimate = world.looks["envelope"][-1].estimate
+    assert (estimate.state, estimate.sigma_ns, estimate.bound_ns) == (ClockState.LOCKED, 0.0, 0.0)
 
 
 def test_nobody_takes_the_lead_from_one_who_leads() -> None:

@@ -15,6 +15,8 @@ ALIVE_NS = 5_000_000_000
 """A leader without Syncs for so long gives way to one that has them."""
 FORGOTTEN_NS = 60_000_000_000
 """One that is not heard at all for so long is forgotten: some announce themselves every 20 s only."""
+PATIENCE_NS = 2_000_000_000
+"""A clock that announces itself for less than this may be about to follow."""
 _MOST = 16
 
 
@@ -31,6 +33,12 @@ class Candidate(msgspec.Struct):
     sync_ns: int
     """When a Sync of it came last; at first, when it was heard first."""
     syncs: int = 0
+    first_ns: int = 0
+    """When it was heard first."""
+    asked_ns: int | None = None
+    """When it last asked us for a delay: then it follows us."""
+    yielded_to: bool = False
+    """Whether a leader has been silent for it once already."""
 
     @property
     def qualified(self) -> bool:
@@ -58,7 +66,7 @@ class Choice:
         if known is None:
             if len(self._candidates) >= _MOST:
                 return "crowd"
-            self._candidates[clock] = Candidate(clock, peer, dataset_of(message), 1, now_ns, now_ns)
+            self._candidates[clock] = Candidate(clock, peer, dataset_of(message), 1, now_ns, now_ns, first_ns=now_ns)
         elif known.peer.address != peer.address and now_ns - known.heard_ns <= ALIVE_NS:
             return "address"  # somebody else says that he is a clock that is well
         else:
@@ -79,11 +87,44 @@ class Choice:
         candidate.syncs += 1
         return candidate
 
-    def best(self, now_ns: int, own: Dataset | None) -> Candidate | None:
-        """The leader; None where it is we, whose data set is ``own``, or nobody."""
+    def asked(self, clock: int, now_ns: int) -> None:
+        """A Delay_Req came from this clock."""
+        candidate = self._candidates.get(clock)
+        if candidate is not None:
+            candidate.asked_ns = now_ns
+
+    def insistent(self, now_ns: int, own: Dataset) -> Candidate | None:
+        """A clock that outranks ``own``, announces itself again, sends no Sync and does not follow us.
+
+        A HomePod of OS 27 announces itself every 20 s like this as long as another clock is offered. Each is returned
+        until `Candidate.yielded_to` is set.
+        """
+        return next(
+            (
+                each
+                for each in self._candidates.values()
+                if each.announces > 1
+                and not each.syncs
+                and not each.yielded_to
+                and each.data.rank < own.rank
+                and now_ns - each.first_ns >= PATIENCE_NS
+                and (each.asked_ns is None or now_ns - each.asked_ns > ALIVE_NS)
+            ),
+            None,
+        )
+
+    def best(self, now_ns: int, own: Dataset | None, *, syncing: bool = False) -> Candidate | None:
+        """The leader; None where that is us, whose data set is ``own``, or where there is none.
+
+        With ``syncing`` a clock that has sent no Sync does not count.
+        """
         for clock in [c.clock for c in self._candidates.values() if now_ns - c.heard_ns > FORGOTTEN_NS]:
             del self._candidates[clock]
-        ranked = [(not c.alive(now_ns), c.data.rank, c.clock) for c in self._candidates.values() if c.qualified]
+        ranked = [
+            (not c.alive(now_ns), c.data.rank, c.clock)
+            for c in self._candidates.values()
+            if c.qualified and (c.syncs > 0 or not syncing)
+        ]
         if not ranked:
             return None
         best = min(ranked)

@@ -36,6 +36,9 @@ LISTEN_NS = 3_000_000_000
 LEAD_PRIORITY, AUTO_PRIORITY = 128, 250
 """priority1: one that every device takes for its leader, and one (macOS has it) that HomePods, with 248, outrank."""
 LOOK_NS = 500_000_000
+YIELD_NS = 2_500_000_000
+"""How long a leading ``auto`` is silent, to see whether a clock that outranks it takes over. A HomePod of OS 27 does so
+2 s after the last Announce and Sync of another clock."""
 
 
 class PtpEngine(Engine):
@@ -66,6 +69,8 @@ class PtpEngine(Engine):
         priority = LEAD_PRIORITY if role is Role.LEAD else AUTO_PRIORITY
         self._own = Dataset(priority1=priority, grandmaster=identity)
         self._leading = Leading(self._port, self._own, self._todo_send, self._remember)
+        self._silent_until_ns = now_ns
+        """Until then ``auto`` leads without a word."""
         self._lead_from_ns = now_ns + (0 if role is Role.LEAD else LISTEN_NS)
 
     def set_peers(self, peers: Iterable[Peer]) -> None:
@@ -111,7 +116,7 @@ class PtpEngine(Engine):
         self._choose(now_ns)
         due = now_ns + LOOK_NS
         if self.leads:
-            due = min(due, self._leading.tick(self.peers, now_ns))
+            due = min(due, self._lead(now_ns))
         following = self.following
         if following is not None:
             leader = following.leader
@@ -149,6 +154,7 @@ class PtpEngine(Engine):
                 else:
                     self._measured(following.delay_resp(message), now_ns)
             case DelayReq() if self.leads:
+                self._choice.asked(message.source.clock, now_ns)
                 self._leading.answer(peer, message, local_ns)
                 if self.readiness.note(peer.address, now_ns):
                     self._notice("peer_ready", peer=peer.address)
@@ -191,7 +197,7 @@ class PtpEngine(Engine):
 
     def _choose(self, now_ns: int) -> None:
         may_lead = self.role is not Role.FOLLOW and now_ns >= self._lead_from_ns
-        best = self._choice.best(now_ns, self._own if self.role is Role.AUTO else None)
+        best = self._choice.best(now_ns, self._own if self.role is Role.AUTO else None, syncing=self.leads)
         if best is None:
             if self.following is not None and self.role is Role.FOLLOW:
                 self.following = None
@@ -208,6 +214,18 @@ class PtpEngine(Engine):
         self.following = Following(best, self._port, self._todo_send, self._remember, self._drop, now_ns)
         self.deadline_ns = now_ns
         self._todo.append(Followed(format_clock_identity(best.data.grandmaster)))
+
+    def _lead(self, now_ns: int) -> int:
+        # Whatever is due is sent; returns when something is due again.
+        if now_ns < self._silent_until_ns:
+            return self._silent_until_ns
+        rival = self._choice.insistent(now_ns, self._own) if self.role is Role.AUTO else None
+        if rival is None:
+            return self._leading.tick(self.peers, now_ns)
+        rival.yielded_to = True
+        self._silent_until_ns = now_ns + YIELD_NS
+        self._notice("yielding", leader=format_clock_identity(rival.clock))
+        return self._silent_until_ns
 
     def _todo_send(self, send: Send) -> None:
         self._todo.append(send)

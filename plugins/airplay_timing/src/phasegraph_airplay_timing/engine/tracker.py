@@ -136,6 +136,8 @@ class Tracker:
         return ClockEstimate(
             local_ns=now_ns,
             reference_ns=now_ns,
+            sigma_ns=0.0,
+            bound_ns=0.0,
             state=ClockState.LOCKED,
             grandmaster=self._leader,
             discontinuities=jumps,
