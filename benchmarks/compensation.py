@@ -21,16 +21,16 @@ from _table import markdown
 
 from phasegraph import Compensator, DeviceRate
 from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of, worst_of
-from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
+from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
-from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig
+from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
 
 RATE = 48_000
 Make = Callable[[], Compensator]
 OURS: dict[str, Make] = {
-    "combined": lambda: Combined(FollowingConfig(), RATE),
-    "ptp-feed-forward": lambda: FeedForward(FollowingConfig(), RATE),
-    "buffer-feedback": lambda: BufferFeedback(BufferConfig(), RATE),
+    "combined": lambda: Combined(FeedForwardConfig(), RATE),
+    "ptp-feed-forward": lambda: FeedForward(FeedForwardConfig(), RATE),
+    "buffer-feedback": lambda: BufferFeedback(BufferFeedbackConfig(), RATE),
 }
 OTHERS: dict[str, Make] = {
     "zita-njbridge": lambda: Zita(RATE),

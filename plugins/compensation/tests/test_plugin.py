@@ -7,8 +7,8 @@ import sys
 
 import phasegraph_compensation
 from phasegraph import API_VERSION, CompensatorConfig, StreamingResampler
-from phasegraph_compensation.buffer_feedback import BufferConfig
-from phasegraph_compensation.feed_forward import FollowingConfig
+from phasegraph_compensation.buffer_feedback import BufferFeedbackConfig
+from phasegraph_compensation.feed_forward import FeedForwardConfig
 from phasegraph_compensation.none import NoneConfig
 from phasegraph_compensation.resamplers.sinc import SincResampler
 
@@ -16,9 +16,9 @@ from phasegraph_compensation.resamplers.sinc import SincResampler
 def test_kinds() -> None:
     configs = {kind.kind: kind.config for kind in phasegraph_compensation.register_compensators()}
     assert configs == {
-        "combined": FollowingConfig,
-        "ptp-feed-forward": FollowingConfig,
-        "buffer-feedback": BufferConfig,
+        "combined": FeedForwardConfig,
+        "ptp-feed-forward": FeedForwardConfig,
+        "buffer-feedback": BufferFeedbackConfig,
         "none": NoneConfig,
     }
     for kind in phasegraph_compensation.register_compensators():

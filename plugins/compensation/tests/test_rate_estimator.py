@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import NS_PER_S, DeviceRate
-from phasegraph_compensation.rate_estimator import RateEstimator, deviation_of, published
+from phasegraph_compensation.rate_estimator import RateEstimator, deviation_of, device_rate_of
 
 RATE, BLOCK, WANDER = 48_000, 256, 7e-9
 START_NS = 1_790_000_000_000_000_000
@@ -33,7 +33,7 @@ class Card:
         """Feed so many seconds; yields the true time of each frame after it was fed."""
         for _ in range(round(seconds * RATE / BLOCK)):
             self.frame += BLOCK
-            estimator.update(self.frame, self.true_ns() + round(self._random.normal(0.0, self._noise_s) * 1e9))
+            estimator.add_frame_time(self.frame, self.true_ns() + round(self._random.normal(0.0, self._noise_s) * 1e9))
             yield self.true_ns()
 
     def run(self, estimator: RateEstimator, seconds: float) -> None:
@@ -58,7 +58,7 @@ def test_it_finds_the_rate_and_the_time(ppm: float) -> None:
     card, estimator = settled(ppm)
     assert abs(card.off_ppm(estimator)) < 0.5
     assert abs(card.off_us(estimator)) < 5.0
-    assert published(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(ppm * 1e3, abs=500)
+    assert device_rate_of(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(ppm * 1e3, abs=500)
 
 
 @pytest.mark.parametrize("seconds", [2.0, 5.0, 10.0])
@@ -77,7 +77,7 @@ def test_it_is_within_one_and_a_half_times_of_what_is_possible_and_says_so(secon
 def test_an_outlier_moves_nothing(off_s: float) -> None:
     card, estimator = settled()
     before = estimator.deviation
-    estimator.update(card.frame + BLOCK, card.true_ns() + round((BLOCK / RATE + off_s) * 1e9))
+    estimator.add_frame_time(card.frame + BLOCK, card.true_ns() + round((BLOCK / RATE + off_s) * 1e9))
     card.frame += BLOCK
     assert abs(estimator.deviation - before) < 0.05e-6
     assert abs(card.off_us(estimator)) < 5.0
@@ -117,15 +117,15 @@ def test_after_a_gap_the_rate_is_still_known(gap_s: float) -> None:
 
 def test_a_rate_that_was_wrong_is_given_up_when_the_stamps_run_away_again() -> None:
     card, estimator = Card(-90.0, noise_s=1e-6), RateEstimator(RATE, WANDER)
-    estimator.know(DeviceRate(90_000.0, 1.0))
+    estimator.start_with(DeviceRate(90_000.0, 1.0))
     card.run(estimator, 30.0)
     assert abs(card.off_ppm(estimator)) < 0.5
 
 
 def test_what_is_known_is_there_at_once_but_no_surer_than_two_ppm() -> None:
     estimator = RateEstimator(RATE, WANDER)
-    estimator.know(DeviceRate(37_300.0, 0.001))
-    assert published(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(37_300.0)
+    estimator.start_with(DeviceRate(37_300.0, 0.001))
+    assert device_rate_of(estimator.deviation, estimator.sigma).rate_ppb == pytest.approx(37_300.0)
     assert estimator.sigma == pytest.approx(2e-6)
 
 
@@ -133,21 +133,21 @@ def test_what_is_known_is_there_at_once_but_no_surer_than_two_ppm() -> None:
 @settings(max_examples=20, deadline=None)
 def test_a_step_of_the_timescale_and_new_numbers_change_nothing_else(by_ns: int, by: int) -> None:
     (card, plain), (_, moved) = settled(seconds=2.0), settled(seconds=2.0)
-    moved.shift(by_ns)
-    moved.renumber(by)
+    moved.shift_time(by_ns)
+    moved.renumber_frames(by)
     for _ in range(50):
         card.frame += BLOCK
-        plain.update(card.frame, card.true_ns())
-        moved.update(card.frame + by, card.true_ns() + by_ns)
+        plain.add_frame_time(card.frame, card.true_ns())
+        moved.add_frame_time(card.frame + by, card.true_ns() + by_ns)
     assert moved.deviation == plain.deviation
     assert moved.residual_s(card.true_ns() + by_ns) == plain.residual_s(card.true_ns())
 
 
-def test_hours_do_not_wear_it_out() -> None:
+def test_a_day_of_stamps_leaves_it_exact() -> None:
     card, estimator = settled(seconds=5.0)
     for _ in range(20_000):  # a day, at 4.3 s a step
         card.frame += 207_360
-        estimator.update(card.frame, card.true_ns())
+        estimator.add_frame_time(card.frame, card.true_ns())
     assert abs(card.off_ppm(estimator)) < 0.001
     assert abs(card.off_us(estimator)) < 0.01
     assert estimator.reseeds == 0
@@ -160,7 +160,7 @@ def test_the_clock_s_slow_wander_is_not_followed_as_if_it_were_the_card_s() -> N
     for _ in range(round(120 * RATE / BLOCK)):
         error = keeps * error + 2e-6 * math.sqrt(1 - keeps**2) * float(random.standard_normal())
         card.frame += BLOCK
-        estimator.update(card.frame, card.true_ns() + round(error * 1e9))
+        estimator.add_frame_time(card.frame, card.true_ns() + round(error * 1e9))
         off.append(card.off_ppm(estimator))
     assert np.std(off[len(off) // 2 :]) < 0.15
 
@@ -206,7 +206,7 @@ def wandering(estimator: RateEstimator, card: Card, sigma_s: float, seconds: flo
     for _ in range(round(seconds * RATE / BLOCK)):
         error = keeps * error + sigma_s * math.sqrt(1 - keeps**2) * float(random.standard_normal())
         card.frame += BLOCK
-        estimator.update(card.frame, card.true_ns() + round(error * 1e9))
+        estimator.add_frame_time(card.frame, card.true_ns() + round(error * 1e9))
 
 
 @pytest.mark.parametrize("sigma_s", [1e-6, 5e-6, 50e-6])
@@ -227,10 +227,10 @@ def test_a_clock_that_becomes_worse_is_got_used_to() -> None:
 
 @given(st.lists(st.tuples(st.integers(-(1 << 40), 1 << 40), st.integers(0, 1 << 62)), max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_whatever_it_is_told_it_stays_within_bounds(pairs: list[tuple[int, int]]) -> None:
+def test_the_estimate_stays_within_bounds_for_any_stamps(pairs: list[tuple[int, int]]) -> None:
     estimator = RateEstimator(RATE, WANDER)
     for frame, time_ns in pairs:
-        estimator.update(frame, time_ns)
+        estimator.add_frame_time(frame, time_ns)
         assert abs(estimator.deviation) <= 1e-3
         assert 0.0 <= estimator.sigma <= 150e-6
         assert math.isfinite(estimator.sigma_s)
@@ -238,4 +238,4 @@ def test_whatever_it_is_told_it_stays_within_bounds(pairs: list[tuple[int, int]]
 
 @given(st.floats(-1e6, 1e6))
 def test_a_rate_and_its_pace(rate_ppb: float) -> None:
-    assert published(deviation_of(DeviceRate(rate_ppb, 0.0)), 0.0).rate_ppb == pytest.approx(rate_ppb, abs=1e-3)
+    assert device_rate_of(deviation_of(DeviceRate(rate_ppb, 0.0)), 0.0).rate_ppb == pytest.approx(rate_ppb, abs=1e-3)

@@ -10,15 +10,15 @@ import pytest
 
 from phasegraph import ClockState, Compensator, Correction, DeviceRate, Observation
 from phasegraph.testing import Conditions, CrossingWorld
-from phasegraph_compensation.buffer_feedback import BufferConfig, BufferFeedback
+from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
-from phasegraph_compensation.feed_forward import FeedForward, FollowingConfig
+from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
 
 RATE = 48_000
 MAKE: dict[str, Callable[[], Compensator]] = {
-    "combined": lambda: Combined(FollowingConfig(), RATE),
-    "ptp-feed-forward": lambda: FeedForward(FollowingConfig(), RATE),
-    "buffer-feedback": lambda: BufferFeedback(BufferConfig(), RATE),
+    "combined": lambda: Combined(FeedForwardConfig(), RATE),
+    "ptp-feed-forward": lambda: FeedForward(FeedForwardConfig(), RATE),
+    "buffer-feedback": lambda: BufferFeedback(BufferFeedbackConfig(), RATE),
 }
 AT = 20.0
 """When something happens, in seconds."""
@@ -243,7 +243,7 @@ def test_without_packets_buffer_feedback_holds_its_ratio_and_then_finds_its_leve
 
 def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
     def level(latency_ms: int) -> float:
-        compensator = BufferFeedback(BufferConfig(latency=latency_ms * 1_000_000), RATE)
+        compensator = BufferFeedback(BufferFeedbackConfig(latency=latency_ms * 1_000_000), RATE)
         return float(CrossingWorld(compensator, Conditions(link_offset_s=0.04), seed=1).run(10.0).error[-1])
 
     assert level(35) - level(25) == pytest.approx(480.0, abs=1.0)

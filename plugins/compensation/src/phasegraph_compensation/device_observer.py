@@ -1,7 +1,7 @@
-"""The device in reference time: what ``ptp-feed-forward`` and ``combined`` know before they decide.
+"""Measures the device in reference time: the input of ``ptp-feed-forward`` and ``combined``.
 
-The device is measured against the very clock that the stream runs on, so that it does not matter how fast the
-computer's own counter runs. (How fast that counter runs against the clock says nothing about the device.)
+The device is measured against the clock that the stream runs on, so the rate of the computer's own counter cancels out.
+(The rate of that counter against the clock says nothing about the device.)
 """
 
 from __future__ import annotations
@@ -17,71 +17,71 @@ from .rate_estimator import RateEstimator
 _TRUSTED = (ClockState.LOCKED, ClockState.HOLDOVER)
 
 
-class Sighting:
-    """Takes in observations; offers the device's rate and the error of the read position."""
+class DeviceObserver:
+    """Estimates the device's rate and the error of the read position from observations."""
 
     def __init__(self, rate: int, wander: float) -> None:
         """As for `RateEstimator`."""
         self.device = RateEstimator(rate, wander)
         self.error: float | None = None
-        """Frames that the read position is behind its target, by the filtered time of its block; None while there is
-        no clock that can be trusted."""
+        """Frames that the read position is behind its target, by the filtered time of its block; None without a clock
+        that can be trusted."""
         self.trusted = False
-        """Whether the clock is locked, or was and holds over."""
+        """Whether the clock is locked, or was locked and holds over."""
         self._passed_s = 0.0
         self._rate, self._wander = rate, wander
-        self._known: DeviceRate | None = None
+        self._remembered: DeviceRate | None = None
         self._map: ClockEstimate | None = None
         self._locked_once = False
         self._stamp_off = 0.0
-        self._take: dict[type, Callable[[Any], None]] = {
-            ClockEstimate: self._follow,
-            DeviceTime: self._see,
-            ReadPosition: self._measure,
-            DeviceRate: self._remember,
+        self._on: dict[type, Callable[[Any], None]] = {
+            ClockEstimate: self._on_clock_estimate,
+            DeviceTime: self._on_device_time,
+            ReadPosition: self._on_read_position,
+            DeviceRate: self._on_remembered_rate,
         }
 
     def observe(self, observation: Observation) -> None:
-        """Take in clock estimates, device times, read positions and what was learned earlier; ignore the rest."""
-        take = self._take.get(type(observation))
-        if take is not None:
-            take(observation)
+        """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""
+        handler = self._on.get(type(observation))
+        if handler is not None:
+            handler(observation)
 
     def elapsed_s(self) -> float:
         """Nominal time that the device has counted since the last call."""
         passed, self._passed_s = self._passed_s, 0.0
         return passed
 
-    def _see(self, at: DeviceTime) -> None:
+    def _on_device_time(self, at: DeviceTime) -> None:
         if self._map is None:
             return
         reference_ns = self._map.reference_at(at.local_ns)
-        self.device.update(at.frame, reference_ns)
+        self.device.add_frame_time(at.frame, reference_ns)
         self._passed_s += self.device.interval_s
-        # The kernel takes the error from this one stamp: this frees it from the stamp's noise.
+        # The kernel derives the position's error from this one stamp. The residual removes the stamp's noise from it.
         self._stamp_off = self.device.residual_s(reference_ns) * self._rate
 
-    def _measure(self, at: ReadPosition) -> None:
-        seen = self.trusted and self.device.count and math.isfinite(at.error_frames)
-        self.error = at.error_frames + self._stamp_off if seen else None
+    def _on_read_position(self, at: ReadPosition) -> None:
+        known = self.trusted and self.device.count and math.isfinite(at.error_frames)
+        self.error = at.error_frames + self._stamp_off if known else None
 
-    def _remember(self, known: DeviceRate) -> None:
-        self._known = known
-        self.device.know(known)
+    def _on_remembered_rate(self, remembered: DeviceRate) -> None:
+        self._remembered = remembered
+        self.device.start_with(remembered)
 
-    def _follow(self, estimate: ClockEstimate) -> None:
+    def _on_clock_estimate(self, estimate: ClockEstimate) -> None:
         was, self.trusted = self.trusted, estimate.state in _TRUSTED
         if self._locked_once and not self.trusted:
-            return  # what it said last is kept, at its last rate
+            return  # the last trusted map stays in use, at its last rate
         before, self._map = self._map, estimate
         if self.trusted and not self._locked_once:
             self._locked_once = True
-            self._begin()  # what was measured against a clock that had not locked is worth nothing
+            self._restart_estimator()  # the times of a clock that had not locked were wrong
         elif before is not None and (self.trusted > was or before.discontinuities != estimate.discontinuities):
             at = estimate.local_ns
-            self.device.shift(estimate.reference_at(at) - before.reference_at(at))
+            self.device.shift_time(estimate.reference_at(at) - before.reference_at(at))
 
-    def _begin(self) -> None:
+    def _restart_estimator(self) -> None:
         self.device = RateEstimator(self._rate, self._wander)
-        if self._known is not None:
-            self.device.know(self._known)
+        if self._remembered is not None:
+            self.device.start_with(self._remembered)

@@ -1,34 +1,42 @@
 """``ptp-feed-forward``: the ratio is the device's rate, measured against the reference clock, and nothing else.
 
-Nothing in it looks at how far the reader has gone astray, but for a guard. It makes the smoothest ratio; the small
-errors of the estimate add up.
+``ratio = deviation`` of the `RateEstimator`, smoothed and limited in slope. The read position is compared with its
+target only to detect an error beyond ``resync-after``. The ratio is the smoothest of all strategies; the small errors
+of the estimate add up in the position.
 """
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
-from .device_observer import Sighting
-from .rate_estimator import published
-from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, ready
-
-TRACKING_SLOPE = 2e-6
-"""Most that the ratio changes in a second once it is locked."""
-GOOD = 1e-6
-"""A rate that is known so well, for so long, is locked to."""
-GOOD_S = 1.0
-_PATIENCE_S = 10.0
-"""How long it waits for the clock to lock before it begins without."""
-_WANDER = 14e-9
-"""What the device's rate is believed to wander: nobody else corrects what the estimate leaves over."""
-_SMOOTHING_S = 1.0
+from .device_observer import DeviceObserver
+from .rate_estimator import device_rate_of
+from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
 
 
-class FollowingConfig(CompensatorConfig, frozen=True, kw_only=True):
+class FeedForwardGains(msgspec.Struct, frozen=True):
+    """Constants of `FeedForward`, measured as docs/decisions/0013 says."""
+
+    wander: float = 14e-9
+    """Random walk of the device's rate, per root of a second: no feedback corrects what the estimate leaves over."""
+    tracking_slope: float = 2e-6
+    """Largest change of the ratio per second once it is locked."""
+    good_sigma: float = 1e-6
+    """Standard deviation of the rate below which the strategy locks."""
+    good_s: float = 1.0
+    """Time for which the conditions of lock have to hold."""
+    patience_s: float = 10.0
+    """Longest wait for the clock to lock, before playing starts without it."""
+    smoothing_s: float = 1.0
+    """Time constant of the ratio before lock."""
+
+
+class FeedForwardConfig(CompensatorConfig, frozen=True, kw_only=True):
     """Options of ``ptp-feed-forward`` and ``combined``."""
 
     resync_after: Annotated[
@@ -38,77 +46,77 @@ class FollowingConfig(CompensatorConfig, frozen=True, kw_only=True):
 
 
 class FeedForward:
-    """Follows the measured rate. A subclass adds what it makes of the error."""
+    """Sets the ratio to the measured rate. A subclass adds feedback of the position's error."""
 
-    wander = _WANDER
+    gains = FeedForwardGains()
 
-    def __init__(self, config: FollowingConfig, rate: int) -> None:
+    def __init__(self, config: FeedForwardConfig, rate: int) -> None:
         """``rate`` in frames per second."""
         self._rate = rate
         self._resync = frames_in(config.resync_after, rate)
-        self._sighting = Sighting(rate, self.wander)
+        self._observer = DeviceObserver(rate, self.gains.wander)
         self._ratio = Ratio()
-        self._smoothing_s = _SMOOTHING_S
+        self._smoothing_s = self.gains.smoothing_s
         self._started = False
         self._good_s = 0.0
         self._locked = False
 
     def observe(self, observation: Observation) -> None:
         """See `Compensator.observe`."""
-        self._sighting.observe(observation)
+        self._observer.observe(observation)
 
     def decide(self, local_ns: int) -> Correction:
         """See `Compensator.decide`."""
-        device, error = self._sighting.device, self._sighting.error
-        passed_s = min(self._sighting.elapsed_s(), LONGEST_STEP_S)
+        device, error = self._observer.device, self._observer.error
+        passed_s = min(self._observer.elapsed_s(), LONGEST_STEP_S)
         if not self._started:
-            return self._begin(error)
+            return self._start_when_measured(error)
         step = 0.0
         if error is not None and abs(error) > self._resync:
             step, error = error, 0.0
-        self._judge(error, passed_s)
+        self._update_lock(error, passed_s)
         if device.sigma < INFORMATIVE:
             wanted = device.deviation + (0.0 if error is None else self._feedback(error, passed_s))
-            self._ratio.approach(
-                wanted, passed_s, TRACKING_SLOPE if self._locked else ACQUIRING_SLOPE, self._smoothing_s
-            )
+            slope = self.gains.tracking_slope if self._locked else ACQUIRING_SLOPE
+            self._ratio.approach(wanted, passed_s, slope, self._smoothing_s)
         if step:
-            return self._correct(f"resync: it was {step:+.1f} frames off", step)
-        return self._correct(self._words(error))
+            return self._correction(f"resync: it was {step:+.1f} frames off", step)
+        return self._correction(self._reason(error))
 
-    def _begin(self, error: float | None) -> Correction:
-        # Until the device is measured nothing sounds, and the ratio may go where it will.
-        device = self._sighting.device
+    def _start_when_measured(self, error: float | None) -> Correction:
+        # The output is silent until the device is measured, so the ratio may jump.
+        device = self._observer.device
         if device.sigma < INFORMATIVE:
             self._ratio.jump(device.deviation)
-        waiting = not self._sighting.trusted and device.span_s < _PATIENCE_S
-        self._started = ready(device) and not waiting
+        waiting = not self._observer.trusted and device.span_s < self.gains.patience_s
+        self._started = can_start(device) and not waiting
         if self._started:
-            return self._correct("begins at its place", error or 0.0, silent=True)
-        return self._correct(f"silent: {'waiting for the clock' if waiting else 'measuring the device'}", silent=True)
+            return self._correction("starts at its place", error or 0.0, silent=True)
+        reason = f"silent: {'waiting for the clock' if waiting else 'measuring the device'}"
+        return self._correction(reason, silent=True)
 
     def _feedback(self, error: float, passed_s: float) -> float:
-        """What is added to the ratio because of an error."""
+        """What an error of ``error`` frames adds to the ratio."""
         return 0.0
 
-    def _judge(self, error: float | None, passed_s: float) -> None:
-        """Find out whether it is locked: the rate has been known for a while. The error is not looked at."""
-        good = self._sighting.device.sigma < GOOD
+    def _update_lock(self, error: float | None, passed_s: float) -> None:
+        """Lock when the rate has been known for a while. The error does not matter here."""
+        good = self._observer.device.sigma < self.gains.good_sigma
         self._good_s = self._good_s + passed_s if good else 0.0
-        self._locked = self._good_s >= GOOD_S
+        self._locked = self._good_s >= self.gains.good_s
 
-    def _words(self, error: float | None) -> str:
-        # The figures are in the correction; to put them into words for every block takes as long as to find them.
+    def _reason(self, error: float | None) -> str:
+        # Without figures, which are in the correction: formatting them for every block costs as much as the decision.
         if error is None:
             return "no clock: on its last rate"
         return "locked: follows the device" if self._locked else "acquiring: follows the device"
 
-    def _correct(self, reason: str, step: float = 0.0, *, silent: bool = False) -> Correction:
+    def _correction(self, reason: str, step: float = 0.0, *, silent: bool = False) -> Correction:
         return Correction(
             ratio_ppb=self._ratio.value * 1e9,
             step_frames=step,
             locked=self._locked,
             reason=reason,
             silent=silent,
-            device=published(self._sighting.device.deviation, self._sighting.device.sigma),
+            device=device_rate_of(self._observer.device.deviation, self._observer.device.sigma),
         )

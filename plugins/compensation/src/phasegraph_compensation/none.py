@@ -1,8 +1,8 @@
 """The compensator ``none``: no compensation. It refuses to run, or lets the stream slip by whole frames.
 
-Two clocks that are not compensated drift apart without end, so that a device sooner or later has no frames left or
-too many. Whoever wants that (a short trial, a signal that is not audio to be heard) says so, and gets a jump every
-time the read position has gone astray by a set number of frames: at 10 ppm and 48 kHz, 24 frames take 50 s.
+Two clocks without compensation drift apart without end: a device runs out of frames or has too many. With
+``allow-slips`` (a short trial, a signal that is not audio) the read position jumps whenever it is off by a set number
+of frames: at 10 ppm and 48 kHz, 24 frames take 50 s.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from phasegraph import CompensatorConfig, Correction, NodeError, Observation, ReadPosition
 
-_WAITING = Correction(ratio_ppb=0.0, reason="not compensating; no position seen yet")
+_WAITING = Correction(ratio_ppb=0.0, reason="not compensating; no position observed yet")
 _HOLDING = Correction(ratio_ppb=0.0, locked=True, reason="not compensating; within slip-after of the target")
-_NONSENSE = Correction(ratio_ppb=0.0, reason="not compensating; the position seen is not a number")
+_NONSENSE = Correction(ratio_ppb=0.0, reason="not compensating; the observed position is not a number")
 
 
 class NoneConfig(CompensatorConfig, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ class NoCompensation:
     def __init__(self, slip_after: int) -> None:
         self._slip_after = slip_after
         self._newest: ReadPosition | None = None
-        self._resting = _WAITING
+        self._idle = _WAITING
 
     def observe(self, observation: Observation) -> None:
         """Keep the newest read position."""
@@ -51,16 +51,16 @@ class NoCompensation:
     def decide(self, local_ns: int) -> Correction:
         """A step if the newest position is more than ``slip-after`` frames off, else nothing.
 
-        One observation brings one step at most: what was seen before the step says nothing about the time after.
+        One observation leads to one step at most: a position from before the step is no longer valid after it.
         """
         newest, self._newest = self._newest, None
         if newest is None:
-            return self._resting
+            return self._idle
         error = newest.error_frames
         if not math.isfinite(error):
-            self._resting = _NONSENSE
+            self._idle = _NONSENSE
             return _NONSENSE
-        self._resting = _HOLDING
+        self._idle = _HOLDING
         if abs(error) <= self._slip_after:
             return _HOLDING
         step = round(error)

@@ -1,8 +1,24 @@
-"""How fast a device runs, from the times at which its frames sound: a Kalman filter of two states.
+"""Estimates a device's rate from the times at which its frames sound: a Kalman filter of two states.
 
-The states are the time of the newest frame and the **pace**: seconds that pass while the device counts one nominal
-second of frames, so 1 / (1 + how much it runs fast). Times are integers in nanoseconds, and only what is left after a
-prediction becomes a float.
+State vector ``x = [t, p]``: ``t`` is the time at which the newest frame sounds, in seconds; ``p`` is the **pace**, the
+seconds that pass while the device counts one nominal second of frames, so ``p = 1 / (1 + rate error)``. `deviation` is
+``p - 1``. Times are integers in nanoseconds; only the remainder after a prediction is a float.
+
+Prediction over ``T`` nominal seconds of frames, with the random walk ``w`` of the rate (``wander``)::
+
+    F = [[1, T], [0, 1]]        Q = w^2 [[T^3 / 3, T^2 / 2], [T^2 / 2, T]]        P = F P F' + Q
+
+Correction by one stamp ``z`` of the time, with the noise ``r``, for ``P = [[a, b], [b, c]]``::
+
+    y = z - t        s = a + r        t += (a / s) y        p += (b / s) y        P -= [a, b]' [a, b] / s
+
+``r`` is measured from the stamps (variance of ``y`` over a second, less ``a``) and has a floor for the slow wander of
+the reference clock. A stamp beyond `GATE` standard deviations counts less, one beyond `FAR` does not count; `OUTLIERS`
+of them in a row restart the phase. A changed rate is detected by the residual's mean: ``residual_mean`` (1 s) leaves
+``residual_mean_slow`` (10 s) by more than `CHANGE` times ``residual_wander``, the usual distance between the two.
+
+Where each constant was measured: the simulated crossing of ``benchmarks/compensation.py`` (PCI and USB stamps, six
+seeds) and the scenario ``drift-step``; see docs/decisions/0013-the-compensators-constants.md.
 """
 
 from __future__ import annotations
@@ -12,61 +28,62 @@ import math
 from phasegraph import NS_PER_S, DeviceRate
 
 FIRST_SIGMA_S = 50e-6
-"""Noise of a stamp, until the stamps themselves have told."""
+"""Noise of a stamp until it is measured. USB cards, whose pointer moves by 6 frames, have 36 us."""
 LEAST_SIGMA_S, LARGEST_SIGMA_S = 5e-6, 5e-3
+"""Limits of the measured noise. Below 5 us a remembered rate of another card is not given up."""
 UNKNOWN_RATE = 150e-6
-"""Standard deviation of a rate that nothing is known of: crystals of sound cards are within 100 ppm."""
+"""Standard deviation of an unknown rate: crystals of sound cards are within 100 ppm."""
 LEAST_KNOWN = 2e-6
-"""What earlier runs have learned is no better: then the device was warm."""
+"""Least standard deviation of a rate that an earlier run measured: the device was warm then (3 ppm of warm-up)."""
 LARGEST_RATE = 1e-3
 CLOCK_DENSITY = 4.8e-12
-"""Slow wander of the reference, which is not the device's and not to be followed: s^2 times s, as much as 30 us of
-noise in stamps that come every 5.3 ms."""
+"""Slow wander of the reference clock, in s^2 times s: equals 30 us of noise in stamps that come every 5.3 ms. The
+errors of PTP last for seconds and do not average out as a stamp's noise does."""
 CLOCK_TIME_S = 20.0
-"""It is not felt within less than this."""
+"""Age at which the filter applies all of `CLOCK_DENSITY`: a younger filter is less certain than the clock."""
 GATE = 3.0
 """Standard deviations beyond which a stamp counts less and less."""
 FAR = 30.0
-"""Those beyond which it does not count."""
+"""Standard deviations beyond which a stamp does not count."""
 OUTLIERS = 12
-"""Outliers in a row that are the truth: the phase begins anew there."""
+"""Outliers in a row after which the phase restarts at them."""
 AGAIN_S = 10.0
-"""A phase that has to begin anew so soon again was lost to a wrong rate."""
+"""A phase that restarts twice within this time was lost to a wrong rate, which becomes unknown."""
 LONGEST_GAP_S = 10.0
 CHANGED_RATE = 20e-6
-"""Standard deviation of a rate that was found to have changed."""
+"""Standard deviation of a rate that has changed. In ``drift-step`` the error is then 1.2 frames, not 109."""
 CHANGE = 6.0
-"""Standard deviations beyond which the stamps' mean distance from the line says so."""
+"""Standard deviations of the residual's mean that show a changed rate."""
 _MOST_USUAL = 3.0
-"""Those that still count as what is usual."""
-LEAST_LEAN_S = 0.5e-6
-"""The least that one of them is."""
+"""Standard deviations of the residual's mean that still count as usual wander."""
+LEAST_WANDER_S = 0.5e-6
+"""Least usual wander of the residual's mean."""
 _SLOW = 0.1
-"""How much slower a mean is that tells where they were before."""
-_USUAL_TIME_S = 60.0
-"""Over so much time it is measured how far that mean goes when nothing has changed."""
+"""How much slower `residual_mean_slow` follows than `residual_mean`."""
+_WANDER_TIME_S = 60.0
+"""Time constant over which the usual wander of the residual's mean is measured."""
 _NOISE_TIME_S = 1.0
-"""Over so much time the noise of the stamps is measured."""
+"""Time constant over which the noise of the stamps is measured."""
 _UNMEASURED = 10
-"""Stamps at the beginning that tell little of it."""
+"""First stamps, which are not used to measure noise."""
 
 
 def deviation_of(device: DeviceRate) -> float:
-    """The pace of a device, less one, by its rate."""
+    """The pace of a device, less one, from its rate."""
     rate = min(max(device.rate_ppb * 1e-9, -LARGEST_RATE), LARGEST_RATE)
     return 1.0 / (1.0 + rate) - 1.0
 
 
-def published(deviation: float, sigma: float) -> DeviceRate:
-    """The rate of a device by its pace: the inverse of `deviation_of`."""
+def device_rate_of(deviation: float, sigma: float) -> DeviceRate:
+    """The rate of a device from its pace, less one: the inverse of `deviation_of`."""
     return DeviceRate((1.0 / (1.0 + deviation) - 1.0) * 1e9, sigma * 1e9)
 
 
 class RateEstimator:
-    """Give it (frame, time) pairs in order; ask it for the rate and for the filtered time of the newest frame."""
+    """Estimates the rate, and the time of the newest frame, from (frame, time) pairs in order."""
 
     def __init__(self, rate: int, wander: float) -> None:
-        """``rate`` is the nominal one, in frames per second; ``wander`` its random walk, per root of a second."""
+        """``rate`` is the nominal rate in frames per second; ``wander`` its random walk, per root of a second."""
         self.deviation = 0.0
         """The pace less one."""
         self.interval_s = 0.0
@@ -75,9 +92,9 @@ class RateEstimator:
         """Nominal time since the first."""
         self.count = 0
         self.changes = 0
-        """How often the rate was found to have changed."""
+        """Number of changes of the rate that were detected."""
         self.reseeds = 0
-        """How often the phase had to begin anew."""
+        """Number of restarts of the phase."""
         self._rate = rate
         self._wander = wander
         self._frame = 0
@@ -85,11 +102,11 @@ class RateEstimator:
         self._rest_s = 0.0
         self._a, self._b, self._c = FIRST_SIGMA_S**2, 0.0, UNKNOWN_RATE**2
         self._r = self._noise = FIRST_SIGMA_S**2
-        self._lean = self._slow = 0.0
-        self._usual = self._learned_s = 0.0
+        self._residual_mean = self._residual_mean_slow = 0.0
+        self._residual_wander = self._learned_s = 0.0
         self._outliers = 0
         self._quiet_s = math.inf
-        self._since_s = 0.0  # the first stamp, or that the rate was found to have changed
+        self._since_s = 0.0  # since the first stamp, or since the newest change of the rate
 
     @property
     def sigma(self) -> float:
@@ -102,28 +119,28 @@ class RateEstimator:
         return math.sqrt(self._a)
 
     def residual_s(self, time_ns: int) -> float:
-        """How far the filtered time of the newest frame is after ``time_ns``."""
+        """Filtered time of the newest frame, less ``time_ns``, in seconds."""
         return (self._base_ns - time_ns) * 1e-9 + self._rest_s
 
     def after_s(self, other: RateEstimator) -> float:
-        """How far the filtered time of the newest frame is after another's."""
+        """Filtered time of the newest frame, less that of another estimator, in seconds."""
         return (self._base_ns - other._base_ns) * 1e-9 + self._rest_s - other._rest_s
 
-    def know(self, device: DeviceRate) -> None:
-        """Begin with what was known before the first pair."""
+    def start_with(self, device: DeviceRate) -> None:
+        """Start with a rate that an earlier run measured. Call it before the first pair."""
         self.deviation = deviation_of(device)
         self._c = min(max(device.sigma_ppb * 1e-9, LEAST_KNOWN), UNKNOWN_RATE) ** 2
 
-    def shift(self, by_ns: int) -> None:
-        """The timescale has been stepped: the same instants are now called later by so much."""
+    def shift_time(self, by_ns: int) -> None:
+        """Follow a step of the timescale: add ``by_ns`` to the time of the newest frame."""
         self._base_ns += by_ns
 
-    def renumber(self, by: int) -> None:
-        """The frames have been renumbered: what was frame n is n + ``by`` now."""
+    def renumber_frames(self, by: int) -> None:
+        """Follow a renumbering: frame n is now called n + ``by``."""
         self._frame += by
 
-    def update(self, frame: int, time_ns: int) -> None:
-        """Take in that a frame sounds at a time."""
+    def add_frame_time(self, frame: int, time_ns: int) -> None:
+        """Update the estimate by one stamp: ``frame`` sounds at ``time_ns``."""
         passed = (frame - self._frame) / self._rate
         self.interval_s = 0.0
         if not self.count or not 0.0 <= passed <= LONGEST_GAP_S:
@@ -135,20 +152,20 @@ class RateEstimator:
         self._quiet_s += passed
         self._since_s += passed
         self.count += 1
-        self._predict(frame, passed)
-        self._correct(time_ns)
+        self._predict_state(frame, passed)
+        self._correct_state(time_ns)
 
     def _seed(self, frame: int, time_ns: int) -> None:
         self._frame, self._base_ns, self._rest_s = frame, time_ns, 0.0
         self._a, self._b, self._outliers = self._r, 0.0, 0
-        self._lean = self._slow = 0.0
+        self._residual_mean = self._residual_mean_slow = 0.0
 
-    def _predict(self, frame: int, passed: float) -> None:
+    def _predict_state(self, frame: int, passed: float) -> None:
         whole, part = divmod((frame - self._frame) * NS_PER_S, self._rate)
         self._base_ns += whole
         self._rest_s += passed * self.deviation + part / self._rate * 1e-9
         self._frame = frame
-        if abs(self._rest_s) > 1e-6:  # into the whole part, so that it stays small
+        if abs(self._rest_s) > 1e-6:  # into the integer part, so that the float stays small
             moved = round(self._rest_s * 1e9)
             self._base_ns += moved
             self._rest_s -= moved * 1e-9
@@ -157,14 +174,14 @@ class RateEstimator:
         self._b += passed * self._c + q * passed / 2
         self._c = min(self._c + q, UNKNOWN_RATE**2)
 
-    def _correct(self, time_ns: int) -> None:
+    def _correct_state(self, time_ns: int) -> None:
         y = -self.residual_s(time_ns)
         r = self._r
         off = abs(y) / math.sqrt(self._a + r)
         if off > GATE:
             self._outliers += 1
             if self._outliers >= OUTLIERS:
-                self._begin_anew(time_ns)
+                self._restart_phase(time_ns)
                 return
             r *= off * off / 4.5 if off < FAR else 1e6
         else:
@@ -185,42 +202,44 @@ class RateEstimator:
         if known <= 0:
             return
         share = max(1.0 / (known + 1), 1.0 - math.exp(-self.interval_s / _NOISE_TIME_S))
-        off = y - self._lean
-        self._lean += share * off
-        self._slow += _SLOW * share * (self._lean - self._slow)
-        self._noise += share * (off * (y - self._lean) - self._a - self._noise)
+        off = y - self._residual_mean
+        self._residual_mean += share * off
+        self._residual_mean_slow += _SLOW * share * (self._residual_mean - self._residual_mean_slow)
+        self._noise += share * (off * (y - self._residual_mean) - self._a - self._noise)
         lasting = 0.0
         if self._since_s >= AGAIN_S:
-            # The slow wander of a bad clock is noise as well, as far as it is usual. Not at first: stamps that run away
-            # from a wrong rate are outliers in the end.
-            lasting = self._lean**2
+            # The slow wander of a bad clock is noise too, as far as it is usual. A young filter does not count it:
+            # stamps that run away from a wrong rate have to become outliers.
+            lasting = self._residual_mean**2
             if self._learned_s >= AGAIN_S:
-                lasting = min(lasting, _MOST_USUAL**2 * self._usual)
-            self._look_for_a_change()
+                lasting = min(lasting, _MOST_USUAL**2 * self._residual_wander)
+            self._detect_rate_change()
         self._r = min(max(1.15 * (self._noise + lasting), LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
 
-    def _look_for_a_change(self) -> None:
-        # A rate that has changed takes the stamps away from the line, ever further. So does the clock's wander, but how
-        # far is known from before.
-        fall = (self._lean - self._slow) ** 2
+    def _detect_rate_change(self) -> None:
+        # A changed rate moves the residual away from its mean, further with every stamp. The wander of the clock moves
+        # it too, by a distance that is measured while nothing changes.
+        fall = (self._residual_mean - self._residual_mean_slow) ** 2
         known = self._learned_s >= AGAIN_S
-        if known and fall > CHANGE**2 * self._usual:
+        if known and fall > CHANGE**2 * self._residual_wander:
             self.changes += 1
             self._since_s = 0.0
-            self._usual *= 2.0  # it may have been a clock that has become worse, and will be so again
-            self._a = max(self._a, self._lean**2)
+            self._residual_wander *= 2.0  # if the clock became worse instead, the next such wander is usual
+            self._a = max(self._a, self._residual_mean**2)
             self._c = CHANGED_RATE**2
-            self._lean = self._slow = 0.0
+            self._residual_mean = self._residual_mean_slow = 0.0
         elif self.span_s >= CLOCK_TIME_S:
             self._learned_s += self.interval_s
-            share = self.interval_s / min(self._learned_s, _USUAL_TIME_S)
-            # What is on its way to become a change is not to pass for usual.
-            fresh = min(fall, _MOST_USUAL**2 * self._usual) if known else fall
-            self._usual = max(self._usual + share * (fresh - self._usual), LEAST_LEAN_S**2)
+            share = self.interval_s / min(self._learned_s, _WANDER_TIME_S)
+            # Limited, so that the start of a change does not count as usual wander.
+            fresh = min(fall, _MOST_USUAL**2 * self._residual_wander) if known else fall
+            self._residual_wander = max(
+                self._residual_wander + share * (fresh - self._residual_wander), LEAST_WANDER_S**2
+            )
 
-    def _begin_anew(self, time_ns: int) -> None:
-        # The phase has jumped (an xrun, a step); the rate is the card's own and stays. Unless that has just happened:
-        # then the stamps run away from the line because the rate is wrong.
+    def _restart_phase(self, time_ns: int) -> None:
+        # The phase jumped (an xrun, a step), and the rate of the card stays. A second jump within `AGAIN_S` shows that
+        # the rate is wrong.
         self.reseeds += 1
         if self._quiet_s < AGAIN_S:
             self._c = UNKNOWN_RATE**2

@@ -1,38 +1,38 @@
-"""What all strategies share: the ratio, which never jumps while it is heard, and when to begin."""
+"""What all strategies share: a ratio that never jumps while it sounds, and the condition to start."""
 
 from __future__ import annotations
 
 from .rate_estimator import RateEstimator
 
 LIMIT = 500e-6
-"""No ratio is further from one."""
+"""Largest distance of the ratio from one."""
 ACQUIRING_SLOPE = 20e-6
-"""Most that the ratio changes in a second before lock."""
+"""Largest change of the ratio per second before lock."""
 LONGEST_STEP_S = 0.1
-"""After a longer gap the ratio has no more room to change than after this."""
+"""Longest gap between two decisions that counts as time passed: after a longer gap the ratio changes no further."""
 INFORMATIVE = 60e-6
-"""A rate that is known no better is no better than none."""
+"""Standard deviation above which a measured rate is not used: a ratio of one is as near."""
 _MEASURED = 10e-6
 _PLACED_S = 10e-6
-"""When the rate, and the time of a frame, are known so well, it begins."""
+"""Standard deviations of the rate, and of the time of a frame, at which a strategy starts."""
 _LEAST_S, _MOST_S = 0.1, 1.0
-"""But not earlier, and not later, than this."""
+"""Earliest and latest start."""
 
 
 class Ratio:
-    """Input frames per output frame, less one: limited, and slow to change."""
+    """Input frames per output frame, less one. Its distance from zero and its slope are limited."""
 
     def __init__(self) -> None:
         self.value = 0.0
 
     def jump(self, wanted: float) -> None:
-        """Take a value at once: while nothing sounds."""
+        """Set a value at once. Only while the output is silent."""
         self.value = min(max(wanted, -LIMIT), LIMIT)
 
     def approach(self, wanted: float, passed_s: float, slope: float, smoothing_s: float = 0.0) -> None:
-        """Go towards a value for as long as has passed, by at most ``slope`` a second.
+        """Move towards a value, by at most ``slope`` per second of ``passed_s``.
 
-        ``smoothing_s`` is the time constant in which it gets there.
+        ``smoothing_s`` is the time constant of the approach.
         """
         if passed_s > 0.0:
             most = slope * passed_s
@@ -40,7 +40,7 @@ class Ratio:
             self.jump(self.value + min(max(way, -most), most))
 
 
-def ready(estimator: RateEstimator, known: bool = False) -> bool:
-    """Whether enough is known of a phase and, unless it is ``known`` from elsewhere, of a rate to begin."""
+def can_start(estimator: RateEstimator, known: bool = False) -> bool:
+    """Whether phase and rate are known well enough to start. ``known``: the rate is known from an earlier run."""
     measured = (known or estimator.sigma < _MEASURED) and estimator.sigma_s < _PLACED_S
     return estimator.span_s >= (_LEAST_S if measured else _MOST_S)

@@ -57,7 +57,7 @@ def coefficients(fraction: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @functools.cache
-def bank() -> NDArray[np.float64]:
+def polyphase_bank() -> NDArray[np.float64]:
     """The polynomials, shape (PHASES + 1, TERMS, TAPS), lowest power first. Made once, in about 3 ms."""
     count = TERMS + _EXTRA_NODES
     nodes = np.cos((np.arange(count) + 0.5) * (np.pi / count))

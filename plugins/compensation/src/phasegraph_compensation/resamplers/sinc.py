@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .polyphase_bank import DRIFT, PHASES, TAPS, TERMS, bank
+from .polyphase_bank import DRIFT, PHASES, TAPS, TERMS, polyphase_bank
 
 if TYPE_CHECKING:
     from phasegraph import Frames
@@ -34,7 +34,7 @@ class SincResampler:
     a whole position and ends above it shares one alignment."""
 
     def __init__(self) -> None:
-        self._bank = bank()
+        self._bank = polyphase_bank()
         self._index = np.arange(TILE, dtype=np.float64)
         self._powers = np.ones((TILE, TERMS))
         self._filters = np.empty((TILE, TAPS))
@@ -65,7 +65,7 @@ class SincResampler:
         first = whole - _BEFORE
         last = first + count + TAPS - 1
         if first < 0 or last > len(frames):
-            raise ValueError(f"frames {first} to {last - 1} are needed, 0 to {len(frames) - 1} are there")
+            raise ValueError(f"frames {first} to {last - 1} are needed, and 0 to {len(frames) - 1} are available")
         powers = self._powers[:count]
         distance = powers[:, 1]
         np.multiply(self._index[:count], drift, out=distance)

@@ -1,8 +1,8 @@
 """The ``soxr`` resampler: libsoxr's variable-rate mode, held to the position that the kernel asks for.
 
-libsoxr keeps the signal and a position of its own, while the kernel names the position of every block. So this one
-keeps count of where libsoxr is, to its quantum of 2**-31, and has it begin anew where it is asked for anything else.
-What is known of the mode, by measurement, is in the constants below.
+libsoxr keeps the signal and its own position, while the kernel names the position of every block. This class counts
+libsoxr's position, to its quantum of 2**-31, and restarts libsoxr at any other position that is asked for. The
+constants below are measured: `benchmarks/resamplers.py` and the tests hold them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from phasegraph import Frames
 
 LARGEST_RATIO = 1.02
-"""What a stream is made for. Made for 1.0 it glitches at full amplitude when the ratio rises above; 1.001 to 1.02 are
-alike in quality, and so many are needed to begin at any fraction of a frame."""
+"""Largest ratio that a stream is made for. Made for 1.0 it glitches at full amplitude when the ratio rises above; 1.001
+to 1.02 are alike in quality, and 1.02 is needed to start at any fraction of a frame."""
 AHEAD = 241
-"""Frames that have to be there for an output frame, its own among them (`delay` says 100)."""
+"""Input frames needed for one output frame, its own included (`delay` reports 100)."""
 DELAY = 1.6150
-"""By how many frames low frequencies come late, at any ratio. High ones differ: 1.8 at 10 kHz, 2.5 at 18 kHz."""
+"""Delay of low frequencies in frames, at any ratio. High frequencies differ: 1.8 at 10 kHz, 2.5 at 18 kHz."""
 BEHIND = 250
-"""Frames before a position from which the filters are full when it is reached."""
+"""Frames before a position at which to start, so that the filters are full when it is reached."""
 _JUMP = 1e-3
-"""A position further from the stream's own than this is a new beginning."""
+"""Distance from the stream's own position, in frames, beyond which the stream restarts."""
 _LARGEST_TRIM = 2e-6
 _NEAR = 1e-6
-"""A position that is so near is left as it is: at a ratio of one every trim would change libsoxr's filter."""
+"""Distance in frames within which the position is not trimmed: at a ratio of one a trim changes libsoxr's filter."""
 
 
 class SoxrResampler:
@@ -45,9 +45,9 @@ class SoxrResampler:
         except ImportError as error:
             raise NodeError(
                 "the resampler soxr needs the Python package soxr",
-                'install phasegraph-compensation[soxr], or take resampler = "sinc"',
+                'install phasegraph-compensation[soxr], or use resampler = "sinc"',
             ) from error
-        self._make(1)  # libsoxr computes its tables once, which takes too long for the data plane
+        self._make(1)  # libsoxr computes its tables once; on the data plane that would take too long
         self._stream: Any = None
         self._first = 0
         self._fed = 0
@@ -63,31 +63,31 @@ class SoxrResampler:
         """See `Resampler.render`. Ratios within 1000 ppm of one."""
         astray = self._first + offset - self._whole - self._fraction if self._stream is not None else math.inf
         if not abs(astray) < _JUMP or self._ready.shape[1] != out.shape[1]:
-            self._begin(frames, offset, out.shape[1])
+            self._restart_stream(frames, offset, out.shape[1])
             astray = 0.0
         trim = min(_LARGEST_TRIM, max(-_LARGEST_TRIM, astray / len(out))) if abs(astray) > _NEAR else 0.0
-        self._set(ratio + trim)
-        out[:] = self._take(frames, len(out))
+        self._set_ratio(ratio + trim)
+        out[:] = self._convert(frames, len(out))
 
-    def _begin(self, frames: Frames, offset: float, channels: int) -> None:
-        # From a whole frame on, a little faster than one to one, so that the fraction is reached with the position.
+    def _restart_stream(self, frames: Frames, offset: float, channels: int) -> None:
+        # Starts at a whole frame, a little faster than one to one, so that the fraction is reached at the position.
         start = math.floor(offset) - BEHIND
         steps = math.floor(offset - start + DELAY)
         self._stream = self._make(channels)
         self._fed = self._first + start
         self._whole, self._fraction = self._fed, -DELAY
         self._ready = np.empty((0, channels), np.float32)
-        self._set((offset - start + DELAY) / steps)
-        self._take(frames, steps)
+        self._set_ratio((offset - start + DELAY) / steps)
+        self._convert(frames, steps)
         assert not len(self._ready), "above one, a frame makes one at most"
 
-    def _set(self, ratio: float) -> None:
+    def _set_ratio(self, ratio: float) -> None:
         self._stream.set_io_ratio(ratio, 1.0)
         quantum = 2.0**-31 if ratio >= 1.0 else 2.0**-33
         self._step = math.floor(ratio / quantum + 0.5) * quantum
 
-    def _take(self, frames: Frames, count: int) -> Frames:
-        # Feeds what is needed for so many more frames and no more, or the ratio would come too late.
+    def _convert(self, frames: Frames, count: int) -> Frames:
+        # Gives libsoxr the input for these frames and no more: a later ratio applies to later input only.
         parts, there = [self._ready], len(self._ready)
         last = self._whole - self._first + self._fraction + DELAY + (count - 1) * self._step
         stop = math.floor(last) + AHEAD
@@ -95,7 +95,7 @@ class SoxrResampler:
             start = self._fed - self._first
             stop = max(stop, start + 1)
             if start < 0 or stop > len(frames):
-                raise ValueError(f"frames {start} to {stop - 1} are needed, 0 to {len(frames) - 1} are there")
+                raise ValueError(f"frames {start} to {stop - 1} are needed, and 0 to {len(frames) - 1} are available")
             parts.append(self._stream.resample_chunk(frames[start:stop]))
             there += len(parts[-1])
             self._fed = self._first + stop
