@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -14,20 +15,20 @@ from phasegraph.net import Interface
 from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
 from .send.egress import InterfaceWatch
-from .send.paced_stream import Member
+from .send.paced_stream import PacedStream
 from .send.packetiser import Packetiser, ssrc_of
-from .send.send_sockets import SendHub
+from .send.send_sockets import SendSockets
 from .session.description import Description
 from .session.publication import Publication
 from .session.ravenna_offer import check_name
 
 POLL_NS = 20_000_000
 WATCH_S = 0.5
-"""How often it is looked whether the session description is still true, or is to be announced."""
+"""How often the interfaces, the pacing and the published session description are checked."""
 
 
 class Aes67Sink:
-    """Sends one stream. The samples' way goes past it: input -> packetiser -> group -> socket."""
+    """Sends one stream. Samples do not pass through it: input -> packets of a group -> socket."""
 
     def __init__(self, config: Aes67SinkConfig, build: Build, source: Input) -> None:
         self._config = config
@@ -35,15 +36,15 @@ class Aes67Sink:
         self._parameters = _parameters(config, source)
         self._legs = (self._parameters, *_second_leg(config, self._parameters))
         self._is_am824 = self._parameters.encoding is Encoding.AM824
-        self._passed = source.raw_samples(Encoding.AM824, together=2) if self._is_am824 else None
+        self._copied_words = source.raw_samples(Encoding.AM824, together=2) if self._is_am824 else None
         ssrc = ssrc_of(build.id, config.group, str(config.port))
-        self._packetiser = Packetiser(self._parameters, ssrc, self._passed)
+        self._packetiser = Packetiser(self._parameters, ssrc, self._copied_words)
         self._source = source
-        self._member = self._new_member()
-        self._hub: SendHub | None = None
+        self._stream = self._new_stream()
+        self._sockets: SendSockets | None = None
         self._watches: list[InterfaceWatch] = []
-        self._held: bool | None = None
-        """Whether the queue paced it when that was last looked at."""
+        self._was_scheduled_by_qdisc: bool | None = None
+        """At the last check."""
         self._publication: Publication | None = None
         self._name = config.name or build.id
         self._description = Description(
@@ -67,29 +68,28 @@ class Aes67Sink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Ends when the input has ended and its last packet has been sent."""
         config = self._config
-        before, self._member = self._member, self._new_member()
-        self._member.packets_sent, self._member.send_errors = before.packets_sent, before.send_errors
-        self._hub = ctx.shared(SendHub)
-        self._held = None
+        before = self._stream
+        sent = trio.Event()
+        self._stream = stream = self._new_stream(partial(ctx.call_soon, sent.set))
+        stream.count(before.packets_sent, before.send_errors)
+        self._sockets = sockets = ctx.shared(SendSockets)
+        self._was_scheduled_by_qdisc = None
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
-        interfaces = tuple(self._hub.interface(name) for name in names)
+        interfaces = tuple(sockets.interface(name) for name in names)
         self._watches = [
-            InterfaceWatch(name, interface, {"leg": leg} if config.leg_b is not None else {}, partial(_tell, ctx))
+            InterfaceWatch(name, interface, {"leg": leg} if config.leg_b is not None else {}, partial(_emit_event, ctx))
             for leg, name, interface in zip("ab", names, interfaces, strict=False)
         ]
-        self._description.send_through(interfaces)
+        self._description.set_interfaces(interfaces)
         self._publication = publication = Publication(ctx, self._description, config.sdp_out)
         task_status.started()
         while not self._source.ready:
             await ctx.sleep(POLL_NS)
-        lead_ns = self._lead_ns()
-        sent = trio.Event()
-        self._member.on_done = partial(ctx.call_soon, sent.set)
         try:
-            self._hub.add(
-                self._member,
+            sockets.add(
+                stream,
                 clock=self._clock,
-                lead_ns=lead_ns,
+                lead_ns=self._lead_ns(),
                 interfaces=interfaces,
                 ttl=config.ttl,
                 dscp=config.dscp,
@@ -102,55 +102,58 @@ class Aes67Sink:
                 if config.ravenna and not ctx.local.virtual:  # there is no mDNS in a simulation
                     nursery.start_soon(publication.offer, self._name, named, config.rtsp_port)
                 while not sent.is_set():
-                    self._look_at_interfaces(self._hub)
-                    publication.look()
-                    self._look_at_pacing(ctx)
+                    self._check_interfaces(sockets)
+                    publication.update()
+                    self._check_pacing(ctx, sockets)
                     with trio.move_on_after(WATCH_S):
                         await sent.wait()
                 nursery.cancel_scope.cancel()
         finally:
             publication.withdraw()
-            self._hub.remove(self._member)
+            sockets.remove(stream)
 
-    def _look_at_interfaces(self, hub: SendHub) -> None:
-        errors = zip(self._watches, self._member.send_errors, strict=True)
-        back = [watch.look(refused, hub.interface, partial(self._move, hub)) for watch, refused in errors]
+    def _check_interfaces(self, sockets: SendSockets) -> None:
+        change = partial(self._change_interface, sockets)
+        errors = zip(self._watches, self._stream.send_errors, strict=True)
+        back = [watch.check(count, sockets.interface, change) for watch, count in errors]
         if any(back):
-            self._description.send_through([watch.interface for watch in self._watches])
+            self._description.set_interfaces([watch.interface for watch in self._watches])
 
-    def _move(self, hub: SendHub, before: Interface, now: Interface) -> None:
-        hub.move(before, now)
+    def _change_interface(self, sockets: SendSockets, before: Interface, now: Interface) -> None:
+        sockets.change_interface(before, now)
         if self._publication is not None:
-            self._publication.move(before, now)
+            self._publication.change_interface(before, now)
 
-    def _look_at_pacing(self, ctx: NodeContext) -> None:
-        assert self._hub is not None
-        self._hub.look()
-        group = self._hub.group_of(self._member)
-        if group is not None and group.held != self._held:
-            if self._held is not None:
-                ctx.event("pacing_changed", pacing="queue" if group.held else "thread", reason=group.reason)
-            self._held = group.held
+    def _check_pacing(self, ctx: NodeContext, sockets: SendSockets) -> None:
+        sockets.check_qdiscs()
+        group = self._stream.group
+        if group is None:
+            return
+        scheduled, reason = group.launch
+        if self._was_scheduled_by_qdisc not in (None, scheduled):
+            ctx.event("pacing_changed", pacing="queue" if scheduled else "thread", reason=reason)
+        self._was_scheduled_by_qdisc = scheduled
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
-        group = self._hub.group_of(self._member) if self._hub is not None else None
-        reason = self._member.reason or (group.reason if group is not None else "")
-        errors = self._member.send_errors
+        group = self._stream.group
+        reason = self._stream.launch_reason or (group.launch.reason if group is not None else "")
+        errors = self._stream.send_errors
         legs = {} if len(errors) < 2 else {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
         return {
-            "packets_sent": self._member.packets_sent,
+            "packets_sent": self._stream.packets_sent,
             "send_errors": sum(errors),
             **legs,
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             **({"pacing_reason": reason} if reason else {}),
             **(self._publication.metrics() if self._publication is not None else {}),
             "stream": str(self._parameters),
-            **({"am824_labels": "as received" if self._passed else "own"} if self._is_am824 else {}),
+            **({"am824_labels": "as received" if self._copied_words else "own"} if self._is_am824 else {}),
         }
 
-    def _new_member(self) -> Member:
-        return Member(self._packetiser, self._source, *((leg.address, leg.port) for leg in self._legs))
+    def _new_stream(self, on_done: Callable[[], object] | None = None) -> PacedStream:
+        destinations = ((leg.address, leg.port) for leg in self._legs)
+        return PacedStream(self._packetiser, self._source, *destinations, on_done=on_done)
 
     def _lead_ns(self) -> int:
         if self._config.lead is not None:
@@ -158,7 +161,7 @@ class Aes67Sink:
         return duration_of(self._packetiser.frames_per_packet, self._parameters.rate)
 
 
-def _tell(ctx: NodeContext, name: str, fields: dict[str, Metric]) -> None:
+def _emit_event(ctx: NodeContext, name: str, fields: dict[str, Metric]) -> None:
     ctx.event(name, **fields)
 
 
@@ -166,13 +169,13 @@ def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:
     _check_address(config.group, "group")
     if config.rate not in (None, source.format.rate):
         raise NodeError(
-            f"it should send {config.rate} Hz and its input has {source.format.rate} Hz",
+            f"rate is {config.rate} Hz and the input has {source.format.rate} Hz",
             "leave rate out to send the input's",
             option="rate",
         )
     if config.channels not in (None, source.format.channels):
         raise NodeError(
-            f"it should send {config.channels} channels and its input has {source.format.channels}",
+            f"channels is {config.channels} and the input has {source.format.channels}",
             "leave channels out to send the input's, or choose channels in input",
             option="channels",
         )
@@ -211,7 +214,7 @@ def _second_leg(config: Aes67SinkConfig, first: StreamParameters) -> list[Stream
     _check_address(leg.group, "leg-b.group")
     if (leg.interface, leg.group, leg.port) == (config.interface, config.group, config.port):
         raise NodeError(
-            "both legs go the same way to the same address", "give the second one its own interface", option="leg-b"
+            "both legs have the same interface, group and port", "give leg-b an interface of its own", option="leg-b"
         )
     return [msgspec.structs.replace(first, address=leg.group, port=leg.port)]
 

@@ -13,7 +13,7 @@ from phasegraph import ClockEstimate, Encoding, Frames, StreamFormat
 from phasegraph.net import SendBuffer
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.rtp import parse_header
-from phasegraph_aes67.send.paced_stream import Member, SendGroup
+from phasegraph_aes67.send.paced_stream import PacedStream, StreamGroup
 from phasegraph_aes67.send.packetiser import Packetiser
 
 EPOCH_NS = 1_790_000_000_000_000_000
@@ -151,19 +151,21 @@ class Rig:
         frames: int = 48,
         lead_ns: int = 1_000_000,
         rate_ppb: float = 0.0,
-        ahead_ns: int = 0,
+        max_early_ns: int = 0,
         room: int = 1000,
     ) -> None:
         self.time = Time(rate_ppb)
-        self.sender = FakeSender(self.time, "" if ahead_ns else "it is a fake", room)
+        self.sender = FakeSender(self.time, "" if max_early_ns else "it is a fake", room)
         self.rate = rate
         self.frames = frames
         self.lead_ns = lead_ns
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
-        self.members = [Member(Packetiser(parameters, n), source, ("239.1.1.1", n)) for n, source in enumerate(inputs)]
-        self.group = SendGroup(self.members, (self.sender,), self.time, self.time, lead_ns, ahead_ns)
-        if ahead_ns:
-            self.group.hold("")
+        self.streams = [
+            PacedStream(Packetiser(parameters, n), source, ("239.1.1.1", n)) for n, source in enumerate(inputs)
+        ]
+        self.group = StreamGroup(self.streams, (self.sender,), self.time, self.time, lead_ns, max_early_ns)
+        if max_early_ns:
+            self.group.set_launch("")
 
     def run(self, steps: int, late_ns: Sequence[int] = ()) -> list[Sent]:
         """So many steps, each when it is due, or as much later as is said. Returns what stream 0 sent meanwhile."""
@@ -172,18 +174,17 @@ class Rig:
             if self.group.done:
                 break
             late = late_ns[step] if step < len(late_ns) else 0
-            self.time.ns = max(self.time.ns, self.group.due()) + late
+            self.time.ns = max(self.time.ns, self.group.due_ns()) + late
             self.group.send_due(self.time.ns)
-            self.group.prepare(self.group.due())
+            self.group.prepare(self.group.due_ns())
         return self.sender.of(0)[before:]
 
     def leave_out(self, seconds: float) -> None:
         """As if so much time had passed with every packet sent on time; what was ready is thrown away."""
-        depth = self.group._depth
-        packets = round(seconds * self.rate / self.frames / depth) * depth
-        self.group._schedule(self.group._next + packets)
-        for member in self.members:
-            member.built = self.group._next
+        depth, schedule = self.group._store.depth, self.group.schedule
+        schedule.advance(round(seconds * self.rate / self.frames / depth) * depth, self.time.estimate())
+        for stream in self.streams:
+            stream.built = schedule.next_packet
 
     def due_of(self, sent: Sent) -> int:
         """When a packet should have left, from its timestamp alone."""

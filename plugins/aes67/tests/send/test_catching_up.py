@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phasegraph_aes67.send.paced_stream import STALL_NS
+from phasegraph_aes67.send.schedule import STALL_NS
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000

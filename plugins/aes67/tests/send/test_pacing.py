@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from phasegraph_aes67.send.paced_stream import PREPARED_NS
+from phasegraph_aes67.send.packet_store import PREPARED_NS
 
 MS = 1_000_000
 PACKETS = 400
@@ -39,7 +39,7 @@ def test_every_packet_leaves_at_its_time(rig, rate, frames, rate_ppb):
         frames_since = (sent[-1].timestamp - begin.timestamp) % 2**32
         assert sent[-1].at_ns - begin.at_ns == pytest.approx(frames_since / frames * exact_ns, abs=2)
         one.leave_out(minutes := 7 * 60.0)
-        assert one.group.due() - sent[-1].at_ns == pytest.approx(minutes * 1e9, rel=0.001)
+        assert one.group.due_ns() - sent[-1].at_ns == pytest.approx(minutes * 1e9, rel=0.001)
     assert one.group.metrics()["pacing_error_max_ns"] == 0
     assert one.group.resyncs == 0
 
@@ -74,15 +74,15 @@ def test_a_file_is_read_ahead_but_not_far(rig, make_input):
     one = rig(source)
     for _ in range(20):
         sent = len(one.run(7))
-        ahead_ns = (source.taken - 48 * sum(member.packets_sent for member in one.members)) * 1e9 / 48_000
+        max_early_ns = (source.taken - 48 * sum(member.packets_sent for member in one.streams)) * 1e9 / 48_000
         assert sent == 7
-        assert ahead_ns <= PREPARED_NS
+        assert max_early_ns <= PREPARED_NS
 
 
 def test_what_comes_from_the_network_is_read_when_its_packet_leaves(rig, make_input, samples):
     source = make_input(follows=False)
     one = rig(source)
-    frame = one.group._start
+    frame = one.group.schedule.start_frame
     assert samples(one.run(50)) == [n % 2**23 for n in range(frame, frame + 2400)]
     assert source.reads == [(frame + 48 * n, 48) for n in range(50)]
 
@@ -94,7 +94,7 @@ def test_streams_of_a_group_leave_together(rig, make_input, samples):
         sent = one.sender.of(stream)
         assert [packet.at_ns for packet in sent] == [packet.at_ns for packet in one.sender.of(0)]
         assert samples(sent) == list(range(30 * 48))
-        assert one.members[stream].packets_sent == 30
+        assert one.streams[stream].packets_sent == 30
 
 
 def test_what_the_system_refuses_is_counted(rig, make_input, samples):
@@ -104,7 +104,7 @@ def test_what_the_system_refuses_is_counted(rig, make_input, samples):
     one.run(5)
     one.sender.refuse = set()
     one.run(5)
-    assert [member.packets_sent for member in one.members] == [15, 10, 15]
-    assert [member.send_errors for member in one.members] == [[0], [5], [0]]
+    assert [member.packets_sent for member in one.streams] == [15, 10, 15]
+    assert [member.send_errors for member in one.streams] == [(0,), (5,), (0,)]
     assert samples(one.sender.of(1)) == [*range(240), *range(480, 720)]
     assert one.sender.of(2)[-1].at_ns == one.sender.of(1)[-1].at_ns

@@ -98,7 +98,7 @@ def version(text: str) -> int:
 def test_a_change_of_grandmaster_is_a_new_version() -> None:
     clock = Clock()
     description = described(clock)
-    description.send_through([ETH0])
+    description.set_interfaces([ETH0])
     first = description.renew(100 * S)
     assert version(first) == NTP_EPOCH_S + 100
     assert f"a=ts-refclk:ptp=IEEE1588-2008:{GM}:0\r\n" in description.text()
@@ -125,7 +125,7 @@ def test_a_change_of_grandmaster_is_a_new_version() -> None:
 )  # fmt: skip
 def test_presets(preset: sdp.Preset, local: str, filtered: bool) -> None:
     description = described(Clock("system", None), preset=preset)
-    description.send_through([ETH0])
+    description.set_interfaces([ETH0])
     text = description.renew(0)
     assert f"a=ts-refclk:{local}\r\n" in text
     assert sdp.parse(text).streams[0].source == ("10.0.0.1" if filtered else None)
@@ -134,7 +134,7 @@ def test_presets(preset: sdp.Preset, local: str, filtered: bool) -> None:
 def test_two_legs() -> None:
     second = msgspec.structs.replace(STREAM, address="239.2.1.1", port=5006)
     description = described(Clock(), STREAM, second, preset="st2110-30")
-    description.send_through([ETH0, ETH1])
+    description.set_interfaces([ETH0, ETH1])
     session = sdp.parse(description.renew(0))
     assert session.problems == ()
     assert session.dup_of == (None, 0)

@@ -127,8 +127,8 @@ async def test_what_the_network_refuses_is_a_gap(graphs, gaps_in, troubles, auto
     network = SimNetwork()
     async with running_graph(graph_of(graphs, "300ms"), network=network) as run:
         await trio.sleep(0.1)
-        ((way,),) = run.nodes["out"]._hub._ways.values()
-        way._newest.refuse = 7
+        ((egress,),) = run.nodes["out"]._sockets._egresses.values()
+        egress._newest.refuse = 7
         await trio.sleep(0.5)
     out = run.metrics("out")
     assert (out["packets_sent"], out["send_errors"]) == (293, 7)

@@ -41,7 +41,7 @@ async def test_a_live_input_has_the_latency_that_it_has_without(graphs, sent, tr
     run = await run_graph(graph, network=SimNetwork(holds=True), for_s=3)
     assert run.metrics("second")["pacing"] == "queue"
     assert run.metrics("third")["pacing"] == "thread"
-    assert "a lead of 1500 us would do" in run.metrics("third")["pacing_reason"]
+    assert "set lead to at least 1500us" in run.metrics("third")["pacing_reason"]
     recorded = run.nodes["recorder"].recording()
     sounding = np.flatnonzero(recorded.any(axis=1))
     assert recorded[sounding].tobytes() == sent(9_600).tobytes()

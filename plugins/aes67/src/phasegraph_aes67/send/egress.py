@@ -1,4 +1,4 @@
-"""Ways out of this machine: senders whose interface may go, and come back as another one of its name."""
+"""Sockets to send by, each through one interface, which may disappear and come back with another index or address."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ from collections.abc import Callable, Iterator, Sequence
 from phasegraph import Metric, NodeError
 from phasegraph.net import Interface, Network, SendBuffer, Sender
 
-Tell = Callable[[str, dict[str, Metric]], None]
+EmitEvent = Callable[[str, dict[str, Metric]], None]
 
 
-class Way:
-    """A sender by an interface, opened anew when that is another one than it was. Implements `Sender`."""
+class Egress:
+    """A sender through an interface, replaced when that interface becomes another. Implements `Sender`."""
 
     def __init__(self, network: Network, interface: Interface, ttl: int, dscp: int) -> None:
         """Raises OSError."""
         self.interface = interface
+        """Written by the control plane."""
         self._network = network
         self._ttl = ttl
         self._dscp = dscp
         self._sender = self._newest = network.sender(interface, ttl=ttl, dscp=dscp)
-        self._opened: deque[Sender] = deque()
-        """The way from the control plane to whoever sends, who alone knows when an old socket is not in use."""
+        """``_sender`` is in use, written by the thread that sends; ``_newest`` is written by the control plane."""
+        self._replacements: deque[Sender] = deque()
+        """From the control plane to the thread that sends, which alone knows when an old socket is not in use."""
 
-    def move(self, interface: Interface) -> None:
-        """Send by this interface from the next packet on. Raises OSError, and then goes on as before."""
+    def move_to(self, interface: Interface) -> None:
+        """Send through this interface from the next packet on. Raises OSError, and then nothing changes."""
         self._newest = self._network.sender(interface, ttl=self._ttl, dscp=self._dscp)
         self.interface = interface
-        self._opened.append(self._newest)
+        self._replacements.append(self._newest)
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
         """See `Sender.buffer`."""
@@ -36,9 +38,9 @@ class Way:
 
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`."""
-        while self._opened:
+        while self._replacements:
             self._sender.close()
-            self._sender = self._opened.popleft()
+            self._sender = self._replacements.popleft()
         return self._sender.send(buffer, first, count)
 
     def schedule(self) -> str:
@@ -52,96 +54,99 @@ class Way:
 
     def close(self) -> None:
         """See `Sender.close`."""
-        for sender in (self._sender, *self._opened):
+        for sender in (self._sender, *self._replacements):
             sender.close()
 
 
-class Ways:
-    """The ways for one purpose, one by each interface."""
+class EgressSet:
+    """The senders for one purpose, one through each interface. Used by the control plane."""
 
     def __init__(self, network: Network, ttl: int, dscp: int, purpose: str) -> None:
-        """``purpose`` is what cannot be done where a way is refused, as a verb."""
+        """``purpose`` is a verb: what is impossible where a socket is refused."""
         self._network = network
         self._ttl = ttl
         self._dscp = dscp
         self._purpose = purpose
-        self._ways: list[Way] = []
+        self._egresses: list[Egress] = []
 
-    def __iter__(self) -> Iterator[Way]:
-        return iter(self._ways)
+    def __iter__(self) -> Iterator[Egress]:
+        return iter(self._egresses)
 
-    def by(self, interface: Interface) -> Way:
-        """The way by an interface, opened if it is the first. Raises NodeError."""
-        way = next((way for way in self._ways if way.interface == interface), None)
-        if way is None:
+    def through(self, interface: Interface) -> Egress:
+        """The sender through an interface, opened if it is the first. Raises NodeError."""
+        egress = next((one for one in self._egresses if one.interface == interface), None)
+        if egress is None:
             try:
-                way = Way(self._network, interface, self._ttl, self._dscp)
+                egress = Egress(self._network, interface, self._ttl, self._dscp)
             except OSError as error:
                 raise self._refused(interface, error) from error
-            self._ways.append(way)
-        return way
+            self._egresses.append(egress)
+        return egress
 
-    def move(self, before: Interface, now: Interface) -> None:
-        """Send by one interface what was sent by another. Raises NodeError."""
-        for way in self._ways:
-            if is_same(way.interface, before):
+    def change_interface(self, before: Interface, now: Interface) -> None:
+        """Send through ``now`` what was sent through ``before``. Raises NodeError."""
+        for egress in self._egresses:
+            if is_same_egress(egress.interface, before):
                 try:
-                    way.move(now)
+                    egress.move_to(now)
                 except OSError as error:
                     raise self._refused(now, error) from error
 
     def close(self) -> None:
         """Close the sockets."""
-        for way in self._ways:
-            way.close()
+        for egress in self._egresses:
+            egress.close()
 
     def _refused(self, interface: Interface, error: OSError) -> NodeError:
         return NodeError(f"cannot {self._purpose} through {interface.address}: {error.strerror}")
 
 
 class InterfaceWatch:
-    """Watches the interface by which a leg is sent. Called from the control plane."""
+    """Notices when the interface of a leg has disappeared or come back. Called from the control plane."""
 
-    def __init__(self, name: str, interface: Interface, label: dict[str, Metric], tell: Tell) -> None:
-        """``name`` is what the graph calls it; ``label`` is what every event of the leg says besides."""
+    def __init__(self, name: str, interface: Interface, label: dict[str, Metric], emit_event: EmitEvent) -> None:
+        """``name`` is the graph's; ``label`` are further fields of every event."""
         self.interface = interface
-        """What it is now, or was."""
+        """As it was when it was last found."""
         self._name = name
         self._fields: dict[str, Metric] = {**label, "interface": name}
-        self._tell = tell
-        self._refused = 0
+        self._emit_event = emit_event
+        self._errors = 0
         self._lost = False
 
-    def look(
-        self, refused: int, find: Callable[[str], Interface], move: Callable[[Interface, Interface], None]
+    def check(
+        self,
+        errors: int,
+        find: Callable[[str], Interface],
+        change_interface: Callable[[Interface, Interface], None],
     ) -> bool:
-        """Where more was refused than at the last look (``refused`` in all), see whether the interface is there.
+        """Find the interface again where ``errors``, a count of refused packets, has risen since the last check.
 
-        Returns whether it is back: then all that was sent by it has been moved to it, as it is now.
+        Returns whether it has come back; ``change_interface`` has then been called with what it was and what it is.
         """
-        if not self._name or (refused == self._refused and not self._lost):
+        if not self._name or (errors == self._errors and not self._lost):
             return False
-        self._refused = refused
+        self._errors = errors
         try:
             now = find(self._name)
-            back = self._lost or not is_same(now, self.interface)
+            back = self._lost or not is_same_egress(now, self.interface)
             if back:
-                move(self.interface, now)
+                change_interface(self.interface, now)
         except NodeError:
             self._lose()
             return False
         if back:
             self._lose()
-            self._tell("interface_found", self._fields)
+            self._emit_event("interface_found", self._fields)
             self.interface, self._lost = now, False
         return back
 
     def _lose(self) -> None:
         if not self._lost:
             self._lost = True
-            self._tell("interface_lost", self._fields)
+            self._emit_event("interface_lost", self._fields)
 
 
-def is_same(one: Interface, other: Interface) -> bool:
-    """Whether a socket that sends by the one sends by the other."""
+def is_same_egress(one: Interface, other: Interface) -> bool:
+    """Whether a socket that sends through the one sends through the other."""
     return (one.index, one.address) == (other.index, other.address)

@@ -39,7 +39,7 @@ class Description:
         self._reference = self._newest_reference()
         self._version = 0
 
-    def send_through(self, interfaces: Sequence[Interface]) -> None:
+    def set_interfaces(self, interfaces: Sequence[Interface]) -> None:
         """Say of which interfaces the legs are sent."""
         self._interfaces = tuple(interfaces)
 

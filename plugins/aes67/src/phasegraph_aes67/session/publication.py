@@ -35,11 +35,11 @@ class Publication:
             self._announcers.append(announcer)
             announcer.announce(self._description.text(), self._local.now_ns())
 
-    def move(self, before: Interface, now: Interface) -> None:
-        """Announce by one interface what was announced by another. Raises NodeError."""
-        self._announcements.move(before, now)
+    def change_interface(self, before: Interface, now: Interface) -> None:
+        """Announce through ``now`` what was announced through ``before``. Raises NodeError."""
+        self._announcements.change_interface(before, now)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Publish the description anew if it is not true any more, and announce it if that is due. Raises NodeError."""
         if self._description.is_outdated():
             self._renew()

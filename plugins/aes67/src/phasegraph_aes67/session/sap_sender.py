@@ -7,7 +7,7 @@ import numpy as np
 from phasegraph import LocalClock, NodeContext
 from phasegraph.net import Interface
 
-from ..send.egress import Way, Ways, is_same
+from ..send.egress import Egress, EgressSet, is_same_egress
 from . import sap
 from .sap_announcer import FAREWELLS, TTL, Announcer
 
@@ -17,21 +17,21 @@ class Announcements:
 
     def __init__(self, ctx: NodeContext) -> None:
         self._local: LocalClock = ctx.local
-        self._ways = Ways(ctx.network, TTL, 0, "announce")
-        self._announcers: dict[Announcer, Way] = {}
+        self._egresses = EgressSet(ctx.network, TTL, 0, "announce")
+        self._announcers: dict[Announcer, Egress] = {}
 
     def open(self, interface: Interface, seed: int) -> Announcer:
         """One more session, announced by an interface. Raises NodeError."""
-        way = self._ways.by(interface)
+        egress = self._egresses.through(interface)
         announcer = Announcer(interface.address, seed)
-        self._announcers[announcer] = way
+        self._announcers[announcer] = egress
         return announcer
 
-    def move(self, before: Interface, now: Interface) -> None:
-        """Announce by one interface what was announced by another. Raises NodeError."""
-        self._ways.move(before, now)
-        for announcer, way in self._announcers.items():
-            if is_same(way.interface, now) and announcer.due_ns is not None:
+    def change_interface(self, before: Interface, now: Interface) -> None:
+        """Announce through ``now`` what was announced through ``before``. Raises NodeError."""
+        self._egresses.change_interface(before, now)
+        for announcer, egress in self._announcers.items():
+            if is_same_egress(egress.interface, now) and announcer.due_ns is not None:
                 announcer.origin, announcer.due_ns = now.address, self._local.now_ns()
 
     def send_due(self, announcer: Announcer) -> None:
@@ -51,10 +51,10 @@ class Announcements:
 
     def close(self) -> None:
         """Close the sockets."""
-        self._ways.close()
+        self._egresses.close()
 
     @staticmethod
-    def _send(sender: Way, packet: bytes) -> None:
+    def _send(sender: Egress, packet: bytes) -> None:
         count = len(sap.GROUPS)
         buffer = sender.buffer(count, len(packet), [(group, sap.PORT) for group in sap.GROUPS])
         buffer.data[:] = np.frombuffer(packet, np.uint8)

@@ -12,9 +12,9 @@ import pytest
 from phasegraph import NodeError
 from phasegraph.net import Interface
 from phasegraph_aes67.parameters import StreamParameters
-from phasegraph_aes67.send.paced_stream import Member
+from phasegraph_aes67.send.paced_stream import PacedStream
 from phasegraph_aes67.send.packetiser import Packetiser
-from phasegraph_aes67.send.send_sockets import GATHER_NS, LOOK_NS, SendHub
+from phasegraph_aes67.send.send_sockets import GATHER_NS, QDISC_CHECK_NS, SendSockets
 
 MS = 1_000_000
 ETH0 = Interface("eth0", 2, "10.0.0.1")
@@ -29,7 +29,7 @@ class Setup:
         self.senders = []
         self.refuse = None
         context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None)
-        self.hub = SendHub(context)
+        self.sockets = SendSockets(context)
 
     def sender(self, interface, *, ttl, dscp):
         if self.refuse is not None:
@@ -37,21 +37,21 @@ class Setup:
         self.senders.append((interface, ttl, dscp))
         return self.rig.sender
 
-    def member(self, number=0, *, rate=48_000, frames=48, length=None):
+    def stream(self, number=0, *, rate=48_000, frames=48, length=None):
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
-        return Member(Packetiser(parameters, number), self.make_input(length), ("239.1.1.1", number))
+        return PacedStream(Packetiser(parameters, number), self.make_input(length), ("239.1.1.1", number))
 
-    def add(self, member, **how):
+    def add(self, stream, **how):
         fields = {"clock": self.time, "lead_ns": MS, "interfaces": (ETH0,), "ttl": 32, "dscp": 34, **how}
-        self.hub.add(member, **fields)
-        return member
+        self.sockets.add(stream, **fields)
+        return stream
 
     def run(self, duration_ns):
         until = self.time.ns + duration_ns
         following = self.time.ns
         while following <= until:
             self.time.ns = following
-            following = max(self.hub.step(self.time.ns), self.time.ns + 1)
+            following = max(self.sockets.step(self.time.ns), self.time.ns + 1)
         self.time.ns = until
 
 
@@ -61,12 +61,12 @@ def setup(rig, make_input):
 
 
 def test_streams_that_begin_together_are_one_group(setup):
-    members = [setup.add(setup.member(n)) for n in range(5)]
+    streams = [setup.add(setup.stream(n)) for n in range(5)]
     setup.run(GATHER_NS - MS)
-    members.append(setup.add(setup.member(5)))
+    streams.append(setup.add(setup.stream(5)))
     setup.run(100 * MS)
-    (group,) = {setup.hub.group_of(member) for member in members}
-    assert group.members == tuple(members)
+    (group,) = {stream.group for stream in streams}
+    assert group.streams == tuple(streams)
     sent = setup.rig.sender.of(5)
     assert len(sent) > 60
     assert [packet.at_ns for packet in sent] == [packet.at_ns for packet in setup.rig.sender.of(0)]
@@ -74,11 +74,11 @@ def test_streams_that_begin_together_are_one_group(setup):
 
 
 def test_one_that_comes_later_has_its_own_group_in_step(setup):
-    first = setup.add(setup.member(0))
+    first = setup.add(setup.stream(0))
     setup.run(200 * MS)
-    later = setup.add(setup.member(1))
+    later = setup.add(setup.stream(1))
     setup.run(200 * MS)
-    assert setup.hub.group_of(first) is not setup.hub.group_of(later)
+    assert first.group is not later.group
     at = {packet.timestamp: packet for packet in setup.rig.sender.of(0)}
     for packet in setup.rig.sender.of(1):
         assert at[packet.timestamp].at_ns == packet.at_ns
@@ -100,29 +100,29 @@ def test_one_that_comes_later_has_its_own_group_in_step(setup):
 def test_what_keeps_streams_apart(setup, fields, how):
     if "clock" in how:
         how = {"clock": SimpleNamespace(estimate=setup.time.estimate)}
-    one, other = setup.add(setup.member(0)), setup.add(setup.member(1, **fields), **how)
+    one, other = setup.add(setup.stream(0)), setup.add(setup.stream(1, **fields), **how)
     setup.run(100 * MS)
-    assert setup.hub.group_of(one) is not setup.hub.group_of(other)
+    assert one.group is not other.group
     assert one.packets_sent
     assert other.packets_sent
 
 
 def test_before_and_after(setup):
-    member = setup.member(length=480)
-    assert setup.hub.group_of(member) is None
-    setup.add(member)
-    assert setup.hub.group_of(member) is None
+    stream = setup.stream(length=480)
+    assert stream.group is None
+    setup.add(stream)
+    assert stream.group is None
     setup.run(100 * MS)
-    assert member.done
-    assert setup.hub.step(setup.time.ns) == setup.time.ns + GATHER_NS, "nothing to do: it looks for more now and then"
+    assert stream.done
+    assert setup.sockets.step(setup.time.ns) == setup.time.ns + GATHER_NS, "it checks for more now and then"
 
 
 @pytest.mark.parametrize("after_ns", [0, MS, 100 * MS])
 def test_a_stream_that_is_removed(setup, after_ns):
     # Also before it has a group; the others are not disturbed.
-    kept, removed = setup.add(setup.member(0)), setup.add(setup.member(1))
+    kept, removed = setup.add(setup.stream(0)), setup.add(setup.stream(1))
     setup.run(after_ns)
-    setup.hub.remove(removed)
+    setup.sockets.remove(removed)
     sent = removed.packets_sent
     assert len(setup.rig.sender.of(1)) == sent
     setup.run(100 * MS)
@@ -133,22 +133,22 @@ def test_a_stream_that_is_removed(setup, after_ns):
 def test_a_socket_that_cannot_be_had(setup):
     setup.refuse = OSError(errno.ENETDOWN, "Network is down")
     with pytest.raises(NodeError, match="cannot send through 10.0.0.1: Network is down"):
-        setup.add(setup.member())
+        setup.add(setup.stream())
     setup.refuse = None
-    member = setup.add(setup.member())
+    stream = setup.add(setup.stream())
     setup.run(50 * MS)
-    assert member.packets_sent
+    assert stream.packets_sent
 
 
 def test_streams_join_beside_a_running_data_plane(setup):
     # The control plane adds from its own thread: each stream ends in one group, exactly once.
-    members = [setup.member(n, frames=48 + n % 3) for n in range(300)]
+    streams = [setup.stream(n, frames=48 + n % 3) for n in range(300)]
     errors = []
 
     def add_all():
         try:
-            for member in members:
-                setup.add(member)
+            for stream in streams:
+                setup.add(stream)
         except Exception as error:
             errors.append(error)
 
@@ -159,59 +159,63 @@ def test_streams_join_beside_a_running_data_plane(setup):
         adding.start()
         while adding.is_alive():
             setup.time.ns += GATHER_NS
-            setup.hub.step(setup.time.ns)
+            setup.sockets.step(setup.time.ns)
         adding.join()
     finally:
         sys.setswitchinterval(interval)
     assert errors == []
     setup.time.ns += GATHER_NS
-    setup.hub.step(setup.time.ns)
-    grouped = [member for group in setup.hub._groups for member in group.members]
-    assert sorted(map(id, grouped)) == sorted(map(id, members))
+    setup.sockets.step(setup.time.ns)
+    grouped = [stream for group in setup.sockets._groups for stream in group.streams]
+    assert sorted(map(id, grouped)) == sorted(map(id, streams))
 
 
 class TestPacing:
     def test_without_the_queue_our_thread_paces_and_says_why(self, setup):
         setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
-        member = setup.add(setup.member())
+        stream = setup.add(setup.stream())
         setup.run(100 * MS)
-        group = setup.hub.group_of(member)
-        assert (group.held, group.reason, member.reason) == (False, "the queue of eth0 is pfifo", "")
+        group = stream.group
+        assert (group.launch.scheduled_by_qdisc, group.launch.reason, stream.launch_reason) == (
+            False,
+            "the queue of eth0 is pfifo",
+            "",
+        )
 
     def test_where_it_was_asked_for_that_is_an_error(self, setup):
         setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo, not fq: tc qdisc replace dev eth0 root fq"
         with pytest.raises(NodeError, match="tc qdisc replace dev eth0 root fq") as caught:
-            setup.add(setup.member(), pacing="queue")
+            setup.add(setup.stream(), pacing="queue")
         assert caught.value.option == "pacing"
 
     def test_the_queue_comes_and_goes(self, setup):
-        member = setup.add(setup.member())
+        stream = setup.add(setup.stream())
         setup.run(100 * MS)
-        group = setup.hub.group_of(member)
-        setup.hub.look()
-        assert not group.held
+        group = stream.group
+        setup.sockets.check_qdiscs()
+        assert not group.launch.scheduled_by_qdisc
         setup.rig.sender.why_not_scheduled = ""
-        setup.hub.look()
-        assert not group.held, "it is not asked all the time"
-        setup.time.ns += LOOK_NS
-        setup.hub.look()
-        assert group.held
+        setup.sockets.check_qdiscs()
+        assert not group.launch.scheduled_by_qdisc, "it is not asked all the time"
+        setup.time.ns += QDISC_CHECK_NS
+        setup.sockets.check_qdiscs()
+        assert group.launch.scheduled_by_qdisc
         setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
-        setup.time.ns += LOOK_NS
-        setup.hub.look()
-        assert (group.held, group.reason) == (False, "the queue of eth0 is pfifo")
+        setup.time.ns += QDISC_CHECK_NS
+        setup.sockets.check_qdiscs()
+        assert (group.launch.scheduled_by_qdisc, group.launch.reason) == (False, "the queue of eth0 is pfifo")
 
     def test_what_cannot_be_early_has_its_own_group_and_socket(self, setup):
         setup.rig.sender.why_not_scheduled = ""
-        early, asked = setup.add(setup.member(0)), setup.add(setup.member(1), pacing="thread")
-        live = setup.member(2)
+        early, asked = setup.add(setup.stream(0)), setup.add(setup.stream(1), pacing="thread")
+        live = setup.stream(2)
         live.can_read_ahead = False
         setup.add(live)
         setup.run(100 * MS)
-        groups = [setup.hub.group_of(member) for member in (early, asked, live)]
-        assert [group.held for group in groups] == [True, False, False]
+        groups = [stream.group for stream in (early, asked, live)]
+        assert [group.launch.scheduled_by_qdisc for group in groups] == [True, False, False]
         assert groups[1] is groups[2]
         assert len(setup.senders) == 2
-        assert [bool(member.reason) for member in (early, asked, live)] == [False, False, True]
-        with pytest.raises(NodeError, match="a lead of 1500 us would do"):
+        assert [bool(stream.launch_reason) for stream in (early, asked, live)] == [False, False, True]
+        with pytest.raises(NodeError, match="set lead to at least 1500us"):
             setup.add(live, pacing="queue")

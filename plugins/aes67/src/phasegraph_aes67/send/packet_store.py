@@ -1,0 +1,99 @@
+"""Packets that are ready to be sent: a ring of rows for each stream of a group, once for each leg. Sans-IO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasegraph import Frames
+from phasegraph.net import Sender
+
+from .packetiser import Packetiser
+
+PREPARED_NS = 64_000_000
+"""How much of a stream may be ready before it is sent."""
+CHUNK = 32
+"""Packets of a stream that are made at once: enough to share the work, few enough to fit between two packets."""
+
+
+class PacketStore:
+    """Row ``packet % depth * streams + stream`` of every leg's buffer has a packet. Used by the data plane alone."""
+
+    def __init__(
+        self,
+        packetisers: Sequence[Packetiser],
+        destinations: Sequence[Sequence[tuple[str, int]]],
+        senders: Sequence[Sender],
+        interval_ns: int,
+    ) -> None:
+        """``destinations`` has, for each stream, an address and port for each of the senders."""
+        self._packetisers = tuple(packetisers)
+        self._width = count = len(packetisers)
+        self.chunk = min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
+        """Packets of a stream that are made at once."""
+        self.depth = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
+        """Packets of a stream that there is room for."""
+        size = max(packetiser.packet_bytes for packetiser in packetisers)
+        self._buffers = [
+            sender.buffer(self.depth * count, size, [legs[leg] for legs in destinations] * self.depth)
+            for leg, sender in enumerate(senders)
+        ]
+        self._legs = tuple(zip(senders, self._buffers, strict=True))
+        (self._rows, self._lengths), *self._copies = [
+            (buffer.data.reshape(self.depth, count, size), buffer.length.reshape(self.depth, count))
+            for buffer in self._buffers
+        ]
+        for stream, packetiser in enumerate(packetisers):
+            packetiser.prepare(self._rows[:, stream])
+
+    def room_before_wrap(self, packet: int) -> int:
+        """Packets from this one on whose rows are consecutive."""
+        return self.depth - packet % self.depth
+
+    def fill(self, stream: int, packet: int, frame: int, frames: Frames) -> None:
+        """Make packets of a stream, from ``packet`` on, of which the first begins with ``frame``.
+
+        They may not wrap; the last of them may be short.
+        """
+        packetiser = self._packetisers[stream]
+        at = packet % self.depth
+        rows = slice(at, at - (-len(frames) // packetiser.frames_per_packet))
+        packetiser.fill(self._rows[rows, stream], self._lengths[rows, stream], frame, frames)
+        self._copy(rows, stream)
+
+    def restamp(self, stream: int, packet: int, frame: int) -> None:
+        """Give a packet that is ready the sequence number and timestamp of another frame."""
+        at = packet % self.depth
+        rows = slice(at, at + 1)
+        self._packetisers[stream].stamp(self._rows[rows, stream], frame)
+        self._copy(rows, stream)
+
+    def _copy(self, rows: slice, stream: int) -> None:
+        # The other legs send what the first does, bit by bit (ST 2022-7).
+        for data, lengths in self._copies:
+            data[rows, stream] = self._rows[rows, stream]
+            lengths[rows, stream] = self._lengths[rows, stream]
+
+    def set_departures(self, packet: int, departures: Sequence[int]) -> None:
+        """Set when the packets from this one on leave, for senders with launch times."""
+        base = packet % self.depth * self._width
+        rows: NDArray[np.int64] = np.repeat(np.array(departures, np.int64), self._width)
+        for buffer in self._buffers:
+            buffer.departure_ns[base : base + len(rows)] = rows
+
+    def send(self, packet: int, count: int) -> list[Sequence[int]]:
+        """Send these packets of every stream by every leg.
+
+        Returns for each leg the refused rows, counted from the first: row modulo the number of streams is the stream.
+        """
+        return self._send_rows(packet % self.depth * self._width, self._width * count)
+
+    def send_one(self, packet: int, stream: int) -> list[Sequence[int]]:
+        """Send a packet of one stream by every leg; returns for each leg the refused rows (0, if any)."""
+        return self._send_rows(packet % self.depth * self._width + stream, 1)
+
+    def _send_rows(self, first: int, count: int) -> list[Sequence[int]]:
+        refused = [sender.send(buffer, first, count) for sender, buffer in self._legs]
+        return [[row - first for row in rows] if rows else () for rows in refused]
