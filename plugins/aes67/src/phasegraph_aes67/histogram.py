@@ -1,7 +1,7 @@
 """Percentiles of durations from a fixed number of logarithmic bins; no samples are kept.
 
-One thread adds (the data plane), any thread reads. What was added is one immutable sum and a list that only grows: the
-writer replaces both at once when the list is long, and a reader adds the list to the sum on its own.
+One thread adds (the data plane), any thread reads. What was added is an immutable sum and two lists that only grow: the
+writer replaces all three at once when a list is long, and a reader adds the lists to the sum on its own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ _LEAST_NS = 1_000.0
 _BINS = 26 * _PER_OCTAVE
 """From 1 us to 67 s, each bin 4.4 % wide."""
 _GATHER = 64
+"""Arrays that are counted together."""
+_GATHER_SINGLE = 256
+"""Single values that are counted together."""
 
 
 class _Sum(NamedTuple):
@@ -26,8 +29,8 @@ class _Sum(NamedTuple):
     bins: NDArray[np.int64]
     largest: int | None
 
-    def plus(self, arrays: list[NDArray[np.int64]]) -> _Sum:
-        values = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+    def plus(self, arrays: list[NDArray[np.int64]], singles: list[int]) -> _Sum:
+        values = np.concatenate([*arrays, np.array(singles, np.int64)])
         if not len(values):
             return self
         bins = np.log2(np.maximum(values, _LEAST_NS) / _LEAST_NS) * _PER_OCTAVE
@@ -43,23 +46,40 @@ class _Sum(NamedTuple):
         return min(self.largest, round(edge_ns))
 
 
+class _State(NamedTuple):
+    """What was added: the values that are counted, and those that are not yet."""
+
+    counted: _Sum
+    arrays: list[NDArray[np.int64]]
+    singles: list[int]
+
+    def sum(self) -> _Sum:
+        return self.counted.plus(self.arrays[:], self.singles[:])
+
+
 class Histogram:
     """Counts durations; those below one microsecond (negative ones too) share the first bin."""
 
     def __init__(self) -> None:
-        self._state: tuple[_Sum, list[NDArray[np.int64]]] = (_Sum(np.zeros(_BINS, np.int64), None), [])
-        """Written by the thread that adds. The list is appended to, never cleared."""
+        self._state = _State(_Sum(np.zeros(_BINS, np.int64), None), [], [])
+        """Written by the thread that adds. The lists are appended to, never cleared."""
 
     def add(self, values_ns: NDArray[np.int64]) -> None:
         """Count values in nanoseconds. Keeps the array until it is counted, many together: that is much cheaper."""
-        counted, waiting = self._state
-        waiting.append(values_ns)
-        if len(waiting) >= _GATHER:
-            self._state = (counted.plus(waiting), [])
+        state = self._state
+        state.arrays.append(values_ns)
+        if len(state.arrays) >= _GATHER:
+            self._state = _State(state.sum(), [], [])
+
+    def add_one(self, value_ns: int) -> None:
+        """Count one value in nanoseconds."""
+        state = self._state
+        state.singles.append(value_ns)
+        if len(state.singles) >= _GATHER_SINGLE:
+            self._state = _State(state.sum(), [], [])
 
     def _now(self) -> _Sum:
-        counted, waiting = self._state
-        return counted.plus(waiting[:])
+        return self._state.sum()
 
     @property
     def count(self) -> int:

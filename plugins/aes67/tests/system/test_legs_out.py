@@ -117,7 +117,7 @@ async def test_it_is_announced_on_both_networks(graphs, autojump_clock):
 @pytest.mark.parametrize(
     ("leg_b", "message"),
     [
-        ('{interface = "eth0", group = "239.69.1.1"}', "both legs go the same way"),
+        ('{interface = "eth0", group = "239.69.1.1"}', "both legs have the same"),
         ('{interface = "eth1", group = "nowhere"}', "'nowhere' is not an IPv4 address"),
         ('{interface = "eth1"}', "group"),
     ],

@@ -225,7 +225,8 @@ class StreamGroup:
         departures, late_ns = self.schedule.depart(count, self._local.now_ns())
         if early:
             self._store.set_departures(packet, departures)
-        self._pacing_error.add(np.array(late_ns, np.int64))
+        for value in late_ns:
+            self._pacing_error.add_one(value)
         if not self._ending:
             self._count(self.streams, count, self._store.send(packet, count))
         else:
@@ -236,7 +237,7 @@ class StreamGroup:
 
     @staticmethod
     def _count(streams: Sequence[PacedStream], count: int, refused: Sequence[Sequence[int]]) -> None:
-        if not any(refused):
+        if not refused:
             for stream in streams:
                 stream.packets_sent += count
             return

@@ -83,17 +83,18 @@ class PacketStore:
         for buffer in self._buffers:
             buffer.departure_ns[base : base + len(rows)] = rows
 
-    def send(self, packet: int, count: int) -> list[Sequence[int]]:
+    def send(self, packet: int, count: int) -> list[list[int]]:
         """Send these packets of every stream by every leg.
 
-        Returns for each leg the refused rows, counted from the first: row modulo the number of streams is the stream.
+        Returns what was refused: nothing, or for each leg the rows counted from the first (row modulo the number of
+        streams is the stream).
         """
         return self._send_rows(packet % self.depth * self._width, self._width * count)
 
-    def send_one(self, packet: int, stream: int) -> list[Sequence[int]]:
-        """Send a packet of one stream by every leg; returns for each leg the refused rows (0, if any)."""
+    def send_one(self, packet: int, stream: int) -> list[list[int]]:
+        """Send a packet of one stream by every leg; see `send`."""
         return self._send_rows(packet % self.depth * self._width + stream, 1)
 
-    def _send_rows(self, first: int, count: int) -> list[Sequence[int]]:
+    def _send_rows(self, first: int, count: int) -> list[list[int]]:
         refused = [sender.send(buffer, first, count) for sender, buffer in self._legs]
-        return [[row - first for row in rows] if rows else () for rows in refused]
+        return [[row - first for row in rows] for rows in refused] if any(refused) else []

@@ -93,7 +93,7 @@ class Schedule:
         """Plan the next packets, which are handed over now: when they leave, and how late each is."""
         departures, late = [], []
         for packet in range(self.next_packet, self.next_packet + count):
-            ideal_ns = self.ideal_ns(packet)
+            ideal_ns = self._ideal_ns if packet == self.next_packet else self.ideal_ns(packet)
             departure_ns = max(ideal_ns, self._not_before_ns, now_ns)
             late_ns = departure_ns - ideal_ns
             self._gap_ns = self.interval_ns // (2 if late_ns < HURRY_NS else 5)
