@@ -16,7 +16,7 @@ import pytest
 
 from phasegraph import ClockConfig, CompensatorConfig, NodeConfig, SinkConfig, SourceConfig
 from phasegraph._cli.app import cli
-from phasegraph._cli.extensions import plugin_commands
+from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.kinds import ResamplerKind
 from phasegraph._core.role import Role
 from phasegraph._graph_file import validate_text

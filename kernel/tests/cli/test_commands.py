@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,18 +14,16 @@ from phasegraph import GraphError, NodeError, Problem, __version__
 
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Stands in for ``phasegraph._cli.run``, and remembers how it was called."""
+    """Stands in for the function that runs the graph, and remembers how it was called."""
     seen = SimpleNamespace(arguments=None, result=0)
 
-    def run_command(*arguments: Any, **options: Any) -> int:
-        seen.arguments = (arguments, options)
+    def run_graph(*arguments: Any) -> int:
+        seen.arguments = arguments
         if isinstance(seen.result, BaseException):
             raise seen.result
         return int(seen.result)
 
-    module = ModuleType("phasegraph._cli.run")
-    module.run_command = run_command  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "phasegraph._cli.run", module)
+    monkeypatch.setattr("phasegraph._cli.run.run_graph", run_graph)
     return seen
 
 
@@ -34,30 +31,18 @@ def test_run_gives_every_option_on(kernel: Any, run_command: Any) -> None:
     options = "--profile p --set a.b.c=1 --set a.b.d=2 --for 1.5s --report r.json --trace t.jsonl --log-format json"
     assert kernel("run", "graph.toml", *options.split(), "--log-level", "debug").exit_code == 0
     assert run_command.arguments == (
-        (Path("graph.toml"),),
-        {
-            "profile": "p",
-            "overrides": ("a.b.c=1", "a.b.d=2"),
-            "duration_ns": 1_500_000_000,
-            "report": Path("r.json"),
-            "trace": Path("t.jsonl"),
-            "log_format": "json",
-            "log_level": "debug",
-        },
+        (Path("graph.toml"), "p", ("a.b.c=1", "a.b.d=2")),
+        1_500_000_000,
+        Path("r.json"),
+        Path("t.jsonl"),
+        "json",
+        "debug",
     )
 
 
 def test_run_has_defaults(kernel: Any, run_command: Any) -> None:
     kernel("run", "graph.toml")
-    assert run_command.arguments[1] == {
-        "profile": None,
-        "overrides": (),
-        "duration_ns": None,
-        "report": None,
-        "trace": None,
-        "log_format": "text",
-        "log_level": "info",
-    }
+    assert run_command.arguments == ((Path("graph.toml"), None, ()), None, None, None, "text", "info")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The group of all commands: the kernel's own, and those of plugins, which are loaded only when one is asked for."""
+"""The group of all commands: the built-in ones, and those of plugins, which are loaded when one is called."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import click
 
 from .. import __version__
 from .check import check
+from .compare import compare
 from .explain import explain
 from .plugins import plugins
+from .run import run
 from .schema import schema
-from .simulate import compare, simulate
-from .start import run
+from .simulate import simulate
 
 
 class Kernel(click.Group):
-    """Looks for a command that it does not know among the plugins, and says errors in words."""
+    """Finds commands of plugins, and prints errors without a traceback."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name."""
         command = super().get_command(ctx, cmd_name)
         if command is None:
-            from .extensions import plugin_commands
+            from .plugin_commands import plugin_commands
 
             found = plugin_commands(builtin=self.commands)
             for failure in found.failures.items():
@@ -36,17 +37,17 @@ class Kernel(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; a wrong graph exits with 2, a node that cannot work with 1."""
+        """Run the command. A wrong graph exits with 2, a node that cannot work with 1."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, OSError):
             raise
         except Exception as error:
             from .._core.errors import GraphError, NodeError
-            from .problems import show_problems
+            from .console import print_problems
 
             if isinstance(error, GraphError):
-                show_problems(error.problems)
+                print_problems(error.problems)
                 ctx.exit(2)
             if isinstance(error, NodeError):
                 click.echo(str(error), err=True)

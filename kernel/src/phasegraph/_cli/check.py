@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import examples, format_option, graph_arguments
+from .parameters import GraphArgument, examples, format_option, graph_argument
 
 if TYPE_CHECKING:
     from .._core.errors import Problem
@@ -24,35 +23,35 @@ if TYPE_CHECKING:
         "kernel check graph.toml --format json",
     ),
 )
-@graph_arguments
+@graph_argument
 @format_option
 @click.pass_context
-def check(ctx: click.Context, graph_path: Path, profile: str | None, overrides: tuple[str, ...], format: str) -> None:
+def check(ctx: click.Context, graph: GraphArgument, format: str) -> None:
     """Say everything that is wrong with a graph; or which edges cross clock domains, and what would run.
 
     Opens no sound card and no socket, and writes nothing. Exits with 0 if the graph is right, with 2 if not.
     """
-    from .problems import show_problems
+    from .console import print_problems
 
-    validation, problems = _validate(graph_path, profile, overrides)
+    validation, problems = _validate(graph)
     if format == "json":
         click.echo(json.dumps(_as_json(validation, problems), indent=2))
     elif problems:
-        show_problems(problems)
+        print_problems(problems)
     elif validation.graph is not None:
         for line in describe(validation.graph):
             click.echo(line)
     ctx.exit(2 if problems else 0)
 
 
-def _validate(path: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Validation, list[Problem]]:
+def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem]]:
     from .._core.errors import GraphError
     from .._graph_file import validate_file
     from .._plugins.loader import load
     from .._run.build import build_graph
 
     registry = load()
-    validation = validate_file(path, registry, profile=profile, overrides=overrides)
+    validation = validate_file(graph.path, registry, profile=graph.profile, overrides=graph.overrides)
     if validation.graph is not None:
         try:
             # Some things show only when nodes are made: an unreadable SDP or WAV, channels that are not there.

@@ -6,7 +6,7 @@ import shutil
 
 import click
 
-from .options import examples
+from .parameters import examples
 
 
 @click.command(short_help="Explain the options of a kind.", epilog=examples("kernel explain", "kernel explain aes67"))

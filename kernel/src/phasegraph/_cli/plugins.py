@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .options import examples, format_option
+from .parameters import examples, format_option
 
 
 @click.command(
@@ -21,7 +21,7 @@ def plugins(ctx: click.Context, format: str) -> None:
     Plugins named in the environment variable PHASEGRAPH_DISABLED_PLUGINS (separated by commas) are left out.
     """
     from .._plugins.loader import load
-    from .extensions import plugin_commands
+    from .plugin_commands import plugin_commands
 
     registry = load()
     parent = ctx.parent.command if ctx.parent is not None else None

@@ -1,32 +1,63 @@
-"""``kernel run``, once its options are read: loads the graph, runs it, and says what happened."""
+"""``kernel run``: runs a graph in real time."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
-import trio
 
-from .._core.errors import GraphError, Problem
-from .._graph_file import load_graph
-from .._plugins import loader
-from .._run.device_rates import DeviceRateStore, state_file
-from .._run.logging import Format, Level, make_log
-from .._run.session import Session
-from .._run.trace import Trace
-from .._run.words import in_words
-from .status import Status
+from .parameters import GraphArgument, duration_option, examples, graph_argument, report_option, trace_option
+
+if TYPE_CHECKING:
+    from .._run.logging import Format, Level
 
 
-def run_command(
-    graph_path: Path,
-    *,
-    profile: str | None,
-    overrides: Sequence[str],
+@click.command(
+    short_help="Run a graph.",
+    epilog=examples(
+        "kernel run graph.toml",
+        "kernel run graph.toml --for 10s --report report.json",
+        "kernel run graph.toml --profile no-ptp --set sources.file.path=take.wav",
+    ),
+)
+@graph_argument
+@duration_option("--for", "duration_ns", help="Stop after this time, such as 10s or 24h.")
+@report_option
+@trace_option
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Log for people or for scripts.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least important messages that are logged.",
+)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    graph: GraphArgument,
+    duration_ns: int | None,
+    report: Path | None,
+    trace: Path | None,
+    log_format: Format,
+    log_level: Level,
+) -> None:
+    """Run a graph until its sources end, the time is up, or a signal ends it.
+
+    Exits with 0 if the run went as asked, 1 if a node failed, 2 if the graph or the call is wrong.
+    """
+    ctx.exit(run_graph(graph, duration_ns, report, trace, log_format, log_level))
+
+
+def run_graph(
+    graph: GraphArgument,
     duration_ns: int | None,
     report: Path | None,
     trace: Path | None,
@@ -34,41 +65,31 @@ def run_command(
     log_level: Level,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
+    from functools import partial
+
+    import trio
+
+    from .._plugins import loader
+    from .._run.device_rates import DeviceRateStore, state_file
+    from .._run.logging import make_log
+    from .._run.session import Session
+    from .._run.trace import Trace
+    from .._run.words import in_words
+    from .console import check_writable, publish_report
+    from .status import Status
+
     registry = loader.load()
-    graph = load_graph(graph_path, registry, profile=profile, overrides=overrides)
+    loaded = graph.load(registry)
     log = make_log(log_format, log_level)
-    must_be_writable(report)
-    learned = DeviceRateStore(state_file(), log.warning)
-    session = Session(graph, registry, log=log, trace=Trace(trace, log.error), profile=profile, learned=learned)
+    check_writable(report)
+    session = Session(
+        loaded,
+        registry,
+        log=log,
+        trace=Trace(trace, log.error),
+        profile=graph.profile,
+        learned=DeviceRateStore(state_file(), log.warning),
+    )
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    tell(result, in_words(result), report)
-    return exit_code(result)
-
-
-def exit_code(report: Mapping[str, Any]) -> int:
-    """1 where a node has failed, 0 otherwise."""
-    failed = any(node["state"] == "failed" for node in report["nodes"].values())
-    return 1 if failed or report["ended"] == "failed" else 0
-
-
-def tell(report: Mapping[str, Any], lines: Iterable[str], path: Path | None) -> None:
-    """Write a report where that is asked for, and print its ``lines``, also where the disk refuses it: then raises
-    ClickException (exit code 1)."""
-    try:
-        if path is not None:
-            path.write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as error:
-        raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
-    finally:
-        for line in lines:
-            click.echo(line)
-
-
-def must_be_writable(report: Path | None) -> None:
-    """Raise GraphError where a report could not be written: before the run, so that hours of it are not lost."""
-    if report is not None:
-        try:
-            report.write_text("")
-        except OSError as error:
-            raise GraphError([Problem("--report", f"cannot write {report}: {error.strerror}")]) from error
+    return publish_report(result, in_words(result), report)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from .options import examples
+from .parameters import examples
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""``kernel simulate`` and ``kernel compare``: their options. The work is in ``simulation.py``, which is heavy."""
+"""``kernel simulate``: runs a graph in virtual time, in a simulated world."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from pathlib import Path
 
 import click
 
-from .options import duration, examples, format_option, graph_arguments
-
-_SEED = click.IntRange(0, 2**63 - 1)
+from .parameters import (
+    GraphArgument,
+    duration_option,
+    examples,
+    graph_argument,
+    report_option,
+    seed_option,
+    trace_option,
+)
 
 
 def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -18,12 +24,12 @@ def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> 
         width = max(map(len, shipped()))
         for name in shipped():
             click.echo(f"{name:{width}}  {load_scenario(name).scenario.summary}")
-        click.echo("What a scenario may say: kernel explain scenario")
+        click.echo("The options of a scenario: kernel explain scenario")
         ctx.exit()
 
 
 @click.command(
-    short_help="Run a graph against a simulated world, and say what truly happened.",
+    short_help="Run a graph in a simulated world, and compare it with the truth.",
     epilog=examples(
         "kernel simulate graph.toml",
         "kernel simulate graph.toml --scenario hot-card --for 24h --report report.json",
@@ -31,7 +37,7 @@ def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> 
         "kernel simulate --scenarios",
     ),
 )
-@graph_arguments
+@graph_argument
 @click.option(
     "--scenario", default="studio", show_default=True, metavar="NAME|FILE", help="The world: see --scenarios."
 )
@@ -43,33 +49,19 @@ def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> 
     callback=_list_scenarios,
     help="List the scenarios that come with the kernel.",
 )
-@click.option(
-    "--for",
-    "duration_ns",
-    callback=duration,
-    default="10min",
-    show_default=True,
-    metavar="TIME",
-    help="How much virtual time to run, such as 90s or 24h.",
-)
-@click.option("--seed", type=_SEED, default=0, show_default=True, help="Of all chance: the same gives the same.")
-@click.option(
+@duration_option("--for", "duration_ns", default="10min", help="Virtual time to run, such as 90s or 24h.")
+@seed_option
+@duration_option(
     "--audio",
     "listen_ns",
-    callback=duration,
-    metavar="TIME",
     help="Render this much of the end, with a tone, and measure its THD+N. The rest is only counted.",
 )
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what happened as JSON.")
-@click.option(
-    "--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write estimates and decisions as JSON lines."
-)
+@report_option
+@trace_option
 @click.pass_context
 def simulate(
     ctx: click.Context,
-    graph_path: Path,
-    profile: str | None,
-    overrides: tuple[str, ...],
+    graph: GraphArgument,
     scenario: str,
     duration_ns: int,
     seed: int,
@@ -79,88 +71,36 @@ def simulate(
 ) -> None:
     """Run a graph in virtual time: its own compensators and resamplers, against simulated clocks, network and cards.
 
-    Files are read, but nothing is written or sent. Exits with 0 if it went as asked, 1 if a node failed, 2 if the
+    Files are read, but nothing is written or sent. Exits with 0 if the run went as asked, 1 if a node failed, 2 if the
     graph, the scenario or the call is wrong.
     """
-    from .simulation import simulate_command
+    from .._plugins import loader
+    from .._run.logging import make_log
+    from .._run.trace import Trace
+    from .._run.words import in_words
+    from ..simulation.scenario import load_scenario
+    from ..simulation.simulation_run import Simulation
+    from ..simulation.truth_sentences import truth_in_words
+    from .console import check_writable, publish_report
+    from .progress import Progress
 
-    ctx.exit(
-        simulate_command(
-            graph_path,
-            profile=profile,
-            overrides=overrides,
-            scenario=scenario,
-            duration_ns=duration_ns,
-            seed=seed,
-            listen_ns=listen_ns or 0,
-            report=report,
-            trace=trace,
-        )
+    deployment = load_scenario(scenario)
+    registry = loader.load()
+    loaded = graph.load(registry)
+    check_writable(report)
+    log = make_log(level="error")
+    simulation = Simulation(
+        loaded,
+        registry,
+        deployment,
+        seed=seed,
+        log=log,
+        for_ns=duration_ns,
+        listen_ns=listen_ns or 0,
+        trace=Trace(trace, log.error),
+        profile=graph.profile,
     )
-
-
-@click.command(
-    short_help="Compare compensators on the same simulated worlds, and recommend one.",
-    epilog=examples(
-        "kernel compare graph.toml",
-        "kernel compare graph.toml --strategies combined,buffer-feedback --scenario usb-card --for 1h",
-        "kernel compare graph.toml --format json --plot compare.png",
-    ),
-)
-@graph_arguments
-@click.option(
-    "--strategies",
-    metavar="A,B,...",
-    help="Kinds of compensator, or ids of the graph's; all that can take its crossing if left out.",
-)
-@click.option(
-    "--scenario",
-    "scenarios",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="A world; may be repeated. Some that differ if left out: `kernel simulate --scenarios` lists them.",
-)
-@click.option(
-    "--for",
-    "duration_ns",
-    callback=duration,
-    default="10min",
-    show_default=True,
-    metavar="TIME",
-    help="How much virtual time each run takes.",
-)
-@click.option("--seed", type=_SEED, default=0, show_default=True, help="Of all chance, the same in every run.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the alignment errors as PNG.")
-@format_option
-@click.pass_context
-def compare(
-    ctx: click.Context,
-    graph_path: Path,
-    profile: str | None,
-    overrides: tuple[str, ...],
-    strategies: str | None,
-    scenarios: tuple[str, ...],
-    duration_ns: int,
-    seed: int,
-    plot: Path | None,
-    format: str,
-) -> None:
-    """Run a graph with one compensator after the other in some simulated worlds, and say which one suits it and why.
-
-    Exits with 0, or with 2 if the graph, a scenario or the call is wrong.
-    """
-    from .simulation import compare_command
-
-    ctx.exit(
-        compare_command(
-            graph_path,
-            profile=profile,
-            overrides=overrides,
-            strategies=strategies,
-            scenarios=scenarios,
-            duration_ns=duration_ns,
-            seed=seed,
-            plot=plot,
-            format=format,
-        )
-    )
+    progress = Progress(duration_ns)
+    result = simulation.run(progress, signals=True)
+    progress.close(result["duration_s"])
+    ctx.exit(publish_report(result, [*in_words(result), *truth_in_words(result)], report))
