@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding, Frames, Stream, StreamFormat
-from phasegraph._core.concealment import FADE_NS, JOIN_NS
+from phasegraph._run.concealment import FADE_NS, JOIN_NS, stream_reader
 
 RATE = 48_000
 FADE, JOIN = FADE_NS * 48 // 10**6, JOIN_NS * 48 // 10**6
@@ -35,7 +35,7 @@ def come(stream: Stream, first: int, stop: int, hz: float = 440.0) -> None:
 
 
 def play(stream: Stream, first: int, stop: int, block: int) -> Frames:
-    read = stream.reader()
+    read = stream_reader(stream)
     out = np.full((stop - first, 2), 9.0, np.float32)
     for at in range(0, stop - first, block):
         read(BASE + first + at, out[at : at + block])
@@ -84,7 +84,7 @@ def test_blocks_do_not_matter(block: int) -> None:
 @pytest.mark.parametrize("length", [48, 480, 4800])
 def test_a_gap_that_is_played_before_its_end_is_known_is_ramped_behind_it(length: int) -> None:
     stream = stream_of((0, 9600))
-    read = stream.reader()
+    read = stream_reader(stream)
     out = np.empty((20_000, 2), np.float32)
     for at in range(0, 20_000, 100):
         if at == (9600 + length + 99) // 100 * 100:
@@ -99,7 +99,7 @@ def test_a_gap_that_is_played_before_its_end_is_known_is_ramped_behind_it(length
 def test_what_comes_while_it_fades_is_joined_in_time() -> None:
     # The end of the gap comes into sight before it is due: nothing behind it changes.
     stream = stream_of((0, 9600))
-    read = stream.reader()
+    read = stream_reader(stream)
     out = np.empty((2000, 2), np.float32)
     read(BASE + 9000, out[:1000])
     come(stream, 10_400, 11_000)
@@ -159,3 +159,40 @@ def test_any_gaps_in_noise(lengths: list[tuple[int, int]], block: int, seed: int
     assert (out[there[:at]] == noise[:at][there[:at]]).all()
     assert np.isfinite(out).all()
     assert np.abs(out).max() <= 4.0
+
+
+@pytest.mark.parametrize("late", [(9600, 20_000), (9700, 20_000), (9600, 9700), (9650, 9900)])
+def test_frames_that_arrive_after_their_gap_has_sounded_are_faded_in(late: tuple[int, int]) -> None:
+    # A stall of the sender's machine or of ours: the block that ran past the last packet has sounded as a gap.
+    stream = stream_of((0, 9600))
+    read = stream_reader(stream)
+    out = np.empty((2400, 2), np.float32)
+    assert read(BASE + 9400, out[:480]) == 280
+    come(stream, *late)
+    come(stream, 9900, 20_000)
+    for at in range(480, 2400, 480):
+        read(BASE + 9400 + at, out[at : at + 480])
+    true = sine(BASE + 9400, 2400)
+    assert (out[:200] == true[:200]).all()
+    assert (out[500 + JOIN :] == true[500 + JOIN :]).all()
+    assert steepest(out) < 1.6 * steepest(true), "a fade, not a jump"
+
+
+@CALM
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 6000), st.integers(1, 800)), min_size=1, max_size=15),
+    blocks=st.lists(st.integers(1, 1200), min_size=1, max_size=15),
+    back=st.integers(0, 64),
+)
+def test_frames_in_any_order_and_at_any_time(pieces: list[tuple[int, int]], blocks: list[int], back: int) -> None:
+    stream = stream_of((0, 100))
+    read = stream_reader(stream)
+    at = 0
+    for number, block in enumerate(blocks):
+        out = np.empty((block, 2), np.float32)
+        read(BASE + at, out)
+        assert np.isfinite(out).all()
+        assert np.abs(out).max() <= 4.0
+        at = max(0, at + block - back)
+        first, length = pieces[number % len(pieces)]
+        come(stream, first, first + length)

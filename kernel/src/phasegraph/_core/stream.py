@@ -9,9 +9,8 @@ from typing import Protocol
 import msgspec
 
 from .clock import ClockEstimate, duration_of, frames_in
-from .concealment import Concealer
 from .ring import MediaRing
-from .samples import Encoding, Frames
+from .samples import Encoding
 
 
 class StreamFormat(msgspec.Struct, frozen=True):
@@ -101,10 +100,6 @@ class Stream:
     def playout_delay_ns(self) -> int:
         """Link offset in nanoseconds."""
         return duration_of(self.playout_delay_frames, self.format.rate)
-
-    def reader(self) -> Callable[[int, Frames], int]:
-        """A way to read the ring, for one reader: as `MediaRing.read`, with what the stream says of gaps."""
-        return Concealer(self).read if self.conceal else self.ring.read
 
     @property
     def room(self) -> int:

@@ -1,33 +1,36 @@
-"""Concealment: what sounds in a gap, so that it neither clicks nor brings back audio of another time.
+"""Concealment: what sounds in a gap, so that it neither clicks nor repeats audio of another time.
 
-A gap goes on with what sounded last: the stretch before it that best leads on from its end is repeated, and fades to
-silence within 20 ms. Towards the end of the gap the same is made of what follows, backwards in time, and faded in. So
-whatever did arrive stays as it is, bit for bit. Only where a gap had to be played before its end was known are the
-frames behind it ramped in.
+A gap continues what sounded last. The stretch before it that best matches its end is repeated, and fades to silence
+within 20 ms. Towards the end of the gap the same is made of what comes next, backwards in time, and faded in. What did
+arrive stays as it is, bit for bit. Only where a gap was played before its end was known are the frames behind it
+faded in. Frames that arrive after the gap has sounded in their place do not change that: for this reader the gap stays.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .clock import frames_in
-from .samples import Frames
-
-if TYPE_CHECKING:
-    from .stream import Stream
+from .._core.clock import frames_in
+from .._core.samples import Frames
+from .._core.stream import Stream
 
 FADE_NS = 20_000_000
-"""What a gap repeats has faded to silence after so long."""
+"""The repeated stretch has faded to silence after this time."""
 JOIN_NS = 5_000_000
-"""How long what follows a gap is faded in."""
+"""How long the frames behind a gap are faded in."""
 _HISTORY_NS = 20_000_000
 _TEMPLATE_NS = 2_500_000
 _SMOOTH_NS = 500_000
 _SEARCH_RATE = 48_000
-"""Matches are looked for at about this rate: finer steps cost much and change nothing that is heard."""
+"""The search for a match runs at about this rate: finer steps cost much and make no audible difference."""
+
+
+def stream_reader(stream: Stream) -> Callable[[int, Frames], int]:
+    """How one reader of a stream reads its ring: as `MediaRing.read`, with gaps concealed where the stream wants that."""
+    return Concealer(stream).read if stream.conceal else stream.ring.read
 
 
 class Concealer:
@@ -43,13 +46,14 @@ class Concealer:
         self._fade = frames_in(FADE_NS, rate)
         self._join = frames_in(JOIN_NS, rate)
         self._history = frames_in(_HISTORY_NS, rate)
+        self._open_from = 0
         self._open_at: int | None = None
-        """Where the newest read stopped within a gap whose end was not yet known."""
+        """Where the newest read stopped within a gap whose end was not yet known, and where that gap began."""
         self._ramp_stop = 0
         """Where the ramp behind such a gap ends."""
 
     def read(self, start: int, out: Frames) -> int:
-        """As `MediaRing.read`, but gaps sound."""
+        """As `MediaRing.read`, with gaps concealed."""
         missing = self._ring.read(start, out)
         if missing or 0 < self._ramp_stop - start <= self._join:
             self._conceal(start, out)
@@ -63,9 +67,13 @@ class Concealer:
         stop = start + len(out)
         end = stop if self._stream.end is None else self._stream.end
         valid = self._ring.valid(begin, stop + self._history - begin)
+        if self._open_at is not None and self._open_at - self._join < start < self._ramp_stop:
+            valid[max(0, self._open_from - begin) : max(0, self._open_at - begin)] = False  # it sounded as a gap
         edges = np.flatnonzero(np.diff(valid, prepend=True, append=True))
+        if not len(edges):
+            return
         if len(edges) == 2 and edges[1] - edges[0] == len(valid):
-            self._break_off(stop)  # a long silence
+            self._break_off(begin, stop)  # a long silence
             return
         audio = np.empty((len(valid), out.shape[1]), np.float32)
         self._ring.read(begin, audio)
@@ -96,7 +104,7 @@ class Concealer:
                 sound += weight * self._extended(future[::-1], resume - last, last - first)[::-1]
             out[first - start : last - start] = sound
         if not len(future):
-            self._break_off(stop)
+            self._break_off(gap, stop)
         elif was_open:
             self._ramp_stop = resume + self._join
             first, last = max(resume, start), min(resume + min(self._join, len(future)), stop)
@@ -106,8 +114,8 @@ class Concealer:
                 part *= weight
                 part += (1.0 - weight) * self._repeated(history, first - gap, last - first)
 
-    def _break_off(self, stop: int) -> None:
-        self._open_at, self._ramp_stop = stop, stop + self._join
+    def _break_off(self, gap: int, stop: int) -> None:
+        self._open_from, self._open_at, self._ramp_stop = gap, stop, stop + self._join
 
     def _repeated(self, history: Frames, begin: int, count: int) -> Frames:
         # Frames ``begin .. begin + count`` behind the history: repeated, and fading.

@@ -21,6 +21,7 @@ from .._core.compensation import (
 )
 from .._core.samples import Frames
 from .._core.stream import Stream
+from .concealment import stream_reader
 from .taps import ENDLESS
 
 HOLD = Correction(ratio_ppb=0.0, reason="not started")
@@ -56,7 +57,7 @@ class CrossingTap:
         self._squares = 0.0
         self._blocks = 0
         self._clock = stream.clock
-        self._read = stream.reader()
+        self._read = stream_reader(stream)
         self._compensator = compensator
         self._resampler = resampler
         self._locate = resampler.locate if isinstance(resampler, StreamingResampler) else None

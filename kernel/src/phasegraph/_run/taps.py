@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .._core.samples import Encoded, Frames
 from .._core.stream import ReaderPosition, Stream
+from .concealment import stream_reader
 
 ENDLESS = 1 << 62
 
@@ -53,7 +54,7 @@ class AlignedTap:
         self.device = ""
         self.missing_frames = 0
         self._delay = stream.playout_delay_frames
-        self._read = stream.reader()
+        self._read = stream_reader(stream)
 
     @property
     def begin(self) -> int | None:
