@@ -29,7 +29,7 @@ _SEARCH_RATE = 48_000
 
 
 def stream_reader(stream: Stream) -> Callable[[int, Frames], int]:
-    """How one reader of a stream reads its ring: as `MediaRing.read`, with gaps concealed where the stream wants that."""
+    """How one reader reads the ring of a stream: as `MediaRing.read`, with gaps concealed if the stream wants it."""
     return Concealer(stream).read if stream.conceal else stream.ring.read
 
 
