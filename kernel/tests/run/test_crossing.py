@@ -196,12 +196,15 @@ def test_while_silent_nothing_sounds_and_a_step_is_no_resync(make_stream, clock)
     assert play(tap, BLOCK, 10**9 // 2 + BLOCK * 10**9 // RATE).any()
     assert (tap.resyncs, tap.missing_frames) == (0, 0)
     assert tap.error_rms_frames == pytest.approx(480, abs=0.1)  # the sounding block's
+    assert tap.figures.latest.error_rms_frames == tap.error_rms_frames
 
 
-def test_what_was_learned_is_the_first_thing_shown(make_stream, clock):
+def test_the_remembered_rate_of_the_device_is_observed_first(make_stream, clock):
     told = Told(Correction(0.0))
-    tap, _ = begin(make_stream, clock, told)
-    tap.recall = lambda: DeviceRate(37_300.0, 500.0)
+    stream = begin(make_stream, clock, told)[0].stream
+    rates = {"card": DeviceRate(37_300.0, 500.0)}
+    tap = CrossingTap(stream, told, Straight(), rates.get)
+    tap.device = "card"
     for number in range(3):
         play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)
     assert told.seen[0] == DeviceRate(37_300.0, 500.0)

@@ -36,6 +36,6 @@ def ratio_ppb(run: GraphRun) -> float:
 @pytest.mark.parametrize("kind", ["combined", "ptp-feed-forward", "buffer-feedback"])
 def test_it_is_right_from_the_first_sound(tmp_path: Path, kind: str) -> None:
     graph, file = GRAPH.format(kind=kind), tmp_path / "devices.json"
-    run_graph_now(graph, for_s=12.0, learned=file)
-    assert ratio_ppb(run_graph_now(graph, for_s=0.5, learned=file)) == pytest.approx(-80_000, abs=5000)
+    run_graph_now(graph, for_s=12.0, device_rates=file)
+    assert ratio_ppb(run_graph_now(graph, for_s=0.5, device_rates=file)) == pytest.approx(-80_000, abs=5000)
     assert abs(ratio_ppb(run_graph_now(graph, for_s=0.5)) + 80_000) > 5000

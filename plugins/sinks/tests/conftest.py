@@ -112,8 +112,7 @@ class Reader:
     def __init__(self, stream, *, paced=False):
         self.stream = stream
         self.paced = paced
-        self.cursor = SimpleNamespace(position=0)
-        stream.readers.append(self.cursor)
+        self.cursor = stream.add_reader()
         self.most_ahead = 0
         self.blocks = []
 

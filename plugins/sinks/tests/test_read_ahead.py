@@ -17,8 +17,7 @@ class Feeding:
 
     def __init__(self):
         self.stream = new_stream(StreamFormat(RATE, 1, Encoding.FLOAT32), endless=True)
-        self.cursor = SimpleNamespace(position=0)
-        self.stream.readers.append(self.cursor)
+        self.cursor = self.stream.add_reader()
         self.looks = 0
         self.least = RATE
 

@@ -88,7 +88,7 @@ def run_graph(
         log=log,
         trace=Trace(trace, log.error),
         profile=graph.profile,
-        learned=DeviceRateStore(state_file(), log.warning),
+        device_rates=DeviceRateStore(state_file(), log.warning),
     )
     with Status(live=None if log_format == "text" else False) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))

@@ -14,7 +14,7 @@ from .samples import Encoding
 
 
 class StreamFormat(msgspec.Struct, frozen=True):
-    """What a stream is made of."""
+    """Rate, channels and encoding of a stream."""
 
     rate: int
     """Frames per second."""
@@ -27,7 +27,7 @@ class StreamFormat(msgspec.Struct, frozen=True):
 
 
 ARRIVALS = 64
-"""Arrivals that a stream remembers: as many as come between two blocks of a sink, and more."""
+"""Arrivals that a stream remembers: more than arrive between two blocks of a sink."""
 
 
 class ClockReader(Protocol):
@@ -38,20 +38,31 @@ class ClockReader(Protocol):
 
 
 class ReaderPosition:
-    """How far one reader has come."""
+    """How far one reader has read.
+
+    Written by the step of the reader's sink, and by the control plane while that is detached.
+    """
 
     __slots__ = ("position",)
 
     def __init__(self) -> None:
         self.position = 0
-        """Index after the last frame that was taken."""
+        """Index after the last frame that was read."""
+
+
+def _do_nothing() -> None:
+    pass
 
 
 class Stream:
     """What a source offers: its format, its clock, its ring, and where it begins and ends.
 
     Frame ``n`` sounds at clock time ``n / rate + playout_delay``. A stream without a clock (a file, a tone) is
-    paced by whoever reads it: its frames count from 0 and are due as soon as they are written.
+    paced by its readers: its frames count from 0 and are due as soon as they are written.
+
+    Threads: the source's step writes the ring, ``first``, ``head``, ``contiguous_from`` and ``arrivals``, on the data
+    plane. Readers are steps of sinks, on the same thread. The control plane replaces the tuples of readers as a whole
+    and sets ``end`` once; a step sees the old or the new value.
     """
 
     def __init__(
@@ -63,18 +74,23 @@ class Stream:
         playout_delay_ns: int = 0,
         endless: bool = False,
         conceal: bool = False,
+        on_read: Callable[[], object] = _do_nothing,
     ) -> None:
         """``window_ns`` is how much of the stream the ring holds.
 
-        ``conceal`` has gaps faded over where they are read; otherwise they are silence.
+        ``endless`` marks a stream without a clock that never ends (a tone): a sink without a clock reads it at the
+        pace of local time, not as fast as it can.
 
-        ``endless`` marks a stream without a clock that goes on for ever (a tone): a sink without a clock takes it at
-        the pace of local time, not as fast as it comes.
+        ``conceal`` has gaps filled where they are read; otherwise they are silence.
+
+        ``on_read`` is called on the data plane before every read. A source that keeps its stream in step with jumps of
+        its clock does so there, since readers may see a jump before the next packet does.
         """
         self.endless = endless
         self.conceal = conceal
         self.format = format
         self.clock = clock
+        self.on_read = on_read
         self.playout_delay_frames = frames_in(playout_delay_ns, format.rate)
         """Link offset in frames: how long after its media time a frame sounds."""
         self.ring = MediaRing(format.channels, max(1, frames_in(window_ns, format.rate)), format.encoding)
@@ -87,14 +103,11 @@ class Stream:
         self.contiguous_from = 0
         """From this index to the head no frame is missing."""
         self.arrivals: deque[tuple[int, int]] = deque(maxlen=ARRIVALS)
-        """(frame, local time): when all before the frame had arrived, oldest first."""
-        self.on_read: Callable[[], object] = _nothing
-        """Called by readers before they look: a source that keeps its stream in step with jumps of its clock does so
-        here, on the data plane, since readers may see a jump before the next packet does."""
-        self.readers: list[ReaderPosition] = []
-        """Who reads this stream in sequence; the source of a stream without a clock waits for the slowest."""
-        self._away: list[ReaderPosition] = []
-        """Of these the ones that take nothing for now, so that nobody is to wait for them."""
+        """(frame, local time): when all frames before this one had arrived, oldest first."""
+        self.readers: tuple[ReaderPosition, ...] = ()
+        """Readers in sequence; the source of a stream without a clock waits for the slowest."""
+        self._suspended: tuple[ReaderPosition, ...] = ()
+        """Readers that read nothing for now: the source does not wait for them."""
 
     @property
     def playout_delay_ns(self) -> int:
@@ -104,29 +117,38 @@ class Stream:
     @property
     def room(self) -> int:
         """Frames that can be written before one that a reader still wants is lost."""
-        return self.ring.capacity - (self.head - self._taken(self.head))
+        return self.ring.capacity - (self.head - self._slowest(self.head))
 
-    def _taken(self, default: int) -> int:
-        # How far the slowest has come of those who read; of those who are to come back, where nobody does.
-        reading = [cursor.position for cursor in self.readers if cursor not in self._away]
-        return min(reading or (cursor.position for cursor in self.readers), default=default)
+    def _slowest(self, default: int) -> int:
+        # The position of the slowest active reader; of the suspended ones where none is active.
+        suspended = self._suspended
+        active = [reader.position for reader in self.readers if reader not in suspended]
+        return min(active or (reader.position for reader in self.readers), default=default)
 
-    def leave(self, reader: ReaderPosition, *, for_good: bool) -> None:
-        """Not wait for this reader any more. Where the last leaves for good, the stream ends."""
-        if not for_good:
-            self._away.append(reader)
-        elif reader in self.readers:
+    def add_reader(self) -> ReaderPosition:
+        """A reader in sequence, from the beginning."""
+        reader = ReaderPosition()
+        self.readers = (*self.readers, reader)
+        return reader
+
+    def remove_reader(self, reader: ReaderPosition) -> None:
+        """Never wait for this reader again. Without its last reader the stream ends."""
+        if reader in self.readers:
             if len(self.readers) == 1:
                 self.stop()
-            self.readers.remove(reader)
+            self.readers = tuple(other for other in self.readers if other is not reader)
 
-    def come_back(self, reader: ReaderPosition) -> None:
-        """Wait for this reader again, who goes on where the others are."""
-        reader.position = max(reader.position, self._taken(reader.position))
-        self._away = [other for other in self._away if other is not reader]
+    def suspend_reader(self, reader: ReaderPosition) -> None:
+        """Not wait for this reader until `resume_reader`."""
+        self._suspended = (*self._suspended, reader)
+
+    def resume_reader(self, reader: ReaderPosition) -> None:
+        """Wait for this reader again. It continues where the others are."""
+        reader.position = max(reader.position, self._slowest(reader.position))
+        self._suspended = tuple(other for other in self._suspended if other is not reader)
 
     def mark_written(self, start: int, end: int, arrived_ns: int | None = None) -> None:
-        """Say that frames ``start .. end`` are in the ring. Called by the source after it wrote them.
+        """Record that frames ``start .. end`` are in the ring. Called by the source after it wrote them.
 
         ``arrived_ns`` is the local time at which the last of them arrived, where the source has a stamp of it.
         """
@@ -142,7 +164,7 @@ class Stream:
         self.head = max(self.head, end)
 
     def shift(self, by: int) -> None:
-        """Move what there is by so many frames: media time has jumped, and the stream goes on at its new time."""
+        """Move all frames by this many: media time has jumped, and the stream continues at its new time."""
         self.ring.shift(by)
         if self.first is not None:
             self.first += by
@@ -151,16 +173,12 @@ class Stream:
         self.arrivals = deque(((frame + by, local_ns) for frame, local_ns in self.arrivals), maxlen=ARRIVALS)
 
     def finish(self) -> None:
-        """Say that nothing comes after what has been written. The first call counts."""
+        """Declare that nothing comes after what has been written. The first call counts."""
         if self.end is None:
             self.end = self.head
 
     def stop(self) -> None:
-        """End the stream where it is being played: what lies ready of a stream without a clock is left out."""
+        """End the stream where it is being read: without a clock, frames that no reader has read are left out."""
         if self.end is None and self.clock is None and self.readers:
-            self.end = max(cursor.position for cursor in self.readers)
+            self.end = max(reader.position for reader in self.readers)
         self.finish()
-
-
-def _nothing() -> None:
-    pass

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from .._core.compensation import DeviceRate
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
@@ -21,16 +22,16 @@ from .inputs import SinkInput
 from .taps import AlignedTap, SequentialTap, Tap
 
 RELAXED_QUANTUM_NS = 80_000_000
-"""How often the network is looked at where nothing waits for the samples."""
+"""How often the network is read where nothing waits for the samples."""
 PACED_QUANTUM_NS = 4_000_000
-"""The same in a graph that also sends: what arrives is handled in portions that do not delay a packet for long."""
+"""The same in a graph that also sends: packets are handled in portions that do not delay a sent packet for long."""
 LEAST_QUANTUM_NS = 1_000_000
 TEXT_LIMIT_BYTES = 1 << 20
 _WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding.FLOAT32: 2}
 
 
 def quantum_of(stream: Stream) -> int:
-    """How often the network is looked at for a stream that somebody waits for."""
+    """How often the network is read for a stream that a sink waits for."""
     if stream.clock is None:
         return PACED_QUANTUM_NS
     return max(LEAST_QUANTUM_NS, min(PACED_QUANTUM_NS, stream.playout_delay_ns // 4))
@@ -45,6 +46,15 @@ def real_nodes(node: GraphNode, build: Build, make: Callable[[], Node], input: S
     return make()
 
 
+RememberedRate = Callable[[str, str], DeviceRate | None]
+"""Rate of a device, by its name, against a kind of clock: what earlier runs have measured."""
+
+
+def no_rates(device: str, clock: str) -> DeviceRate | None:
+    """Nothing is remembered."""
+    return None
+
+
 class BuiltNode:
     """A node, ready to run."""
 
@@ -55,7 +65,7 @@ class BuiltNode:
         self.config: Any = graph_node.config
         self.node = node
         self.input = input
-        """What a sink plays."""
+        """The input of a sink."""
 
     @property
     def stream(self) -> Stream:
@@ -90,7 +100,7 @@ class BuiltGraph:
         return self.nodes[id].stream
 
     def quantum_ns(self) -> int:
-        """How often the data plane looks at the network: as seldom as the graph's latencies allow."""
+        """How often the data plane reads the network: as seldom as the graph's latencies allow."""
         quantum = RELAXED_QUANTUM_NS
         for built in self.edges:
             kind = self.graph.nodes[built.edge.sink].kind
@@ -114,7 +124,11 @@ class _Build:
             return self._built.clock(id)
         clocks = [node for node in self._built.nodes.values() if node.role == "clocks"]
         if len(clocks) != 1:
-            raise NodeError("which clock it runs on is not said", "set clock to the id of one", option="clock")
+            raise NodeError(
+                "no clock given, and the graph has several" if clocks else "no clock given, and the graph has none",
+                "set clock to the id of one",
+                option="clock",
+            )
         return self._built.clock(clocks[0].id)
 
     def read_text(self, path: str) -> str:
@@ -125,7 +139,7 @@ class _Build:
             with Path(path).open("rb") as file:
                 content = file.read(TEXT_LIMIT_BYTES + 1)
             if len(content) > TEXT_LIMIT_BYTES:
-                raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: it is not what it should be")
+                raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: this is no file of that kind")
             return content.decode("utf-8", errors="replace")
         except OSError as error:
             raise NodeError(f"cannot read {path}: {error.strerror}") from error
@@ -136,9 +150,15 @@ class _Build:
 
 
 def build_graph(
-    graph: Graph, registry: Registry, local: LocalClock | None = None, node_factory: NodeFactory = real_nodes
+    graph: Graph,
+    registry: Registry,
+    local: LocalClock | None = None,
+    node_factory: NodeFactory = real_nodes,
+    remembered_rate: RememberedRate = no_rates,
 ) -> BuiltGraph:
     """Make every node of a graph, in an order in which each finds what it needs.
+
+    ``remembered_rate`` gives crossings the rates of devices that earlier runs have measured.
 
     Raises GraphError with all the problems that the nodes found in their files and options.
     """
@@ -149,7 +169,7 @@ def build_graph(
     for id in graph.order:
         node = graph.nodes[id]
         try:
-            _add(built, node, registry, _Build(id, local, built, provided), node_factory)
+            _add(built, node, registry, _Build(id, local, built, provided), node_factory, remembered_rate)
         except NodeError as error:
             problems.append(_problem(f"{node.role}.{id}", error))
         except _Elsewhere as blamed:
@@ -181,7 +201,14 @@ class _MissingPeer(Exception):
     """A node that this one needs could not be built."""
 
 
-def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, node_factory: NodeFactory) -> None:
+def _add(
+    built: BuiltGraph,
+    node: GraphNode,
+    registry: Registry,
+    build: _Build,
+    node_factory: NodeFactory,
+    remembered_rate: RememberedRate,
+) -> None:
     kind = node.kind
     for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
         if wanted is not None and wanted not in built.nodes:
@@ -197,19 +224,21 @@ def _add(built: BuiltGraph, node: GraphNode, registry: Registry, build: _Build, 
                 began_ns=build.local.now_ns(),
             )
     elif isinstance(kind, SinkKind):
-        input, edges = _input(built, node, registry)
+        input, edges = _input(built, node, registry, remembered_rate)
         made = node_factory(node, build, partial(kind.factory, node.config, build, input), input)
         built.nodes[node.id] = BuiltNode(node, made, input)
         built.edges += edges
 
 
-def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[SinkInput, list[BuiltEdge]]:
+def _input(
+    built: BuiltGraph, node: GraphNode, registry: Registry, remembered_rate: RememberedRate
+) -> tuple[SinkInput, list[BuiltEdge]]:
     edges = []
     for edge in built.graph.edges:
         if edge.sink == node.id:
             if edge.source not in built.nodes:
                 raise _MissingPeer
-            edges.append(BuiltEdge(edge, _tap(built, edge, registry)))
+            edges.append(BuiltEdge(edge, _tap(built, edge, registry, remembered_rate)))
     taps = [(built_edge.tap, _channels(built_edge)) for built_edge in edges]
     rates = {tap.stream.format.rate for tap, _ in taps}
     if len(rates) > 1:
@@ -230,6 +259,12 @@ def _input(built: BuiltGraph, node: GraphNode, registry: Registry) -> tuple[Sink
     return SinkInput(taps, format, clock), edges
 
 
+def reference_clock(graph: Graph, edge: Edge) -> str:
+    """Kind of the clock that the source of an edge runs on: a device's rate is known against such a clock."""
+    domain = graph.nodes[edge.source].domain or ""
+    return graph.nodes[domain].kind.kind if domain in graph.nodes else domain
+
+
 def _channels(edge: BuiltEdge) -> list[int] | None:
     channels = edge.edge.channels
     if channels is None:
@@ -245,7 +280,7 @@ def _channels(edge: BuiltEdge) -> list[int] | None:
     return [channel - 1 for channel in channels]
 
 
-def _tap(built: BuiltGraph, edge: Edge, registry: Registry) -> Tap:
+def _tap(built: BuiltGraph, edge: Edge, registry: Registry, remembered_rate: RememberedRate) -> Tap:
     stream = built.stream(edge.source)
     if stream.clock is None:
         return SequentialTap(stream)
@@ -259,4 +294,5 @@ def _tap(built: BuiltGraph, edge: Edge, registry: Registry) -> Tap:
         steering = compensator.kind.factory(compensator.config, stream.format.rate)
     except NodeError as error:
         raise _Elsewhere(edge.compensator, error) from error
-    return CrossingTap(stream, steering, resampler.factory())
+    clock = reference_clock(built.graph, edge)
+    return CrossingTap(stream, steering, resampler.factory(), lambda device: remembered_rate(device, clock))

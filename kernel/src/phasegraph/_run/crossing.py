@@ -1,10 +1,26 @@
-"""An edge between two clock domains: the stream is read at fractional positions that a compensator steers."""
+"""An edge between two clock domains: the stream is read at fractional positions that a compensator steers.
+
+State: the read position *p* in stream frames, as a whole index and a fraction, so that it is exact however large it is.
+
+For each block of *n* frames that sounds from local time *t* on:
+
+1. target: *q* = media_time(*t*) x rate - link offset, by the stream's clock;
+2. error: *e* = *q* - *p* frames (positive: the reader is behind, and must read faster);
+3. the compensator observes the clock's estimate, arrivals, the device's time, the buffer level and *e*, in the order of
+   their local times, and decides a ratio *r* (ppb) and, rarely, a step *s* (a resync, cross-faded over 10 ms);
+4. *p* += *s*, the block is rendered at *p*, *p* + (1 + *r*), ..., and *p* += *n* (1 + *r*).
+
+Media time that jumps (another grandmaster) moves target and position alike: *e* stays, and nothing is steered. Frames
+that the sink lost pass at the present ratio. The block's fractional positions are the resampler's argument, so that
+position and sound cannot drift apart.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from .._core.clock import NS_PER_S, ClockEstimate
@@ -19,51 +35,78 @@ from .._core.compensation import (
     Resampler,
     StreamingResampler,
 )
+from .._core.published import Published
 from .._core.samples import Frames
 from .._core.stream import Stream
 from .concealment import stream_reader
 from .taps import ENDLESS
 
-HOLD = Correction(ratio_ppb=0.0, reason="not started")
+NOT_STARTED = Correction(ratio_ppb=0.0, reason="not started")
 FADE_NS = 10_000_000
 """Longest that a jump of the read position is faded over; a block at most."""
+
+
+class CrossingFigures(msgspec.Struct, frozen=True, gc=False):
+    """Figures of a crossing after one block, for status and report."""
+
+    missing_frames: int = 0
+    correction: Correction = NOT_STARTED
+    error_frames: float = 0.0
+    error_rms_frames: float = 0.0
+    buffer_frames: int = 0
+    resyncs: int = 0
+    locked_after_ns: int | None = None
+
+
+def nothing_remembered(device: str) -> DeviceRate | None:
+    """No earlier run has measured any device."""
+    return None
 
 
 class CrossingTap:
     """Reads a stream of one clock at the pace of another.
 
-    The position is a whole frame index and a fraction, so that it stays exact however large the index is.
+    Threads: the sink's step calls everything and writes every field. Others read ``figures``.
     """
 
-    def __init__(self, stream: Stream, compensator: Compensator, resampler: Resampler) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        compensator: Compensator,
+        resampler: Resampler,
+        remembered_rate: Callable[[str], DeviceRate | None] = nothing_remembered,
+    ) -> None:
+        """``remembered_rate`` gives the rate of a device that earlier runs have measured. It is called once, at the
+        first block."""
         assert stream.clock is not None, "a stream without a clock crosses nothing"
+        self.figures = Published(CrossingFigures())
         self.stream = stream
         self.missing_frames = 0
-        self.correction = HOLD
+        self.correction = NOT_STARTED
         """The newest decision."""
         self.error_frames = 0.0
         """How far the read position was behind its target at the newest block."""
         self.resyncs = 0
-        """Jumps of the read position while it sounds. That it goes along with a jump of media time is none."""
+        """Jumps of the read position while it sounds, those of media time aside."""
         self.block_start = (0, 0.0)
         """Where the newest block begins in the stream: whole frames and the fraction."""
         self.locked_after_ns: int | None = None
         """From the first block to the first that the compensator called locked; None before."""
         self.device = ""
-        """What the sink calls the device that paces it; empty where it has none, or none that lasts."""
-        self.recall: Callable[[], DeviceRate | None] = lambda: None
-        """Asked once, at the first block: what earlier runs have learned of the device."""
+        """Name of the device that paces the sink; empty where it has none, or none that lasts. Set before the first
+        block."""
         self._began_ns = 0
         self._squares = 0.0
         self._blocks = 0
         self._clock = stream.clock
         self._read = stream_reader(stream)
+        self._remembered_rate = remembered_rate
         self._compensator = compensator
         self._resampler = resampler
         self._locate = resampler.locate if isinstance(resampler, StreamingResampler) else None
         self._whole = 0
         self._fraction = 0.0
-        self._left: tuple[int, float] | None = None
+        self._pre_step_position: tuple[int, float] | None = None
         self._next: int | None = None
         self._stop: int | None = None
         self._observed: ClockEstimate | None = None
@@ -103,12 +146,12 @@ class CrossingTap:
         self._steer(frame, local_ns)
         if self.correction.silent:
             out[:] = 0.0
-        left = None if self._left is None else self._render_left(len(out))
+        unstepped = None if self._pre_step_position is None else self._render_unstepped(len(out))
         gaps = not self.correction.silent and self._render(out)
-        if left is not None:
+        if unstepped is not None:
             # Linear: a slip of a few frames leaves the sound much the same, which must not become louder on the way.
-            share = (np.arange(len(left), dtype=np.float32)[:, np.newaxis] + 0.5) / np.float32(len(left))
-            out[: len(left)] += (1 - share) * (left - out[: len(left)])
+            share = (np.arange(len(unstepped), dtype=np.float32)[:, np.newaxis] + 0.5) / np.float32(len(unstepped))
+            out[: len(unstepped)] += (1 - share) * (unstepped - out[: len(unstepped)])
         self._move(frame, len(out), gaps=gaps)
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
@@ -120,26 +163,26 @@ class CrossingTap:
         self.stream.on_read()
         estimate = self._clock.estimate()
         whole, fraction = self._target(estimate, local_ns)
-        left_out = 0 if self._next is None else frame - self._next
-        if self._next is None or not 0 <= left_out < self.stream.format.rate:
-            self._whole, self._fraction = whole, fraction  # it begins, or begins anew, where it should be
+        lost_frames = 0 if self._next is None else frame - self._next
+        if self._next is None or not 0 <= lost_frames < self.stream.format.rate:
+            self._whole, self._fraction = whole, fraction  # it starts, or restarts, at the target
         else:
-            # Frames that the sink lost have gone by at their pace; what is left to correct stays as it was.
-            self._advance(left_out * (1.0 + self.correction.ratio_ppb * 1e-9))
+            # Frames that the sink lost have passed at the present ratio; the error stays what it was.
+            self._advance(lost_frames * (1.0 + self.correction.ratio_ppb * 1e-9))
             if self._observed is not None and estimate.jumped_since(self._observed):
-                # Media time itself has jumped: that is nothing to steer against, so the position jumps with it.
+                # Media time has jumped: the position jumps with it, and the error stays.
                 whole_before, fraction_before = self._target(self._observed, local_ns)
                 self._whole += whole - whole_before
                 self._advance(fraction - fraction_before)
         if self._observed is None:
             self._began_ns = local_ns
-            if (known := self.recall()) is not None:
+            if (known := self._remembered_rate(self.device)) is not None:
                 self._compensator.observe(known)
         if estimate is not self._observed:
             self._compensator.observe(estimate)
             self._observed = estimate
         self.error_frames = whole - self._whole + fraction - self._fraction
-        self._show_arrivals()
+        self._observe_arrivals()
         self._compensator.observe(DeviceTime(local_ns, frame))
         self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
         self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
@@ -149,15 +192,15 @@ class CrossingTap:
             self._blocks += 1
         if self.correction.locked and self.locked_after_ns is None:
             self.locked_after_ns = local_ns - self._began_ns
-        self._left = None
+        self._pre_step_position = None
         if self.correction.step_frames:
             if not self.correction.silent:
                 self.resyncs += 1
-                self._left = self._whole, self._fraction
+                self._pre_step_position = self._whole, self._fraction
             self._advance(self.correction.step_frames)
         self.block_start = (self._whole, self._fraction)
 
-    def _show_arrivals(self) -> None:
+    def _observe_arrivals(self) -> None:
         arrivals, fresh = self.stream.arrivals, 0
         for _, local_ns in reversed(arrivals):
             if local_ns <= self._arrived_ns:
@@ -168,7 +211,7 @@ class CrossingTap:
             self._compensator.observe(FramesArrived(self._arrived_ns, frame))
 
     def _move(self, frame: int, count: int, *, gaps: bool) -> None:
-        # ``gaps`` says whether any may be among the frames that are passed.
+        # ``gaps`` is False where none can be among the frames that are passed.
         before = self._whole
         self._advance(count * (1.0 + self.correction.ratio_ppb * 1e-9))
         self._next = frame + count
@@ -176,6 +219,17 @@ class CrossingTap:
             self._count_missing(before, self._whole)
         if self.stream.end is not None:
             self._stop = self._next + self.stream.end - self._whole
+        self.figures.publish(
+            CrossingFigures(
+                self.missing_frames,
+                self.correction,
+                self.error_frames,
+                self.error_rms_frames,
+                self.buffer_frames,
+                self.resyncs,
+                self.locked_after_ns,
+            )
+        )
 
     def _target(self, estimate: ClockEstimate, local_ns: int) -> tuple[int, float]:
         # The position that sounds at this local time: media time of the clock, less the link offset.
@@ -184,7 +238,7 @@ class CrossingTap:
         return whole - self.stream.playout_delay_frames, rest / NS_PER_S
 
     def _render(self, out: Frames) -> bool:
-        # Returns whether something was missing of what the resampler reaches.
+        # Returns whether frames within the reach of the resampler were missing.
         ratio = 1.0 + self.correction.ratio_ppb * 1e-9
         reach = self._resampler.reach
         span = int(self._fraction + len(out) * ratio) + 2
@@ -195,17 +249,17 @@ class CrossingTap:
         self._resampler.render(rows, reach + self._fraction, ratio, out)
         return missing > 0
 
-    def _render_left(self, count: int) -> Frames | None:
-        # What would have sounded without the jump. A resampler that streams had to go back for it: there is none.
-        assert self._left is not None
+    def _render_unstepped(self, count: int) -> Frames | None:
+        # The sound without the step. A streaming resampler cannot go back, and has none.
+        assert self._pre_step_position is not None
         if self._locate is not None:
             return None
         out = np.empty(
             (min(count, FADE_NS * self.stream.format.rate // NS_PER_S), self.stream.format.channels), np.float32
         )
-        there, (self._whole, self._fraction) = (self._whole, self._fraction), self._left
+        stepped, (self._whole, self._fraction) = (self._whole, self._fraction), self._pre_step_position
         self._render(out)
-        self._whole, self._fraction = there
+        self._whole, self._fraction = stepped
         return out
 
     def _count_missing(self, start: int, stop: int) -> None:

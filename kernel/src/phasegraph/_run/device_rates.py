@@ -1,4 +1,4 @@
-"""What runs have learned of devices: how fast each of them is, in a small file that outlives the run."""
+"""Rates of devices that runs have measured, in a small file that outlives the run."""
 
 from __future__ import annotations
 
@@ -10,83 +10,73 @@ import msgspec
 from platformdirs import user_state_path
 
 from .._core.compensation import DeviceRate
-from .build import BuiltEdge, BuiltGraph
+from .build import BuiltGraph, reference_clock
 from .crossing import CrossingTap
 
-_MOST = 200
+_MOST_DEVICES = 200
 """Devices that are kept: the newest."""
 _LEAST_SIGMA_PPB = 1e-3
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _StoredRate(msgspec.Struct, frozen=True):
     rate_ppb: float
     sigma_ppb: float
 
 
 def state_file() -> Path:
-    """Where it is kept: the state folder of the platform (``$XDG_STATE_HOME/phasegraph`` on Linux)."""
+    """Path of the file: in the state folder of the platform (``$XDG_STATE_HOME/phasegraph`` on Linux)."""
     return user_state_path("phasegraph", appauthor=False) / "devices.json"
 
 
 class DeviceRateStore:
     """The rates of devices, by device and by kind of the clock that they were measured against.
 
-    A file that is missing or damaged is an empty one; what cannot be written is told to ``warn`` and forgotten.
+    A file that is missing or damaged counts as empty. Rates that cannot be written are dropped with a warning.
     """
 
     def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
         self._path = path
         self._warn = warn
+        self._stored = self._load()
 
-    def attach(self, built: BuiltGraph) -> None:
-        """Let the crossings of a graph that is about to run begin with what is known."""
-        known = self._read()
-        for edge in built.edges:
-            tap = edge.tap
-            if isinstance(tap, CrossingTap):
-                tap.recall = _recall(known, edge, built)
+    def remembered_rate(self, device: str, clock: str) -> DeviceRate | None:
+        """Rate of a device against a kind of clock; None where no run has measured it."""
+        stored = self._stored.get(_key(device, clock)) if device else None
+        return None if stored is None else DeviceRate(stored.rate_ppb, max(stored.sigma_ppb, _LEAST_SIGMA_PPB))
 
-    def keep(self, built: BuiltGraph) -> None:
-        """Write down what the crossings have learned: those that were locked at the end."""
-        fresh = dict(_learned(built))
+    def save(self, built: BuiltGraph) -> None:
+        """Store the rates that the crossings of a graph have measured: of those that were locked at the end."""
+        fresh = dict(_measured(built))
         if not fresh:
             return
-        known = {name: rate for name, rate in self._read().items() if name not in fresh} | fresh
-        newest = dict(list(known.items())[-_MOST:])
+        stored = {key: rate for key, rate in self._load().items() if key not in fresh} | fresh
+        newest = dict(list(stored.items())[-_MOST_DEVICES:])
         beside = self._path.with_suffix(f".{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(msgspec.json.format(msgspec.json.encode(newest), indent=2))
             beside.replace(self._path)
         except OSError as error:
-            self._warn(f"cannot keep what was learned of devices in {self._path}: {error.strerror}")
+            self._warn(f"cannot store the rates of devices in {self._path}: {error.strerror}")
 
-    def _read(self) -> dict[str, _Known]:
+    def _load(self) -> dict[str, _StoredRate]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _Known])
+            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _StoredRate])
         except (OSError, msgspec.MsgspecError):
             return {}
 
 
-def _name(edge: BuiltEdge, tap: CrossingTap, built: BuiltGraph) -> str:
+def _key(device: str, clock: str) -> str:
     # A sound card may be 10 ppm off one clock and 40 ppm off another.
-    domain = built.graph.nodes[edge.edge.source].domain or ""
-    clock = built.graph.nodes.get(domain)
-    return f"{tap.device}, by {clock.kind.kind if clock is not None else domain}"
+    return f"{device}, by {clock}"
 
 
-def _recall(known: dict[str, _Known], edge: BuiltEdge, built: BuiltGraph) -> Callable[[], DeviceRate | None]:
-    def recall() -> DeviceRate | None:
-        assert isinstance(edge.tap, CrossingTap)
-        found = known.get(_name(edge, edge.tap, built)) if edge.tap.device else None
-        return None if found is None else DeviceRate(found.rate_ppb, max(found.sigma_ppb, _LEAST_SIGMA_PPB))
-
-    return recall
-
-
-def _learned(built: BuiltGraph) -> Iterable[tuple[str, _Known]]:
+def _measured(built: BuiltGraph) -> Iterable[tuple[str, _StoredRate]]:
     for edge in built.edges:
         tap = edge.tap
-        if isinstance(tap, CrossingTap) and tap.device and tap.correction.locked and tap.correction.device:
-            rate = tap.correction.device
-            yield _name(edge, tap, built), _Known(rate.rate_ppb, rate.sigma_ppb)
+        if isinstance(tap, CrossingTap) and tap.device:
+            correction = tap.figures.latest.correction
+            if correction.locked and correction.device:
+                rate = correction.device
+                clock = reference_clock(built.graph, edge.edge)
+                yield _key(tap.device, clock), _StoredRate(rate.rate_ppb, rate.sigma_ppb)

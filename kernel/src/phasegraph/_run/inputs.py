@@ -1,4 +1,4 @@
-"""What a sink plays: one tap per edge, side by side in the sink's frames."""
+"""The input of a sink: one tap per edge, side by side in the sink's frames."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SinkInput:
     def __init__(
         self, taps: Sequence[tuple[Tap, Sequence[int] | None]], format: StreamFormat, clock: ClockReader | None
     ) -> None:
-        """``taps`` with the channels (from 0) that are taken of each; ``clock`` paces a sink that has none."""
+        """``taps`` with the channels (from 0) that are read of each; ``clock`` paces a sink that has none."""
         self.format = format
         self._taps = tuple(taps)
         self._clock = clock
@@ -28,13 +28,13 @@ class SinkInput:
         self._position: int | None = None if clock is not None else 0
         self._estimate: ClockEstimate | None = None
         self.underruns = 0
-        """How often something began not to be there when it was due."""
+        """Gaps: how often frames began to be missing when they were due."""
         self._missing_frames = 0
         self._in_gap = False
 
     @property
     def taps(self) -> list[Tap]:
-        """What reads its edges, in their order."""
+        """The taps of its edges, in their order."""
         return [tap for tap, _ in self._taps]
 
     @property
@@ -54,17 +54,23 @@ class SinkInput:
         """Frames that were not there when they were due, over all edges."""
         return sum(tap.missing_frames for tap, _ in self._taps)
 
-    def leave(self, *, for_good: bool) -> None:
-        """Take nothing any more, or for now: sources that follow their readers are not to wait."""
+    def suspend(self) -> None:
+        """Read nothing for now: sources that the sink paces do not wait."""
         for tap, _ in self._taps:
             if isinstance(tap, SequentialTap):
-                tap.stream.leave(tap.cursor, for_good=for_good)
+                tap.stream.suspend_reader(tap.reader)
 
-    def come_back(self) -> None:
-        """Take again, after `leave`."""
+    def resume(self) -> None:
+        """Read again, after `suspend`."""
         for tap, _ in self._taps:
             if isinstance(tap, SequentialTap):
-                tap.stream.come_back(tap.cursor)
+                tap.stream.resume_reader(tap.reader)
+
+    def detach(self) -> None:
+        """Never read again."""
+        for tap, _ in self._taps:
+            if isinstance(tap, SequentialTap):
+                tap.stream.remove_reader(tap.reader)
 
     def set_device(self, device: str) -> None:
         """See `Input.set_device`."""
@@ -77,10 +83,10 @@ class SinkInput:
 
     def read_due(self, local_ns: int, limit: int) -> Frames | None:
         """See `Input.read_due`."""
-        claim = self._due_frames(local_ns, limit)
-        if claim is None:
+        due = self._due_frames(local_ns, limit)
+        if due is None:
             return None
-        position, count = claim
+        position, count = due
         out = np.empty((count, self.format.channels), np.float32)
         if count:
             self.read(position, out, local_ns)
@@ -88,21 +94,21 @@ class SinkInput:
 
     def skip_due(self, local_ns: int, limit: int) -> int | None:
         """See `Input.skip_due`."""
-        claim = self._due_frames(local_ns, limit)
-        if claim is None:
+        due = self._due_frames(local_ns, limit)
+        if due is None:
             return None
-        position, count = claim
+        position, count = due
         if count:
             self.skip_frames(position, count, local_ns)
         return count
 
     def _due_frames(self, local_ns: int, limit: int) -> tuple[int, int] | None:
-        # The frames that are taken now, by the first and how many; None at the end.
+        # First and number of the frames that are read now; None at the end.
         for tap, _ in self._taps:
             tap.stream.on_read()
         stop = self._stop()
         estimate = None if self._clock is None else self._clock.estimate()
-        self._follow_jump(estimate, local_ns)
+        self._apply_media_jump(estimate, local_ns)
         if self._position is None:
             begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
             if not begins:
@@ -110,9 +116,9 @@ class SinkInput:
             self._position = min(begins)
         if stop is not None and self._position >= stop:
             return None
-        # What has not arrived is waited for: silence that follows the last packet may be the end, or a gap whose length
-        # only the next packet tells.
-        due = max(self._position + self.available(self._position), self._pressing())
+        # Frames that have not arrived are waited for: silence behind the last packet may be the end, or a gap whose
+        # length only the next packet shows.
+        due = max(self._position + self.available(self._position), self._overflow_position())
         if estimate is None and any(tap.stream.endless for tap, _ in self._taps):
             if self._began_ns is None:
                 self._began_ns = local_ns
@@ -124,9 +130,9 @@ class SinkInput:
         self._position += max(0, count)
         return position, max(0, count)
 
-    def _pressing(self) -> int:
-        # A source that stays silent must not cost the others what they sent: by the sink's frame that this returns,
-        # half of some ring is full of what was not taken.
+    def _overflow_position(self) -> int:
+        # A silent source must not make the others' rings overflow: at the sink's frame that this returns, half of some
+        # ring is full of frames that were not read.
         return max(
             tap.stream.head + tap.stream.playout_delay_frames - tap.stream.ring.capacity // 2
             if tap.stream.clock is not None and tap.stream.first is not None
@@ -134,9 +140,9 @@ class SinkInput:
             for tap, _ in self._taps
         )
 
-    def _follow_jump(self, estimate: ClockEstimate | None, local_ns: int) -> None:
-        # Where media time jumps (another grandmaster, one that finds the time of day), what is taken goes on without
-        # the years between, or the hours that would come twice.
+    def _apply_media_jump(self, estimate: ClockEstimate | None, local_ns: int) -> None:
+        # Where media time jumps (another grandmaster, or one that finds the time of day), reading continues without
+        # the years between, and without repeating hours.
         before, self._estimate = self._estimate, estimate
         if before is None or estimate is None or self._position is None:
             return
@@ -199,13 +205,13 @@ class SinkInput:
         return received if parts else None
 
     def skip_frames(self, frame: int, count: int, local_ns: int) -> int:
-        """As `read`, with ``count`` frames that nobody wants to have."""
+        """As `read`, without the samples."""
         for tap, _ in self._taps:
             tap.skip(frame, count, local_ns)
         return self._before_end(frame, count)
 
     def _before_end(self, frame: int, count: int) -> int:
-        # After every block: is it the last, and was something missing of it?
+        # After every block: how many of its frames come before the end. Counts what was missing.
         before, self._missing_frames = self._missing_frames, self.missing_frames
         was_in_gap, self._in_gap = self._in_gap, self._missing_frames > before
         self.underruns += self._in_gap and not was_in_gap

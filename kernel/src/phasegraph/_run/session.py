@@ -13,7 +13,7 @@ from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
 from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
-from .build import BuiltGraph, NodeFactory, build_graph, real_nodes
+from .build import BuiltGraph, NodeFactory, build_graph, no_rates, real_nodes
 from .context import Services
 from .device_rates import DeviceRateStore
 from .report import Meter
@@ -38,22 +38,22 @@ class Session:
         trace: Trace | None = None,
         profile: str | None = None,
         node_factory: NodeFactory = real_nodes,
-        learned: DeviceRateStore | None = None,
+        device_rates: DeviceRateStore | None = None,
     ) -> None:
         """``local`` and ``network`` are the machine's own unless simulated ones are given. ``node_factory`` may put
-        other nodes in the place of the graph's. ``learned`` gives the device rates of earlier runs and keeps its own.
+        other nodes in the place of the graph's. ``device_rates`` has the rates of earlier runs and stores this one's.
 
         Raises GraphError with what the nodes found wrong.
         """
         self.local = local or SystemLocalClock()
-        self.built: BuiltGraph = build_graph(graph, registry, self.local, node_factory)
+        self.built: BuiltGraph = build_graph(
+            graph, registry, self.local, node_factory, device_rates.remembered_rate if device_rates else no_rates
+        )
         self._registry = registry
         self._trace = trace or Trace(None, log.error)
         self._profile = profile
         self._name = str(graph.path or "")
-        self._learned = learned
-        if learned is not None:
-            learned.attach(self.built)
+        self._device_rates = device_rates
         self.services = Services(
             local=self.local,
             network=network or SystemNetwork(self.local),
@@ -87,8 +87,8 @@ class Session:
                 await self.supervisor.run()
                 nursery.cancel_scope.cancel()
             self.meter.sample()
-            if self._learned is not None:
-                self._learned.keep(self.built)
+            if self._device_rates is not None:
+                self._device_rates.save(self.built)
             return self.meter.report(self.supervisor, graph=self._name, profile=self._profile)
         finally:
             self._trace.close()

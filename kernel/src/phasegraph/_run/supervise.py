@@ -142,7 +142,7 @@ class Supervisor:
             await self._keep_running(node, ready)
         finally:
             if node.input is not None:
-                node.input.leave(for_good=True)
+                node.input.detach()
                 self._playing.discard(node.id)
                 self._sink_ended.set()
                 self._sink_ended = trio.Event()
@@ -154,7 +154,7 @@ class Supervisor:
         attempt = 0
         while True:
             if node.input is not None:
-                node.input.come_back()
+                node.input.resume()
             began = trio.current_time()
             failure = await self._run_once(node, ready)
             if failure is None:
@@ -171,7 +171,7 @@ class Supervisor:
             self._services.event(node.id, "restarting", {"reason": describe(failure), "pause_s": pause})
             ready()  # the others need not wait until it is well, and no source for it to read on
             if node.input is not None:
-                node.input.leave(for_good=False)
+                node.input.suspend()
             with trio.move_on_after(pause):
                 await self._stopping.wait()
                 return

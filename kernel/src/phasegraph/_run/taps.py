@@ -1,7 +1,7 @@
 """Edges, seen from their sinks.
 
-Where both ends run on one clock a tap copies by absolute index, so that the samples stay what they were and the
-latency is the link offset to the frame. A stream without a clock is read in sequence, at the pace of the sink. Edges
+Where both ends run on one clock a tap copies by absolute index, so that the samples stay bit-exact and the latency is
+the link offset to the frame. A stream without a clock is read in sequence, at the pace of the sink. Edges
 that cross clock domains are in ``crossing``.
 """
 
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.samples import Encoded, Frames
-from .._core.stream import ReaderPosition, Stream
+from .._core.stream import Stream
 from .concealment import stream_reader
 
 ENDLESS = 1 << 62
+"""More frames than any stream has."""
 
 
 class Tap(Protocol):
@@ -24,7 +25,7 @@ class Tap(Protocol):
 
     stream: Stream
     missing_frames: int
-    """Frames that were asked for and were not there."""
+    """Frames that were due and had not arrived."""
     device: str
     """See `Input.set_device`."""
 
@@ -43,7 +44,7 @@ class Tap(Protocol):
         """Fill ``out`` from the sink's frame on, silence where there is nothing."""
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
-        """As `fill` with ``count`` frames that nobody wants to have."""
+        """As `fill`, without the samples."""
 
 
 class AlignedTap:
@@ -80,7 +81,7 @@ class AlignedTap:
         self._count(frame, count, count - self.stream.ring.holds(frame - self._delay, count))
 
     def copy(self, frame: int, out: Encoded) -> NDArray[np.bool_]:
-        """Beside `fill`: the frames as they came, and which of them have."""
+        """The frames as they were received, beside `fill`, and which of them are there."""
         return self.stream.ring.copy(frame - self._delay, out)
 
     def _count(self, frame: int, count: int, missing: int) -> None:
@@ -99,8 +100,7 @@ class SequentialTap:
         self.stream = stream
         self.device = ""
         self.missing_frames = 0
-        self.cursor = ReaderPosition()
-        stream.readers.append(self.cursor)
+        self.reader = stream.add_reader()
         self._offset: int | None = None
 
     @property
@@ -117,11 +117,11 @@ class SequentialTap:
 
     def available(self, frame: int) -> int:
         """See `Tap.available`."""
-        return ENDLESS if self.stream.end is not None else self.stream.head - self.cursor.position
+        return ENDLESS if self.stream.end is not None else self.stream.head - self.reader.position
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
-        """See `Tap.fill`. What comes too late is not lost: it follows after the silence."""
-        position = self.cursor.position
+        """See `Tap.fill`. Frames that are written too late are not lost: they follow after the silence."""
+        position = self.reader.position
         there = self._pass(frame, len(out))
         self.stream.ring.read(position, out[:there])
         out[there:] = 0.0
@@ -132,9 +132,9 @@ class SequentialTap:
 
     def _pass(self, frame: int, count: int) -> int:
         # Moves on by what is there of ``count`` frames, and returns how many that are.
-        there = min(count, self.stream.head - self.cursor.position)
+        there = min(count, self.stream.head - self.reader.position)
         if self.stream.end is None:
             self.missing_frames += count - there
-        self.cursor.position += there
-        self._offset = frame + there - self.cursor.position
+        self.reader.position += there
+        self._offset = frame + there - self.reader.position
         return there

@@ -153,8 +153,7 @@ class CrossingWorld:
             playout_delay_ns=round(self.conditions.link_offset_s * NS_PER_S),
         )
         stream.ring = _NoRing(stream)  # type: ignore[assignment]
-        self.tap = CrossingTap(stream, compensator, _NoResampler())
-        self.tap.recall = lambda: known
+        self.tap = CrossingTap(stream, compensator, _NoResampler(), lambda device: known)
         self._seed = seed
         self._blocks = self._callbacks(np.random.default_rng([seed, 0]))
         self._packets = self._arrivals(np.random.default_rng([seed, 1]))

@@ -69,12 +69,12 @@ def make_session(
     profile: str | None = None,
     overrides: Sequence[str] = (),
     trace: Path | None = None,
-    learned: Path | None = None,
+    device_rates: Path | None = None,
 ) -> Session:
     """A session of a graph, given as the text of its file.
 
-    Time and network are simulated unless others are given. ``folder`` is where relative paths begin, ``learned`` the
-    file that keeps what is learned of devices. Raises GraphError for a graph that is wrong.
+    Time and network are simulated unless others are given. ``folder`` is where relative paths begin, ``device_rates``
+    the file that keeps the rates of devices. Raises GraphError for a graph that is wrong.
     """
     registry = registry or sim_registry()
     if local is None:
@@ -88,7 +88,7 @@ def make_session(
         network=network or SimNetwork(local if isinstance(local, SimLocalClock) else None),
         trace=Trace(trace, log.error),
         profile=profile,
-        learned=None if learned is None else DeviceRateStore(learned, log.warning),
+        device_rates=None if device_rates is None else DeviceRateStore(device_rates, log.warning),
     )
 
 
