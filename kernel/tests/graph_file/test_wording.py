@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from phasegraph._core.units import Quantity
-from phasegraph._option_types.bounds import Bounds
+from phasegraph._option_types.option_types import _limits, _type_of, _within
 from phasegraph._option_types.wording import (
     did_you_mean,
     dotted_path,
@@ -77,10 +77,11 @@ def test_did_you_mean() -> None:
     ],
 )
 def test_bounds(meta: Meta, words: str, inside: float, outside: float | None) -> None:
-    bounds = Bounds.of([meta])
-    assert bounds.words(str) == words
-    assert bounds.hold(inside)
-    assert outside is None or not bounds.hold(outside)
+    number = _type_of(float, (meta,))
+    assert isinstance(number, inspect.FloatType)
+    assert _limits(number, str) == words
+    assert _within(number, inside)
+    assert outside is None or not _within(number, outside)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ from typing import Any
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
 from .._core.role import Role
-from .._option_types.compound import Option
-from .._option_types.from_struct import record_of
-from .._option_types.scalars import Measure
+from .._option_types import Option, QuantityType, expected, record_of
 from .._option_types.wording import format_toml
 from .._plugins.loader import Registry
 
@@ -53,13 +51,13 @@ def explain_kind(role: Role, kind: AnyKind, width: int) -> list[str]:
 
 def explain_option(option: Option, width: int) -> list[str]:
     """One option: its name with default, what is expected, and what it is."""
-    default = None if option.required else option.shape.plain(option.make_default())
+    default = option.default
     if option.required:
         head = f"  {option.name}  (required)"
     else:
         head = f"  {option.name} = {format_toml(default)}" if default is not None else f"  {option.name}  (optional)"
-    units = f" (units: {', '.join(option.shape.quantity.units)})" if isinstance(option.shape, Measure) else ""
-    lines = [head, *wrap(f"{option.shape.words}{units}", width, "      ")]
+    units = f" (units: {', '.join(option.type.quantity.units)})" if isinstance(option.type, QuantityType) else ""
+    lines = [head, *wrap(f"{expected(option.type)}{units}", width, "      ")]
     return lines + wrap(option.description, width, "      ")
 
 
@@ -72,6 +70,6 @@ def _made_up_example(role: Role, kind: str, options: tuple[Option, ...]) -> str:
     lines = [f"[{role}.NAME]", f'kind = "{kind}"']
     for option in options:
         if option.required:
-            value: Any = option.shape.example if isinstance(option.shape, Measure) else "..."
+            value: Any = option.type.example if isinstance(option.type, QuantityType) else "..."
             lines.append(f"{option.name} = {format_toml(value)}")
     return "\n".join(lines)

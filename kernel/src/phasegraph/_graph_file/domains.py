@@ -7,7 +7,7 @@ from typing import Final
 
 from .._core.config import as_inputs
 from .._core.role import Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._option_types.wording import dotted_path, format_value, join_words
 from .parse_tables import ParsedNode
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .._core.config import as_inputs
 from .._core.role import Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._option_types.wording import dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 from .domains import UNKNOWN, describe

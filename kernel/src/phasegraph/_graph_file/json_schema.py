@@ -6,7 +6,7 @@ from typing import Any
 
 from .._core.kinds import AnyKind, ResamplerKind
 from .._core.role import GRAPH_ROLES, Role
-from .._option_types.from_struct import record_of
+from .._option_types import json_schema, record_of
 from .._plugins.loader import Registry
 from .parse_tables import ID_PATTERN, SCHEMA
 
@@ -61,7 +61,7 @@ def _nodes(registry: Registry, role: Role, *, part: bool = False) -> dict[str, A
 
 def _table(role: Role, kind: AnyKind) -> dict[str, Any]:
     assert not isinstance(kind, ResamplerKind), "resamplers have no tables"
-    table = record_of(kind.config).schema()
+    table = json_schema(record_of(kind.config))
     return {
         "title": f"{kind.kind} ({role.singular})",
         "description": kind.summary,

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._core.role import GRAPH_ROLES, Role
-from .._option_types.compound import Override
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics, Override
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 
 Tables = dict[str, Any]

@@ -11,8 +11,7 @@ import msgspec
 from .._core.config import NodeConfig
 from .._core.kinds import AnyKind, ResamplerKind
 from .._core.role import GRAPH_ROLES, Role
-from .._option_types.from_struct import record_of
-from .._option_types.shape import INVALID, Diagnostics, Reference
+from .._option_types import INVALID, Diagnostics, Reference, record_of, references
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 from .unknown_kinds import find_kind
@@ -48,7 +47,7 @@ class ParsedNode(msgspec.Struct, frozen=True):
     def references(self) -> Iterator[Reference]:
         """The nodes and files that its options name."""
         if self.kind is not None and not isinstance(self.kind, ResamplerKind):
-            yield from record_of(self.kind.config).references(self.values, self.path)
+            yield from references(record_of(self.kind.config), self.values, self.path)
 
 
 def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: Diagnostics) -> list[ParsedNode]:
@@ -102,6 +101,6 @@ def _read_node(role: Role, id: str, table: Any, registry: Registry, diagnostics:
         return ParsedNode(role, id)
     record = record_of(kind.config)
     options = {name: value for name, value in table.items() if name != "kind"}
-    values, complete = record.read_options(options, at, diagnostics)
-    config = record.make(values, at, diagnostics) if complete else INVALID
+    values, complete = record.decode_options(options, at, diagnostics)
+    config = record.construct(values, at, diagnostics) if complete else INVALID
     return ParsedNode(role, id, kind, values, None if config is INVALID else config)

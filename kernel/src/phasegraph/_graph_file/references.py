@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from .._core.config import DEFAULT_RESAMPLER, FilePath, Ref
 from .._core.role import GRAPH_ROLES, Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._option_types.wording import did_you_mean, format_value
 from .._plugins.loader import Registry
 from .parse_tables import ParsedNode

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from .._core.config import FilePath, Ref
 from .._core.role import Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._option_types.wording import dotted_path
 from .domains import UNKNOWN
 from .parse_tables import ParsedNode

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._core.kinds import AnyKind
 from .._core.role import Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .._plugins.loader import Registry
 

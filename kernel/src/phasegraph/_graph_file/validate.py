@@ -10,7 +10,7 @@ import msgspec
 
 from .._core.errors import GraphError, Problem
 from .._core.role import Role
-from .._option_types.shape import Diagnostics
+from .._option_types import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges

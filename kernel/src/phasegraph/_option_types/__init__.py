@@ -1,7 +1,33 @@
-"""The options of a configuration struct, as shapes: read from a graph, explained, and described by a JSON Schema."""
+"""The options of a configuration struct: decoded from a graph, explained in words, and described by a JSON Schema."""
 
 from __future__ import annotations
 
-from .from_struct import record_of
+from .diagnostics import INVALID, Diagnostics, Override
+from .option_types import (
+    Option,
+    QuantityType,
+    Record,
+    Reference,
+    decode,
+    encode,
+    expected,
+    json_schema,
+    record_of,
+    references,
+)
 
-__all__ = ["record_of"]
+__all__ = [
+    "INVALID",
+    "Diagnostics",
+    "Option",
+    "Override",
+    "QuantityType",
+    "Record",
+    "Reference",
+    "decode",
+    "encode",
+    "expected",
+    "json_schema",
+    "record_of",
+    "references",
+]

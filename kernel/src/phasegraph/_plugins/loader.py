@@ -22,7 +22,7 @@ from .._core.kinds import (
     TransportKind,
 )
 from .._core.role import Role
-from .._option_types import record_of
+from .._option_types import json_schema, record_of
 from .specs import PROJECT, Specs
 
 GROUP = "phasegraph.plugins"
@@ -110,7 +110,7 @@ class Registry:
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
         if not isinstance(kind, ResamplerKind):
             # Options that cannot be described make this plugin broken, and not the first graph that meets them.
-            record_of(kind.config).schema()
+            json_schema(record_of(kind.config))
 
 
 _DESCRIPTORS: dict[Role, type[AnyKind]] = {

@@ -13,8 +13,7 @@ from .._core.errors import GraphError, Problem
 from .._core.kinds import SinkKind, SourceKind
 from .._graph_file.graph import Graph
 from .._graph_file.toml_file import parse_toml, read_text
-from .._option_types.from_struct import record_of
-from .._option_types.shape import INVALID, Diagnostics
+from .._option_types import INVALID, Diagnostics, decode, record_of
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
 from .scenario_options import CardOptions, ClockOptions, NetworkOptions, Scenario
 
@@ -108,7 +107,7 @@ def parse_scenario(text: str, name: str = "scenario") -> Deployment:
     diagnostics = Diagnostics(Path.cwd(), Path.cwd())
     own = {table: document.pop(table) for table in _OWN if table in document}
     record = record_of(Scenario)
-    values, complete = record.read_options(document, "", diagnostics)
+    values, complete = record.decode_options(document, "", diagnostics)
     nodes: dict[str, dict[str, Any]] = {}
     for table, ids in own.items():
         base, options = _OWN[table]
@@ -120,7 +119,7 @@ def parse_scenario(text: str, name: str = "scenario") -> Deployment:
     if diagnostics.problems:
         raise GraphError(diagnostics.problems)
     assert complete
-    return Deployment(name=name, scenario=record.make(values, "", diagnostics), **nodes)
+    return Deployment(name=name, scenario=record.construct(values, "", diagnostics), **nodes)
 
 
 def _read_own(
@@ -136,7 +135,7 @@ def _read_own(
         if not isinstance(own, Mapping):
             diagnostics.unexpected(at, "a table", own)
             continue
-        value = record_of(options).read({**below, **own}, at, diagnostics)
+        value = decode(record_of(options), {**below, **own}, at, diagnostics)
         if value is not INVALID:
             read[id] = value
     return read

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .._graph_file.describe_kinds import explain_option, wrap
-from .._option_types.compound import Record
-from .._option_types.from_struct import record_of
+from .._option_types import Record, record_of
 from .scenario import load_scenario, shipped
 from .scenario_options import Scenario
 
@@ -31,9 +30,9 @@ def explain_scenario(width: int) -> list[str]:
         *wrap("The world of a simulation: a TOML file of these tables. All may be left out.", width, "  "),
     ]
     for option in record_of(Scenario).options:
-        if isinstance(option.shape, Record):
+        if isinstance(option.type, Record):
             lines += ["", f"[{option.name}]", *wrap(option.description, width, "  ")]
-            for inner in option.shape.options:
+            for inner in option.type.options:
                 lines += explain_option(inner, width)
         else:
             lines += explain_option(option, width)

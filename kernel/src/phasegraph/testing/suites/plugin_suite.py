@@ -17,7 +17,7 @@ from ..._core.kinds import API_VERSION, AnyKind, ResamplerKind
 from ..._core.role import Role
 from ..._graph_file.describe_kinds import explain_kind
 from ..._graph_file.json_schema import graph_schema
-from ..._option_types.from_struct import record_of
+from ..._option_types import record_of
 from ..._plugins.loader import GROUP, Registry, load
 from .suite_base import Suite
 
