@@ -11,8 +11,8 @@ import pytest
 from tests.support import netns
 from tests.support.process import START_S, running
 
-from phasegraph_airplay_timing.nqptp.memory import MemoryReader
-from phasegraph_airplay_timing.nqptp.record import Record, Unserved
+from phasegraph_airplay_timing.nqptp.nqptp_record import MemoryNotServed, NqptpRecord
+from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
 
 PHASEGRAPH = (sys.executable, "-m", "phasegraph")
 MOST_NS = 1_000_000
@@ -42,11 +42,11 @@ def test_a_receiver_is_told_the_time_of_another_host(hosts: netns.Network, tmp_p
     )
     memory = MemoryReader("/nqptp", str(tmp_path))
 
-    def known() -> Record:
+    def known() -> NqptpRecord:
         try:
-            return memory.read() or Record()
-        except Unserved:
-            return Record()
+            return memory.read() or NqptpRecord()
+        except MemoryNotServed:
+            return NqptpRecord()
 
     serve = hosts.near.command(
         *PHASEGRAPH, "airplay", "serve", "--interface", "eth0", "--directory", tmp_path, "--state", tmp_path
@@ -56,9 +56,9 @@ def test_a_receiver_is_told_the_time_of_another_host(hosts: netns.Network, tmp_p
         server.wait_until(lambda: " serving " in server.stderr, "serving")
         for words in (f"/nqptp T {far}", "/nqptp B"):
             hosts.near.run(sys.executable, "-c", SAY, words)
-        server.wait_until(lambda: known() != Record(), "told")
+        server.wait_until(lambda: known() != NqptpRecord(), "told")
         assert abs(known().offset_ns) < MOST_NS
         server.wait_until(lambda: " ready " in server.stderr, "ready")
         server.signal(signal.SIGTERM)
         assert server.wait(START_S) == 0, server.told()
-    assert known() != Record(), "receivers go on with it while the next server starts"
+    assert known() != NqptpRecord(), "receivers go on with it while the next server starts"

@@ -17,10 +17,18 @@ import msgspec
 
 from phasegraph import ClockEstimate
 from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, encode, format_clock_identity
-from phasegraph_airplay_timing.engine import Followed, Measured, Peer, PtpEngine, Role, Send, Tracker
+from phasegraph_airplay_timing.engine import (
+    LeaderChanged,
+    LeaderClock,
+    PtpEngine,
+    SampleTaken,
+    SendDatagram,
+    TimingPeer,
+    TimingRole,
+)
 from phasegraph_airplay_timing.filters import FILTERS
 from phasegraph_airplay_timing.wire import apple, compose
-from phasegraph_airplay_timing.wire.compose import Dataset
+from phasegraph_airplay_timing.wire.compose import AnnouncedDataset
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -82,7 +90,7 @@ class SimLeader:
         """
         self.address = address
         self.name = format_clock_identity(clock)
-        self.data = Dataset(priority1=priority1, accuracy=0x21, priority2=239, grandmaster=clock)
+        self.data = AnnouncedDataset(priority1=priority1, accuracy=0x21, priority2=239, grandmaster=clock)
         self.epoch_ns = epoch_ns
         self.answers = answers
         self.present = True
@@ -172,7 +180,7 @@ class SimGroup:
         there: Path,
         ppm: float = 0.0,
         seed: int = 1,
-        role: Role = Role.FOLLOW,
+        role: TimingRole = TimingRole.FOLLOW,
         filters: Iterable[str] = tuple(FILTERS),
     ) -> None:
         """``here`` is the way from the leaders to the follower; ``ppm`` is by how much local time runs fast."""
@@ -187,9 +195,11 @@ class SimGroup:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._last: dict[str, int] = {}
-        peers = [Peer(address, 319, 320) for address in self.leaders]
+        peers = [TimingPeer(address, 319, 320) for address in self.leaders]
         self.engine = PtpEngine(role, 0x02AA_BBCC_DDEE_0008, peers, self.local_ns())
-        self.trackers = {name: Tracker(FILTERS[name], silence_ns=2 * S, now_ns=self.local_ns()) for name in self.looks}
+        self.trackers = {
+            name: LeaderClock(FILTERS[name], silence_ns=2 * S, now_ns=self.local_ns()) for name in self.looks
+        }
         for leader in self.leaders.values():
             leader.start(self)
         self.every(_TICK_NS, self._tick)
@@ -251,19 +261,19 @@ class SimGroup:
     def _act(self) -> None:
         for action in self.engine.actions():
             match action:
-                case Send():
+                case SendDatagram():
                     self._send(action)
-                case Measured(sample):
+                case SampleTaken(sample):
                     for tracker in self.trackers.values():
-                        tracker.add(sample)
-                case Followed(leader, own):
+                        tracker.add_sample(sample)
+                case LeaderChanged(leader, own):
                     self.followed.append(leader)
                     for tracker in self.trackers.values():
-                        tracker.follow(leader, own=own)
+                        tracker.set_leader(leader, own=own)
                 case _:
                     self.notices.append(action.name)
 
-    def _send(self, action: Send) -> None:
+    def _send(self, action: SendDatagram) -> None:
         token, sent_ns = action.token, self.local_ns()
         leader = self.leaders.get(action.destination[0])
         delay_ns = self.there.take(self.random)

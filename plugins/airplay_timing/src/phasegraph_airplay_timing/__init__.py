@@ -49,7 +49,7 @@ def register_clocks() -> Iterable[ClockKind[Any]]:
 @hookimpl
 def register_commands(cli: click.Group) -> None:
     """``kernel airplay``."""
-    from .commands import airplay_command
+    from .serve_command import airplay_command
 
     cli.add_command(airplay_command)
 
@@ -59,7 +59,7 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
     """What is wrong with the options of the ``airplay`` clocks beyond their types, and beside other clocks."""
     from phasegraph import Problem
 
-    from .options import AirplayConfig, deaf, problems_of
+    from .options import AirplayConfig, clocks_without_unicast, problems_of
 
     found = [
         Problem(f"{node.path}.{option}", message, hint)
@@ -74,18 +74,18 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
             f"clock {other!r} has the same UDP ports of that interface, and hears what is sent to this one",
             "another interface or other ports; or, if the other one is heard by multicast, write this one after it",
         )
-        for node, other in deaf(clocks)
+        for node, other in clocks_without_unicast(clocks)
     ]
     return found
 
 
 def _airplay(config: AirplayConfig, build: Build) -> ClockSource:
-    from .node import AirplayClock
+    from .airplay_clock import AirplayClock
 
     return AirplayClock(config, build)
 
 
 def _nqptp(config: NqptpConfig, build: Build) -> ClockSource:
-    from .nqptp.node import NqptpClock
+    from .nqptp.nqptp_clock import NqptpClock
 
     return NqptpClock(config, build)

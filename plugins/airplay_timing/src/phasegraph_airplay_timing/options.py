@@ -11,7 +11,7 @@ from msgspec import Meta
 from phasegraph import ClockConfig
 
 if TYPE_CHECKING:
-    from .engine import Peer
+    from .engine import TimingPeer
 
 EXAMPLE = """\
 [clocks.group]
@@ -59,12 +59,12 @@ class AirplayConfig(ClockConfig, frozen=True, kw_only=True):
     ] = 0
 
 
-def parse_peer(text: str, event_port: int, general_port: int) -> Peer:
+def parse_peer(text: str, event_port: int, general_port: int) -> TimingPeer:
     """A peer as the option writes it, with these ports where it names none. Raises ValueError."""
-    from .engine import Peer  # the protocols, which a graph without this clock does not need
+    from .engine import TimingPeer  # the protocols, which a graph without this clock does not need
 
     try:
-        return Peer(str(ipaddress.ip_address(text)), event_port, general_port)
+        return TimingPeer(str(ipaddress.ip_address(text)), event_port, general_port)
     except ValueError:
         host, _, port = text.rpartition(":")
     try:
@@ -74,7 +74,7 @@ def parse_peer(text: str, event_port: int, general_port: int) -> Peer:
         raise ValueError(f"expected an address such as 192.168.1.20 or [fe80::1]:6002, got {text!r}") from None
     if not 1 <= number <= 65534:
         raise ValueError(f"{number} is no port that has a next one")
-    return Peer(str(address), number, number + 1)
+    return TimingPeer(str(address), number, number + 1)
 
 
 def problems_of(config: AirplayConfig) -> Iterator[tuple[str, str, str]]:
@@ -116,7 +116,7 @@ class Clock(Protocol):
 C = TypeVar("C", bound=Clock)
 
 
-def deaf(clocks: Iterable[C]) -> Iterator[tuple[C, str]]:
+def clocks_without_unicast(clocks: Iterable[C]) -> Iterator[tuple[C, str]]:
     """Clocks, of those that start in this order, that would hear nothing, each with the one that hears in its place.
 
     Several sockets may have a port, and multicast reaches them all; but unicast, as AirPlay's, the last one alone.

@@ -8,32 +8,34 @@ from typing import Protocol
 from phasegraph import ClockEstimate
 from phasegraph.net import Arrival, Departure
 
-from .engine import Engine, Followed, Measured, Send, Tracker
-from .sockets import Sockets
+from .engine import LeaderChanged, LeaderClock, SampleTaken, SendDatagram, TimingEngine
+from .timing_sockets import TimingSockets
 
 _TOKEN_BITS = 40
 
 
-class Tell(Protocol):
+class EmitEvent(Protocol):
     """Somebody who wants to know what happens, as `NodeContext.event`."""
 
     def __call__(self, name: str, **fields: int | float | str) -> None:
         """Something happened."""
 
 
-class Participant:
+class TimingParticipant:
     """Several of them may share sockets, if each has a ``number`` of its own."""
 
-    def __init__(self, engine: Engine, tracker: Tracker, sockets: Sockets, tell: Tell, number: int = 0) -> None:
+    def __init__(
+        self, engine: TimingEngine, tracker: LeaderClock, sockets: TimingSockets, emit_event: EmitEvent, number: int = 0
+    ) -> None:
         self.engine = engine
         self.tracker = tracker
         self.unsent = 0
         """Datagrams that the system refused."""
         self._sockets = sockets
-        self._tell = tell
+        self._emit_event = emit_event
         self._number = number
 
-    def hear(self, item: Arrival | Departure, now: Callable[[], int]) -> None:
+    def handle_socket_item(self, item: Arrival | Departure, now: Callable[[], int]) -> None:
         """What a socket has to tell; departures of others are passed over."""
         if isinstance(item, Arrival):
             self.engine.receive(item.data, item.source, item.local_ns, now())
@@ -41,7 +43,7 @@ class Participant:
             self.engine.departed(item.token & (1 << _TOKEN_BITS) - 1, item.local_ns)
         self._act()
 
-    def work(self, now_ns: int) -> ClockEstimate:
+    def advance(self, now_ns: int) -> ClockEstimate:
         """Do what is due; returns the clock."""
         if self.engine.deadline_ns <= now_ns:
             self.engine.tick(now_ns)
@@ -51,21 +53,21 @@ class Participant:
     def _act(self) -> None:
         for action in self.engine.actions():
             match action:
-                case Send():
+                case SendDatagram():
                     self._send(action)
-                case Measured(sample):
-                    self.tracker.add(sample)
-                case Followed(leader, own):
-                    self.tracker.follow(leader, own=own)
-                    self._tell("leading" if own else "following", leader=leader)
+                case SampleTaken(sample):
+                    self.tracker.add_sample(sample)
+                case LeaderChanged(leader, own):
+                    self.tracker.set_leader(leader, own=own)
+                    self._emit_event("leading" if own else "following", leader=leader)
                 case _:
-                    self._tell(action.name, **action.fields)
+                    self._emit_event(action.name, **action.fields)
 
-    def _send(self, action: Send) -> None:
+    def _send(self, action: SendDatagram) -> None:
         token = None if action.token is None else self._number << _TOKEN_BITS | action.token
         try:
             self._sockets.send(action, token)
         except OSError as error:
             self.unsent += 1
             if self.unsent == 1:
-                self._tell("cannot_send", reason=str(error.strerror or error), address=action.destination[0])
+                self._emit_event("cannot_send", reason=str(error.strerror or error), address=action.destination[0])

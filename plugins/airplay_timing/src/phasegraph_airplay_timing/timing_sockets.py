@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from phasegraph import NodeError
 from phasegraph.net import Interface, Network, PortUnavailable, StampedSocket
 
-from .engine import Send
+from .engine import SendDatagram
 
 _DSCP = 46
 """Expedited forwarding, as PTP's event messages have it."""
 
 
-class Sockets:
-    """Opened by ``Sockets``; `close` closes them."""
+class TimingSockets:
+    """Opened by ``TimingSockets``; `close` closes them."""
 
     def __init__(
         self, network: Network, interface: str, port: int, general_port: int | None, families: Iterable[bool]
@@ -56,7 +56,7 @@ class Sockets:
         """The event or timing port."""
         return next(iter(self._event.values())).port
 
-    def send(self, action: Send, token: int | None) -> None:
+    def send(self, action: SendDatagram, token: int | None) -> None:
         """Send a datagram now; a token is what its `Departure` will have. Raises OSError."""
         ipv6 = ":" in action.destination[0]
         socket = (self._event if action.event else self._general).get(ipv6)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph_airplay_timing.anchors import Anchor, Timeline
-from phasegraph_airplay_timing.wire.control import NtpTimeAnnounce, PtpTimeAnnounce
-from phasegraph_airplay_timing.wire.session import RateAnchor
+from phasegraph_airplay_timing.anchors import Anchor, AnchorTimeline
+from phasegraph_airplay_timing.wire.control_packets import NtpTimeAnnounce, PtpTimeAnnounce
+from phasegraph_airplay_timing.wire.session_plists import RateAnchor
 
 S = 10**9
 FS = 44_100
@@ -26,8 +26,8 @@ def estimate(offset_ns: int, clock: str = "A", rate_ppb: float = 0.0, jumps: int
     )
 
 
-def timeline(offset_ns: int = 100 * S, rate_ppb: float = 0.0) -> Timeline:
-    made = Timeline(FS)
+def timeline(offset_ns: int = 100 * S, rate_ppb: float = 0.0) -> AnchorTimeline:
+    made = AnchorTimeline(FS)
     made.clock(estimate(offset_ns, rate_ppb=rate_ppb), 0)
     made.set(Anchor(rtp=2**32 - FS, reference_ns=offset_ns + S, clock="A"))
     return made
@@ -63,7 +63,7 @@ def test_the_nearest_of_all_times_of_a_timestamp() -> None:
     st.integers(0, 3 * 86_400 * S),
 )
 def test_there_and_back(rtp: int, offset_ns: int, rate_ppb: float, rate: int, local_ns: int) -> None:
-    made = Timeline(rate)
+    made = AnchorTimeline(rate)
     made.clock(estimate(offset_ns, rate_ppb=rate_ppb), 0)
     made.set(Anchor(rtp=rtp, reference_ns=offset_ns, clock="A"))
     frame = made.rtp_at(local_ns)
@@ -99,7 +99,7 @@ def test_a_stopped_clock_has_no_times() -> None:
     assert made.rtp_at(100 * S) == 7
     made.clear()
     assert made.rtp_at(100 * S) is None
-    assert Timeline(FS).rtp_at(0) is None
+    assert AnchorTimeline(FS).rtp_at(0) is None
 
 
 def test_a_new_anchor_counts_at_once() -> None:

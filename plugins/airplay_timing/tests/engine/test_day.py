@@ -8,15 +8,15 @@ from phasegraph import ClockState
 from phasegraph.ieee1588 import PortIdentity, encode
 from phasegraph_airplay_timing.engine import (
     CompactEngine,
-    Engine,
-    Followed,
-    Measured,
+    LeaderChanged,
+    LeaderClock,
     NtpEngine,
-    Peer,
     PtpEngine,
-    Role,
-    Send,
-    Tracker,
+    SampleTaken,
+    SendDatagram,
+    TimingEngine,
+    TimingPeer,
+    TimingRole,
 )
 from phasegraph_airplay_timing.filters import EnvelopeFilter
 from phasegraph_airplay_timing.wire import apple, compose
@@ -37,10 +37,10 @@ def theirs(true_ns: int, epoch_ns: int) -> int:
 class Pair:
     """A leader and a follower, a fixed delay apart."""
 
-    def __init__(self, leader: Engine, follower: Engine, epoch_ns: int) -> None:
+    def __init__(self, leader: TimingEngine, follower: TimingEngine, epoch_ns: int) -> None:
         self.leader, self.follower = leader, follower
         self.epoch_ns = epoch_ns
-        self.tracker = Tracker(EnvelopeFilter, silence_ns=30 * S, now_ns=0)
+        self.tracker = LeaderClock(EnvelopeFilter, silence_ns=30 * S, now_ns=0)
         self.worst_ns = 0
 
     def settle(self, now: int) -> int:
@@ -51,20 +51,20 @@ class Pair:
             for speaker, hearer, source in answers:
                 for action in speaker.actions():
                     quiet = False
-                    if isinstance(action, Send):
+                    if isinstance(action, SendDatagram):
                         if action.token is not None:
                             speaker.departed(action.token, self.local(speaker, now))
                         at = self.local(hearer, now + DELAY_NS)
                         hearer.receive(action.data, source, at, at)
-                    elif isinstance(action, Measured):
-                        self.tracker.add(action.sample)
-                    elif isinstance(action, Followed) and speaker is self.follower:
-                        self.tracker.follow(action.leader, own=action.own)
+                    elif isinstance(action, SampleTaken):
+                        self.tracker.add_sample(action.sample)
+                    elif isinstance(action, LeaderChanged) and speaker is self.follower:
+                        self.tracker.set_leader(action.leader, own=action.own)
             if quiet:
                 return now
             now += DELAY_NS
 
-    def local(self, engine: Engine, true_ns: int) -> int:
+    def local(self, engine: TimingEngine, true_ns: int) -> int:
         return theirs(true_ns, self.epoch_ns) if engine is self.leader else true_ns
 
     def live(self, for_ns: int) -> None:
@@ -81,9 +81,9 @@ class Pair:
 
 @pytest.mark.parametrize("epoch_ns", [WRAP - DAY // 2, 7 * S])
 def test_compact_seconds_wrap(epoch_ns: int) -> None:
-    peers = [[Peer(*each, each[1])] for each in (FOLLOWER, LEADER)]
-    leader = CompactEngine(Role.LEAD, 1, peers[0], epoch_ns)
-    pair = Pair(leader, CompactEngine(Role.FOLLOW, 2, peers[1], 0), epoch_ns)
+    peers = [[TimingPeer(*each, each[1])] for each in (FOLLOWER, LEADER)]
+    leader = CompactEngine(TimingRole.LEAD, 1, peers[0], epoch_ns)
+    pair = Pair(leader, CompactEngine(TimingRole.FOLLOW, 2, peers[1], 0), epoch_ns)
     pair.live(DAY)
     assert pair.tracker.estimate.state is ClockState.LOCKED
     assert pair.tracker.estimate.discontinuities == 0
@@ -93,8 +93,8 @@ def test_compact_seconds_wrap(epoch_ns: int) -> None:
 
 @pytest.mark.parametrize("epoch_ns", [WRAP - DAY // 2, 7 * S])
 def test_ntp_seconds_wrap(epoch_ns: int) -> None:
-    peers = [[Peer(*each, each[1])] for each in (FOLLOWER, LEADER)]
-    pair = Pair(NtpEngine(Role.LEAD, peers[0], epoch_ns), NtpEngine(Role.FOLLOW, peers[1], 0), epoch_ns)
+    peers = [[TimingPeer(*each, each[1])] for each in (FOLLOWER, LEADER)]
+    pair = Pair(NtpEngine(TimingRole.LEAD, peers[0], epoch_ns), NtpEngine(TimingRole.FOLLOW, peers[1], 0), epoch_ns)
     pair.live(DAY)
     assert pair.tracker.estimate.state is ClockState.LOCKED
     assert (pair.tracker.estimate.discontinuities, pair.tracker.misfits) == (0, 0)
@@ -103,32 +103,32 @@ def test_ntp_seconds_wrap(epoch_ns: int) -> None:
 
 def test_sequence_numbers_wrap_and_the_clock_goes_on() -> None:
     port, us = PortIdentity(0x0499_B9B7_E0F1_0008, 0x800C), PortIdentity(2, 0x8008)
-    engine = PtpEngine(Role.FOLLOW, us.clock, [Peer(LEADER[0], 319, 320)], 0)
-    tracker = Tracker(EnvelopeFilter, silence_ns=30 * S, now_ns=0)
+    engine = PtpEngine(TimingRole.FOLLOW, us.clock, [TimingPeer(LEADER[0], 319, 320)], 0)
+    tracker = LeaderClock(EnvelopeFilter, silence_ns=30 * S, now_ns=0)
     sequence, worst = 60_000, 0
     for now in range(0, DAY, EVERY_NS):
         sequence = (sequence + 1) % 2**16
         engine.receive(
-            encode(compose.announce(port, sequence, compose.Dataset(grandmaster=port.clock))), LEADER, now, now
+            encode(compose.announce(port, sequence, compose.AnnouncedDataset(grandmaster=port.clock))), LEADER, now, now
         )
         sync, arrival = compose.sync(port, sequence), now + DELAY_NS
         engine.receive(encode(sync), LEADER, arrival, arrival)
         engine.receive(encode(compose.follow_up(port, sequence, theirs(now, 7 * S))), LEADER, arrival, arrival)
         for action in engine.actions():
-            if isinstance(action, Send) and action.token is not None:
+            if isinstance(action, SendDatagram) and action.token is not None:
                 engine.departed(action.token, arrival)
                 request = apple.decode(action.data)
                 assert request.sequence == sequence
                 reached = theirs(arrival + DELAY_NS, 7 * S)
                 answer = compose.delay_resp(port, request, reached)
                 engine.receive(encode(answer), LEADER, arrival + 2 * DELAY_NS, arrival + 2 * DELAY_NS)
-            elif isinstance(action, Measured):
-                tracker.add(action.sample)
-            elif isinstance(action, Followed):
-                tracker.follow(action.leader, own=action.own)
+            elif isinstance(action, SampleTaken):
+                tracker.add_sample(action.sample)
+            elif isinstance(action, LeaderChanged):
+                tracker.set_leader(action.leader, own=action.own)
         for action in engine.actions():
-            assert isinstance(action, Measured)
-            tracker.add(action.sample)
+            assert isinstance(action, SampleTaken)
+            tracker.add_sample(action.sample)
         estimate = tracker.update(arrival + 2 * DELAY_NS)
         if estimate.state is ClockState.LOCKED:
             worst = max(worst, abs(estimate.reference_at(now) - theirs(now, 7 * S)))

@@ -1,4 +1,4 @@
-"""Questions under way: either order, once each, in bounded number."""
+"""Delay requests under way: either order, once each, in bounded number."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import Counter
 
 import pytest
 
-from phasegraph_airplay_timing.engine.questions import PATIENCE, Questions
-from phasegraph_airplay_timing.filters import ExchangeSample, SyncSample
+from phasegraph_airplay_timing.engine.delay_requests import PATIENCE, DelayRequests
+from phasegraph_airplay_timing.filters import DelayExchange, LeaderSync
 
 S, MS = 10**9, 10**6
-SYNC = SyncSample(origin_ns=100 * S, arrived_ns=MS, told_ns=MS)
+SYNC = LeaderSync(origin_ns=100 * S, arrived_ns=MS, told_ns=MS)
 
 
-def questions() -> tuple[Questions, Counter[str]]:
+def questions() -> tuple[DelayRequests, Counter[str]]:
     dropped: Counter[str] = Counter()
-    return Questions(lambda reason: dropped.update([reason])), dropped
+    return DelayRequests(lambda reason: dropped.update([reason])), dropped
 
 
 @pytest.mark.parametrize("answer_first", [False, True])
@@ -25,7 +25,7 @@ def test_departure_and_answer_in_either_order(answer_first: bool) -> None:
     steps = [lambda: asked.departed(5, 2 * MS), lambda: asked.answered(5, 100 * S + 3 * MS)]
     first, second = (step() for step in (reversed(steps) if answer_first else steps))
     assert first is None
-    assert second == ExchangeSample(sync=SYNC, asked_ns=2 * MS, reached_ns=100 * S + 3 * MS)
+    assert second == DelayExchange(sync=SYNC, asked_ns=2 * MS, reached_ns=100 * S + 3 * MS)
     assert second.round_trip_ns == 2 * MS
     assert not dropped
 

@@ -8,25 +8,27 @@ from collections.abc import Iterator
 import pytest
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph_airplay_timing.engine import Tracker
-from phasegraph_airplay_timing.filters import FILTERS, ExchangeSample, SyncSample
+from phasegraph_airplay_timing.engine import LeaderClock
+from phasegraph_airplay_timing.filters import FILTERS, DelayExchange, LeaderSync
 
 MS, S = 10**6, 10**9
 SYNC_NS = 125 * MS
 STEP_AT_NS = 10 * S
 
 
-def stepped(tracker: Tracker, step_ns: int, seconds: int, seed: int = 1) -> Iterator[tuple[int, ClockEstimate, int]]:
+def stepped(
+    tracker: LeaderClock, step_ns: int, seconds: int, seed: int = 1
+) -> Iterator[tuple[int, ClockEstimate, int]]:
     """A leader whose time steps: local time since the step, the estimate, and its error."""
     chance = random.Random(seed)
     for index in range(seconds * 8):
         now = (index + 1) * SYNC_NS
         offset = 5_000 * S + (step_ns if now > STEP_AT_NS else 0)
         there, back = (round((0.3 + chance.expovariate(5)) * MS) for _ in range(2))
-        sync = SyncSample(origin_ns=now - there + offset, arrived_ns=now, told_ns=now + 100_000)
-        tracker.add(sync)
+        sync = LeaderSync(origin_ns=now - there + offset, arrived_ns=now, told_ns=now + 100_000)
+        tracker.add_sample(sync)
         asked = now + 200_000
-        tracker.add(ExchangeSample(sync=sync, asked_ns=asked, reached_ns=asked + back + offset))
+        tracker.add_sample(DelayExchange(sync=sync, asked_ns=asked, reached_ns=asked + back + offset))
         estimate = tracker.update(now + MS)
         yield now - STEP_AT_NS, estimate, estimate.reference_ns - estimate.local_ns - offset
 
@@ -34,8 +36,8 @@ def stepped(tracker: Tracker, step_ns: int, seconds: int, seed: int = 1) -> Iter
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("step_ms", [-500, -99, -50, -20, -5, -2, 2, 5, 20, 50, 99, 150, 500])
 def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_ms: int) -> None:
-    tracker = Tracker(FILTERS[name], silence_ns=2 * S, now_ns=0)
-    tracker.follow("A", own=False)
+    tracker = LeaderClock(FILTERS[name], silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
     before = None
     for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 20):
         if since_ns <= 0:
@@ -49,24 +51,24 @@ def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_m
 
 @pytest.mark.parametrize("step_ms", [-99, -20, -5, 5, 20, 99])
 def test_the_bound_shows_a_step_before_it_is_followed(step_ms: int) -> None:
-    tracker = Tracker(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
-    tracker.follow("A", own=False)
+    tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
     for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 15):
         if since_ns > 500 * MS or since_ns < 0:
             assert abs(error_ns) <= estimate.bound_ns
 
 
 def test_a_stray_sample_changes_nothing() -> None:
-    tracker = Tracker(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
-    tracker.follow("A", own=False)
+    tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
     for since_ns, estimate, error_ns in stepped(tracker, 0, 30):
         if since_ns > 0:
-            stray = SyncSample(
+            stray = LeaderSync(
                 origin_ns=5_000 * S + STEP_AT_NS + since_ns + 50 * MS,
                 arrived_ns=STEP_AT_NS + since_ns + 2 * MS,
                 told_ns=STEP_AT_NS + since_ns + 2 * MS,
             )
-            tracker.add(stray)
+            tracker.add_sample(stray)
             assert abs(error_ns) < MS
             assert estimate.state is ClockState.LOCKED
     assert tracker.misfits == 20 * 8

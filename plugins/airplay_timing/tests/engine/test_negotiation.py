@@ -16,9 +16,9 @@ from phasegraph.ieee1588 import (
     encode,
     understand,
 )
-from phasegraph_airplay_timing.engine import Engine, Peer, PtpEngine, Role, Send
-from phasegraph_airplay_timing.engine.base import ADOPTED_NS
-from phasegraph_airplay_timing.engine.leading import LEASE_S, MOST_ANSWERS
+from phasegraph_airplay_timing.engine import PtpEngine, SendDatagram, TimingEngine, TimingPeer, TimingRole
+from phasegraph_airplay_timing.engine.leader import LEASE_S, MOST_ANSWERS
+from phasegraph_airplay_timing.engine.timing_engine import ADOPTED_NS
 from phasegraph_airplay_timing.wire import apple
 
 S = 10**9
@@ -27,12 +27,12 @@ ASKER, ADDRESS = PortIdentity(0x0499_B9B7_E0F1_0008, 0x8005), "10.0.0.1"
 KINDS = (MessageType.ANNOUNCE, MessageType.SYNC, MessageType.DELAY_RESP)
 
 
-def asked(engine: Engine, *tlvs: Tlv, now_ns: int = 0, address: str = ADDRESS) -> list[Signaling]:
+def asked(engine: TimingEngine, *tlvs: Tlv, now_ns: int = 0, address: str = ADDRESS) -> list[Signaling]:
     """What is answered."""
     engine.actions()
     message = Signaling(source=ASKER, sequence=7, major_sdo=1, target=PortIdentity(0, 0), tlvs=tlvs)
     engine.receive(encode(message), (address, 320), now_ns, now_ns)
-    sent = [each for each in engine.actions() if isinstance(each, Send)]
+    sent = [each for each in engine.actions() if isinstance(each, SendDatagram)]
     assert all((each.destination, each.event) == ((address, 320), False) for each in sent)
     answers = [apple.decode(each.data) for each in sent]
     return [each for each in answers if isinstance(each, Signaling)]
@@ -42,19 +42,19 @@ def request(kind: int, duration_s: int = 60) -> Tlv:
     return RequestUnicast(kind, -3, duration_s).to_tlv()
 
 
-def leader(*peers: Peer) -> PtpEngine:
-    return PtpEngine(Role.LEAD, OWN, peers, 0)
+def leader(*peers: TimingPeer) -> PtpEngine:
+    return PtpEngine(TimingRole.LEAD, OWN, peers, 0)
 
 
 def led(engine: PtpEngine, now_ns: int) -> bool:
     """Whether the asker is sent Syncs."""
     engine.tick(now_ns)
-    sent = [each for each in engine.actions() if isinstance(each, Send) and each.destination[0] == ADDRESS]
+    sent = [each for each in engine.actions() if isinstance(each, SendDatagram) and each.destination[0] == ADDRESS]
     return any(isinstance(apple.decode(each.data), Sync) for each in sent)
 
 
 def test_a_leader_grants_what_it_sends_anyway() -> None:
-    engine = leader(Peer(ADDRESS, 319, 320))
+    engine = leader(TimingPeer(ADDRESS, 319, 320))
     engine.tick(0)
     (answer,) = asked(engine, *map(request, KINDS))
     assert [understand(tlv) for tlv in answer.tlvs] == [GrantUnicast(kind, -3, 60, True) for kind in KINDS]
@@ -63,7 +63,7 @@ def test_a_leader_grants_what_it_sends_anyway() -> None:
 
 
 def test_a_lease_has_an_end_and_what_is_not_sent_is_refused() -> None:
-    engine = leader(Peer(ADDRESS, 319, 320))
+    engine = leader(TimingPeer(ADDRESS, 319, 320))
     engine.tick(0)
     (answer,) = asked(engine, request(MessageType.SYNC, 10**6), request(MessageType.PDELAY_RESP), request(15))
     assert [understand(tlv) for tlv in answer.tlvs] == [
@@ -74,7 +74,7 @@ def test_a_lease_has_an_end_and_what_is_not_sent_is_refused() -> None:
 
 
 def test_a_follower_has_nothing_to_grant() -> None:
-    engine = PtpEngine(Role.FOLLOW, OWN, [Peer(ADDRESS, 319, 320)], 0)
+    engine = PtpEngine(TimingRole.FOLLOW, OWN, [TimingPeer(ADDRESS, 319, 320)], 0)
     (answer,) = asked(engine, request(MessageType.SYNC))
     assert [understand(tlv) for tlv in answer.tlvs] == [GrantUnicast(MessageType.SYNC, -3, 0)]
 
@@ -101,7 +101,7 @@ def test_what_is_cancelled_is_acknowledged() -> None:
 
 
 def test_what_is_not_asked_is_not_answered() -> None:
-    engine = leader(Peer(ADDRESS, 319, 320))
+    engine = leader(TimingPeer(ADDRESS, 319, 320))
     engine.tick(0)
     damaged = Tlv(TlvType.REQUEST_UNICAST_TRANSMISSION, b"\0\0")
     assert asked(engine, apple.MessageIntervalRequest().to_tlv(), damaged) == []

@@ -8,8 +8,8 @@ import pytest
 
 from phasegraph import ClockState
 from phasegraph.ieee1588 import Announce, Message, PortIdentity, Sync
-from phasegraph_airplay_timing.anchors import Anchor, Timeline
-from phasegraph_airplay_timing.engine import Role
+from phasegraph_airplay_timing.anchors import Anchor, AnchorTimeline
+from phasegraph_airplay_timing.engine import TimingRole
 from phasegraph_airplay_timing.wire import compose
 
 from ..simulated_group import MS, Look, Path, S, SimGroup, SimLeader, World
@@ -140,7 +140,7 @@ def test_what_sounds_goes_on_when_the_leader_changes() -> None:
     first.present, second.present = False, True
     world.run(60)
     looks = world.looks["envelope"][begun - 1 :]
-    timeline = Timeline(44_100)
+    timeline = AnchorTimeline(44_100)
     timeline.clock(looks[0].estimate, looks[0].estimate.local_ns)
     timeline.set(Anchor(rtp=2**32 - 44_100 * 30, reference_ns=looks[0].estimate.reference_ns, clock=first.name))
     heard = []
@@ -240,7 +240,7 @@ def test_sequence_numbers_wrap() -> None:
 def test_auto_leads_until_somebody_insists() -> None:
     leader = homepod()
     leader.present = False
-    world = group(leader, role=Role.AUTO)
+    world = group(leader, role=TimingRole.AUTO)
     world.run(5)
     assert world.engine.leads
     assert world.looks["envelope"][-1].estimate.state is ClockState.LOCKED
@@ -295,7 +295,7 @@ class InsistentHomePod(SimLeader):
 def test_auto_gives_way_to_a_homepod_that_waits_to_lead() -> None:
     leader = InsistentHomePod()
     leader.present = False
-    world = group(leader, role=Role.AUTO)
+    world = group(leader, role=TimingRole.AUTO)
     world.run(10)
     assert world.engine.leads
     leader.present = True
@@ -309,7 +309,7 @@ def test_auto_gives_way_to_a_homepod_that_waits_to_lead() -> None:
 def test_auto_is_silent_once_for_a_clock_that_only_announces_itself() -> None:
     leader = InsistentHomePod()
     leader._sync = lambda world: None  # type: ignore[method-assign]
-    world = group(leader, role=Role.AUTO)
+    world = group(leader, role=TimingRole.AUTO)
     world.run(200)
     assert world.engine.leads
     assert world.notices.count("yielding") == 1
@@ -319,7 +319,7 @@ def test_auto_is_silent_once_for_a_clock_that_only_announces_itself() -> None:
 def test_auto_leads_on_without_a_pause_where_a_homepod_follows() -> None:
     leader = InsistentHomePod(grouped=True)
     leader.present = False
-    world = group(leader, role=Role.AUTO)
+    world = group(leader, role=TimingRole.AUTO)
     world.run(10)
     leader.present = True
     world.run(60)
@@ -328,14 +328,14 @@ def test_auto_leads_on_without_a_pause_where_a_homepod_follows() -> None:
 
 
 def test_a_leader_that_is_the_reference_knows_its_time_exactly() -> None:
-    world = group(homepod(), role=Role.LEAD)
+    world = group(homepod(), role=TimingRole.LEAD)
     world.run(5)
     estimate = world.looks["envelope"][-1].estimate
     assert (estimate.state, estimate.sigma_ns, estimate.bound_ns) == (ClockState.LOCKED, 0.0, 0.0)
 
 
 def test_nobody_takes_the_lead_from_one_who_leads() -> None:
-    world = group(homepod(), role=Role.LEAD)
+    world = group(homepod(), role=TimingRole.LEAD)
     world.run(10)
     assert world.engine.leads
     assert world.engine.counters["dropped_rival"] > 30

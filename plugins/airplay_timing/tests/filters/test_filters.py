@@ -8,14 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.filters import FILTERS, ExchangeSample, Filter, NqptpFilter, Solution, SyncSample
+from phasegraph_airplay_timing.filters import (
+    FILTERS,
+    DelayExchange,
+    FilterSolution,
+    LeaderSync,
+    NqptpFilter,
+    TimingFilter,
+)
 
 S, MS = 10**9, 10**6
 OFFSET = 123_456 * S
 
 
 def feed(
-    filter: Filter,
+    filter: TimingFilter,
     *,
     seconds: float,
     ppm: float = 20.0,
@@ -24,7 +31,7 @@ def feed(
     answered: bool = True,
     seed: int = 1,
     every_ns: int = 125 * MS,
-) -> list[tuple[float, Solution]]:
+) -> list[tuple[float, FilterSolution]]:
     """Stamps, with delays of (least, mean of what comes on top); returns (error, solution) of each."""
     random = Random(seed)
 
@@ -39,12 +46,12 @@ def feed(
         sent = number * every_ns
         arrived = sent + delay(here)
         told = max(arrived, sent + MS + delay(here))
-        sync = SyncSample(origin_ns=sent + round(true_offset(sent)), arrived_ns=arrived, told_ns=told)
-        filter.add(sync)
+        sync = LeaderSync(origin_ns=sent + round(true_offset(sent)), arrived_ns=arrived, told_ns=told)
+        filter.add_sample(sync)
         if answered:
             reached = told + delay(there)
-            sample = ExchangeSample(sync=sync, asked_ns=told, reached_ns=reached + round(true_offset(reached)))
-            filter.add(sample)
+            sample = DelayExchange(sync=sync, asked_ns=told, reached_ns=reached + round(true_offset(reached)))
+            filter.add_sample(sample)
         solution = filter.solve(told)
         if solution is not None:
             found.append((solution.offset_ns - true_offset(told), solution))
@@ -117,7 +124,7 @@ def test_a_leader_that_ceases_to_answer_is_one_way_in_the_end() -> None:
     bounds = []
     for second in range(20, 400, 4):
         local, offset = second * S, OFFSET + second * 20_000
-        filter.add(SyncSample(origin_ns=local + offset, arrived_ns=local + MS, told_ns=local + MS))
+        filter.add_sample(LeaderSync(origin_ns=local + offset, arrived_ns=local + MS, told_ns=local + MS))
         solution = filter.solve(local + MS)
         assert solution is not None
         assert abs(solution.offset_ns - offset) < 5_000  # the delay is remembered
@@ -157,10 +164,10 @@ def test_a_slow_change_of_rate_is_followed() -> None:
             return OFFSET + round(10 * seconds * seconds)
 
         arrived = local + 50_000
-        sync = SyncSample(origin_ns=local + offset(local), arrived_ns=arrived, told_ns=arrived)
-        filter.add(sync)
+        sync = LeaderSync(origin_ns=local + offset(local), arrived_ns=arrived, told_ns=arrived)
+        filter.add_sample(sync)
         reached = arrived + 100_000
-        filter.add(ExchangeSample(sync=sync, asked_ns=arrived + 50_000, reached_ns=reached + offset(reached)))
+        filter.add_sample(DelayExchange(sync=sync, asked_ns=arrived + 50_000, reached_ns=reached + offset(reached)))
         solution = filter.solve(arrived + 50_000)
         assert solution is not None
         error = solution.offset_ns - offset(solution.local_ns)
@@ -186,7 +193,7 @@ def test_nqptps_arithmetic() -> None:
     filter = NqptpFilter()
     assert filter.solve(0) is None
     for seen, told, smoothed in NQPTP:
-        filter.add(SyncSample(origin_ns=told + seen, arrived_ns=told - 12_345, told_ns=told))
+        filter.add_sample(LeaderSync(origin_ns=told + seen, arrived_ns=told - 12_345, told_ns=told))
         solution = filter.solve(told)
         assert solution is not None
         assert solution.offset_ns == smoothed
@@ -196,7 +203,7 @@ def test_nqptps_arithmetic() -> None:
 @pytest.mark.parametrize(("correction", "adds"), [(65536 * 5 + 65535, 5), (-65536 * 5 - 1, -5), (-1, 0)])
 def test_nqptp_cuts_corrections_off_towards_zero(correction: int, adds: int) -> None:
     filter = NqptpFilter()
-    filter.add(SyncSample(origin_ns=100, correction=correction, arrived_ns=0, told_ns=0))
+    filter.add_sample(LeaderSync(origin_ns=100, correction=correction, arrived_ns=0, told_ns=0))
     solution = filter.solve(0)
     assert solution is not None
     assert solution.offset_ns == 100 + adds
@@ -205,8 +212,8 @@ def test_nqptp_cuts_corrections_off_towards_zero(correction: int, adds: int) -> 
 def test_the_median_waits_for_three_and_takes_the_middle_two() -> None:
     filter = FILTERS["median"]()
     for number, error in enumerate((56 * 31_556_952 * S, 0, 40, 60)):
-        sync = SyncSample(origin_ns=error, arrived_ns=0, told_ns=0)
-        filter.add(ExchangeSample(sync=sync, asked_ns=0, reached_ns=error))
+        sync = LeaderSync(origin_ns=error, arrived_ns=0, told_ns=0)
+        filter.add_sample(DelayExchange(sync=sync, asked_ns=0, reached_ns=error))
         solution = filter.solve(0)
         assert (solution is None) == (number < 2)
     assert solution is not None

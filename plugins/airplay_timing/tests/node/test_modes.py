@@ -13,7 +13,7 @@ import trio
 from phasegraph import ClockState, GraphError
 from phasegraph.net import PortUnavailable
 from phasegraph.testing import Impairment, SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
-from phasegraph_airplay_timing.options import AirplayConfig, deaf
+from phasegraph_airplay_timing.options import AirplayConfig, clocks_without_unicast
 
 MS = 1_000_000
 
@@ -175,7 +175,7 @@ class Node(msgspec.Struct):
 def test_of_clocks_with_the_same_ports_the_last_one_hears(configs: list[Any], found: list[str]) -> None:
     made = [AirplayConfig(**{"interface": "eth0"} | each) if isinstance(each, dict) else each for each in configs]
     nodes = [Node(str(number), config) for number, config in enumerate(made)]
-    assert [f"{node.id} {other}" for node, other in deaf(nodes)] == found
+    assert [f"{node.id} {other}" for node, other in clocks_without_unicast(nodes)] == found
 
 
 async def test_a_graph_with_two_clocks_of_the_same_ports(autojump_clock: object) -> None:

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.nqptp.clients import MOST, Clients
-from phasegraph_airplay_timing.nqptp.commands import Command, Refusal, RefusedCommand, Verb, parse
+from phasegraph_airplay_timing.nqptp.client_commands import (
+    ClientCommand,
+    CommandRefusal,
+    CommandVerb,
+    RefusedCommand,
+    parse,
+)
+from phasegraph_airplay_timing.nqptp.clients import MOST, NqptpClients
 
-T, B, E, P = Verb.TIMING, Verb.BEGIN, Verb.END, Verb.PAUSE
+T, B, E, P = CommandVerb.TIMING, CommandVerb.BEGIN, CommandVerb.END, CommandVerb.PAUSE
 
 
 @pytest.mark.parametrize(
@@ -31,30 +37,30 @@ T, B, E, P = Verb.TIMING, Verb.BEGIN, Verb.END, Verb.PAUSE
         (b"/nqptp-Kitchen_2.0 T\0", "/nqptp-Kitchen_2.0", T, ()),
     ],
 )
-def test_commands(data: bytes, name: str, verb: Verb, peers: tuple[str, ...]) -> None:
-    assert parse(data) == Command(name, verb, peers)
+def test_commands(data: bytes, name: str, verb: CommandVerb, peers: tuple[str, ...]) -> None:
+    assert parse(data) == ClientCommand(name, verb, peers)
 
 
 @pytest.mark.parametrize(
     ("data", "refusal"),
     [
-        (b"", Refusal.NAME),
-        (b"\0/nqptp T", Refusal.NAME),
-        (b"nqptp T\0", Refusal.NAME),
-        (b"/../etc/passwd T\0", Refusal.NAME),
-        (b"/.. T\0", Refusal.NAME),
-        (b"/" + b"n" * 63 + b" T\0", Refusal.NAME),
-        (b"/nqptp\0", Refusal.VERB),
-        (b"/nqptp t\0", Refusal.VERB),
-        (b"/nqptp TB\0", Refusal.VERB),
-        (b"/nqptp T somewhere\0", Refusal.ADDRESS),
-        (b"/nqptp T 192.168.1.20:319\0", Refusal.ADDRESS),
-        (b"/nqptp T" + b" 10.0.0.1" * 65 + b"\0", Refusal.ADDRESS),
-        ("/nqptp-Küche T\0".encode(), Refusal.TEXT),
-        (b"/nqptp T\0".ljust(4097), Refusal.LENGTH),
+        (b"", CommandRefusal.NAME),
+        (b"\0/nqptp T", CommandRefusal.NAME),
+        (b"nqptp T\0", CommandRefusal.NAME),
+        (b"/../etc/passwd T\0", CommandRefusal.NAME),
+        (b"/.. T\0", CommandRefusal.NAME),
+        (b"/" + b"n" * 63 + b" T\0", CommandRefusal.NAME),
+        (b"/nqptp\0", CommandRefusal.VERB),
+        (b"/nqptp t\0", CommandRefusal.VERB),
+        (b"/nqptp TB\0", CommandRefusal.VERB),
+        (b"/nqptp T somewhere\0", CommandRefusal.ADDRESS),
+        (b"/nqptp T 192.168.1.20:319\0", CommandRefusal.ADDRESS),
+        (b"/nqptp T" + b" 10.0.0.1" * 65 + b"\0", CommandRefusal.ADDRESS),
+        ("/nqptp-Küche T\0".encode(), CommandRefusal.TEXT),
+        (b"/nqptp T\0".ljust(4097), CommandRefusal.LENGTH),
     ],
 )
-def test_refusals(data: bytes, refusal: Refusal) -> None:
+def test_refusals(data: bytes, refusal: CommandRefusal) -> None:
     with pytest.raises(RefusedCommand) as refused:
         parse(data)
     assert refused.value.refusal is refusal
@@ -66,21 +72,21 @@ WORDS = st.lists(st.sampled_from([b"/nqptp", b"/nqptp-a", b"T", b"B", b"10.0.0.1
 @given(st.binary(max_size=5000) | WORDS.map(b" ".join))
 @example(b"/nqptp T ::1%\0")
 def test_any_octets_are_understood_or_refused(data: bytes) -> None:
-    clients = Clients(["/nqptp"])
+    clients = NqptpClients(["/nqptp"])
     with contextlib.suppress(RefusedCommand):
         command = parse(data)
         clients.admit(command.name)
-        clients.obey(command)
+        clients.apply_command(command)
     assert set(clients.by_name) <= {"/nqptp", "/nqptp-a"}
 
 
 def test_what_a_client_goes_through() -> None:
     # As shairport-sync says it: at its start, as somebody connects, plays, pauses, plays on, stops, and leaves.
-    clients = Clients(["/nqptp"])
+    clients = NqptpClients(["/nqptp"])
     client = clients.by_name["/nqptp"]
     seen = []
     for said in (b"T", b"T", b"T 10.0.0.1", b"B", b"P", b"B", b"E", b"B", b"T 10.0.0.2", b"T"):
-        changed = clients.obey(parse(b"/nqptp " + said + b"\0"))
+        changed = clients.apply_command(parse(b"/nqptp " + said + b"\0"))
         seen.append((changed, client.active, client.peers))
     one, two = ("10.0.0.1",), ("10.0.0.2",)
     assert seen == [
@@ -98,18 +104,18 @@ def test_what_a_client_goes_through() -> None:
 
 
 def test_clients_do_not_see_each_other() -> None:
-    clients = Clients(["/nqptp"])
+    clients = NqptpClients(["/nqptp"])
     assert clients.admit("/nqptp-kitchen")
     assert not clients.admit("/nqptp-kitchen")
     for said in (b"/nqptp T 10.0.0.1", b"/nqptp B", b"/nqptp-kitchen T 10.0.0.1", b"/nqptp-kitchen T"):
-        clients.obey(parse(said))
+        clients.apply_command(parse(said))
     assert clients.by_name["/nqptp"].active
     assert clients.by_name["/nqptp"].peers == ("10.0.0.1",)
     assert clients.groups == {("10.0.0.1",)}
 
 
 def test_not_everybody_is_admitted() -> None:
-    clients = Clients(["/nqptp"])
+    clients = NqptpClients(["/nqptp"])
     with pytest.raises(RefusedCommand, match="is not served"):
         clients.admit("/pulse-shm-1")
     for number in range(MOST - 1):
@@ -121,4 +127,4 @@ def test_not_everybody_is_admitted() -> None:
 
 def test_names_are_names() -> None:
     with pytest.raises(RefusedCommand, match="is no name"):
-        Clients(["kitchen"])
+        NqptpClients(["kitchen"])

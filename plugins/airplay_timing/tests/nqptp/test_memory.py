@@ -15,17 +15,17 @@ from typing import NamedTuple
 import pytest
 
 from phasegraph import NodeError
-from phasegraph_airplay_timing.nqptp.memory import MemoryReader, MemoryWriter
-from phasegraph_airplay_timing.nqptp.record import FIRST, SECOND, SIZE, Record, Unserved
+from phasegraph_airplay_timing.nqptp.nqptp_record import FIRST, SECOND, SIZE, MemoryNotServed, NqptpRecord
+from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader, MemoryWriter
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
 READS = 4_000_000
 S = 10**9
 
 
-def record(number: int) -> Record:
+def record(number: int) -> NqptpRecord:
     """As the reader in C knows them."""
-    return Record(clock=number, local_ns=3 * number, offset_ns=-number, since_ns=7 * number)
+    return NqptpRecord(clock=number, local_ns=3 * number, offset_ns=-number, since_ns=7 * number)
 
 
 class Seen(NamedTuple):
@@ -107,7 +107,7 @@ def test_a_recent_record_of_another_writer_stays(tmp_path: Path, age_ns: int, ke
     path = tmp_path / "nqptp"
     path.write_bytes((10).to_bytes(2, sys.byteorder).ljust(8, b"\0") + record(3).encode() * 2)
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=record(3).local_ns + age_ns)
-    assert MemoryReader("/nqptp", str(tmp_path)).read() == memory.kept == (record(3) if kept else Record())
+    assert MemoryReader("/nqptp", str(tmp_path)).read() == memory.kept == (record(3) if kept else NqptpRecord())
     memory.close()
 
 
@@ -115,7 +115,7 @@ def test_a_recent_record_of_another_writer_stays(tmp_path: Path, age_ns: int, ke
 def test_a_record_of_another_version_is_cleared(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "nqptp").write_bytes(content)
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
-    assert MemoryReader("/nqptp", str(tmp_path)).read() == Record()
+    assert MemoryReader("/nqptp", str(tmp_path)).read() == NqptpRecord()
     memory.close()
 
 
@@ -158,17 +158,17 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 
 def test_reading(tmp_path: Path) -> None:
     reader = MemoryReader("/nqptp", str(tmp_path))
-    with pytest.raises(Unserved, match="No such file"):
+    with pytest.raises(MemoryNotServed, match="No such file"):
         reader.read()
-    with pytest.raises(Unserved, match="no directory"):
+    with pytest.raises(MemoryNotServed, match="no directory"):
         MemoryReader("/nqptp", str(tmp_path / "nowhere")).read()
     os.mkfifo(reader.path)
-    with pytest.raises(Unserved, match="cannot read"):
+    with pytest.raises(MemoryNotServed, match="cannot read"):
         reader.read()
     reader.path.unlink()
     for octets in (0, 73, 144):
         reader.path.write_bytes(bytes(octets))
-        with pytest.raises(Unserved, match=f"has {min(octets, 73)} octets"):
+        with pytest.raises(MemoryNotServed, match=f"has {min(octets, 73)} octets"):
             reader.read()
     reader.path.unlink()
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)

@@ -18,8 +18,8 @@ from phasegraph.testing import (
     running_graph,
     true_now_ns,
 )
-from phasegraph_airplay_timing.nqptp.memory import MemoryWriter
-from phasegraph_airplay_timing.nqptp.record import Record
+from phasegraph_airplay_timing.nqptp.nqptp_record import NqptpRecord
+from phasegraph_airplay_timing.nqptp.shared_memory import MemoryWriter
 
 S = 10**9
 CLOCK = 0x0499_B9B7_E0F1_0008
@@ -42,7 +42,7 @@ class Writer:
         while True:
             now = self.local.now_ns()
             offset = self.time_ns(true_now_ns()) - now
-            self.memory.write(Record(clock=self.clock, local_ns=now, offset_ns=offset, since_ns=self.since_ns))
+            self.memory.write(NqptpRecord(clock=self.clock, local_ns=now, offset_ns=offset, since_ns=self.since_ns))
             await trio.sleep(0.125)
 
 
@@ -130,7 +130,7 @@ async def test_a_leader_is_not_believed_before_others_believe_it(
     async with running_graph(graph(tmp_path), network=wired) as run:
         for _ in range(40):
             now = wired.local.now_ns()
-            memory.write(Record(clock=CLOCK, local_ns=now, offset_ns=7, since_ns=now - 390_000_000))
+            memory.write(NqptpRecord(clock=CLOCK, local_ns=now, offset_ns=7, since_ns=now - 390_000_000))
             await trio.sleep(0.125)
         assert run.nodes["it"].estimate().grandmaster == ""
     memory.close()
@@ -141,7 +141,7 @@ async def test_what_was_written_long_ago_is_no_time(wired: SimNetwork, tmp_path:
     async with running_graph(graph(tmp_path), network=wired) as run:
         for far_ns in range(20 * S, 26 * S, S // 4):
             at = wired.local.now_ns() + far_ns
-            memory.write(Record(clock=CLOCK, local_ns=at, offset_ns=7, since_ns=at - S))
+            memory.write(NqptpRecord(clock=CLOCK, local_ns=at, offset_ns=7, since_ns=at - S))
             await trio.sleep(0.25)
         assert run.nodes["it"].estimate().state is not ClockState.LOCKED
         assert run.nodes["it"].metrics()["records_elsewhen"] > 20

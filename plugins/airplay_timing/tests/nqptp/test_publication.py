@@ -8,10 +8,10 @@ import msgspec
 
 from phasegraph import ClockEstimate, ClockState, StampKind
 from phasegraph.net import Departure
-from phasegraph_airplay_timing.engine import Engine, Send
-from phasegraph_airplay_timing.nqptp.clients import Publication
-from phasegraph_airplay_timing.nqptp.record import Record
-from phasegraph_airplay_timing.participant import Participant
+from phasegraph_airplay_timing.engine import SendDatagram, TimingEngine
+from phasegraph_airplay_timing.nqptp.clients import RecordPublisher
+from phasegraph_airplay_timing.nqptp.nqptp_record import NqptpRecord
+from phasegraph_airplay_timing.participant import TimingParticipant
 
 S = 10**9
 KNOWN = ClockEstimate(
@@ -25,9 +25,9 @@ def later(estimate: ClockEstimate, by_ns: int, **changes: Any) -> ClockEstimate:
 
 
 def test_a_record_is_believed_at_once_and_dates_from_the_last_jump() -> None:
-    publication = Publication()
+    publication = RecordPublisher()
     first = publication.record(KNOWN)
-    assert first == Record(
+    assert first == NqptpRecord(
         clock=0x0499_B9B7_E0F1_0008, local_ns=100 * S, offset_ns=-93 * S, since_ns=100 * S - 400_000_000
     )
     assert publication.record(later(KNOWN, S)) == msgspec.structs.replace(first, local_ns=101 * S)
@@ -38,45 +38,45 @@ def test_a_record_is_believed_at_once_and_dates_from_the_last_jump() -> None:
 
 
 def test_nothing_is_published_that_is_not_known() -> None:
-    publication = Publication()
-    assert publication.record(ClockEstimate(local_ns=S, reference_ns=0, state=ClockState.ACQUIRING)) == Record()
-    assert publication.record(KNOWN) != Record()
-    assert publication.record(later(KNOWN, S, state=ClockState.HOLDOVER)) != Record()
-    assert publication.record(later(KNOWN, 2 * S, state=ClockState.UNLOCKED)) == Record()
+    publication = RecordPublisher()
+    assert publication.record(ClockEstimate(local_ns=S, reference_ns=0, state=ClockState.ACQUIRING)) == NqptpRecord()
+    assert publication.record(KNOWN) != NqptpRecord()
+    assert publication.record(later(KNOWN, S, state=ClockState.HOLDOVER)) != NqptpRecord()
+    assert publication.record(later(KNOWN, 2 * S, state=ClockState.UNLOCKED)) == NqptpRecord()
 
 
 class Speaker:
     """An engine that has one thing to say, and the sockets through which it does."""
 
     def __init__(self) -> None:
-        self.todo = [Send(data=b"?", destination=("10.0.0.1", 319), token=1)]
+        self.todo = [SendDatagram(data=b"?", destination=("10.0.0.1", 319), token=1)]
         self.departures: list[tuple[int, int]] = []
         self.tokens: list[int | None] = []
 
-    def actions(self) -> list[Send]:
+    def actions(self) -> list[SendDatagram]:
         todo, self.todo = self.todo, []
         return todo
 
     def departed(self, token: int, local_ns: int) -> None:
         self.departures.append((token, local_ns))
 
-    def send(self, action: Send, token: int | None) -> None:
+    def send(self, action: SendDatagram, token: int | None) -> None:
         self.tokens.append(token)
 
 
 def test_participants_that_share_sockets_do_not_take_each_others_departures() -> None:
     speakers = [Speaker(), Speaker()]
     both = [
-        Participant(cast(Engine, each), cast(Any, None), cast(Any, each), cast(Any, None), number)
+        TimingParticipant(cast(TimingEngine, each), cast(Any, None), cast(Any, each), cast(Any, None), number)
         for number, each in enumerate(speakers, 1)
     ]
     nothing = Departure(0, 0, StampKind.KERNEL)
     for participant in both:
-        participant.hear(nothing, lambda: 0)
+        participant.handle_socket_item(nothing, lambda: 0)
     tokens = [each.tokens[0] for each in speakers]
     assert len({*tokens}) == 2
     for local_ns, token in enumerate(tokens):
         assert token is not None
         for participant in both:
-            participant.hear(Departure(token, local_ns, StampKind.KERNEL), lambda: 0)
+            participant.handle_socket_item(Departure(token, local_ns, StampKind.KERNEL), lambda: 0)
     assert [each.departures for each in speakers] == [[(1, 0)], [(1, 1)]]

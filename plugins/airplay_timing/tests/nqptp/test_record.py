@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.nqptp.record import FIRST, SECOND, SIZE, Record, Unserved, encode_version, read
+from phasegraph_airplay_timing.nqptp.nqptp_record import (
+    FIRST,
+    SECOND,
+    SIZE,
+    MemoryNotServed,
+    NqptpRecord,
+    encode_version,
+    read,
+)
 
-RECORD = Record(clock=0x52737EC2E7650008, local_ns=7_000_000_000, offset_ns=-5, since_ns=6_000_000_000)
+RECORD = NqptpRecord(clock=0x52737EC2E7650008, local_ns=7_000_000_000, offset_ns=-5, since_ns=6_000_000_000)
 U64 = st.integers(0, 2**64 - 1)
 ORDER = sys.byteorder
 
@@ -41,17 +49,17 @@ def test_where_everything_is() -> None:
 
 
 def test_nobodys_time_is_all_zero() -> None:
-    assert Record().encode() == bytes(32)
+    assert NqptpRecord().encode() == bytes(32)
 
 
 @given(U64, U64, st.integers(-(2**63), 2**63 - 1), U64)
 def test_what_is_written_is_read(clock: int, local_ns: int, offset_ns: int, since_ns: int) -> None:
-    record = Record(clock=clock, local_ns=local_ns, offset_ns=offset_ns, since_ns=since_ns)
+    record = NqptpRecord(clock=clock, local_ns=local_ns, offset_ns=offset_ns, since_ns=since_ns)
     assert read(lambda: memory(record.encode(), record.encode())) == record
 
 
 def test_a_writer_that_is_in_the_way_is_waited_for_but_not_for_ever() -> None:
-    old, new = Record(clock=1).encode(), RECORD.encode()
+    old, new = NqptpRecord(clock=1).encode(), RECORD.encode()
     under_way = memory(new, old)
     copies = iter([under_way] * 6 + [memory(new, new)] * 2)
     assert read(lambda: next(copies)) == RECORD
@@ -62,12 +70,12 @@ def test_a_writer_that_is_in_the_way_is_waited_for_but_not_for_ever() -> None:
     ("data", "said"), [(bytes(72), "version 0"), (memory(bytes(32), bytes(32), 9), "version 9"), (b"x", "1 octets")]
 )
 def test_what_is_not_served(data: bytes, said: str) -> None:
-    with pytest.raises(Unserved, match=said):
+    with pytest.raises(MemoryNotServed, match=said):
         read(lambda: data)
 
 
 @pytest.mark.skipif(ORDER != "little" or SIZE != 72, reason="the octets are those of systems of 64 bits, little endian")
 def test_octets_that_do_not_come_from_here() -> None:
     one = "080065e7c27e735200ca9a3b0000000052e4d6956e0e09000065cd1d00000000"
-    record = Record(clock=0x52737EC2E7650008, local_ns=10**9, offset_ns=2549142913475666, since_ns=5 * 10**8)
+    record = NqptpRecord(clock=0x52737EC2E7650008, local_ns=10**9, offset_ns=2549142913475666, since_ns=5 * 10**8)
     assert memory(record.encode(), record.encode()).hex() == "0a00000000000000" + 2 * one

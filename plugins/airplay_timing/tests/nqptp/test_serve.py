@@ -16,9 +16,9 @@ from click.testing import CliRunner
 
 from phasegraph import SystemLocalClock
 from phasegraph.ieee1588 import DelayReq, PortIdentity, encode
-from phasegraph_airplay_timing.commands import serve_command
-from phasegraph_airplay_timing.nqptp.memory import MemoryReader
-from phasegraph_airplay_timing.nqptp.record import Record, Unserved
+from phasegraph_airplay_timing.nqptp.nqptp_record import MemoryNotServed, NqptpRecord
+from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
+from phasegraph_airplay_timing.serve_command import serve_command
 from phasegraph_airplay_timing.wire import apple, compose
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
@@ -61,7 +61,7 @@ class Leader:
         if LOCAL.now_ns() >= self.due_ns:
             self.due_ns = LOCAL.now_ns() + 50 * MS
             self.sequence += 1
-            data = compose.Dataset(grandmaster=LEADER.clock)
+            data = compose.AnnouncedDataset(grandmaster=LEADER.clock)
             general.sendto(encode(compose.announce(LEADER, self.sequence, data)), here[1])
             sent_ns = LOCAL.now_ns() + AHEAD_NS
             event.sendto(encode(compose.sync(LEADER, self.sequence)), here[0])
@@ -113,11 +113,11 @@ class Host:
         with socket.socket(family, socket.SOCK_DGRAM) as client:
             client.sendto(f"/nqptp {text}\0".encode(), (address, self.control))
 
-    def record(self) -> Record:
+    def record(self) -> NqptpRecord:
         try:
-            return self.memory.read() or Record()
-        except Unserved:
-            return Record()
+            return self.memory.read() or NqptpRecord()
+        except MemoryNotServed:
+            return NqptpRecord()
 
     def until_known(self) -> None:
         """Wait until the receiver is told the leader's time, and see that it is right."""
@@ -150,7 +150,7 @@ def test_a_receiver_is_told_the_time_also_after_a_restart(host: Host, end: signa
             inodes.append(host.memory.path.stat().st_ino)
             if end is signal.SIGTERM:
                 assert process.returncode == 0
-                assert host.record() != Record(), "receivers go on with it while the next server starts"
+                assert host.record() != NqptpRecord(), "receivers go on with it while the next server starts"
     assert inodes[0] == inodes[1]
 
 
@@ -162,7 +162,7 @@ def test_systemd_is_told_when_it_serves(host: Host, tmp_path: Path, monkeypatch:
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         with host.serving():
             assert manager.recv(100) == b"READY=1"
-            assert host.memory.read() == Record()
+            assert host.memory.read() == NqptpRecord()
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this system has no IPv6")

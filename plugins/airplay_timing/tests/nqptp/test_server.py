@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from phasegraph.testing import SimNetwork, true_now_ns
-from phasegraph_airplay_timing.nqptp.memory import MemoryReader, MemoryWriter
-from phasegraph_airplay_timing.nqptp.record import FIRST, Record
-from phasegraph_airplay_timing.nqptp.server import Server, ServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_record import FIRST, NqptpRecord
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader, MemoryWriter
 
 MOST_NS = 20_000
 """What a record may be wrong by: at most 100 ms old, at 30 ppm."""
@@ -36,7 +36,7 @@ class Receiver:
         await trio.sleep(0.2)
 
     @property
-    def record(self) -> Record:
+    def record(self) -> NqptpRecord:
         record = self.memory.read()
         assert record is not None
         return record
@@ -55,27 +55,29 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-async def server(wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, said: list[str]) -> AsyncIterator[Server]:
-    options = ServerOptions(interface="eth0", directory=str(tmp_path))
-    made = Server(options, wired, wired.local, lambda name, **fields: said.append(f"{name} {fields}"))
+async def server(
+    wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, said: list[str]
+) -> AsyncIterator[NqptpServer]:
+    options = NqptpServerOptions(interface="eth0", directory=str(tmp_path))
+    made = NqptpServer(options, wired, wired.local, lambda name, **fields: said.append(f"{name} {fields}"))
     await nursery.start(made.run)
     return made
 
 
 @pytest.fixture
-def receiver(server: Server, wired: SimNetwork, tmp_path: Path) -> Callable[..., Receiver]:
+def receiver(server: NqptpServer, wired: SimNetwork, tmp_path: Path) -> Callable[..., Receiver]:
     return lambda *name: Receiver(wired, tmp_path, *name)
 
 
 async def test_a_session(
-    server: Server, device: Any, receiver: Callable[..., Receiver], wired: SimNetwork, autojump_clock: object
+    server: NqptpServer, device: Any, receiver: Callable[..., Receiver], wired: SimNetwork, autojump_clock: object
 ) -> None:
     it = receiver()
-    assert it.record == Record()
+    assert it.record == NqptpRecord()
     await it.say("T")
     await it.say(f"T {device.address}")
     await trio.sleep(3)
-    assert it.record == Record(), "it does not play yet"
+    assert it.record == NqptpRecord(), "it does not play yet"
     await it.say("B")
     first = it.record
     assert it.follows(device)
@@ -88,16 +90,16 @@ async def test_a_session(
     await it.say("P")
     assert it.follows(device)
     await it.say("E")
-    assert it.record == Record()
+    assert it.record == NqptpRecord()
     await it.say("B")
     assert it.follows(device)
     await it.say("T")
-    assert it.record == Record()
+    assert it.record == NqptpRecord()
     assert server.metrics()["clocks"] == 0
 
 
 async def test_receivers_that_follow_the_same_share_what_is_known(
-    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+    server: NqptpServer, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
 ) -> None:
     one, two = receiver(), receiver("/nqptp-kitchen")
     await one.say(f"T {device.address}")
@@ -109,12 +111,12 @@ async def test_receivers_that_follow_the_same_share_what_is_known(
     assert one.record == two.record
     assert server.metrics()["clocks"] == 1
     await one.say("T")
-    assert one.record == Record()
+    assert one.record == NqptpRecord()
     assert two.follows(device)
 
 
 async def test_receivers_with_leaders_of_their_own(
-    server: Server,
+    server: NqptpServer,
     device: Any,
     receiver: Callable[..., Receiver],
     wired: SimNetwork,
@@ -148,11 +150,11 @@ async def test_receivers_with_leaders_of_their_own(
 
 
 async def test_what_is_asked_for_is_written_whatever_is_there(
-    server: Server, receiver: Callable[..., Receiver], tmp_path: Path, autojump_clock: object
+    server: NqptpServer, receiver: Callable[..., Receiver], tmp_path: Path, autojump_clock: object
 ) -> None:
     # Somebody else's octets stand for a clock that was known, as in a test of nqptp's own.
     one, two = receiver("/nqptp-kitchen"), receiver("/nqptp-foyer")
-    there = Record(clock=7, local_ns=7).encode()
+    there = NqptpRecord(clock=7, local_ns=7).encode()
     for it in (one, two):
         await it.say("T 10.0.0.1")
         await it.say("B")
@@ -160,14 +162,14 @@ async def test_what_is_asked_for_is_written_whatever_is_there(
             file.seek(FIRST.start)
             file.write(2 * there)
     await two.say("T")
-    assert two.record == Record()
-    assert one.record == Record(clock=7, local_ns=7)
+    assert two.record == NqptpRecord()
+    assert one.record == NqptpRecord(clock=7, local_ns=7)
     await one.say("E")
-    assert one.record == Record()
+    assert one.record == NqptpRecord()
 
 
 async def test_what_is_refused_is_counted_and_told_once(
-    server: Server, receiver: Callable[..., Receiver], said: list[str], autojump_clock: object
+    server: NqptpServer, receiver: Callable[..., Receiver], said: list[str], autojump_clock: object
 ) -> None:
     it, stranger = receiver(), receiver("/dev-zero")
     for _ in range(3):
@@ -180,7 +182,7 @@ async def test_what_is_refused_is_counted_and_told_once(
 
 
 async def test_a_memory_that_cannot_be_had(
-    server: Server, receiver: Callable[..., Receiver], tmp_path: Path, said: list[str], autojump_clock: object
+    server: NqptpServer, receiver: Callable[..., Receiver], tmp_path: Path, said: list[str], autojump_clock: object
 ) -> None:
     (tmp_path / "nqptp-kitchen").mkdir()
     await receiver("/nqptp-kitchen").say("T 10.0.0.1")
@@ -190,13 +192,13 @@ async def test_a_memory_that_cannot_be_had(
 
 
 async def test_strangers_are_not_heard(
-    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+    server: NqptpServer, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
 ) -> None:
     it = receiver()
     await it.say("T 10.9.9.9")
     await it.say("B")
     await trio.sleep(5)
-    assert it.record == Record()
+    assert it.record == NqptpRecord()
     assert server.metrics()["dropped_stranger"] > 20
     assert not server.groups["10.9.9.9",].participant.engine.counters
 
@@ -204,10 +206,10 @@ async def test_strangers_are_not_heard(
 async def test_a_restart_is_not_noticed_by_receivers(
     device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
 ) -> None:
-    options = ServerOptions(interface="eth0", directory=str(tmp_path), names=["/nqptp", "/second"])
+    options = NqptpServerOptions(interface="eth0", directory=str(tmp_path), names=["/nqptp", "/second"])
     since_ns = None
     for run in range(3):
-        server = Server(options, wired, wired.local, lambda name, **fields: None)
+        server = NqptpServer(options, wired, wired.local, lambda name, **fields: None)
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
             one, two = Receiver(wired, tmp_path), Receiver(wired, tmp_path, "/second")
@@ -226,8 +228,8 @@ async def test_a_restart_is_not_noticed_by_receivers(
         await trio.sleep(1)
     await trio.sleep(15)
     async with trio.open_nursery() as nursery:
-        await nursery.start(Server(options, wired, wired.local, lambda name, **fields: None).run)
-        assert one.record == Record(), "a record that was left long ago is cleared"
+        await nursery.start(NqptpServer(options, wired, wired.local, lambda name, **fields: None).run)
+        assert one.record == NqptpRecord(), "a record that was left long ago is cleared"
         nursery.cancel_scope.cancel()
 
 
@@ -238,9 +240,9 @@ async def test_a_memory_is_there_before_its_receiver_starts(
     memories = tmp_path / "shm"
     for boot in range(3):
         memories.mkdir()
-        options = ServerOptions(interface="eth0", directory=str(memories), state=str(tmp_path / "state"))
+        options = NqptpServerOptions(interface="eth0", directory=str(memories), state=str(tmp_path / "state"))
         async with trio.open_nursery() as nursery:
-            await nursery.start(Server(options, wired, wired.local, lambda name, **fields: None).run)
+            await nursery.start(NqptpServer(options, wired, wired.local, lambda name, **fields: None).run)
             assert (memories / "nqptp-kitchen").exists() == (boot > 0)
             await Receiver(wired, memories, "/nqptp-kitchen").say("T 10.0.0.1")
             assert (memories / "nqptp-kitchen").exists()
@@ -255,8 +257,8 @@ async def test_a_memory_of_an_earlier_server_is_served_from_the_start(
 ) -> None:
     MemoryWriter("/nqptp-hall", str(tmp_path), now_ns=0).close()
     (tmp_path / "nqptp-not a name").touch()
-    options = ServerOptions(interface="eth0", directory=str(tmp_path))
-    server = Server(options, wired, wired.local, lambda name, **fields: None)
+    options = NqptpServerOptions(interface="eth0", directory=str(tmp_path))
+    server = NqptpServer(options, wired, wired.local, lambda name, **fields: None)
     async with trio.open_nursery() as nursery:
         await nursery.start(server.run)
         assert [*server.clients.by_name] == ["/nqptp", "/nqptp-hall"]
@@ -266,10 +268,10 @@ async def test_a_memory_of_an_earlier_server_is_served_from_the_start(
 async def test_a_session_goes_on_after_a_restart(
     device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
 ) -> None:
-    options = ServerOptions(interface="eth0", directory=str(tmp_path))
+    options = NqptpServerOptions(interface="eth0", directory=str(tmp_path))
     one, two, idle = (Receiver(wired, tmp_path, name) for name in ("/nqptp", "/nqptp-kitchen", "/nqptp-hall"))
     for run in range(3):
-        server = Server(options, wired, wired.local, lambda name, **fields: None)
+        server = NqptpServer(options, wired, wired.local, lambda name, **fields: None)
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
             if run == 0:
@@ -280,7 +282,7 @@ async def test_a_session_goes_on_after_a_restart(
             await trio.sleep(3)
             assert one.follows(device)
             assert two.follows(device) == (run < 2)
-            assert idle.record == Record()
+            assert idle.record == NqptpRecord()
             if run == 1:
                 await two.say("T")
             nursery.cancel_scope.cancel()
@@ -288,7 +290,7 @@ async def test_a_session_goes_on_after_a_restart(
 
 
 async def test_a_sender_may_send_time_by_the_other_family(
-    server: Server, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
+    server: NqptpServer, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
 ) -> None:
     one, two = receiver(), receiver("/nqptp-kitchen")
     await two.say("T fe80::9")
@@ -297,7 +299,7 @@ async def test_a_sender_may_send_time_by_the_other_family(
     await one.say("B")
     await trio.sleep(3)
     assert one.follows(device)
-    assert two.record == Record(), "whom somebody else has named stands in for nobody"
+    assert two.record == NqptpRecord(), "whom somebody else has named stands in for nobody"
     await one.say("T")
     await trio.sleep(3)
     assert two.follows(device)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from phasegraph.ieee1588 import DelayResp, FollowUp, MalformedMessage, PortIdentity, Sync, Tlv, encode
 from phasegraph_airplay_timing.wire import apple, compose
 from phasegraph_airplay_timing.wire.apple import AppleClock, FollowUpInformation, MessageIntervalRequest
-from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
 
 PORT = PortIdentity(0x0499_B9B7_E0F1_0008, 0x8008)
 HEADER = "0499b9b7e0f10008 8008 0007"
@@ -36,7 +36,7 @@ HEADER = "0499b9b7e0f10008 8008 0007"
             f"19 02 0036 00 00 0608 {'00' * 12} {HEADER} 00 fd 000000000003 00000001 0000000000000009 0001",
         ),
         (
-            compose.announce(PORT, 7, compose.Dataset(128, grandmaster=PORT.clock)),
+            compose.announce(PORT, 7, compose.AnnouncedDataset(128, grandmaster=PORT.clock)),
             f"1b 02 004c 00 00 0408 {'00' * 12} {HEADER} 05 fe {'00' * 10} 0025 00 80 f8 fe 436a f8"
             "0499b9b7e0f10008 0000 a0 0008 0008 0499b9b7e0f10008",
         ),
@@ -48,19 +48,19 @@ def test_messages_are_those_of_apples_devices(message: Sync, octets: str) -> Non
 
 
 def test_a_wake_up_has_64_octets() -> None:
-    assert len(encode(compose.wake_up(PORT, 1, compose.Dataset(247)))) == 64
+    assert len(encode(compose.wake_up(PORT, 1, compose.AnnouncedDataset(247)))) == 64
 
 
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [
-        ({0: 0x00}, Reason.DIALECT),
-        ({4: 1}, Reason.DIALECT),
-        ({8: 0x7F}, Reason.CORRECTION),
-        ({8: 0x80}, Reason.CORRECTION),
+        ({0: 0x00}, PacketFault.DIALECT),
+        ({4: 1}, PacketFault.DIALECT),
+        ({8: 0x7F}, PacketFault.CORRECTION),
+        ({8: 0x80}, PacketFault.CORRECTION),
     ],
 )
-def test_other_dialects_and_ranges_are_refused(octets: dict[int, int], reason: Reason) -> None:
+def test_other_dialects_and_ranges_are_refused(octets: dict[int, int], reason: PacketFault) -> None:
     datagram = bytearray(encode(compose.sync(PORT, 1)))
     for at, value in octets.items():
         datagram[at] = value

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.wire.compact import Compact, CompactType, decode, encode, wire_time
-from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.compact import CompactPacket, CompactType, decode, encode, wire_time
+from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
 
 S = 10**9
 CLOCK = 0x50BC_96E6_9986_0008
@@ -26,7 +26,7 @@ TABLE = [
 @pytest.mark.parametrize(("octets", "type", "time_ns"), TABLE)
 def test_both_ways(octets: str, type: CompactType, time_ns: int) -> None:
     wire = bytes.fromhex(octets)
-    packet = Compact(type=type, sequence=int.from_bytes(wire[2:4]), time=wire_time(time_ns), clock=CLOCK)
+    packet = CompactPacket(type=type, sequence=int.from_bytes(wire[2:4]), time=wire_time(time_ns), clock=CLOCK)
     assert encode(packet) == wire
     assert decode(wire) == packet
     assert decode(wire[:22]) == packet  # without the padding
@@ -53,14 +53,14 @@ def test_what_should_be_zero_is_not_looked_at() -> None:
 def test_other_lengths_are_refused(length: int) -> None:
     with pytest.raises(MalformedPacket, match=f"{length} octets") as caught:
         decode(bytes(length))
-    assert caught.value.reason is Reason.LENGTH
+    assert caught.value.reason is PacketFault.LENGTH
 
 
 @pytest.mark.parametrize("type", [2, 3, 4, 7, 10, 13, 15])
 def test_other_types_are_refused(type: int) -> None:
     with pytest.raises(MalformedPacket, match=f"type {type:#x}") as caught:
         decode(bytes([type]) + bytes(23))
-    assert caught.value.reason is Reason.TYPE
+    assert caught.value.reason is PacketFault.TYPE
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_other_types_are_refused(type: int) -> None:
 def test_what_does_not_fit_is_not_sent(wrong: dict[str, int]) -> None:
     fields = {"sequence": 0, "time": 0, "clock": 0} | wrong
     with pytest.raises(ValueError, match="not a compact packet"):
-        encode(Compact(type=CompactType.SYNC, **fields))
+        encode(CompactPacket(type=CompactType.SYNC, **fields))
 
 
 packets = st.builds(
-    Compact,
+    CompactPacket,
     type=st.sampled_from(CompactType),
     sequence=st.integers(0, 2**16 - 1),
     time=st.integers(0, 2**48 - 1),
@@ -82,7 +82,7 @@ packets = st.builds(
 
 
 @given(packets)
-def test_what_is_written_reads_back(packet: Compact) -> None:
+def test_what_is_written_reads_back(packet: CompactPacket) -> None:
     assert decode(encode(packet)) == packet
     assert len(encode(packet)) == 24
 

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.wire.control import (
-    Control,
+from phasegraph_airplay_timing.wire.control_packets import (
+    ControlPacket,
     NtpTimeAnnounce,
     PtpTimeAnnounce,
     ResendRequest,
     decode,
     encode,
 )
-from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
 
 PTP = PtpTimeAnnounce(rtp=0xFFFF_FFFF, time_ns=3_000_000_007, rtp_next=77_174, clock=0xF842_8888_8F4F_0008, first=True)
 NTP = NtpTimeAnnounce(rtp=1, ntp=0x2_8000_0000, rtp_next=11_026)
@@ -29,7 +29,7 @@ RESEND = ResendRequest(sequence=63_756, count=3, words=2)
         (RESEND, "80d5 0002 f90c 0003"),
     ],
 )
-def test_both_ways(packet: Control, octets: str) -> None:
+def test_both_ways(packet: ControlPacket, octets: str) -> None:
     wire = bytes.fromhex(octets)
     assert encode(packet) == wire
     assert decode(wire) == packet
@@ -48,15 +48,15 @@ def test_latency_and_time() -> None:
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [
-        ("", Reason.LENGTH),
-        ("80d7", Reason.LENGTH),
-        ("80d7 0006 ffffffff 00000000b2d05e07 00012d76 f84288888f4f00", Reason.LENGTH),
-        ("80d4 0007 00000001 0000000280000000 00002b", Reason.LENGTH),
-        ("40d7 0006", Reason.VERSION),
-        ("80d2 0007 00000000", Reason.TYPE),
+        ("", PacketFault.LENGTH),
+        ("80d7", PacketFault.LENGTH),
+        ("80d7 0006 ffffffff 00000000b2d05e07 00012d76 f84288888f4f00", PacketFault.LENGTH),
+        ("80d4 0007 00000001 0000000280000000 00002b", PacketFault.LENGTH),
+        ("40d7 0006", PacketFault.VERSION),
+        ("80d2 0007 00000000", PacketFault.TYPE),
     ],
 )
-def test_damage_is_refused_with_its_reason(octets: str, reason: Reason) -> None:
+def test_damage_is_refused_with_its_reason(octets: str, reason: PacketFault) -> None:
     with pytest.raises(MalformedPacket) as caught:
         decode(bytes.fromhex(octets))
     assert caught.value.reason is reason
@@ -70,7 +70,7 @@ def test_damage_is_refused_with_its_reason(octets: str, reason: Reason) -> None:
         ResendRequest(sequence=2**16, count=1),
     ],
 )
-def test_what_does_not_fit_is_not_sent(packet: Control) -> None:
+def test_what_does_not_fit_is_not_sent(packet: ControlPacket) -> None:
     with pytest.raises(ValueError, match="not a control packet"):
         encode(packet)
 

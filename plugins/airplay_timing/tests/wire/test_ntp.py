@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
+from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
 from phasegraph_airplay_timing.wire.ntp import Timing, decode, encode, exchange, reply_to, request
 
 S = 10**9
@@ -43,14 +43,14 @@ def test_a_longer_datagram_is_read() -> None:
 @pytest.mark.parametrize(
     ("datagram", "reason"),
     [
-        (b"", Reason.LENGTH),
-        (REQUEST[:31], Reason.LENGTH),
-        (b"\x40" + REQUEST[1:], Reason.VERSION),
-        (REQUEST[:1] + b"\xd4" + REQUEST[2:], Reason.TYPE),
-        (REQUEST[:1] + b"\x00" + REQUEST[2:], Reason.TYPE),
+        (b"", PacketFault.LENGTH),
+        (REQUEST[:31], PacketFault.LENGTH),
+        (b"\x40" + REQUEST[1:], PacketFault.VERSION),
+        (REQUEST[:1] + b"\xd4" + REQUEST[2:], PacketFault.TYPE),
+        (REQUEST[:1] + b"\x00" + REQUEST[2:], PacketFault.TYPE),
     ],
 )
-def test_damage_is_refused_with_its_reason(datagram: bytes, reason: Reason) -> None:
+def test_damage_is_refused_with_its_reason(datagram: bytes, reason: PacketFault) -> None:
     with pytest.raises(MalformedPacket) as caught:
         decode(datagram)
     assert caught.value.reason is reason

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_airplay_timing.wire.errors import MalformedPacket, Reason
-from phasegraph_airplay_timing.wire.session import (
+from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
+from phasegraph_airplay_timing.wire.session_plists import (
     RateAnchor,
     SessionTiming,
     TimingPeer,
@@ -122,7 +122,7 @@ WHOLE = {"rate": 1, "rtpTime": 1, "networkTimeSecs": 1, "networkTimeFrac": 0, "n
 def test_damage_is_refused(read: Any, body: bytes) -> None:
     with pytest.raises(MalformedPacket) as caught:
         read(body)
-    assert caught.value.reason is Reason.PLIST
+    assert caught.value.reason is PacketFault.PLIST
 
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda tail: b"bplist00" + tail)))

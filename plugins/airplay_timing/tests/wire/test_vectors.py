@@ -26,10 +26,10 @@ from phasegraph.ieee1588 import (
     TlvType,
     encode,
 )
-from phasegraph_airplay_timing.engine.pairing import Pairing
-from phasegraph_airplay_timing.nqptp.record import SIZE, Record, encode_version, read
-from phasegraph_airplay_timing.wire import apple, compose, control
-from phasegraph_airplay_timing.wire.session import read_peers, read_rate_anchor, read_setup
+from phasegraph_airplay_timing.engine.pairing import SyncPairing
+from phasegraph_airplay_timing.nqptp.nqptp_record import SIZE, NqptpRecord, encode_version, read
+from phasegraph_airplay_timing.wire import apple, compose, control_packets
+from phasegraph_airplay_timing.wire.session_plists import read_peers, read_rate_anchor, read_setup
 
 
 def by_kind(vectors: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -119,17 +119,17 @@ def test_tlvs_of_signaling(airplay_vectors: list[dict[str, Any]]) -> None:
 def test_control_packets(airplay_vectors: list[dict[str, Any]]) -> None:
     for entry in by_kind(airplay_vectors, "rtp-control"):
         wire = bytes.fromhex(entry["hex"])
-        packet = control.decode(wire)
-        assert control.encode(packet) == wire, entry["name"]
+        packet = control_packets.decode(wire)
+        assert control_packets.encode(packet) == wire, entry["name"]
         values: dict[str, Any] = {"type": wire[1]}
         match packet:
-            case control.ResendRequest():
+            case control_packets.ResendRequest():
                 values |= {"first_seq": packet.sequence, "count": packet.count}
-            case control.NtpTimeAnnounce():
+            case control_packets.NtpTimeAnnounce():
                 values["ntp"] = f"{packet.ntp >> 32:08x}.{packet.ntp & 0xFFFFFFFF:08x}"
-            case control.PtpTimeAnnounce():
+            case control_packets.PtpTimeAnnounce():
                 values |= {"time_ns": packet.time_ns, "clockId": f"{packet.clock:016x}"}
-        if not isinstance(packet, control.ResendRequest):
+        if not isinstance(packet, control_packets.ResendRequest):
             values |= {"first": packet.first, "rtp_now": packet.rtp, "rtp_next": packet.rtp_next}
             values["latency_frames"] = packet.latency_frames
         assert {key: values[key] for key in entry["expect"]} == entry["expect"], entry["name"]
@@ -163,7 +163,7 @@ def test_a_pair_that_somebody_has_logged() -> None:
     correction_ns, (seconds, nanoseconds) = int(follow_up[5]), map(int, follow_up[8].split("."))
     told = compose.follow_up(source, 234, seconds * 10**9 + nanoseconds)
     told = msgspec.structs.replace(told, correction=correction_ns << 16)
-    pairing = Pairing(lambda reason: pytest.fail(reason))
+    pairing = SyncPairing(lambda reason: pytest.fail(reason))
     assert pairing.sync(compose.sync(source, 234), arrivals[0]) is None
     sample = pairing.follow_up(told, arrivals[1])
     assert sample is not None
@@ -176,7 +176,9 @@ def test_a_pair_that_somebody_has_logged() -> None:
 )
 def test_the_shared_memory() -> None:
     (whole,) = [line for line in text_of("selfmade_nqptp_smi10_shm.hex").splitlines() if not line.startswith("#")]
-    record = Record(clock=0x5273_7EC2_E765_0008, local_ns=10**9, offset_ns=2_549_142_913_475_666, since_ns=500_000_000)
+    record = NqptpRecord(
+        clock=0x5273_7EC2_E765_0008, local_ns=10**9, offset_ns=2_549_142_913_475_666, since_ns=500_000_000
+    )
     assert read(lambda: bytes.fromhex(whole)) == record
     assert (encode_version().ljust(SIZE - 64, b"\0") + 2 * record.encode()).hex() == whole
 

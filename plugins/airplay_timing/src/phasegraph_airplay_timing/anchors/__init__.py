@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .anchor import Anchor
-from .timeline import Timeline
+from .anchor_timeline import AnchorTimeline
 
-__all__ = ["Anchor", "Timeline"]
+__all__ = ["Anchor", "AnchorTimeline"]

@@ -7,8 +7,8 @@ import msgspec
 from phasegraph import NS_PER_S
 from phasegraph.ieee1588 import format_clock_identity
 
-from ..wire.control import NtpTimeAnnounce, PtpTimeAnnounce
-from ..wire.session import RateAnchor
+from ..wire.control_packets import NtpTimeAnnounce, PtpTimeAnnounce
+from ..wire.session_plists import RateAnchor
 
 _WRAP = 1 << 32
 PTP_ANNOUNCE_LATENCY = 11_035

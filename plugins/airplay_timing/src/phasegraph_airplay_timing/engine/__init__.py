@@ -1,29 +1,29 @@
 """The protocols without I/O: what comes in is told with its local time, and what is to be done comes out.
 
-`PtpEngine`, `CompactEngine` and `NtpEngine` do the same for the three modes; `Tracker` makes a clock of what they
+`PtpEngine`, `CompactEngine` and `NtpEngine` do the same for the three modes; `LeaderClock` makes a clock of what they
 measure.
 """
 
 from __future__ import annotations
 
-from .actions import Action, Followed, Measured, Notice, Peer, Role, Send
-from .base import Engine
-from .compact import CompactEngine
-from .ntp import NtpEngine
-from .ptp import PtpEngine
-from .tracker import Tracker
+from .compact_engine import CompactEngine
+from .engine_actions import Action, EngineEvent, LeaderChanged, SampleTaken, SendDatagram, TimingPeer, TimingRole
+from .leader_clock import LeaderClock
+from .ntp_engine import NtpEngine
+from .ptp_engine import PtpEngine
+from .timing_engine import TimingEngine
 
 __all__ = [
     "Action",
     "CompactEngine",
-    "Engine",
-    "Followed",
-    "Measured",
-    "Notice",
+    "EngineEvent",
+    "LeaderChanged",
+    "LeaderClock",
     "NtpEngine",
-    "Peer",
     "PtpEngine",
-    "Role",
-    "Send",
-    "Tracker",
+    "SampleTaken",
+    "SendDatagram",
+    "TimingEngine",
+    "TimingPeer",
+    "TimingRole",
 ]

@@ -7,45 +7,45 @@ from collections.abc import Iterable
 
 from phasegraph.ieee1588 import format_clock_identity
 
-from ..filters import ExchangeSample, Sample, SyncSample
+from ..filters import DelayExchange, LeaderSync, TimingSample
 from ..wire import compact
-from ..wire.compact import Compact, CompactType
-from ..wire.errors import MalformedPacket
-from .actions import Followed, Measured, Peer, Role, Send
-from .base import Engine
-from .choice import ALIVE_NS
-from .leading import SYNC_NS
-from .questions import Questions
+from ..wire.compact import CompactPacket, CompactType
+from ..wire.malformed_packet import MalformedPacket
+from .delay_requests import DelayRequests
+from .engine_actions import LeaderChanged, SampleTaken, SendDatagram, TimingPeer, TimingRole
+from .leader import SYNC_NS
+from .leader_election import ALIVE_NS
+from .timing_engine import TimingEngine
 
 STEP_NS = 15_259
 """Times are cut off to this: a true time is that of the packet, or up to a step later."""
 
 
-class CompactEngine(Engine):
+class CompactEngine(TimingEngine):
     """See the module."""
 
-    def __init__(self, role: Role, identity: int, peers: Iterable[Peer], now_ns: int) -> None:
+    def __init__(self, role: TimingRole, identity: int, peers: Iterable[TimingPeer], now_ns: int) -> None:
         super().__init__(peers, now_ns)
-        self.leads = role is Role.LEAD
+        self.leads = role is TimingRole.LEAD
         self._identity = identity
         self._sequence = 0
         self._leader: tuple[int, str] | None = None
         """Identity and address."""
         self._heard_ns = 0
-        self._last: SyncSample | None = None
+        self._last: LeaderSync | None = None
         self._done: deque[int] = deque(maxlen=32)
-        self._questions = Questions(self._drop)
+        self._questions = DelayRequests(self._drop)
         self._one_way = False
         if self.leads:
-            self._todo.append(Followed(format_clock_identity(identity), own=True))
+            self._todo.append(LeaderChanged(format_clock_identity(identity), own=True))
 
     @property
     def one_way(self) -> bool:
-        """See `Engine.one_way`."""
+        """See `TimingEngine.one_way`."""
         return self._one_way
 
     def receive(self, data: bytes, source: tuple[str, int], local_ns: int, now_ns: int) -> None:
-        """See `Engine.receive`."""
+        """See `TimingEngine.receive`."""
         try:
             packet = compact.decode(data)
         except MalformedPacket as refusal:
@@ -66,13 +66,13 @@ class CompactEngine(Engine):
             self._drop("unused")
 
     def departed(self, token: int, local_ns: int) -> None:
-        """See `Engine.departed`."""
+        """See `TimingEngine.departed`."""
         sequence = self._tokens.pop(token, None)
         if isinstance(sequence, int):
             self._measured(self._questions.departed(sequence, local_ns), local_ns)
 
     def tick(self, now_ns: int) -> None:
-        """See `Engine.tick`."""
+        """See `TimingEngine.tick`."""
         self._forget_silent(now_ns)
         if self.leads and now_ns >= self.deadline_ns:
             self._sequence = (self._sequence + 1) % 2**16
@@ -82,15 +82,15 @@ class CompactEngine(Engine):
         self._look()
         self.deadline_ns = now_ns + SYNC_NS
 
-    def _sync(self, packet: Compact, source: tuple[str, int], local_ns: int, now_ns: int) -> None:
+    def _sync(self, packet: CompactPacket, source: tuple[str, int], local_ns: int, now_ns: int) -> None:
         leader = packet.clock, source[0]
         if leader != self._leader:
             if self._leader is not None and now_ns - self._heard_ns <= ALIVE_NS:
                 self._drop("other_leader")
                 return
-            self._leader, self._last, self._questions = leader, None, Questions(self._drop)
+            self._leader, self._last, self._questions = leader, None, DelayRequests(self._drop)
             self._done.clear()
-            self._todo.append(Followed(format_clock_identity(packet.clock)))
+            self._todo.append(LeaderChanged(format_clock_identity(packet.clock)))
         if packet.sequence in self._done:
             self._drop("duplicate")
             return
@@ -98,12 +98,12 @@ class CompactEngine(Engine):
         self._done.append(packet.sequence)
         # The seconds wrap: of all times that the packet may mean, the one that goes on from the last.
         origin_ns = packet.time_ns if last is None else packet.time_near(last.origin_ns + local_ns - last.arrived_ns)
-        self._last = sample = SyncSample(origin_ns=origin_ns, arrived_ns=local_ns, told_ns=local_ns)
+        self._last = sample = LeaderSync(origin_ns=origin_ns, arrived_ns=local_ns, told_ns=local_ns)
         self._measured(sample, now_ns)
         self._questions.ask(packet.sequence, now_ns, sample)
         self._send(source, CompactType.DELAY_REQ, packet.sequence, now_ns, token=self._remember(packet.sequence))
 
-    def _answer(self, packet: Compact, source: tuple[str, int], now_ns: int) -> None:
+    def _answer(self, packet: CompactPacket, source: tuple[str, int], now_ns: int) -> None:
         if (packet.clock, source[0]) != self._leader or self._last is None:
             self._drop("other_leader")
             return
@@ -111,11 +111,11 @@ class CompactEngine(Engine):
         reached_ns = packet.time_near(self._last.origin_ns) + STEP_NS
         self._measured(self._questions.answered(packet.sequence, reached_ns), now_ns)
 
-    def _measured(self, sample: Sample | None, now_ns: int) -> None:
+    def _measured(self, sample: TimingSample | None, now_ns: int) -> None:
         if sample is None:
             return
-        self._todo.append(Measured(sample))
-        exchange = isinstance(sample, ExchangeSample)
+        self._todo.append(SampleTaken(sample))
+        exchange = isinstance(sample, DelayExchange)
         self.counters["exchanges" if exchange else "syncs"] += 1
         if exchange and self._leader is not None and self.readiness.note(self._leader[1], now_ns):
             self._notice("ready", leader=format_clock_identity(self._leader[0]))
@@ -129,5 +129,5 @@ class CompactEngine(Engine):
     def _send(
         self, destination: tuple[str, int], type: CompactType, sequence: int, time_ns: int, token: int | None = None
     ) -> None:
-        packet = Compact(type=type, sequence=sequence, time=compact.wire_time(time_ns), clock=self._identity)
-        self._todo.append(Send(data=compact.encode(packet), destination=destination, token=token))
+        packet = CompactPacket(type=type, sequence=sequence, time=compact.wire_time(time_ns), clock=self._identity)
+        self._todo.append(SendDatagram(data=compact.encode(packet), destination=destination, token=token))

@@ -1,4 +1,4 @@
-"""Questions that are under way: when each left, when it arrived, and which were never answered."""
+"""Delay requests that are under way: when each left, when it arrived, and which were never answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..filters import PATH_LIMIT_NS, ExchangeSample, SyncSample
+from ..filters import PATH_LIMIT_NS, DelayExchange, LeaderSync
 
 ANSWER_NS = 1_000_000_000
 """An answer that takes longer is not waited for."""
@@ -17,20 +17,20 @@ _EARLY_NS = 100_000
 """Stamps of this much error make a round trip that took no time look negative."""
 
 
-class _Question(msgspec.Struct):
+class _DelayRequest(msgspec.Struct):
     since_ns: int
-    sync: SyncSample | None
+    sync: LeaderSync | None
     asked_ns: int | None = None
     reached_ns: int | None = None
 
 
-class Questions:
+class DelayRequests:
     """The questions to one leader. A key is a sequence number, or the question's own time where that is the mark."""
 
     def __init__(self, drop: Callable[[str], None]) -> None:
         """``drop`` is told of each answer that is not used, by reason."""
         self._drop = drop
-        self._waiting: dict[int, _Question] = {}
+        self._waiting: dict[int, _DelayRequest] = {}
         self._missed = 0
 
     @property
@@ -38,15 +38,15 @@ class Questions:
         """Whether nobody answers."""
         return self._missed >= PATIENCE
 
-    def ask(self, key: int, now_ns: int, sync: SyncSample | None = None) -> None:
+    def ask(self, key: int, now_ns: int, sync: LeaderSync | None = None) -> None:
         """A question is being sent."""
         self.expire(now_ns)
         if len(self._waiting) >= _MOST:
             self._missed += 1
             del self._waiting[next(iter(self._waiting))]
-        self._waiting[key] = _Question(now_ns, sync)
+        self._waiting[key] = _DelayRequest(now_ns, sync)
 
-    def departed(self, key: int, local_ns: int) -> ExchangeSample | None:
+    def departed(self, key: int, local_ns: int) -> DelayExchange | None:
         """It left. Returns the exchange, should the answer have been here before."""
         question = self._waiting.get(key)
         if question is None:
@@ -54,7 +54,7 @@ class Questions:
         question.asked_ns = local_ns
         return self._finish(key, question)
 
-    def answered(self, key: int, reached_ns: int, sync: SyncSample | None = None) -> ExchangeSample | None:
+    def answered(self, key: int, reached_ns: int, sync: LeaderSync | None = None) -> DelayExchange | None:
         """It arrived at ``reached_ns`` by the leader's clock, says the answer. Returns the exchange, if it is whole."""
         question = self._waiting.get(key)
         if question is None or question.reached_ns is not None:
@@ -72,12 +72,12 @@ class Questions:
             del self._waiting[key]
             self._missed += 1
 
-    def _finish(self, key: int, question: _Question) -> ExchangeSample | None:
+    def _finish(self, key: int, question: _DelayRequest) -> DelayExchange | None:
         if question.asked_ns is None or question.reached_ns is None or question.sync is None:
             return None
         del self._waiting[key]
         self._missed = 0
-        sample = ExchangeSample(sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns)
+        sample = DelayExchange(sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns)
         if not -_EARLY_NS <= sample.round_trip_ns <= 2 * PATH_LIMIT_NS:
             self._drop("round_trip")
             return None

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 from phasegraph.ieee1588 import DelayResp, FollowUp, PortIdentity, Sync, encode
 
-from ..filters import Sample, SyncSample
+from ..filters import LeaderSync, TimingSample
 from ..wire import apple, compose
-from .actions import Send
-from .choice import Candidate
-from .pairing import Pairing
-from .questions import Questions
+from .delay_requests import DelayRequests
+from .engine_actions import SendDatagram
+from .leader_election import LeaderCandidate
+from .pairing import SyncPairing
 
 ASK_NS = 100_000_000
-"""Questions are not asked more often, whatever the rate of Syncs."""
+"""Delay requests are not asked more often, whatever the rate of Syncs."""
 ASK_AGAIN_NS = 1_000_000_000
 """How often one is asked that does not answer."""
 NUDGE_NS, NUDGES = 400_000_000, 3
@@ -27,14 +27,14 @@ WAKE_NS = 10_000_000_000
 WAKE_PAUSE_NS = 150_000_000
 
 
-class Following:
+class PtpFollower:
     """One leader, as long as it is followed."""
 
     def __init__(
         self,
-        leader: Candidate,
+        leader: LeaderCandidate,
         port: PortIdentity,
-        send: Callable[[Send], None],
+        send: Callable[[SendDatagram], None],
         remember: Callable[[object], int],
         drop: Callable[[str], None],
         now_ns: int,
@@ -47,9 +47,9 @@ class Following:
         self._send = send
         self._remember = remember
         self._drop = drop
-        self._pairing = Pairing(drop)
-        self._questions = Questions(drop)
-        self._last: SyncSample | None = None
+        self._pairing = SyncPairing(drop)
+        self._questions = DelayRequests(drop)
+        self._last: LeaderSync | None = None
         self._sequence = 0
         """Of the last Sync that was used."""
         self._nudges = 0
@@ -59,22 +59,22 @@ class Following:
         self._woken_ns = now_ns - WAKE_NS
         self._second_wake_ns: int | None = None
 
-    def sync(self, message: Sync, local_ns: int, now_ns: int) -> Sample | None:
+    def sync(self, message: Sync, local_ns: int, now_ns: int) -> TimingSample | None:
         """A Sync of the leader came."""
         return self._timed(message.sequence, self._pairing.sync(message, local_ns), now_ns)
 
-    def follow_up(self, message: FollowUp, local_ns: int, now_ns: int) -> Sample | None:
+    def follow_up(self, message: FollowUp, local_ns: int, now_ns: int) -> TimingSample | None:
         """A Follow_Up of the leader came."""
         return self._timed(message.sequence, self._pairing.follow_up(message, local_ns), now_ns)
 
-    def delay_resp(self, message: DelayResp) -> Sample | None:
+    def delay_resp(self, message: DelayResp) -> TimingSample | None:
         """A Delay_Resp of the leader came."""
         if message.requesting != self._port:
             self._drop("other_requester")
             return None
         return self._questions.answered(message.sequence, apple.arrival_ns(message))
 
-    def departed(self, sequence: int, local_ns: int) -> Sample | None:
+    def departed(self, sequence: int, local_ns: int) -> TimingSample | None:
         """A Delay_Req left."""
         return self._questions.departed(sequence, local_ns)
 
@@ -115,7 +115,7 @@ class Following:
     def _nudge_ns(self) -> int:
         return self._told_ns + NUDGE_NS * (self._nudges + 1)
 
-    def _timed(self, sequence: int, sample: SyncSample | None, now_ns: int) -> SyncSample | None:
+    def _timed(self, sequence: int, sample: LeaderSync | None, now_ns: int) -> LeaderSync | None:
         if sample is None:
             return None
         if self._last is not None and sample.departed_ns == self._last.departed_ns:
@@ -131,4 +131,6 @@ class Following:
         self._questions.ask(sequence, now_ns, self._last)
         peer = self.leader.peer
         request = encode(compose.delay_req(self._port, sequence))
-        self._send(Send(data=request, destination=(peer.address, peer.event_port), token=self._remember(sequence)))
+        self._send(
+            SendDatagram(data=request, destination=(peer.address, peer.event_port), token=self._remember(sequence))
+        )

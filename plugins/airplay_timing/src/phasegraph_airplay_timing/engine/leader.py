@@ -22,8 +22,8 @@ from phasegraph.ieee1588 import (
 )
 
 from ..wire import compose
-from ..wire.compose import Dataset
-from .actions import Peer, Send
+from ..wire.compose import AnnouncedDataset
+from .engine_actions import SendDatagram, TimingPeer
 
 SYNC_NS = 125_000_000
 ANNOUNCE_NS = 250_000_000
@@ -32,15 +32,19 @@ LEASE_S = 300
 MOST_ANSWERS = 8
 """No more requests of one message are answered."""
 _GRANTED = {MessageType.ANNOUNCE, MessageType.SYNC, MessageType.DELAY_RESP}
-SyncToken = tuple[Peer, int]
+SyncToken = tuple[TimingPeer, int]
 """Who a Sync was sent to, and its sequence."""
 
 
-class Leading:
+class PtpLeader:
     """What a leader says. The time that it tells is local time itself: Apple's devices tell their uptime too."""
 
     def __init__(
-        self, port: PortIdentity, data: Dataset, send: Callable[[Send], None], remember: Callable[[object], int]
+        self,
+        port: PortIdentity,
+        data: AnnouncedDataset,
+        send: Callable[[SendDatagram], None],
+        remember: Callable[[object], int],
     ) -> None:
         self.data = data
         self._port = port
@@ -52,7 +56,7 @@ class Leading:
         self._sync_due_ns = 0
         self._announce_due_ns = 0
 
-    def tick(self, peers: list[Peer], now_ns: int) -> int:
+    def tick(self, peers: list[TimingPeer], now_ns: int) -> int:
         """Say what is due; returns when something is due again."""
         if now_ns >= self._announce_due_ns:
             self._announce_due_ns = _next(self._announce_due_ns, now_ns, ANNOUNCE_NS)
@@ -76,20 +80,20 @@ class Leading:
         peer, sequence = token
         self.general(peer, compose.follow_up(self._port, sequence, local_ns))
 
-    def answer(self, peer: Peer, request: DelayReq, local_ns: int) -> None:
+    def answer(self, peer: TimingPeer, request: DelayReq, local_ns: int) -> None:
         """Answer a Delay_Req."""
         self.general(peer, compose.delay_resp(self._port, request, local_ns))
 
-    def answer_neighbour(self, peer: Peer, request: PDelayReq, local_ns: int) -> None:
+    def answer_neighbour(self, peer: TimingPeer, request: PDelayReq, local_ns: int) -> None:
         """Answer a Pdelay_Req: never seen of Apple's devices, but others ask so."""
         response = compose.pdelay_resp(self._port, request, local_ns)
         self._event(peer, response, self._remember((peer, response)))
 
-    def neighbour_departed(self, peer: Peer, response: PDelayResp, local_ns: int) -> None:
+    def neighbour_departed(self, peer: TimingPeer, response: PDelayResp, local_ns: int) -> None:
         """The answer to a Pdelay_Req left."""
         self.general(peer, compose.pdelay_follow_up(response, local_ns))
 
-    def negotiate(self, peer: Peer, message: Signaling, leads: bool) -> int | None:
+    def negotiate(self, peer: TimingPeer, message: Signaling, leads: bool) -> int | None:
         """Answer what is asked for by unicast negotiation (IEEE 1588-2019, 16.1): peers have it anyway, or not at all.
 
         Returns for how many seconds it is to take part, if it has asked; 0 where it wants to no longer. Raises
@@ -112,12 +116,12 @@ class Leading:
             self.general(peer, compose.signaling(self._port, self._signaled, message.source, answers[:MOST_ANSWERS]))
         return granted_s
 
-    def general(self, peer: Peer, message: Message) -> None:
+    def general(self, peer: TimingPeer, message: Message) -> None:
         """Send to a peer's general port."""
-        self._send(Send(data=encode(message), destination=(peer.address, peer.general_port), event=False))
+        self._send(SendDatagram(data=encode(message), destination=(peer.address, peer.general_port), event=False))
 
-    def _event(self, peer: Peer, message: Message, token: int) -> None:
-        self._send(Send(data=encode(message), destination=(peer.address, peer.event_port), token=token))
+    def _event(self, peer: TimingPeer, message: Message, token: int) -> None:
+        self._send(SendDatagram(data=encode(message), destination=(peer.address, peer.event_port), token=token))
 
 
 def _next(due_ns: int, now_ns: int, interval_ns: int) -> int:

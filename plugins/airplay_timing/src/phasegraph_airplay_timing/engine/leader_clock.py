@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 
-from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, Filter, Sample, Solution, SyncSample
+from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
 """So many exchanges, over so long, make a mapping that can be used."""
@@ -33,10 +33,10 @@ HORIZON_NS = 250_000_000
 _SLEW, _SLEW_NS = 200e-6, 500_000_000
 
 
-class Tracker:
+class LeaderClock:
     """The clock. Told by `follow` whose samples come, by `add` of each, by `update` of time."""
 
-    def __init__(self, make: Callable[[], Filter], *, silence_ns: int, now_ns: int) -> None:
+    def __init__(self, make: Callable[[], TimingFilter], *, silence_ns: int, now_ns: int) -> None:
         """``make`` makes a filter; after ``silence_ns`` without a sample it is holdover."""
         self.estimate = ClockEstimate(local_ns=now_ns, reference_ns=0)
         """The newest snapshot."""
@@ -46,32 +46,32 @@ class Tracker:
         self._silence_ns = silence_ns
         self._leader = ""
         self._own = False
-        self._current = _Track("", make())
-        self._next: _Track | None = None
+        self._current = _LeaderTrack("", make())
+        self._next: _LeaderTrack | None = None
         self._was_locked = False
         self._jump = True
 
-    def follow(self, leader: str, *, own: bool) -> None:
+    def set_leader(self, leader: str, *, own: bool) -> None:
         """The samples to come are of this leader; with ``own``, local time is the reference."""
         self._jump |= own or self._own
         self._leader, self._own, self._next = leader, own, None
         if own or not self._current.syncs:
-            self._current = _Track(leader, self._make())
+            self._current = _LeaderTrack(leader, self._make())
 
-    def add(self, sample: Sample) -> None:
+    def add_sample(self, sample: TimingSample) -> None:
         """A sample of the leader."""
         track, direction = self._current, type(sample)
         fits = track.leader == self._leader and track.fits(sample)
         fresh = self._next
         if fits and (fresh is None or fresh.began_with is direction):
-            track.add(sample)
+            track.add_sample(sample)
             if track.settled:
                 self._next = None
             return
         self.misfits += not fits and track.leader == self._leader
         if fresh is None or not fresh.fits(sample):
-            fresh = self._next = _Track(self._leader, self._make())
-        fresh.add(sample)
+            fresh = self._next = _LeaderTrack(self._leader, self._make())
+        fresh.add_sample(sample)
         if fresh.settled:
             self._current, self._next, self._jump = fresh, None, True
 
@@ -113,7 +113,7 @@ class Tracker:
         )
         return self.estimate
 
-    def _suspected_step_ns(self, solution: Solution, now_ns: int) -> int:
+    def _suspected_step_ns(self, solution: FilterSolution, now_ns: int) -> int:
         # How far the samples that do not fit, but fit each other, are from the mapping.
         fresh = self._next
         if fresh is None or fresh.leader != self._current.leader or fresh.samples < SUSPECTED:
@@ -121,7 +121,7 @@ class Tracker:
         other = fresh.filter.solve(max(now_ns, fresh.last_ns))
         return 0 if other is None else abs(other.offset_ns - solution.offset_ns)
 
-    def _state(self, solution: Solution, holding: bool, sigma_ns: float, bound_ns: float) -> ClockState:
+    def _state(self, solution: FilterSolution, holding: bool, sigma_ns: float, bound_ns: float) -> ClockState:
         if holding:
             lost = not self._was_locked or bound_ns > LOST_NS
             return ClockState.UNLOCKED if lost else ClockState.HOLDOVER
@@ -160,17 +160,19 @@ class Tracker:
         )
 
 
-class _Track:
+class _LeaderTrack:
     """A filter, and what it was told."""
 
-    def __init__(self, leader: str, filter: Filter) -> None:
+    def __init__(self, leader: str, filter: TimingFilter) -> None:
         self.leader = leader
         self.filter = filter
-        self._judges: list[Filter] = [filter] if isinstance(filter, EnvelopeFilter) else [filter, EnvelopeFilter()]
+        self._judges: list[TimingFilter] = (
+            [filter] if isinstance(filter, EnvelopeFilter) else [filter, EnvelopeFilter()]
+        )
         """They decide which samples belong together: only the envelope sees a small step beside any filter."""
         self.syncs = 0
         self.last_ns = 0
-        self.began_with: type[Sample] | None = None
+        self.began_with: type[TimingSample] | None = None
         """The direction of the first sample."""
         self._exchanges = 0
         self._first_ns = 0
@@ -188,9 +190,9 @@ class _Track:
             return span_ns >= ENOUGH_NS
         return self.syncs >= ENOUGH and span_ns >= ONE_WAY_NS
 
-    def fits(self, sample: Sample) -> bool:
+    def fits(self, sample: TimingSample) -> bool:
         """Whether this can be a sample of the same clock: no packet comes before it was sent, or much too late."""
-        if isinstance(sample, SyncSample):
+        if isinstance(sample, LeaderSync):
             local_ns, offset_ns = sample.arrived_ns, sample.departed_ns - sample.arrived_ns
         else:
             local_ns, offset_ns = sample.asked_ns, sample.reached_ns - sample.asked_ns
@@ -200,21 +202,21 @@ class _Track:
             if (solution := judge.solve(max(local_ns, self.last_ns))) is not None
         )
 
-    def add(self, sample: Sample) -> None:
+    def add_sample(self, sample: TimingSample) -> None:
         """Tell the filter."""
-        local_ns = sample.arrived_ns if isinstance(sample, SyncSample) else sample.asked_ns
+        local_ns = sample.arrived_ns if isinstance(sample, LeaderSync) else sample.asked_ns
         if not self.samples:
             self._first_ns, self.began_with = local_ns, type(sample)
-        if isinstance(sample, SyncSample):
+        if isinstance(sample, LeaderSync):
             self.syncs += 1
         else:
             self._exchanges += 1
         self.last_ns = max(self.last_ns, local_ns)
         for judge in self._judges:
-            judge.add(sample)
+            judge.add_sample(sample)
 
 
-def _is_possible(sample: Sample, local_ns: int, offset_ns: int, solution: Solution) -> bool:
+def _is_possible(sample: TimingSample, local_ns: int, offset_ns: int, solution: FilterSolution) -> bool:
     beside = offset_ns - solution.offset_at(local_ns)
-    early = beside if isinstance(sample, SyncSample) else -beside
+    early = beside if isinstance(sample, LeaderSync) else -beside
     return -(solution.bound_ns + PATH_LIMIT_NS) <= early <= solution.bound_ns + GATE_NS

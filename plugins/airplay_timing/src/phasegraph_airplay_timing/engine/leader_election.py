@@ -8,8 +8,8 @@ import msgspec
 
 from phasegraph.ieee1588 import Announce
 
-from ..wire.compose import Dataset, dataset_of
-from .actions import Peer
+from ..wire.compose import AnnouncedDataset, dataset_of
+from .engine_actions import TimingPeer
 
 ALIVE_NS = 5_000_000_000
 """A leader without Syncs for so long gives way to one that has them."""
@@ -20,13 +20,13 @@ PATIENCE_NS = 2_000_000_000
 _MOST = 16
 
 
-class Candidate(msgspec.Struct):
+class LeaderCandidate(msgspec.Struct):
     """Somebody who announces a clock."""
 
     clock: int
     """Identity in the headers of its messages."""
-    peer: Peer
-    data: Dataset
+    peer: TimingPeer
+    data: AnnouncedDataset
     announces: int
     heard_ns: int
     """When anything of it came last."""
@@ -50,14 +50,14 @@ class Candidate(msgspec.Struct):
         return now_ns - self.sync_ns <= ALIVE_NS
 
 
-class Choice:
+class LeaderElection:
     """Everybody who announces a clock."""
 
     def __init__(self, own: int) -> None:
         self._own = own
-        self._candidates: dict[int, Candidate] = {}
+        self._candidates: dict[int, LeaderCandidate] = {}
 
-    def announce(self, message: Announce, peer: Peer, now_ns: int) -> str | None:
+    def announce(self, message: Announce, peer: TimingPeer, now_ns: int) -> str | None:
         """An Announce came. Returns why it is not used, if so."""
         clock = message.source.clock
         if self._own in (clock, message.grandmaster):
@@ -66,7 +66,9 @@ class Choice:
         if known is None:
             if len(self._candidates) >= _MOST:
                 return "crowd"
-            self._candidates[clock] = Candidate(clock, peer, dataset_of(message), 1, now_ns, now_ns, first_ns=now_ns)
+            self._candidates[clock] = LeaderCandidate(
+                clock, peer, dataset_of(message), 1, now_ns, now_ns, first_ns=now_ns
+            )
         elif known.peer.address != peer.address and now_ns - known.heard_ns <= ALIVE_NS:
             return "address"  # somebody else says that he is a clock that is well
         else:
@@ -78,7 +80,7 @@ class Choice:
         """Forget who does not speak from one of these addresses."""
         self._candidates = {clock: each for clock, each in self._candidates.items() if each.peer.address in addresses}
 
-    def sync(self, clock: int, peer: Peer, now_ns: int) -> Candidate | None:
+    def sync(self, clock: int, peer: TimingPeer, now_ns: int) -> LeaderCandidate | None:
         """A Sync or Follow_Up came: of this candidate, if it has announced itself from there."""
         candidate = self._candidates.get(clock)
         if candidate is None or candidate.peer.address != peer.address:
@@ -93,11 +95,11 @@ class Choice:
         if candidate is not None:
             candidate.asked_ns = now_ns
 
-    def insistent(self, now_ns: int, own: Dataset) -> Candidate | None:
+    def insistent(self, now_ns: int, own: AnnouncedDataset) -> LeaderCandidate | None:
         """A clock that outranks ``own``, announces itself again, sends no Sync and does not follow us.
 
         A HomePod of OS 27 announces itself every 20 s like this as long as another clock is offered. Each is returned
-        until `Candidate.yielded_to` is set.
+        until `LeaderCandidate.yielded_to` is set.
         """
         return next(
             (
@@ -113,7 +115,7 @@ class Choice:
             None,
         )
 
-    def best(self, now_ns: int, own: Dataset | None, *, syncing: bool = False) -> Candidate | None:
+    def best(self, now_ns: int, own: AnnouncedDataset | None, *, syncing: bool = False) -> LeaderCandidate | None:
         """The leader; None where that is us, whose data set is ``own``, or where there is none.
 
         With ``syncing`` a clock that has sent no Sync does not count.

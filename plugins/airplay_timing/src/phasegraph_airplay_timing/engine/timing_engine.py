@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .actions import Action, Notice, Peer
+from .engine_actions import Action, EngineEvent, TimingPeer
 
 MOST_ADOPTED = 16
 ADOPTED_NS = 15_000_000_000
@@ -15,35 +15,35 @@ ADOPTED_NS = 15_000_000_000
 _MOST_TOKENS = 256
 
 
-class Engine:
+class TimingEngine:
     """Told of datagrams, departures and time; has actions and a deadline. Subclasses are the modes."""
 
-    def __init__(self, peers: Iterable[Peer], now_ns: int) -> None:
+    def __init__(self, peers: Iterable[TimingPeer], now_ns: int) -> None:
         self.counters: Counter[str] = Counter()
         """Events by name; ``dropped_*`` are what came in and was not used, by reason."""
-        self.readiness = Readiness()
+        self.readiness = ExchangeStreaks()
         self.leads = False
         """Whether our own local time is the reference."""
         self.deadline_ns = now_ns
         """When `tick` is to be called next, at the latest."""
         self._todo: list[Action] = []
-        self._named: dict[str, Peer] = {}
+        self._named: dict[str, TimingPeer] = {}
         self._heard: set[str] = set()
         """Addresses of those named who have spoken."""
-        self._adopted: dict[str, tuple[Peer, int]] = {}
+        self._adopted: dict[str, tuple[TimingPeer, int]] = {}
         """By address: somebody who was not named, and since when it counts as silent."""
         self._tokens: dict[int, object] = {}
         self._token = 0
         self.set_peers(peers)
 
-    def set_peers(self, peers: Iterable[Peer]) -> None:
+    def set_peers(self, peers: Iterable[TimingPeer]) -> None:
         """Name who takes part, in place of those named before. With nobody named, whoever speaks to us does."""
         self._named = {peer.address: peer for peer in peers}
         self._heard.clear()
         self._adopted.clear()
 
     @property
-    def peers(self) -> list[Peer]:
+    def peers(self) -> list[TimingPeer]:
         """Who takes part."""
         return [*self._named.values(), *(peer for peer, _ in self._adopted.values())]
 
@@ -83,7 +83,7 @@ class Engine:
         self.counters[f"dropped_{reason}"] += 1
 
     def _notice(self, name: str, **fields: int | float | str) -> None:
-        self._todo.append(Notice(name, fields))
+        self._todo.append(EngineEvent(name, fields))
 
     def _remember(self, what: object) -> int:
         # A token for what is sent; what never departs is forgotten.
@@ -93,7 +93,7 @@ class Engine:
             del self._tokens[next(iter(self._tokens))]
         return self._token
 
-    def _peer_at(self, source: tuple[str, int], now_ns: int, ports: tuple[int, int]) -> Peer | None:
+    def _peer_at(self, source: tuple[str, int], now_ns: int, ports: tuple[int, int]) -> TimingPeer | None:
         # The source's port says nothing: some phones send from 461.
         address = source[0]
         if address in self._named:
@@ -105,20 +105,20 @@ class Engine:
         known = self._adopted.get(address)
         if known is None and len(self._adopted) >= MOST_ADOPTED:
             return None
-        peer = Peer(address, *ports)
+        peer = TimingPeer(address, *ports)
         self._adopted[address] = (peer, now_ns if known is None else max(now_ns, known[1]))
         return peer
 
     def _forget_silent(self, now_ns: int) -> None:
         self._adopted = {key: each for key, each in self._adopted.items() if now_ns - each[1] <= ADOPTED_NS}
 
-    def _lease(self, peer: Peer, now_ns: int, seconds: int | None) -> None:
+    def _lease(self, peer: TimingPeer, now_ns: int, seconds: int | None) -> None:
         # Who was not named takes part for so long, heard or not; None changes nothing.
         if seconds is not None and peer.address in self._adopted:
             self._adopted[peer.address] = (peer, now_ns + max(0, seconds * 1_000_000_000 - ADOPTED_NS))
 
 
-class Readiness:
+class ExchangeStreaks:
     """Whose questions, or answers, have come without a longer pause for long enough that the clocks agree."""
 
     STREAK_NS = 2_300_000_000

@@ -8,12 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .envelope import EnvelopeFilter
-from .given import GivenFilter
 from .median import MedianFilter
 from .nqptp import NqptpFilter
-from .samples import PATH_LIMIT_NS, RATE_LIMIT, ExchangeSample, Filter, Sample, Solution, SyncSample
+from .smoothed_offsets import SmoothedOffsetFilter
+from .timing_samples import (
+    PATH_LIMIT_NS,
+    RATE_LIMIT,
+    DelayExchange,
+    FilterSolution,
+    LeaderSync,
+    TimingFilter,
+    TimingSample,
+)
 
-FILTERS: dict[str, Callable[[], Filter]] = {
+FILTERS: dict[str, Callable[[], TimingFilter]] = {
     "envelope": EnvelopeFilter,
     "median": MedianFilter,
     "nqptp": NqptpFilter,
@@ -24,13 +32,13 @@ __all__ = [
     "FILTERS",
     "PATH_LIMIT_NS",
     "RATE_LIMIT",
+    "DelayExchange",
     "EnvelopeFilter",
-    "ExchangeSample",
-    "Filter",
-    "GivenFilter",
+    "FilterSolution",
+    "LeaderSync",
     "MedianFilter",
     "NqptpFilter",
-    "Sample",
-    "Solution",
-    "SyncSample",
+    "SmoothedOffsetFilter",
+    "TimingFilter",
+    "TimingSample",
 ]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .samples import PATH_LIMIT_NS, RATE_LIMIT, Sample, Solution, SyncSample
+from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, FilterSolution, LeaderSync, TimingSample
 
 Point = tuple[int, int]
 """Local time, and offset less the base; nanoseconds."""
@@ -38,7 +38,7 @@ _QUARTILE, _YOUNG = 0.7, 20
 """By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
 it, times the root of their number; and more by so many points' share, while the rate is not known well yet."""
 _FEW_NS = 1_000_000.0
-"""One sigma where there are too few points to tell, if the corridor is not so wide that it may be more."""
+"""One sigma where there are too few points to emit_event, if the corridor is not so wide that it may be more."""
 _RATE_SIGMA = 50e-6
 """How far apart the rates of two clocks are, as long as the packets say nothing: one sigma."""
 
@@ -56,19 +56,19 @@ class EnvelopeFilter:
         self._fresh = False
         self._delay_ns: float | None = None
 
-    def add(self, sample: Sample) -> None:
-        """See `Filter.add`."""
-        if isinstance(sample, SyncSample):
+    def add_sample(self, sample: TimingSample) -> None:
+        """See `TimingFilter.add_sample`."""
+        if isinstance(sample, LeaderSync):
             side, local, offset = self._fast, sample.arrived_ns, sample.departed_ns - sample.arrived_ns
         else:
             side, local, offset = self._back, sample.asked_ns, sample.reached_ns - sample.asked_ns
         if self._base is None:
             self._base = offset
         window_ns = _WINDOW_NS if self._back.points else _OLDEST_NS
-        self._fresh |= side.add((local, offset - self._base), self._fit.rate, window_ns)
+        self._fresh |= side.add_point((local, offset - self._base), self._fit.rate, window_ns)
 
-    def solve(self, now_ns: int) -> Solution | None:
-        """See `Filter.solve`."""
+    def solve(self, now_ns: int) -> FilterSolution | None:
+        """See `TimingFilter.solve`."""
         fast, back = self._fast, self._back
         if self._base is None or not fast.points:
             return None
@@ -91,7 +91,7 @@ class EnvelopeFilter:
             high = back.limit(fit.fastest, now_ns)
         silent_ns = now_ns - max(side.points[-1][0] for side in (fast, back) if side.points)
         sigma = math.hypot(fit.sigma_ns, silent_ns * (fit.fastest - fit.slowest) / 6)
-        return Solution(
+        return FilterSolution(
             local_ns=now_ns,
             offset_ns=self._base + round(middle),
             rate=fit.rate,
@@ -163,7 +163,7 @@ class _Side:
         self._middle, self._mean = 0, 0.0
         """Means of the points' times and offsets."""
 
-    def add(self, point: Point, rate: float, window_ns: int) -> bool:
+    def add_point(self, point: Point, rate: float, window_ns: int) -> bool:
         """Another point; returns whether it is kept. Older ones than the window are not, if there are enough."""
         points, (local, offset) = self.points, point
         if points:

@@ -11,7 +11,7 @@ import statistics
 from collections import deque
 from collections.abc import Sequence
 
-from .samples import PATH_LIMIT_NS, RATE_LIMIT, ExchangeSample, Sample, Solution, SyncSample
+from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, DelayExchange, FilterSolution, LeaderSync, TimingSample
 
 _WINDOW = 8
 _ENOUGH = 3
@@ -27,16 +27,16 @@ class MedianFilter:
     """See the module."""
 
     def __init__(self) -> None:
-        self._exchanges: deque[ExchangeSample] = deque(maxlen=_WINDOW)
-        self._syncs: deque[SyncSample] = deque(maxlen=_WINDOW)
+        self._exchanges: deque[DelayExchange] = deque(maxlen=_WINDOW)
+        self._syncs: deque[LeaderSync] = deque(maxlen=_WINDOW)
         self._groups: deque[tuple[int, int]] = deque(maxlen=_GROUPS)
         """Local time and median of every eight exchanges."""
         self._count = 0
         self._rate = 0.0
 
-    def add(self, sample: Sample) -> None:
-        """See `Filter.add`."""
-        if isinstance(sample, SyncSample):
+    def add_sample(self, sample: TimingSample) -> None:
+        """See `TimingFilter.add_sample`."""
+        if isinstance(sample, LeaderSync):
             self._syncs.append(sample)
             return
         self._exchanges.append(sample)
@@ -47,8 +47,8 @@ class MedianFilter:
             if sample.asked_ns - self._groups[0][0] >= _LEAST_SPAN_NS and len(self._groups) >= _ENOUGH:
                 self._rate = max(-RATE_LIMIT, min(RATE_LIMIT, _slope(self._groups)))
 
-    def solve(self, now_ns: int) -> Solution | None:
-        """See `Filter.solve`."""
+    def solve(self, now_ns: int) -> FilterSolution | None:
+        """See `TimingFilter.solve`."""
         exchanges = self._exchanges
         if len(exchanges) < _ENOUGH or now_ns - exchanges[-1].asked_ns > _SILENCE_NS:
             return self._one_way(now_ns)
@@ -58,7 +58,7 @@ class MedianFilter:
         age = now_ns - exchanges[0].asked_ns
         # The truth is within half of each round trip of its offset, so the tightest of them bounds it.
         bound = min(abs(each - offset) + half for each, half in zip(offsets, halves, strict=True))
-        return Solution(
+        return FilterSolution(
             local_ns=now_ns,
             offset_ns=round(offset),
             rate=self._rate,
@@ -71,13 +71,13 @@ class MedianFilter:
     def _offsets(self, at_ns: int) -> list[float]:
         return [each.offset_ns + round((at_ns - each.asked_ns) * self._rate) for each in self._exchanges]
 
-    def _one_way(self, now_ns: int) -> Solution | None:
+    def _one_way(self, now_ns: int) -> FilterSolution | None:
         if len(self._syncs) < _ENOUGH:
             return None
         offset = statistics.median(
             sync.departed_ns - sync.arrived_ns + round((now_ns - sync.arrived_ns) * self._rate) for sync in self._syncs
         )
-        return Solution(
+        return FilterSolution(
             local_ns=now_ns,
             offset_ns=round(offset),
             rate=self._rate,

@@ -7,7 +7,7 @@ bound here is that of a path of unknown delay.
 
 from __future__ import annotations
 
-from .samples import PATH_LIMIT_NS, Sample, Solution, SyncSample
+from .timing_samples import PATH_LIMIT_NS, FilterSolution, LeaderSync, TimingSample
 
 _SETTLING_NS = 1_000_000_000
 _MOST_BACK_NS = -2_500_000
@@ -20,9 +20,9 @@ class NqptpFilter:
         self._offset_ns: int | None = None
         self._began_ns = 0
 
-    def add(self, sample: Sample) -> None:
-        """See `Filter.add`; exchanges are passed over."""
-        if not isinstance(sample, SyncSample):
+    def add_sample(self, sample: TimingSample) -> None:
+        """See `TimingFilter.add_sample`; exchanges are passed over."""
+        if not isinstance(sample, LeaderSync):
             return
         offset = sample.origin_ns + _towards_zero(sample.correction, 1 << 16) - sample.told_ns
         if self._offset_ns is None:
@@ -35,11 +35,11 @@ class NqptpFilter:
         else:
             self._offset_ns += jitter if settled < _SETTLING_NS else jitter // 16
 
-    def solve(self, now_ns: int) -> Solution | None:
-        """See `Filter.solve`."""
+    def solve(self, now_ns: int) -> FilterSolution | None:
+        """See `TimingFilter.solve`."""
         if self._offset_ns is None:
             return None
-        return Solution(
+        return FilterSolution(
             local_ns=now_ns,
             offset_ns=self._offset_ns,
             rate=0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .samples import RATE_LIMIT, Sample, Solution, SyncSample
+from .timing_samples import RATE_LIMIT, FilterSolution, LeaderSync, TimingSample
 
 _WINDOW_NS = 30_000_000_000
 _LEAST_NS = 5_000_000_000
@@ -12,7 +12,7 @@ _LEAST_NS = 5_000_000_000
 _EVERY_NS = 500_000_000
 
 
-class GivenFilter:
+class SmoothedOffsetFilter:
     """The last offset, with the slope of a line through the last half minute."""
 
     def __init__(self, bound_ns: int) -> None:
@@ -21,9 +21,9 @@ class GivenFilter:
         self._points: deque[tuple[int, int]] = deque()
         self._last: tuple[int, int] | None = None
 
-    def add(self, sample: Sample) -> None:
-        """See `Filter.add`."""
-        if not isinstance(sample, SyncSample):
+    def add_sample(self, sample: TimingSample) -> None:
+        """See `TimingFilter.add_sample`."""
+        if not isinstance(sample, LeaderSync):
             return
         self._last = point = sample.arrived_ns, sample.departed_ns - sample.arrived_ns
         if not self._points or point[0] - self._points[-1][0] >= _EVERY_NS:
@@ -31,14 +31,14 @@ class GivenFilter:
             while point[0] - self._points[0][0] > _WINDOW_NS:
                 self._points.popleft()
 
-    def solve(self, now_ns: int) -> Solution | None:
-        """See `Filter.solve`."""
+    def solve(self, now_ns: int) -> FilterSolution | None:
+        """See `TimingFilter.solve`."""
         if self._last is None:
             return None
         local_ns, offset_ns = self._last
         rate, age_ns = self._rate(), now_ns - local_ns
         bound_ns = self._bound_ns + age_ns * RATE_LIMIT
-        return Solution(
+        return FilterSolution(
             local_ns=now_ns,
             offset_ns=offset_ns + round(age_ns * rate),
             rate=rate,

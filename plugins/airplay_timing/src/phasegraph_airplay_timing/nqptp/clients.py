@@ -9,9 +9,9 @@ import msgspec
 from phasegraph import ClockEstimate, ClockState
 from phasegraph.ieee1588 import parse_clock_identity
 
-from ..engine.tracker import ENOUGH_NS
-from .commands import Command, Refusal, RefusedCommand, Verb, check_name
-from .record import Record
+from ..engine.leader_clock import ENOUGH_NS
+from .client_commands import ClientCommand, CommandRefusal, CommandVerb, RefusedCommand, check_name
+from .nqptp_record import NqptpRecord
 
 MOST = 16
 SAME_NS = 2_000_000
@@ -20,7 +20,7 @@ PREFIX = "/nqptp-"
 """Clients may come with any name that begins so; other names have to be given to the server at its start."""
 
 
-class Client(msgspec.Struct):
+class NqptpClient(msgspec.Struct):
     """One client."""
 
     peers: tuple[str, ...] = ()
@@ -31,41 +31,41 @@ class Client(msgspec.Struct):
     """Whether it has said anything yet."""
 
 
-class Clients:
+class NqptpClients:
     """All of them. A new one has nobody to follow, and does not play."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """``names`` are those that are there from the start. Raises RefusedCommand for what is no name."""
-        self.by_name: dict[str, Client] = {}
+        self.by_name: dict[str, NqptpClient] = {}
         for name in names:
             check_name(name)
-            self.by_name[name] = Client()
+            self.by_name[name] = NqptpClient()
 
     def admit(self, name: str) -> bool:
         """See to it that there is a client of this name; returns whether it is new. Raises RefusedCommand."""
         if name in self.by_name:
             return False
         if not name.startswith(PREFIX):
-            raise RefusedCommand(Refusal.NAME, f"{name} is not served: names of new clients begin with {PREFIX}")
+            raise RefusedCommand(CommandRefusal.NAME, f"{name} is not served: names of new clients begin with {PREFIX}")
         if len(self.by_name) >= MOST:
-            raise RefusedCommand(Refusal.CROWD, f"there are {MOST} clients already")
-        self.by_name[name] = Client()
+            raise RefusedCommand(CommandRefusal.CROWD, f"there are {MOST} clients already")
+        self.by_name[name] = NqptpClient()
         return True
 
-    def obey(self, command: Command) -> bool:
+    def apply_command(self, command: ClientCommand) -> bool:
         """Do as a client says that has been admitted; returns whether that changes anything."""
         client = self.by_name[command.name]
         before = client.heard, client.peers, client.active
         client.heard = True
         match command.verb:
-            case Verb.TIMING:
+            case CommandVerb.TIMING:
                 client.peers = command.peers
                 client.active &= bool(command.peers)
-            case Verb.BEGIN:
+            case CommandVerb.BEGIN:
                 client.active = True
-            case Verb.END:
+            case CommandVerb.END:
                 client.active = False
-            case Verb.PAUSE:
+            case CommandVerb.PAUSE:
                 pass
         return before != (client.heard, client.peers, client.active)
 
@@ -75,29 +75,29 @@ class Clients:
         return {client.peers for client in self.by_name.values() if client.peers}
 
 
-class Publication:
+class RecordPublisher:
     """One clock as records: remembers since when it is the same grandmaster's time without a step."""
 
-    def __init__(self, kept: Record | None = None) -> None:
+    def __init__(self, kept: NqptpRecord | None = None) -> None:
         """``kept`` is what the last server published of this clock: where the mapping goes on, so does its age."""
         self._mapping: tuple[str, int] | None = None
         self._since_ns = 0
-        self._kept = kept or Record()
+        self._kept = kept or NqptpRecord()
 
-    def record(self, estimate: ClockEstimate) -> Record:
+    def record(self, estimate: ClockEstimate) -> NqptpRecord:
         """What is to be written; all zero as long as the time is not known, or not known well enough any more."""
         if not estimate.grandmaster or estimate.state is ClockState.UNLOCKED:
             self._mapping = None
-            return Record()
+            return NqptpRecord()
         mapping = estimate.grandmaster, estimate.discontinuities
         if mapping != self._mapping:
             # No estimate is published that is not measured over so long: readers need not wait once more.
             self._mapping, self._since_ns = mapping, estimate.local_ns - ENOUGH_NS
-            kept, self._kept = self._kept, Record()
+            kept, self._kept = self._kept, NqptpRecord()
             same = kept.clock == parse_clock_identity(estimate.grandmaster)
             if same and abs(estimate.reference_ns - estimate.local_ns - kept.offset_ns) <= SAME_NS:
                 self._since_ns = kept.since_ns
-        return Record(
+        return NqptpRecord(
             clock=parse_clock_identity(estimate.grandmaster),
             local_ns=estimate.local_ns,
             offset_ns=estimate.reference_ns - estimate.local_ns,

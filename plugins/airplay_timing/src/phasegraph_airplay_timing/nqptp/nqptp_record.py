@@ -23,7 +23,7 @@ SECOND = slice(FIRST.stop, SIZE)
 _MASK = 2**64 - 1
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class NqptpRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Where the leader's time is. All zero: nobody's time is known."""
 
     clock: int = 0
@@ -40,7 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return _RECORD.pack(self.clock, self.local_ns, self.offset_ns & _MASK, self.since_ns)
 
 
-class Unserved(Exception):
+class MemoryNotServed(Exception):
     """Nobody serves the memory, or with another version of the interface. The text is a sentence."""
 
 
@@ -49,21 +49,21 @@ def encode_version(version: int = VERSION) -> bytes:
     return _VERSION.pack(version)
 
 
-def read(copy: Callable[[], bytes]) -> Record | None:
+def read(copy: Callable[[], bytes]) -> NqptpRecord | None:
     """The record, by copies of the whole memory. None if the writer was in the way every time.
 
-    Raises Unserved.
+    Raises MemoryNotServed.
     """
     for _ in range(_TRIES):
         first, second = copy(), copy()
         if len(second) != SIZE:
-            raise Unserved(f"the shared memory has {len(second)} octets instead of {SIZE}: another version's")
+            raise MemoryNotServed(f"the shared memory has {len(second)} octets instead of {SIZE}: another version's")
         (version,) = _VERSION.unpack_from(second)
         if version != VERSION:
-            raise Unserved(f"the shared memory is of interface version {version}, not {VERSION}")
+            raise MemoryNotServed(f"the shared memory is of interface version {version}, not {VERSION}")
         if first[FIRST] == second[SECOND]:
             clock, local_ns, offset_ns, since_ns = _RECORD.unpack(first[FIRST])
             if offset_ns >= 2**63:
                 offset_ns -= 2**64
-            return Record(clock=clock, local_ns=local_ns, offset_ns=offset_ns, since_ns=since_ns)
+            return NqptpRecord(clock=clock, local_ns=local_ns, offset_ns=offset_ns, since_ns=since_ns)
     return None

@@ -12,16 +12,16 @@ import trio
 from phasegraph import LocalClock, Metric, NodeError
 from phasegraph.net import Arrival, Departure, Network, PortUnavailable, StampedSocket, port_holders
 
-from ..engine import Peer, PtpEngine, Role, Tracker
-from ..engine.ptp import PORT
+from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
+from ..engine.ptp_engine import PORT
 from ..filters import FILTERS
-from ..participant import Participant, Tell
-from ..sockets import Sockets, families_of, make_identity
-from .clients import Clients, Publication
-from .commands import Refusal, RefusedCommand, parse
-from .memory import DIRECTORY, KEPT_NS, MemoryWriter
-from .record import Record
-from .sessions import Sessions
+from ..participant import EmitEvent, TimingParticipant
+from ..timing_sockets import TimingSockets, families_of, make_identity
+from .client_commands import CommandRefusal, RefusedCommand, parse
+from .clients import NqptpClients, RecordPublisher
+from .nqptp_record import NqptpRecord
+from .session_store import SessionStore
+from .shared_memory import DIRECTORY, KEPT_NS, MemoryWriter
 
 PUBLISH_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
@@ -29,7 +29,7 @@ _NUMBERS = 0x7000
 """portNumbers are 0x8008 and so many above."""
 
 
-class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How it is to serve."""
 
     interface: str
@@ -43,34 +43,34 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Folder in which the names of clients are kept over a restart of the system; None keeps none."""
 
 
-class Group(msgspec.Struct):
+class PeerGroup(msgspec.Struct):
     """A set of peers that some clients follow, and the clock of whoever leads among them."""
 
-    participant: Participant
-    publication: Publication
-    record: Record = Record()
+    participant: TimingParticipant
+    publication: RecordPublisher
+    record: NqptpRecord = NqptpRecord()
 
 
-class Server:
+class NqptpServer:
     """`run` serves until it is cancelled. Clients with the same peers share one clock of them."""
 
-    def __init__(self, options: ServerOptions, network: Network, local: LocalClock, tell: Tell) -> None:
+    def __init__(self, options: NqptpServerOptions, network: Network, local: LocalClock, emit_event: EmitEvent) -> None:
         """Raises RefusedCommand for a name that is none."""
         self.refused: Counter[str] = Counter()
         """Commands that were refused, by reason."""
         self.strangers = 0
         """Datagrams of PTP from somebody whom no client follows."""
-        self.clients = Clients(options.names)
-        self.groups: dict[tuple[str, ...], Group] = {}
+        self.clients = NqptpClients(options.names)
+        self.groups: dict[tuple[str, ...], PeerGroup] = {}
         """By the addresses of their peers."""
         self._options = options
         self._network = network
         self._local = local
-        self._tell = tell
+        self._emit_event = emit_event
         self._memories: dict[str, MemoryWriter] = {}
-        self._sessions = Sessions(options.directory, options.state)
-        self._written: dict[str, Record] = {}
-        self._sockets: Sockets | None = None
+        self._sessions = SessionStore(options.directory, options.state)
+        self._written: dict[str, NqptpRecord] = {}
+        self._sockets: TimingSockets | None = None
         self._identity = 0
         self._begun = 0
         self._woken = trio.Event()
@@ -84,7 +84,7 @@ class Server:
             "clients": len(self.clients.by_name),
             "clients_active": sum(client.active for client in self.clients.by_name.values()),
             "clocks": len(self.groups),
-            "clocks_known": sum(each.record != Record() for each in self.groups.values()),
+            "clocks_known": sum(each.record != NqptpRecord() for each in self.groups.values()),
             "dropped_stranger": self.strangers,
             **{f"refused_{reason}": count for reason, count in self.refused.items()},
             **counters,
@@ -103,19 +103,19 @@ class Server:
                 self._memories[name] = MemoryWriter(name, options.directory, now_ns=self._local.now_ns())
             self._open_control(control)
             families = families_of(self._network, options.interface)
-            self._sockets = sockets = Sockets(
+            self._sockets = sockets = TimingSockets(
                 self._network, options.interface, options.event_port, options.general_port, families
             )
             self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
             for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
-                self._tell("socket", note=note)
+                self._emit_event("socket", note=note)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
                     nursery.start_soon(self._read, socket)
                 for socket in control:
                     nursery.start_soon(self._listen, socket)
-                for kept in [*self._sessions.recall(iter(options.names))]:
-                    self.obey(kept)
+                for kept in [*self._sessions.stored_commands(iter(options.names))]:
+                    self.apply_command(kept)
                 task_status.started()
                 await self._publish()
         finally:
@@ -127,27 +127,27 @@ class Server:
             if self._sockets is not None:
                 self._sockets.close()
 
-    def obey(self, data: bytes) -> None:
+    def apply_command(self, data: bytes) -> None:
         """A datagram came to the control port. What cannot be obeyed is counted, and said the first time."""
         try:
             command = parse(data)
             if self.clients.admit(command.name):
                 self._map(command.name)
-            changed = self.clients.obey(command)
+            changed = self.clients.apply_command(command)
         except RefusedCommand as refusal:
             self.refused[refusal.refusal.value] += 1
             if self.refused[refusal.refusal.value] == 1:
-                self._tell("refused", reason=str(refusal))
+                self._emit_event("refused", reason=str(refusal))
             return
         self._written.pop(command.name, None)  # whatever is there, what a client asks for is written
         if changed:
             client = self.clients.by_name[command.name]
-            self._tell("client", client=command.name, active=client.active, peers=" ".join(client.peers))
+            self._emit_event("client", client=command.name, active=client.active, peers=" ".join(client.peers))
             self._follow()
             try:
-                self._sessions.keep(command.name, client)
+                self._sessions.store_commands(command.name, client)
             except OSError as error:
-                self._tell("not_kept", client=command.name, reason=str(error.strerror))
+                self._emit_event("not_kept", client=command.name, reason=str(error.strerror))
         self._woken.set()
 
     def _map(self, name: str) -> None:
@@ -156,9 +156,9 @@ class Server:
             self._sessions.keep_name(name)
         except NodeError as error:
             del self.clients.by_name[name]
-            raise RefusedCommand(Refusal.MEMORY, str(error)) from error
+            raise RefusedCommand(CommandRefusal.MEMORY, str(error)) from error
         except OSError as error:
-            self._tell("not_kept", client=name, reason=str(error.strerror))
+            self._emit_event("not_kept", client=name, reason=str(error.strerror))
 
     def _follow(self) -> None:
         # Those that nobody follows any more are let go; what is known of the others is kept.
@@ -168,34 +168,34 @@ class Server:
         for peers in wanted - self.groups.keys():
             self.groups[peers] = self._begin(peers)
 
-    def _begin(self, peers: tuple[str, ...]) -> Group:
+    def _begin(self, peers: tuple[str, ...]) -> PeerGroup:
         options, now = self._options, self._local.now_ns()
         assert self._sockets is not None
         self._begun += 1
         engine = PtpEngine(
-            Role.FOLLOW,
+            TimingRole.FOLLOW,
             self._identity,
-            [Peer(address, options.event_port, options.general_port) for address in peers],
+            [TimingPeer(address, options.event_port, options.general_port) for address in peers],
             now,
             number=PORT + self._begun % _NUMBERS,
         )
-        tracker = Tracker(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
+        tracker = LeaderClock(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
         kept = (self._memories[name].kept for name, each in self.clients.by_name.items() if each.peers == peers)
-        publication = Publication(max(kept, key=lambda record: record.local_ns, default=Record()))
-        return Group(Participant(engine, tracker, self._sockets, self._tell, self._begun), publication)
+        publication = RecordPublisher(max(kept, key=lambda record: record.local_ns, default=NqptpRecord()))
+        return PeerGroup(TimingParticipant(engine, tracker, self._sockets, self._emit_event, self._begun), publication)
 
     async def _read(self, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
                 concerned = self._concerned(item)
                 for participant in concerned:
-                    participant.hear(item, self._local.now_ns)
+                    participant.handle_socket_item(item, self._local.now_ns)
                     if participant.engine.deadline_ns <= self._local.now_ns():
                         self._woken.set()
                 if not concerned and isinstance(item, Arrival):
                     self.strangers += 1
 
-    def _concerned(self, item: Arrival | Departure) -> list[Participant]:
+    def _concerned(self, item: Arrival | Departure) -> list[TimingParticipant]:
         if not isinstance(item, Arrival):
             return [each.participant for each in self.groups.values()]
         address = item.source[0]
@@ -207,18 +207,18 @@ class Server:
         while True:
             for item in await socket.receive():
                 if isinstance(item, Arrival):
-                    self.obey(item.data)
+                    self.apply_command(item.data)
 
     async def _publish(self) -> None:
         while True:
             now = self._local.now_ns()
             for each in self.groups.values():
-                each.record = each.publication.record(each.participant.work(now))
+                each.record = each.publication.record(each.participant.advance(now))
             for name, memory in self._memories.items():
                 client = self.clients.by_name[name]
                 known = self.groups.get(client.peers) if client.active else None
-                record = Record() if known is None else known.record
-                if known is not None and record == Record() and now - memory.kept.local_ns <= KEPT_NS:
+                record = NqptpRecord() if known is None else known.record
+                if known is not None and record == NqptpRecord() and now - memory.kept.local_ns <= KEPT_NS:
                     continue  # the last server's record holds until this one knows the clock
                 if record != self._written.get(name):
                     self._written[name] = record

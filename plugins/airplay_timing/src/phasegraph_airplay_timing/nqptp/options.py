@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from phasegraph import ClockConfig, Duration
 
-from .memory import DIRECTORY
+from .shared_memory import DIRECTORY
 
 EXAMPLE = """\
 [clocks.group]

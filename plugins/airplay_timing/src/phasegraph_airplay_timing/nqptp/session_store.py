@@ -12,14 +12,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .clients import PREFIX, Client
-from .commands import MOST_OCTETS, is_name
+from .client_commands import MOST_OCTETS, is_name
+from .clients import PREFIX, NqptpClient
 
 _MARK = "~"
 """No memory has a name that ends so."""
 
 
-class Sessions:
+class SessionStore:
     """The files in a directory, and the names that outlive the system's memory."""
 
     def __init__(self, directory: str, state: str | None = None) -> None:
@@ -47,7 +47,7 @@ class Sessions:
         names = dict.fromkeys([*self.names(), name])
         _write(self._names, "".join(f"{each}\n" for each in names))
 
-    def keep(self, name: str, client: Client) -> None:
+    def store_commands(self, name: str, client: NqptpClient) -> None:
         """Write down what a client wants now. Raises OSError."""
         path = self._directory / (name.removeprefix("/") + _MARK)
         if not client.peers:
@@ -56,7 +56,7 @@ class Sessions:
         commands = [f"{name} T {' '.join(client.peers)}", f"{name} {'B' if client.active else 'E'}"]
         _write(path, "\n".join(commands))
 
-    def recall(self, names: Iterator[str]) -> Iterator[bytes]:
+    def stored_commands(self, names: Iterator[str]) -> Iterator[bytes]:
         """The commands of clients of these names, and of those that may come later: to be obeyed as if they came."""
         paths = [self._directory / (name.removeprefix("/") + _MARK) for name in names]
         paths += sorted(self._directory.glob(f"{PREFIX.removeprefix('/')}*{_MARK}"))

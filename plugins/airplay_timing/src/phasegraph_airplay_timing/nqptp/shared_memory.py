@@ -12,7 +12,7 @@ from pathlib import Path
 
 from phasegraph import NodeError
 
-from .record import FIRST, SECOND, SIZE, Record, Unserved, encode_version, read
+from .nqptp_record import FIRST, SECOND, SIZE, MemoryNotServed, NqptpRecord, encode_version, read
 
 if sys.platform != "win32":
     import fcntl
@@ -63,7 +63,7 @@ class MemoryWriter:
         self.write(self.kept)
         self._memory[: len(encode_version())] = encode_version()
 
-    def write(self, record: Record) -> None:
+    def write(self, record: NqptpRecord) -> None:
         """Write a record, such that no reader takes a part of it for the whole."""
         data = record.encode()
         with self._barrier:  # nothing before it is seen after what follows
@@ -76,12 +76,12 @@ class MemoryWriter:
         self._memory.close()
         os.close(self._file)
 
-    def _recent(self, now_ns: int) -> Record:
+    def _recent(self, now_ns: int) -> NqptpRecord:
         try:
             record = read(lambda: bytes(self._memory))
-        except Unserved:
-            return Record()
-        return record if record is not None and 0 <= now_ns - record.local_ns <= KEPT_NS else Record()
+        except MemoryNotServed:
+            return NqptpRecord()
+        return record if record is not None and 0 <= now_ns - record.local_ns <= KEPT_NS else NqptpRecord()
 
 
 class MemoryReader:
@@ -90,10 +90,10 @@ class MemoryReader:
     def __init__(self, name: str, directory: str = DIRECTORY) -> None:
         self.path = Path(directory) / name.removeprefix("/")
 
-    def read(self) -> Record | None:
-        """The record now; None if the writer was in the way. Raises Unserved."""
+    def read(self) -> NqptpRecord | None:
+        """The record now; None if the writer was in the way. Raises MemoryNotServed."""
         if not self.path.parent.is_dir():
-            raise Unserved(f"there is no directory {self.path.parent}")
+            raise MemoryNotServed(f"there is no directory {self.path.parent}")
         try:
             file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
@@ -101,7 +101,7 @@ class MemoryReader:
             finally:
                 os.close(file)
         except OSError as error:
-            raise Unserved(f"cannot read {self.path}: {error.strerror}") from None
+            raise MemoryNotServed(f"cannot read {self.path}: {error.strerror}") from None
 
 
 def _check(path: Path, status: os.stat_result) -> None:

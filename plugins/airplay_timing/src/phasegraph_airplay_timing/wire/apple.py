@@ -17,7 +17,7 @@ import msgspec
 from phasegraph.ieee1588 import DelayResp, FollowUp, Message, OrganizationExtension, Sync, Tlv, TlvType
 from phasegraph.ieee1588 import decode as decode_ptp
 
-from .errors import MalformedPacket, Reason
+from .malformed_packet import MalformedPacket, PacketFault
 
 MAJOR_SDO = 1
 """majorSdoId of every message; Apple's devices drop messages with another one in silence."""
@@ -33,9 +33,11 @@ def decode(datagram: bytes) -> Message:
     """The message in a datagram. Raises MalformedMessage where it is not PTP, MalformedPacket where not Apple's."""
     message = decode_ptp(datagram)
     if (message.major_sdo, message.domain) != (MAJOR_SDO, 0):
-        raise MalformedPacket(Reason.DIALECT, f"majorSdoId {message.major_sdo}, domain {message.domain}; not 1 and 0")
+        raise MalformedPacket(
+            PacketFault.DIALECT, f"majorSdoId {message.major_sdo}, domain {message.domain}; not 1 and 0"
+        )
     if abs(message.correction) >= CORRECTION_LIMIT_NS << 16:
-        raise MalformedPacket(Reason.CORRECTION, f"a correction of {message.correction / 65536e9:.1f} s")
+        raise MalformedPacket(PacketFault.CORRECTION, f"a correction of {message.correction / 65536e9:.1f} s")
     return message
 
 

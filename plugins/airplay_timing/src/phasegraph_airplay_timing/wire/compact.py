@@ -24,8 +24,8 @@ import struct
 
 import msgspec
 
-from .errors import MalformedPacket, Reason
 from .fixed_point import COMPACT_BITS, expand_48_16, from_48_16, to_48_16
+from .malformed_packet import MalformedPacket, PacketFault
 
 LENGTH = 24
 """Octets of a packet as it is sent."""
@@ -50,7 +50,7 @@ class CompactType(enum.IntEnum):
     SIGNALING = 0xC
 
 
-class Compact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CompactPacket(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One compact packet."""
 
     type: CompactType
@@ -79,23 +79,23 @@ def wire_time(time_ns: int) -> int:
     return to_48_16(time_ns) % (1 << COMPACT_BITS)
 
 
-def decode(datagram: bytes) -> Compact:
+def decode(datagram: bytes) -> CompactPacket:
     """The packet in a datagram of 22 or 24 octets.
 
     Nothing in the packet says what it is, so other lengths are refused rather than guessed at; the octets that
     should be zero are not looked at. Raises MalformedPacket, and nothing else.
     """
     if len(datagram) not in (SHORT_LENGTH, LENGTH):
-        raise MalformedPacket(Reason.LENGTH, f"{len(datagram)} octets, a compact packet has 22 or 24")
+        raise MalformedPacket(PacketFault.LENGTH, f"{len(datagram)} octets, a compact packet has 22 or 24")
     kind, sequence, high, low, clock = _SHORT_LAYOUT.unpack_from(datagram)
     try:
         type = CompactType(kind & 0xF)
     except ValueError:
-        raise MalformedPacket(Reason.TYPE, f"no compact message has type {kind & 0xF:#x}") from None
-    return Compact(type=type, sequence=sequence, time=high << 32 | low, clock=clock)
+        raise MalformedPacket(PacketFault.TYPE, f"no compact message has type {kind & 0xF:#x}") from None
+    return CompactPacket(type=type, sequence=sequence, time=high << 32 | low, clock=clock)
 
 
-def encode(packet: Compact) -> bytes:
+def encode(packet: CompactPacket) -> bytes:
     """The 24 octets of a packet. Raises ValueError where a field does not fit."""
     try:
         return _LAYOUT.pack(packet.type, packet.sequence, packet.time >> 32, packet.time & 0xFFFF_FFFF, packet.clock)

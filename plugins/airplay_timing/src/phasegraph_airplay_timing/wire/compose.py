@@ -34,7 +34,7 @@ LOG_NONE = -128
 """Of Signaling, as Apple writes it."""
 
 
-class Dataset(msgspec.Struct, frozen=True, gc=False):
+class AnnouncedDataset(msgspec.Struct, frozen=True, gc=False):
     """What an Announce says of its sender's clock. The field order is the order of comparison: the least wins."""
 
     priority1: int = 128
@@ -51,9 +51,9 @@ class Dataset(msgspec.Struct, frozen=True, gc=False):
         return msgspec.structs.astuple(self)
 
 
-def dataset_of(message: Announce) -> Dataset:
+def dataset_of(message: Announce) -> AnnouncedDataset:
     """The data set in an Announce."""
-    return Dataset(
+    return AnnouncedDataset(
         message.priority1,
         message.clock_class,
         message.clock_accuracy,
@@ -64,7 +64,7 @@ def dataset_of(message: Announce) -> Dataset:
     )
 
 
-def announce(source: PortIdentity, sequence: int, data: Dataset) -> Announce:
+def announce(source: PortIdentity, sequence: int, data: AnnouncedDataset) -> Announce:
     """An Announce of 76 octets, with the path that it has come."""
     return Announce(
         source=source,
@@ -85,7 +85,7 @@ def announce(source: PortIdentity, sequence: int, data: Dataset) -> Announce:
     )
 
 
-def wake_up(source: PortIdentity, sequence: int, data: Dataset) -> Announce:
+def wake_up(source: PortIdentity, sequence: int, data: AnnouncedDataset) -> Announce:
     """The Announce of 64 octets that makes a leader that has gone to sleep look up."""
     return msgspec.structs.replace(announce(source, sequence, data), tlvs=())
 

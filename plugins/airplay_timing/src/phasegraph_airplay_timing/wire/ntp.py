@@ -22,8 +22,8 @@ import struct
 
 import msgspec
 
-from .errors import MalformedPacket, Reason
 from .fixed_point import ntp_difference_ns, to_ntp
+from .malformed_packet import MalformedPacket, PacketFault
 
 LENGTH = 32
 """Octets of a packet. Longer datagrams are read too; what follows is ignored."""
@@ -51,7 +51,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
-    """What a request and its reply tell, in nanoseconds."""
+    """What a request and its reply emit_event, in nanoseconds."""
 
     offset_ns: int
     """Remote clock less local clock, if both ways took equally long; else wrong by up to half of ``delay_ns``."""
@@ -91,13 +91,13 @@ def exchange(answer: Timing, arrived_ns: int) -> Exchange:
 def decode(datagram: bytes) -> Timing:
     """The packet in a datagram. Raises MalformedPacket, and nothing else."""
     if len(datagram) < LENGTH:
-        raise MalformedPacket(Reason.LENGTH, f"{len(datagram)} octets, a timing packet has {LENGTH}")
+        raise MalformedPacket(PacketFault.LENGTH, f"{len(datagram)} octets, a timing packet has {LENGTH}")
     first, second, count, origin, receive, transmit = _LAYOUT.unpack_from(datagram)
     if first & 0xC0 != _RTP_VERSION_2:
-        raise MalformedPacket(Reason.VERSION, f"the first octet is {first:#04x}, RTP version 2 has 0x80")
+        raise MalformedPacket(PacketFault.VERSION, f"the first octet is {first:#04x}, RTP version 2 has 0x80")
     kind = second & ~_MARKER
     if kind not in (REQUEST, REPLY):
-        raise MalformedPacket(Reason.TYPE, f"type {kind:#04x} is neither a request (0x52) nor a reply (0x53)")
+        raise MalformedPacket(PacketFault.TYPE, f"type {kind:#04x} is neither a request (0x52) nor a reply (0x53)")
     return Timing(
         reply=kind == REPLY,
         origin=origin,

@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from .errors import MalformedPacket, Reason
 from .fixed_point import from_64_64, to_64_64
+from .malformed_packet import MalformedPacket, PacketFault
 
 MOST_OCTETS = 65536
 """A longer body is refused."""
@@ -101,10 +101,10 @@ def read_rate_anchor(body: bytes) -> RateAnchor:
     playing = bool(int(read.rate) & 1) if abs(read.rate) < 2**31 else False
     if read.rtp is None or read.seconds is None or read.fraction is None or read.clock is None:
         if playing:
-            raise MalformedPacket(Reason.PLIST, "it is to play, but rtpTime or a networkTime field is missing")
+            raise MalformedPacket(PacketFault.PLIST, "it is to play, but rtpTime or a networkTime field is missing")
         return RateAnchor(playing=False, flags=read.flags % 2**32)
     if not 0 <= read.seconds < 2**48:
-        raise MalformedPacket(Reason.PLIST, f"networkTimeSecs is {read.seconds}, of 48 bits")
+        raise MalformedPacket(PacketFault.PLIST, f"networkTimeSecs is {read.seconds}, of 48 bits")
     return RateAnchor(
         playing=playing,
         rtp=read.rtp,
@@ -133,11 +133,11 @@ def write_rate_anchor(anchor: RateAnchor) -> bytes:
 
 def _load(body: bytes) -> Any:
     if len(body) > MOST_OCTETS:
-        raise MalformedPacket(Reason.PLIST, f"{len(body)} octets, {MOST_OCTETS} is the most")
+        raise MalformedPacket(PacketFault.PLIST, f"{len(body)} octets, {MOST_OCTETS} is the most")
     try:
         return plistlib.loads(body)
     except Exception as error:  # of many kinds, some of them undocumented
-        raise MalformedPacket(Reason.PLIST, f"not a property list: {error}") from error
+        raise MalformedPacket(PacketFault.PLIST, f"not a property list: {error}") from error
 
 
 def _dump(value: Any) -> bytes:
@@ -148,7 +148,7 @@ def _convert(value: Any, type: type[T]) -> T:
     try:
         return msgspec.convert(value, type)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise MalformedPacket(Reason.PLIST, str(error)) from error
+        raise MalformedPacket(PacketFault.PLIST, str(error)) from error
 
 
 def _unsigned(peer: TimingPeer) -> TimingPeer:

@@ -9,7 +9,7 @@ from phasegraph import ClockEstimate, ClockState
 from .anchor import Anchor
 
 
-class Timeline:
+class AnchorTimeline:
     """A stream's anchor beside the clock. Time is an argument; nothing is read.
 
     While the leader changes, the old mapping goes on. When the new leader's time is known, the anchor is re-based:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..filters import Sample
+from ..filters import TimingSample
 
 
-class Role(enum.StrEnum):
+class TimingRole(enum.StrEnum):
     """Whose time it is."""
 
     FOLLOW = "follow"
@@ -19,7 +19,7 @@ class Role(enum.StrEnum):
     """Ours, until somebody insists on being the leader."""
 
 
-class Peer(msgspec.Struct, frozen=True, order=True):
+class TimingPeer(msgspec.Struct, frozen=True, order=True):
     """Somebody who takes part in the timing."""
 
     address: str
@@ -28,7 +28,7 @@ class Peer(msgspec.Struct, frozen=True, order=True):
     general_port: int
 
 
-class Send(msgspec.Struct, frozen=True, kw_only=True):
+class SendDatagram(msgspec.Struct, frozen=True, kw_only=True):
     """A datagram to be sent now."""
 
     data: bytes
@@ -36,16 +36,16 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     event: bool = True
     """From the event port (the only one, but for PTP), else from the general one."""
     token: int | None = None
-    """Where there is one, `Engine.departed` is to be told when it left."""
+    """Where there is one, `TimingEngine.departed` is to be told when it left."""
 
 
-class Measured(msgspec.Struct, frozen=True):
+class SampleTaken(msgspec.Struct, frozen=True):
     """Something for the filter."""
 
-    sample: Sample
+    sample: TimingSample
 
 
-class Followed(msgspec.Struct, frozen=True):
+class LeaderChanged(msgspec.Struct, frozen=True):
     """Whose time it is from now on; the samples to come are of it."""
 
     leader: str
@@ -54,11 +54,11 @@ class Followed(msgspec.Struct, frozen=True):
     """We lead: our own local time is the reference."""
 
 
-class Notice(msgspec.Struct, frozen=True):
+class EngineEvent(msgspec.Struct, frozen=True):
     """Something that an operator may want to know."""
 
     name: str
     fields: Mapping[str, int | float | str]
 
 
-Action = Send | Measured | Followed | Notice
+Action = SendDatagram | SampleTaken | LeaderChanged | EngineEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 
-class Reason(enum.StrEnum):
+class PacketFault(enum.StrEnum):
     """The kinds of damage, few enough to count each by its name."""
 
     LENGTH = "length"
@@ -25,7 +25,7 @@ class Reason(enum.StrEnum):
 class MalformedPacket(ValueError):
     """What is refused. ``reason`` is for counting, the text says it in words with the numbers."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: PacketFault, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

@@ -1,4 +1,4 @@
-"""Packets of the RTP control port that tell, or ask for, time: announces 0xD4 and 0xD7, and the resend request 0xD5.
+"""Packets of the RTP control port that emit_event, or ask for, time: announces 0xD4 and 0xD7, and the resend request 0xD5.
 
 ======  ======  ============================================================  =====================================
 offset  octets  0xD7, time by PTP (28 octets)                                  0xD4, time by NTP (20 octets)
@@ -22,8 +22,8 @@ import struct
 
 import msgspec
 
-from .errors import MalformedPacket, Reason
 from .fixed_point import from_ntp
+from .malformed_packet import MalformedPacket, PacketFault
 
 _NTP, _RESEND, _PTP = 0x54, 0x55, 0x57
 _MARKER, _FIRST = 0x80, 0x10
@@ -86,37 +86,37 @@ class ResendRequest(_Packet, frozen=True, kw_only=True, gc=False):
     """Octets 2 and 3 as they came."""
 
 
-Control = PtpTimeAnnounce | NtpTimeAnnounce | ResendRequest
+ControlPacket = PtpTimeAnnounce | NtpTimeAnnounce | ResendRequest
 
 
-def decode(datagram: bytes) -> Control:
+def decode(datagram: bytes) -> ControlPacket:
     """The packet in a datagram. Raises MalformedPacket, and nothing else."""
     if len(datagram) < _HEAD.size:
-        raise MalformedPacket(Reason.LENGTH, f"{len(datagram)} octets, a control packet has 8 or more")
+        raise MalformedPacket(PacketFault.LENGTH, f"{len(datagram)} octets, a control packet has 8 or more")
     octet, kind, words = _HEAD.unpack_from(datagram)
     if octet & 0xC0 != 0x80:
-        raise MalformedPacket(Reason.VERSION, f"the first octet is {octet:#04x}, RTP version 2 has 0x80")
+        raise MalformedPacket(PacketFault.VERSION, f"the first octet is {octet:#04x}, RTP version 2 has 0x80")
     body = {_NTP: _NTP_BODY, _RESEND: _RESEND_BODY, _PTP: _PTP_BODY}.get(kind & ~_MARKER)
     if body is None:
-        raise MalformedPacket(Reason.TYPE, f"type {kind:#04x} is none of 0xd4, 0xd5 and 0xd7")
+        raise MalformedPacket(PacketFault.TYPE, f"type {kind:#04x} is none of 0xd4, 0xd5 and 0xd7")
     if len(datagram) < _HEAD.size + body.size:
         raise MalformedPacket(
-            Reason.LENGTH, f"{len(datagram)} octets, type {kind:#04x} has {_HEAD.size + body.size} or more"
+            PacketFault.LENGTH, f"{len(datagram)} octets, type {kind:#04x} has {_HEAD.size + body.size} or more"
         )
     fields = body.unpack_from(datagram, _HEAD.size)
     marker, first = bool(kind & _MARKER), bool(octet & _FIRST)
     if body is _RESEND_BODY:
         return ResendRequest(sequence=fields[0], count=fields[1], marker=marker, words=words)
     if body is _NTP_BODY:
-        rtp, ntp, following = fields
-        return NtpTimeAnnounce(rtp=rtp, ntp=ntp, rtp_next=following, first=first, marker=marker, words=words)
-    rtp, time_ns, following, clock = fields
+        rtp, ntp, rtp_next = fields
+        return NtpTimeAnnounce(rtp=rtp, ntp=ntp, rtp_next=rtp_next, first=first, marker=marker, words=words)
+    rtp, time_ns, rtp_next, clock = fields
     return PtpTimeAnnounce(
-        rtp=rtp, time_ns=time_ns, rtp_next=following, clock=clock, first=first, marker=marker, words=words
+        rtp=rtp, time_ns=time_ns, rtp_next=rtp_next, clock=clock, first=first, marker=marker, words=words
     )
 
 
-def encode(packet: Control) -> bytes:
+def encode(packet: ControlPacket) -> bytes:
     """The octets of a packet. Raises ValueError where a field does not fit."""
     try:
         match packet:

@@ -13,7 +13,7 @@ MOST_PEERS = 64
 _NAME = re.compile(r"/[A-Za-z0-9._-]{1,62}")
 
 
-class Verb(enum.Enum):
+class CommandVerb(enum.Enum):
     """The commands."""
 
     TIMING = "T"
@@ -26,7 +26,7 @@ class Verb(enum.Enum):
     """Playing pauses, and may go on."""
 
 
-class Refusal(enum.StrEnum):
+class CommandRefusal(enum.StrEnum):
     """Why a command is refused, for counting."""
 
     LENGTH = "length"
@@ -48,17 +48,17 @@ class Refusal(enum.StrEnum):
 class RefusedCommand(ValueError):
     """What is refused. ``refusal`` is for counting, the text says it in words."""
 
-    def __init__(self, refusal: Refusal, detail: str) -> None:
+    def __init__(self, refusal: CommandRefusal, detail: str) -> None:
         super().__init__(f"{refusal}: {detail}")
         self.refusal = refusal
 
 
-class Command(msgspec.Struct, frozen=True):
+class ClientCommand(msgspec.Struct, frozen=True):
     """A command as it was understood."""
 
     name: str
     """Of the client's shared memory: ``/nqptp``."""
-    verb: Verb
+    verb: CommandVerb
     peers: tuple[str, ...] = ()
     """Addresses as `ipaddress` writes them, without scope, in order; IPv4 also where it came mapped into IPv6."""
 
@@ -71,35 +71,35 @@ def is_name(text: str) -> bool:
 def check_name(name: str) -> None:
     """Raise RefusedCommand unless a shared memory may have this name."""
     if not is_name(name):
-        raise RefusedCommand(Refusal.NAME, f"{name!r} is no name of a shared memory, such as /nqptp")
+        raise RefusedCommand(CommandRefusal.NAME, f"{name!r} is no name of a shared memory, such as /nqptp")
 
 
-def parse(data: bytes) -> Command:
+def parse(data: bytes) -> ClientCommand:
     """A datagram. A missing NUL is forgiven, and so are words after commands that take none. Raises RefusedCommand."""
     if len(data) > MOST_OCTETS:
-        raise RefusedCommand(Refusal.LENGTH, f"{len(data)} octets, where {MOST_OCTETS} are the most")
+        raise RefusedCommand(CommandRefusal.LENGTH, f"{len(data)} octets, where {MOST_OCTETS} are the most")
     try:
         words = data.partition(b"\0")[0].decode("ascii").split()
     except UnicodeDecodeError:
-        raise RefusedCommand(Refusal.TEXT, "it is not ASCII") from None
+        raise RefusedCommand(CommandRefusal.TEXT, "it is not ASCII") from None
     name, letter, *rest = [*words, "", ""][: max(2, len(words))]
     check_name(name)
     try:
-        verb = Verb(letter)
+        verb = CommandVerb(letter)
     except ValueError:
-        raise RefusedCommand(Refusal.VERB, f"{letter!r} is none of T, B, E, P") from None
-    if verb is not Verb.TIMING:
-        return Command(name, verb)
+        raise RefusedCommand(CommandRefusal.VERB, f"{letter!r} is none of T, B, E, P") from None
+    if verb is not CommandVerb.TIMING:
+        return ClientCommand(name, verb)
     if len(rest) > MOST_PEERS:
-        raise RefusedCommand(Refusal.ADDRESS, f"{len(rest)} addresses, where {MOST_PEERS} are the most")
-    return Command(name, verb, tuple(sorted({*map(_address, rest)})))
+        raise RefusedCommand(CommandRefusal.ADDRESS, f"{len(rest)} addresses, where {MOST_PEERS} are the most")
+    return ClientCommand(name, verb, tuple(sorted({*map(_address, rest)})))
 
 
 def _address(text: str) -> str:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise RefusedCommand(Refusal.ADDRESS, f"{text!r} is no IP address") from None
+        raise RefusedCommand(CommandRefusal.ADDRESS, f"{text!r} is no IP address") from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(address).partition("%")[0]

@@ -9,11 +9,11 @@ import trio
 from phasegraph import Build, ClockEstimate, Metrics, NodeContext
 from phasegraph.net import StampedSocket
 
-from .engine import CompactEngine, Engine, NtpEngine, Peer, PtpEngine, Role, Tracker
+from .engine import CompactEngine, LeaderClock, NtpEngine, PtpEngine, TimingEngine, TimingPeer, TimingRole
 from .filters import FILTERS
 from .options import AirplayConfig, parse_peer
-from .participant import Participant
-from .sockets import Sockets, families_of, make_identity
+from .participant import TimingParticipant
+from .timing_sockets import TimingSockets, families_of, make_identity
 
 PUBLISH_NS = 100_000_000
 """How often the estimate is brought up to date while nothing comes in: bounds grow, states change."""
@@ -27,10 +27,12 @@ class AirplayClock:
     def __init__(self, config: AirplayConfig, build: Build) -> None:
         self._config = config
         self._local = build.local
-        self._tracker = Tracker(FILTERS[config.filter], silence_ns=SILENCE_NS[config.mode], now_ns=build.local.now_ns())
+        self._tracker = LeaderClock(
+            FILTERS[config.filter], silence_ns=SILENCE_NS[config.mode], now_ns=build.local.now_ns()
+        )
         self._peers = [parse_peer(peer, config.event_port, config.general_port) for peer in config.peers]
-        self._participant: Participant | None = None
-        self._sockets: Sockets | None = None
+        self._participant: TimingParticipant | None = None
+        self._sockets: TimingSockets | None = None
         self._woken = trio.Event()
 
     def estimate(self) -> ClockEstimate:
@@ -75,11 +77,11 @@ class AirplayClock:
         families = {":" in peer.address for peer in self._peers} or {False}
         if config.mode == "ptp":
             families |= families_of(ctx.network, config.interface)
-        self._sockets = sockets = Sockets(ctx.network, config.interface, port, general_port, families)
+        self._sockets = sockets = TimingSockets(ctx.network, config.interface, port, general_port, families)
         try:
             identity = make_identity(sockets.interface, ctx.id, virtual=ctx.local.virtual)
             engine = make_engine(config, identity, self._peers, self._local.now_ns())
-            self._participant = participant = Participant(engine, self._tracker, sockets, ctx.event)
+            self._participant = participant = TimingParticipant(engine, self._tracker, sockets, ctx.event)
             for note in sockets.notes:
                 ctx.event("socket", note=note)
             if config.mode != "ptp":
@@ -89,7 +91,7 @@ class AirplayClock:
                     nursery.start_soon(self._read, socket, participant)
                 task_status.started()
                 while True:
-                    participant.work(self._local.now_ns())
+                    participant.advance(self._local.now_ns())
                     pause_ns = min(engine.deadline_ns - self._local.now_ns(), PUBLISH_NS)
                     with trio.move_on_after(max(pause_ns, 0) / 1e9):
                         await self._woken.wait()
@@ -97,17 +99,17 @@ class AirplayClock:
         finally:
             sockets.close()
 
-    async def _read(self, socket: StampedSocket, participant: Participant) -> None:
+    async def _read(self, socket: StampedSocket, participant: TimingParticipant) -> None:
         while True:
             for item in await socket.receive():
-                participant.hear(item, self._local.now_ns)
+                participant.handle_socket_item(item, self._local.now_ns)
             if participant.engine.deadline_ns <= self._local.now_ns():
                 self._woken.set()
 
 
-def make_engine(config: AirplayConfig, identity: int, peers: Iterable[Peer], now_ns: int) -> Engine:
+def make_engine(config: AirplayConfig, identity: int, peers: Iterable[TimingPeer], now_ns: int) -> TimingEngine:
     """The engine of a mode."""
-    role = Role(config.role)
+    role = TimingRole(config.role)
     if config.mode == "ptp":
         ports = config.event_port, config.general_port
         return PtpEngine(role, identity, peers, now_ns, ports=ports)

@@ -7,11 +7,11 @@ import trio
 from phasegraph import Build, ClockEstimate, Metrics, NodeContext
 from phasegraph.ieee1588 import format_clock_identity
 
-from ..engine import Tracker
-from ..filters import GivenFilter, SyncSample
-from .memory import MemoryReader
+from ..engine import LeaderClock
+from ..filters import LeaderSync, SmoothedOffsetFilter
+from .nqptp_record import MemoryNotServed, NqptpRecord
 from .options import NqptpConfig
-from .record import Record, Unserved
+from .shared_memory import MemoryReader
 
 LOOK_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
@@ -26,8 +26,10 @@ class NqptpClock:
     def __init__(self, config: NqptpConfig, build: Build) -> None:
         self._local = build.local
         self._memory = MemoryReader(config.name, config.directory)
-        self._tracker = Tracker(lambda: GivenFilter(config.bound), silence_ns=SILENCE_NS, now_ns=build.local.now_ns())
-        self._last = Record()
+        self._tracker = LeaderClock(
+            lambda: SmoothedOffsetFilter(config.bound), silence_ns=SILENCE_NS, now_ns=build.local.now_ns()
+        )
+        self._last = NqptpRecord()
         self._unserved = ""
         self._torn = 0
         self._elsewhen = 0
@@ -57,8 +59,8 @@ class NqptpClock:
     def _look(self, ctx: NodeContext) -> None:
         try:
             record, unserved = self._memory.read(), ""
-        except Unserved as reason:
-            record, unserved = Record(), str(reason)
+        except MemoryNotServed as reason:
+            record, unserved = NqptpRecord(), str(reason)
         if unserved != self._unserved:
             ctx.event("unserved" if unserved else "served", reason=unserved)
             self._unserved = unserved
@@ -67,16 +69,16 @@ class NqptpClock:
         elif record != self._last:
             self._take(record, ctx)
 
-    def _take(self, record: Record, ctx: NodeContext) -> None:
+    def _take(self, record: NqptpRecord, ctx: NodeContext) -> None:
         before, self._last = self._last, record
         if record.clock != before.clock:
             leader = format_clock_identity(record.clock) if record.clock else ""
             ctx.event("following", leader=leader)
-            self._tracker.follow(leader, own=False)
+            self._tracker.set_leader(leader, own=False)
         if not record.clock or record.local_ns - record.since_ns < _SETTLED_NS:
             return
         if not 0 <= self._local.now_ns() - record.local_ns <= _RECENT_NS:
             self._elsewhen += 1  # written long ago, or by another clock than ours, as in a time namespace
             return
         local_ns, told_ns = record.local_ns, record.local_ns + record.offset_ns
-        self._tracker.add(SyncSample(origin_ns=told_ns, correction=0, arrived_ns=local_ns, told_ns=local_ns))
+        self._tracker.add_sample(LeaderSync(origin_ns=told_ns, correction=0, arrived_ns=local_ns, told_ns=local_ns))

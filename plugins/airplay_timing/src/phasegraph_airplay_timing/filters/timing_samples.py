@@ -12,7 +12,7 @@ RATE_LIMIT = 300e-6
 """No clock runs faster or slower than another by more."""
 
 
-class SyncSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LeaderSync(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One Sync, from the leader to us."""
 
     origin_ns: int
@@ -32,10 +32,10 @@ class SyncSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.origin_ns + (self.correction + self.sync_correction >> 16)
 
 
-class ExchangeSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class DelayExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Sync that has been told already, and our question that followed it."""
 
-    sync: SyncSample
+    sync: LeaderSync
     asked_ns: int
     """T3, local time at which the question left."""
     reached_ns: int
@@ -52,10 +52,10 @@ class ExchangeSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.sync.departed_ns - self.sync.arrived_ns + self.reached_ns - self.asked_ns) // 2
 
 
-Sample = SyncSample | ExchangeSample
+TimingSample = LeaderSync | DelayExchange
 
 
-class Solution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class FilterSolution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the leader's time is."""
 
     local_ns: int
@@ -77,11 +77,11 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.offset_ns + round((local_ns - self.local_ns) * self.rate)
 
 
-class Filter(Protocol):
+class TimingFilter(Protocol):
     """A filter of one leader's stamps."""
 
-    def add(self, sample: Sample) -> None:
+    def add_sample(self, sample: TimingSample) -> None:
         """Another sample, not older than the one before but for reordering."""
 
-    def solve(self, now_ns: int) -> Solution | None:
+    def solve(self, now_ns: int) -> FilterSolution | None:
         """The answer for a local time not before the last sample; None as long as there is none."""

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .nqptp.memory import DIRECTORY
+from .nqptp.shared_memory import DIRECTORY
 
 if TYPE_CHECKING:
     from phasegraph import Metric
 
-    from .nqptp.server import Server
+    from .nqptp.nqptp_server import NqptpServer
 
 _PORT = click.IntRange(1, 65535)
 EXAMPLES = """\
@@ -82,11 +82,11 @@ def serve_command(
     from phasegraph import NodeError, SystemLocalClock
     from phasegraph.net import SystemNetwork
 
-    from .nqptp.commands import RefusedCommand
-    from .nqptp.server import Server, ServerOptions
+    from .nqptp.client_commands import RefusedCommand
+    from .nqptp.nqptp_server import NqptpServer, NqptpServerOptions
 
     local = SystemLocalClock()
-    options = ServerOptions(
+    options = NqptpServerOptions(
         interface=interface,
         names=names,
         filter=filter,
@@ -97,7 +97,7 @@ def serve_command(
         state=state or str(user_state_path("phasegraph", appauthor=False)),
     )
     try:
-        server = Server(options, SystemNetwork(local), local, _tell)
+        server = NqptpServer(options, SystemNetwork(local), local, _emit_event)
     except RefusedCommand as error:
         raise click.BadParameter(str(error), param_hint="--name") from None
     if sys.platform != "linux":
@@ -119,17 +119,17 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
             yield each
 
 
-async def _serve(server: Server) -> None:
+async def _serve(server: NqptpServer) -> None:
     import trio
 
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            _tell("serving", names=" ".join(server.clients.by_name))
+            _emit_event("serving", names=" ".join(server.clients.by_name))
             _tell_systemd()
             async for _ in signals:
                 nursery.cancel_scope.cancel()
-    _tell("ended", **server.metrics())
+    _emit_event("ended", **server.metrics())
 
 
 def _tell_systemd() -> None:
@@ -142,6 +142,6 @@ def _tell_systemd() -> None:
             manager.sendto(b"READY=1", address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
-def _tell(name: str, **fields: Metric) -> None:
+def _emit_event(name: str, **fields: Metric) -> None:
     said = " ".join(f"{key}={value}" for key, value in fields.items() if value != "")
     click.echo(f"{datetime.now():%H:%M:%S.%f} {name} {said}", err=True)
