@@ -13,7 +13,7 @@ from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, Pac
 from phasegraph_airplay_timing.wire.session_plists import (
     RateAnchor,
     SessionTiming,
-    TimingPeer,
+    SessionTimingPeer,
     read_peers,
     read_rate_anchor,
     read_setup,
@@ -21,7 +21,7 @@ from phasegraph_airplay_timing.wire.session_plists import (
     write_setup,
 )
 
-PEER = TimingPeer(
+PEER = SessionTimingPeer(
     addresses=("192.168.0.100", "fe80::1"),
     id="160D7072",
     clock=0xF842_8888_8F4F_0008,

@@ -1,4 +1,4 @@
-"""Packets of the RTP control port that emit_event, or ask for, time: announces 0xD4 and 0xD7, and the resend request 0xD5.
+"""Packets of the RTP control port for time: announces 0xD4 and 0xD7, and the resend request 0xD5.
 
 ======  ======  ============================================================  =====================================
 offset  octets  0xD7, time by PTP (28 octets)                                  0xD4, time by NTP (20 octets)

@@ -22,7 +22,7 @@ T = TypeVar("T")
 U32 = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
-class TimingPeer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SessionTimingPeer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """timingPeerInfo, and an entry of timingPeerList or SETPEERSX: who takes part in the timing."""
 
     addresses: tuple[str, ...] = field(name="Addresses")
@@ -41,8 +41,8 @@ class SessionTiming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     protocol: str | None = field(name="timingProtocol", default=None)
     """``PTP``, ``NTP`` or ``None`` (remote control only)."""
-    peer: TimingPeer | None = field(name="timingPeerInfo", default=None)
-    peers: tuple[TimingPeer, ...] = field(name="timingPeerList", default=())
+    peer: SessionTimingPeer | None = field(name="timingPeerInfo", default=None)
+    peers: tuple[SessionTimingPeer, ...] = field(name="timingPeerList", default=())
     timing_port: Annotated[int, Meta(ge=0, lt=65536)] | None = field(name="timingPort", default=None)
     """UDP port of NTP timing; 0 with PTP."""
 
@@ -86,13 +86,13 @@ def write_setup(timing: SessionTiming) -> bytes:
     return _dump(_without_none(msgspec.to_builtins(signed)))
 
 
-def read_peers(body: bytes) -> tuple[TimingPeer, ...]:
+def read_peers(body: bytes) -> tuple[SessionTimingPeer, ...]:
     """The peers in the body of SETPEERS (addresses alone, without identity) or SETPEERSX.
 
     Raises MalformedPacket, and nothing else.
     """
-    read = _convert(_load(body), tuple[str | TimingPeer, ...])
-    return tuple(TimingPeer(addresses=(peer,), id="") if isinstance(peer, str) else _unsigned(peer) for peer in read)
+    read = _convert(_load(body), tuple[str | SessionTimingPeer, ...])
+    return tuple(SessionTimingPeer(addresses=(peer,), id="") if isinstance(peer, str) else _unsigned(peer) for peer in read)
 
 
 def read_rate_anchor(body: bytes) -> RateAnchor:
@@ -151,7 +151,7 @@ def _convert(value: Any, type: type[T]) -> T:
         raise MalformedPacket(PacketFault.PLIST, str(error)) from error
 
 
-def _unsigned(peer: TimingPeer) -> TimingPeer:
+def _unsigned(peer: SessionTimingPeer) -> SessionTimingPeer:
     return msgspec.structs.replace(
         peer,
         clock=None if peer.clock is None else peer.clock % _WORD,
@@ -159,7 +159,7 @@ def _unsigned(peer: TimingPeer) -> TimingPeer:
     )
 
 
-def _signed(peer: TimingPeer) -> TimingPeer:
+def _signed(peer: SessionTimingPeer) -> SessionTimingPeer:
     return msgspec.structs.replace(
         peer,
         clock=None if peer.clock is None else _sign(peer.clock, 64),
