@@ -56,7 +56,7 @@ def register_commands(cli: click.Group) -> None:
 
 @hookimpl
 def validate_graph(graph: Graph) -> Iterable[Problem]:
-    """What is wrong with the options of the ``airplay`` clocks beyond their types, and beside other clocks."""
+    """Problems of the ``airplay`` clocks' options, beyond their types and beside other clocks."""
     from phasegraph import Problem
 
     from .options import AirplayConfig, clocks_without_unicast, problems_of
@@ -71,8 +71,8 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
     found += [
         Problem(
             f"{node.path}.event-port",
-            f"clock {other!r} has the same UDP ports of that interface, and hears what is sent to this one",
-            "another interface or other ports; or, if the other one is heard by multicast, write this one after it",
+            f"clock {other!r} has the same UDP ports of that interface, and receives the datagrams for this one",
+            "set another interface or other ports; or, if the other clock uses multicast, write this one after it",
         )
         for node, other in clocks_without_unicast(clocks)
     ]

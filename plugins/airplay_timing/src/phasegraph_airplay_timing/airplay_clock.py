@@ -18,7 +18,7 @@ from .timing_sockets import TimingSockets, families_of, make_identity
 PUBLISH_NS = 100_000_000
 """How often the estimate is brought up to date while nothing comes in: bounds grow, states change."""
 SILENCE_NS = {"ptp": 2_000_000_000, "compact": 2_000_000_000, "ntp": 10_000_000_000}
-"""After so long without a sample it is holdover."""
+"""Holdover begins after this long without a sample."""
 
 
 class AirplayClock:
@@ -60,7 +60,7 @@ class AirplayClock:
         return metrics | engine.counters
 
     def set_peers(self, peers: Iterable[str]) -> None:
-        """Name who takes part, as the option ``peers`` does, while it runs. Raises ValueError."""
+        """Name the peers, as the option ``peers`` does, while the clock runs. Raises ValueError."""
         config = self._config
         self._peers = [parse_peer(peer, config.event_port, config.general_port) for peer in peers]
         if self._participant is not None:

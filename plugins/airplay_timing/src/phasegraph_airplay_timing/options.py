@@ -36,16 +36,16 @@ class AirplayConfig(ClockConfig, frozen=True, kw_only=True):
     role: Annotated[
         Literal["follow", "lead", "auto"],
         Meta(
-            description="Follow the leader; be it; or, with mode = 'ptp', be it until somebody insists who outranks "
+            description="Follow the leader; be it; or, with mode = 'ptp', be it until a clock insists that outranks "
             "priority 250, as HomePods do. With mode = 'ntp' a follower asks, and a leader answers."
         ),
     ] = "follow"
     peers: Annotated[
         tuple[str, ...],
         Meta(
-            description="Addresses of those who take part: '192.168.1.20', or with a port '192.168.1.20:6002', "
+            description="Addresses of the devices that take part: '192.168.1.20', or with a port '192.168.1.20:6002', "
             "'[fe80::1]:6002'. With mode = 'ptp' that is the event port, and the general one is the next. "
-            "Left out, whoever speaks to us takes part."
+            "Left out, every device that sends to us takes part."
         ),
     ] = ()
     filter: Annotated[
@@ -78,7 +78,7 @@ def parse_peer(text: str, event_port: int, general_port: int) -> TimingPeer:
 
 
 def problems_of(config: AirplayConfig) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
+    """Problems of a clock's options, beyond their types: (option, message, hint)."""
     ported = []
     for text in config.peers:
         try:
@@ -94,15 +94,15 @@ def problems_of(config: AirplayConfig) -> Iterator[tuple[str, str, str]]:
         yield "role", f"mode = {config.mode!r} has no announcements to choose a leader by", "follow or lead"
     asks = "follow" if config.mode == "ntp" else "lead"
     if config.role == asks and not config.peers:
-        yield "peers", f"role = {asks!r} speaks first, and there is nobody to speak to", "name address and port"
+        yield "peers", f"role = {asks!r} sends first, and has no peer to send to", "name address and port"
     if config.role == asks and not all(ported):
-        yield "peers", f"role = {asks!r} speaks first, and needs the port of each", "such as 192.168.1.20:6002"
+        yield "peers", f"role = {asks!r} sends first, and needs the port of each peer", "such as 192.168.1.20:6002"
     if config.mode == "ntp" and config.role == "follow" and len(config.peers) > 1:
         yield "peers", "a follower asks one server", "name one"
 
 
 class Clock(Protocol):
-    """As much of a graph's node as is looked at."""
+    """The part of a graph's node that is used."""
 
     @property
     def id(self) -> str:
@@ -117,7 +117,7 @@ C = TypeVar("C", bound=Clock)
 
 
 def clocks_without_unicast(clocks: Iterable[C]) -> Iterator[tuple[C, str]]:
-    """Clocks, of those that start in this order, that would hear nothing, each with the one that hears in its place.
+    """Clocks, of those that start in this order, that would receive no unicast, each with the clock that would instead.
 
     Several sockets may have a port, and multicast reaches them all; but unicast, as AirPlay's, the last one alone.
     """

@@ -15,7 +15,7 @@ _TOKEN_BITS = 40
 
 
 class EmitEvent(Protocol):
-    """Somebody who wants to know what happens, as `NodeContext.event`."""
+    """Takes events, as `NodeContext.event` does."""
 
     def __call__(self, name: str, **fields: int | float | str) -> None:
         """Something happened."""
@@ -36,7 +36,7 @@ class TimingParticipant:
         self._number = number
 
     def handle_socket_item(self, item: Arrival | Departure, now: Callable[[], int]) -> None:
-        """What a socket has to tell; departures of others are passed over."""
+        """Handle an arrival or a departure; departures of other participants are ignored."""
         if isinstance(item, Arrival):
             self.engine.receive(item.data, item.source, item.local_ns, now())
         elif item.token >> _TOKEN_BITS == self._number:

@@ -48,7 +48,7 @@ class TimingSockets:
 
     @property
     def notes(self) -> list[str]:
-        """What the system refused, each once."""
+        """Requests that the system refused, each once."""
         return [*dict.fromkeys(note for socket in self for note in socket.notes)]
 
     @property

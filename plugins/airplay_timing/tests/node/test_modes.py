@@ -134,7 +134,7 @@ async def test_a_leader_that_ends_leaves_holdover(autojump_clock: object) -> Non
         ('peers = ["10.0.0.1.2"]', "expected an address such as"),
         ('peers = ["10.0.0.1:0"]', "no port that has a next one"),
         ("event-port = 320", "need two ports"),
-        ('mode = "ntp"', "nobody to speak to"),
+        ('mode = "ntp"', "no peer to send to"),
         ('mode = "ntp"\npeers = ["10.0.0.1"]', "needs the port"),
         ('mode = "ntp"\npeers = ["10.0.0.1:6002", "10.0.0.2:6002"]', "asks one server"),
         ('mode = "compact"\nrole = "lead"\npeers = ["10.0.0.1"]', "needs the port"),

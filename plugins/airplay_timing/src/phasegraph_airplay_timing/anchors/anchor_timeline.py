@@ -13,7 +13,7 @@ class AnchorTimeline:
     """A stream's anchor beside the clock. Time is an argument; nothing is read.
 
     While the leader changes, the old mapping goes on. When the new leader's time is known, the anchor is re-based:
-    the frame that sounds at this local instant is made an anchor of the new clock, so that nothing is heard. An
+    the frame that sounds at this local instant is made an anchor of the new clock, so the change is not audible. An
     anchor of a clock that is not followed yet waits until it is.
     """
 

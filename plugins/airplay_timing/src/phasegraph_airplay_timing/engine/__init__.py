@@ -1,4 +1,4 @@
-"""The protocols without I/O: what comes in is told with its local time, and what is to be done comes out.
+"""The protocols without I/O: packets and local times in, actions out.
 
 `PtpEngine`, `CompactEngine` and `NtpEngine` do the same for the three modes; `LeaderClock` makes a clock of what they
 measure.

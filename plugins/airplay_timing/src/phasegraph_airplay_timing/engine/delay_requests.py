@@ -11,7 +11,7 @@ from ..filters import PATH_LIMIT_NS, DelayExchange, LeaderSync
 ANSWER_NS = 1_000_000_000
 """An answer that takes longer is not waited for."""
 PATIENCE = 8
-"""After so many unanswered questions in a row the leader is taken for one that does not answer."""
+"""Unanswered requests in a row after which the leader counts as one that does not answer."""
 _MOST = 32
 _EARLY_NS = 100_000
 """Stamps of this much error make a round trip that took no time look negative."""
@@ -28,14 +28,14 @@ class DelayRequests:
     """The questions to one leader. A key is a sequence number, or the question's own time where that is the mark."""
 
     def __init__(self, drop: Callable[[str], None]) -> None:
-        """``drop`` is told of each answer that is not used, by reason."""
+        """``drop`` counts each unused answer, by reason."""
         self._drop = drop
         self._waiting: dict[int, _DelayRequest] = {}
         self._missed = 0
 
     @property
     def silent(self) -> bool:
-        """Whether nobody answers."""
+        """Whether the leader does not answer."""
         return self._missed >= PATIENCE
 
     def ask(self, key: int, now_ns: int, sync: LeaderSync | None = None) -> None:

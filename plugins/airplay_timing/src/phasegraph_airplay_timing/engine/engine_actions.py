@@ -1,4 +1,4 @@
-"""What an engine wants done, in the order in which it is to be done."""
+"""Actions that an engine asks for, in order."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..filters import TimingSample
 
 
 class TimingRole(enum.StrEnum):
-    """Whose time it is."""
+    """Whose time is the reference."""
 
     FOLLOW = "follow"
     LEAD = "lead"
     AUTO = "auto"
-    """Ours, until somebody insists on being the leader."""
+    """Ours, until a better clock insists on being the leader."""
 
 
 class TimingPeer(msgspec.Struct, frozen=True, order=True):
-    """Somebody who takes part in the timing."""
+    """A device that takes part in the timing."""
 
     address: str
     """As `ipaddress` writes it, without scope."""
@@ -36,7 +36,7 @@ class SendDatagram(msgspec.Struct, frozen=True, kw_only=True):
     event: bool = True
     """From the event port (the only one, but for PTP), else from the general one."""
     token: int | None = None
-    """Where there is one, `TimingEngine.departed` is to be told when it left."""
+    """If set, `TimingEngine.departed` gets the time at which the datagram left."""
 
 
 class SampleTaken(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class LeaderChanged(msgspec.Struct, frozen=True):
     """Whose time it is from now on; the samples to come are of it."""
 
     leader: str
-    """Identity of its clock; empty where nobody is followed any more, and what was known goes on."""
+    """Identity of its clock. Empty when no leader is followed: the last mapping goes on."""
     own: bool = False
     """We lead: our own local time is the reference."""
 

@@ -18,17 +18,17 @@ ASK_NS = 100_000_000
 ASK_AGAIN_NS = 1_000_000_000
 """How often one is asked that does not answer."""
 NUDGE_NS, NUDGES = 400_000_000, 3
-"""A leader that stops unless it is asked, as HomePods do, is asked again after so long, and so often: a question, or
+"""Pause before, and number of, repeated requests to a leader that stops unless asked, as HomePods do: a request, or
 what was to be answered, may have been lost."""
 QUIET_NS = 2_000_000_000
-"""After so long without time from it a leader is woken."""
+"""A leader is woken after this long without its time."""
 WAKE_NS = 10_000_000_000
 """It is not woken more often."""
 WAKE_PAUSE_NS = 150_000_000
 
 
 class PtpFollower:
-    """One leader, as long as it is followed."""
+    """The leader that is followed."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class PtpFollower:
         return before != self.one_way
 
     def wake_ups(self, now_ns: int) -> Iterator[int]:
-        """What is added to the leader's priority1 in the Announces that are due to wake it: -1, and then +1."""
+        """Changes of the leader's priority1 in the Announces that are due to wake it: -1, and then +1."""
         self._questions.expire(now_ns)
         if self._second_wake_ns is not None and now_ns >= self._second_wake_ns:
             self._second_wake_ns = None
@@ -101,7 +101,7 @@ class PtpFollower:
             self._ask((self._sequence + 0x8000 + self._nudges) % 2**16, now_ns)
 
     def due_ns(self, now_ns: int) -> int:
-        """When `wake_ups` and `nudge` are to be looked at again."""
+        """Next due time of `wake_ups` and `nudge`."""
         if self._second_wake_ns is not None:
             return self._second_wake_ns
         wake_ns = max(self._told_ns + QUIET_NS, self._woken_ns + WAKE_NS, now_ns + ASK_NS)

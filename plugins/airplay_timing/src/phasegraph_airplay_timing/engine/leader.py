@@ -28,7 +28,7 @@ from .engine_actions import SendDatagram, TimingPeer
 SYNC_NS = 125_000_000
 ANNOUNCE_NS = 250_000_000
 LEASE_S = 300
-"""What is asked for is granted for so long at most; whoever wants it for longer asks again."""
+"""Longest grant; a peer that wants more asks again."""
 MOST_ANSWERS = 8
 """No more requests of one message are answered."""
 _GRANTED = {MessageType.ANNOUNCE, MessageType.SYNC, MessageType.DELAY_RESP}
@@ -37,7 +37,7 @@ SyncToken = tuple[TimingPeer, int]
 
 
 class PtpLeader:
-    """What a leader says. The time that it tells is local time itself: Apple's devices tell their uptime too."""
+    """Messages of a leader. Its time is local time: Apple's devices send their uptime too."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PtpLeader:
         self._announce_due_ns = 0
 
     def tick(self, peers: list[TimingPeer], now_ns: int) -> int:
-        """Say what is due; returns when something is due again."""
+        """Send what is due; returns the next due time."""
         if now_ns >= self._announce_due_ns:
             self._announce_due_ns = _next(self._announce_due_ns, now_ns, ANNOUNCE_NS)
             for peer in peers:
@@ -76,7 +76,7 @@ class PtpLeader:
         return self._announced
 
     def sync_departed(self, token: SyncToken, local_ns: int) -> None:
-        """A Sync left: its own peer is told when, for each copy has its own time."""
+        """A Sync left: a Follow_Up with its time goes to its own peer, since each copy has its own time."""
         peer, sequence = token
         self.general(peer, compose.follow_up(self._port, sequence, local_ns))
 

@@ -17,7 +17,7 @@ from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
 from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
-"""So many exchanges, over so long, make a mapping that can be used."""
+"""Exchanges, and the time that they span, from which a mapping is usable."""
 SUSPECTED = 3
 """This many samples that fit each other, and not the mapping, widen the bound by the step that they show."""
 ONE_WAY_NS = 2_000_000_000
@@ -29,7 +29,7 @@ LOCK_NS = 1_000_000
 LOST_NS = 100_000_000
 """Holdover ends when its bound has grown beyond this."""
 HORIZON_NS = 250_000_000
-"""What is published holds for so long."""
+"""How long a published estimate holds."""
 _SLEW, _SLEW_NS = 200e-6, 500_000_000
 
 
@@ -144,7 +144,7 @@ class LeaderClock:
         )
 
     def _wait(self, now_ns: int) -> ClockEstimate:
-        # Nothing known yet; or we have led, and what we told goes on until the new leader's time is known.
+        # Nothing is known yet; or we led, and our own mapping goes on until the new leader's time is known.
         before = self.estimate
         doubt = before.bound_ns + (now_ns - before.local_ns) * RATE_LIMIT if self._was_locked else UNKNOWN_NS
         hearing = ClockState.ACQUIRING if self._leader else ClockState.UNLOCKED
@@ -161,7 +161,7 @@ class LeaderClock:
 
 
 class _LeaderTrack:
-    """A filter, and what it was told."""
+    """A filter, with the samples that it has got."""
 
     def __init__(self, leader: str, filter: TimingFilter) -> None:
         self.leader = leader
@@ -203,7 +203,7 @@ class _LeaderTrack:
         )
 
     def add_sample(self, sample: TimingSample) -> None:
-        """Tell the filter."""
+        """Give the filter a sample."""
         local_ns = sample.arrived_ns if isinstance(sample, LeaderSync) else sample.asked_ns
         if not self.samples:
             self._first_ns, self.began_with = local_ns, type(sample)

@@ -1,4 +1,4 @@
-"""Which of those that announce themselves is the leader: the best, of those that are alive; and it stays so."""
+"""Election of the leader: the best of the clocks that announce themselves and are alive."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..wire.compose import AnnouncedDataset, dataset_of
 from .engine_actions import TimingPeer
 
 ALIVE_NS = 5_000_000_000
-"""A leader without Syncs for so long gives way to one that has them."""
+"""A leader without Syncs for this long gives way to a clock that sends them."""
 FORGOTTEN_NS = 60_000_000_000
-"""One that is not heard at all for so long is forgotten: some announce themselves every 20 s only."""
+"""A clock that is silent for this long is forgotten. Some announce themselves every 20 s only."""
 PATIENCE_NS = 2_000_000_000
 """A clock that announces itself for less than this may be about to follow."""
 _MOST = 16
 
 
 class LeaderCandidate(msgspec.Struct):
-    """Somebody who announces a clock."""
+    """A clock that announces itself."""
 
     clock: int
     """Identity in the headers of its messages."""
@@ -31,10 +31,10 @@ class LeaderCandidate(msgspec.Struct):
     heard_ns: int
     """When anything of it came last."""
     sync_ns: int
-    """When a Sync of it came last; at first, when it was heard first."""
+    """Arrival of its last Sync; before the first, of its first Announce."""
     syncs: int = 0
     first_ns: int = 0
-    """When it was heard first."""
+    """Arrival of its first Announce."""
     asked_ns: int | None = None
     """When it last asked us for a delay: then it follows us."""
     yielded_to: bool = False
@@ -51,7 +51,7 @@ class LeaderCandidate(msgspec.Struct):
 
 
 class LeaderElection:
-    """Everybody who announces a clock."""
+    """All clocks that announce themselves."""
 
     def __init__(self, own: int) -> None:
         self._own = own
@@ -70,14 +70,14 @@ class LeaderElection:
                 clock, peer, dataset_of(message), 1, now_ns, now_ns, first_ns=now_ns
             )
         elif known.peer.address != peer.address and now_ns - known.heard_ns <= ALIVE_NS:
-            return "address"  # somebody else says that he is a clock that is well
+            return "address"  # another host claims the identity of a clock that is alive
         else:
             known.peer, known.data, known.heard_ns = peer, dataset_of(message), now_ns
             known.announces += 1
         return None
 
     def forget_others(self, addresses: Collection[str]) -> None:
-        """Forget who does not speak from one of these addresses."""
+        """Forget the clocks that do not send from one of these addresses."""
         self._candidates = {clock: each for clock, each in self._candidates.items() if each.peer.address in addresses}
 
     def sync(self, clock: int, peer: TimingPeer, now_ns: int) -> LeaderCandidate | None:
@@ -98,7 +98,7 @@ class LeaderElection:
     def insistent(self, now_ns: int, own: AnnouncedDataset) -> LeaderCandidate | None:
         """A clock that outranks ``own``, announces itself again, sends no Sync and does not follow us.
 
-        A HomePod of OS 27 announces itself every 20 s like this as long as another clock is offered. Each is returned
+        A HomePod of OS 27 announces itself every 20 s like this while another clock is offered. Each is returned
         until `LeaderCandidate.yielded_to` is set.
         """
         return next(

@@ -15,7 +15,7 @@ from .timing_engine import ExchangeStreaks, TimingEngine
 ASK_NS = 3_000_000_000
 FIRST_NS = 300_000_000
 FIRST = 8
-"""So many are asked in quick succession: the least delay of eight is a good one."""
+"""Requests at the start, in quick succession: the least delay of eight is a good one."""
 
 
 class NtpEngine(TimingEngine):
@@ -29,7 +29,7 @@ class NtpEngine(TimingEngine):
         self._questions = DelayRequests(self._drop)
         self._asked = 0
         self._epoch: int | None = None
-        """The first time that was told, 32.32: the others count from it, so that they do not wrap."""
+        """The first time received, 32.32. Later times count from it, so that they do not wrap."""
         if self.leads:
             self._todo.append(LeaderChanged("local", own=True))
 
@@ -89,7 +89,7 @@ class NtpEngine(TimingEngine):
         self._measured(self._questions.answered(packet.origin, reached_ns, sync))
 
     def _measured(self, sample: TimingSample | None) -> None:
-        # The way back is told to the filter with the question that it answers: alone it could be anybody's.
+        # The filter gets the way back with the request that it answers: alone it could be from any host.
         if sample is not None and not isinstance(sample, LeaderSync):
             self._todo += [SampleTaken(sample.sync), SampleTaken(sample)]
             self.counters["exchanges"] += 1

@@ -15,10 +15,10 @@ _MOST = 16
 
 
 class SyncPairing:
-    """The Syncs of one leader, told by sequence alone: port numbers say nothing in Apple's dialect."""
+    """The Syncs of one leader, matched by sequence number: port numbers mean nothing in Apple's dialect."""
 
     def __init__(self, drop: Callable[[str], None]) -> None:
-        """``drop`` is told of each message that is not used, by reason."""
+        """``drop`` counts each unused message, by reason."""
         self._drop = drop
         self._syncs: dict[int, tuple[Sync, int]] = {}
         self._follow_ups: dict[int, tuple[FollowUp, int]] = {}

@@ -32,7 +32,7 @@ from .timing_engine import TimingEngine
 PORT = 0x8008
 """Our portNumber: Apple's are 0x8000 and something."""
 LISTEN_NS = 3_000_000_000
-"""Before it leads, ``auto`` listens for so long whether somebody else does."""
+"""How long ``auto`` listens for another leader before it leads."""
 LEAD_PRIORITY, AUTO_PRIORITY = 128, 250
 """priority1: one that every device takes for its leader, and one (macOS has it) that HomePods, with 248, outrank."""
 LOOK_NS = 500_000_000
@@ -54,7 +54,7 @@ class PtpEngine(TimingEngine):
         ports: tuple[int, int] = (319, 320),
         number: int = PORT,
     ) -> None:
-        """``ports`` are those of UDP that peers have who were not named (event, general).
+        """``ports`` are the UDP ports (event, general) of peers that were not named.
 
         ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
         answers for their own.
@@ -74,7 +74,7 @@ class PtpEngine(TimingEngine):
         self._lead_from_ns = now_ns + (0 if role is TimingRole.LEAD else LISTEN_NS)
 
     def set_peers(self, peers: Iterable[TimingPeer]) -> None:
-        """See `TimingEngine.set_peers`. A leader who is not among them is followed no longer."""
+        """See `TimingEngine.set_peers`. A leader that is not among them is dropped."""
         super().set_peers(peers)
         if self._named:
             self._choice.forget_others(self._named.keys())
@@ -218,7 +218,7 @@ class PtpEngine(TimingEngine):
         self._todo.append(LeaderChanged(format_clock_identity(best.data.grandmaster)))
 
     def _lead(self, now_ns: int) -> int:
-        # Whatever is due is sent; returns when something is due again.
+        # Sends what is due; returns the next due time.
         if now_ns < self._silent_until_ns:
             return self._silent_until_ns
         rival = self._choice.insistent(now_ns, self._own) if self.role is TimingRole.AUTO else None

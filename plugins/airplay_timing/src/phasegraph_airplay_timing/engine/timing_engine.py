@@ -1,4 +1,4 @@
-"""What the engines of all modes have in common."""
+"""The common part of the engines of all modes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .engine_actions import Action, EngineEvent, TimingPeer
 
 MOST_ADOPTED = 16
 ADOPTED_NS = 15_000_000_000
-"""Somebody who was not named and is silent for so long does not take part any more."""
+"""A peer that was not named takes part until it is silent for this long."""
 _MOST_TOKENS = 256
 
 
@@ -25,19 +25,19 @@ class TimingEngine:
         self.leads = False
         """Whether our own local time is the reference."""
         self.deadline_ns = now_ns
-        """When `tick` is to be called next, at the latest."""
+        """Latest time of the next call of `tick`."""
         self._todo: list[Action] = []
         self._named: dict[str, TimingPeer] = {}
         self._heard: set[str] = set()
-        """Addresses of those named who have spoken."""
+        """Addresses of the named peers that have sent."""
         self._adopted: dict[str, tuple[TimingPeer, int]] = {}
-        """By address: somebody who was not named, and since when it counts as silent."""
+        """By address: a peer that was not named, and since when it counts as silent."""
         self._tokens: dict[int, object] = {}
         self._token = 0
         self.set_peers(peers)
 
     def set_peers(self, peers: Iterable[TimingPeer]) -> None:
-        """Name who takes part, in place of those named before. With nobody named, whoever speaks to us does."""
+        """Name the peers, in place of those before. With no peer named, every sender takes part."""
         self._named = {peer.address: peer for peer in peers}
         self._heard.clear()
         self._adopted.clear()
@@ -48,10 +48,10 @@ class TimingEngine:
         return [*self._named.values(), *(peer for peer, _ in self._adopted.values())]
 
     def concerns(self, address: str) -> bool:
-        """Whether somebody there takes part, or may: with nobody named, anybody.
+        """Whether a device at this address takes part, or may: with no peer named, every device may.
 
-        A device may be named by its IPv6 address and speak by IPv4, or the other way round. So as long as somebody
-        named has said nothing, somebody of the other family is heard in its place.
+        A device may be named by its IPv6 address and send by IPv4, or the reverse. So while a named peer is silent, a
+        device of the other family takes part in its place.
         """
         if not self._named or address in self._named:
             return True
@@ -75,7 +75,7 @@ class TimingEngine:
         raise NotImplementedError
 
     def actions(self) -> list[Action]:
-        """What is to be done; each is returned once."""
+        """Actions that are due; each is returned once."""
         todo, self._todo = self._todo, []
         return todo
 
@@ -113,13 +113,13 @@ class TimingEngine:
         self._adopted = {key: each for key, each in self._adopted.items() if now_ns - each[1] <= ADOPTED_NS}
 
     def _lease(self, peer: TimingPeer, now_ns: int, seconds: int | None) -> None:
-        # Who was not named takes part for so long, heard or not; None changes nothing.
+        # A peer that was not named takes part for this long, silent or not; None changes nothing.
         if seconds is not None and peer.address in self._adopted:
             self._adopted[peer.address] = (peer, now_ns + max(0, seconds * 1_000_000_000 - ADOPTED_NS))
 
 
 class ExchangeStreaks:
-    """Whose questions, or answers, have come without a longer pause for long enough that the clocks agree."""
+    """Streaks of exchanges without a pause: after `STREAK_NS` both clocks agree."""
 
     STREAK_NS = 2_300_000_000
 
@@ -129,7 +129,7 @@ class ExchangeStreaks:
         self._streaks: dict[str, _Streak] = {}
 
     def note(self, whose: str, now_ns: int) -> bool:
-        """One more exchange with somebody; returns whether it has become ready with this one."""
+        """Count an exchange; returns whether the peer has become ready with it."""
         streak = self._streaks.get(whose)
         if streak is None or now_ns - streak.last_ns > self._gap_ns:
             self._streaks = {key: each for key, each in self._streaks.items() if now_ns - each.last_ns <= self._gap_ns}

@@ -26,7 +26,7 @@ FILTERS: dict[str, Callable[[], TimingFilter]] = {
     "median": MedianFilter,
     "nqptp": NqptpFilter,
 }
-"""Those that a graph can choose, by name."""
+"""The filters that a graph can choose, by name."""
 
 __all__ = [
     "FILTERS",

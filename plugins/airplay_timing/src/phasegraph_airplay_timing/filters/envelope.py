@@ -24,23 +24,23 @@ Point = tuple[int, int]
 """Local time, and offset less the base; nanoseconds."""
 
 _WINDOW_NS = 60_000_000_000
-"""Of a leader that answers. Syncs alone are kept as long as may be: without a way back they tell the rate worse."""
+"""Window of a leader that answers. Syncs alone are kept longer: without a way back they determine the rate worse."""
 _BLOCK_NS = 500_000_000
 """Of the points of a direction within a block only the fastest is kept."""
 _LEAST_POINTS, _OLDEST_NS = 8, 300_000_000_000
-"""So many are kept of each direction however old they are, up to an age."""
+"""Points of each direction that are kept beyond the window, up to an age."""
 _STAMP_NS = 10_000
-"""A stamp may be early or late by so much: points may lie on the wrong side of the line."""
+"""Error of a stamp: points may lie this far on the wrong side of the line."""
 _WANDER = 20e-9 / 1e9
-"""A rate may change by so much in a nanosecond: 20 ppb/s."""
+"""Largest change of a rate in a nanosecond: 20 ppb/s."""
 _SIGMA_NS = 2_000.0
 _QUARTILE, _YOUNG = 0.7, 20
 """By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
-it, times the root of their number; and more by so many points' share, while the rate is not known well yet."""
+it, times the root of their number; and more, by the share of `_YOUNG` points, while the rate is not known well yet."""
 _FEW_NS = 1_000_000.0
 """One sigma where there are too few points to emit_event, if the corridor is not so wide that it may be more."""
 _RATE_SIGMA = 50e-6
-"""How far apart the rates of two clocks are, as long as the packets say nothing: one sigma."""
+"""One sigma of the difference of two clocks' rates, before any packet."""
 
 
 class EnvelopeFilter:

@@ -19,7 +19,7 @@ _GROUPS = 64
 _LEAST_SPAN_NS = 8_000_000_000
 """A rate is taken from no less."""
 _SILENCE_NS = 30_000_000_000
-"""After so long without an exchange Syncs alone have to do."""
+"""Syncs alone are used after this long without an exchange."""
 _RATE_SIGMA = 10e-6
 
 

@@ -1,4 +1,4 @@
-"""Offsets that somebody else has measured and smoothed, as nqptp's: only their rate is left to find out."""
+"""Offsets that another program has measured and smoothed, such as nqptp: only their rate is estimated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .timing_samples import RATE_LIMIT, FilterSolution, LeaderSync, TimingSample
 
 _WINDOW_NS = 30_000_000_000
 _LEAST_NS = 5_000_000_000
-"""A rate is told from so much time on."""
+"""Least span of the offsets from which a rate is taken."""
 _EVERY_NS = 500_000_000
 
 
@@ -16,7 +16,7 @@ class SmoothedOffsetFilter:
     """The last offset, with the slope of a line through the last half minute."""
 
     def __init__(self, bound_ns: int) -> None:
-        """``bound_ns`` is how far off the offsets may be, which nobody can see from here."""
+        """``bound_ns`` is how far off the offsets may be, which cannot be measured here."""
         self._bound_ns = bound_ns
         self._points: deque[tuple[int, int]] = deque()
         self._last: tuple[int, int] | None = None

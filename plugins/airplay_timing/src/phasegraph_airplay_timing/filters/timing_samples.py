@@ -1,4 +1,4 @@
-"""What filters are told, and what they answer."""
+"""Input and output of filters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LeaderSync(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class DelayExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A Sync that has been told already, and our question that followed it."""
+    """A Sync that the filter already has, and our Delay_Req that followed it."""
 
     sync: LeaderSync
     asked_ns: int
@@ -84,4 +84,4 @@ class TimingFilter(Protocol):
         """Another sample, not older than the one before but for reordering."""
 
     def solve(self, now_ns: int) -> FilterSolution | None:
-        """The answer for a local time not before the last sample; None as long as there is none."""
+        """The solution at a local time not before the last sample; None while there is none."""

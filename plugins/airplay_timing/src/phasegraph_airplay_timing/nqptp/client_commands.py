@@ -1,4 +1,4 @@
-r"""What clients say on nqptp's control port: ``<shared memory> <command>[ <address>...]\0``, one datagram each."""
+r"""Commands of clients on nqptp's control port: ``<shared memory> <command>[ <address>...]\0``, one datagram each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CommandVerb(enum.Enum):
     """The commands."""
 
     TIMING = "T"
-    """With addresses: these are who takes part. Without: nobody does any more."""
+    """With addresses: the peers. Without: no peers."""
     BEGIN = "B"
     """Playing begins: the time is wanted."""
     END = "E"
@@ -46,7 +46,7 @@ class CommandRefusal(enum.StrEnum):
 
 
 class RefusedCommand(ValueError):
-    """What is refused. ``refusal`` is for counting, the text says it in words."""
+    """A refused command. ``refusal`` is for counting, the text is a sentence."""
 
     def __init__(self, refusal: CommandRefusal, detail: str) -> None:
         super().__init__(f"{refusal}: {detail}")

@@ -1,4 +1,4 @@
-"""Who wants whose time: the clients of a server by the name of their shared memory, each with a state of its own."""
+"""The clients of a server, by the name of their shared memory, each with a state of its own."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ MOST = 16
 SAME_NS = 2_000_000
 """The offset of a clock that goes on after a restart is not farther off than this from the one before."""
 PREFIX = "/nqptp-"
-"""Clients may come with any name that begins so; other names have to be given to the server at its start."""
+"""Prefix of the names with which clients may come. Other names are given to the server at its start."""
 
 
 class NqptpClient(msgspec.Struct):
     """One client."""
 
     peers: tuple[str, ...] = ()
-    """Who takes part in its timing."""
+    """Addresses of the devices that take part in its timing."""
     active: bool = False
     """Whether it plays: nqptp writes only then, so this does too."""
     heard: bool = False
-    """Whether it has said anything yet."""
+    """Whether a command of it has come yet."""
 
 
 class NqptpClients:
-    """All of them. A new one has nobody to follow, and does not play."""
+    """All clients. A new one has no peers and does not play."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """``names`` are those that are there from the start. Raises RefusedCommand for what is no name."""
@@ -85,13 +85,13 @@ class RecordPublisher:
         self._kept = kept or NqptpRecord()
 
     def record(self, estimate: ClockEstimate) -> NqptpRecord:
-        """What is to be written; all zero as long as the time is not known, or not known well enough any more."""
+        """The record to write. All zero while the time is unknown, or no longer known well enough."""
         if not estimate.grandmaster or estimate.state is ClockState.UNLOCKED:
             self._mapping = None
             return NqptpRecord()
         mapping = estimate.grandmaster, estimate.discontinuities
         if mapping != self._mapping:
-            # No estimate is published that is not measured over so long: readers need not wait once more.
+            # Every published estimate is measured over this long: readers need not wait again.
             self._mapping, self._since_ns = mapping, estimate.local_ns - ENOUGH_NS
             kept, self._kept = self._kept, NqptpRecord()
             same = kept.clock == parse_clock_identity(estimate.grandmaster)

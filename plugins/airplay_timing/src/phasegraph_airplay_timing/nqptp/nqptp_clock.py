@@ -21,7 +21,7 @@ _RECENT_NS = 10_000_000_000
 
 
 class NqptpClock:
-    """Reads, and never writes nor speaks: nqptp follows whom its own clients name, while they play."""
+    """Reads only. nqptp follows the peers that its own clients name, while they play."""
 
     def __init__(self, config: NqptpConfig, build: Build) -> None:
         self._local = build.local

@@ -24,7 +24,7 @@ _MASK = 2**64 - 1
 
 
 class NqptpRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the leader's time is. All zero: nobody's time is known."""
+    """The leader's time. All zero: unknown."""
 
     clock: int = 0
     """Identity of the grandmaster."""
@@ -41,7 +41,7 @@ class NqptpRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryNotServed(Exception):
-    """Nobody serves the memory, or with another version of the interface. The text is a sentence."""
+    """The memory is not served, or has another version of the interface. The text is a sentence."""
 
 
 def encode_version(version: int = VERSION) -> bytes:

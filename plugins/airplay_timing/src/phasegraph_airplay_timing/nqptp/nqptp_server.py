@@ -1,4 +1,4 @@
-"""nqptp's place taken: clients say on the control port whom they follow, and read in shared memory what time it is."""
+"""The server in place of nqptp: clients name their peers on the control port, and read the time in shared memory."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from .shared_memory import DIRECTORY, KEPT_NS, MemoryWriter
 PUBLISH_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
 _NUMBERS = 0x7000
-"""portNumbers are 0x8008 and so many above."""
+"""Number of portNumbers, from 0x8008 on."""
 
 
 class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How it is to serve."""
+    """Options of the server."""
 
     interface: str
     names: Sequence[str] = ("/nqptp",)
@@ -44,7 +44,7 @@ class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerGroup(msgspec.Struct):
-    """A set of peers that some clients follow, and the clock of whoever leads among them."""
+    """A set of peers that some clients follow, and the clock of the leader among them."""
 
     participant: TimingParticipant
     publication: RecordPublisher
@@ -59,7 +59,7 @@ class NqptpServer:
         self.refused: Counter[str] = Counter()
         """Commands that were refused, by reason."""
         self.strangers = 0
-        """Datagrams of PTP from somebody whom no client follows."""
+        """PTP datagrams from hosts that no client follows."""
         self.clients = NqptpClients(options.names)
         self.groups: dict[tuple[str, ...], PeerGroup] = {}
         """By the addresses of their peers."""
@@ -76,7 +76,7 @@ class NqptpServer:
         self._woken = trio.Event()
 
     def metrics(self) -> dict[str, Metric]:
-        """What it does, in numbers."""
+        """Counters, by name."""
         counters: Counter[str] = Counter()
         for each in self.groups.values():
             counters.update(each.participant.engine.counters)
@@ -128,7 +128,7 @@ class NqptpServer:
                 self._sockets.close()
 
     def apply_command(self, data: bytes) -> None:
-        """A datagram came to the control port. What cannot be obeyed is counted, and said the first time."""
+        """Apply a datagram of the control port. A refused command is counted, and reported the first time."""
         try:
             command = parse(data)
             if self.clients.admit(command.name):
@@ -161,7 +161,7 @@ class NqptpServer:
             self._emit_event("not_kept", client=name, reason=str(error.strerror))
 
     def _follow(self) -> None:
-        # Those that nobody follows any more are let go; what is known of the others is kept.
+        # Groups without a client end; the others keep their clock.
         wanted = self.clients.groups
         for peers in self.groups.keys() - wanted:
             del self.groups[peers]

@@ -1,7 +1,7 @@
-"""What clients have said, kept in a file beside each memory: a server that starts again goes on where it was.
+"""The clients' last commands, in a file beside each memory: a server that starts again goes on where it was.
 
-Receivers say whom they follow when a session begins, and not again: without it they would be without time until the
-next one. What was kept is read like what comes from the network, and is gone with the memories when the system starts.
+Receivers name their peers when a session begins, and not again: without the file they would have no time until the
+next session. Its content is checked like a datagram. It is gone, with the memories, when the system starts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class SessionStore:
         _write(path, "\n".join(commands))
 
     def stored_commands(self, names: Iterator[str]) -> Iterator[bytes]:
-        """The commands of clients of these names, and of those that may come later: to be obeyed as if they came."""
+        """Stored commands of these clients, and of those that may come later, to be applied like received ones."""
         paths = [self._directory / (name.removeprefix("/") + _MARK) for name in names]
         paths += sorted(self._directory.glob(f"{PREFIX.removeprefix('/')}*{_MARK}"))
         for path in dict.fromkeys(paths):
@@ -83,7 +83,7 @@ def _read(path: Path) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(file)
-        # Somebody else's would make a server that runs as root speak to whom they like.
+        # Another user's file would make a server that runs as root send to any host.
         ours = stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
         return os.read(file, MOST_OCTETS) if ours else b""
     finally:

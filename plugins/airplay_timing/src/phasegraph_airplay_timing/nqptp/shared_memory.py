@@ -37,7 +37,7 @@ class MemoryWriter:
         self.path = Path(directory) / name.removeprefix("/")
         self._barrier = threading.Lock()
         if not self.path.parent.is_dir():
-            hint = "shared memory is looked for where Linux has it; in a container, mount the host's"
+            hint = "Linux keeps shared memory there; in a container, mount the host's"
             raise NodeError(f"there is no directory {self.path.parent}", hint)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with contextlib.ExitStack() as undo:
@@ -64,7 +64,7 @@ class MemoryWriter:
         self._memory[: len(encode_version())] = encode_version()
 
     def write(self, record: NqptpRecord) -> None:
-        """Write a record, such that no reader takes a part of it for the whole."""
+        """Write a record; no reader sees a part of it."""
         data = record.encode()
         with self._barrier:  # nothing before it is seen after what follows
             self._memory[FIRST] = data
@@ -85,7 +85,7 @@ class MemoryWriter:
 
 
 class MemoryReader:
-    """A shared memory that somebody else writes. It is read and not mapped: whoever owns it may cut it off."""
+    """A shared memory of another process. It is read and not mapped: its owner may truncate it."""
 
     def __init__(self, name: str, directory: str = DIRECTORY) -> None:
         self.path = Path(directory) / name.removeprefix("/")

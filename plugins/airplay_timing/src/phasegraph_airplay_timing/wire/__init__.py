@@ -1,1 +1,1 @@
-"""What AirPlay timing looks like on the wire: octets to frozen values and back. No sockets, no clocks."""
+"""AirPlay timing on the wire: octets to frozen values and back. No sockets, no clocks."""

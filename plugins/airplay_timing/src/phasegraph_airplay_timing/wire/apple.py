@@ -26,7 +26,7 @@ CORRECTION_LIMIT_NS = 10_000_000_000
 IEEE_802_1, APPLE = 0x0080C2, 0x000D93
 """organizationIds of TLVs."""
 SIGNALING_SUBTYPES = (1, 5)
-"""Apple's subtypes in Signaling: 16 and 26 octets whose meaning nobody outside knows."""
+"""Apple's subtypes in Signaling: 16 and 26 octets whose meaning is not public."""
 
 
 def decode(datagram: bytes) -> Message:

@@ -37,7 +37,7 @@ _SHORT_LAYOUT = struct.Struct(">BxH4xHIQ")
 
 
 class CompactType(enum.IntEnum):
-    """What a compact packet is; the numbers are those of PTP's messageType."""
+    """Types of a compact packet; the numbers are those of PTP's messageType."""
 
     SYNC = 0x0
     """The leader's time at sending. One step: no Follow_Up needs to come."""
@@ -83,7 +83,7 @@ def decode(datagram: bytes) -> CompactPacket:
     """The packet in a datagram of 22 or 24 octets.
 
     Nothing in the packet says what it is, so other lengths are refused rather than guessed at; the octets that
-    should be zero are not looked at. Raises MalformedPacket, and nothing else.
+    should be zero are ignored. Raises MalformedPacket, and nothing else.
     """
     if len(datagram) not in (SHORT_LENGTH, LENGTH):
         raise MalformedPacket(PacketFault.LENGTH, f"{len(datagram)} octets, a compact packet has 22 or 24")

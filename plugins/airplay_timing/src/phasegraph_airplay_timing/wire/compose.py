@@ -35,7 +35,7 @@ LOG_NONE = -128
 
 
 class AnnouncedDataset(msgspec.Struct, frozen=True, gc=False):
-    """What an Announce says of its sender's clock. The field order is the order of comparison: the least wins."""
+    """Data set of the sender's clock in an Announce. Fields are in the order of comparison: the least wins."""
 
     priority1: int = 128
     clock_class: int = 248

@@ -23,7 +23,7 @@ class PacketFault(enum.StrEnum):
 
 
 class MalformedPacket(ValueError):
-    """What is refused. ``reason`` is for counting, the text says it in words with the numbers."""
+    """A refused packet. ``reason`` is for counting, the text is a sentence with the numbers."""
 
     def __init__(self, reason: PacketFault, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -51,7 +51,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
-    """What a request and its reply emit_event, in nanoseconds."""
+    """Offset and round trip of a request and its reply, in nanoseconds."""
 
     offset_ns: int
     """Remote clock less local clock, if both ways took equally long; else wrong by up to half of ``delay_ns``."""

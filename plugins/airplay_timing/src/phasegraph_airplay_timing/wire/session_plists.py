@@ -23,7 +23,7 @@ U32 = Annotated[int, Meta(ge=0, lt=2**32)]
 
 
 class SessionTimingPeer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """timingPeerInfo, and an entry of timingPeerList or SETPEERSX: who takes part in the timing."""
+    """timingPeerInfo, or an entry of timingPeerList or SETPEERSX: a device that takes part in the timing."""
 
     addresses: tuple[str, ...] = field(name="Addresses")
     id: str = field(name="ID")
@@ -37,7 +37,7 @@ class SessionTimingPeer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class SessionTiming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What SETUP, or its reply, says of timing; its other fields are passed over."""
+    """The timing fields of SETUP or its reply; other fields are ignored."""
 
     protocol: str | None = field(name="timingProtocol", default=None)
     """``PTP``, ``NTP`` or ``None`` (remote control only)."""
@@ -92,7 +92,9 @@ def read_peers(body: bytes) -> tuple[SessionTimingPeer, ...]:
     Raises MalformedPacket, and nothing else.
     """
     read = _convert(_load(body), tuple[str | SessionTimingPeer, ...])
-    return tuple(SessionTimingPeer(addresses=(peer,), id="") if isinstance(peer, str) else _unsigned(peer) for peer in read)
+    return tuple(
+        SessionTimingPeer(addresses=(peer,), id="") if isinstance(peer, str) else _unsigned(peer) for peer in read
+    )
 
 
 def read_rate_anchor(body: bytes) -> RateAnchor:
