@@ -6,7 +6,7 @@ import ipaddress
 
 import msgspec
 
-from phasegraph import NS_PER_S, Encoding, StreamFormat, frames_in
+from phasegraph import NS_PER_S, Encoding, StreamFormat, duration_of, frames_in
 
 DEFAULT_PORT = 5004
 DEFAULT_PAYLOAD_TYPE = 98
@@ -16,6 +16,10 @@ MAX_PAYLOAD_BYTES = 1440
 RTP_HEADER_BYTES = 12
 _THIRD_NS = (333_000, 333_333)
 """How a third of a millisecond is written: the one nominal packet time that is no whole number of nanoseconds."""
+_TWO_DECIMALS_NS = 10_000
+"""Precision of a packet time with two decimals, as some devices write it."""
+_NOMINAL_FRAMES = (6, 12, 16, 48, 192)
+"""Frames of AES67's packet times at 48 kHz (AES67-2018, 7.2)."""
 
 
 class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +66,19 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frames_per_packet(packet_time_ns: int, rate: int) -> int:
-    """Frames in a packet, rounded: senders write 0.12 ms for 6 frames at 48 kHz and 1.09 ms for 48 at 44.1 kHz.
+    """Frames in a packet, from a packet time that may be rounded or cut off: 0.12 ms are 6 frames at 48 kHz.
 
     Where the nominal packet time is one of 48 kHz (1 ms, 333 us, 125 us, ...) and the rate is 44.1 kHz or a multiple of
     it, the count is that of 48 kHz (AES67-2018, 7.2.1).
     """
-    if rate % 44_100 == 0:
-        family = rate * 160 // 147
-        if packet_time_ns in _THIRD_NS or packet_time_ns * family % NS_PER_S == 0:
-            rate = family
+    if packet_time_ns * rate % NS_PER_S == 0:
+        return max(1, packet_time_ns * rate // NS_PER_S)
+    family = rate * 160 // 147 if rate % 44_100 == 0 else rate
+    if rate % 44_100 == 0 and (packet_time_ns in _THIRD_NS or packet_time_ns * family % NS_PER_S == 0):
+        return max(1, frames_in(packet_time_ns, family))
+    if packet_time_ns % _TWO_DECIMALS_NS == 0 and family % 48_000 == 0:
+        for frames in _NOMINAL_FRAMES:
+            count = frames * family // 48_000
+            if abs(duration_of(count, rate) - packet_time_ns) < _TWO_DECIMALS_NS:
+                return count
     return max(1, frames_in(packet_time_ns, rate))

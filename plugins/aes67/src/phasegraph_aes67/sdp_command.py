@@ -39,10 +39,10 @@ def sdp_command(ctx: click.Context, files: tuple[Path, ...], format: str) -> Non
     ctx.exit(0 if all(result["ok"] for result, _ in examined) else 1)
 
 
-def _examine(file: Path) -> tuple[dict[str, Any], sdp.Session | None]:
+def _examine(file: Path) -> tuple[dict[str, Any], sdp.SessionDescription | None]:
     try:
         with click.open_file(str(file), "rb") as stream:
-            text = stream.read(sdp.MAX_SDP_BYTES + 1).decode("utf-8", errors="replace")
+            text = sdp.decode_sdp(stream.read(sdp.MAX_SDP_BYTES + 1))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         return {"file": str(file), "ok": False, "problems": [problem], "streams": []}, None
@@ -50,7 +50,7 @@ def _examine(file: Path) -> tuple[dict[str, Any], sdp.Session | None]:
     return {"file": str(file), **result}, session
 
 
-def examine_text(text: str) -> tuple[dict[str, Any], sdp.Session | None]:
+def examine_text(text: str) -> tuple[dict[str, Any], sdp.SessionDescription | None]:
     """What scripts get of a description, and the description if it is usable."""
     try:
         session = sdp.parse(text)
@@ -80,12 +80,12 @@ def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:
     }
 
 
-def _say(result: dict[str, Any], session: sdp.Session | None) -> None:
+def _say(result: dict[str, Any], session: sdp.SessionDescription | None) -> None:
     if session is None:
         click.echo(f"{result['file']}: not usable: {result['problems'][0]}")
         return
     click.echo(f"{result['file']}: {session.name or 'without a name'}")
-    for line in sdp.describe(session):
+    for line in sdp.explain(session):
         click.echo(f"  {line}")
     for problem in session.problems:
         click.echo(f"  note: {problem}")

@@ -145,7 +145,7 @@ class Aes67Source:
             self._rejoins += watch.rejoins
         self._watches = []
 
-    def _tune(self, session: sdp.Session) -> None:
+    def _tune(self, session: sdp.SessionDescription) -> None:
         # Receive from now on what an announcement describes. Raises NodeError.
         legs = legs_of_session(session, self._config)
         if self._watches:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_aes67.sdp.refclk import ReferenceClock, direct_offset, parse_reference
+from phasegraph_aes67.sdp.reference_clock import ReferenceClock, parse_media_clock, parse_reference
 
 GM = "00-1D-C1-FF-FE-51-D7-EB"
 SPELLINGS: dict[str, tuple[ReferenceClock, str]] = {
@@ -72,6 +72,37 @@ def test_any_text_is_read(value: str) -> None:
     assert str(parse_reference(value))
 
 
-def test_offsets_are_unsigned() -> None:
-    assert direct_offset(["sender", "direct=3969992633 rate=48000"]) == 3_969_992_633
-    assert direct_offset(["IEEE1722=38-D6-6D-8E-D2-78-13-2F"]) is None
+@pytest.mark.parametrize(
+    ("value", "offset", "problem"),
+    [
+        ("direct=3969992633 rate=48000", 3_969_992_633, ""),
+        ("direct=-5", 4_294_967_291, "negative: it is read as 4294967291"),
+        ("direct=0xff", 255, "hexadecimal: it is read as 255"),
+        ("direct", None, "without an offset"),
+        ("direct rate=48000/1", None, "without an offset"),
+        ("direct=soon", None, "not a number"),
+        ("direct=12.5", None, "not a number"),
+        ("direct=" + "9" * 40, None, "not a number"),
+    ],
+)
+def test_media_clocks(value: str, offset: int | None, problem: str) -> None:
+    clock = parse_media_clock(value)
+    assert clock is not None
+    assert clock.offset == offset
+    assert problem in clock.problem
+    assert bool(problem) == bool(clock.problem)
+
+
+@pytest.mark.parametrize("value", ["IEEE1722=38-D6-6D-8E-D2-78-13-2F", "sender", "directly=3", ""])
+def test_media_clocks_that_are_not_direct(value: str) -> None:
+    assert parse_media_clock(value) is None
+
+
+@pytest.mark.parametrize(
+    "identity", ["0-1d-c1-ff-fe-1-2-3", "001dc1.fffe.010203", "00:1D:C1:FF:FE:01:02:03", "0:1d:c1:ff:fe:1:2:3"]
+)
+@pytest.mark.parametrize("domain", ["", ":4"])
+def test_odd_spellings_of_one_identity(identity: str, domain: str) -> None:
+    clock = parse_reference(f"ptp=IEEE1588-2008:{identity}{domain}")
+    assert clock.identity == "00-1D-C1-FF-FE-01-02-03"
+    assert clock.domain == (4 if domain else None)

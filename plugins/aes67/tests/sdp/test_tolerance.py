@@ -216,17 +216,36 @@ def test_of_several_reference_clocks_ptp() -> None:
         (GOOD + "a=source-filter: incl IN IP4 * 10.0.0.1 10.0.0.2\n", "2 sources: 10.0.0.1, the first of them"),
         (changed(("direct=142410716", "direct=142410716 rate=1000/1001")), "the media clock has rate=1000/1001"),
         (changed(("direct=142410716", "direct=142410716 rate=96000")), "the media clock has rate=96000"),
-        (changed(("a=mediaclk:direct=142410716", "a=sync-time:77")), "a=sync-time:77 stands in for it"),
+        (changed(("a=mediaclk:direct=142410716", "a=sync-time:77")), "a=sync-time:77 is used instead"),
         (
             changed((f"a=ts-refclk:{REFCLK}\n", "a=clock-domain:PTPv2 0\n")),
-            "no a=ts-refclk line: it is not said which clock the timestamps count; a=clock-domain says PTPv2 0",
+            "no a=ts-refclk line: the clock of its timestamps is unknown; a=clock-domain gives PTPv2 0",
         ),
-        (GOOD + "i=8 channels: a, b, c, d, e, f, g, h\n", "i= speaks of 8 channels, the rtpmap of 2"),
+        (GOOD + "i=8 channels: a, b, c, d, e, f, g, h\n", "i= names 8 channels, the rtpmap 2"),
         (
             GOOD + "m=audio 5006 RTP/AVP 98\na=rtpmap:98 opus/48000/2\n",
             "one of its streams is not usable: encoding opus is not supported",
         ),
         (GOOD + "m=audio\n", "one of its streams is not usable: the line m=audio should read"),
+        (changed(("v=0", "v=1")), "v=1: the only version of SDP is v=0"),
+        (changed(("48000/2", "48000.0/2")), "is read as L24/48000/2"),
+        (changed(("48000/2", "48000/2 stereo")), "a=rtpmap:97 L24/48000/2 stereo is read as L24/48000/2"),
+        (changed(("direct=142410716", "direct=-5")), "is negative: it is read as 4294967291"),
+        (changed(("direct=142410716", "direct=0xff")), "is hexadecimal: it is read as 255"),
+        (changed(("direct=142410716", "direct")), "without an offset"),
+        (GOOD + "a=inactive\n", "a=inactive: the sender states"),
+        (changed(("a=recvonly\n", ""), ("t=0 0\n", "t=0 0\na=inactive\n")), "a=inactive: the sender states"),
+        (GOOD + "a=clock-deviation:1001/1000\n", "a=clock-deviation:1001/1000: its timestamps may drift"),
+        (GOOD + "a=fmtp:97 channel-order=SMPTE2110.(51)\n", "channel-order=51 has 6 channels, the rtpmap 2"),
+        (GOOD + "a=fmtp:97 channel-order=SMPTE2110.(M,M,ST)\n", "channel-order=M,M,ST has 4 channels, the rtpmap 2"),
+        (changed(("48000/2", "48000/16")), "2304 octets of payload, more than an Ethernet frame can carry"),
+        (GOOD + GOOD[GOOD.index("m=") :], "the stream to 239.65.45.154:5004 is described twice"),
+        (GOOD + "a=source-filter: incl IN IP4 * 10.0.0.1 239.1.1.1\n", "the source 239.1.1.1 in a=source-filter is"),
+        (
+            GOOD + "a=ssrc-group:DUP 1 2\na=source-filter: incl IN IP4 * 10.0.0.1 nobody\n",
+            "the source nobody in a=source-filter is not an IPv4 address",
+        ),
+        (changed((REFCLK, "\x1b[31m")), "\ufffd[31m is not one of RFC 7273"),
     ],
 )
 def test_forgiven_and_said(text: str, said: str) -> None:
@@ -266,6 +285,17 @@ def test_forgiven_and_said(text: str, said: str) -> None:
         (changed(("IN IP4 239.65.45.154/32", "IN IP4")), "should read c=IN IP4"),
         (changed(("239.65.45.154/32", "studio.example.com")), "'studio.example.com' in the c= line is not an IPv4"),
         (GOOD + "a=" + "x" * 70_000, "longer than 64 KiB"),
+        (changed(("RTP/AVP", "RTP/SAVP")), "its transport RTP/SAVP is encrypted"),
+        (changed(("RTP/AVP", "UDP/TLS/RTP/SAVPF")), "its transport UDP/TLS/RTP/SAVPF is encrypted"),
+        (changed(("RTP/AVP", "SRTP/AVP")), "its transport SRTP/AVP is encrypted"),
+        (changed(("RTP/AVP", "TCP/RTP/AVP")), "its transport TCP/RTP/AVP is not supported"),
+        (changed(("RTP/AVP", "udp")), "its transport udp is not supported"),
+        (GOOD + "a=privacy:protocol=RTP; mode=AES-128-CTR\n", "encrypted .a=privacy, IPMX privacy."),
+        (GOOD + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA\n", "encrypted .a=crypto, SRTP"),
+        (changed(("239.65.45.154/32", "0.0.0.0")), "on hold"),
+        (changed(("239.65.45.154/32", "255.255.255.255")), "nothing can be sent to"),
+        (changed(("48000/2", "48000.5/2")), "48000.5 Hz is not a whole number"),
+        (changed(("48000/2", "48000/128"), ("ptime:1", "ptime:20")), "more than UDP can carry"),
     ],
 )
 def test_refused(text: str, reason: str) -> None:
@@ -278,6 +308,68 @@ def test_the_static_payload_types_need_no_rtpmap(payload_type: int, channels: in
     stream = only(changed(("AVP 97", f"AVP {payload_type}"), ("a=rtpmap:97 L24/48000/2\n", "")))
     assert (stream.encoding, stream.rate, stream.channels) == (Encoding.L16, 44_100, channels)
     assert stream.payload_type == payload_type
+
+
+def test_of_several_formats_the_default_of_the_m_line() -> None:
+    both = "a=rtpmap:97 L24/48000/2\na=rtpmap:99 L16/96000/2"
+    stream = only(changed(("AVP 97", "AVP 99 97"), ("a=rtpmap:97 L24/48000/2", both)))
+    assert (stream.payload_type, stream.encoding, stream.rate) == (99, Encoding.L16, 96_000)
+
+
+def test_legs_of_other_formats_are_no_duplicates() -> None:
+    second = GOOD[GOOD.index("m=") :].replace("L24", "L16") + "c=IN IP4 239.66.0.1/32\na=mid:b\n"
+    session = sdp.parse(GOOD.replace("t=0 0\n", "t=0 0\na=group:DUP a b\n") + "a=mid:a\n" + second)
+    assert session.dup_of == (None, None)
+    assert session.problems == ("the legs of a=group:DUP differ: L24 48 kHz 2 ch, and L16 48 kHz 2 ch",)
+
+
+def test_a_leg_that_is_given_twice_is_used_once() -> None:
+    medium = GOOD[GOOD.index("m=") :]
+    third = medium + "c=IN IP4 239.66.0.1/32\na=mid:b\n"
+    head = GOOD.replace("t=0 0\n", "t=0 0\na=group:DUP a b\n")
+    session = sdp.parse(head + "a=mid:a\n" + medium + "a=mid:a\n" + third)
+    assert [stream.address for stream in session.streams] == ["239.65.45.154", "239.66.0.1"]
+    assert session.dup_of == (None, 0)
+    assert session.problems == ("the stream to 239.65.45.154:5004 is described twice: it is used once",)
+
+
+def test_every_source_of_a_duplicated_stream_is_an_address() -> None:
+    sources = "10.0.0.3 nobody 10.0.0.4 239.1.1.1 10.0.0.3 0.0.0.0"
+    session = sdp.parse(GOOD + f"a=ssrc-group:DUP 1 2\na=source-filter: incl IN IP4 239.65.45.154 {sources}\n")
+    assert [stream.source for stream in session.streams] == ["10.0.0.3", "10.0.0.4"]
+    assert session.dup_of == (None, 0)
+    assert len(session.problems) == 3
+
+
+def test_charsets() -> None:
+    text = GOOD.replace("Stage left", "Bühne").replace("t=0 0\n", "t=0 0\na=charset:ISO-8859-1\n")
+    assert sdp.parse(sdp.decode_sdp(text.encode("latin-1"))).name == "Bühne"
+    assert sdp.parse(sdp.decode_sdp(text.replace("ISO-8859-1", "utf-8").encode())).name == "Bühne"
+    assert sdp.parse(sdp.decode_sdp(text.replace("ISO-8859-1", "rot13").encode())).name == "Bühne"
+    assert sdp.parse(sdp.decode_sdp(text.encode("utf-8").replace(b"ISO-8859-1", b"idna"))).name == "Bühne"
+
+
+def test_nothing_of_a_description_commands_a_terminal() -> None:
+    session = sdp.parse(changed(("Stage left", "Stage\x1b]0;x\x07 left\x9b31m")) + "i=\x1b[2Ja\n")
+    everything = [
+        session.name,
+        session.information,
+        *session.problems,
+        *map(str, session.streams),
+        *sdp.explain(session),
+    ]
+    assert all(line.isprintable() for line in everything)
+
+
+def test_work_and_words_are_bounded() -> None:
+    media = "m=audio 5004 RTP/AVP 97\na=rtpmap:97 L24/48000/2\na=ts-refclk:" + "x" * 500 + "\n"
+    many = "v=0\nc=IN IP4 239.1.1.1\n" + "".join(f"{media}a=ptime:{n}\n" for n in range(100))
+    session = sdp.parse(many)
+    assert len(session.streams) <= 32
+    assert len(session.problems) <= 33
+    assert max(map(len, session.problems)) < 300
+    attributes = GOOD.replace("t=0 0\n", "t=0 0\n" + "a=x\n" * 10_000)
+    assert len(sdp.parse(attributes).streams) == 1
 
 
 def test_of_several_formats_the_first_that_is_supported() -> None:

@@ -75,7 +75,7 @@ COMPLAINTS = {
     "sdptransform_ts-refclk-sess": "encoding PCMU",
 }
 SAID = {
-    "aes67vsc_chan_mismatch": ["i= speaks of 2 channels, the rtpmap of 8"],
+    "aes67vsc_chan_mismatch": ["i= names 2 channels, the rtpmap 8"],
     "dante_glensound_aoip44_pt_mismatch": ["payload type 97"],
     "demo_stagebox_dup": ["framecount:6"],
     "livewire_node_origin_c_after_a": ["mediaclk", "ts-refclk", "ptime"],

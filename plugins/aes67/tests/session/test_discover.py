@@ -79,7 +79,7 @@ def test_what_it_says_to_people() -> None:
     with announced(sap.encode(sap.Announcement("192.0.2.1", 1, text))):
         result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s"], color=True)
     assert result.exit_code == 0, result.output
-    assert "+ desk?[31m, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004\n" in result.output
+    assert "+ desk\ufffd[31m, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004\n" in result.output
 
 
 def test_one_that_goes_is_told_by_its_name() -> None:

@@ -52,7 +52,7 @@ def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
     return _with_second(first, None, config)
 
 
-def legs_of_session(session: sdp.Session, config: Aes67SourceConfig) -> Legs:
+def legs_of_session(session: sdp.SessionDescription, config: Aes67SourceConfig) -> Legs:
     """The legs of the first stream that a description has, with what the options say in addition. Raises NodeError."""
     first = session.streams[0]
     second = next((s for s, of in zip(session.streams, session.dup_of, strict=True) if of == 0), None)

@@ -24,7 +24,7 @@ from ..aes3 import Aes3Flags
 from ..histogram import Histogram
 from ..parameters import StreamParameters
 from ..rtp import RtpHeader, wrapped
-from ..sdp.refclk import parse_reference
+from ..sdp.reference_clock import parse_reference
 from .diagnosis import PLAUSIBLE_NS, outside
 from .leg import FAR_OFF, TAKE_OVER, Leg
 from .sequence import WINDOW, SequenceTracker, Verdict

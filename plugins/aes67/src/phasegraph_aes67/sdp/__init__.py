@@ -1,16 +1,15 @@
 """Session descriptions: tolerant in, strict out (RFC 8866, RFC 7273, RFC 4570, RFC 7104).
 
-What devices leave out or misspell is taken as it is meant and said in ``problems``; what makes a stream unusable
+What devices leave out or misspell is read as it is meant and listed in ``problems``; what makes a stream unusable
 is a `MalformedSdp`.
 """
 
 from __future__ import annotations
 
-from .grammar import MAX_SDP_BYTES, MalformedSdp
-from .reading import Session, parse
-from .refclk import ReferenceClock
-from .words import describe
-from .writing import PRESETS, Preset, write
+from .explanation import explain
+from .reference_clock import ReferenceClock
+from .sdp_reader import MAX_SDP_BYTES, MalformedSdp, SessionDescription, decode_sdp, parse, printable
+from .sdp_writer import PRESETS, Preset, write
 
 __all__ = [
     "MAX_SDP_BYTES",
@@ -18,8 +17,10 @@ __all__ = [
     "MalformedSdp",
     "Preset",
     "ReferenceClock",
-    "Session",
-    "describe",
+    "SessionDescription",
+    "decode_sdp",
+    "explain",
     "parse",
+    "printable",
     "write",
 ]

@@ -112,12 +112,7 @@ def _line(sign: str, text: str, name: str, origin: str, problem: str = "", offer
         said = f"{sign} {name}, from {origin}: not usable: {problem or error}"
     else:
         said = f"{sign} {offered_as or described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
-    return _printable(said)
-
-
-def _printable(text: str) -> str:
-    # Anybody may announce anything: a terminal is not to obey it.
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return sdp.printable(said)
 
 
 @click.command("discover", short_help="List the streams that are announced on the network.", epilog=EXAMPLES)

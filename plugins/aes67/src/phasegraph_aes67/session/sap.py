@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from ..sdp import decode_sdp
+
 PORT = 9875
 GROUPS = ("239.255.255.255", "224.2.127.254")
 """The group of administratively scoped sessions, which every AES67 device uses, and the global one."""
@@ -109,7 +111,7 @@ def _description(payload: bytes, *, deletion: bool) -> str:
         if not zero or kind.decode("latin-1").strip().lower() != MIME:
             raise MalformedSap(Reason.PAYLOAD, "it carries no session description")
         payload = rest
-    return payload.decode("utf-8", errors="replace")
+    return decode_sdp(payload)
 
 
 def encode(announcement: Announcement) -> bytes:

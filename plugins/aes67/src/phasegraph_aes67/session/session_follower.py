@@ -26,7 +26,7 @@ class SessionFollower:
         browser: Browser,
         name: str,
         format: StreamFormat,
-        tune: Callable[[sdp.Session], None],
+        tune: Callable[[sdp.SessionDescription], None],
     ) -> None:
         """``tune`` begins to receive what a description says; where it raises NodeError, it is tried again."""
         self._ctx = ctx
@@ -35,7 +35,7 @@ class SessionFollower:
         self._ravenna = RavennaSession(name)
         self._tune = tune
         self._seen = (-1, -1)
-        self._wanted: sdp.Session | None = None
+        self._wanted: sdp.SessionDescription | None = None
         self._reason = self._problem = self._without = ""
         ctx.event("waiting_for_session", session=name)
 

@@ -42,7 +42,7 @@ class Told(msgspec.Struct, frozen=True):
 
     event: str
     fields: dict[str, Metric]
-    session: sdp.Session | None = None
+    session: sdp.SessionDescription | None = None
 
 
 class NamedSession:

@@ -1,4 +1,4 @@
-"""Writing a session description, in the dialect of whoever is to read it."""
+"""Writing a session description, in the dialect of its readers."""
 
 from __future__ import annotations
 

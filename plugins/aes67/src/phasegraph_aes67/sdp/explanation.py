@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from phasegraph import duration_of, format_duration
 
 from ..parameters import StreamParameters
-from .reading import Session
-from .refclk import parse_reference
+from .reference_clock import parse_reference
+from .sdp_reader import SessionDescription
 
 
-def describe(session: Session) -> Iterator[str]:
+def explain(session: SessionDescription) -> Iterator[str]:
     """Sentences about what the description offers, stream by stream."""
     for index, stream in enumerate(session.streams):
         first = session.dup_of[index]
-        yield f"stream {index + 1}" + ("" if first is None else f" (the same as stream {first + 1}, on another path)")
+        yield f"stream {index + 1}" + (
+            "" if first is None else f" (a duplicate of stream {first + 1}, on another path)"
+        )
         yield from (f"  {line}" for line in _stream(stream))
     if session.information:
-        yield f"says of itself: {session.information}"
+        yield f"information: {session.information}"
 
 
 def _stream(stream: StreamParameters) -> Iterator[str]:
@@ -38,6 +40,6 @@ def _stream(stream: StreamParameters) -> Iterator[str]:
     else:
         yield f"timestamps count {parse_reference(stream.ts_refclk)}"
     if stream.mediaclk_offset is None:
-        yield "their relation to that clock is not said: the first packet sets it"
+        yield "their relation to that clock is unknown: the first packet sets it"
     elif stream.mediaclk_offset:
         yield f"with the offset {stream.mediaclk_offset}, which a device may change when it restarts"
