@@ -35,7 +35,7 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: signal.Signals) ->
     result = exact(run, lambda _: material.excerpt(sent, material.read(copy)))
     assert result.code == 0
     assert result.report["ended"] == "signal"
-    assert result.stdout.startswith("The run ended by a signal after ")
+    assert result.stdout.startswith("Stopped by a signal after ")
     recorded = material.read(copy)
     assert len(recorded) == result.metrics("loop-copy")["frames_in"]
     assert 3 * 2 * len(recorded) > RECORDED_BYTES
@@ -72,6 +72,6 @@ def test_a_run_ends_when_its_time_is_up(tmp_path: Path) -> None:
         result = run_kernel(graph, tmp_path, "--for", "1s")
     assert result.code == 0, result.stderr
     assert result.report["ended"] == "time"
-    assert result.stdout.startswith("The run ended when its time was up after ")
+    assert result.stdout.startswith("Stopped after --for ")
     assert 1 <= result.report["duration_s"] < 3 + machine.lost_s
     assert len(material.read(tmp_path / "copy.wav")) >= 24_000 - 48_000 * machine.lost_s

@@ -143,7 +143,7 @@ def assert_the_report_is_complete(report: dict[str, Any], case: Case) -> None:
 def assert_words(result: Outcome, case: Case) -> None:
     """What happened is said in words, one line for each node."""
     first, *lines = result.stdout.splitlines()
-    assert first.startswith("The run completed after ")
+    assert first.startswith("Completed after ")
     assert [line.split(":")[0] for line in lines] == [
         "  clock house (system)",
         "  source file (file)",

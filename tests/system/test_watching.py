@@ -115,7 +115,7 @@ def test_on_a_terminal_the_status_lives_and_then_is_gone(tone: Path, tmp_path: P
         os.close(master)
     assert "\x1b[?25h" in shown.rpartition("\x1b[?25l")[2], "the cursor is shown again"
     screen = on_screen(shown)
-    assert screen[0].startswith("The run ended by a signal after ")
+    assert screen[0].startswith("Stopped by a signal after ")
     assert not any("running for" in line for line in screen)
 
 

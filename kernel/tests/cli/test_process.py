@@ -63,5 +63,5 @@ def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, co
     arguments = [sys.executable, "-m", "phasegraph", command, path, "--for", "1ms", "--report", "/dev/full"]
     result = subprocess.run(arguments, capture_output=True, text=True)
     assert result.returncode == 1
-    assert result.stdout.startswith("The run ended when its time was up")
+    assert result.stdout.startswith("Stopped after --for")
     assert result.stderr.endswith("Error: cannot write the report /dev/full: No space left on device\n")

@@ -45,7 +45,7 @@ class TestAligned:
         np.testing.assert_array_equal(out[:100], counter_frames(0, 100, 1))
         assert not out[100:148].any()
         np.testing.assert_array_equal(out[148:], counter_frames(148, 100, 1))
-        assert input.missing_frames == 48
+        assert input.figures.latest.missing_frames == 48
 
     def test_what_comes_before_the_first_and_after_the_last_is_no_loss(self, make_stream, write, clock):
         stream = make_stream()
@@ -57,14 +57,14 @@ class TestAligned:
         _, count = read(input, 1050, 100)
         assert count == 50
         assert read(input, 1150, 100)[1] == 0
-        assert input.missing_frames == 0
+        assert input.figures.latest.missing_frames == 0
 
     def test_what_should_have_come_by_now_is_a_loss(self, make_stream, write, clock):
         stream = make_stream()
         write(stream, 0, 100)
         input = sink(clock, AlignedTap(stream))
         read(input, 80, 100)
-        assert input.missing_frames == 80
+        assert input.figures.latest.missing_frames == 80
         assert input.available(80) == 20
 
     def test_an_underrun_is_counted_once_however_long_it_lasts(self, make_stream, write, clock):
@@ -75,7 +75,7 @@ class TestAligned:
         counted = []
         for frame in range(0, 600, 100):
             read(input, frame, 100)
-            counted.append((input.underruns, input.missing_frames))
+            counted.append((input.figures.latest.underruns, input.figures.latest.missing_frames))
         assert counted == [(0, 0), (1, 100), (1, 200), (1, 250), (1, 250), (2, 350)]
 
     def test_a_late_packet_is_there_for_the_next_read(self, make_stream, write, clock):
@@ -102,13 +102,13 @@ class TestSequential:
         write(stream, 0, 100)
         input = sink(None, SequentialTap(stream))
         out, count = read(input, 0, 150)
-        assert (count, input.missing_frames) == (150, 50)
+        assert (count, input.figures.latest.missing_frames) == (150, 50)
         assert not out[100:].any()
         write(stream, 100, 80)
         stream.finish()
         out, count = read(input, 150, 100)
         np.testing.assert_array_equal(out[:80], counter_frames(100, 80, 1))
-        assert (count, input.missing_frames) == (80, 50)
+        assert (count, input.figures.latest.missing_frames) == (80, 50)
         assert read(input, 250, 10)[1] == 0
 
     def test_the_source_waits_for_its_slowest_reader(self, make_stream, write, clock):
@@ -215,7 +215,7 @@ class TestTake:
         assert len(rest) == 100
         assert not rest[:48].any()
         np.testing.assert_array_equal(rest[48:], counter_frames(148, 52, 1))
-        assert input.missing_frames == 48
+        assert input.figures.latest.missing_frames == 48
 
     def test_a_file_beside_a_stream_keeps_its_pace(self, make_stream, write, clock):
         live, file = make_stream(delay=10), make_stream(clocked=False)

@@ -1,28 +1,119 @@
-"""What a run says in words of its nodes."""
+"""The sentences about a run and its nodes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from phasegraph._run.words import phrases
+from phasegraph._run.summary import edge_phrases, node_phrases, severity, summary_lines
 
 HOUR_NS = 3_600_000_000_000
 
 
-def test_a_clock_that_knows_nothing_claims_no_accuracy() -> None:
-    assert phrases({"state": "unlocked", "bound_ns": 2.0**63}) == ["unlocked"]
-    assert phrases({"state": "acquiring", "bound_ns": HOUR_NS}) == ["acquiring"]
-    assert phrases({"state": "locked", "bound_ns": 18_600.0}) == ["locked, right within 18.6 us"]
+def node(role: str = "source", state: str = "running", pace: str = "clock", **more: Any) -> dict[str, Any]:
+    metrics = more.pop("metrics", {})
+    return {"role": role, "kind": "any", "state": state, "pace": pace, "metrics": metrics, **more}
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "phrases"),
+    [
+        ({"state": "unlocked"}, "unlocked"),
+        ({"state": "acquiring", "bound_ns": HOUR_NS}, "acquiring"),
+        ({"state": "locked", "bound_ns": 18_600.0}, "locked, accurate to ±18.6 µs"),
+        ({"state": "locked", "bound_ns": 5_000.0, "grandmaster": "system"}, "locked, accurate to ±5 µs"),
+        (
+            {"state": "locked", "grandmaster": "00-1D-C1-FF-FE-00-00-01", "domain": 3, "path_delay_ns": 2500.0},
+            "locked; grandmaster 00-1D-C1-FF-FE-00-00-01, domain 3; path delay 2.5 µs",
+        ),
+        (
+            {"state": "unlocked", "trouble": "no Announce in domain 3 on eth0"},
+            "no Announce in domain 3 on eth0; unlocked",
+        ),
+    ],
+)
+def test_a_clock(metrics: dict[str, Any], phrases: str) -> None:
+    assert "; ".join(node_phrases(node("clock", metrics=metrics))) == phrases
+
+
+@pytest.mark.parametrize(
+    ("metrics", "phrases"),
     [
         ({"packets_received": 1200}, "received 1 200 packets; none lost or late"),
         ({"packets_received": 9, "packets_lost": 1, "packets_late": 2}, "received 9 packets; 1 lost, 2 late"),
         ({"packets_received": 0}, "received 0 packets"),  # its trouble says why
-        ({"packets_received": 0, "packets_foreign": 7}, "received 0 packets; 7 foreign"),
+        ({"packets_received": 0, "packets_foreign": 7}, "received 0 packets; 7 ignored from another sender"),
+        (
+            {"packets_received": 5, "packets_foreign": 6369, "foreign_sender": "10.77.0.2"},
+            "received 5 packets; 6 369 ignored from another sender (10.77.0.2)",
+        ),
+        ({"packets_received": 0, "trouble": "nothing comes"}, "nothing comes; received 0 packets"),
+        (
+            {
+                "packets_received": 5,
+                "lateness_p50_ns": 1_070_000,
+                "lateness_p99_ns": 1_580_000,
+                "lateness_max_ns": 2_880_000,
+                "link_offset_ns": 10**9,
+            },
+            "received 5 packets; none lost or late; arrived 1.07 ms after media time (median; 99 % within 1.58 ms, at "
+            "most 2.88 ms); link offset 1 s",
+        ),
     ],
 )
-def test_a_receiver(metrics: dict[str, int], said: str) -> None:
-    assert "; ".join(phrases(metrics)) == said
+def test_a_receiver(metrics: dict[str, Any], phrases: str) -> None:
+    assert "; ".join(node_phrases(node(metrics=metrics))) == phrases
+
+
+@pytest.mark.parametrize(
+    ("role", "pace", "name", "phrase"),
+    [
+        ("source", "none", "frames_out", "read 297 600 frames"),
+        ("source", "device", "frames_out", "captured 297 600 frames"),
+        ("sink", "none", "frames_in", "recorded 297 600 frames"),
+        ("sink", "device", "frames_in", "played 297 600 frames"),
+    ],
+)
+def test_files_and_cards(role: str, pace: str, name: str, phrase: str) -> None:
+    assert node_phrases(node(role, pace=pace, metrics={name: 297_600})) == [phrase]
+
+
+def test_trouble_is_more_urgent_than_health_and_failure_than_trouble() -> None:
+    nodes = [
+        node(),
+        node(metrics={"trouble": "nothing comes"}),
+        node(state="restarting"),
+        node(state="failed"),
+        node("clock", metrics={"state": "unlocked"}),
+        node("clock", metrics={"state": "locked"}),
+    ]
+    assert [severity(each) for each in nodes] == [0, 1, 2, 3, 1, 0]
+
+
+def test_a_crossing() -> None:
+    metrics = {"ratio_ppb": 50_119.0, "resyncs": 1, "state": "locked", "phase_error_rms_frames": 0.0132}
+    edge = {"crossing": True, "compensator": "align", "metrics": metrics}
+    assert "; ".join(edge_phrases(edge)) == (
+        "resampled at +50.119 ppm (align), locked; alignment rms 0.0132 frames; 1 resync"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ended", "line"),
+    [
+        ("completed", "Completed after 10 s."),
+        ("time", "Stopped after --for 10 s."),
+        ("signal", "Stopped by a signal after 10 s."),
+        ("failed", "Failed after 10 s."),
+    ],
+)
+def test_how_a_run_ended(ended: str, line: str) -> None:
+    report = {"ended": ended, "duration_s": 10.0, "virtual": False, "nodes": {}, "edges": {}}
+    assert summary_lines(report) == [line]
+
+
+def test_a_failed_node_says_why_first() -> None:
+    failed = node("sink", state="failed", pace="none", failure="No space left on device", metrics={"frames_in": 5})
+    assert node_phrases(failed) == ["failed: No space left on device", "recorded 5 frames"]
+    assert node_phrases(node("sink", state="ended")) == ["ended"]

@@ -73,10 +73,10 @@ def run_graph(
     from .._run.device_rates import DeviceRateStore, state_file
     from .._run.logging import make_log
     from .._run.session import Session
+    from .._run.summary import summary_lines
     from .._run.trace import Trace
-    from .._run.words import in_words
     from .console import check_writable, publish_report
-    from .status import Status
+    from .status import Status, status_form
 
     registry = loader.load()
     loaded = graph.load(registry)
@@ -90,6 +90,6 @@ def run_graph(
         profile=graph.profile,
         device_rates=DeviceRateStore(state_file(), log.warning),
     )
-    with Status(live=None if log_format == "text" else False) as status:
+    with Status(status_form(log_format)) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    return publish_report(result, in_words(result), report)
+    return publish_report(result, summary_lines(result), report)

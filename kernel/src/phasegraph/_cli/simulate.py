@@ -76,8 +76,8 @@ def simulate(
     """
     from .._plugins import loader
     from .._run.logging import make_log
+    from .._run.summary import summary_lines
     from .._run.trace import Trace
-    from .._run.words import in_words
     from ..simulation.scenario import load_scenario
     from ..simulation.simulation_run import Simulation
     from ..simulation.truth_sentences import truth_in_words
@@ -103,4 +103,4 @@ def simulate(
     progress = Progress(duration_ns)
     result = simulation.run(progress, signals=True)
     progress.close(result["duration_s"])
-    ctx.exit(publish_report(result, [*in_words(result), *truth_in_words(result)], report))
+    ctx.exit(publish_report(result, [*summary_lines(result), *truth_in_words(result)], report))

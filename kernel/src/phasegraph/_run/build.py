@@ -62,6 +62,8 @@ class BuiltNode:
         self.id = graph_node.id
         self.role = graph_node.role
         self.kind = graph_node.kind.kind
+        self.pace: str = getattr(graph_node.kind, "domain", "clock")
+        """What paces it: see `phasegraph._core.kinds.Domain`."""
         self.config: Any = graph_node.config
         self.node = node
         self.input = input

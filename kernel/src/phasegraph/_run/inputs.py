@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
 from .._core.node import RawSampleReader
+from .._core.published import Published
 from .._core.samples import Encoding, Frames
 from .._core.stream import ClockReader, StreamFormat
 from .taps import ENDLESS, AlignedTap, SequentialTap, Tap
 
 
+class InputFigures(msgspec.Struct, frozen=True, gc=False):
+    """Figures of an input, for status and report."""
+
+    underruns: int = 0
+    """Gaps: how often frames began to be missing when they were due."""
+    missing_frames: int = 0
+    """Frames that were missing when they were due, over all edges."""
+
+
 class SinkInput:
-    """Implements `phasegraph.Input` over the taps of one sink."""
+    """Implements `phasegraph.Input` over the taps of one sink.
+
+    Threads: the sink's step writes everything while it runs, and the control plane only before and after.
+    """
 
     def __init__(
         self, taps: Sequence[tuple[Tap, Sequence[int] | None]], format: StreamFormat, clock: ClockReader | None
@@ -27,9 +41,8 @@ class SinkInput:
         self._began_ns: int | None = None
         self._position: int | None = None if clock is not None else 0
         self._estimate: ClockEstimate | None = None
-        self.underruns = 0
-        """Gaps: how often frames began to be missing when they were due."""
-        self._missing_frames = 0
+        self.figures = Published(InputFigures())
+        """Written by the sink's step."""
         self._in_gap = False
 
     @property
@@ -48,11 +61,6 @@ class SinkInput:
     def can_read_ahead(self) -> bool:
         """See `Input.can_read_ahead`."""
         return all(tap.stream.clock is None for tap, _ in self._taps)
-
-    @property
-    def missing_frames(self) -> int:
-        """Frames that were not there when they were due, over all edges."""
-        return sum(tap.missing_frames for tap, _ in self._taps)
 
     def suspend(self) -> None:
         """Read nothing for now: sources that the sink paces do not wait."""
@@ -212,8 +220,10 @@ class SinkInput:
 
     def _before_end(self, frame: int, count: int) -> int:
         # After every block: how many of its frames come before the end. Counts what was missing.
-        before, self._missing_frames = self._missing_frames, self.missing_frames
-        was_in_gap, self._in_gap = self._in_gap, self._missing_frames > before
-        self.underruns += self._in_gap and not was_in_gap
+        before = self.figures.latest
+        missing_frames = sum(tap.missing_frames for tap, _ in self._taps)
+        was_in_gap, self._in_gap = self._in_gap, missing_frames > before.missing_frames
+        if self._in_gap:
+            self.figures.publish(InputFigures(before.underruns + (not was_in_gap), missing_frames))
         stop = self._stop()
         return count if stop is None else min(max(0, stop - frame), count)

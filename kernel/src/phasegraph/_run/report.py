@@ -1,13 +1,14 @@
-"""The report: what ran, what it measured, how it ended. One JSON object, and the same in words."""
+"""The report: what ran, what it measured, how it ended. One JSON object; ``summary`` has the same in sentences."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from .._core.clock import ClockState
+from .._core.clock import UNKNOWN_NS, ClockState
 from .._core.compensation import DeviceRate
 from .._core.node import Metric
 from .build import BuiltEdge, BuiltGraph, BuiltNode
@@ -19,12 +20,13 @@ SCHEMA = 1
 
 
 class Meter:
-    """Gathers the figures of a run, while it runs and at its end."""
+    """Gathers the figures of a run, while it runs and at its end. Lives on the control plane."""
 
     def __init__(self, graph: BuiltGraph, services: Services) -> None:
         self._graph = graph
         self._services = services
         self._began_ns = services.local.now_ns()
+        self._started_at = _wall_clock()
         self._locked_after_s: dict[str, float] = {}
 
     @property
@@ -33,7 +35,7 @@ class Meter:
         return (self._services.local.now_ns() - self._began_ns) / 1e9
 
     def sample(self) -> None:
-        """Look at the clocks and crossings: several times a second, for the trace and for what happens in time."""
+        """Record clocks and crossings: several times a second, for the trace, times to lock and events."""
         now = self._services.local.now_ns()
         for node in self._graph.nodes.values():
             if node.role == "clocks":
@@ -43,7 +45,8 @@ class Meter:
                     self._locked_after_s.setdefault(node.id, self.duration_s)
         for edge in self._graph.edges:
             if isinstance(edge.tap, CrossingTap):
-                correction = edge.tap.correction
+                figures = edge.tap.figures.latest
+                correction = figures.correction
                 self._services.trace.write(
                     "correction",
                     edge.edge.compensator or "",
@@ -51,63 +54,81 @@ class Meter:
                     {
                         "edge": edge.edge.name,
                         "ratio_ppb": correction.ratio_ppb,
-                        "phase_frames": edge.tap.error_frames,
+                        "phase_frames": figures.error_frames,
                         "reason": correction.reason,
                         **_device(correction.device),
                     },
                 )
 
     def metrics(self, node: BuiltNode) -> dict[str, Metric]:
-        """The figures of a node now."""
+        """The figures of a node now. What was not measured is left out."""
         metrics: dict[str, Metric] = {}
         if node.role == "clocks":
-            now = self._services.local.now_ns()
-            estimate = self._graph.clock(node.id).estimate()
-            metrics |= {
-                "state": estimate.state.value,
-                "offset_ns": estimate.reference_at(now) - now,
-                "rate_ppb": round(estimate.rate_ppb, 3),
-                "sigma_ns": estimate.sigma_ns,
-                "bound_ns": estimate.bound_ns,
-                "grandmaster": estimate.grandmaster,
-                "timescale": estimate.timescale,
-            }
-            if estimate.path_delay_ns is not None:
-                metrics["path_delay_ns"] = estimate.path_delay_ns
-            if node.id in self._graph.fallbacks:
-                active = self._graph.fallbacks[node.id].active
-                metrics["running_on"] = node.config.fallback if active else node.id
-            if node.id in self._locked_after_s:
-                metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
+            metrics |= self._clock_metrics(node)
         if node.input is not None:
-            metrics["underruns"] = node.input.underruns
-            metrics["underrun_frames"] = node.input.missing_frames
+            figures = node.input.figures.latest
+            metrics["underruns"] = figures.underruns
+            metrics["underrun_frames"] = figures.missing_frames
         try:
             metrics |= node.node.metrics()
         except Exception as error:  # whatever a plugin raises must not cost the others' figures
             metrics["metrics_failed"] = f"{type(error).__name__}: {error}"
         return _plain(metrics)
 
-    def report(self, supervisor: Supervisor, *, graph: str, profile: str | None) -> dict[str, Any]:
-        """The whole report, as the contract gives it."""
+    def _clock_metrics(self, node: BuiltNode) -> dict[str, Metric]:
+        now = self._services.local.now_ns()
+        estimate = self._graph.clock(node.id).estimate()
+        metrics: dict[str, Metric] = {
+            "state": estimate.state.value,
+            "offset_ns": estimate.reference_at(now) - now,
+            "rate_ppb": round(estimate.rate_ppb, 3),
+            "grandmaster": estimate.grandmaster,
+            "timescale": estimate.timescale,
+        }
+        accuracy = {"sigma_ns": estimate.sigma_ns, "bound_ns": estimate.bound_ns}
+        metrics |= {name: value for name, value in accuracy.items() if value < UNKNOWN_NS}
+        if estimate.domain is not None:
+            metrics["domain"] = estimate.domain
+        if estimate.path_delay_ns is not None:
+            metrics["path_delay_ns"] = estimate.path_delay_ns
+        if node.id in self._graph.fallbacks:
+            active = self._graph.fallbacks[node.id].active
+            metrics["running_on"] = node.config.fallback if active else node.id
+        if node.id in self._locked_after_s:
+            metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
+        return metrics
+
+    def node(self, node: BuiltNode, supervisor: Supervisor) -> dict[str, Any]:
+        """A node's part of the report."""
+        return {
+            "role": node.role.removesuffix("s"),
+            "kind": node.kind,
+            "pace": node.pace,
+            "state": supervisor.states[node.id].value,
+            "metrics": self.metrics(node),
+            **({"failure": supervisor.failures[node.id]} if node.id in supervisor.failures else {}),
+        }
+
+    def edges(self) -> dict[str, Any]:
+        """The edges' part of the report."""
+        return _edges(self._graph.edges)
+
+    def report(
+        self, supervisor: Supervisor, *, graph: str, profile: str | None, running: bool = False
+    ) -> dict[str, Any]:
+        """The whole report, as the contract gives it; of a run that is still ``running`` as far as it has come."""
+        virtual = self._services.local.virtual
+        ended_at = {} if running else {"ended_at": _wall_clock()}
         return {
             "schema": SCHEMA,
             "graph": graph,
             "profile": profile,
+            **({} if virtual else {"started_at": self._started_at, **ended_at}),
             "duration_s": round(self.duration_s, 6),
-            "virtual": self._services.local.virtual,
-            "ended": supervisor.ended,
-            "nodes": {
-                node.id: {
-                    "role": node.role.removesuffix("s"),
-                    "kind": node.kind,
-                    "state": supervisor.states[node.id].value,
-                    "metrics": self.metrics(node),
-                    **({"failure": supervisor.failures[node.id]} if node.id in supervisor.failures else {}),
-                }
-                for node in self._graph.nodes.values()
-            },
-            "edges": _edges(self._graph.edges),
+            "virtual": virtual,
+            "ended": "running" if running else supervisor.ended,
+            "nodes": {node.id: self.node(node, supervisor) for node in self._graph.nodes.values()},
+            "edges": self.edges(),
             "events": [
                 {"at_ns": event.at_ns, "node": event.node, "name": event.name, **_plain(event.fields)}
                 for event in self._services.events
@@ -116,13 +137,37 @@ class Meter:
         }
 
 
+def silent_nodes(report: Mapping[str, Any]) -> list[str]:
+    """Ids of the nodes of a report that handled nothing: not one usable packet or frame, in or out."""
+    return [id for id, node in report["nodes"].items() if _handled_nothing(node["metrics"])]
+
+
+def _handled_nothing(metrics: Mapping[str, Any]) -> bool:
+    if "packets_received" in metrics:
+        unusable = sum(metrics.get(f"packets_{name}", 0) for name in ("early", "late", "malformed"))
+        return bool(metrics["packets_received"] <= unusable)
+    counted = [metrics[name] for name in ("packets_sent", "frames_in", "frames_out") if name in metrics]
+    return bool(counted) and not any(counted)
+
+
+def exit_code(report: Mapping[str, Any], *, strict: bool = False) -> int:
+    """1 where a node failed or was restarting at the end (``strict``: or handled nothing), 0 otherwise."""
+    states = {node["state"] for node in report["nodes"].values()}
+    bad = report["ended"] == "failed" or not states.isdisjoint({"failed", "restarting"})
+    return 1 if bad or (strict and silent_nodes(report)) else 0
+
+
+def _wall_clock() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _device(rate: DeviceRate | None) -> dict[str, Metric]:
     return {} if rate is None else {"device_rate_ppb": rate.rate_ppb, "device_sigma_ppb": rate.sigma_ppb}
 
 
 def _plain(figures: Mapping[str, Any]) -> dict[str, Metric]:
-    # What JSON does not have must not cost the whole report: numbers of numpy's are made plain, those that are not
-    # finite are left out, and anything else is told in words.
+    # A value that JSON does not have must not cost the whole report: numbers of numpy become plain, numbers that are
+    # not finite are left out, and anything else becomes text.
     plain: dict[str, Metric] = {}
     for name, value in figures.items():
         value = value.item() if hasattr(value, "item") else value
@@ -132,27 +177,30 @@ def _plain(figures: Mapping[str, Any]) -> dict[str, Metric]:
 
 
 def _edges(edges: Sequence[BuiltEdge]) -> dict[str, Any]:
-    # A sink may take a source twice, with different channels.
-    told: dict[str, Any] = {}
+    # A sink may read a source twice, with different channels.
+    named: dict[str, Any] = {}
     times: Counter[str] = Counter()
     for edge in edges:
         name = edge.edge.name
         times[name] += 1
-        told[name if times[name] == 1 else f"{name}#{times[name]}"] = _edge(edge)
-    return told
+        named[name if times[name] == 1 else f"{name}#{times[name]}"] = _edge(edge)
+    return named
 
 
 def _edge(edge: BuiltEdge) -> dict[str, Any]:
-    metrics: dict[str, Metric] = {"missing_frames": edge.tap.missing_frames}
     tap = edge.tap
+    metrics: dict[str, Metric] = {"missing_frames": tap.missing_frames}
     if isinstance(tap, CrossingTap):
-        metrics |= {
-            "ratio_ppb": round(tap.correction.ratio_ppb, 3),
-            "phase_error_ns": round(tap.error_frames * 1e9 / tap.stream.format.rate),
-            "phase_error_rms_frames": round(tap.error_rms_frames, 6),
-            "buffer_frames": tap.buffer_frames,
-            "resyncs": tap.resyncs,
+        figures = tap.figures.latest
+        metrics = {
+            "missing_frames": figures.missing_frames,
+            "state": "locked" if figures.correction.locked else "acquiring",
+            "ratio_ppb": round(figures.correction.ratio_ppb, 3),
+            "phase_error_ns": round(figures.error_frames * 1e9 / tap.stream.format.rate),
+            "phase_error_rms_frames": round(figures.error_rms_frames, 6),
+            "buffer_frames": figures.buffer_frames,
+            "resyncs": figures.resyncs,
         }
-        if tap.locked_after_ns is not None:
-            metrics["time_to_lock_s"] = tap.locked_after_ns / 1e9
+        if figures.locked_after_ns is not None:
+            metrics["time_to_lock_s"] = figures.locked_after_ns / 1e9
     return {"crossing": edge.edge.crossing, "compensator": edge.edge.compensator, "metrics": metrics}

@@ -1,4 +1,4 @@
-"""A report in words: what each node did, from the metrics that the contract names."""
+"""Sentences about a run, for people: the summary at its end and the live status are made here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,91 +8,131 @@ from typing import Any
 from .._core.units import format_duration
 
 _ENDED = {
-    "completed": "completed",
-    "time": "ended when its time was up",
-    "signal": "ended by a signal",
-    "failed": "failed",
+    "completed": "Completed after {}",
+    "time": "Stopped after --for {}",
+    "signal": "Stopped by a signal after {}",
+    "failed": "Failed after {}",
 }
-_NOTHING_KNOWN_NS = 3_600_000_000_000
-"""A clock whose bound is an hour or more has no accuracy to speak of."""
+_FRAMES_READ = {
+    ("source", "none"): "read",
+    ("source", "device"): "captured",
+    ("sink", "none"): "recorded",
+    ("sink", "device"): "played",
+}
+"""What a node does with its frames, by its role and by what paces it (see `phasegraph._core.kinds.Domain`)."""
+_UNKNOWN_ACCURACY_NS = 3_600_000_000_000
+"""A clock whose bound is an hour or more has no accuracy worth a word."""
+_LOSSES = ("lost", "late", "early", "duplicate", "reordered", "malformed")
 
 
-def in_words(report: Mapping[str, Any]) -> list[str]:
-    """The report as lines of text."""
-    seconds = format_duration(report["duration_s"] * 1e9)
-    lines = [f"The run {_ENDED[report['ended']]} after {seconds}{' of virtual time' if report['virtual'] else ''}."]
+def summary_lines(report: Mapping[str, Any]) -> list[str]:
+    """A report as lines of text: how the run ended, then each node and each crossing."""
+    duration = format_duration(report["duration_s"] * 1e9)
+    lines = [_ENDED[report["ended"]].format(duration) + (" of virtual time." if report["virtual"] else ".")]
     for id, node in report["nodes"].items():
-        if node["state"] == "failed":
-            said = f"failed: {node.get('failure', 'no reason given')}"
-        else:
-            said = "; ".join(phrases(node["metrics"])) or node["state"]
-        lines.append(f"  {node['role']} {id} ({node['kind']}): {said}")
+        lines.append(f"  {node['role']} {id} ({node['kind']}): {'; '.join(node_phrases(node))}")
     for name, edge in report["edges"].items():
         if edge["crossing"]:
-            metrics = edge["metrics"]
-            lines.append(
-                f"  edge {name}: steered by {edge['compensator']}, ratio {metrics['ratio_ppb'] / 1000:+.3f} ppm, "
-                f"{_many(metrics['resyncs'], 'resync')}"
-            )
+            lines.append(f"  edge {name}: {'; '.join(edge_phrases(edge))}")
     return lines
 
 
-def phrases(metrics: Mapping[str, Any]) -> list[str]:
-    """What a node's metrics say, most important first."""
-    said: list[str] = []
-    if "bound_ns" in metrics:
-        known = metrics["bound_ns"] < _NOTHING_KNOWN_NS
-        said.append(metrics["state"] + (f", right within {format_duration(metrics['bound_ns'])}" if known else ""))
+def severity(node: Mapping[str, Any]) -> int:
+    """How urgent a node is: 3 failed, 2 restarting, 1 in trouble, 0 fine."""
+    state = node["state"]
+    if state in ("failed", "restarting"):
+        return 3 if state == "failed" else 2
+    metrics = node["metrics"]
+    unlocked = node["role"] == "clock" and metrics.get("state", "locked") != "locked"
+    return 1 if unlocked or metrics.get("trouble") else 0
+
+
+def node_phrases(node: Mapping[str, Any]) -> list[str]:
+    """What a node did and how it is, most important first. ``node`` is its part of a report."""
+    state, metrics = node["state"], node["metrics"]
+    phrases: list[str] = []
+    if state == "failed":
+        phrases.append(f"failed: {node.get('failure', 'no reason given')}")
+    elif state == "restarting":
+        phrases.append(f"restarting: {node.get('failure', 'no reason given')}")
+    if metrics.get("trouble"):
+        phrases.append(str(metrics["trouble"]))
+    if node["role"] == "clock" and "state" in metrics:
+        phrases += _clock(metrics)
     if "packets_received" in metrics:
-        said += _received(metrics)
+        phrases += _received(metrics)
     if "packets_sent" in metrics:
-        said += _sent(metrics)
-    for name, verb in (("frames_in", "took"), ("frames_out", "gave")):
+        phrases += _sent(metrics)
+    verb = _FRAMES_READ.get((node["role"], node.get("pace", "none")), "handled")
+    for name in ("frames_in", "frames_out"):
         if name in metrics:
-            said.append(f"{verb} {_many(metrics[name], 'frame')}")
+            phrases.append(f"{verb} {_count(metrics[name], 'frame')}")
     if metrics.get("underrun_frames"):
-        said.append(f"{_many(metrics['underrun_frames'], 'frame')} were not there in time and are silence")
+        phrases.append(f"{_count(metrics['underrun_frames'], 'frame')} missing when due, replaced by silence")
     if metrics.get("overruns"):
-        said.append(f"{_many(metrics['overruns'], 'overrun')}")
-    said += [str(metrics[name]) for name in ("stream", "file") if name in metrics]
-    return said
+        phrases.append(_count(metrics["overruns"], "overrun"))
+    phrases += [str(metrics[name]) for name in ("stream", "file") if name in metrics]
+    return phrases or [state]
+
+
+def edge_phrases(edge: Mapping[str, Any]) -> list[str]:
+    """How a crossing is. ``edge`` is its part of a report."""
+    metrics = edge["metrics"]
+    state = f", {metrics['state']}" if "state" in metrics else ""
+    phrases = [f"resampled at {metrics['ratio_ppb'] / 1000:+.3f} ppm ({edge['compensator']}){state}"]
+    if metrics.get("phase_error_rms_frames"):
+        phrases.append(f"alignment rms {metrics['phase_error_rms_frames']:.3g} frames")
+    phrases.append(_count(metrics["resyncs"], "resync"))
+    return phrases
+
+
+def _clock(metrics: Mapping[str, Any]) -> list[str]:
+    bound_ns = metrics.get("bound_ns", _UNKNOWN_ACCURACY_NS)
+    accuracy = f", accurate to ±{format_duration(bound_ns)}" if bound_ns < _UNKNOWN_ACCURACY_NS else ""
+    phrases = [metrics["state"] + accuracy]
+    if metrics.get("grandmaster") not in (None, "", "system"):
+        domain = f", domain {metrics['domain']}" if "domain" in metrics else ""
+        phrases.append(f"grandmaster {metrics['grandmaster']}{domain}")
+    if "path_delay_ns" in metrics:
+        phrases.append(f"path delay {format_duration(metrics['path_delay_ns'])}")
+    if "running_on" in metrics:
+        phrases.append(f"readers get {metrics['running_on']}")
+    return phrases
 
 
 def _received(metrics: Mapping[str, Any]) -> list[str]:
-    said = [f"received {_many(metrics['packets_received'], 'packet')}"]
-    troubles = [
-        f"{_many(metrics[f'packets_{name}'])} {name}"
-        for name in ("lost", "late", "early", "duplicate", "reordered", "malformed", "foreign")
-        if metrics.get(f"packets_{name}")
-    ]
+    phrases = [f"received {_count(metrics['packets_received'], 'packet')}"]
+    losses = [f"{_count(metrics[f'packets_{name}'])} {name}" for name in _LOSSES if metrics.get(f"packets_{name}")]
+    if metrics.get("packets_foreign"):
+        sender = f" ({metrics['foreign_sender']})" if metrics.get("foreign_sender") else ""
+        losses.append(f"{_count(metrics['packets_foreign'])} ignored from another sender{sender}")
     if metrics.get("socket_dropped"):
-        troubles.append(f"{_many(metrics['socket_dropped'])} dropped by the system before they were read")
-    if troubles:
-        said.append(", ".join(troubles))
+        losses.append(f"{_count(metrics['socket_dropped'])} dropped by the system before they were read")
+    if losses:
+        phrases.append(", ".join(losses))
     elif metrics["packets_received"]:
-        said.append("none lost or late")
+        phrases.append("none lost or late")
     if metrics.get("frames_concealed"):
-        said.append(f"{_many(metrics['frames_concealed'], 'frame')} concealed")
+        phrases.append(f"{_count(metrics['frames_concealed'], 'frame')} concealed")
     if "lateness_p50_ns" in metrics:
-        median, most, all_but = (format_duration(metrics[f"lateness_{name}_ns"]) for name in ("p50", "max", "p99"))
-        said.append(f"they came {median} after their media time (median; 99 % within {all_but}, at most {most})")
+        median, most, p99 = (format_duration(metrics[f"lateness_{name}_ns"]) for name in ("p50", "max", "p99"))
+        phrases.append(f"arrived {median} after media time (median; 99 % within {p99}, at most {most})")
         if "link_offset_ns" in metrics:
-            said.append(f"the link offset is {format_duration(metrics['link_offset_ns'])}")
-    if metrics.get("trouble"):
-        said.append(str(metrics["trouble"]))
-    return said
+            phrases.append(f"link offset {format_duration(metrics['link_offset_ns'])}")
+    return phrases
 
 
 def _sent(metrics: Mapping[str, Any]) -> list[str]:
-    said = [f"sent {_many(metrics['packets_sent'], 'packet')}"]
+    phrases = [f"sent {_count(metrics['packets_sent'], 'packet')}"]
     if metrics.get("send_errors"):
-        said.append(f"the system refused {_many(metrics['send_errors'])}")
+        phrases.append(f"the system refused {_count(metrics['send_errors'])}")
     if "pacing_error_p50_ns" in metrics:
-        median, worst = format_duration(metrics["pacing_error_p50_ns"]), format_duration(metrics["pacing_error_p99_ns"])
-        said.append(f"{median} behind their time (median; 99 % within {worst})")
-    return said
+        median, p99 = (format_duration(metrics[f"pacing_error_{name}_ns"]) for name in ("p50", "p99"))
+        phrases.append(f"left {median} after the planned time (median; 99 % within {p99})")
+    return phrases
 
 
-def _many(count: int, noun: str = "") -> str:
-    number = f"{count:,}".replace(",", " ")
-    return f"{number} {noun}{'' if count == 1 else 's'}" if noun else number
+def _count(number: int, noun: str = "") -> str:
+    # Thousands apart: 297 600 frames.
+    text = f"{number:,}".replace(",", " ")
+    return f"{text} {noun}{'' if number == 1 else 's'}" if noun else text
