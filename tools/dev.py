@@ -1,14 +1,18 @@
 """Sets up everything that working on Phasegraph needs, and does it. Needs Python 3.11 and pip, nothing else.
 
     python3 tools/dev.py run                  run the example; or: run GRAPH [options of `kernel run`]
-    python3 tools/dev.py test                 run all tests; options go to pytest
+    python3 tools/dev.py test                 run the tests that need no real time, in parallel; options go to pytest
+    python3 tools/dev.py test --all           then those in real time too (marker `realtime`), one at a time
+    python3 tools/dev.py test --realtime      only those in real time
     python3 tools/dev.py lint                 ruff: rules and format
     python3 tools/dev.py types                mypy --strict
     python3 tools/dev.py contracts            import contracts
     python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
+    python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
+    python3 tools/dev.py newest [--write]     try the newest version of every dependency; --write: constraints.txt
 
-The environment is .venv beside README.md. It is made when it is first needed, and brought up to date when a
-pyproject.toml has changed.
+The environment is .venv beside README.md. It is made when it is first needed, with the versions that constraints.txt
+names, and brought up to date when that file or a pyproject.toml has changed.
 """
 
 from __future__ import annotations
@@ -27,7 +31,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST = (3, 11)
+NO_TESTS = 5
+"""pytest's exit code where no test was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
 INSTALL = ("install", *(() if sys.dont_write_bytecode else ("--no-compile",)))
 """To compile all that is installed takes as long as to install it, and most of it is never imported."""
@@ -43,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         graph = ["examples/loopback.toml"] if rest[0].startswith("-") else []
         become([str(python), "-m", "phasegraph", "run", *graph, *rest])
     if command == "test":
-        become([str(environment(develop=True)), "-m", "pytest", *rest], ROOT)
+        return test(environment(develop=True), rest)
     if command == "lint":
         python = environment(develop=True)
         checked = do([python, "-m", "ruff", "check"], may_fail=True)
@@ -54,6 +61,11 @@ def main(arguments: Sequence[str]) -> int:
         return do([programs(environment(develop=True)) / "lint-imports"], may_fail=True)
     if command == "isolated" and len(rest) == 1:
         return isolated(rest[0])
+    if command == "add" and rest:
+        pip(environment(), *INSTALL, "-c", str(CONSTRAINTS), *rest)
+        return 0
+    if command == "newest" and rest in ([], ["--write"]):
+        return newest(write=bool(rest))
     print(__doc__.strip(), file=sys.stderr)
     return 0 if command in ("help", "-h", "--help") else 2
 
@@ -73,18 +85,19 @@ def environment(*, develop: bool = False) -> Path:
     if wanted in installed:
         return python
     say("installing " + ("Phasegraph and the tools for its tests" if develop else "Phasegraph") + " into .venv")
-    root = read_toml(ROOT / "pyproject.toml")
-    wishes = root["dependency-groups"]["dev"] if develop else []
-    editable = [part for member in members().values() for part in ("-e", str(member))]
-    with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder, "constraints.txt")
-        constraints.write_text("\n".join(root["tool"]["uv"]["constraint-dependencies"]))
-        # The backend first, once; otherwise pip would fetch it anew for every member.
-        backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
-        pip(python, *INSTALL, *backend, "editables")
-        pip(python, *INSTALL, "--no-build-isolation", "-c", str(constraints), *editable, *wishes)
+    install_tree(python, develop=develop, constraints=("-c", str(CONSTRAINTS)))
     stamp.write_text(json.dumps([wanted] if not develop else [fingerprint(False), wanted]))
     return python
+
+
+def install_tree(python: Path, *, develop: bool, constraints: Sequence[str] = ()) -> None:
+    """Install all members, editable, with pip and the backend that builds them."""
+    wishes = read_toml(ROOT / "pyproject.toml")["dependency-groups"]["dev"] if develop else []
+    editable = [part for member in members().values() for part in ("-e", str(member))]
+    # The backend first, once; otherwise pip would fetch it again for every member.
+    backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
+    pip(python, *INSTALL, *constraints, "pip", *backend, "editables")
+    pip(python, *INSTALL, "--no-build-isolation", *constraints, *editable, *wishes)
 
 
 def make_venv(folder: Path) -> Path:
@@ -149,7 +162,7 @@ def pip_version(python: str | Path) -> tuple[int, ...]:
 def fingerprint(develop: bool) -> str:
     """What an environment depends on, in short."""
     parts = [str(ROOT), "develop" if develop else "run", Path(__file__).read_text("utf-8")]
-    files = [ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members().values())]
+    files = [CONSTRAINTS, ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members().values())]
     parts += [file.read_text("utf-8") for file in files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -158,6 +171,74 @@ def members() -> dict[str, Path]:
     """The distributions of the tree, by the names of their folders; the kernel first."""
     plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
     return {folder.name: folder for folder in (ROOT / "kernel", *plugins)}
+
+
+# Tests
+
+
+def test(python: Path, options: Sequence[str]) -> int:
+    """Run pytest: in parallel what needs no real time, then, where asked for, the rest; returns the exit code."""
+    parts = {"--all": (True, True), "--realtime": (False, True)}
+    virtual, real = next((parts[option] for option in options if option in parts), (True, False))
+    rest = [option for option in options if option not in parts]
+    pytest = [str(python), "-m", "pytest"]
+    in_virtual_time = [*pytest, "-n", "auto", "--dist", "worksteal", "-m", "not realtime", *rest]
+    in_real_time = [*pytest, "-m", "realtime", *rest]
+    if not (virtual and real):
+        become(in_virtual_time if virtual else in_real_time, ROOT)
+    codes = [do(in_virtual_time, may_fail=True), do(in_real_time, may_fail=True)]
+    failures = [code for code in codes if code not in (0, NO_TESTS)]  # `-k` may choose tests of one part alone
+    return failures[0] if failures else min(codes)
+
+
+# Versions
+
+
+def newest(*, write: bool) -> int:
+    """Test with the newest version of every dependency that the members allow; returns the exit code."""
+    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
+        python = make_venv(Path(temporary, "venv"))
+        say("installing the newest version of everything")
+        install_tree(python, develop=True)
+        found = frozen(python)
+        pinned = dict(line.split("==") for line in constraints_lines())
+        for name in sorted(pinned.keys() | found.keys()):
+            if pinned.get(name) != found.get(name):
+                say(f"{name}: {pinned.get(name, 'none')} -> {found.get(name, 'none')}")
+        checks = {
+            "tests": ("pytest", "-q", "-n", "auto", "--dist", "worksteal", "-m", "not realtime"),
+            "lint": ("ruff", "check"),
+            "types": ("mypy",),
+        }
+        broken = [name for name, words in checks.items() if do([python, "-m", *words], may_fail=True)]
+    if broken:
+        say(f"broken with the newest versions: {', '.join(broken)}")
+        return 1
+    say("all passed with the newest versions")
+    if write:
+        head = [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line.startswith("#")]
+        lines = [f"{name}=={version}" for name, version in sorted(found.items())]
+        CONSTRAINTS.write_text("\n".join([*head, *lines, ""]), "utf-8")
+    return 0
+
+
+def frozen(python: Path) -> dict[str, str]:
+    """Name and version of every distribution of an environment, apart from our own."""
+    command = [*find_pip(python), "list", "--format", "json"]
+    listed = json.loads(subprocess.check_output(command, env=clean_environment()))
+    ours = {read_toml(folder / "pyproject.toml")["project"]["name"] for folder in members().values()}
+    names = {normal(each["name"]): each["version"] for each in listed}
+    return {name: version for name, version in names.items() if name not in ours}
+
+
+def constraints_lines() -> list[str]:
+    """The lines of constraints.txt that name a version."""
+    return [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+
+
+def normal(name: str) -> str:
+    """A distribution's name as the packaging standard compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 # A plugin alone
@@ -185,9 +266,10 @@ def isolated_one(name: str) -> int:
         # By the backend of .venv, which is there; otherwise pip would fetch it anew for every wheel.
         build = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work))
         pip(environment(develop=True), *build, *map(str, parts))
-        pip(python, *INSTALL, *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
+        pip(python, *INSTALL, "-c", str(CONSTRAINTS), *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))
         # The configuration of pytest goes along, the sources do not.
-        shutil.copy(ROOT / "pyproject.toml", work)
+        for file in ("pyproject.toml", "conftest.py"):
+            shutil.copy(ROOT / file, work)
         shutil.copytree(folder / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
         say(f"{name}: running its tests")
         return do([python, "-m", "pytest", "-q", "tests"], may_fail=True, cwd=work)

@@ -1,0 +1,87 @@
+"""How searchable the source is: bounds that may be lowered, and lists that may shrink."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MOST_SHARED_METHODS = 0.22
+"""Share of methods whose name four or more classes define, protocols aside."""
+MOST_BANNED_PHRASES = 282
+MOST_COMPLEX_FUNCTIONS = 5
+"""Functions of more than ten branches (C901)."""
+REPEATED_CLASSES = frozenset(
+    """
+    Arrival Candidate Choice Comparison Description Engine Flag Followed Following HardwareClock Intake Leg Listener
+    Measured Message Notice Port Publication Reason Record Reference Role Section Send Sender Session Sockets Stamp
+    Status Stream SyncSample Timeline Trace Tracker World _Line
+    """.split()
+)
+SHARED_MODULES = frozenset(
+    """
+    __init__ actions bank base choice clock commands errors estimator following foreign intake management node options
+    order pairing reading samples session simulation sink sockets source status stream words
+    """.split()
+)
+"""Names that modules of several packages may have: each with one meaning in all of them."""
+BANNED = re.compile("so many|so long|by so much|whoever|nobody|anew|it is looked", re.IGNORECASE)
+"""Phrases that a reader stops at. Plain words say the same: "twice as often", "again", "no client"."""
+
+
+def _tool() -> ModuleType:
+    spec = spec_from_file_location("names_of_the_source", ROOT / "tools" / "names.py")
+    assert spec
+    assert spec.loader
+    tool = module_from_spec(spec)
+    sys.modules[spec.name] = tool
+    spec.loader.exec_module(tool)
+    return tool
+
+
+names = _tool()
+
+
+def test_few_methods_share_a_name_with_many_others() -> None:
+    share, shared = names.shared_methods(names.classes())
+    most = sorted(shared, key=lambda name: -len(shared[name]))[:10]
+    assert share <= MOST_SHARED_METHODS, f"{share:.1%}; the most frequent: {', '.join(most)}"
+
+
+def test_a_class_name_is_defined_once() -> None:
+    repeated = names.repeated_classes(names.classes())
+    assert {name: places for name, places in repeated.items() if name not in REPEATED_CLASSES} == {}
+
+
+def test_a_module_name_belongs_to_one_package() -> None:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for path in names.sources():
+        parts = path.relative_to(ROOT).parts
+        owners[path.stem].add(parts[parts.index("src") + 1])
+    shared = {name: found for name, found in owners.items() if len(found) > 1}
+    assert {name: found for name, found in shared.items() if name not in SHARED_MODULES} == {}
+
+
+def test_sentences_are_plain() -> None:
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("plugins/*/README.md")]
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in [*names.sources(), ROOT / "README.md", *sorted(pages)]
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if BANNED.search(line)
+    ]
+    assert len(found) <= MOST_BANNED_PHRASES, "\n".join(found)
+
+
+def test_few_functions_are_complex() -> None:
+    command = [sys.executable, "-m", "ruff", "check", "--select", "C901", "--output-format", "concise", "--no-cache"]
+    checked = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = [line for line in checked.stdout.splitlines() if "C901" in line]
+    assert checked.returncode in (0, 1), checked.stderr
+    assert len(found) <= MOST_COMPLEX_FUNCTIONS, "\n".join(found)
