@@ -1,4 +1,4 @@
-"""The rules of the house: small files, docstrings on public names, nothing of one machine in the tree."""
+"""The rules of the house: one concept a file, docstrings on public names, nothing of one machine in the tree."""
 
 from __future__ import annotations
 

@@ -125,6 +125,7 @@ input = "in"
 """
 
 
+@pytest.mark.realtime
 def test_is_used_in_a_graph(installed: Installed) -> None:
     (installed.folder / "graph.toml").write_text(GRAPH)
     installed.run(*KERNEL, "run", "graph.toml", "--for", "4s", "--report", "report.json")  # a machine may stand still

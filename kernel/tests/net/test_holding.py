@@ -17,6 +17,8 @@ from phasegraph.net import SystemNetwork, linux
 from phasegraph.net.linux import LinuxSendBuffer, LinuxSender
 from phasegraph.net.qdisc import Qdisc, read_qdiscs, why_not_scheduled
 
+pytestmark = pytest.mark.realtime
+
 MS = 1_000_000
 LOCAL = SystemLocalClock()
 NETWORK = SystemNetwork(LOCAL)

@@ -14,6 +14,8 @@ from phasegraph.net import Interface, PacketBatch, Receiver, SystemNetwork
 from phasegraph.net.interfaces import find_interface, interfaces
 from phasegraph.net.packets import ipv4_number, ipv4_text
 
+pytestmark = pytest.mark.realtime
+
 GROUPS = ("239.69.77.1", "239.69.77.2")
 BATCHED = [pytest.param(False, id="plain")]
 if sys.platform == "linux":

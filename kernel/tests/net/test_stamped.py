@@ -20,7 +20,10 @@ from phasegraph.net.stamping.plain import PlainStamper
 from phasegraph.net.system_stamped import SystemStampedSocket
 from phasegraph.net.udp import UdpSocket
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the loopback is found by name on Linux only")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform != "linux", reason="the loopback is found by name on Linux only"),
+]
 GROUP = "224.0.1.129"
 LOCAL = SystemLocalClock()
 NETWORK = SystemNetwork(LOCAL)

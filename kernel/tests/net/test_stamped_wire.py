@@ -17,6 +17,8 @@ import trio
 from phasegraph import StampKind, SystemLocalClock
 from phasegraph.net import Arrival, Departure, StampedSocket, SystemNetwork
 
+pytestmark = pytest.mark.realtime
+
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
 IGMP, ICMPV6 = 2, 58

@@ -32,6 +32,7 @@ def test_a_log_without_a_reader(monkeypatch: pytest.MonkeyPatch, format: str) ->
     assert "stream_ended" in heard.getvalue()
 
 
+@pytest.mark.realtime
 def test_a_run_without_a_reader(tmp_path: Path) -> None:
     (tmp_path / "graph.toml").write_text('schema = 1\n[clocks.house]\nkind = "system"\n')
     arguments = [sys.executable, "-c", HURRIED, "run", "graph.toml", "--for", "2s", "--report", "report.json"]

@@ -8,12 +8,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from click.testing import CliRunner
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire
 from phasegraph_aes67.session import sap
 from phasegraph_aes67.session.discover import browse, discover_command
 from phasegraph_aes67.session.sap_listener import Browser
+
+pytestmark = pytest.mark.realtime
 
 SDP = (
     "v=0\r\no=- 77 {version} IN IP4 192.0.2.1\r\ns=desk\r\nc=IN IP4 239.1.0.1/15\r\nt=0 0\r\n"

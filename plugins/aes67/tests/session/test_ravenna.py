@@ -22,6 +22,8 @@ from phasegraph_aes67.session.ravenna_session import RavennaSession
 from phasegraph_aes67.session.rtsp import MalformedRtsp
 from phasegraph_aes67.session.session_lookup import Offer
 
+pytestmark = pytest.mark.realtime
+
 SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=Stage\r\nc=IN IP4 239.1.0.1/15\r\nt=0 0\r\n"
     "m=audio 5004 RTP/AVP 98\r\na=rtpmap:98 L24/48000/2\r\na=ptime:1"

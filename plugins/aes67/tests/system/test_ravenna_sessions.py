@@ -14,6 +14,8 @@ from phasegraph.testing import running_graph
 from phasegraph_aes67.session import mdns
 from phasegraph_aes67.session.rtsp import message
 
+pytestmark = pytest.mark.realtime
+
 pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
 
 SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'

@@ -14,7 +14,10 @@ from phasegraph import ClockState, SystemLocalClock
 from phasegraph.net import SystemNetwork
 from phasegraph.testing import run_graph, running_graph
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the loopback is found by name on Linux only")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform != "linux", reason="the loopback is found by name on Linux only"),
+]
 
 
 def real() -> dict[str, Any]:

@@ -21,7 +21,10 @@ from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
 from phasegraph_airplay_timing.serve_command import serve_command
 from phasegraph_airplay_timing.wire import apple, compose
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only"),
+]
 S, MS = 10**9, 10**6
 LOCAL = SystemLocalClock()
 AHEAD_NS = 77_000 * S

@@ -17,7 +17,7 @@ from phasegraph_ptp.protocol.management_data import CLOCK_DATA, PORT_DATA, Manag
 from phasegraph_ptp.protocol.management_responder import answer
 from phasegraph_ptp.unix_management import serve_management
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.realtime, pytest.mark.peers]
 US = "001dc1.fffe.123456"
 NOT_ASKED = {ManagementId.UTC_PROPERTIES: "linuxptp 3 cannot ask for it"}
 EXPECTED = {
