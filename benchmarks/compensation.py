@@ -20,7 +20,7 @@ from _baselines import PipeWire, RawLevel, Roc, Zita
 from _table import markdown
 
 from phasegraph import Compensator, DeviceRate
-from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of, worst_of
+from phasegraph.testing import Conditions, DriftWorld, TrackingError, tracking_error_of, worst_tracking_error
 from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
@@ -67,13 +67,13 @@ HEAD = [
 ]
 
 
-def measure(make: Make, conditions: Conditions, seconds: float, seeds: int, known: DeviceRate | None) -> Figures:
+def measure(make: Make, conditions: Conditions, seconds: float, seeds: int, known: DeviceRate | None) -> TrackingError:
     """The worst of runs with several seeds."""
-    worlds = (CrossingWorld(make(), conditions, seed=seed, known=known) for seed in range(1, seeds + 1))
-    return worst_of([figures_of(world.run(seconds)) for world in worlds])
+    worlds = (DriftWorld(make(), conditions, seed=seed, known=known) for seed in range(1, seeds + 1))
+    return worst_tracking_error([tracking_error_of(world.run(seconds)) for world in worlds])
 
 
-def row(name: str, figures: Figures, *, placed: bool) -> list[str]:
+def row(name: str, figures: TrackingError, *, placed: bool) -> list[str]:
     """One row of the table."""
     return [
         name,

@@ -37,7 +37,7 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
 def test_every_scenario_and_rule_has_its_line() -> None:
     table = PAGE.split("| scenario | is |\n|---|---|\n")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)) == set(shipped())
-    table = PAGE.split("| rule | alike below |\n|---|---|\n")[1].split("\n\n")[0]
+    table = PAGE.split("| rule | equal below |\n|---|---|\n")[1].split("\n\n")[0]
     assert len(table.splitlines()) == len(RULES)
 
 

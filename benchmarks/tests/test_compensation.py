@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import compensation
 
-from phasegraph.testing import Conditions, CrossingWorld, figures_of
+from phasegraph.testing import Conditions, DriftWorld, tracking_error_of
 
 STEADY = Conditions(warm_ppm=0.0)
 
@@ -21,32 +21,34 @@ STEADY = Conditions(warm_ppm=0.0)
 @pytest.mark.parametrize("card_ppm", [-20.0, 37.3])
 def test_they_find_the_rate_with_the_right_sign(name, card_ppm):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0)
-    trace = CrossingWorld(compensation.OTHERS[name](), conditions, seed=1).run(120.0)
+    trace = DriftWorld(compensation.OTHERS[name](), conditions, seed=1).run(120.0)
     ratio = (trace.ratio[-2000:].mean() - 1.0) * 1e6
     assert ratio == pytest.approx(-card_ppm, abs=2.0)
     assert trace.underruns == 0
 
 
 def test_zita_settles_soon_and_sweeps_the_pitch():
-    figures = figures_of(CrossingWorld(compensation.OTHERS["zita-njbridge"](), STEADY, seed=1).run(60.0))
+    figures = tracking_error_of(DriftWorld(compensation.OTHERS["zita-njbridge"](), STEADY, seed=1).run(60.0))
     assert figures.phase_s < 5.0
     assert figures.slope_acquiring > 100.0
 
 
 def test_a_lost_packet_does_not_lead_zita_astray():
-    figures = figures_of(CrossingWorld(compensation.OTHERS["zita-njbridge"](), Conditions(loss=0.01), seed=1).run(60.0))
+    figures = tracking_error_of(
+        DriftWorld(compensation.OTHERS["zita-njbridge"](), Conditions(loss=0.01), seed=1).run(60.0)
+    )
     assert figures.phase_s < 5.0
 
 
 def test_pipewire_settles_after_a_minute():
-    figures = figures_of(CrossingWorld(compensation.OTHERS["PipeWire, RTP"](), STEADY, seed=1).run(150.0))
+    figures = tracking_error_of(DriftWorld(compensation.OTHERS["PipeWire, RTP"](), STEADY, seed=1).run(150.0))
     assert 50.0 < figures.phase_s < 100.0
     assert figures.slope_acquiring < 20.0
 
 
 @pytest.mark.parametrize("name", ["roc, gradual", "roc, responsive"])
 def test_roc_turns_towards_the_rate(name):
-    trace = CrossingWorld(compensation.OTHERS[name](), STEADY, seed=1).run(100.0)
+    trace = DriftWorld(compensation.OTHERS[name](), STEADY, seed=1).run(100.0)
     assert trace.underruns == 0
     assert trace.ratio[-4000:].mean() < 1.0 - 20e-6
 
@@ -54,10 +56,10 @@ def test_roc_turns_towards_the_rate(name):
 @pytest.mark.parametrize(("card_ppm", "runs_dry"), [(10.0, False), (60.0, True)])
 def test_bassaes67_is_kept_by_its_trim(card_ppm, runs_dry):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0, link_offset_s=0.018)
-    trace = CrossingWorld(compensation.OTHERS["BassAES67"](), conditions, seed=1).run(100.0)
+    trace = DriftWorld(compensation.OTHERS["BassAES67"](), conditions, seed=1).run(100.0)
     assert (trace.underruns > 0) == runs_dry
 
 
 def test_the_table_has_a_cell_for_every_head():
-    figures = figures_of(CrossingWorld(compensation.OURS["combined"](), STEADY, seed=1).run(5.0))
+    figures = tracking_error_of(DriftWorld(compensation.OURS["combined"](), STEADY, seed=1).run(5.0))
     assert len(compensation.row("combined", figures, placed=True)) == len(compensation.HEAD)

@@ -58,7 +58,6 @@ from ._core.samples import Encoded as Encoded
 from ._core.samples import Encoding as Encoding
 from ._core.samples import Frames as Frames
 from ._core.samples import silence as silence
-from ._core.simulated import SimulatedReference as SimulatedReference
 from ._core.stream import ClockReader as ClockReader
 from ._core.stream import Stream as Stream
 from ._core.stream import StreamFormat as StreamFormat

@@ -52,14 +52,14 @@ def graph(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_simulation_says_in_words_what_truly_happened(kernel, graph, tmp_path):
+def test_a_simulation_prints_the_true_errors(kernel, graph, tmp_path):
     report = tmp_path / "report.json"
     result = kernel("simulate", graph, "--for", "8s", "--report", report, "--trace", tmp_path / "trace.jsonl")
     assert result.exit_code == 0
     assert "s of virtual time" in result.stdout
-    assert "Scenario 'studio', seed 0. Stand-ins" in result.stdout
+    assert "Scenario 'studio', seed 0. Simulated nodes" in result.stdout
     assert "house, stage and card" in result.stdout
-    assert "edge stage->card: within one frame after" in result.stdout
+    assert "edge stage->card: aligned after" in result.stdout
     assert "x real time" in result.stderr
     document = json.loads(report.read_text())
     assert document["virtual"] is True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from phasegraph.simulation.compare.comparison import Comparison, Result
+from phasegraph.simulation.compare.comparison import Result, StrategyComparison
 from phasegraph.simulation.compare.recommend import recommend
 from phasegraph.simulation.compare.table import as_json, as_table
 
@@ -28,8 +28,8 @@ GOOD = Result(
 )
 
 
-def comparison(*results: Result) -> Comparison:
-    return Comparison(
+def comparison(*results: Result) -> StrategyComparison:
+    return StrategyComparison(
         duration_s=600, seed=0, tone_hz=10_000, notch_hz=20, results=results, left_out={"none": "it refuses"}
     )
 
@@ -41,9 +41,9 @@ def of(strategy: str, scenario: str = "studio", **changes) -> Result:
 @pytest.mark.parametrize(
     ("one", "other", "because"),
     [
-        ({"thd_n_db": -60.0}, {"underruns": 1}, "no gaps in what sounds (0 underruns and resyncs; b: 1 underrun"),
+        ({"thd_n_db": -60.0}, {"underruns": 1}, "no gaps in the audio (0 underruns and resyncs; b: 1 underrun"),
         ({"thd_n_db": -60.0}, {"resyncs": 3}, "b: 3 underruns and resyncs"),
-        ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "each frame at its time"),
+        ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "every frame on time"),
         ({"thd_n_db": -60.0}, {"pitch_slope_max_ppb_per_s": 9000.0}, "the steadiest pitch (0.15 ppm/s; b: 9 ppm/s)"),
         ({"wander_rms_frames": 9.0}, {"thd_n_db": -100.0}, "the cleanest tone (THD+N -130 dB; b: THD+N -100 dB)"),
         ({"time_to_rate_lock_s": 60.0}, {"wander_rms_frames": 0.5}, "the least wander"),
@@ -67,9 +67,9 @@ def test_an_earlier_rule_beats_all_later_ones(one, other, because):
         {"wander_rms_frames": 0.12},
     ],
 )
-def test_a_difference_that_nobody_hears_is_none(change):
+def test_an_inaudible_difference_does_not_count(change):
     found = recommend(comparison(of("b", **change), of("a")))
-    assert (found.strategy, found.reason) == ("b", "no rule tells them apart")
+    assert (found.strategy, found.reason) == ("b", "no rule separates them")
 
 
 def test_the_worst_scenario_counts():

@@ -60,9 +60,12 @@ def test_all_that_is_wrong_is_said_at_once():
     assert len(raised.value.problems) == 4
 
 
-def test_a_node_of_its_own_is_laid_over_the_table_of_all():
+def test_the_table_of_a_single_node_overrides_the_common_table():
     world = parse_scenario("[card]\nblock = 64\nblocks = 3\n[cards.left]\nblock = 128\n")
-    assert [(world.card(id).block, world.card(id).blocks) for id in ("left", "right")] == [(128, 3), (64, 3)]
+    assert [(world.card_options(id).block, world.card_options(id).blocks) for id in ("left", "right")] == [
+        (128, 3),
+        (64, 3),
+    ]
 
 
 def test_a_file_is_named_in_its_problems(tmp_path: Path):

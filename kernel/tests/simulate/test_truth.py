@@ -44,7 +44,7 @@ def test_a_card_that_is_off_leaves_a_known_error_of_a_known_sign(simulate, ppm):
 
 
 @pytest.mark.parametrize("ppm", [-30, 70])
-def test_the_local_oscillator_alone_is_nobody_s_error(simulate, ppm):
+def test_the_local_oscillator_alone_causes_no_error(simulate, ppm):
     report = simulate(world=scenario(local=f'rate-offset = "{ppm}ppm"'))
     # Drivers count in local time what lies between their pointer and the block.
     assert edge(report, "true_overall_alignment_error_max_frames") == pytest.approx(512 * abs(ppm) * 1e-6, abs=0.01)
@@ -86,9 +86,9 @@ def test_a_step_of_the_card_s_rate_is_felt(simulate):
 def test_a_spread_is_the_same_in_pieces(values, cut):
     whole, pieces = Spread(), Spread()
     array = np.array(values)
-    whole.add(array)
+    whole.extend(array)
     for part in (array[:cut], array[cut:]):
-        pieces.add(part)
+        pieces.extend(part)
     for name in ("rms", "mean", "peak", "span", "deviation"):
         assert getattr(pieces, name) == pytest.approx(getattr(whole, name), abs=1e-6)
     assert whole.rms == pytest.approx(math.sqrt((array**2).mean()))
@@ -99,7 +99,7 @@ def test_settling_is_found_wherever_the_pieces_are_cut(values, size):
     seconds = np.arange(len(values), dtype=float)
     settling = Settling(1.0, 3.0)
     for first in range(0, len(values), size):
-        settling.add(seconds[first : first + size], np.array(values[first : first + size]))
+        settling.extend(seconds[first : first + size], np.array(values[first : first + size]))
     expected = next(
         (float(at) for at in range(len(values) - 3) if not any(values[at : at + 4]) and (at == 0 or values[at - 1])),
         None,

@@ -12,16 +12,14 @@ from hypothesis import strategies as st
 from phasegraph import ClockState
 from phasegraph.simulation.card_callbacks import Callbacks
 from phasegraph.simulation.grandmaster import CardTime, Grandmaster
-from phasegraph.simulation.media_sender import Sender
-from phasegraph.simulation.nodes.simulated_clock import Follower
-from phasegraph.simulation.packet_arrivals import Arrivals
-from phasegraph.simulation.reference import Reference
+from phasegraph.simulation.nodes.network_source import PacketSchedule
+from phasegraph.simulation.nodes.simulated_clock import SimulatedClock
+from phasegraph.simulation.packet_arrivals import PacketArrivals
 from phasegraph.simulation.scenario_options import (
     CardOptions,
     ChangeOptions,
     ClockOptions,
     GrandmasterOptions,
-    NetworkOptions,
     SpanOptions,
 )
 from phasegraph.simulation.signals import thd_n_db
@@ -33,7 +31,7 @@ RATE = 48_000
 
 
 def grandmaster(*steps: tuple[float, int], silences: tuple[tuple[float, float], ...] = ()) -> Grandmaster:
-    """One with steps of so many nanoseconds at so many seconds."""
+    """A grandmaster with steps, as pairs of a time in seconds and nanoseconds."""
     return Grandmaster(
         GrandmasterOptions(
             changes=tuple(ChangeOptions(at=round(at * S), step=step, silence=0) for at, step in steps),
@@ -63,8 +61,8 @@ class TestSender:
     @pytest.mark.parametrize("rate", [44_100, 48_000])
     def test_packets_follow_each_other_and_leave_when_full(self, rate, size):
         it = grandmaster()
-        sender = Sender(it, rate, size)
-        stretches = [sender.send(at * S, at * S + S) for at in range(3)]
+        sender = PacketSchedule(it, rate, size)
+        stretches = [sender.packets_between(at * S, at * S + S) for at in range(3)]
         frames, sent = (np.concatenate(parts) for parts in zip(*stretches, strict=True))
         assert set(np.diff(frames).tolist()) == {size}
         assert abs(len(frames) - 3 * rate / size) <= 1
@@ -73,13 +71,13 @@ class TestSender:
 
     @pytest.mark.parametrize("step", [0, 20_000, -20_000])
     def test_by_a_small_step_no_packet_is_left_out(self, step):
-        frames, sent = Sender(grandmaster((0.5, step)), RATE, 48).send(0, S)
+        frames, sent = PacketSchedule(grandmaster((0.5, step)), RATE, 48).packets_between(0, S)
         assert set(np.diff(frames).tolist()) == {48}
         assert (np.diff(sent) > 0).all()
 
     @pytest.mark.parametrize("step", [3 * S, -3 * S])
     def test_by_a_large_step_numbers_jump(self, step):
-        frames, _ = Sender(grandmaster((0.5, step)), RATE, 48).send(0, S)
+        frames, _ = PacketSchedule(grandmaster((0.5, step)), RATE, 48).packets_between(0, S)
         (at,) = np.flatnonzero(np.diff(frames) != 48)
         assert np.diff(frames)[at] == 48 + step * 48 // MS
 
@@ -89,7 +87,7 @@ class TestArrivals:
     frames = np.arange(200_000, dtype=np.int64) * 48
 
     def carry(self, seed=0, pieces=7, **how):
-        arrivals = Arrivals(Impairment(**how), np.random.default_rng(seed))
+        arrivals = PacketArrivals(Impairment(**how), np.random.default_rng(seed))
         cuts = np.linspace(0, len(self.sent), pieces + 1).astype(int)
         spans = itertools.pairwise(cuts.tolist())
         return np.concatenate([arrivals.carry(self.frames[a:b], self.sent[a:b], MS) for a, b in spans])
@@ -138,11 +136,11 @@ class TestFollower:
         now = 0
         monkeypatch.setattr("phasegraph.simulation.nodes.simulated_clock.true_now_ns", lambda: now)
         local = SimLocalClock(ppm=ppm)
-        follower = Follower(base, options, local, path_ns=path_ns, random=np.random.default_rng(seed))
+        follower = SimulatedClock(base, options, local, path_ns=path_ns, random=np.random.default_rng(seed))
         seen = []
         for now in range(0, seconds * S, options.interval):  # noqa: B007
             local_ns = local.at(now)
-            follower.step(local_ns)
+            follower.publish(local_ns)
             estimate = follower.estimate()
             seen.append((now, estimate, estimate.reference_at(local_ns) - base.at(now)))
         return seen
@@ -161,7 +159,7 @@ class TestFollower:
         assert locked[0] == 4 * S
         assert seen[0][1].state is ClockState.ACQUIRING
 
-    def test_it_holds_on_while_it_hears_nothing(self, monkeypatch):
+    def test_it_holds_over_while_the_reference_is_silent(self, monkeypatch):
         base = grandmaster(silences=((10, 100),))
         seen = self.follow(base, ClockOptions(noise=1000), 150, monkeypatch=monkeypatch)
         silent = [row for row in seen if 10 * S <= row[0] < 110 * S]
@@ -229,22 +227,6 @@ class TestCallbacks:
         assert lasts_ms * 48 - 3 * 256 <= xrun.lost <= lasts_ms * 48 - 256 + 96
         last = calls[-1]
         assert last.sounds_ns * (1 + 50e-6) == pytest.approx(last.frame * S / RATE, abs=3)
-
-
-class TestReference:
-    def test_messages_take_the_ways_of_the_scenario(self, monkeypatch):
-        monkeypatch.setattr("phasegraph.simulation.reference.true_now_ns", lambda: 50 * S)
-        network = NetworkOptions(delay=100_000, jitter=10_000, loss=0.25)
-        it = Reference(
-            grandmaster(silences=((60, 1),)), ClockOptions(asymmetry=7000), network, np.random.default_rng(1)
-        )
-        here, there = ([way() for _ in range(4000)] for way in (it.way_here_ns, it.way_there_ns))
-        assert here.count(None) == pytest.approx(1000, rel=0.1)
-        means = [np.mean([way for way in ways if way is not None]) for ways in (here, there)]
-        assert means == pytest.approx([117_000, 103_000], rel=0.01)
-        assert it.shows_ns() == grandmaster().at(50 * S)
-        monkeypatch.setattr("phasegraph.simulation.reference.true_now_ns", lambda: 60 * S)
-        assert (it.silent, it.way_here_ns()) == (True, None)
 
 
 class TestTone:

@@ -1,4 +1,4 @@
-"""The simulated wire does what it was told, and counts it."""
+"""The simulated wire applies its impairment and faults exactly, and counts them."""
 
 import itertools
 
@@ -78,7 +78,7 @@ async def test_nothing_before_it_has_arrived(autojump_clock):
         (Faults(swap=Every(2)), [1, 0, 3, 2, 5, 4, 7, 6]),
     ],
 )
-async def test_a_script_is_followed_exactly(autojump_clock, faults, expected):
+async def test_a_script_applies_exactly(autojump_clock, faults, expected):
     network = SimNetwork(faults=faults)
     receiver, flow = listen(network, GROUP), Flow(network)
     await flow.send(8)
@@ -145,7 +145,7 @@ async def test_packets_arrive_in_bursts(autojump_clock):
     assert set(np.diff(batch.arrival_ns[:40]).tolist()) == {0, 10_000_000}
 
 
-async def test_hears_only_what_it_joined(autojump_clock):
+async def test_receives_only_joined_groups(autojump_clock):
     network = SimNetwork()
     flow = Flow(network, ("239.69.1.1", "239.69.1.2", "239.69.1.3"))
     two, one = listen(network, "239.69.1.1", "239.69.1.3"), listen(network, "239.69.1.2")

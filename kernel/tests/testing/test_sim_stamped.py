@@ -158,7 +158,7 @@ async def test_a_step_of_the_time_of_day_spoils_no_stamp(autojump_clock):
     assert (there.counts.clock_steps, there.counts.receive_stamps_missing) == (1, 1)
 
 
-async def test_who_hears_what(autojump_clock):
+async def test_which_socket_receives_which_packet(autojump_clock):
     near, far = hosts(SimWire())
     sender = near.stamped(0, near.interface("eth0"))
     old, new = opened(far), opened(far)
@@ -171,8 +171,8 @@ async def test_who_hears_what(autojump_clock):
     sender.send(b"group", (GROUP, 319))
     sender.send(b"alone", (far.interface("eth0").address, 319))
     sender.send(bytes(3000), (GROUP, 319))
-    heard = {name: await everything(each, 0.1) for name, each in [("old", old), ("new", new), ("320", general)]}
-    assert {name: [item.data for item in items] for name, items in heard.items()} == {
+    received = {name: await everything(each, 0.1) for name, each in [("old", old), ("new", new), ("320", general)]}
+    assert {name: [item.data for item in items] for name, items in received.items()} == {
         "old": [b"group"],
         "new": [b"alone"],  # unicast reaches one socket only
         "320": [],
@@ -195,7 +195,7 @@ async def test_batched_senders_reach_stamped_sockets(autojump_clock):
     assert [item.data for item in arrivals(await everything(stamped, 0.1))] == [bytes(range(8)), bytes(range(4)), b""]
 
 
-async def test_a_socket_that_nobody_reads_has_so_much_room(autojump_clock):
+async def test_an_unread_socket_has_limited_room(autojump_clock):
     network = SimNetwork(socket_packets=100)
     stamped = opened(network)
     for number in range(150):

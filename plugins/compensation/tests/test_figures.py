@@ -6,7 +6,7 @@ import pytest
 
 from phasegraph import DeviceRate
 from phasegraph.simulation.drift_world import Stamps
-from phasegraph.testing import Conditions, CrossingWorld, Figures, figures_of
+from phasegraph.testing import Conditions, DriftWorld, TrackingError, tracking_error_of
 from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
@@ -15,13 +15,13 @@ RATE = 48_000
 WARM = DeviceRate(36_300.0, 1_000.0)
 
 
-def sound(figures: Figures) -> bool:
+def sound(figures: TrackingError) -> bool:
     return (figures.underruns, figures.resyncs) == (0, 0) and figures.slope_acquiring < 20.01
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_combined(seed: int) -> None:
-    figures = figures_of(CrossingWorld(Combined(FeedForwardConfig(), RATE), seed=seed).run(600.0))
+    figures = tracking_error_of(DriftWorld(Combined(FeedForwardConfig(), RATE), seed=seed).run(600.0))
     assert sound(figures)
     assert figures.place_s == 0.0  # a frame at most, from the first that is heard on
     assert figures.rate_s < 10.0
@@ -35,8 +35,8 @@ def test_combined(seed: int) -> None:
 
 @pytest.mark.parametrize("stamps", ["alsa", "usb"])
 def test_combined_that_knows_its_card(stamps: Stamps) -> None:
-    world = CrossingWorld(Combined(FeedForwardConfig(), RATE), Conditions(stamps=stamps), seed=1, known=WARM)
-    figures = figures_of(world.run(60.0))
+    world = DriftWorld(Combined(FeedForwardConfig(), RATE), Conditions(stamps=stamps), seed=1, known=WARM)
+    figures = tracking_error_of(world.run(60.0))
     assert sound(figures)
     assert figures.place_s == 0.0
     assert figures.rate_s < 10.0
@@ -46,8 +46,8 @@ def test_combined_that_knows_its_card(stamps: Stamps) -> None:
 
 @pytest.mark.parametrize("stamps", ["alsa", "usb"])
 def test_buffer_feedback(stamps: Stamps) -> None:
-    world = CrossingWorld(BufferFeedback(BufferFeedbackConfig(), RATE), Conditions(stamps=stamps), seed=1)
-    figures = figures_of(world.run(200.0))
+    world = DriftWorld(BufferFeedback(BufferFeedbackConfig(), RATE), Conditions(stamps=stamps), seed=1)
+    figures = tracking_error_of(world.run(200.0))
     assert sound(figures)
     assert figures.phase_s < 5.0
     assert figures.rate_s < 10.5
@@ -59,7 +59,7 @@ def test_buffer_feedback(stamps: Stamps) -> None:
 
 
 def test_feed_forward() -> None:
-    figures = figures_of(CrossingWorld(FeedForward(FeedForwardConfig(), RATE), seed=1).run(200.0))
+    figures = tracking_error_of(DriftWorld(FeedForward(FeedForwardConfig(), RATE), seed=1).run(200.0))
     assert sound(figures)
     assert abs(figures.mean) < 6.0
     assert figures.rate_s < 5.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phasegraph import ClockState, Compensator, Correction, DeviceRate, Observation
-from phasegraph.testing import Conditions, CrossingWorld
+from phasegraph.testing import Conditions, DriftWorld
 from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
@@ -29,7 +29,7 @@ class Played:
     """Half a minute of a crossing, or as long as is asked for."""
 
     def __init__(self, name: str, seconds: float = 28.0, *, known: DeviceRate | None = None, **conditions: Any) -> None:
-        self.world = CrossingWorld(MAKE[name](), Conditions(**conditions), seed=1, known=known)
+        self.world = DriftWorld(MAKE[name](), Conditions(**conditions), seed=1, known=known)
         self.trace = trace = self.world.run(seconds)
         self.seconds = np.arange(len(trace.error)) * trace.block_s
         self.off_ppm = (trace.ratio - trace.ideal) * 1e6
@@ -81,13 +81,13 @@ class Flipped:
 
 @all_three
 def test_a_flipped_sign_is_found(name: str) -> None:
-    trace = CrossingWorld(Flipped(MAKE[name]()), seed=1).run(20.0)
+    trace = DriftWorld(Flipped(MAKE[name]()), seed=1).run(20.0)
     assert np.abs(trace.error[~trace.silent]).max() > 30.0
 
 
 @all_three
 def test_it_begins_in_silence_at_its_place_and_never_jumps(name: str) -> None:
-    trace = CrossingWorld(MAKE[name](), seed=1).run(20.0)
+    trace = DriftWorld(MAKE[name](), seed=1).run(20.0)
     begin = int(np.argmin(trace.silent))
     assert 0.1 < begin * trace.block_s < 1.0
     assert not trace.silent[begin:].any()
@@ -244,6 +244,6 @@ def test_without_packets_buffer_feedback_holds_its_ratio_and_then_finds_its_leve
 def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
     def level(latency_ms: int) -> float:
         compensator = BufferFeedback(BufferFeedbackConfig(latency=latency_ms * 1_000_000), RATE)
-        return float(CrossingWorld(compensator, Conditions(link_offset_s=0.04), seed=1).run(10.0).error[-1])
+        return float(DriftWorld(compensator, Conditions(link_offset_s=0.04), seed=1).run(10.0).error[-1])
 
     assert level(35) - level(25) == pytest.approx(480.0, abs=1.0)

@@ -80,7 +80,7 @@ def compare(
         seed=seed,
         log=make_log(level="error"),
         keep_points=plot is not None,
-        tell=lambda strategy, scenario: Progress(duration_ns, f"{strategy} in {scenario}"),
+        on_run=lambda strategy, scenario: Progress(duration_ns, f"{strategy} in {scenario}"),
     )
     recommendation = recommend(comparison)
     if plot is not None:

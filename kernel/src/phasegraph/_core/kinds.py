@@ -10,7 +10,6 @@ import msgspec
 from .compensation import Compensator, Resampler
 from .config import ClockConfig, CompensatorConfig, SinkConfig, SourceConfig
 from .node import Build, ClockSource, Input, Sink, Source
-from .simulated import SimulatedReference
 
 API_VERSION = 1
 """Version of the seams between kernel and plugins; a kind made for another one is refused at load."""
@@ -35,9 +34,6 @@ class ClockKind(msgspec.Struct, Generic[ClockC], frozen=True, kw_only=True):
     example: str = ""
     """A table as a graph would write it, for ``kernel explain``."""
     api: int = API_VERSION
-    simulated: Callable[[ClockC, Build, SimulatedReference], ClockSource] | None = None
-    """What ``kernel simulate`` makes instead: a node that runs the kind's own protocol and estimator against a
-    simulated grandmaster. Without it a follower with the errors of the scenario stands in for the kind."""
 
 
 class SourceKind(msgspec.Struct, Generic[SourceC], frozen=True, kw_only=True):

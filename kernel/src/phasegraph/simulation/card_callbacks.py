@@ -1,4 +1,4 @@
-"""When a sound card asks for which frames, when those truly sound, and when its driver says that they will."""
+"""When a sound card asks for frames, when those truly sound, and the time that its driver predicts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .local_clock import SimLocalClock
 from .scenario_options import CardOptions
 
 _BLOCKS = 512
-"""So many are drawn at a time."""
+"""Callbacks that are drawn at once."""
 
 
 class Call(NamedTuple):
     """One callback."""
 
     frame: int
-    """The first frame that it asks for."""
+    """The first frame of the block that it asks for."""
     called_ns: int
     """Local time at which it runs."""
     called_true_ns: int
@@ -30,13 +30,13 @@ class Call(NamedTuple):
     sounds_ns: int
     """True time at which that frame sounds."""
     stamp_ns: int
-    """Local time at which the driver says so."""
+    """Local time at which the driver predicts it."""
     lost: int
-    """Frames that were lost just before it: their time had passed when it ran."""
+    """Frames lost just before it: they were due before the callback ran."""
 
 
 class Callbacks:
-    """The callbacks of one card, in order and without end."""
+    """The callbacks of one card, in order, without an end."""
 
     def __init__(
         self, time: CardTime, options: CardOptions, *, rate: int, local: SimLocalClock, random: np.random.Generator
@@ -49,7 +49,7 @@ class Callbacks:
         self._pointer_phase = float(random.random()) * options.granularity
 
     def begin(self, true_ns: int) -> Iterator[Call]:
-        """The calls of a card that begins at a true time; its first blocks are asked for at once."""
+        """The callbacks of a card that starts at a true time; it asks for its first blocks at once."""
         self._time.begin(true_ns)
         block, frame, restart, called_ns, lost = self._options.block, 0, true_ns, true_ns, 0
         while True:
@@ -65,13 +65,13 @@ class Callbacks:
                 lost = 0
             frame, called_ns = frame + block * count, int(called[min(count, _BLOCKS - 1)])
             if count < _BLOCKS:
-                # An xrun: the card begins again with the first frame whose time has not passed.
+                # An xrun: the card restarts with the first frame that is not overdue.
                 restart = called_ns
                 lost = max(1, math.ceil(self._time.at(restart) * self._rate / NS_PER_S) - frame)
                 frame += lost
 
     def _called(self, frame: int, restart: int, called_ns: int) -> NDArray[np.int64]:
-        # True times. ``restart`` is when the card began (again), ``called_ns`` the call before.
+        # True times. ``restart`` is when the card (re)started, ``called_ns`` the previous callback.
         options, random = self._options, self._random
         due = self._time.times_of(frame - options.blocks * options.block, _BLOCKS, options.block, self._rate)
         wake = np.abs(random.normal(0.0, options.callback_jitter, _BLOCKS))
@@ -84,7 +84,7 @@ class Callbacks:
         return result
 
     def _stamps(self, frames: NDArray[np.int64], called: NDArray[np.int64]) -> NDArray[np.int64]:
-        # What the driver makes of its hardware's pointer, which moves on by some frames at a time.
+        # The driver's prediction from its hardware's pointer, which advances several frames at a time.
         grain, phase = self._options.granularity, self._pointer_phase
         shown = self._time.oscillator.elapsed_array(called) - self._time.elapsed_before
         pointer = shown * (self._rate / NS_PER_S)

@@ -1,8 +1,8 @@
-"""A clock-domain crossing without its samples: what a compensator does to a read position, hours of it in minutes.
+"""A drifting crossing without samples: how a compensator moves a read position, hours of it in minutes.
 
-A sender on the reference clock, a network with jitter and loss, a clock that is followed with an error, and a sound
-card with stamps as drivers give them: all in numbers, drawn in chunks from one seed. Between them is the kernel's own
-`CrossingTap`, so that the compensator sees what it would see in a graph, in the same order.
+A sender on the reference clock, a network with jitter and loss, a clock with an error, and a sound card with the
+stamps of real drivers: all in numbers, drawn in chunks from one seed. Between them is Phasegraph's own `CrossingTap`,
+so the compensator gets the observations that it gets in a graph, in the same order.
 """
 
 from __future__ import annotations
@@ -26,84 +26,84 @@ RATE = 48000
 LOCAL_NS = 1_000_000_000_000
 REFERENCE_NS = 1_790_000_000_000_000_000
 FIRST = REFERENCE_NS * RATE // NS_PER_S
-"""Index of the frame that the sender takes when the world begins."""
+"""Index of the sender's frame when the world starts."""
 _CHUNK = 4096
 _PATH_S = 100e-6
 _LEAD_BLOCKS = 2
-"""Blocks that lie in the card between the callback and what sounds."""
+"""Blocks that the card buffers between the callback and the sound."""
 _REACH = 33
 """Frames beyond the read position that a resampler needs."""
 
 Floats = NDArray[np.float64]
 Stamps = Literal["alsa", "usb", "callback"]
 _WAKE_S = {"alsa": (60e-6, 0.01, 1e-3), "usb": (120e-6, 0.01, 1.5e-3), "callback": (500e-6, 0.02, 3e-3)}
-"""How late callbacks run: spread, share of those that are much later, and by how much."""
+"""Lateness of callbacks: spread, share of very late ones, and their mean lateness."""
 _STAMP_S = {"alsa": (1, 3e-6), "usb": (6, 10e-6)}
-"""Frames by which the hardware's pointer moves on at a time, and the noise of reading it."""
+"""Frames by which the hardware's pointer advances at a time, and the noise of reading it."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment. The defaults are those under which the strategies are compared with other systems."""
+    """A deployment. The defaults are the conditions of the comparison with other systems."""
 
     card_ppm: float = 37.3
-    """How fast the card runs when it is cold."""
+    """Rate offset of the card when it is cold."""
     warm_ppm: float = 3.0
-    """How much faster when it is warm."""
+    """How much faster it runs when it is warm."""
     warm_s: float = 120.0
     ramp_ppm: float = 0.0
-    """Peak of a zigzag of the card's rate that goes by 1 ppm a minute."""
+    """Peak of a zigzag of the card's rate with a slope of 1 ppm a minute."""
     swing_ppm: float = 0.0
     swing_s: float = 60.0
     """Peak and period of a sine of the card's rate."""
     rate_steps: Mapping[float, float] = {}
-    """By second: by how many ppm the card's rate changes, within two seconds."""
+    """By second: change of the card's rate in ppm, within two seconds."""
     stamps: Stamps = "alsa"
-    """``alsa``: the pointer of a PCI card. ``usb``: one that moves by 6 frames. ``callback``: when the callback ran."""
+    """``alsa``: the pointer of a PCI card. ``usb``: one in steps of 6 frames. ``callback``: the callback's time."""
     block: int = 256
     local_ppm: float = 0.0
-    """How fast the local counter runs."""
+    """Rate offset of the local counter."""
     clock_noise_s: float = 2e-6
-    """Standard deviation of the clock's error, which wanders with a time constant of 10 s."""
+    """Standard deviation of the clock's error, a random walk with a time constant of 10 s."""
     clock_interval_s: float = 0.125
     packet: int = 48
     """Frames in a packet of the network."""
     jitter_s: float = 50e-6
-    """Mean of the network's delay beyond its least."""
+    """Mean of the network's delay beyond its minimum."""
     loss: float = 0.0
     link_offset_s: float = 0.02
     lost: Mapping[float, int] = {}
-    """By second: frames that the card lost in an xrun, and that the sink counted."""
+    """By second: frames that the card lost in an xrun and the sink counted."""
     pauses: Mapping[float, float] = {}
-    """By second: for how long the card stood still, without any frame being counted."""
+    """By second: how long the card stopped, without a frame being counted."""
     outliers: Mapping[float, float] = {}
-    """By second: by how many seconds the one stamp then is wrong."""
+    """By second: error, in seconds, of the one stamp at that time."""
     steps: Mapping[float, int] = {}
-    """By second: by how many frames another grandmaster is ahead of the one before."""
+    """By second: frames by which a new grandmaster is ahead of the previous one."""
     states: Mapping[float, ClockState] = {}
-    """By second: what the clock says of itself from then on."""
+    """By second: the clock's state from then on."""
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """What happened, block by block."""
+class DriftTrace(msgspec.Struct, frozen=True):
+    """The run block by block."""
 
     block_s: float
     error: Floats
-    """Frames that the read position truly was behind its target."""
+    """Frames that the read position was truly behind its target."""
     ratio: Floats
     """Input frames per output frame."""
     ideal: Floats
-    """The same, as it should have been."""
+    """The true ratio of the two rates."""
     silent: NDArray[np.bool_]
     locked: NDArray[np.bool_]
     underruns: int
-    """Blocks for which too little had arrived."""
+    """Blocks for which too few frames had arrived."""
     resyncs: int
     corrections: list[Correction]
     """The newest decisions, up to 4096."""
 
 
 class _NoRing:
-    # In the place of a stream's ring: what has arrived is there.
+    # Replaces a stream's ring: all frames that have arrived are there.
     capacity = 1 << 30
 
     def __init__(self, stream: Stream) -> None:
@@ -131,8 +131,8 @@ class _Clock:
         return self.newest
 
 
-class CrossingWorld:
-    """One deployment, from one seed. `run` may be called again: it goes on where it ended."""
+class DriftWorld:
+    """One deployment, from one seed. `run` may be called again and continues where it ended."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class CrossingWorld:
         seed: int = 0,
         known: DeviceRate | None = None,
     ) -> None:
-        """``known`` is what earlier runs have learned of the card."""
+        """``known`` is the card's rate as earlier runs have measured it."""
         self.conditions = conditions or Conditions()
         self._step_at = sorted(self.conditions.steps)
         self._clock = _Clock()
@@ -165,8 +165,8 @@ class CrossingWorld:
         # Local times at true times since the world began.
         return LOCAL_NS + np.rint(true_s * (1e9 + 1e3 * self.conditions.local_ppm)).astype(np.int64)
 
-    def run(self, seconds: float) -> Trace:
-        """So many seconds of the card's time."""
+    def run(self, seconds: float) -> DriftTrace:
+        """Run for a time, in seconds of the card's clock."""
         count = math.ceil(seconds * RATE / self.conditions.block)
         error, ratio, ideal = np.empty(count), np.empty(count), np.empty(count)
         silent, locked = np.empty(count, np.bool_), np.empty(count, np.bool_)
@@ -188,7 +188,9 @@ class CrossingWorld:
             silent[at], locked[at] = correction.silent, correction.locked
             if count - at <= _CHUNK:
                 corrections.append(correction)
-        return Trace(block / RATE, error, ratio, ideal, silent, locked, underruns, tap.resyncs - resyncs, corrections)
+        return DriftTrace(
+            block / RATE, error, ratio, ideal, silent, locked, underruns, tap.resyncs - resyncs, corrections
+        )
 
     def _arrive(self, until_s: float) -> None:
         stream = self.tap.stream
@@ -201,14 +203,14 @@ class CrossingWorld:
             true_s, local_ns, end = self._packet = next(self._packets)
 
     def _shift(self, true_s: float) -> int:
-        # Frames that the reference has been stepped by: what is known when a callback runs.
+        # Sum of the reference's steps so far, in frames.
         if not self._step_at:
             return 0
         passed = self._step_at[: bisect.bisect_right(self._step_at, true_s)]
         return sum(self.conditions.steps[at] for at in passed)
 
     def _rate(self, seconds: Floats) -> Floats:
-        # How fast the card runs, as a fraction.
+        # Rate offset of the card, as a fraction.
         it = self.conditions
         ppm = it.card_ppm + it.warm_ppm * (1 - np.exp(-seconds / it.warm_s))
         ppm = ppm + it.swing_ppm * np.sin(2 * np.pi * seconds / it.swing_s)
@@ -260,7 +262,7 @@ class CrossingWorld:
             yield from zip(*(column.tolist() for column in columns), strict=True)
 
     def _arrivals(self, random: np.random.Generator) -> Iterator[tuple[float, int, int]]:
-        # True and local time at which a packet arrives, and the frame after its last.
+        # True and local arrival time of a packet, and the index after its last frame.
         it = self.conditions
         packet, newest = 0, 0.0
         while True:

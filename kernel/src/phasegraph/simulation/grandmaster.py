@@ -1,4 +1,4 @@
-"""Time bases that are true by definition: the grandmaster that all clocks follow, and a sound card's own."""
+"""True time bases: the grandmaster that all clocks follow, and a sound card's own time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .scenario_options import GrandmasterOptions
 
 
 class TimeBase(Protocol):
-    """What a clock follows: its true course."""
+    """The true time of a reference that a clock follows."""
 
     def at(self, true_ns: int) -> int:
-        """What it shows at a true time, in nanoseconds."""
+        """The time that it shows at a true time, in nanoseconds."""
 
     def rate_ppb(self, true_ns: int) -> float:
-        """How much it runs fast of true time at a true time."""
+        """Its rate minus that of true time, at a true time."""
 
     def rates_ppb(self, true_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """`rate_ppb` for an array of times."""
 
     def silent(self, true_ns: int) -> bool:
-        """Whether clocks hear nothing of it at a true time."""
+        """Whether clocks receive no messages of it at a true time."""
 
     def identity(self, true_ns: int) -> str:
-        """Who shows it."""
+        """The identity of the clock that shows it."""
 
 
 class Grandmaster:
-    """True time from an epoch, with the steps of other grandmasters that take over."""
+    """True time since an epoch, with the steps at which other grandmasters take over."""
 
     def __init__(self, options: GrandmasterOptions) -> None:
         changes = sorted(options.changes, key=lambda change: change.at)
@@ -75,7 +75,7 @@ class Grandmaster:
         return f"02-00-00-FF-FE-00-00-{self._number(true_ns) % 256:02X}"
 
     def pieces(self, begin_ns: int, end_ns: int) -> Iterator[tuple[int, int, int]]:
-        """A stretch of true time in pieces of one grandmaster: begin, end, and what it shows minus true time."""
+        """A stretch of true time in pieces of one grandmaster: begin, end, and its time minus true time."""
         number = self._number(begin_ns)
         while begin_ns < end_ns:
             until = self._begins[number + 1] if number + 1 < len(self._begins) else end_ns
@@ -93,10 +93,10 @@ class CardTime:
     def __init__(self, oscillator: Oscillator) -> None:
         self.oscillator = oscillator
         self.elapsed_before = 0
-        """What its oscillator had counted when it began."""
+        """Its oscillator's count when it began."""
 
     def begin(self, true_ns: int) -> None:
-        """The card begins: its frame 0 sounds (or is heard) at this true time."""
+        """Start the card: its frame 0 is played (or captured) at this true time."""
         self.elapsed_before = self.oscillator.elapsed(true_ns)
 
     def at(self, true_ns: int) -> int:
@@ -104,7 +104,7 @@ class CardTime:
         return self.oscillator.elapsed(true_ns) - self.elapsed_before
 
     def true_at(self, shown_ns: NDArray[np.float64]) -> NDArray[np.int64]:
-        """True times at which it shows something."""
+        """True times at which it shows the given times."""
         true_ns = self.oscillator.true_after_array(shown_ns + self.elapsed_before)
         return np.rint(true_ns).astype(np.int64)
 
@@ -121,7 +121,7 @@ class CardTime:
         return self.oscillator.rates_ppb(true_ns)
 
     def silent(self, true_ns: int) -> bool:
-        """See `TimeBase.silent`: a card always tells."""
+        """See `TimeBase.silent`: a driver always gives stamps."""
         return False
 
     def identity(self, true_ns: int) -> str:

@@ -1,4 +1,4 @@
-"""What a simulated link does to packets: by chance, from a seed, or exactly as a script says."""
+"""How a simulated link delays, loses and reorders packets: at random from a seed, or exactly by a script."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .._core.localtime import StampKind
 
 
 class Impairment(msgspec.Struct, frozen=True, kw_only=True):
-    """Chance, the same for every run with the same seed. Packets of one flow keep their order unless ``swap`` says
-    otherwise, as in a network of queues."""
+    """Random impairment, the same in every run with the same seed. Packets of one flow keep their order unless ``swap``
+    is set, as in a network of queues."""
 
     delay_ns: int = 20_000
-    """What every packet takes."""
+    """Delay of every packet."""
     jitter_ns: int = 0
-    """On top: the most, if ``jitter`` is uniform, or the mean, if it is exponential."""
+    """Additional delay: its maximum if ``jitter`` is uniform, its mean if it is exponential."""
     jitter: Literal["uniform", "exponential"] = "uniform"
     loss: float = 0.0
     """Probability that a packet is lost."""
@@ -41,9 +41,9 @@ class Every(msgspec.Struct, frozen=True):
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """A script: these packets of every flow, by number, so that a test knows what must be counted.
+    """A script: numbers of the packets of every flow that it affects, so that a test knows the exact counts.
 
-    A flow is what goes to one address and port; its packets count from 0 when somebody first listens.
+    A flow is the packets to one address and port. They count from 0 when the first receiver listens.
     """
 
     drop: Collection[int] | Every = ()
@@ -53,32 +53,32 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stamping(msgspec.Struct, frozen=True, kw_only=True):
-    """How a simulated host stamps what passes its stamped sockets."""
+    """How a simulated host timestamps the packets of its stamped sockets."""
 
     kind: StampKind = StampKind.KERNEL
-    """The kind of stamp that it has; with ``user``, arrivals are stamped when they are read."""
+    """The kind of timestamp; with ``user``, arrivals are stamped when they are read."""
     noise_ns: int = 0
-    """Standard deviation of a stamp."""
+    """Standard deviation of a timestamp."""
     latency_ns: int = 20_000
-    """How long the reader takes to come for what has happened, in the mean of an exponential distribution."""
+    """Delay until the reader reads an event: the mean of an exponential distribution."""
     missing_transmit: Collection[int] | Every = ()
-    """Which of a socket's departures get no stamp, counted from 0."""
+    """Departures of a socket that get no timestamp, counted from 0."""
 
 
 class Counts(msgspec.Struct):
-    """What a link really did, in packets."""
+    """True counts of a link, in packets."""
 
     carried: int = 0
-    """Given to it, for a host that listened."""
+    """Packets sent to a host that listened."""
     dropped: int = 0
     duplicated: int = 0
     swapped: int = 0
     delivered: int = 0
-    """Arrived or on the way, duplicates included."""
+    """Packets that have arrived or are in transit, duplicates included."""
 
 
 def chosen(which: Collection[int] | Every, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of these packet numbers a script means."""
+    """Which of these packet numbers a script selects."""
     if isinstance(which, Every):
         result: NDArray[np.bool_] = (numbers >= which.first) & ((numbers - which.first) % which.n == 0)
         return result

@@ -1,4 +1,4 @@
-"""One simulated link: the way from one host to another, and when which packet arrives at its end."""
+"""One simulated link from one host to another: which packets arrive, and when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from .impairments import Counts, Faults, Impairment, chosen
 
 _SWAPPED_BY_NS = 1_000
-"""How long after its successor a packet arrives that changed places with it."""
+"""A packet that changes places with its successor arrives this long after it."""
 
 
 class Packets:
@@ -36,7 +36,7 @@ class Packets:
 
 
 def join(parts: list[Packets]) -> Packets:
-    """Several lots as one, in order."""
+    """Several batches as one, in order."""
     if len(parts) == 1:
         return parts[0]
     width = max(part.data.shape[1] for part in parts)
@@ -54,7 +54,7 @@ def join(parts: list[Packets]) -> Packets:
 
 
 class Link:
-    """Carries packets from one host to another. What it does may be changed while it runs."""
+    """Carries packets from one host to another. Its impairment and faults may change while it runs."""
 
     def __init__(self, impairment: Impairment, faults: Faults, seed: tuple[int, ...]) -> None:
         self.impairment = impairment
@@ -64,15 +64,15 @@ class Link:
         self._numbers: NDArray[np.int64] = np.zeros(16, np.int64)
         self._last: NDArray[np.int64] = np.zeros(16, np.int64)
         self._losing: NDArray[np.bool_] = np.zeros(16, np.bool_)
-        self._held: dict[int, Packets] = {}
+        self._waiting: dict[int, Packets] = {}
 
     def carry(self, packets: Packets, now: int) -> Packets:
-        """What arrives of packets that are sent at true time ``now``, with their times of arrival."""
+        """The packets that arrive of those sent at true time ``now``, with their times of arrival."""
         self.truth.carried += len(packets.flow)
         most = int(packets.flow.max())
         if most >= len(self._numbers):
             self._grow(most)
-        parts = [self._carry(lot, now) for lot in _lots(packets)]
+        parts = [self._carry(batch, now) for batch in _batches(packets)]
         result = join(parts)
         self.truth.delivered += len(result.flow)
         return result
@@ -102,7 +102,7 @@ class Link:
             self.truth.duplicated += int(np.count_nonzero(twice))
             order = np.sort(np.concatenate([np.arange(len(flow)), np.flatnonzero(twice)]))
             packets, swap = packets.rows(order), swap[order]
-        if self._held or swap.any():
+        if self._waiting or swap.any():
             packets = self._swap(packets, swap)
         return packets
 
@@ -110,7 +110,7 @@ class Link:
         lost = chosen(self.faults.drop, numbers)
         how = self.impairment
         if how.loss:
-            # Two states per flow: from good to losing so often that ``loss`` is the share, and back after a burst.
+            # Two states per flow, good and losing: losing has the share ``loss`` and the mean length ``loss_burst``.
             losing = self._losing[flow]
             back = 1.0 / how.loss_burst
             begin = back * how.loss / (1.0 - how.loss) if how.loss < 1.0 else 1.0
@@ -138,19 +138,18 @@ class Link:
         return self._random.random(count) < probability
 
     def _swap(self, packets: Packets, swap: NDArray[np.bool_]) -> Packets:
-        # A packet that is to change places is held until the next of its flow has gone. One that nothing
-        # follows never arrives.
+        # A packet that changes places waits for the next one of its flow. Without a next one it never arrives.
         parts: list[Packets] = []
         released: list[Packets] = []
         for row, flow in enumerate(packets.flow.tolist()):
             packet = packets.rows(slice(row, row + 1))
-            held = self._held.get(flow)
+            held = self._waiting.get(flow)
             if held is None and swap[row]:
-                self._held[flow] = Packets(packet.data.copy(), packet.length.copy(), packet.flow, packet.arrival)
+                self._waiting[flow] = Packets(packet.data.copy(), packet.length.copy(), packet.flow, packet.arrival)
                 continue
             parts.append(packet)
             if held is not None:
-                self._held.pop(flow)
+                self._waiting.pop(flow)
                 held.arrival = packet.arrival + _SWAPPED_BY_NS
                 self._last[flow] = held.arrival[0]
                 self.truth.swapped += 1
@@ -158,8 +157,8 @@ class Link:
         return join(parts + released) if parts else packets.rows(slice(0, 0))
 
 
-def _lots(packets: Packets) -> list[Packets]:
-    # Split so that no lot has two packets of one flow, because what happens to a packet depends on the one before.
+def _batches(packets: Packets) -> list[Packets]:
+    # Split so that no batch has two packets of one flow, because the fate of a packet depends on the previous one.
     flow = packets.flow
     if len(flow) == 1 or len(np.unique(flow)) == len(flow):
         return [packets]

@@ -12,14 +12,14 @@ from .._core.localtime import LocalClock
 from .oscillator import Oscillator
 
 LOCAL_EPOCH_NS = 1_000_000_000_000
-"""Where simulated local time begins: a machine that has been up for a while."""
+"""Simulated local time at true time 0: a machine that has been up for 17 minutes."""
 REALTIME_EPOCH_NS = 1_790_000_000_000_000_000
-"""Where simulated time of day begins (September 2026): large, as real epochs are."""
+"""Simulated time of day at true time 0 (September 2026): large, as real epochs are."""
 _MEASURED_FOR_NS = 1_000_000_000
 
 
 def true_now_ns() -> int:
-    """True time: what trio's clock says, which is virtual under a MockClock; 0 before trio runs."""
+    """True time: the time of trio's clock, which is virtual under a MockClock; 0 before trio runs."""
     return round(_true_now_s() * 1e9)
 
 
@@ -52,7 +52,10 @@ class SimLocalClock:
         self._realtime = realtime_ns
         self._now_s = 0.0
         self._now = (0, self.at(0))
-        self._measured = (-_MEASURED_FOR_NS, 1.0)  # when, and the rate then: it hardly changes until the next time
+        self._measured = (
+            -_MEASURED_FOR_NS,
+            1.0,
+        )  # true time, and the rate then
 
     def now_ns(self) -> int:
         """Local time now."""
@@ -82,7 +85,7 @@ class SimLocalClock:
         self._realtime += by_ns
 
     def at(self, true_ns: int) -> int:
-        """Local time at a true time: what nobody in the simulated machine can know."""
+        """Local time at a true time, which no node of the simulated machine can know."""
         return self._epoch + self.oscillator.elapsed(true_ns)
 
     def at_array(self, true_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -90,18 +93,18 @@ class SimLocalClock:
         return self._epoch + self.oscillator.elapsed_array(true_ns)
 
     def true_at(self, local_ns: int) -> int:
-        """True time at a local time, right to a nanosecond."""
+        """True time at a local time, accurate to 1 ns."""
         return self.oscillator.true_after(local_ns - self._epoch)
 
     def rate_ppb(self, true_ns: int) -> float:
-        """How much local time runs fast of true time at a true time."""
+        """Rate of local time minus that of true time, at a true time."""
         return self.oscillator.rate_ppb(true_ns)
 
 
 class TrueTime:
-    """True time as a simulated device sees it, on whichever local clock it runs.
+    """True time for a simulated device, on a simulated or a real local clock.
 
-    On a machine's own clock, which has no known truth, local time stands in for it.
+    On a real clock, whose truth is unknown, local time counts as true time.
     """
 
     def __init__(self, local: LocalClock) -> None:
@@ -121,5 +124,5 @@ class TrueTime:
         return true_ns if self._sim is None else self._sim.at(true_ns)
 
     def local_rate_ppb(self, true_ns: int) -> float:
-        """How much local time runs fast of true time."""
+        """Rate of local time minus that of true time."""
         return 0.0 if self._sim is None else self._sim.rate_ppb(true_ns)

@@ -1,4 +1,4 @@
-"""A clock-domain crossing in plain numbers: what a compensator steers, without a graph around it."""
+"""The control loop of a compensator in plain numbers, without a graph: a device, a clock and a read position."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ RATE = 48000
 LOCAL_NS = 1_000_000_000_000
 REFERENCE_NS = 1_790_000_000_000_000_000
 _AHEAD = 480
-"""Frames that have arrived beyond the one that should sound."""
+"""Frames that have arrived beyond the target position."""
 
 
-class Plant:
-    """A crossing in numbers: a card that runs ``card_ppm`` fast, and a read position that a compensator steers."""
+class LoopModel:
+    """A card that runs ``card_ppm`` fast, and a read position that a compensator steers."""
 
     def __init__(self, compensator: Compensator, card_ppm: float, *, block: int = 256, noise_ns: float = 100.0) -> None:
         self.compensator = compensator
@@ -31,13 +31,13 @@ class Plant:
         self.state = ClockState.LOCKED
 
     def run(self, seconds: float) -> None:
-        """Play so many seconds, block by block."""
+        """Play for a time, block by block."""
         stop = self._frame + seconds * RATE
         while self._frame < stop:
             self._play()
 
     def silence(self, seconds: float) -> None:
-        """So many seconds in which nothing is observed, decided or played; then it begins where it should be."""
+        """Let time pass without observation, decision or playing; then continue at the target position."""
         self._frame += round(seconds * RATE)
         self._position = self._since_ns() * 1e-9 * RATE
 

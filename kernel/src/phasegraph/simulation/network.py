@@ -1,7 +1,7 @@
-"""A simulated network: hosts on a wire, whose links delay, lose, double and swap packets as told, and count it.
+"""A simulated network: hosts on a wire, whose links delay, lose, duplicate and swap packets, and count them.
 
-Nothing runs in the background: a packet that is sent lies at its receiver with its time of arrival, and is found
-there by whoever looks after that time. So a simulated hour costs no more than its packets.
+Nothing runs in the background: a sent packet waits at its receiver with its time of arrival, and the receiver reads it
+after that time. A simulated hour therefore costs no more than its packets.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ..net import Interface
 from .impairments import Counts, Faults, Impairment, Stamping
 from .link import Link, Packets
 from .local_clock import SimLocalClock, true_now_ns
-from .sim_sockets import Listener, SimReceiver, SimSender, Talker, is_group
+from .sim_sockets import SimReceiver, SimSender, WireListener, WireSender, is_group
 from .sim_stamped import SimStampedSocket
 
-Ear = tuple[Listener, int, NDArray[np.bool_]]
-"""A socket, the index of an interface, and which flows (by number) it hears there."""
+ListeningFlows = tuple[WireListener, int, NDArray[np.bool_]]
+"""A socket, the index of an interface, and which flows (by number) it accepts there."""
 
 
 class SimWire:
-    """What hosts are connected by. Every link between two hosts has its own state and truth."""
+    """Connects hosts. Every link between two hosts has its own state and true counts."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class SimWire:
         seed: int = 0,
         separate: tuple[str, ...] = (),
     ) -> None:
-        """``impairment`` and ``faults`` are what every link begins with.
+        """``impairment`` and ``faults`` are the initial ones of every link.
 
-        ``separate`` names interfaces that are networks of their own (the legs of a redundant pair): they hear
-        only interfaces of the same name.
+        ``separate`` names interfaces on networks of their own (the legs of a redundant pair), which reach only
+        interfaces of the same name.
         """
         self.hosts: list[SimNetwork] = []
         self.flows: dict[tuple[str, int], int] = {}
@@ -66,7 +66,7 @@ class SimWire:
         return self.links[key]
 
     def impair(self, impairment: Impairment | None = None, faults: Faults | None = None) -> None:
-        """Change what every link does from now on."""
+        """Change the impairment and faults of every link from now on."""
         self._impairment = impairment or self._impairment
         self._faults = faults or self._faults
         for link in self.links.values():
@@ -74,18 +74,18 @@ class SimWire:
 
     @property
     def truth(self) -> Counts:
-        """What happened, over all links."""
+        """The true counts of all links together."""
         every = [link.truth for link in self.links.values()]
         return Counts(*(sum(getattr(truth, name) for truth in every) for name in Counts.__struct_fields__))
 
     def segment(self, interface: str, host: int) -> str:
-        """What an interface is connected to: a host's loopback hears nobody else."""
+        """The network of an interface: a host's loopback reaches only the host itself."""
         if interface == "lo":
             return f"lo of {host}"
         return interface if interface in self._separate else ""
 
     def flow(self, address: str, port: int) -> int:
-        """The number of what goes to an address and port."""
+        """The number of the flow to an address and port."""
         number = self.flows.get((address, port))
         if number is not None:
             return number
@@ -97,23 +97,23 @@ class SimWire:
             self._addresses = np.append(self._addresses, int(destination) if destination.version == 4 else 0)
         return self.flows[key]
 
-    def send(self, sender: Talker, packets: Packets, at_ns: int | None = None) -> None:
-        """Carry packets to whoever hears them, now or from a later true time on."""
+    def carry(self, sender: WireSender, packets: Packets, at_ns: int | None = None) -> None:
+        """Carry packets to the listeners that accept them, now or from a later true time on."""
         now = true_now_ns() if at_ns is None else at_ns
         segment = self.segment(sender.interface.name, sender.host.number)
         for host in self.hosts:
-            ears = host.ears(segment, sender.address)
+            listeners = host.listeners(segment, sender.address)
             wanted = np.zeros(len(packets.flow), np.bool_)
-            for _, _, mask in ears:
+            for _, _, mask in listeners:
                 wanted |= mask[packets.flow]
             if not wanted.any():
                 continue
             sent = packets if wanted.all() else packets.rows(wanted)
             arriving = self._link(sender.host, host, segment).carry(sent, now)
-            for receiver, index, mask in ears:
-                heard = mask[arriving.flow]
-                if heard.any():
-                    part = arriving if heard.all() else arriving.rows(heard)
+            for receiver, index, mask in listeners:
+                accepted = mask[arriving.flow]
+                if accepted.any():
+                    part = arriving if accepted.all() else arriving.rows(accepted)
                     receiver.deliver(part, self._addresses, sender, index)
 
 
@@ -143,27 +143,27 @@ class SimNetwork:
         self.wire = wire or SimWire(impairment=impairment, faults=faults, seed=seed, separate=separate)
         self.wire.hosts.append(self)
         self.number = len(self.wire.hosts)
-        self.receivers: list[Listener] = []
+        self.receivers: list[WireListener] = []
         self.version = 0
-        """Changes when somebody begins or ceases to listen."""
+        """Changes when a listener is added, changed or removed."""
         self.interfaces: dict[str, Interface] = {}
-        """Those that were asked for, by address."""
+        """The interfaces that were looked up, by address."""
         self.stamping = stamping or Stamping()
         self.socket_packets = socket_packets
         self.holds = holds
         self._unplugged: set[str] = set()
         self._indices = 0
         self._ports = itertools.count(49152)
-        self._ears: dict[tuple[str, str], tuple[tuple[int, int], list[Ear]]] = {}
+        self._known_listeners: dict[tuple[str, str], tuple[tuple[int, int], list[ListeningFlows]]] = {}
 
     @property
     def link(self) -> Link:
-        """The link from this host to itself, over which a graph that both sends and receives hears itself."""
+        """The link from this host to itself: a graph that both sends and receives gets its own packets over it."""
         return self.wire.link(self, self)
 
     @property
     def truth(self) -> Counts:
-        """What happened on the whole wire."""
+        """The true counts of the whole wire."""
         return self.wire.truth
 
     def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
@@ -195,7 +195,7 @@ class SimNetwork:
         return interface
 
     def unplug(self, name: str) -> None:
-        """Take an interface away: nothing comes or leaves by it, and its group memberships are gone for good."""
+        """Remove an interface: it carries no packets, and its group memberships are lost."""
         index = self.interface(name).index
         self._unplugged.add(name)
         for receiver in self.receivers:
@@ -203,18 +203,18 @@ class SimNetwork:
                 receiver.interface_lost(index)
         self.version += 1
 
-    def plug(self, name: str, *, anew: bool = False) -> None:
-        """Bring an interface back, which nobody has joined a group on; ``anew`` as one that was made again: with
-        another index, so that who was sending by it sends no more."""
+    def plug(self, name: str, *, new_index: bool = False) -> None:
+        """Add a removed interface again, without group memberships. With ``new_index`` it is another interface of the
+        same name: senders bound to the old one cannot send."""
         self._unplugged.discard(name)
-        if anew:
+        if new_index:
             interface = self.interface(name)
             self._indices += 1
             self.interfaces[interface.address] = msgspec.structs.replace(interface, index=self._indices)
         self.version += 1
 
     def unplugged(self, interface: Interface) -> bool:
-        """Whether an interface has been taken away, though another of its name may be there by now."""
+        """Whether an interface was removed, even if another one has its name now."""
         newest = self.interfaces.get(interface.address, interface)
         return interface.name in self._unplugged or interface.index != newest.index
 
@@ -245,7 +245,7 @@ class SimNetwork:
         dscp: int = 0,
         hardware: bool = False,
     ) -> SimStampedSocket:
-        """See `Network.stamped`. What it stamps with is `stamping`, whatever was asked for."""
+        """See `Network.stamped`. Its timestamps are those of `stamping`, whatever is asked for."""
         seed = (self.wire.seed, self.number, len(self.receivers))
         socket = SimStampedSocket(self, port or self.free_port(), interface, ipv6=ipv6, seed=seed)
         self.receivers.append(socket)
@@ -253,31 +253,31 @@ class SimNetwork:
         return socket
 
     def free_port(self) -> int:
-        """A port that nobody has."""
+        """A port that no socket has."""
         return next(self._ports)
 
-    def ears(self, segment: str, source: str) -> list[Ear]:
-        """Who hears what of the packets that come over a segment from an address."""
+    def listeners(self, segment: str, source: str) -> list[ListeningFlows]:
+        """The listeners that accept packets from an address over a segment."""
         now = (self.version, len(self.wire.flows))
-        known = self._ears.get((segment, source))
+        known = self._known_listeners.get((segment, source))
         if known is None or known[0] != now:
-            ears = []
+            listeners = []
             for interface in self.interfaces.values():
                 here = self.wire.segment(interface.name, self.number) == segment
                 if here and not self.unplugged(interface):
                     for receiver in self.receivers:
-                        hears = [receiver.hears(flow, interface, source) for flow in self.wire.flows]
-                        ears.append((receiver, interface.index, np.array(hears, np.bool_)))
-            known = self._ears[segment, source] = (now, [ear for ear in ears if ear[2].any()])
+                        accepts = [receiver.accepts(flow, interface, source) for flow in self.wire.flows]
+                        listeners.append((receiver, interface.index, np.array(accepts, np.bool_)))
+            known = self._known_listeners[segment, source] = (now, [entry for entry in listeners if entry[2].any()])
         return known[1]
 
-    def unicast_receiver(self, address: str, port: int) -> Listener | None:
-        """Who gets what is sent to this host alone: the socket bound to the address, else the newest on the port."""
+    def unicast_receiver(self, address: str, port: int) -> WireListener | None:
+        """The receiver of unicast packets: the socket bound to the address, else the newest on the port."""
         on_port = [receiver for receiver in self.receivers if receiver.port == port]
         bound = [receiver for receiver in on_port if receiver.address == address]
         return next(reversed(bound or [receiver for receiver in on_port if not receiver.address]), None)
 
-    def closed(self, receiver: Listener) -> None:
+    def closed(self, receiver: WireListener) -> None:
         """A receiver of this host was closed."""
         if receiver in self.receivers:
             self.receivers.remove(receiver)

@@ -1,6 +1,6 @@
-"""An oscillator with known faults: where every simulated clock's error comes from.
+"""An oscillator with known faults: the origin of every simulated clock's error.
 
-Closed forms only, so that time can be asked for at any instant, in any order, and for whole arrays at once.
+Closed forms only: time can be computed at any instant, in any order, and for whole arrays at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DAY_NS = 86_400_000_000_000
 
 
 class Ramp(msgspec.Struct, frozen=True):
-    """A change of rate that stays: a fan that starts, a room that is heated."""
+    """A lasting change of rate, such as from a fan that starts or a room that is heated."""
 
     at_ns: int
     """When it begins, in true time."""
@@ -25,23 +25,23 @@ class Ramp(msgspec.Struct, frozen=True):
 
 
 class Oscillator(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a counter has gone, given true time since it began."""
+    """The count of a counter, given true time since it started."""
 
     ppm: float = 0.0
-    """How much it runs fast."""
+    """Rate offset at the start."""
     ageing_ppm_per_day: float = 0.0
-    """How fast that changes for good."""
+    """Permanent change of the rate, in ppm a day."""
     swing_ppm: float = 0.0
-    """A slow swing about it, as the day's temperature makes one: its peak."""
+    """Peak of a slow swing of the rate, as from the day's temperature."""
     swing_period_ns: int = DAY_NS
     warm_up_ppm: float = 0.0
-    """How much faster it has become when it is warm."""
+    """How much faster it runs when it is warm."""
     warm_up_ns: int = 120_000_000_000
-    """Time constant of that."""
+    """Time constant of the warm-up."""
     ramps: tuple[Ramp, ...] = ()
 
     def rate_ppb(self, true_ns: int) -> float:
-        """Momentary rate against true time, right to 0.01 ppb."""
+        """Momentary rate minus that of true time, accurate to 0.01 ppb."""
         half = 500_000
         return 1e9 * (self.gain_ns(true_ns + half) - self.gain_ns(true_ns - half)) / (2 * half)
 
@@ -57,7 +57,7 @@ class Oscillator(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
     def gain_ns(self, true_ns: int) -> float:
-        """Nanoseconds that it is ahead after ``true_ns``: the integral of the rate."""
+        """Nanoseconds that it is ahead of true time after ``true_ns``: the integral of the rate."""
         gain = self.ppm * true_ns
         if self.ageing_ppm_per_day:
             gain += self.ageing_ppm_per_day * true_ns * (true_ns / DAY_NS) / 2
@@ -87,7 +87,7 @@ class Oscillator(msgspec.Struct, frozen=True, kw_only=True):
         return result
 
     def elapsed(self, true_ns: int) -> int:
-        """What it has counted, in its own nanoseconds, after ``true_ns``."""
+        """Its count, in its own nanoseconds, after ``true_ns``."""
         return true_ns + round(self.gain_ns(true_ns))
 
     def elapsed_array(self, true_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -96,7 +96,7 @@ class Oscillator(msgspec.Struct, frozen=True, kw_only=True):
         return true_ns + gain
 
     def true_after(self, elapsed_ns: int) -> int:
-        """True time at which it has counted so much: the inverse of `elapsed`, right to a nanosecond."""
+        """True time at which it has counted ``elapsed_ns``: the inverse of `elapsed`, accurate to 1 ns."""
         true_ns = elapsed_ns
         for _ in range(4):  # each round divides the error by ten thousand or more
             true_ns = elapsed_ns - round(self.gain_ns(true_ns))

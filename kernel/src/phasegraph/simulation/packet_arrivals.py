@@ -1,4 +1,4 @@
-"""What a network does to the packets of one stream, whole stretches at once: for simulations without packets' bytes."""
+"""Delay and loss of one stream's packets, whole stretches at once: for simulations without the packets' octets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKETS = np.dtype(
     [
         ("frame", np.int64),  # the first that it holds
         ("arrival", np.int64),  # true time
-        ("late", np.int64),  # how long after its first frame's media time that is
+        ("late", np.int64),  # arrival minus its first frame's media time
         ("lost", np.int64),  # packets that were lost just before it
         ("twice", np.bool_),
         ("overtaken", np.bool_),
@@ -20,8 +20,8 @@ PACKETS = np.dtype(
 )
 
 
-class Arrivals:
-    """One stream's way through a network; `carry` is called with one stretch after the other."""
+class PacketArrivals:
+    """The path of one stream through a network; `carry` is called with one stretch after the other."""
 
     def __init__(self, impairment: Impairment, random: np.random.Generator) -> None:
         self._how = impairment
@@ -31,9 +31,9 @@ class Arrivals:
         self._lost = 0
 
     def carry(self, frames: NDArray[np.int64], sent: NDArray[np.int64], lasts_ns: int) -> NDArray[np.void]:
-        """What arrives of packets that were sent at these true times, in order of arrival, as `PACKETS`.
+        """The packets that arrive of those sent at these true times, in order of arrival, as `PACKETS`.
 
-        ``frames`` are their first frames; a packet lasts ``lasts_ns``, and is sent when it is full.
+        ``frames`` are their first frames; a packet holds ``lasts_ns`` of audio and is sent when it is full.
         """
         kept = np.flatnonzero(~self._losses(len(sent)))
         packets = np.zeros(len(kept), PACKETS)
@@ -73,7 +73,7 @@ class Arrivals:
         how = self._how
         if how.loss_burst <= 1.0 or how.loss in (0.0, 1.0):
             return self._chance(how.loss, count)
-        # Two states: from good to losing so often that ``loss`` is the share, and back after a burst.
+        # Two states, good and losing; the transitions make ``loss`` the share and ``loss_burst`` the mean length.
         back = 1.0 / how.loss_burst
         begin = min(1.0, back * how.loss / (1.0 - how.loss))
         lost = np.zeros(count, np.bool_)

@@ -1,4 +1,4 @@
-"""Scenarios: those that ship, and files of one's own; and what they mean for the nodes of a graph."""
+"""Scenarios: shipped ones and the user's own files, and their options for the nodes of a graph."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .._option_types.wording import did_you_mean, dotted_path, format_value, joi
 from .scenario_options import CardOptions, ClockOptions, NetworkOptions, Scenario
 
 DEFAULT = "studio"
-"""The scenario of a simulation that names none."""
+"""The default scenario."""
 _OWN: dict[str, tuple[str, type[msgspec.Struct]]] = {
     "clocks": ("clock", ClockOptions),
     "networks": ("network", NetworkOptions),
     "cards": ("card", CardOptions),
 }
-"""Tables of single nodes: the table that they are laid over, and its options."""
+"""Tables of single nodes: the table whose values they override, and its options."""
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A scenario, with what single nodes have of their own."""
+    """A scenario, with the options that single nodes override."""
 
     name: str
     scenario: Scenario
@@ -36,20 +36,20 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     networks: Mapping[str, NetworkOptions] = {}
     cards: Mapping[str, CardOptions] = {}
 
-    def clock(self, id: str) -> ClockOptions:
-        """Of a clock."""
+    def clock_options(self, id: str) -> ClockOptions:
+        """Options of a clock."""
         return self.clocks.get(id, self.scenario.clock)
 
-    def network(self, id: str) -> NetworkOptions:
-        """Of a source that is not a sound card, or of a clock's messages."""
+    def network_options(self, id: str) -> NetworkOptions:
+        """Options of the network of a source or of a clock's messages."""
         return self.networks.get(id, self.scenario.network)
 
-    def card(self, id: str) -> CardOptions:
-        """Of a sound card."""
+    def card_options(self, id: str) -> CardOptions:
+        """Options of a sound card."""
         return self.cards.get(id, self.scenario.card)
 
     def check(self, graph: Graph) -> None:
-        """Raises GraphError where it names nodes that the graph does not have, or not as what it takes them for."""
+        """Raises GraphError if it names nodes that the graph does not have, or nodes of another role."""
         clocks = [node.id for node in graph.of_role("clocks")]
         cards = [id for id, kind in _ends(graph) if kind.domain == "device"]
         streams = [id for id, kind in _ends(graph) if isinstance(kind, SourceKind) and kind.domain == "clock"]
@@ -60,7 +60,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
                     hint = did_you_mean(id, there) or (
                         f"they are {join_words(there, 'and')}" if there else "it has none"
                     )
-                    message = f"the graph has no node {format_value(id)} that this could be about"
+                    message = f"the graph has no node {format_value(id)} that this table applies to"
                     problems.append(Problem(f"{self.name}: {dotted_path(table, id)}", message, hint))
         if problems:
             raise GraphError(problems)

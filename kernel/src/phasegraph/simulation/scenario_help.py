@@ -1,4 +1,4 @@
-"""What a scenario may say, in words, for ``kernel explain scenario``."""
+"""The options of a scenario as text, for ``kernel explain scenario``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def explain_scenario(width: int) -> list[str]:
     """The tables of a scenario and their options, in lines of at most ``width`` columns."""
     lines = [
         "scenario",
-        *wrap("The world of a simulation: a TOML file of these tables. All may be left out.", width, "  "),
+        *wrap("The world of a simulation: a TOML file of these tables. All are optional.", width, "  "),
     ]
     for option in record_of(Scenario).options:
         if isinstance(option.type, Record):
@@ -36,7 +36,7 @@ def explain_scenario(width: int) -> list[str]:
                 lines += explain_option(inner, width)
         else:
             lines += explain_option(option, width)
-    own = "[clocks.ID], [networks.ID] and [cards.ID] are laid over [clock], [network] and [card] for single nodes."
+    own = "[clocks.ID], [networks.ID] and [cards.ID] override [clock], [network] and [card] for single nodes."
     lines += [
         "",
         *wrap(own, width, ""),

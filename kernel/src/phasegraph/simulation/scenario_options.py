@@ -1,4 +1,4 @@
-"""What a scenario says, as options: described, with ranges and units, like those of a graph."""
+"""The options of a scenario: described, with ranges and units, like those of a graph."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class RampOptions(Table, frozen=True, kw_only=True):
-    """A change of rate that stays."""
+    """A lasting change of rate."""
 
     at: Instant
     by: Annotated[RateOffset, Meta(description="By how much the rate changes.", ge=-_MOST_PPB, le=_MOST_PPB)]
@@ -32,30 +32,26 @@ class RampOptions(Table, frozen=True, kw_only=True):
 class OscillatorOptions(Table, frozen=True, kw_only=True):
     """How a crystal runs, against true time."""
 
-    rate_offset: Annotated[
-        RateOffset, Meta(description="How much it runs fast at the start.", ge=-_MOST_PPB, le=_MOST_PPB)
-    ] = 0.0
+    rate_offset: Annotated[RateOffset, Meta(description="Rate offset at the start.", ge=-_MOST_PPB, le=_MOST_PPB)] = 0.0
     warm_up: Annotated[
         RateOffset,
-        Meta(description="How much faster it runs when it has become warm.", ge=-_MOST_PPB, le=_MOST_PPB),
+        Meta(description="How much faster it runs when it is warm.", ge=-_MOST_PPB, le=_MOST_PPB),
     ] = 0.0
-    warm_up_time: Annotated[Duration, Meta(description="Time constant of becoming warm.", ge=NS_PER_S, le=DAY_NS)] = (
+    warm_up_time: Annotated[Duration, Meta(description="Time constant of the warm-up.", ge=NS_PER_S, le=DAY_NS)] = (
         120 * NS_PER_S
     )
-    ageing: Annotated[
-        RateOffset, Meta(description="How much faster it runs with every day.", ge=-_MOST_PPB, le=_MOST_PPB)
-    ] = 0.0
+    ageing: Annotated[RateOffset, Meta(description="Change of its rate per day.", ge=-_MOST_PPB, le=_MOST_PPB)] = 0.0
     swing: Annotated[
         RateOffset,
-        Meta(description="How far its rate swings to both sides, as temperature does.", ge=0, le=_MOST_PPB),
+        Meta(description="Peak of a slow swing of its rate, as from temperature.", ge=0, le=_MOST_PPB),
     ] = 0.0
-    swing_period: Annotated[Duration, Meta(description="How long one swing takes.", ge=NS_PER_S, le=_YEAR_NS)] = DAY_NS
+    swing_period: Annotated[Duration, Meta(description="Period of the swing.", ge=NS_PER_S, le=_YEAR_NS)] = DAY_NS
     ramps: Annotated[
-        tuple[RampOptions, ...], Meta(description='Changes that stay: `[{at = "60s", by = "5ppm", over = "10s"}]`.')
+        tuple[RampOptions, ...], Meta(description='Lasting changes: `[{at = "60s", by = "5ppm", over = "10s"}]`.')
     ] = ()
 
     def oscillator(self) -> Oscillator:
-        """As the simulated world takes it."""
+        """The oscillator with these options."""
         return Oscillator(
             ppm=self.rate_offset / 1000,
             ageing_ppm_per_day=self.ageing / 1000,
@@ -74,18 +70,18 @@ class ChangeOptions(Table, frozen=True, kw_only=True):
     step: Annotated[
         Duration, Meta(description="How far its time is ahead of the one before.", ge=-_YEAR_NS, le=_YEAR_NS)
     ] = 0
-    silence: Annotated[Duration, Meta(description="How long clocks hear neither.", ge=0, le=DAY_NS)] = 3 * NS_PER_S
+    silence: Annotated[Duration, Meta(description="How long both are silent.", ge=0, le=DAY_NS)] = 3 * NS_PER_S
 
 
 class SpanOptions(Table, frozen=True, kw_only=True):
-    """A time during which something is not there, or stands still."""
+    """A span of time in which something is absent or stopped."""
 
     at: Instant
     lasts: Annotated[Duration, Meta(description="For how long.", gt=0, le=_YEAR_NS)]
 
 
 class GrandmasterOptions(Table, frozen=True, kw_only=True):
-    """The reference of all clocks. Its time is true time, but for what is said here."""
+    """The reference of all clocks. Its time is true time apart from these options."""
 
     changes: Annotated[
         tuple[ChangeOptions, ...],
@@ -93,33 +89,34 @@ class GrandmasterOptions(Table, frozen=True, kw_only=True):
     ] = ()
     silences: Annotated[
         tuple[SpanOptions, ...],
-        Meta(description='When clocks do not hear it: `[{at = "60s", lasts = "2min"}]`. Senders still do.'),
+        Meta(description='When it is silent for clocks: `[{at = "60s", lasts = "2min"}]`. Senders still follow it.'),
     ] = ()
 
 
 class ClockOptions(Table, frozen=True, kw_only=True):
-    """What a clock of the graph makes of its grandmaster."""
+    """The errors of a clock of the graph."""
 
-    noise: Annotated[
-        Duration, Meta(description="Standard deviation of its error once it has locked.", ge=0, le=NS_PER_S)
-    ] = 1000
-    noise_time: Annotated[
-        Duration, Meta(description="Time constant with which that error wanders.", ge=1_000_000, le=DAY_NS)
-    ] = 10 * NS_PER_S
+    noise: Annotated[Duration, Meta(description="Standard deviation of its error after lock.", ge=0, le=NS_PER_S)] = (
+        1000
+    )
+    noise_time: Annotated[Duration, Meta(description="Time constant of that error.", ge=1_000_000, le=DAY_NS)] = (
+        10 * NS_PER_S
+    )
     asymmetry: Annotated[
         Duration,
         Meta(
-            description="Half of what the way to here is longer than the way back: a lasting error that nothing shows.",
+            description="Half the difference of the path delays in the two directions: a lasting, hidden error.",
             ge=-NS_PER_S,
             le=NS_PER_S,
         ),
     ] = 0
     first_error: Annotated[
-        Duration, Meta(description="How wrong it may be when it first hears the grandmaster.", ge=0, le=NS_PER_S)
+        Duration,
+        Meta(description="Largest error at the first messages of the grandmaster.", ge=0, le=NS_PER_S),
     ] = 20_000
     lock_time: Annotated[
         Duration,
-        Meta(description="How long it takes to lock. An error that it corrects goes down to 1/150.", ge=0, le=DAY_NS),
+        Meta(description="Time until it locks. A corrected error falls to 1/150 in it.", ge=0, le=DAY_NS),
     ] = 4 * NS_PER_S
     interval: Annotated[
         Duration, Meta(description="How often it publishes an estimate.", ge=1_000_000, le=60 * NS_PER_S)
@@ -127,15 +124,15 @@ class ClockOptions(Table, frozen=True, kw_only=True):
 
 
 class NetworkOptions(Table, frozen=True, kw_only=True):
-    """The way of a stream's packets, and of those that clocks exchange."""
+    """The network of a stream's packets and of clocks' messages."""
 
-    delay: Annotated[Duration, Meta(description="What every packet takes.", ge=0, le=10 * NS_PER_S)] = 100_000
+    delay: Annotated[Duration, Meta(description="Delay of every packet.", ge=0, le=10 * NS_PER_S)] = 100_000
     jitter: Annotated[
         Duration,
-        Meta(description="On top: its mean (exponential) or the most (uniform).", ge=0, le=10 * NS_PER_S),
+        Meta(description="Additional delay: its mean (exponential) or its maximum (uniform).", ge=0, le=10 * NS_PER_S),
     ] = 50_000
     jitter_shape: Annotated[
-        Literal["exponential", "uniform"], Meta(description="How the delay on top is distributed.")
+        Literal["exponential", "uniform"], Meta(description="Distribution of the additional delay.")
     ] = "exponential"
     burst: Annotated[
         Duration,
@@ -153,12 +150,12 @@ class NetworkOptions(Table, frozen=True, kw_only=True):
     reorder: Annotated[Share, Meta(description="Share of packets that the next one overtakes.")] = 0.0
     packet_time: Annotated[
         Duration,
-        Meta(description="How much a packet holds, of sources that do not say.", ge=20_000, le=200_000_000),
+        Meta(description="Duration of a packet, of sources without that option.", ge=20_000, le=200_000_000),
     ] = 1_000_000
 
 
 class CardOptions(OscillatorOptions, frozen=True, kw_only=True):
-    """A sound card: how it runs, and how well its driver tells."""
+    """A sound card: its rate, and the accuracy of its driver."""
 
     block: Annotated[
         int,
@@ -167,16 +164,18 @@ class CardOptions(OscillatorOptions, frozen=True, kw_only=True):
     blocks: Annotated[int, Meta(description="Blocks between a callback and what sounds: its latency.", ge=1, le=64)] = 2
     granularity: Annotated[
         int,
-        Meta(description="Frames by which the hardware's pointer moves on at a time; 0 for smoothly.", ge=0, le=65536),
+        Meta(
+            description="Frames by which the hardware's pointer advances at a time; 0 for continuous.",
+            ge=0,
+            le=65536,
+        ),
     ] = 1
     stamp_noise: Annotated[
-        Duration, Meta(description="Standard deviation of the driver's times.", ge=0, le=NS_PER_S)
+        Duration, Meta(description="Standard deviation of the driver's timestamps.", ge=0, le=NS_PER_S)
     ] = 3_000
-    callback_jitter: Annotated[Duration, Meta(description="How late callbacks run, typically.", ge=0, le=NS_PER_S)] = (
-        60_000
-    )
-    late_callbacks: Annotated[Share, Meta(description="Share of callbacks that run much later.")] = 0.01
-    late_by: Annotated[Duration, Meta(description="How much later those run, on average.", ge=0, le=NS_PER_S)] = 200_000
+    callback_jitter: Annotated[Duration, Meta(description="Typical lateness of callbacks.", ge=0, le=NS_PER_S)] = 60_000
+    late_callbacks: Annotated[Share, Meta(description="Share of very late callbacks.")] = 0.01
+    late_by: Annotated[Duration, Meta(description="Mean additional lateness of those.", ge=0, le=NS_PER_S)] = 200_000
     stalls: Annotated[
         tuple[SpanOptions, ...],
         Meta(
@@ -189,9 +188,9 @@ class CardOptions(OscillatorOptions, frozen=True, kw_only=True):
 class Scenario(Table, frozen=True, kw_only=True):
     """A deployment: grandmaster, clocks, network, this machine and its sound cards."""
 
-    summary: Annotated[str, Meta(description="What it is like, in one line.")] = ""
+    summary: Annotated[str, Meta(description="Summary in one line.")] = ""
     grandmaster: Annotated[GrandmasterOptions, Meta(description="The reference of all clocks.")] = GrandmasterOptions()
-    clock: Annotated[ClockOptions, Meta(description="What the graph's clocks make of it.")] = ClockOptions()
-    local: Annotated[OscillatorOptions, Meta(description="This machine's own counter.")] = OscillatorOptions()
-    network: Annotated[NetworkOptions, Meta(description="The way of packets.")] = NetworkOptions()
+    clock: Annotated[ClockOptions, Meta(description="The graph's clocks.")] = ClockOptions()
+    local: Annotated[OscillatorOptions, Meta(description="This machine's counter.")] = OscillatorOptions()
+    network: Annotated[NetworkOptions, Meta(description="The network.")] = NetworkOptions()
     card: Annotated[CardOptions, Meta(description="The sound cards.")] = CardOptions()

@@ -1,4 +1,4 @@
-"""The test tone: what simulated sources send while somebody listens, and how clean it comes out."""
+"""The known signals of simulated sources: a counter, a sine, and the test tone with the measure of its distortion."""
 
 from __future__ import annotations
 
@@ -6,19 +6,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import NS_PER_S
-from .._core.samples import Encoded
+from .._core.samples import Encoded, Frames
 from .._core.stream import StreamFormat
 from .local_clock import true_now_ns
-from .nodes.sim_source import sine_frames
 
 TONE_HZ = 10_000.0
-"""High, because what is wrong with a ratio is louder the higher the tone."""
+"""The test tone: high, because an error of the ratio is louder at a higher frequency."""
 LOW_TONE_HZ = 997.0
-"""Of streams that do not carry the other one well."""
+"""The test tone of streams whose rate is too low for the other one."""
 NOTCH_HZ = 20.0
-"""What lies so near to the tone is taken for the tone."""
-_BEFORE_NS = NS_PER_S
+"""Energy within this distance of the tone counts as the tone."""
+_TONE_LEADS_NS = NS_PER_S
 _KAISER = 22.0  # sidelobes below -200 dB, a main lobe of 8 bins to each side
+_COUNTS = 1 << 24
+_CHANNEL_STRIDE = 1_000_003
+"""The counters of two neighbouring channels differ by this: no channel is a delayed copy of another."""
+
+
+def counter_frames(first: int, count: int, channels: int) -> Frames:
+    """``count`` frames of the counter: 24-bit whole numbers, so exact as L24 and as float32."""
+    index = np.arange(first, first + count, dtype=np.int64)[:, None] + np.arange(channels) * _CHANNEL_STRIDE
+    return ((index % _COUNTS - _COUNTS // 2) * 2.0**-23).astype(np.float32)
+
+
+def counted(frames: Frames, channel: int = 0) -> NDArray[np.int64]:
+    """The frame indices, modulo 2**24, that samples of the counter encode; silence decodes as 2**23."""
+    numbers = np.rint(frames[:, channel].astype(np.float64) * 2**23).astype(np.int64) + _COUNTS // 2
+    index: NDArray[np.int64] = (numbers - channel * _CHANNEL_STRIDE) % _COUNTS
+    return index
+
+
+def sine_frames(first: int, count: int, channels: int, frequency: float, rate: int) -> Frames:
+    """``count`` frames of a sine at half of full scale, the same in every channel."""
+    index = np.arange(first, first + count, dtype=np.int64)
+    # Whole turns are removed in integers, so that the phase is exact however large the index is.
+    turns = (index % rate) * (frequency % rate) + (index // rate % 1_000_000) * (frequency * rate % rate)
+    wave = 0.5 * np.sin(2 * np.pi * (turns % rate) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
 def tone_hz(rate: int) -> float:
@@ -26,32 +50,32 @@ def tone_hz(rate: int) -> float:
     return TONE_HZ if rate >= 4 * TONE_HZ else LOW_TONE_HZ
 
 
-class Listening:
-    """A stretch of true time of which samples are rendered. All the rest of a run they are only counted."""
+class RenderedSpan:
+    """The span of true time of which samples are rendered. In the rest of a run samples are only counted."""
 
     def __init__(self, begin_ns: int = 0, end_ns: int = 0) -> None:
         self.begin_ns = begin_ns
         self.end_ns = end_ns
 
-    def at(self, true_ns: int) -> bool:
-        """Whether what sounds at a true time is rendered."""
+    def contains(self, true_ns: int) -> bool:
+        """Whether a sample that is played at a true time is rendered."""
         return self.begin_ns <= true_ns < self.end_ns
 
 
-class Signal:
-    """What a source sends: the tone from a second before somebody listens, and silence otherwise."""
+class ToneSignal:
+    """The signal of a source: the tone from a second before the rendered span until its end, silence otherwise."""
 
-    def __init__(self, format: StreamFormat, listening: Listening, delay_ns: int) -> None:
-        """``delay_ns`` passes until what is sent sounds."""
+    def __init__(self, format: StreamFormat, rendered: RenderedSpan, delay_ns: int) -> None:
+        """``delay_ns`` is the time from sending a frame to playing it."""
         self._format = format
-        self._listening = listening
+        self._rendered = rendered
         self._delay_ns = delay_ns
         self._silence: Encoded = np.zeros((0, format.channels * format.encoding.sample_bytes), np.uint8)
 
     def encoded(self, first: int, count: int) -> Encoded:
         """``count`` frames from an absolute index on, as they are sent now."""
-        format, listening = self._format, self._listening
-        if listening.end_ns and listening.begin_ns - self._delay_ns - _BEFORE_NS <= true_now_ns() < listening.end_ns:
+        format, span = self._format, self._rendered
+        if span.end_ns and span.begin_ns - self._delay_ns - _TONE_LEADS_NS <= true_now_ns() < span.end_ns:
             return format.encoding.encode(sine_frames(first, count, format.channels, tone_hz(format.rate), format.rate))
         if len(self._silence) < count:
             self._silence = np.zeros((count, self._silence.shape[1]), np.uint8)
@@ -61,7 +85,7 @@ class Signal:
 def thd_n_db(samples: NDArray[np.float32], rate: int) -> float | None:
     """Distortion and noise of a tone against the tone, from `NOTCH_HZ` to half the rate; None if there is no tone.
 
-    The tone is what is loudest, and what is within `NOTCH_HZ` of it.
+    The tone is the loudest component with all energy within `NOTCH_HZ` of it.
     """
     seconds = len(samples) / rate
     if seconds < 1.0:

@@ -15,7 +15,7 @@ from .nodes.sim_source import SimSequence, SimSequenceConfig, SimSource, SimSour
 
 
 class SimPlugin:
-    """Offers the kinds whose names begin with ``sim-``."""
+    """Registers the kinds whose names begin with ``sim-``."""
 
     @hookimpl
     def register_clocks(self) -> Iterable[ClockKind[Any]]:
@@ -57,7 +57,7 @@ class SimPlugin:
         return [
             CompensatorKind(
                 kind="sim-align",
-                summary="Steers in proportion to the error; for tests with the kernel alone.",
+                summary="Steers in proportion to the error; for tests without plugins.",
                 config=SimAlignConfig,
                 factory=SimAlign,
                 example='[compensators.align]\nkind = "sim-align"\ntime = "200ms"\n',
@@ -70,7 +70,7 @@ class SimPlugin:
         return [
             ResamplerKind(
                 kind="sim-linear",
-                summary="Straight lines between frames; for tests with the kernel alone.",
+                summary="Linear interpolation between frames; for tests without plugins.",
                 factory=SimLinear,
             )
         ]
@@ -89,7 +89,7 @@ class SimPlugin:
             ),
             SinkKind(
                 kind="sim-recorder",
-                summary="Remembers all that it gets.",
+                summary="Keeps all frames that it reads.",
                 config=SimRecorderConfig,
                 factory=SimRecorder,
                 domain="none",

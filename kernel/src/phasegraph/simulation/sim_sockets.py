@@ -1,4 +1,4 @@
-"""The ends of a simulated wire: what a node sends through and receives from."""
+"""Simulated sockets: the ends of a simulated wire, through which nodes send and receive batches of packets."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ def is_group(address: str) -> bool:
     return ipaddress.ip_address(address).is_multicast
 
 
-class Talker(Protocol):
-    """Who sends over a wire."""
+class WireSender(Protocol):
+    """A socket that sends over a wire."""
 
     host: SimNetwork
     interface: Interface
     address: str
-    """What its packets come from."""
+    """Source address of its packets."""
     source: int
     """The same as a number, if it is IPv4."""
     port: int
 
 
-class Listener(Protocol):
-    """Who receives from a wire."""
+class WireListener(Protocol):
+    """A socket that receives from a wire."""
 
     port: int
     address: str
-    """Of what it is bound to; empty for everything."""
+    """The address that it is bound to; empty for all."""
 
-    def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
-        """Whether it hears what comes by an interface from an address to a flow's address and port."""
+    def accepts(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
+        """Whether it accepts packets from a source address to a flow's address and port, on an interface."""
 
-    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: Talker, interface: int) -> None:
-        """Put packets on their way here; ``addresses`` has the IPv4 destination of every flow."""
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: WireSender, interface: int) -> None:
+        """Queue packets until they arrive; ``addresses`` has the IPv4 destination of every flow."""
 
 
 class SimReceiver:
-    """A simulated socket bound to a port. Packets lie in arrays until they have arrived and are read."""
+    """A simulated socket bound to a port. Packets wait in arrays until they have arrived and are read."""
 
     def __init__(self, host: SimNetwork, port: int, address: str, batch: int, packet_bytes: int, limit: int) -> None:
         self.port = port
@@ -90,8 +90,8 @@ class SimReceiver:
         """Forget the groups that were joined on an interface."""
         self._joined = {key: sources for key, sources in self._joined.items() if key[1] != index}
 
-    def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
-        """See `Listener.hears`."""
+    def accepts(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
+        """See `WireListener.accepts`."""
         address, port = flow
         if port != self.port or self.address not in ("", address):
             return False
@@ -100,8 +100,8 @@ class SimReceiver:
             return None in sources or source in sources
         return address == interface.address and self._host.unicast_receiver(address, port) is self
 
-    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: Talker, interface: int) -> None:
-        """See `Listener.deliver`."""
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: WireSender, interface: int) -> None:
+        """See `WireListener.deliver`."""
         count = len(packets.flow)
         if self._count + count > len(self._data):
             self._settle()
@@ -143,8 +143,8 @@ class SimReceiver:
         return batch
 
     def _settle(self) -> int:
-        # Brings what is here into the order of arrival, throws away what a real socket has no room for, and
-        # returns how many packets have arrived.
+        # Sorts the packets by arrival, drops those for which a real socket has no room, and returns how many have
+        # arrived.
         arrival = self._about["arrival"][: self._count]
         if (arrival[1:] < arrival[:-1]).any():
             self._keep(np.argsort(arrival, kind="stable"))
@@ -189,7 +189,7 @@ class SimSender:
         self.source = ipv4_number(interface.address)
         self.port = host.free_port()
         self.refuse = 0
-        """So many of the next rows are refused, as by a full queue or a network that is down."""
+        """This number of the next rows is refused, as by a full queue or a network that is down."""
         self._timed = False
         self._closed = False
 
@@ -206,19 +206,19 @@ class SimSender:
         refused = count if gone else min(self.refuse, count)
         self.refuse = max(0, self.refuse - refused)
         if count > refused:
-            self._leave(buffer, slice(first + refused, first + count))
+            self._transmit(buffer, slice(first + refused, first + count))
         return range(first, first + refused)
 
-    def _leave(self, buffer: SimSendBuffer, rows: slice) -> None:
+    def _transmit(self, buffer: SimSendBuffer, rows: slice) -> None:
         flow = buffer.flow[rows]
         packets = Packets(buffer.data[rows], buffer.length[rows], flow, np.zeros(len(flow), np.int64))
         if not (self._timed and self.host.holds):
-            self.host.wire.send(self, packets)
+            self.host.wire.carry(self, packets)
             return
         departure = np.maximum(buffer.departure_ns[rows], self.host.local.now_ns())
         for local_ns in np.unique(departure):
             which = packets.rows(departure == local_ns)
-            self.host.wire.send(self, which, self.host.local.true_at(int(local_ns)))
+            self.host.wire.carry(self, which, self.host.local.true_at(int(local_ns)))
 
     def schedule(self) -> str:
         """See `Sender.schedule`."""

@@ -1,4 +1,4 @@
-"""Stamped sockets on the simulated wire: they wait in virtual time and stamp in their host's own local time."""
+"""Stamped sockets on the simulated wire: they wait in virtual time and timestamp in their host's local time."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ..net.udp import DATAGRAM_BYTES
 from .impairments import chosen
 from .link import Packets
 from .local_clock import true_now_ns
-from .sim_sockets import Talker, is_group
+from .sim_sockets import WireSender, is_group
 
 if TYPE_CHECKING:
     from .network import SimNetwork
 
 
 class _Event(NamedTuple):
-    # Something that the socket's reader will find. Times are true.
+    # An arrival or a departure that the socket's reader will get. Times are true.
     due_ns: int
     order: int
     read_ns: int
-    """When the reader comes for it, unless it comes for something else before."""
+    """When the reader reads it, unless it reads another event before."""
     passed_ns: int
     stamped: bool
     token: int = 0
@@ -78,8 +78,8 @@ class SimStampedSocket:
         self._groups.discard(group)
         self.host.version += 1
 
-    def hears(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
-        """See `Listener.hears`."""
+    def accepts(self, flow: tuple[str, int], interface: Interface, source: str) -> bool:
+        """See `WireListener.accepts`."""
         address, port = flow
         if port != self.port or interface.index != self.interface.index:
             return False
@@ -87,15 +87,15 @@ class SimStampedSocket:
             return address in self._groups
         return address == self.address and self.host.unicast_receiver(address, port) is self
 
-    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: Talker, interface: int) -> None:
-        """See `Listener.deliver`."""
+    def deliver(self, packets: Packets, addresses: NDArray[np.int64], sender: WireSender, interface: int) -> None:
+        """See `WireListener.deliver`."""
         source = (sender.address, sender.port)
         for row, (flow, length) in enumerate(zip(packets.flow.tolist(), packets.length.tolist(), strict=True)):
             if length > DATAGRAM_BYTES:
                 self.counts.too_long += 1
                 continue
             if len(self._events) >= self.host.socket_packets:
-                continue  # a full socket says nothing
+                continue  # a full socket drops packets without a notice
             arrival = (packets.data[row, :length].tobytes(), source, self.host.wire.destinations[flow])
             at = int(packets.arrival[row])
             self._expect(at, at, True, arrival=arrival)
@@ -106,7 +106,7 @@ class SimStampedSocket:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         flow = np.array([self.host.wire.flow(*destination)], np.int64)
         row = np.frombuffer(data, np.uint8)[np.newaxis]
-        self.host.wire.send(self, Packets(row, np.array([len(data)], np.int64), flow, np.zeros(1, np.int64)))
+        self.host.wire.carry(self, Packets(row, np.array([len(data)], np.int64), flow, np.zeros(1, np.int64)))
         if token is None:
             return
         now = true_now_ns()
@@ -128,7 +128,7 @@ class SimStampedSocket:
             read_ns = min((event.read_ns for event in self._events), default=None)
             if read_ns is not None and read_ns <= true_now_ns():
                 await trio.lowlevel.cancel_shielded_checkpoint()
-                return self._take()
+                return self._due_events()
             try:
                 with trio.CancelScope(deadline=math.inf if read_ns is None else read_ns / 1e9) as self._waiting:
                     await trio.sleep_forever()
@@ -140,7 +140,7 @@ class SimStampedSocket:
         mean = self.host.stamping.latency_ns
         return round(self._random.exponential(mean)) if mean else 0
 
-    def _take(self) -> list[Arrival | Departure]:
+    def _due_events(self) -> list[Arrival | Departure]:
         now = true_now_ns()
         stepped = self._realtime.offset_ns() is None and self.stamps is StampKind.KERNEL
         self.counts.clock_steps = self._realtime.steps

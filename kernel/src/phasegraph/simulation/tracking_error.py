@@ -1,4 +1,4 @@
-"""What a crossing is judged by: lock, wander, pitch, from the trace of a `CrossingWorld`."""
+"""The tracking error of a crossing: lock, wander and pitch, from the trace of a `DriftWorld`."""
 
 from __future__ import annotations
 
@@ -9,59 +9,59 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .drift_world import Trace
+from .drift_world import DriftTrace
 
 _SMOOTH_HZ = 5.0
-"""Changes of pitch that are faster than this are heard as noise, not as pitch."""
+"""Faster changes of pitch are perceived as noise, not as pitch."""
 _TONE_HZ, _NOTCH_HZ = 10_000.0, 20.0
 _LISTEN = 1 << 17
-"""Blocks of the end in which the tone is listened to, at most."""
+"""Largest number of blocks, at the end, in which the tone is evaluated."""
 
 Floats = NDArray[np.float64]
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. What is not said to be otherwise is of its second half; errors are in frames, ratios in ppm."""
+class TrackingError(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. Figures are of its second half unless stated; errors are in frames, ratios in ppm."""
 
     place_s: float
-    """From when on the position was within a frame of its place; inf for never."""
+    """Time from which the position stays within a frame of its target; inf for never."""
     phase_s: float
-    """The same of its average over 2 s, about the mean at which it ended: for those that know no exact latency."""
+    """The same for its average over 2 s, about its final mean: for strategies that know no exact latency."""
     rate_s: float
-    """From when on the ratio, averaged over 5 s, was right within 1 ppm; inf for never."""
+    """Time from which the ratio, averaged over 5 s, stays within 1 ppm; inf for never."""
     mean: float
     """Mean error of the position."""
     wander: float
     """Standard deviation of that error."""
     wander_pp: float
-    """From its least to its most."""
+    """Peak-to-peak of that error."""
     ratio: float
     """Error of the ratio, rms."""
     ratio_most: float
-    """The largest, of the whole run."""
+    """Largest error of the ratio, of the whole run."""
     slope_acquiring: float
     """Largest change of pitch, below 5 Hz, in ppm/s, of the whole run."""
     slope: float
-    """The same in the second half."""
+    """Largest change of pitch in the second half."""
     noise_db: float
-    """What the ratio alone does to a tone of 10 kHz: all that is more than 20 Hz away from it, against the tone."""
+    """Noise that the ratio alone adds to a tone of 10 kHz: all energy beyond 20 Hz of it, against the tone."""
     underruns: int
     resyncs: int
 
 
-def figures_of(trace: Trace) -> Figures:
-    """The figures of a run. Blocks of silence count in none."""
+def tracking_error_of(trace: DriftTrace) -> TrackingError:
+    """The figures of a run, without its blocks of silence."""
     dt = trace.block_s
-    heard = ~trace.silent
-    seconds: Floats = np.arange(len(heard), dtype=np.float64)[heard] * np.float64(dt)
-    error, ratio, ideal = trace.error[heard], trace.ratio[heard], trace.ideal[heard]
+    audible = ~trace.silent
+    seconds: Floats = np.arange(len(audible), dtype=np.float64)[audible] * np.float64(dt)
+    error, ratio, ideal = trace.error[audible], trace.ratio[audible], trace.ideal[audible]
     off = (ratio - ideal) * 1e6
     half = len(error) // 2
     slopes = np.abs(np.diff(_low_pass(ratio * 1e6, dt))) / dt
-    about = _average(error - error[half:].mean(), 2.0 / dt)
-    return Figures(
+    centred = _average(error - error[half:].mean(), 2.0 / dt)
+    return TrackingError(
         place_s=_from(seconds, np.abs(error) < 1.0),
-        phase_s=_from(seconds, np.abs(about) < 1.0),
+        phase_s=_from(seconds, np.abs(centred) < 1.0),
         rate_s=_from(seconds, np.abs(_average(off, 5.0 / dt)) < 1.0),
         mean=float(error[half:].mean()),
         wander=float(error[half:].std()),
@@ -76,10 +76,12 @@ def figures_of(trace: Trace) -> Figures:
     )
 
 
-def worst_of(runs: list[Figures]) -> Figures:
-    """The worst of several runs, figure by figure; of the mean error that which is furthest from none."""
-    every: dict[str, list[Any]] = {name: [getattr(run, name) for run in runs] for name in Figures.__struct_fields__}
-    return Figures(**{name: max(values, key=abs if name == "mean" else None) for name, values in every.items()})
+def worst_tracking_error(runs: list[TrackingError]) -> TrackingError:
+    """The worst of several runs, figure by figure; of the mean error the one with the largest magnitude."""
+    every: dict[str, list[Any]] = {
+        name: [getattr(run, name) for run in runs] for name in TrackingError.__struct_fields__
+    }
+    return TrackingError(**{name: max(values, key=abs if name == "mean" else None) for name, values in every.items()})
 
 
 def _low_pass(values: Floats, dt: float) -> Floats:
@@ -102,7 +104,7 @@ def _average(values: Floats, over: float) -> Floats:
 
 
 def _from(seconds: Floats, good: NDArray[np.bool_]) -> float:
-    # From when on it is good until the end; the beginning of what is heard counts as 0.
+    # The time from which it is good until the end; the start of the audible part counts as 0.
     bad = np.flatnonzero(~good)
     if not len(bad):
         return 0.0
@@ -110,7 +112,7 @@ def _from(seconds: Floats, good: NDArray[np.bool_]) -> float:
 
 
 def _noise_db(off: Floats, dt: float) -> float:
-    # The ratio holds within a block, so the time at which a tone is read runs off in straight lines: phase modulation.
+    # The ratio is constant within a block, so the read time deviates in straight lines: phase modulation.
     parts = 8
     seconds = np.cumsum(np.repeat((off - off.mean()) * 1e-6, parts)) * (dt / parts)
     seconds -= np.linspace(seconds[0], seconds[-1], len(seconds))

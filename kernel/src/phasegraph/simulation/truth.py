@@ -1,32 +1,43 @@
-"""What only a simulation knows: how far what sounds truly is from where it should be."""
+"""The truth, which only a simulation knows: how wrong clocks are, and how far frames are from where they should be.
+
+`CrossingTruth` checks each block that a sink reads of an edge that crosses clock domains. `WorldTruth` is a step of the
+engine that checks every clock and every pair of sound cards ten times a second.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable, Mapping
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.clock import NS_PER_S
-from .._core.node import Metric
+from .._core.clock import NS_PER_S, ClockEstimate, ClockState
+from .._core.node import ClockSource, Metric
 from .._run.crossing import CrossingTap
-from .grandmaster import TimeBase
+from .grandmaster import Grandmaster, TimeBase
+from .local_clock import true_now_ns
 
 LOCK_FRAMES = 1.0
-"""An alignment error below this is lock, in truth."""
+"""A crossing is truly locked when its alignment error stays below this."""
 LOCK_RATE_PPB = 1000.0
-"""The same of the ratio, averaged over `LOCK_S`."""
+"""Its ratio is truly locked when the error, averaged over `LOCK_S`, stays below this."""
+LOCK_CLOCK_NS = 10_000
+"""A clock is truly locked when its error stays below this: half a frame."""
 LOCK_S = 5.0
-"""For so long it must stay there."""
+"""How long an error must stay below its limit."""
+WORLD_INTERVAL_NS = 100_000_000
 _SMOOTH_HZ = 5.0
-"""Changes of pitch that are faster than this are heard as noise, not as pitch."""
+"""Faster changes of pitch are perceived as noise, not as pitch."""
 _ROWS = 4096
+_CLOCK_ROWS = 600
 _POINT_S = 0.1
 
 
 class Spread:
-    """Root mean square, mean, and extremes of a series, added to in pieces."""
+    """Root mean square, mean and extremes of a series that comes in pieces."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -35,8 +46,8 @@ class Spread:
         self._sum = 0.0
         self._squares = 0.0
 
-    def add(self, values: NDArray[np.float64]) -> None:
-        """More of the series."""
+    def extend(self, values: NDArray[np.float64]) -> None:
+        """The next piece of the series."""
         if len(values):
             self.count += len(values)
             self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
@@ -70,21 +81,21 @@ class Spread:
 
 
 class Settling:
-    """Finds when something first came to stay within a limit for a while."""
+    """Finds when a series first came within a limit and stayed there for a while."""
 
     def __init__(self, limit: float, hold_s: float) -> None:
         self.since_s: float | None = None
-        """When it came to stay; None while it has not."""
+        """When it came within the limit for that long; None while it has not."""
         self._limit = limit
         self._hold_s = hold_s
         self._within_s: float | None = None
 
-    def add(self, at_s: NDArray[np.float64], values: NDArray[np.float64]) -> None:
-        """More of the series."""
+    def extend(self, at_s: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+        """The next piece of the series."""
         if self.since_s is not None or not len(values):
             return
         outside = np.flatnonzero(~(np.abs(values) < self._limit))
-        # Stretches within the limit: the one that was going on, those between, the one that goes on.
+        # Stretches within the limit: the open one, those between two values outside, the one that stays open.
         for begin, end in zip((-1, *outside.tolist()), (*outside.tolist(), len(values)), strict=True):
             if begin >= 0:
                 self._within_s = None
@@ -97,39 +108,39 @@ class Settling:
 
 
 class CrossingTruth:
-    """Watches one crossing, block by block, against the truth on both of its sides."""
+    """Compares one crossing, block by block, with the truth on both of its sides."""
 
     def __init__(self, tap: CrossingTap, source: TimeBase, sink: TimeBase) -> None:
-        """``source`` is what the stream's clock follows, ``sink`` what paces the sink."""
+        """``source`` is the time base that the stream's clock follows, ``sink`` the one that paces the sink."""
         self.tap = tap
         self.underruns = 0
-        """Blocks for which too little had arrived, from a second after the first on."""
+        """Blocks for which too few frames had arrived, counted from a second after the first block."""
         self.error_frames = 0.0
-        """How far the newest block was behind."""
+        """How many frames the newest block was behind its target."""
         self.source = source
         self._sink = sink
         self._rate = tap.stream.format.rate
         self._began_ns: int | None = None
         self._rows: list[tuple[int, float, float, bool]] = []
         self._locked = False
-        self._error, self._ratio_error, self._slope = (_Before() for _ in range(3))
+        self._error, self._ratio_error, self._slope = (_SinceLock() for _ in range(3))
         self._aligned = Settling(LOCK_FRAMES, LOCK_S)
-        self._in_tune = Settling(LOCK_RATE_PPB, LOCK_S)
+        self._rate_settled = Settling(LOCK_RATE_PPB, LOCK_S)
         self._first: int | None = None
         self._margin = math.inf
         self._pitch: tuple[float, float] | None = None
         self._newest: deque[tuple[float, float]] = deque()
         self._sum = 0.0
         self.points: list[tuple[float, float, float]] | None = None
-        """Seconds, alignment error in frames, ratio error in ppb, ten times a second: kept where it is a list."""
+        """Seconds, alignment error in frames, ratio error in ppb, ten times a second; kept only if set to a list."""
 
     @property
     def behind_ns(self) -> float:
         """`error_frames` as a time."""
         return self.error_frames * NS_PER_S / self._rate
 
-    def before(self, frame: int, count: int) -> None:
-        """Look at what has arrived, before the sink reads a block."""
+    def before_read(self, frame: int, count: int) -> None:
+        """Check which frames have arrived, before the sink reads a block."""
         if self._first is None:
             self._first = frame
         silent = self.tap.correction.silent or self.tap.stream.end is not None
@@ -138,8 +149,8 @@ class CrossingTruth:
             self._margin = min(self._margin, margin)
             self.underruns += margin < 0
 
-    def after(self, true_ns: int) -> None:
-        """Look at what was read of a block that truly sounds from ``true_ns`` on."""
+    def after_read(self, true_ns: int) -> None:
+        """Check the position of the block that was read, whose first frame truly sounds at ``true_ns``."""
         tap = self.tap
         if self._began_ns is None:
             self._began_ns = true_ns
@@ -153,7 +164,7 @@ class CrossingTruth:
             self._flush()
 
     def metrics(self) -> dict[str, Metric]:
-        """The figures so far; without a name's ``overall`` they are those after the compensator has locked."""
+        """The figures so far; without ``overall`` in its name a figure counts from the compensator's lock on."""
         self._flush()
         metrics: dict[str, Metric] = {"underruns": self.underruns}
         if self._margin < math.inf:
@@ -176,7 +187,7 @@ class CrossingTruth:
         if slope.overall.count:
             metrics["true_pitch_slope_max_ppb_per_s"] = round(slope.latest.peak, 3)
             metrics["true_overall_pitch_slope_max_ppb_per_s"] = round(slope.overall.peak, 3)
-        for name, settling in (("lock", self._aligned), ("rate_lock", self._in_tune)):
+        for name, settling in (("lock", self._aligned), ("rate_lock", self._rate_settled)):
             if settling.since_s is not None:
                 metrics[f"true_time_to_{name}_s"] = round(settling.since_s, 3)
         return metrics
@@ -196,9 +207,9 @@ class CrossingTruth:
         first = 0 if self._locked else locked.index(True) if True in locked else None
         self._locked |= first is not None
         for series, values in ((self._error, error), (self._ratio_error, off), (self._slope, slopes)):
-            series.add(values, first)
-        self._aligned.add(seconds, error)
-        self._in_tune.add(seconds, means)
+            series.extend(values, first)
+        self._aligned.extend(seconds, error)
+        self._rate_settled.extend(seconds, means)
         if self.points is not None:
             every = max(1, round(_POINT_S * len(seconds) / max(_POINT_S, seconds[-1] - seconds[0])))
             columns = (seconds, error, off)
@@ -207,7 +218,7 @@ class CrossingTruth:
     def _smooth(
         self, seconds: NDArray[np.float64], ratio: NDArray[np.float64], off: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        # How fast the pitch changes, and the ratio's error averaged over the last `LOCK_S`.
+        # Rate of change of the pitch, and the ratio's error averaged over the last `LOCK_S`.
         pitch, newest = self._pitch, self._newest
         slopes, means = np.zeros(len(ratio)), np.empty(len(ratio))
         for at, (second, value, wrong) in enumerate(zip(seconds.tolist(), ratio.tolist(), off.tolist(), strict=True)):
@@ -227,8 +238,8 @@ class CrossingTruth:
         return slopes, means
 
 
-class _Before:
-    """A series as a whole, and from the lock on: the whole stands in for that as long as there is no lock."""
+class _SinceLock:
+    """A series as a whole, and from the lock on; before there is a lock, the whole series counts for both."""
 
     def __init__(self) -> None:
         self.overall = Spread()
@@ -238,7 +249,89 @@ class _Before:
     def latest(self) -> Spread:
         return self._locked if self._locked.count else self.overall
 
-    def add(self, values: NDArray[np.float64], locked_from: int | None) -> None:
-        self.overall.add(values)
+    def extend(self, values: NDArray[np.float64], locked_from: int | None) -> None:
+        self.overall.extend(values)
         if locked_from is not None:
-            self._locked.add(values[locked_from:])
+            self._locked.extend(values[locked_from:])
+
+
+class ClockTruth:
+    """Compares one clock with the truth."""
+
+    def __init__(self) -> None:
+        self._overall, self._locked = Spread(), Spread()
+        self._settling = Settling(LOCK_CLOCK_NS, LOCK_S)
+        self._has_locked = False
+        self._outside_bound = 0
+        self._newest: list[tuple[float, float, bool]] = []
+
+    def record_error(self, true_s: float, error_ns: int, estimate: ClockEstimate) -> None:
+        """Record one estimate and its true error."""
+        if estimate.state is ClockState.UNLOCKED:
+            return
+        self._has_locked |= estimate.state is ClockState.LOCKED
+        self._outside_bound += abs(error_ns) > estimate.bound_ns
+        self._newest.append((true_s, error_ns, self._has_locked))
+        if len(self._newest) == _CLOCK_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._newest:
+            seconds, error, locked = (np.array(column) for column in zip(*self._newest, strict=True))
+            self._overall.extend(error.astype(np.float64))
+            self._locked.extend(error[locked.astype(np.bool_)].astype(np.float64))
+            self._settling.extend(seconds, error)
+            self._newest.clear()
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures; without ``overall`` in its name a figure counts from the clock's own lock on."""
+        self._flush()
+        if not self._overall.count:
+            return {}
+        latest = self._locked if self._locked.count else self._overall
+        metrics: dict[str, Metric] = {
+            "true_offset_error_rms_ns": round(latest.rms, 1),
+            "true_offset_error_max_ns": round(latest.peak),
+            "true_offset_error_mean_ns": round(latest.mean, 1),
+            "true_overall_offset_error_rms_ns": round(self._overall.rms, 1),
+            "true_overall_offset_error_max_ns": round(self._overall.peak),
+            "true_outside_bound": self._outside_bound,
+        }
+        if self._settling.since_s is not None:
+            metrics["true_time_to_lock_s"] = round(self._settling.since_s, 3)
+        return metrics
+
+
+class WorldTruth:
+    """Compares all clocks with the truth, and the sound cards with each other."""
+
+    def __init__(
+        self, grandmaster: Grandmaster, clocks: Mapping[str, ClockSource], truths: Iterable[CrossingTruth]
+    ) -> None:
+        """``clocks`` by id; ``truths`` of the crossings whose streams are on the grandmaster's time."""
+        self.clocks = {id: ClockTruth() for id in clocks}
+        self._grandmaster = grandmaster
+        self._nodes = clocks
+        self._pairs = list(combinations(truths, 2))
+        self._apart = Spread()
+        self._began_ns: int | None = None
+
+    def sample(self, local_ns: int) -> int:
+        """Compare now; returns the local time of the next comparison."""
+        now = true_now_ns()
+        if self._began_ns is None:
+            self._began_ns = now
+        truth = self._grandmaster.at(now)
+        for id, watch in self.clocks.items():
+            estimate = self._nodes[id].estimate()
+            watch.record_error((now - self._began_ns) / NS_PER_S, estimate.reference_at(local_ns) - truth, estimate)
+        if self._pairs and all(one.tap.correction.locked and other.tap.correction.locked for one, other in self._pairs):
+            apart = [one.behind_ns - other.behind_ns for one, other in self._pairs]
+            self._apart.extend(np.array(apart, np.float64))
+        return local_ns + WORLD_INTERVAL_NS
+
+    def metrics(self) -> dict[str, Metric]:
+        """The time difference between what the sound cards play, while all compensators are locked."""
+        if not self._apart.count:
+            return {}
+        return {"true_apart_rms_ns": round(self._apart.rms, 1), "true_apart_max_ns": round(self._apart.peak)}

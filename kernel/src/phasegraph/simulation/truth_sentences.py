@@ -1,4 +1,4 @@
-"""What only a simulation knows, in words."""
+"""The truth of a simulation as sentences."""
 
 from __future__ import annotations
 
@@ -10,54 +10,53 @@ from .._option_types.wording import format_count, join_words
 
 
 def truth_in_words(report: Mapping[str, Any]) -> list[str]:
-    """A simulation's report beyond that of a real run, as lines of text."""
+    """The part of a simulation's report that a real run does not have, as lines of text."""
     simulation = report["simulation"]
     lines = [
-        f"Scenario '{simulation['scenario']}', seed {simulation['seed']}. Stand-ins, which touch nothing outside: "
-        f"{join_words(simulation['stand_ins'], 'and')}.",
-        "In truth:",
+        f"Scenario '{simulation['scenario']}', seed {simulation['seed']}. Simulated nodes: "
+        f"{join_words(simulation['substituted'], 'and')}.",
+        "True errors:",
     ]
     for id, node in report["nodes"].items():
-        said = _node(node["metrics"])
-        if said:
-            lines.append(f"  {node['role']} {id}: {'; '.join(said)}")
+        parts = _node_errors(node["metrics"])
+        if parts:
+            lines.append(f"  {node['role']} {id}: {'; '.join(parts)}")
     for name, edge in report["edges"].items():
         if edge["crossing"]:
-            lines.append(f"  edge {name}: {'; '.join(_crossing(edge['metrics']))}")
+            lines.append(f"  edge {name}: {'; '.join(_crossing_errors(edge['metrics']))}")
     if "true_apart_max_ns" in simulation:
         rms, most = (format_duration(simulation[f"true_apart_{what}_ns"]) for what in ("rms", "max"))
-        lines.append(f"  The sound cards are apart by {rms} rms, {most} at most.")
+        lines.append(f"  Time between the sound cards: {rms} rms, {most} max.")
     return lines
 
 
-def _node(metrics: Mapping[str, Any]) -> list[str]:
-    said = []
+def _node_errors(metrics: Mapping[str, Any]) -> list[str]:
+    parts = []
     if "true_offset_error_rms_ns" in metrics:
         rms, most = (format_duration(metrics[f"true_offset_error_{what}_ns"]) for what in ("rms", "max"))
-        said.append(f"wrong by {rms} rms, {most} at most")
+        parts.append(f"offset error {rms} rms, {most} max")
         if metrics["true_outside_bound"]:
-            said.append(f"{format_count(metrics['true_outside_bound'], 'time')} by more than its own bound")
+            parts.append(f"{format_count(metrics['true_outside_bound'], 'time')} outside its own bound")
     if metrics.get("xruns"):
-        said.append(
-            f"{format_count(metrics['xruns'], 'xrun')}, which lost {format_count(metrics['lost_frames'], 'frame')}"
-        )
+        parts.append(f"{format_count(metrics['xruns'], 'xrun')}, {format_count(metrics['lost_frames'], 'lost frame')}")
     if "true_thd_n_db" in metrics:
-        said.append(f"THD+N of a tone {metrics['true_thd_n_db']:.1f} dB")
-    return said
+        parts.append(f"THD+N of a tone {metrics['true_thd_n_db']:.1f} dB")
+    return parts
 
 
-def _crossing(metrics: Mapping[str, Any]) -> list[str]:
+def _crossing_errors(metrics: Mapping[str, Any]) -> list[str]:
     if "true_alignment_error_rms_frames" not in metrics:
-        return ["nothing has sounded"]
+        return ["no frame was played"]
     lock = metrics.get("true_time_to_lock_s")
     rms, most = (metrics[f"true_alignment_error_{what}_frames"] for what in ("rms", "max"))
-    said = ["never within one frame" if lock is None else f"within one frame after {format_duration(lock * 1e9)}"]
-    said.append(f"off by {rms:.3g} frames rms, {most:.3g} at most")
-    said.append(f"ratio wrong by {metrics['true_ratio_error_rms_ppb'] / 1000:.3g} ppm rms")
+    aligned = "never aligned" if lock is None else f"aligned after {format_duration(lock * 1e9)}"
+    parts = [f"{aligned} (within one frame)"]
+    parts.append(f"alignment error {rms:.3g} frames rms, {most:.3g} max")
+    parts.append(f"ratio error {metrics['true_ratio_error_rms_ppb'] / 1000:.3g} ppm rms")
     if "true_pitch_slope_max_ppb_per_s" in metrics:
-        said.append(f"pitch changing by {metrics['true_pitch_slope_max_ppb_per_s'] / 1000:.3g} ppm/s at most")
-    said.append(f"{format_count(metrics['underruns'], 'underrun')}, {format_count(metrics['resyncs'], 'resync')}")
+        parts.append(f"pitch slope {metrics['true_pitch_slope_max_ppb_per_s'] / 1000:.3g} ppm/s max")
+    parts.append(f"{format_count(metrics['underruns'], 'underrun')}, {format_count(metrics['resyncs'], 'resync')}")
     if metrics["underruns"]:
-        said.append(f"a link offset short by up to {format_count(-metrics['true_margin_min_frames'], 'frame')}")
-    said.append(f"latency {format_duration(metrics['true_latency_ns'])}")
-    return said
+        parts.append(f"link-offset too short by up to {format_count(-metrics['true_margin_min_frames'], 'frame')}")
+    parts.append(f"latency {format_duration(metrics['true_latency_ns'])}")
+    return parts

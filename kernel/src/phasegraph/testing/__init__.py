@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..simulation.drift_world import Conditions as Conditions
-from ..simulation.drift_world import CrossingWorld as CrossingWorld
+from ..simulation.drift_world import DriftWorld as DriftWorld
 from ..simulation.impairments import Counts as Counts
 from ..simulation.impairments import Every as Every
 from ..simulation.impairments import Faults as Faults
@@ -21,7 +21,7 @@ from ..simulation.local_clock import LOCAL_EPOCH_NS as LOCAL_EPOCH_NS
 from ..simulation.local_clock import REALTIME_EPOCH_NS as REALTIME_EPOCH_NS
 from ..simulation.local_clock import SimLocalClock as SimLocalClock
 from ..simulation.local_clock import true_now_ns as true_now_ns
-from ..simulation.loop_model import Plant as Plant
+from ..simulation.loop_model import LoopModel as LoopModel
 from ..simulation.network import SimNetwork as SimNetwork
 from ..simulation.network import SimWire as SimWire
 from ..simulation.nodes.sim_card import Played as Played
@@ -35,16 +35,16 @@ from ..simulation.nodes.sim_source import SimSequence as SimSequence
 from ..simulation.nodes.sim_source import SimSequenceConfig as SimSequenceConfig
 from ..simulation.nodes.sim_source import SimSource as SimSource
 from ..simulation.nodes.sim_source import SimSourceConfig as SimSourceConfig
-from ..simulation.nodes.sim_source import counted as counted
-from ..simulation.nodes.sim_source import counter_frames as counter_frames
-from ..simulation.nodes.sim_source import sine_frames as sine_frames
 from ..simulation.oscillator import Oscillator as Oscillator
 from ..simulation.oscillator import Ramp as Ramp
+from ..simulation.signals import counted as counted
+from ..simulation.signals import counter_frames as counter_frames
+from ..simulation.signals import sine_frames as sine_frames
 from ..simulation.sim_plugin import sim_plugin as sim_plugin
 from ..simulation.sim_stamped import SimStampedSocket as SimStampedSocket
-from ..simulation.tracking_error import Figures as Figures
-from ..simulation.tracking_error import figures_of as figures_of
-from ..simulation.tracking_error import worst_of as worst_of
+from ..simulation.tracking_error import TrackingError as TrackingError
+from ..simulation.tracking_error import tracking_error_of as tracking_error_of
+from ..simulation.tracking_error import worst_tracking_error as worst_tracking_error
 from .graph_runs import GraphRun as GraphRun
 from .graph_runs import make_session as make_session
 from .graph_runs import run_graph as run_graph

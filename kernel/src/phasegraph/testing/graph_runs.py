@@ -34,7 +34,7 @@ class GraphRun(msgspec.Struct, frozen=True):
 
     @property
     def nodes(self) -> dict[str, Any]:
-        """The nodes by id, with whatever they remember."""
+        """The nodes by id."""
         return {id: built.node for id, built in self.session.built.nodes.items()}
 
     @property
@@ -53,7 +53,7 @@ class GraphRun(msgspec.Struct, frozen=True):
 
 
 def sim_registry(only: Sequence[str] | None = None) -> Registry:
-    """The installed plugins (or those of these names) and the simulated world's own."""
+    """The installed plugins (or those of these names) and `sim_plugin`."""
     registry = load(only)
     registry.add("sim", "0", sim_plugin)
     return registry
@@ -104,7 +104,7 @@ async def run_graph(text: str, *, for_s: float | None = None, **options: Any) ->
 
 @asynccontextmanager
 async def running_graph(text: str, **options: Any) -> AsyncIterator[GraphRun]:
-    """A graph that runs while the ``async with`` block does: for tests that look, or interfere, meanwhile.
+    """A graph that runs during the ``async with`` block: for tests that observe it or interfere.
 
     When the block ends the run is stopped and drained as by ``kernel run --for``, and the report filled in.
     """
@@ -119,7 +119,7 @@ async def running_graph(text: str, **options: Any) -> AsyncIterator[GraphRun]:
         await run.session.supervisor.started.wait()
         try:
             yield run
-        except Exception as error:  # raised below as it is, not in a group
+        except Exception as error:  # raised below without a group around it
             failure = error
             nursery.cancel_scope.cancel()
         run.session.supervisor.stop("time")
@@ -128,5 +128,5 @@ async def running_graph(text: str, **options: Any) -> AsyncIterator[GraphRun]:
 
 
 def run_graph_now(text: str, **options: Any) -> GraphRun:
-    """`run_graph` for code that is not async: starts trio under a clock that jumps from one event to the next."""
+    """`run_graph` for synchronous code: starts trio under a clock that jumps from one event to the next."""
     return trio.run(partial(run_graph, text, **options), clock=MockClock(autojump_threshold=0))

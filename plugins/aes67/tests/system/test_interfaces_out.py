@@ -23,8 +23,8 @@ def told(run, id):
 LOST, FOUND = ({"name": name, "interface": "eth0"} for name in ("interface_lost", "interface_found"))
 
 
-@pytest.mark.parametrize("anew", [True, False])
-async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_clock, anew):
+@pytest.mark.parametrize("new_index", [True, False])
+async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_clock, new_index):
     wire = SimWire()
     ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
     receiving = graphs.head + graphs.receiving(end_after="30s")
@@ -35,7 +35,7 @@ async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_
         await trio.sleep(2)
         ours.unplug("eth0")
         await trio.sleep(3.2)
-        ours.plug("eth0", anew=anew)
+        ours.plug("eth0", new_index=new_index)
         await trio.sleep(5)
     assert told(run, "out") == [LOST, FOUND]
     recorded = heard.nodes["recorder"].recording()
@@ -53,7 +53,7 @@ async def test_one_that_was_away_too_briefly_to_be_missed(graphs, autojump_clock
     async with running_graph(graphs.head + graphs.sending(duration="4s"), network=network) as run:
         await trio.sleep(1.1)
         network.unplug("eth0")
-        network.plug("eth0", anew=True)
+        network.plug("eth0", new_index=True)
         await trio.sleep(4)
     assert told(run, "out") == [LOST, FOUND]
     assert 0 < run.metrics("out")["send_errors"] <= 501
@@ -69,7 +69,7 @@ async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clo
         await trio.sleep(2)
         network.unplug("eth0")
         await trio.sleep(1)
-        network.plug("eth0", anew=True)
+        network.plug("eth0", new_index=True)
         await trio.sleep(4)
     assert told(run, "one") == [{**LOST, "leg": "a"}, {**FOUND, "leg": "a"}]
     assert told(run, "two") == [LOST, FOUND]
@@ -88,7 +88,7 @@ async def test_its_announcement_goes_on_too(graphs, autojump_clock):
         assert [change.kind for change in browser.look()] == ["added"]
         ours.unplug("eth0")
         await trio.sleep(3)
-        ours.plug("eth0", anew=True)
+        ours.plug("eth0", new_index=True)
         back_ns = theirs.local.now_ns()
         await trio.sleep(1)
         assert browser.look() == [], "it is the same session, in the same version"

@@ -19,14 +19,14 @@ from ..signals import NOTCH_HZ, tone_hz
 from ..simulation_run import Simulation
 
 DEFAULT_SCENARIOS = ("studio", "usb-card", "hot-card", "gm-loss")
-"""Those of a comparison that names none: they differ in card and clock, and ask nothing of the link offset."""
+"""The scenarios of a comparison that names none: they differ in card and clock, and need no long link offset."""
 LISTEN_NS = 20 * NS_PER_S
-"""How much of the end of each run is rendered, to measure the THD+N of a tone."""
+"""The end of each run that is rendered, to measure the THD+N of a tone."""
 Point = tuple[float, float, float]
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What one strategy did in one scenario: the worst of the graph's crossings. None is for what never came."""
+    """One strategy in one scenario: the worst of the graph's crossings. None stands for an event that never came."""
 
     strategy: str
     scenario: str
@@ -40,7 +40,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The alignment error about its mean."""
     wander_pp_frames: float
     pitch_slope_max_ppb_per_s: float
-    """How fast the ratio changes, below 5 Hz; after lock, as are the errors."""
+    """Rate of change of the ratio, below 5 Hz; after lock, as all errors."""
     ratio_error_rms_ppb: float
     underruns: int
     resyncs: int
@@ -51,8 +51,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """See `CrossingTruth.points`, of the crossing with the largest error; empty unless asked for."""
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """All results, by strategy and then scenario, in the order in which they were asked for."""
+class StrategyComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All results, by strategy and then scenario, in the requested order."""
 
     duration_s: float
     seed: int
@@ -64,12 +64,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def strategies(self) -> list[str]:
-        """Those that were compared."""
+        """The compared strategies."""
         return list(dict.fromkeys(result.strategy for result in self.results))
 
     @property
     def scenarios(self) -> list[str]:
-        """Where they were compared."""
+        """The scenarios of the comparison."""
         return list(dict.fromkeys(result.scenario for result in self.results))
 
 
@@ -83,13 +83,13 @@ def compare(
     seed: int,
     log: Any,
     keep_points: bool = False,
-    tell: Callable[[str, str], Any] = lambda strategy, scenario: None,
-) -> Comparison:
+    on_run: Callable[[str, str], Any] = lambda strategy, scenario: None,
+) -> StrategyComparison:
     """Run each strategy in each deployment.
 
-    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``tell`` is told
-    what begins, and returns what is called twice a virtual second, or None. Raises GraphError where nothing can be
-    compared, and NodeError where a node fails.
+    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``on_run`` is called
+    before each run with strategy and scenario, and returns the run's status function or None. Raises GraphError if
+    nothing can be compared, and NodeError if a node fails.
     """
     if not any(edge.crossing for edge in graph.edges):
         message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
@@ -122,10 +122,10 @@ def compare(
             if keep_points:
                 for truth in simulation.truths.values():
                     truth.points = []
-            report = simulation.run(tell(strategy, deployment.name), signals=True)
+            report = simulation.run(on_run(strategy, deployment.name), signals=True)
             _check(report, f"{strategy} in {deployment.name}")
             results.append(_result(strategy, deployment.name, report, simulation))
-    return Comparison(
+    return StrategyComparison(
         duration_s=for_ns / NS_PER_S,
         seed=seed,
         tone_hz=tone_hz(rate),
@@ -181,7 +181,7 @@ def _default(
 
 def _result(strategy: str, scenario: str, report: Mapping[str, Any], simulation: Simulation) -> Result:
     edges = {name: report["edges"][name]["metrics"] for name in simulation.truths}
-    heard = [node["metrics"].get("true_thd_n_db") for node in report["nodes"].values()]
+    distortions = [node["metrics"].get("true_thd_n_db") for node in report["nodes"].values()]
     points = [truth.points or [] for truth in simulation.truths.values()]
 
     def worst(name: str) -> Any:
@@ -206,6 +206,6 @@ def _result(strategy: str, scenario: str, report: Mapping[str, Any], simulation:
         resyncs=sum(metrics["resyncs"] for metrics in edges.values()),
         missing_frames=sum(metrics["missing_frames"] for metrics in edges.values()),
         latency_ns=worst("true_latency_ns"),
-        thd_n_db=max((value for value in heard if value is not None), default=None),
+        thd_n_db=max((value for value in distortions if value is not None), default=None),
         points=max(points, key=lambda each: max((abs(error) for _, error, _ in each), default=0.0)),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..._core.errors import GraphError, Problem
-from .comparison import Comparison
+from .comparison import StrategyComparison
 
 _MOST_POINTS = 4000
 
 
-def draw(comparison: Comparison, path: Path) -> None:
+def draw(comparison: StrategyComparison, path: Path) -> None:
     """Write a PNG. Raises GraphError where matplotlib is not installed, or the file cannot be written."""
     need_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,7 +41,7 @@ def draw(comparison: Comparison, path: Path) -> None:
 
 
 def need_matplotlib() -> None:
-    """Raises GraphError, which says what to install, where there is no matplotlib."""
+    """Raises GraphError with the install command if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:

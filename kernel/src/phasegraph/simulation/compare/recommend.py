@@ -1,7 +1,7 @@
-"""Which strategy to take, by rules that anybody can read, and the reason in words.
+"""Which strategy to choose, by published rules, with the reason as a sentence.
 
-Each rule in turn leaves those that are as good as the best by its measure, judged by the worst scenario. Differences
-that nobody would hear are none: a rule has a floor, and a factor.
+Each rule in turn keeps the strategies that are as good as the best by its measure, in their worst scenario. A rule
+has a floor and a factor: inaudible differences do not count.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from collections.abc import Callable
 import msgspec
 
 from ..._option_types.wording import format_count, join_words
-from .comparison import Comparison, Result
+from .comparison import Result, StrategyComparison
 
 _NEVER_S = 1e9
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One measure of a strategy, smaller is better."""
+    """One measure of a strategy; smaller is better."""
 
     name: str
-    """What is best, to follow "it has"."""
+    """The quality of the best strategy, as the object of "it has"."""
     measure: Callable[[Result], float]
     words: Callable[[float], str]
-    """A value of the measure."""
+    """Formats a value of the measure."""
     floor: float
-    """Below this all are alike."""
+    """Values below this are equally good."""
     factor: float = 1.5
-    """Up to so many times the best is as good."""
+    """A value of up to this many times the best is as good."""
 
     def worst(self, results: list[Result]) -> float:
         """The measure of a strategy: its worst in any scenario."""
@@ -45,16 +45,16 @@ def _seconds(value: float) -> str:
 
 RULES = (
     Rule(
-        "no gaps in what sounds",
+        "no gaps in the audio",
         lambda result: result.underruns + result.resyncs,
         lambda value: f"{format_count(round(value), 'underrun or resync', 'underruns and resyncs')}",
         0,
         1.0,
     ),
     Rule(
-        "each frame at its time, as several receivers of one stream need",
+        "every frame on time, which several receivers of one stream need",
         lambda result: result.alignment_error_rms_frames,
-        lambda value: f"{_in_frames(value)} off (rms)",
+        lambda value: f"{_in_frames(value)} alignment error rms",
         1.0,
     ),
     Rule(
@@ -81,16 +81,16 @@ RULES = (
 
 
 class Recommendation(msgspec.Struct, frozen=True):
-    """The strategy to take."""
+    """The recommended strategy."""
 
     strategy: str
     reason: str
     rules: tuple[str, ...]
-    """Each rule in the order in which they were applied, and what it left."""
+    """Each applied rule, in order, and the strategies that it kept."""
 
 
-def recommend(comparison: Comparison) -> Recommendation:
-    """Apply the rules until one strategy is left; of those that no rule tells apart, the first that was asked for."""
+def recommend(comparison: StrategyComparison) -> Recommendation:
+    """Apply the rules until one strategy is left; of equally good ones, recommend the first in the requested order."""
     by_strategy: dict[str, list[Result]] = {}
     for result in comparison.results:
         by_strategy.setdefault(result.strategy, []).append(result)
@@ -109,7 +109,7 @@ def recommend(comparison: Comparison) -> Recommendation:
             best = rule.words(min(values[strategy] for strategy in left))
             reasons.append(f"{rule.name} ({best}; {others})")
     if not reasons:
-        reason = "it is the only one" if len(by_strategy) == 1 else "no rule tells them apart"
+        reason = "it is the only one" if len(by_strategy) == 1 else "no rule separates them"
     else:
         reason = f"it has {'; '.join(reasons)}"
     return Recommendation(left[0], reason, tuple(applied))

@@ -1,4 +1,4 @@
-"""A comparison for people and for scripts."""
+"""A comparison as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..._core.units import format_duration
-from .comparison import Comparison, Result
+from .comparison import Result, StrategyComparison
 from .recommend import Recommendation
 
 SCHEMA = 1
@@ -21,9 +21,9 @@ def _seconds(value: float | None) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[Result], str]], ...] = (
     ("strategy", lambda result: result.strategy),
     ("aligned", lambda result: _seconds(result.time_to_lock_s)),
-    ("in tune", lambda result: _seconds(result.time_to_rate_lock_s)),
-    ("off, frames", lambda result: f"{result.alignment_error_rms_frames:.3g}"),
-    ("most", lambda result: f"{result.alignment_error_max_frames:.3g}"),
+    ("rate lock", lambda result: _seconds(result.time_to_rate_lock_s)),
+    ("alignment rms", lambda result: f"{result.alignment_error_rms_frames:.3g}"),
+    ("max", lambda result: f"{result.alignment_error_max_frames:.3g}"),
     ("wander", lambda result: f"{result.wander_rms_frames:.3f}"),
     ("p-p", lambda result: f"{result.wander_pp_frames:.2f}"),
     ("pitch, ppm/s", lambda result: f"{result.pitch_slope_max_ppb_per_s / 1000:.2f}"),
@@ -35,8 +35,8 @@ _COLUMNS: tuple[tuple[str, Callable[[Result], str]], ...] = (
 )
 
 
-def as_table(comparison: Comparison, recommendation: Recommendation) -> list[str]:
-    """The results, scenario by scenario, what was left out, and the recommendation, as lines of text."""
+def as_table(comparison: StrategyComparison, recommendation: Recommendation) -> list[str]:
+    """The results by scenario, the strategies left out, and the recommendation, as lines of text."""
     lines: list[str] = []
     for scenario in comparison.scenarios:
         results = [result for result in comparison.results if result.scenario == scenario]
@@ -51,16 +51,16 @@ def as_table(comparison: Comparison, recommendation: Recommendation) -> list[str
             lines.append("  " + "  ".join(cells))
         lines.append("")
     lines.append(
-        f"{format_duration(comparison.duration_s * 1e9)} each, seed {comparison.seed}. Off, wander, pitch and ratio: "
-        f"after the compensator locked. THD+N: a tone of {comparison.tone_hz:g} Hz at -6 dBFS, notch of "
-        f"+-{comparison.notch_hz:g} Hz, at the end of the run."
+        f"{format_duration(comparison.duration_s * 1e9)} each, seed {comparison.seed}. Alignment and wander are in "
+        "frames. Alignment, wander, pitch and ratio count from the compensator's lock on. THD+N: a tone of "
+        f"{comparison.tone_hz:g} Hz at -6 dBFS, notch of +-{comparison.notch_hz:g} Hz, at the end of the run."
     )
     lines += [f"Left out: {strategy}: {why}." for strategy, why in comparison.left_out.items()]
     return [*lines, "", f"Recommended: {recommendation.strategy}, because {recommendation.reason}."]
 
 
-def as_json(comparison: Comparison, recommendation: Recommendation, graph: str) -> dict[str, Any]:
-    """The same for scripts."""
+def as_json(comparison: StrategyComparison, recommendation: Recommendation, graph: str) -> dict[str, Any]:
+    """The same as JSON values."""
     results = [msgspec.to_builtins(result) for result in comparison.results]
     for result in results:
         del result["points"]

@@ -1,4 +1,4 @@
-"""A simulated sound card that records: a source on its own time, whose clock is known from its driver's stamps."""
+"""A simulated sound card that captures: a source on its own time, whose clock comes from its driver's stamps."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..card_callbacks import Call, Callbacks
 from ..grandmaster import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions, ClockOptions
-from ..signals import Listening, Signal
-from .simulated_clock import Follower
+from ..signals import RenderedSpan, ToneSignal
+from .simulated_clock import SimulatedClock
 
 _LOCK_NS = 2 * NS_PER_S
 
 
 class SimulatedCapture:
-    """Writes each block when its callback runs. Blocks that its driver has no room for are lost."""
+    """Writes each block when its callback runs. Blocks for which its driver has no room are lost."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class SimulatedCapture:
         options: CardOptions,
         *,
         local: SimLocalClock,
-        listening: Listening,
+        rendered: RenderedSpan,
         random: np.random.Generator,
     ) -> None:
         """``made`` is the stream of the real source, for its format, window and link offset."""
         format = made.format
         noise = ClockOptions(noise=options.stamp_noise, first_error=options.stamp_noise, lock_time=_LOCK_NS)
         self.time = time
-        self._clock = Follower(time, noise, local, path_ns=0, random=random)
+        self._clock = SimulatedClock(time, noise, local, path_ns=0, random=random)
         self.stream = Stream(
             format,
             window_ns=duration_of(made.ring.capacity, format.rate),
@@ -47,7 +47,7 @@ class SimulatedCapture:
         self._block = options.block
         self._behind = options.block * (options.blocks + 1)
         self._callbacks = Callbacks(time, options, rate=format.rate, local=local, random=random)
-        self._signal = Signal(format, listening, made.playout_delay_ns)
+        self._signal = ToneSignal(format, rendered, made.playout_delay_ns)
         self._calls: Iterator[Call] | None = None
         self._call: Call | None = None
         self._frames_in = 0
@@ -58,17 +58,17 @@ class SimulatedCapture:
         """See `Node.run`."""
         self._calls = self._callbacks.begin(true_now_ns())
         self._call = next(self._calls)
-        self._clock.step(ctx.local.now_ns())
-        ctx.attach(self._clock.step)
-        ctx.attach(lambda local_ns: self._step(local_ns, ctx))
+        self._clock.publish(ctx.local.now_ns())
+        ctx.attach(self._clock.publish)
+        ctx.attach(lambda local_ns: self._write_due_blocks(local_ns, ctx))
         task_status.started()
         await trio.sleep_forever()
 
-    def _step(self, local_ns: int, ctx: NodeContext) -> int:
+    def _write_due_blocks(self, local_ns: int, ctx: NodeContext) -> int:
         assert self._calls is not None
         assert self._call is not None
         while self._call.called_ns <= local_ns:
-            # The block that has just been heard began so long before the one that a player would be asked for.
+            # The block that was just captured began this many frames before the one that a player fills now.
             first = self._call.frame - self._behind
             if self._call.lost:
                 self._overruns += 1
@@ -82,7 +82,7 @@ class SimulatedCapture:
         return self._call.called_ns
 
     def metrics(self) -> dict[str, Metric]:
-        """See `Node.metrics`: what the contract asks of every sound card."""
+        """See `Node.metrics`: the metrics that the contract asks of every sound card."""
         rate = self._clock.estimate().rate_ppb
         return {
             "frames_in": self._frames_in,

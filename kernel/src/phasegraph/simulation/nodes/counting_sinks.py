@@ -1,4 +1,4 @@
-"""Simulated sinks that have no sound card: they take what is due, and nothing leaves the machine."""
+"""Simulated sinks without a sound card: they count what they would send or record, and nothing leaves the machine."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ..local_clock import true_now_ns
 from ..truth import CrossingTruth
 from .network_source import SimulatedSource
 
-_TAKE_NS = 200_000_000
+_POLL_NS = 200_000_000
 _LIMIT_NS = 250_000_000
 _IDLE_NS = 1_000_000
 _NEVER_NS = 1 << 60
 
 
 class SimulatedSender:
-    """In the place of a sink on a clock: packet n is counted when its time, and one packet more, has come."""
+    """Runs in place of a sink on a clock: packet n is counted when its last frame's media time has come."""
 
     def __init__(self, input: SinkInput, clock: ClockReader, grandmaster: Grandmaster, size: int) -> None:
         """``size`` is a packet's, in frames."""
         self.truths: list[CrossingTruth] = []
-        """What watches its edges that cross clock domains."""
+        """The truth of its edges that cross clock domains."""
         self.sources: list[SimulatedSource] = []
-        """What it sends on of simulated networks."""
+        """The simulated network sources that it relays."""
         self._input = input
         self._clock = clock
         self._grandmaster = grandmaster
@@ -42,11 +42,11 @@ class SimulatedSender:
         """See `Node.run`."""
         ended = trio.Event()
         quantum = ctx.quantum_ns()
-        ctx.attach(lambda local_ns: self._step(local_ns, quantum, ctx, ended))
+        ctx.attach(lambda local_ns: self._send_due(local_ns, quantum, ctx, ended))
         task_status.started()
         await ended.wait()
 
-    def _step(self, local_ns: int, quantum: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _send_due(self, local_ns: int, quantum: int, ctx: NodeContext, ended: trio.Event) -> int:
         if not self._input.ready:
             return local_ns + _IDLE_NS
         estimate = self._clock.estimate()
@@ -56,37 +56,37 @@ class SimulatedSender:
         if self._next is None or jumped:
             self._next = due
         for source in self.sources:
-            source.look(true_now_ns())
+            source.receive_until(true_now_ns())
         while self._next < due:
             count = min(due - self._next, self._rate)
-            if self._send(self._next, count, estimate) < count:
+            if self._send_frames(self._next, count, estimate) < count:
                 ctx.call_soon(ended.set)
                 return local_ns + _NEVER_NS
             self._next += count
         return local_ns + quantum
 
-    def _send(self, frame: int, count: int, estimate: ClockEstimate) -> int:
+    def _send_frames(self, frame: int, count: int, estimate: ClockEstimate) -> int:
         due_ns = time_of_frame(frame, self._rate)
         for truth in self.truths:
-            truth.before(frame, count)
+            truth.before_read(frame, count)
         there = self._input.skip_frames(frame, count, estimate.local_at(due_ns))
         for truth in self.truths:
-            truth.after(self._grandmaster.true_at(due_ns))
+            truth.after_read(self._grandmaster.true_at(due_ns))
         self._packets += -(-there // self._size)
         return there
 
     def metrics(self) -> dict[str, Metric]:
-        """See `Node.metrics`: what the contract asks of every network sink. Nothing can delay or refuse a packet."""
+        """See `Node.metrics`: those that the contract asks of every network sink. No packet is late or refused."""
         pacing: dict[str, Metric] = {f"pacing_error_{name}_ns": 0 for name in ("p50", "p99", "max")}
         return {"packets_sent": self._packets, "send_errors": 0, **pacing, "lead_ns": self._lead_ns}
 
 
-class SimulatedTaker:
-    """In the place of a sink without a clock: what is due is counted, and no file is written."""
+class SimulatedRecorder:
+    """Runs in place of a sink without a clock: due frames are counted, and no file is written."""
 
     def __init__(self, input: SinkInput) -> None:
         self.sources: list[SimulatedSource] = []
-        """What it takes of simulated networks."""
+        """The simulated network sources that it records."""
         self._input = input
         self._limit = _LIMIT_NS * input.format.rate // NS_PER_S
         self._frames = 0
@@ -94,19 +94,19 @@ class SimulatedTaker:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         ended = trio.Event()
-        ctx.attach(lambda local_ns: self._step(local_ns, ctx, ended))
+        ctx.attach(lambda local_ns: self._record_due(local_ns, ctx, ended))
         task_status.started()
         await ended.wait()
 
-    def _step(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _record_due(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
         for source in self.sources:
-            source.look(true_now_ns())
+            source.receive_until(true_now_ns())
         count = self._input.skip_due(local_ns, self._limit)
         if count is None:
             ctx.call_soon(ended.set)
             return local_ns + _NEVER_NS
         self._frames += count
-        return local_ns + (_TAKE_NS if count < self._limit else _IDLE_NS)
+        return local_ns + (_POLL_NS if count < self._limit else _IDLE_NS)
 
     def metrics(self) -> dict[str, Metric]:
         """See `Node.metrics`."""

@@ -1,4 +1,4 @@
-"""A simulated sound card that plays: at its own pace, late callbacks, coarse stamps, xruns and all."""
+"""A simulated sound card that plays: its own pace, late callbacks, coarse stamps and xruns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..card_callbacks import Call, Callbacks
 from ..grandmaster import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions
-from ..signals import Listening, thd_n_db
+from ..signals import RenderedSpan, thd_n_db
 from ..truth import CrossingTruth
 from .network_source import SimulatedSource
 
@@ -24,7 +24,7 @@ _NEVER_NS = 1 << 60
 
 
 class SimulatedCard:
-    """Asks for a block whenever its driver would. Samples are rendered only while somebody listens."""
+    """Asks for a block whenever its driver would. Samples are rendered only within the rendered span."""
 
     def __init__(
         self,
@@ -33,22 +33,22 @@ class SimulatedCard:
         options: CardOptions,
         *,
         local: SimLocalClock,
-        listening: Listening,
+        rendered: RenderedSpan,
         random: np.random.Generator,
     ) -> None:
         self.time = time
         self.truths: list[CrossingTruth] = []
-        """What watches its edges that cross clock domains."""
+        """The truth of its edges that cross clock domains."""
         self.sources: list[SimulatedSource] = []
-        """What it plays of simulated networks."""
+        """The simulated network sources that it plays."""
         self._input = input
         self._rate = input.format.rate
         self._block = options.block
         self._latency = options.block * options.blocks
         self._callbacks = Callbacks(time, options, rate=self._rate, local=local, random=random)
         self._local = local
-        self._listening = listening
-        self._heard: list[NDArray[np.float32]] = []
+        self._rendered = rendered
+        self._played: list[NDArray[np.float32]] = []
         self._calls: Iterator[Call] | None = None
         self._call: Call | None = None
         self._first: Call | None = None
@@ -61,11 +61,11 @@ class SimulatedCard:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         ended = trio.Event()
-        ctx.attach(lambda local_ns: self._step(local_ns, ctx, ended))
+        ctx.attach(lambda local_ns: self._play_due_blocks(local_ns, ctx, ended))
         task_status.started()
         await ended.wait()
 
-    def _step(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _play_due_blocks(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
         if self._end_ns is not None:
             ctx.call_soon(ended.set)
             return local_ns + _NEVER_NS
@@ -87,17 +87,17 @@ class SimulatedCard:
     def _play(self, call: Call) -> None:
         block = self._block
         for source in self.sources:
-            source.look(call.called_true_ns)
+            source.receive_until(call.called_true_ns)
         for truth in self.truths:
-            truth.before(call.frame, block)
-        if self._listening.at(call.sounds_ns):
+            truth.before_read(call.frame, block)
+        if self._rendered.contains(call.sounds_ns):
             out = np.empty((block, self._input.format.channels), np.float32)
             count = self._input.read(call.frame, out, call.stamp_ns)
-            self._heard.append(out[:count, 0].copy())
+            self._played.append(out[:count, 0].copy())
         else:
             count = self._input.skip_frames(call.frame, block, call.stamp_ns)
         for truth in self.truths:
-            truth.after(call.sounds_ns)
+            truth.after_read(call.sounds_ns)
         self._frames_out += count
         self._first = self._first or call
         self._last = call
@@ -105,7 +105,7 @@ class SimulatedCard:
             self._end_ns = call.stamp_ns + count * NS_PER_S // self._rate
 
     def metrics(self) -> dict[str, Metric]:
-        """See `Node.metrics`: what the contract asks of every sound card, and the truth."""
+        """See `Node.metrics`: the metrics that the contract asks of every sound card, and the truth."""
         metrics: dict[str, Metric] = {
             "frames_out": self._frames_out,
             "underruns": self._xruns + sum(truth.underruns for truth in self.truths),
@@ -119,9 +119,8 @@ class SimulatedCard:
             metrics["device_rate_ppb"] = _rate_ppb(frames, self._rate, self._last.stamp_ns - self._first.stamp_ns)
             true_ns = self._local.at(self._last.sounds_ns) - self._local.at(self._first.sounds_ns)
             metrics["true_device_rate_ppb"] = _rate_ppb(frames, self._rate, true_ns)
-        if self._heard:
-            heard = np.concatenate(self._heard)
-            distortion = thd_n_db(heard, self._rate)
+        if self._played:
+            distortion = thd_n_db(np.concatenate(self._played), self._rate)
             if distortion is not None:
                 metrics["true_thd_n_db"] = round(distortion, 1)
         return metrics

@@ -1,6 +1,6 @@
-"""The least that crosses clock domains: kind ``sim-align``, a compensator, and ``sim-linear``, a resampler.
+"""The simplest parts of a clock-domain crossing: kind ``sim-align``, a compensator, and ``sim-linear``, a resampler.
 
-For tests of sinks and sources with the kernel alone; neither is fit for listening.
+For tests of sinks and sources without other plugins; their audio quality is low.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SimAlignConfig(CompensatorConfig, frozen=True, kw_only=True):
     resampler: Annotated[
         str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
     ] = "sim-linear"
-    time: Annotated[Duration, Meta(description="Time constant with which an error goes away.", ge=10_000_000)] = (
+    time: Annotated[Duration, Meta(description="Time constant with which an error decays.", ge=10_000_000)] = (
         200_000_000
     )
 
@@ -48,7 +48,7 @@ class SimAlign:
 
 
 class SimLinear:
-    """Reads between two frames along a straight line."""
+    """Interpolates linearly between two frames."""
 
     reach = 1
 

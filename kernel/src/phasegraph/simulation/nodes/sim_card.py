@@ -19,21 +19,21 @@ from ..._core.units import Duration, RateOffset
 from ..local_clock import TrueTime
 
 _IDLE_NS = 1_000_000
-"""How often a card whose input is not ready looks again."""
+"""How often a card polls an input that is not ready."""
 
 
 class SimCardConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of the ``sim-card`` sink."""
 
     rate_offset: Annotated[
-        RateOffset, Meta(description="How much the card's crystal runs fast of true time.", ge=-1e6, le=1e6)
+        RateOffset, Meta(description="Rate of the card's crystal minus that of true time.", ge=-1e6, le=1e6)
     ] = 0.0
-    block: Annotated[int, Meta(description="Frames that it takes at a time.", ge=1, le=65536)] = 128
-    blocks: Annotated[int, Meta(description="Blocks that lie in the card ahead of what sounds.", ge=1, le=16)] = 2
+    block: Annotated[int, Meta(description="Frames of a block.", ge=1, le=65536)] = 128
+    blocks: Annotated[int, Meta(description="Blocks that the card buffers ahead of the sound.", ge=1, le=16)] = 2
     granularity: Annotated[
-        int, Meta(description="Frames by which the card's position moves on at a time.", ge=1, le=65536)
+        int, Meta(description="Frames by which the card's position advances at a time.", ge=1, le=65536)
     ] = 1
-    keep: Annotated[Duration, Meta(description="How much of the newest audio it remembers.", ge=0)] = 10 * NS_PER_S
+    keep: Annotated[Duration, Meta(description="How much of the newest audio it keeps.", ge=0)] = 10 * NS_PER_S
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -44,12 +44,12 @@ class Played(msgspec.Struct, frozen=True):
     true_ns: int
     """True time at which that frame sounds."""
     local_ns: int
-    """Local time at which the card said that it would."""
+    """Local time at which the card predicted that it would."""
     frames: Frames
 
 
 class SimCard:
-    """Takes a block whenever there is room for one, and remembers what it played and when that truly sounded."""
+    """Reads a block whenever it has room for one, and keeps the blocks with the true times at which they sounded."""
 
     def __init__(self, config: SimCardConfig, build: Build, input: Input) -> None:
         self.format = input.format
@@ -68,7 +68,7 @@ class SimCard:
         self._began, self._next, self._end = None, 0, None
         self._input.set_device("simulated card")
         done = trio.Event()
-        ctx.attach(lambda local_ns: self._step(local_ns, lambda: ctx.call_soon(done.set)))
+        ctx.attach(lambda local_ns: self._play_due(local_ns, lambda: ctx.call_soon(done.set)))
         task_status.started()
         await done.wait()
 
@@ -77,24 +77,24 @@ class SimCard:
         return {"frames_out": self._frames_out, "true_device_rate_ppb": self._config.rate_offset}
 
     def recording(self) -> Frames:
-        """What it remembers of what it played, in one piece."""
+        """The kept audio in one piece."""
         if not self.played:
             return silence(0, self.format.channels)
         return np.concatenate([block.frames for block in self.played])
 
     def true_time_of(self, frame: int) -> int:
         """True time at which a frame of the card sounds."""
-        assert self._began is not None, "the card has not begun"
+        assert self._began is not None, "the card has not started"
         lasts = frame * NS_PER_S / self.format.rate
         return self._began + round(lasts / (1.0 + self._config.rate_offset / 1e9))
 
-    def _step(self, local_ns: int, finish: Callable[[], None]) -> int:
+    def _play_due(self, local_ns: int, finish: Callable[[], None]) -> int:
         now = self._truth.now_ns()
         if self._began is None:
             if not self._input.ready:
                 return local_ns + _IDLE_NS
             self._began = now
-        # Block b goes into the card when block b - blocks begins to sound; the first ones at once.
+        # Block b enters the card when block b - blocks starts to sound; the first ones enter at once.
         while self._end is None:
             room_at = self.true_time_of(max(0, self._next - self._config.block * self._config.blocks))
             if room_at > now:

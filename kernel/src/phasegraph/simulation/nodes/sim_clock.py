@@ -21,20 +21,20 @@ class SimClockConfig(ClockConfig, frozen=True, kw_only=True):
     """Options of the ``sim-clock`` clock."""
 
     rate_offset: Annotated[
-        RateOffset, Meta(description="How much the reference runs fast of true time.", ge=-1e6, le=1e6)
+        RateOffset, Meta(description="Rate of the reference minus that of true time.", ge=-1e6, le=1e6)
     ] = 0.0
-    epoch: Annotated[Duration, Meta(description="What the reference shows at true time 0.")] = REALTIME_EPOCH_NS
-    interval: Annotated[Duration, Meta(description="How often it is observed.", ge=1_000_000)] = 125_000_000
-    noise: Annotated[Duration, Meta(description="Standard deviation of an observation.", ge=0)] = 0
-    seed: Annotated[int, Meta(description="Of the noise.", ge=0)] = 0
-    lock_after: Annotated[Duration, Meta(description="How long it takes to lock.", ge=0)] = 0
+    epoch: Annotated[Duration, Meta(description="The reference's time at true time 0.")] = REALTIME_EPOCH_NS
+    interval: Annotated[Duration, Meta(description="Interval of its estimates.", ge=1_000_000)] = 125_000_000
+    noise: Annotated[Duration, Meta(description="Standard deviation of an estimate's error.", ge=0)] = 0
+    seed: Annotated[int, Meta(description="Seed of the noise.", ge=0)] = 0
+    lock_after: Annotated[Duration, Meta(description="Time until it locks.", ge=0)] = 0
     holdover_after: Annotated[
-        Duration | None, Meta(description="When its reference falls silent, counted from the start of the run.")
+        Duration | None, Meta(description="When its reference becomes silent, counted from the start of the run.")
     ] = None
     step_after: Annotated[
         Duration | None, Meta(description="When another grandmaster takes over, counted from the start of the run.")
     ] = None
-    step: Annotated[Duration, Meta(description="How far ahead of the first that grandmaster is.")] = 0
+    step: Annotated[Duration, Meta(description="How far that grandmaster is ahead of the first one.")] = 0
 
 
 class SimClock:
@@ -47,18 +47,18 @@ class SimClock:
         self._began: int | None = None
         self._step = 0
         self._discontinuities = 0
-        self._estimate = self._observe(ClockState.UNLOCKED)
+        self._estimate = self._new_estimate(ClockState.UNLOCKED)
 
     def true_reference(self, true_ns: int) -> int:
-        """What the reference shows at a true time: what the estimate is to be measured against."""
+        """The reference's time at a true time: the truth for the estimate."""
         return self._config.epoch + self._step + true_ns + round(true_ns * self._config.rate_offset / 1e9)
 
     def true_error_ns(self, local_ns: int) -> int:
-        """How wrong the newest estimate is at a local time."""
+        """True error of the newest estimate at a local time."""
         return self._estimate.reference_at(local_ns) - self.true_reference(self._truth.of_local(local_ns))
 
     def step(self, by_ns: int) -> None:
-        """Another grandmaster, that is so far ahead, takes over now."""
+        """Let another grandmaster, ``by_ns`` ahead, take over now."""
         self._step += by_ns
         self._discontinuities += 1
 
@@ -74,24 +74,24 @@ class SimClock:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._began = self._truth.now_ns()
-        self._tick(ctx)
+        self._publish(ctx)
         task_status.started()
         while True:
             await ctx.sleep(self._config.interval)
-            self._tick(ctx)
+            self._publish(ctx)
 
-    def _tick(self, ctx: NodeContext) -> None:
+    def _publish(self, ctx: NodeContext) -> None:
         assert self._began is not None
         config, age = self._config, self._truth.now_ns() - self._began
         if config.step_after is not None and age >= config.step_after and self._discontinuities == 0:
             self.step(config.step)
             ctx.event("grandmaster_changed", step_ns=config.step)
         if config.holdover_after is not None and age >= config.holdover_after:
-            self._estimate = self._hold(age - config.holdover_after)
+            self._estimate = self._holdover_estimate(age - config.holdover_after)
         else:
-            self._estimate = self._observe(ClockState.LOCKED if age >= config.lock_after else ClockState.ACQUIRING)
+            self._estimate = self._new_estimate(ClockState.LOCKED if age >= config.lock_after else ClockState.ACQUIRING)
 
-    def _observe(self, state: ClockState) -> ClockEstimate:
+    def _new_estimate(self, state: ClockState) -> ClockEstimate:
         now = self._truth.now_ns()
         noise = self._config.noise
         error = float(np.clip(self._random.normal(0.0, noise), -5 * noise, 5 * noise)) if noise else 0.0
@@ -108,8 +108,8 @@ class SimClock:
             discontinuities=self._discontinuities,
         )
 
-    def _hold(self, silent_ns: int) -> ClockEstimate:
-        # On the last rate, which was right; the bound grows by 1 ppm, as that of a clock that cannot know would.
+    def _holdover_estimate(self, silent_ns: int) -> ClockEstimate:
+        # At the last rate, which was exact; the bound grows by 1 ppm, because a real clock cannot know that it was.
         now = self._truth.to_local(self._truth.now_ns())
         last = self._estimate
         doubt = silent_ns / 1e6

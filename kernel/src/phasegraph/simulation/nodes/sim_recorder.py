@@ -1,4 +1,4 @@
-"""A sink that remembers all that it gets: kind ``sim-recorder``."""
+"""A sink that keeps all frames that it reads: kind ``sim-recorder``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..._core.units import Duration
 class SimRecorderConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of the ``sim-recorder`` sink."""
 
-    interval: Annotated[Duration, Meta(description="How often it takes what is due.", ge=100_000)] = 10_000_000
-    limit: Annotated[int, Meta(description="Frames that it takes at a time, at most.", ge=1)] = 1 << 20
+    interval: Annotated[Duration, Meta(description="How often it reads due frames.", ge=100_000)] = 10_000_000
+    limit: Annotated[int, Meta(description="Largest number of frames that it reads at a time.", ge=1)] = 1 << 20
 
 
 class SimRecorder:
-    """Takes whatever is due, at its input's pace, until the input ends."""
+    """Reads due frames at its input's pace until the input ends."""
 
     def __init__(self, config: SimRecorderConfig, build: Build, input: Input) -> None:
         self.format = input.format
@@ -46,5 +46,5 @@ class SimRecorder:
         return {"frames_in": sum(len(block) for block in self._blocks)}
 
     def recording(self) -> Frames:
-        """All of it in one piece."""
+        """All frames in one piece."""
         return np.concatenate([silence(0, self.format.channels), *self._blocks])

@@ -1,6 +1,7 @@
 """Simulated sources whose every sample is known from its frame index.
 
-Kind ``sim-source`` is paced by a clock, as what comes from a network is; ``sim-sequence`` by its reader, as a file is.
+A clock paces the kind ``sim-source``, as it paces a network stream. Its reader paces the kind ``sim-sequence``, as it
+paces a file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Annotated, Literal
 import numpy as np
 import trio
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from ..._core.clock import NS_PER_S, frame_at, frames_in
 from ..._core.config import ClockRef, SourceConfig
@@ -18,10 +18,7 @@ from ..._core.node import Build, Metrics, NodeContext
 from ..._core.samples import Encoding, Frames
 from ..._core.stream import Stream, StreamFormat
 from ..._core.units import Duration, Frequency, SampleRate
-
-_COUNTS = 1 << 24
-_CHANNEL_STRIDE = 1_000_003
-"""By how much the counters of neighbouring channels differ: none is another's copy a moment later."""
+from ..signals import counter_frames, sine_frames
 
 
 class SimSequenceConfig(SourceConfig, frozen=True, kw_only=True):
@@ -32,10 +29,10 @@ class SimSequenceConfig(SourceConfig, frozen=True, kw_only=True):
     encoding: Annotated[Literal["L16", "L24", "float32"], Meta(description="How its samples are kept.")] = "L24"
     signal: Annotated[
         Literal["counter", "sine"],
-        Meta(description="A counter, whose samples tell their frame's index, or a sine."),
+        Meta(description="A counter, whose samples encode their frame's index, or a sine."),
     ] = "counter"
     frequency: Annotated[Frequency, Meta(description="Of the sine.", gt=0, le=192000)] = 997.0
-    duration: Annotated[Duration | None, Meta(description="How long it lasts; for ever if left out.")] = None
+    duration: Annotated[Duration | None, Meta(description="How long it lasts; endless if left out.")] = None
 
 
 class SimSourceConfig(SimSequenceConfig, frozen=True, kw_only=True):
@@ -45,34 +42,12 @@ class SimSourceConfig(SimSequenceConfig, frozen=True, kw_only=True):
     link_offset: Annotated[
         Duration, Meta(description="How long after its media time a frame sounds.", ge=0, le=NS_PER_S)
     ] = 20_000_000
-    jitter: Annotated[Duration, Meta(description="By how much its frames come late, at most.", ge=0, le=NS_PER_S)] = 0
+    jitter: Annotated[Duration, Meta(description="Largest delay of its frames.", ge=0, le=NS_PER_S)] = 0
     seed: Annotated[int, Meta(description="Of the jitter.", ge=0)] = 0
 
 
-def counter_frames(first: int, count: int, channels: int) -> Frames:
-    """``count`` frames of the counter: 24-bit whole numbers, so exact as L24 and as float32."""
-    index = np.arange(first, first + count, dtype=np.int64)[:, None] + np.arange(channels) * _CHANNEL_STRIDE
-    return ((index % _COUNTS - _COUNTS // 2) * 2.0**-23).astype(np.float32)
-
-
-def counted(frames: Frames, channel: int = 0) -> NDArray[np.int64]:
-    """The indices, modulo 2**24, that samples of the counter tell; silence tells 2**23."""
-    numbers = np.rint(frames[:, channel].astype(np.float64) * 2**23).astype(np.int64) + _COUNTS // 2
-    index: NDArray[np.int64] = (numbers - channel * _CHANNEL_STRIDE) % _COUNTS
-    return index
-
-
-def sine_frames(first: int, count: int, channels: int, frequency: float, rate: int) -> Frames:
-    """``count`` frames of a sine at half of full scale, the same in every channel."""
-    index = np.arange(first, first + count, dtype=np.int64)
-    # Whole turns are taken off in integers, so that the phase is exact however large the index is.
-    turns = (index % rate) * (frequency % rate) + (index // rate % 1_000_000) * (frequency * rate % rate)
-    wave = 0.5 * np.sin(2 * np.pi * (turns % rate) / rate)
-    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
-
-
 class SimSequence:
-    """Delivers what its signal says, as soon as there is room for it."""
+    """Writes its signal as soon as the stream has room for it."""
 
     def __init__(self, config: SimSequenceConfig, build: Build) -> None:
         self._config = config
@@ -89,7 +64,7 @@ class SimSequence:
         return StreamFormat(config.rate, config.channels, Encoding(config.encoding))
 
     def frames(self, first: int, count: int) -> Frames:
-        """What the stream has at an absolute index: the truth."""
+        """The true frames of the stream from an absolute index on."""
         config = self._config
         if config.signal == "counter":
             return counter_frames(first, count, config.channels)
@@ -99,7 +74,7 @@ class SimSequence:
         """See `Node.run`."""
         self._next = self._stop = None
         quantum = ctx.quantum_ns()
-        ctx.attach(lambda local_ns: self._step(local_ns, quantum))
+        ctx.attach(lambda local_ns: self._write_due(local_ns, quantum))
         task_status.started()
         await trio.sleep_forever()
 
@@ -107,17 +82,17 @@ class SimSequence:
         """See `Node.metrics`."""
         return {"frames_in": self.stream.head - (self.stream.first or 0)}
 
-    def _due(self, local_ns: int) -> int:
+    def _due_frame(self, local_ns: int) -> int:
         return self.stream.head + min(self.stream.room, self.stream.ring.capacity // 2)
 
-    def _step(self, local_ns: int, quantum: int) -> int:
+    def _write_due(self, local_ns: int, quantum: int) -> int:
         stream, config = self.stream, self._config
-        due = self._due(local_ns)
+        due = self._due_frame(local_ns)
         if self._next is None:
             self._next = max(stream.head, due - 1 if stream.clock else 0)
             if config.duration is not None:
                 self._stop = self._next + frames_in(config.duration, config.rate)
-        if abs(due - self._next) > stream.ring.capacity:  # the clock has jumped: the frames between were never sent
+        if abs(due - self._next) > stream.ring.capacity:  # the clock has jumped: the frames between do not exist
             if self._stop is not None:
                 self._stop += due - self._next
             self._next = due
@@ -134,7 +109,7 @@ class SimSequence:
 
 
 class SimSource(SimSequence):
-    """Delivers frame n when its clock shows n / rate, or a little later."""
+    """Writes frame n when its clock shows n / rate, or up to the configured jitter later."""
 
     _config: SimSourceConfig
 
@@ -151,7 +126,7 @@ class SimSource(SimSequence):
             playout_delay_ns=config.link_offset,
         )
 
-    def _due(self, local_ns: int) -> int:
+    def _due_frame(self, local_ns: int) -> int:
         assert self.stream.clock is not None
         late = int(self._random.integers(0, self._config.jitter, endpoint=True)) if self._config.jitter else 0
         return frame_at(self.stream.clock.estimate().reference_at(local_ns - late), self._config.rate) + 1

@@ -1,4 +1,4 @@
-"""A simulated clock: what following a time base through a network leaves of its truth."""
+"""A simulated clock: a time base as a follower at the other end of a network estimates it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ..scenario_options import ClockOptions
 
 _SIGMAS_IN_BOUND = 6.0
 _WITHIN_LOCK = 5.0
-"""Time constants that fit into the time to lock."""
+"""Number of time constants in the time to lock."""
 _LOCAL_DOUBT_PPB = 1000.0
-"""How much the local oscillator may change while nothing is heard."""
+"""How far the local oscillator's rate may change while the reference is silent."""
 
 
-class Follower:
-    """Publishes a base's time with an error: one that wanders, one that lasts, and one that is being corrected.
+class SimulatedClock:
+    """Publishes a time base with three errors: one wanders, one lasts, and one is being corrected.
 
-    While it hears nothing it goes on at its last rate, which is as wrong as its noise has made it. Where it then hears
-    something that its bound did not allow, it jumps, and counts that.
+    While the base is silent, the clock continues at its last rate, with the rate error that its noise caused. If the
+    base then differs from the estimate by more than the published bound, the clock jumps and counts a discontinuity.
     """
 
     def __init__(
         self, base: TimeBase, options: ClockOptions, local: SimLocalClock, *, path_ns: int, random: np.random.Generator
     ) -> None:
-        """``path_ns`` is the delay of the way there: it is in the bound, as asymmetry cannot be seen."""
+        """``path_ns`` is the path delay: the bound includes it, because a follower cannot see asymmetry."""
         self._base = base
         self._options = options
         self._local = local
@@ -39,8 +39,8 @@ class Follower:
         self._wander = 0.0
         self._rate_error = 0.0
         self._correcting = 0.0
-        self._ticked_ns = 0
-        self._heard_since: int | None = None
+        self._published_ns = 0
+        self._receiving_since: int | None = None
         self._identity = ""
         self._estimate = ClockEstimate(local_ns=local.now_ns(), reference_ns=base.at(true_now_ns()))
 
@@ -49,36 +49,36 @@ class Follower:
         return self._estimate
 
     def metrics(self) -> Metrics:
-        """See `Node.metrics`: the kernel's own say it all."""
+        """See `Node.metrics`: the engine adds those of every clock."""
         return {}
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        ctx.attach(self.step)
+        ctx.attach(self.publish)
         task_status.started()
         await trio.sleep_forever()
 
-    def step(self, local_ns: int) -> int:
-        """Publish an estimate; returns the local time of the next."""
+    def publish(self, local_ns: int) -> int:
+        """Publish an estimate; returns the local time of the next one."""
         now = true_now_ns()
         if self._base.silent(now):
-            self._hold(now, local_ns)
+            self._hold_over(now, local_ns)
         else:
-            self._follow(now, local_ns)
-        self._ticked_ns = now
+            self._track(now, local_ns)
+        self._published_ns = now
         return local_ns + self._options.interval
 
-    def _follow(self, now: int, local_ns: int) -> None:
+    def _track(self, now: int, local_ns: int) -> None:
         options, truth, identity = self._options, self._base.at(now), self._base.identity(now)
-        self._move_on(now - self._ticked_ns)
+        self._advance_errors(now - self._published_ns)
         lasting = options.asymmetry + self._wander
         jumps = self._estimate.discontinuities
         if self._estimate.state is ClockState.UNLOCKED:
-            self._heard_since = now
+            self._receiving_since = now
             self._correcting = float(self._random.uniform(-1.0, 1.0)) * options.first_error
-        elif self._heard_since is None or identity != self._identity:
+        elif self._receiving_since is None or identity != self._identity:
             was_wrong = self._estimate.reference_at(local_ns) - truth
-            self._heard_since = now
+            self._receiving_since = now
             self._correcting = was_wrong - lasting
             if abs(was_wrong) > self._estimate.bound_ns:
                 jumps += 1
@@ -91,19 +91,19 @@ class Follower:
             rate_ppb=self._true_rate_ppb(now) + self._rate_error,
             sigma_ns=options.noise + doubt + 1.0,
             bound_ns=_SIGMAS_IN_BOUND * options.noise + self._path_ns + doubt + 1.0,
-            state=ClockState.LOCKED if now - self._heard_since >= options.lock_time else ClockState.ACQUIRING,
+            state=ClockState.LOCKED if now - self._receiving_since >= options.lock_time else ClockState.ACQUIRING,
             timescale="ptp",
             grandmaster=identity,
             path_delay_ns=self._path_ns,
             discontinuities=jumps,
         )
 
-    def _hold(self, now: int, local_ns: int) -> None:
+    def _hold_over(self, now: int, local_ns: int) -> None:
         last = self._estimate
         if last.state is ClockState.UNLOCKED:
             return
-        self._heard_since = None
-        doubt = (_SIGMAS_IN_BOUND * self._rate_sigma_ppb + _LOCAL_DOUBT_PPB) * (now - self._ticked_ns) / 1e9
+        self._receiving_since = None
+        doubt = (_SIGMAS_IN_BOUND * self._rate_sigma_ppb + _LOCAL_DOUBT_PPB) * (now - self._published_ns) / 1e9
         self._estimate = ClockEstimate(
             local_ns=local_ns,
             reference_ns=last.reference_at(local_ns),
@@ -125,8 +125,8 @@ class Follower:
         base = 1.0 + self._base.rate_ppb(now) / 1e9
         return 1e9 * (base / (1.0 + self._local.rate_ppb(now) / 1e9) - 1.0)
 
-    def _move_on(self, ns: int) -> None:
-        keeps = math.exp(-ns / self._options.noise_time) if self._ticked_ns else 0.0
+    def _advance_errors(self, ns: int) -> None:
+        keeps = math.exp(-ns / self._options.noise_time) if self._published_ns else 0.0
         fresh = math.sqrt(1.0 - keeps * keeps)
         drawn = self._random.standard_normal(2).tolist()
         most = 5.0 * self._options.noise

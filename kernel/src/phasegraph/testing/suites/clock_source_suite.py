@@ -1,4 +1,4 @@
-"""What every clock source must do: be honest, be ready to be asked, and never run backwards unsaid."""
+"""Requirements for every clock source: a true bound, an estimate at any time, no unannounced step backwards."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class ClockSourceSuite(NodeSuite):
 
     role = "clocks"
     lock_s: ClassVar[float] = 60.0
-    """It must be locked after so many seconds."""
+    """It must lock within this time, in seconds."""
     watch_s: ClassVar[float] = 20.0
-    """How long it is watched when it is locked."""
+    """How long it is observed after lock, in seconds."""
 
     def true_reference(self, run: GraphRun, true_ns: int) -> int | None:
-        """What the reference shows at a true time; None leaves out the test of the bound."""
+        """The reference's time at a true time; None skips the test of the bound."""
         return None
 
     def step(self, run: GraphRun) -> int | None:
-        """Step the reference now; returns by how many nanoseconds. None leaves out the test of steps."""
+        """Step the reference now; returns the step in nanoseconds. None skips the test of steps."""
         return None
 
     @pytest.mark.trio
     async def test_estimate_is_there_at_once(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """``estimate()`` is answered before, during and after the run, and is the same while no time passes."""
+        """``estimate()`` returns before, during and after the run, and is constant while no time passes."""
         async with running_graph(world.graph(), **session_options) as run:
             clock = run.nodes["it"]
             first = clock.estimate()
@@ -71,7 +71,7 @@ class ClockSourceSuite(NodeSuite):
     async def test_reference_runs_forwards(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """The absolute reading grows with every look, unless a discontinuity is counted; anchors never go back."""
+        """The reference time increases between readings unless a discontinuity is counted; anchors never go back."""
         async with running_graph(world.graph(), **session_options) as run:
             await self._locked(run)
             before, reading = run.nodes["it"].estimate(), 0
@@ -89,7 +89,7 @@ class ClockSourceSuite(NodeSuite):
     async def test_bound_covers_the_truth(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """While it is locked, the published bound is never exceeded, and three sigmas hardly ever."""
+        """While it is locked, the error never exceeds the published bound, and rarely three sigmas."""
         async with running_graph(world.graph(), **session_options) as run:
             await self._locked(run)
             errors = []
@@ -109,7 +109,7 @@ class ClockSourceSuite(NodeSuite):
     async def test_steps_are_counted(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A step of the reference is followed, and counted as a discontinuity; nothing else is."""
+        """A step of the reference is followed and counted as a discontinuity; nothing else is counted."""
         async with running_graph(world.graph(), **session_options) as run:
             await self._locked(run)
             clock, local = run.nodes["it"], run.local

@@ -1,4 +1,4 @@
-"""What every compensator must do: decide from what it is told and nothing else, within bounds, whatever it is told."""
+"""Requirements for every compensator: bounded decisions, from its observations alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
 from ..._graph_file import parse_graph
-from ...simulation.loop_model import LOCAL_NS, RATE, Plant
+from ...simulation.loop_model import LOCAL_NS, RATE, LoopModel
 from ..graph_runs import sim_registry
 from .suite_base import Suite
 
@@ -47,9 +47,9 @@ class CompensatorSuite(Suite):
     """Checks of a compensator. A subclass gives a fixture ``options``: the body of its table."""
 
     limit_ppb: ClassVar[float] = 1_000_000.0
-    """No correction may be larger. The kernel reads ahead for 1000 ppm."""
+    """Largest correction. Phasegraph reads ahead for 1000 ppm."""
     settle_s: ClassVar[float] = 30.0
-    """After so long the error must be, and stay, below ``settled_frames``."""
+    """After this time, in seconds, the error must stay below ``settled_frames``."""
     settled_frames: ClassVar[float] = 4.0
 
     @pytest.fixture
@@ -68,10 +68,10 @@ class CompensatorSuite(Suite):
 
     @pytest.fixture
     def no_clocks(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Every way to ask for the time, or for chance, raises."""
+        """All functions that give the time or random numbers raise."""
 
         def refuse(*args: object) -> None:
-            raise AssertionError("a compensator asked for the time or for chance")
+            raise AssertionError("a compensator called a clock or a random generator")
 
         with monkeypatch.context() as patch:
             for name in _CLOCKS.split():
@@ -82,20 +82,20 @@ class CompensatorSuite(Suite):
             yield
 
     def test_the_same_again_gives_the_same(self, make: Callable[[], Compensator]) -> None:
-        """Two of a kind that see the same decide the same, bit for bit."""
-        first, second = Plant(make(), 37.3), Plant(make(), 37.3)
+        """Two of a kind with the same observations decide the same, bit for bit."""
+        first, second = LoopModel(make(), 37.3), LoopModel(make(), 37.3)
         first.run(10.0)
         second.run(10.0)
         assert first.corrections == second.corrections
 
-    def test_asks_nobody_for_the_time(self, make: Callable[[], Compensator], no_clocks: None) -> None:
-        """It knows only what it is told."""
-        Plant(make(), -20.0).run(2.0)
+    def test_calls_no_clock_and_no_random_generator(self, make: Callable[[], Compensator], no_clocks: None) -> None:
+        """Its decisions follow from its observations alone."""
+        LoopModel(make(), -20.0).run(2.0)
 
     @pytest.mark.parametrize("card_ppm", [-200.0, 0.0, 37.3, 200.0])
     def test_settles(self, make: Callable[[], Compensator], card_ppm: float) -> None:
-        """In a plain crossing the error becomes small and stays so."""
-        plant = Plant(make(), card_ppm)
+        """In a plain crossing the error becomes small and stays small."""
+        plant = LoopModel(make(), card_ppm)
         plant.run(self.settle_s)
         for _ in range(100):
             plant.run(0.1)
@@ -104,8 +104,8 @@ class CompensatorSuite(Suite):
 
     @pytest.mark.parametrize("state", [ClockState.UNLOCKED, ClockState.HOLDOVER])
     def test_survives_gaps(self, make: Callable[[], Compensator], state: ClockState) -> None:
-        """After ten silent seconds, and with a clock that is not locked, it goes on and settles again."""
-        plant = Plant(make(), 50.0)
+        """It settles again after ten seconds without observations, and after an unlocked clock."""
+        plant = LoopModel(make(), 50.0)
         plant.run(self.settle_s)
         plant.silence(10.0)
         plant.state = state
@@ -116,7 +116,7 @@ class CompensatorSuite(Suite):
         self._bounded(plant.corrections)
 
     def test_decides_before_it_has_seen_anything(self, make: Callable[[], Compensator]) -> None:
-        """A first decision without observations is a harmless one."""
+        """A first decision without observations is within the bounds."""
         correction = make().decide(LOCAL_NS)
         self._bounded([correction])
 

@@ -1,4 +1,4 @@
-"""What every node must do: start once, end when told, leave nothing behind, and measure in numbers."""
+"""Requirements for every node: it starts once, ends when cancelled, leaves nothing open, and has numeric metrics."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _UNITS = {"ns", "us", "ms", "s", "ppb", "ppm", "hz", "frames", "packets", "bytes
 
 
 class Watched:
-    """Stands in for a node and sees how it is run."""
+    """Replaces a node and records how it is run."""
 
     def __init__(self, node: Any, cut_after_s: float | None = None) -> None:
         self.node = node
         self.starts: list[int] = []
-        """For every run of the node, how often it said that it was ready."""
+        """For every run of the node, how often it called ``started()``."""
         self.cancelled = False
         self.ended_at: float | None = None
         self._cut_after_s = cut_after_s
 
     def metrics(self) -> Metrics:
-        """The node's own."""
+        """The node's metrics."""
         metrics: Metrics = self.node.metrics()
         return metrics
 
@@ -46,7 +46,7 @@ class Watched:
         return getattr(self.node, name)
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run the node and note what it does; the first run is cut short if that was asked for."""
+        """Run the node and record its start and end; the first run is cancelled early if requested."""
         self.starts.append(0)
         with trio.CancelScope() as scope:
             if self._cut_after_s is not None and len(self.starts) == 1:
@@ -63,7 +63,7 @@ class Watched:
 
 
 def _only_cancelled(error: BaseException) -> bool:
-    # A nursery may hand on several of them as a group.
+    # A nursery may raise several of them as a group.
     if isinstance(error, BaseExceptionGroup):
         return all(_only_cancelled(each) for each in error.exceptions)
     return isinstance(error, trio.Cancelled)
@@ -80,7 +80,7 @@ class _CountedStatus:
 
 
 def watch(session: Session, id: str = "it", cut_after_s: float | None = None) -> Watched:
-    """Put a watch on a node of a session that has not begun."""
+    """Record the runs of a node of a session that has not started."""
     built = session.built.nodes[id]
     watched = Watched(built.node, cut_after_s)
     built.node = watched
@@ -104,12 +104,12 @@ class NodeSuite(Suite):
 
     @pytest.fixture
     def extra(self) -> str:
-        """More tables of the graph, where the node needs them."""
+        """More tables of the graph, if the node needs them."""
         return ""
 
     @pytest.fixture
     def network(self) -> SimNetwork:
-        """The network that the node finds."""
+        """The network of the node."""
         return SimNetwork()
 
     @pytest.fixture
@@ -119,7 +119,7 @@ class NodeSuite(Suite):
 
     @pytest.fixture
     def session_options(self, world: World, network: SimNetwork, tmp_path: Path) -> dict[str, Any]:
-        """What every session of the suite is made with."""
+        """Options of every session of the suite."""
         return {"registry": world.registry, "network": network, "folder": tmp_path}
 
     @pytest.mark.trio
@@ -137,7 +137,7 @@ class NodeSuite(Suite):
     async def test_ends_when_it_is_cancelled(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A cancelled node ends within a second, by letting ``Cancelled`` through."""
+        """A cancelled node ends within a second and does not swallow ``Cancelled``."""
         session = make_session(world.graph(), **session_options)
         watched = watch(session)
         with trio.move_on_after(_RUN_S) as scope:
@@ -158,14 +158,14 @@ class NodeSuite(Suite):
             threads = {thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")}
             return trio.lowlevel.current_statistics().tasks_living, threads, _open_files()
 
-        await run()  # what is opened or imported once for the whole process is not a leak
+        await run()  # files and imports that stay open for the whole process are not a leak
         assert await run() == await run()
 
     @pytest.mark.trio
     async def test_runs_again(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A node whose run was cut short runs again, as ``on-failure = "restart"`` demands."""
+        """A node whose run was cancelled early runs again, as ``on-failure = "restart"`` requires."""
         overrides = [f"{self.role}.it.on-failure=restart"]
         session = make_session(world.graph(), overrides=overrides, **session_options)
         watched = watch(session, cut_after_s=1.0)
@@ -177,7 +177,7 @@ class NodeSuite(Suite):
     async def test_metrics_are_numbers_with_units(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Metrics may be asked for at any time; they are plain values, and fractions have a unit in their name."""
+        """Metrics may be read at any time; they are plain values, and fractions have a unit in their name."""
         session = make_session(world.graph(), **session_options)
         node = session.built.nodes["it"].node
         check_metrics(node.metrics())
@@ -191,7 +191,7 @@ class NodeSuite(Suite):
 
 
 def check_metrics(metrics: Metrics) -> None:
-    """Fail for a metric that a report could not carry, or whose unit is not known."""
+    """Fail for a metric that a report cannot contain, or whose unit is unknown."""
     for name, value in metrics.items():
         assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name), f"{name!r} is not in snake_case"
         assert type(value) in (int, float, str), f"{name} is {value!r}, not a plain int, float or str"

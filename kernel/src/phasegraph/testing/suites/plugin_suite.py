@@ -1,4 +1,4 @@
-"""What every plugin must do: load alone, do nothing when it is imported, and describe all that it offers."""
+"""Requirements for every plugin: it loads alone, has no effect when imported, and describes all of its kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..._option_types import record_of
 from ..._plugins.loader import GROUP, Registry, load
 from .suite_base import Suite
 
-# Runs in a fresh interpreter: what happens while the plugin is imported and asked for its kinds.
+# Runs in a fresh interpreter: observes the import of the plugin and the registration of its kinds.
 _IMPORT = """
 import json, os, sys, threading
 import msgspec, numpy, trio
@@ -52,14 +52,14 @@ print(json.dumps(seen))
 
 
 COMMON = ("on-failure", "fallback", "fallback-after", "input", "compensator", "resampler")
-"""Options that every kind of a role has: the kernel's documentation describes them."""
+"""Options that every kind of a role has: Phasegraph's documentation describes them."""
 
 
 class PluginSuite(Suite):
-    """Checks of a plugin as a whole. A subclass says its ``entry_point``."""
+    """Checks of a plugin as a whole. A subclass gives its ``entry_point``."""
 
     entry_point: ClassVar[str]
-    """Its name in the group ``phasegraph.plugins``."""
+    """Name of the entry point in the group ``phasegraph.plugins``."""
 
     @pytest.fixture
     def entry(self) -> EntryPoint:
@@ -80,16 +80,16 @@ class PluginSuite(Suite):
         return [(Role(role), registry.kinds(Role(role))[kind]) for role, kind in names]
 
     def test_loads_alone(self, registry: Registry) -> None:
-        """Without any other plugin, and without an error."""
+        """It loads without any other plugin and without an error."""
         assert [(info.status, info.reason) for info in registry.plugins] == [("ok", "")]
 
     def test_loads_beside_the_others(self) -> None:
-        """It claims no kind that another installed plugin has."""
+        """It registers no kind that another installed plugin has."""
         infos = [info for info in load().plugins if info.name == self.entry_point]
         assert [(info.status, info.reason) for info in infos] == [("ok", "")]
 
     def test_import_does_nothing(self, entry: EntryPoint) -> None:
-        """Being imported and asked for its kinds opens no socket, file, library or thread, and needs no asyncio."""
+        """Its import and registration open no socket, file, library or thread, and need no asyncio."""
         command = [sys.executable, "-B", "-W", "ignore", "-c", _IMPORT, self.entry_point]
         paths = os.pathsep.join(path for path in sys.path if path)
         result = subprocess.run(
@@ -117,13 +117,13 @@ class PluginSuite(Suite):
                 assert kind.example.strip(), f"{role}/{kind.kind} has no example"
 
     def test_can_be_explained(self, kinds: list[tuple[Role, AnyKind]], registry: Registry) -> None:
-        """``kernel explain`` and ``kernel schema`` can say every option."""
+        """``kernel explain`` and ``kernel schema`` describe every option."""
         for role, kind in kinds:
             assert explain_kind(role, kind, 80)
         json.dumps(graph_schema(registry))
 
     def test_readme_names_every_option(self, entry: EntryPoint, kinds: list[tuple[Role, AnyKind]]) -> None:
-        """README.md beside pyproject.toml, where the source tree is there, has every kind and option."""
+        """README.md beside pyproject.toml, if the source tree is there, names every kind and option."""
         readme = _readme_of(entry)
         if readme is None:
             pytest.skip("installed without its source tree")

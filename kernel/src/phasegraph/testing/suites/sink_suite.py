@@ -1,4 +1,4 @@
-"""What every sink must do: take what comes, however it comes, and end when it ends."""
+"""Requirements for every sink: it plays any input and ends with it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SinkSuite(NodeSuite):
         channels: int,
         rate: int,
     ) -> None:
-        """Any number of channels and any usual rate is played, or refused with a reason that names an option."""
+        """It plays any number of channels and any usual rate, or refuses with a problem at one of its options."""
         source = f'channels = {channels}\nrate = "{rate}Hz"\n'
         try:
             session = make_session(world.graph(source), **session_options)
@@ -53,7 +53,7 @@ class SinkSuite(NodeSuite):
         autojump_clock: trio.testing.MockClock,
         duration: str,
     ) -> None:
-        """The run completes by itself soon after the input has ended, after whatever number of frames."""
+        """The run completes by itself soon after the input has ended, for any number of frames."""
         with trio.fail_after(10):
             run = await run_graph(world.graph(f'duration = "{duration}"\n'), **session_options)
         assert run.report["ended"] == "completed"
@@ -63,7 +63,7 @@ class SinkSuite(NodeSuite):
     async def test_underrun_is_no_failure(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Frames that come too late are silence in the output, and counted; the sink goes on."""
+        """Frames that arrive too late are silence in the output and counted; the sink continues."""
         source = 'link-offset = "2ms"\njitter = "40ms"\n'
         run = await run_graph(world.graph(source), for_s=3, **session_options)
         _played(run.report)
@@ -72,7 +72,7 @@ class SinkSuite(NodeSuite):
     async def test_survives_a_new_grandmaster(
         self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Media time that jumps by a second is no failure either."""
+        """A jump of media time by a second is not a failure."""
         clock = 'kind = "sim-clock"'
         graph = world.graph().replace(clock, f'{clock}\nstep-after = "1s"\nstep = "1s"')
         run = await run_graph(graph, for_s=4, **session_options)
@@ -85,4 +85,4 @@ def _played(report: dict[str, Any]) -> None:
     assert report["ended"] in ("completed", "time"), report
     for name in ("frames_in", "frames_out"):
         if name in it["metrics"]:
-            assert it["metrics"][name] > 0, f"{name} is {it['metrics'][name]}: it played nothing"
+            assert it["metrics"][name] > 0, f"{name} is {it['metrics'][name]}: no audio was played"

@@ -1,4 +1,4 @@
-"""What all suites share: failures that a plugin's author has declared, and the graph around the node under test."""
+"""Parts of all suites: declared failures, and the graph around the node under test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Suite:
     """Base of every suite."""
 
     expected_failures: ClassVar[dict[str, str]] = {}
-    """Name of a test, with its parameters in brackets or without -> why it is known to fail.
+    """Name of a test, with or without its parameters in brackets -> reason of its known failure.
 
     One that does not fail any more is a failure itself.
     """
@@ -28,15 +28,15 @@ class Suite:
             request.node.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
     def test_expected_failures_are_tests(self) -> None:
-        """Every declared failure is that of a test, and gives a reason."""
+        """Every declared failure names a test and gives a reason."""
         for name, reason in self.expected_failures.items():
             known = callable(getattr(self, name.partition("[")[0], None))
             assert known, f"{type(self).__name__} has no test {name}"
-            assert reason, f"{name} is expected to fail, but for no reason"
+            assert reason, f"{name} is expected to fail, but gives no reason"
 
 
 class World:
-    """Makes graphs around the node under test. The other nodes are simulated, so the kernel alone suffices."""
+    """Makes graphs around the node under test. The other nodes are simulated, so no other plugin is needed."""
 
     def __init__(self, role: str, options: str, extra: str = "") -> None:
         self.role = Role(role)

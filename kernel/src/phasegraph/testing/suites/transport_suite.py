@@ -1,4 +1,4 @@
-"""What every network transport must do: carry samples bit-exact, and live with what networks do to packets."""
+"""Requirements for every network transport: bit-exact samples, and tolerance of all that networks do to packets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ...net import Interface
 from ...simulation.impairments import Every, Faults, Impairment
 from ...simulation.local_clock import REALTIME_EPOCH_NS, SimLocalClock
 from ...simulation.network import SimNetwork, SimWire
-from ...simulation.nodes.sim_source import counter_frames
+from ...simulation.signals import counter_frames
 from ..graph_runs import GraphRun, run_graph, running_graph, sim_registry
 from .suite_base import Suite
 
@@ -67,7 +67,7 @@ class TransportSuite(Suite):
         return run
 
     def _wrong(self, run: GraphRun) -> tuple[int, int]:
-        # Frames of the program that were recorded, and how many of them are not what was sent.
+        # Recorded frames of the program, and how many of them differ from the sent ones.
         frames: Frames = run.nodes["recorder"].recording()
         begin, program = self._locate(frames)
         whole = min(len(program), len(frames) - begin)
@@ -75,7 +75,7 @@ class TransportSuite(Suite):
         return whole, int(np.count_nonzero(wrong))
 
     def _locate(self, frames: Frames) -> tuple[int, Frames]:
-        # Where the program begins in a recording, and the program from there on.
+        # Where the program begins in a recording, and the rest of the program from there.
         program = silence(round(_SOUNDS_S * self.rate), self.channels)
         counter = counter_frames(0, len(program), self.channels)
         self.encoding.decode(self.encoding.encode(counter), program)
@@ -86,11 +86,11 @@ class TransportSuite(Suite):
         for at in np.flatnonzero((program[: len(program) - 16] == probe[0]).all(axis=1)):
             if (program[at : at + len(probe)] == probe).all():
                 return first, program[at:]
-        raise AssertionError("what was received is not what was sent")
+        raise AssertionError("the received frames differ from the sent ones")
 
     @pytest.mark.trio
     async def test_is_bit_exact(self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock) -> None:
-        """Every frame arrives as it was sent, also when both ends have their own machine and local clock."""
+        """Every frame arrives as it was sent."""
         run = await self._run(sending + receiving, SimNetwork(), tmp_path)
         assert self._wrong(run) == (_SOUNDS_S * self.rate, 0)
         metrics = run.metrics("it")
@@ -102,21 +102,21 @@ class TransportSuite(Suite):
     async def test_loss_is_a_gap_and_counted(
         self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
-        """Lost packets leave everything else where it belongs."""
+        """Lost packets change no other frame."""
         network = SimNetwork(faults=Faults(drop=Every(50, 7)))
         run = await self._run(sending + receiving, network, tmp_path)
         assert network.truth.dropped > 0
         assert run.metrics("it")["packets_lost"] == network.truth.dropped
         whole, wrong = self._wrong(run)
         assert whole == _SOUNDS_S * self.rate
-        # What conceals a gap may be, here and there, what was lost.
+        # A concealed frame may by chance equal the lost one.
         assert 0 < wrong <= network.truth.dropped * self.packet_frames
 
     @pytest.mark.trio
     async def test_duplicates_are_harmless_and_counted(
         self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
-        """A packet that comes twice changes nothing."""
+        """A duplicate packet changes nothing."""
         network = SimNetwork(faults=Faults(duplicate=Every(50, 7)))
         run = await self._run(sending + receiving, network, tmp_path)
         assert run.metrics("it")["packets_duplicate"] == network.truth.duplicated > 0
@@ -126,7 +126,7 @@ class TransportSuite(Suite):
     async def test_reordering_is_harmless_and_counted(
         self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
-        """A packet that its successor overtakes still finds its place."""
+        """A packet that its successor overtakes is written to its place."""
         network = SimNetwork(faults=Faults(swap=Every(50, 7)))
         run = await self._run(sending + receiving, network, tmp_path)
         assert run.metrics("it")["packets_reordered"] == network.truth.swapped > 0
@@ -149,7 +149,7 @@ class TransportSuite(Suite):
         assert run.metrics("it")["packets_lost"] == 0
 
     @pytest.mark.trio
-    async def test_a_late_joiner_hears_the_rest(
+    async def test_a_late_joiner_receives_the_rest(
         self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
         """A receiver on another host, with another local clock, that starts in the middle is bit-exact from there."""
@@ -158,29 +158,29 @@ class TransportSuite(Suite):
         async with running_graph(head() + sending, network=near, folder=tmp_path):
             await trio.sleep(_SOUNDS_S / 2)
             run = await self._run(receiving, far, tmp_path)
-        heard, wrong = self._wrong(run)
+        received, wrong = self._wrong(run)
         assert wrong == 0
-        assert 0.3 * _SOUNDS_S * self.rate < heard < 0.6 * _SOUNDS_S * self.rate
+        assert 0.3 * _SOUNDS_S * self.rate < received < 0.6 * _SOUNDS_S * self.rate
         assert run.metrics("it")["packets_lost"] == 0
 
     def test_hostile_packets_are_counted_and_dropped(self, sending: str, receiving: str, tmp_path: Path) -> None:
-        """Any bytes on the stream's address and port end nothing; too short ones are malformed and change nothing."""
+        """No packet on the stream's address and port ends the run; too short packets count as malformed."""
         registry = sim_registry()
 
         @hypothesis.settings(max_examples=15, deadline=None, database=None)
         @hypothesis.given(st.lists(st.binary(max_size=200), min_size=1, max_size=20))
         def check(packets: list[bytes]) -> None:
-            main = partial(self._hostile, packets, sending + receiving, registry=registry, folder=tmp_path)
+            main = partial(self._run_with_packets, packets, sending + receiving, registry=registry, folder=tmp_path)
             trio.run(main, clock=MockClock(autojump_threshold=0))
 
         check()
 
-    async def _hostile(self, packets: list[bytes], halves: str, **options: Any) -> None:
+    async def _run_with_packets(self, packets: list[bytes], halves: str, **options: Any) -> None:
         network = SimNetwork()
         async with running_graph(head() + halves, network=network, **options) as run:
             await trio.sleep(_SOUNDS_S / 4)
             for interface in list(network.interfaces.values()):
-                await _throw(packets, network, interface)
+                await _send_everywhere(packets, network, interface)
             await trio.sleep(_SOUNDS_S + 0.5)
         assert run.report["nodes"]["it"]["state"] == "running", run.report["nodes"]["it"]
         metrics = run.metrics("it")
@@ -188,7 +188,7 @@ class TransportSuite(Suite):
         assert metrics["packets_malformed"] >= short
 
 
-async def _throw(packets: list[bytes], network: SimNetwork, interface: Interface) -> None:
+async def _send_everywhere(packets: list[bytes], network: SimNetwork, interface: Interface) -> None:
     flows = list(network.wire.flows)
     sender = network.sender(interface, ttl=1, dscp=0)
     buffer = sender.buffer(len(flows), 1500, flows)

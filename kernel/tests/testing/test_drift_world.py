@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from phasegraph import Correction, Observation
-from phasegraph.simulation.drift_world import Trace
-from phasegraph.testing import Conditions, CrossingWorld, figures_of, worst_of
+from phasegraph.simulation.drift_world import DriftTrace
+from phasegraph.testing import Conditions, DriftWorld, tracking_error_of, worst_tracking_error
 
 EXACT = {"warm_ppm": 0.0, "clock_noise_s": 0.0}
 
@@ -29,20 +29,20 @@ class Steady:
 
 @pytest.mark.parametrize("card_ppm", [-100.0, 0.0, 37.3])
 def test_what_is_not_compensated_drifts_by_the_difference_of_the_rates(card_ppm: float) -> None:
-    trace = CrossingWorld(Steady(0.0), Conditions(card_ppm=card_ppm, **EXACT)).run(20.0)
+    trace = DriftWorld(Steady(0.0), Conditions(card_ppm=card_ppm, **EXACT)).run(20.0)
     drift = (trace.error[-1] - trace.error[0]) / ((len(trace.error) - 1) * trace.block_s * 48_000)
     assert drift == pytest.approx(1.0 / (1.0 + card_ppm * 1e-6) - 1.0, abs=0.05e-6)
     assert trace.ideal[-1] - 1.0 == pytest.approx(drift, abs=0.05e-6)
 
 
 def test_the_ideal_ratio_keeps_the_position() -> None:
-    trace = CrossingWorld(Steady(-37.2986), Conditions(**EXACT)).run(20.0)
+    trace = DriftWorld(Steady(-37.2986), Conditions(**EXACT)).run(20.0)
     assert np.ptp(trace.error) < 0.1
     assert (trace.underruns, trace.resyncs) == (0, 0)
 
 
 def test_a_card_whose_rate_changes_has_changed_after_two_seconds() -> None:
-    trace = CrossingWorld(Steady(0.0), Conditions(card_ppm=10.0, rate_steps={4.0: -30.0}, **EXACT)).run(8.0)
+    trace = DriftWorld(Steady(0.0), Conditions(card_ppm=10.0, rate_steps={4.0: -30.0}, **EXACT)).run(8.0)
     ppm = (1.0 / trace.ideal - 1.0) * 1e6
     seconds = np.arange(len(ppm)) * trace.block_s
     assert ppm[seconds < 4.0] == pytest.approx(10.0, abs=0.05)
@@ -51,23 +51,23 @@ def test_a_card_whose_rate_changes_has_changed_after_two_seconds() -> None:
 
 
 def test_it_goes_on_where_it_ended_and_is_the_same_again() -> None:
-    whole = CrossingWorld(Steady(-37.3), seed=5).run(4.0)
-    world = CrossingWorld(Steady(-37.3), seed=5)
+    whole = DriftWorld(Steady(-37.3), seed=5).run(4.0)
+    world = DriftWorld(Steady(-37.3), seed=5)
     parts = [world.run(2.0), world.run(2.0)]
     assert np.array_equal(whole.error, np.concatenate([part.error for part in parts]))
-    assert not np.array_equal(whole.error, CrossingWorld(Steady(-37.3), seed=6).run(4.0).error)
+    assert not np.array_equal(whole.error, DriftWorld(Steady(-37.3), seed=6).run(4.0).error)
 
 
 @pytest.mark.parametrize(
     ("incident", "behind"), [({"pauses": {5.0: 1e-3}}, 48.0), ({"lost": {5.0: 480}}, 0.0), ({"steps": {5.0: 480}}, 0.0)]
 )
 def test_what_an_incident_does_to_the_position(incident: dict[str, dict[float, float]], behind: float) -> None:
-    trace = CrossingWorld(Steady(-37.2986), Conditions(**EXACT, **incident)).run(10.0)  # type: ignore[arg-type]
+    trace = DriftWorld(Steady(-37.2986), Conditions(**EXACT, **incident)).run(10.0)  # type: ignore[arg-type]
     assert trace.error[-1] - trace.error[0] == pytest.approx(behind, abs=0.2)
 
 
 def test_too_short_a_link_offset_is_an_underrun() -> None:
-    assert CrossingWorld(Steady(-37.3), Conditions(link_offset_s=0.012)).run(2.0).underruns > 300
+    assert DriftWorld(Steady(-37.3), Conditions(link_offset_s=0.012)).run(2.0).underruns > 300
 
 
 def test_figures_of_a_trace_that_is_known() -> None:
@@ -77,8 +77,8 @@ def test_figures_of_a_trace_that_is_known() -> None:
     error = np.where(seconds < 3.0, 5.0, 0.2 + 0.1 * np.sqrt(2.0) * np.sin(2 * np.pi * seconds / 10.0))
     ideal = np.full(count, 1.0 - 37e-6)
     ratio = ideal + np.where(seconds < 50.0, 20e-6 - 0.4e-6 * seconds, 0.0)
-    trace = Trace(dt, error, ratio, ideal, silent, ~silent, 3, 2, [])
-    figures = figures_of(trace)
+    trace = DriftTrace(dt, error, ratio, ideal, silent, ~silent, 3, 2, [])
+    figures = tracking_error_of(trace)
     assert figures.place_s == pytest.approx(3.0, abs=0.01)
     assert figures.rate_s == pytest.approx(47.5, abs=0.1)
     assert figures.mean == pytest.approx(0.2, abs=0.01)
@@ -89,10 +89,10 @@ def test_figures_of_a_trace_that_is_known() -> None:
     assert figures.slope_acquiring == pytest.approx(0.4, abs=0.01)
     assert figures.slope == pytest.approx(0.0, abs=1e-6)
     assert (figures.underruns, figures.resyncs) == (3, 2)
-    never = figures_of(Trace(dt, error + 5.0, ratio, ideal, silent, ~silent, 0, 0, []))
+    never = tracking_error_of(DriftTrace(dt, error + 5.0, ratio, ideal, silent, ~silent, 0, 0, []))
     assert never.place_s == math.inf
-    assert worst_of([figures, never]).mean == never.mean
-    assert worst_of([figures, never]).underruns == 3
+    assert worst_tracking_error([figures, never]).mean == never.mean
+    assert worst_tracking_error([figures, never]).underruns == 3
 
 
 def test_the_noise_of_a_tone_is_that_of_its_phase_modulation() -> None:
@@ -100,6 +100,6 @@ def test_the_noise_of_a_tone_is_that_of_its_phase_modulation() -> None:
     count, dt, hertz, swing = 30_000, 256 / 48_000, 45.0, 1e-6
     ideal = np.ones(count)
     ratio = ideal + swing * np.sin(2 * np.pi * hertz * np.arange(count) * dt)
-    trace = Trace(dt, np.zeros(count), ratio, ideal, np.zeros(count, bool), np.ones(count, bool), 0, 0, [])
+    trace = DriftTrace(dt, np.zeros(count), ratio, ideal, np.zeros(count, bool), np.ones(count, bool), 0, 0, [])
     expected = 20 * math.log10(10_000.0 * swing / (2 * hertz)) + 10 * math.log10(2)
-    assert figures_of(trace).noise_db == pytest.approx(expected, abs=1.0)
+    assert tracking_error_of(trace).noise_db == pytest.approx(expected, abs=1.0)
