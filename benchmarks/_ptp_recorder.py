@@ -9,22 +9,22 @@ import sys
 from pathlib import Path
 
 from phasegraph._cli import main
-from phasegraph_ptp.estimators import Estimator
+from phasegraph_ptp.estimators import ClockEstimator
 from phasegraph_ptp.measurements import DelaySample, Sample, SyncSample
 
 
 def record(path: Path) -> None:
     """From now on."""
     file = path.open("w", buffering=1)
-    add = Estimator.add
+    add = ClockEstimator.add_sample
 
-    def written(self: Estimator, sample: Sample) -> None:
+    def written(self: ClockEstimator, sample: Sample) -> None:
         if isinstance(sample, SyncSample | DelaySample):
             kind = "S" if isinstance(sample, SyncSample) else "D"
             file.write(f"{kind},{sample.local_ns},{sample.reference_ns},{sample.correction}\n")
         add(self, sample)
 
-    Estimator.add = written  # type: ignore[method-assign]
+    ClockEstimator.add_sample = written  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def day(names: list[str]) -> None:
         before = first_hour = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         spent = time.process_time()
         for count, (true_ns, sample) in enumerate(play.events):
-            estimator.add(sample)  # type: ignore[arg-type]
+            estimator.add_sample(sample)  # type: ignore[arg-type]
             if count == len(play.events) // 24:
                 first_hour = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             if count in looks:

@@ -8,6 +8,10 @@ from ._core.clock import duration_of as duration_of
 from ._core.clock import frame_at as frame_at
 from ._core.clock import frames_in as frames_in
 from ._core.clock import time_of_frame as time_of_frame
+from ._core.clock_publisher import ClockDoubt as ClockDoubt
+from ._core.clock_publisher import ClockFix as ClockFix
+from ._core.clock_publisher import ClockPublisher as ClockPublisher
+from ._core.clock_publisher import PublisherSettings as PublisherSettings
 from ._core.compensation import BufferLevel as BufferLevel
 from ._core.compensation import Compensator as Compensator
 from ._core.compensation import Correction as Correction

@@ -9,8 +9,13 @@ import pytest
 from phasegraph.testing import make_session
 from phasegraph_ptp.options import PtpConfig
 from phasegraph_ptp.profiles import PROFILES, ProfileName
-from phasegraph_ptp.protocol import Role, Unicast
-from phasegraph_ptp.settings_from_config import make_identity, problems_of, settings_of, wire_of
+from phasegraph_ptp.protocol import PortRole, Unicast
+from phasegraph_ptp.settings_from_config import (
+    make_identity,
+    option_problems,
+    settings_from_config,
+    socket_settings_from_config,
+)
 
 MAC = bytes.fromhex("001dc1123456")
 
@@ -18,8 +23,8 @@ MAC = bytes.fromhex("001dc1123456")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_is_within_its_own_ranges(profile: ProfileName) -> None:
     config = PtpConfig(profile=profile)
-    assert list(problems_of(config)) == []
-    settings = settings_of(config)
+    assert list(option_problems(config)) == []
+    settings = settings_from_config(config)
     assert settings.domain == PROFILES[profile].domain.default
     assert settings.log_sync_interval == PROFILES[profile].log_sync_interval.default
     assert (settings.synchronization_metadata is not None) == (profile == "st2059-2")
@@ -40,11 +45,15 @@ def test_every_value_can_be_overridden() -> None:
         unicast="hybrid",
         clock_class=6,
     )
-    assert list(problems_of(config)) == []
-    settings = settings_of(config)
+    assert list(option_problems(config)) == []
+    settings = settings_from_config(config)
     assert (settings.domain, settings.priority1, settings.priority2, settings.clock_class) == (5, 1, 2, 6)
     assert (settings.log_announce_interval, settings.log_sync_interval) == (0, -5)
-    assert (settings.announce_receipt_timeout, settings.role, settings.unicast) == (4, Role.ORDINARY, Unicast.HYBRID)
+    assert (settings.announce_receipt_timeout, settings.role, settings.unicast) == (
+        4,
+        PortRole.ORDINARY,
+        Unicast.HYBRID,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,7 @@ def test_every_value_can_be_overridden() -> None:
     ],
 )
 def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> None:
-    ((where, message, _),) = problems_of(PtpConfig(**options))
+    ((where, message, _),) = option_problems(PtpConfig(**options))
     assert where == option
     assert words in message
 
@@ -77,16 +86,16 @@ def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> No
 @pytest.mark.parametrize(
     ("options", "unicast"),
     [
-        ({}, Unicast.OFF),
+        ({}, Unicast.INACTIVE_STATES),
         ({"profile": "enterprise"}, Unicast.HYBRID),
-        ({"profile": "enterprise", "unicast": "off"}, Unicast.OFF),
-        ({"profile": "enterprise", "delay_mechanism": "p2p"}, Unicast.OFF),
+        ({"profile": "enterprise", "unicast": "off"}, Unicast.INACTIVE_STATES),
+        ({"profile": "enterprise", "delay_mechanism": "p2p"}, Unicast.INACTIVE_STATES),
         ({"unicast": "hybrid"}, Unicast.HYBRID),
     ],
 )
 def test_the_enterprise_profile_asks_by_unicast(options: dict[str, Any], unicast: Unicast) -> None:
-    assert list(problems_of(PtpConfig(**options))) == []
-    assert settings_of(PtpConfig(**options)).unicast is unicast
+    assert list(option_problems(PtpConfig(**options))) == []
+    assert settings_from_config(PtpConfig(**options)).unicast is unicast
 
 
 def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
@@ -103,13 +112,16 @@ def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
 
 def test_servers_are_written_as_arrivals_have_them() -> None:
     config = PtpConfig(transport="udp6", unicast="negotiated", unicast_servers=("FE80:0::1%eth0",))
-    assert list(problems_of(config)) == []
-    assert settings_of(config).servers == ("fe80::1",)
+    assert list(option_problems(config)) == []
+    assert settings_from_config(config).servers == ("fe80::1",)
 
 
 def test_code_points() -> None:
-    assert (wire_of(PtpConfig()).event_dscp, wire_of(PtpConfig()).general_dscp) == (46, 46)
-    dante = wire_of(PtpConfig(dscp="dante", general_dscp=10))
+    assert (
+        socket_settings_from_config(PtpConfig()).event_dscp,
+        socket_settings_from_config(PtpConfig()).general_dscp,
+    ) == (46, 46)
+    dante = socket_settings_from_config(PtpConfig(dscp="dante", general_dscp=10))
     assert (dante.event_dscp, dante.general_dscp) == (56, 10)
 
 

@@ -2,13 +2,16 @@
 
 Pure functions and frozen values: `decode` turns the octets of one datagram into a message or raises
 `MalformedMessage`; `encode` turns a message into octets. No sockets, no clocks.
+
+Beside the codec: what every follower of IEEE 1588 needs, whichever dialect it follows (`SyncPairing`,
+`compare_data_sets`, `TransmitTokens`).
 """
 
 from __future__ import annotations
 
 from .codec import decode, encode
-from .errors import MalformedMessage, Reason
-from .extensions import (
+from .data_set_comparison import ComparedDataSet, DataSetRelation, best_data_set, compare_data_sets
+from .extension_tlvs import (
     AlternateTimeOffset,
     MasterLocking,
     OrganizationExtension,
@@ -16,8 +19,8 @@ from .extensions import (
     SmpteSynchronizationMetadata,
 )
 from .identity import ALL_PORTS, PortIdentity, format_clock_identity, parse_clock_identity
-from .interval import interval_ns, to_interval
 from .known_tlvs import understand
+from .malformed import MalformedMessage, Reason
 from .management import Action, ManagementError, ManagementErrorStatus, ManagementId, ManagementTlv
 from .messages import (
     EVENT_MESSAGES,
@@ -34,19 +37,25 @@ from .messages import (
     PDelayRespFollowUp,
     Signaling,
     Sync,
+    interval_ns,
+    to_interval,
 )
-from .tlv import Tlv, TlvType
-from .typed_tlv import TypedTlv
+from .sync_pairing import UNITS_PER_NS, SyncPairing, TimedSync, correction_refusal
+from .tlv import Tlv, TlvType, TypedTlv
+from .transmit_tokens import TransmitTokens
 from .unicast import AcknowledgeCancelUnicast, CancelUnicast, GrantUnicast, RequestUnicast
 
 __all__ = [
     "ALL_PORTS",
     "EVENT_MESSAGES",
+    "UNITS_PER_NS",
     "AcknowledgeCancelUnicast",
     "Action",
     "AlternateTimeOffset",
     "Announce",
     "CancelUnicast",
+    "ComparedDataSet",
+    "DataSetRelation",
     "DelayReq",
     "DelayResp",
     "Flag",
@@ -72,9 +81,15 @@ __all__ = [
     "Signaling",
     "SmpteSynchronizationMetadata",
     "Sync",
+    "SyncPairing",
+    "TimedSync",
     "Tlv",
     "TlvType",
+    "TransmitTokens",
     "TypedTlv",
+    "best_data_set",
+    "compare_data_sets",
+    "correction_refusal",
     "decode",
     "encode",
     "format_clock_identity",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from .errors import MalformedMessage, Reason
 from .identity import PortIdentity
 from .layout import BODIES, HEADER, Layout
+from .malformed import MalformedMessage, Reason
 from .messages import Message
 from .tlv import join_tlvs, split_tlvs
 

@@ -1,8 +1,8 @@
-"""The best master clock algorithm (IEEE 1588-2019, 9.3): which of several clocks is the best, and what follows for us.
+"""Data set comparison (IEEE 1588-2019, 9.3.4): which of several clocks is the best. Pure functions, for any follower.
 
-Pure functions. Where every grandmaster is described by one set of attributes the comparison is a total order. While a
-change of them travels, two ports may describe one grandmaster differently, and pairs can then form a circle; `best`
-decides within each grandmaster first, so its choice never depends on the order in which Announces came.
+Where every grandmaster is described by one set of attributes the comparison is a total order. While a change of them
+travels, two ports may describe one grandmaster differently, and pairs can then form a circle; `best_data_set` decides
+within each grandmaster first, so its choice never depends on the order in which Announces arrive.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from phasegraph.ieee1588 import Announce, PortIdentity
+from .identity import PortIdentity
+from .messages import Announce
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One data set of the comparison (9.3.4, table 30): our own (D0), or what an Announce says."""
+class ComparedDataSet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One data set of the comparison (9.3.4, table 30): our own (D0), or that of an Announce."""
 
     priority1: int
     clock_class: int
@@ -29,7 +30,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     receiver: PortIdentity
 
     @classmethod
-    def of(cls, announce: Announce, receiver: PortIdentity) -> Candidate:
+    def from_announce(cls, announce: Announce, receiver: PortIdentity) -> ComparedDataSet:
         """The data set of an Announce that a port has received."""
         return cls(
             priority1=announce.priority1,
@@ -45,7 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def quality(self) -> tuple[int, ...]:
-        """What part 1 compares; the lesser is the better."""
+        """The attributes that part 1 compares; the lesser is the better."""
         return (
             self.priority1,
             self.clock_class,
@@ -56,7 +57,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-class Comparison(enum.IntEnum):
+class DataSetRelation(enum.IntEnum):
     """How the first of two data sets compares with the second. Positive is better."""
 
     BETTER = 2
@@ -67,47 +68,29 @@ class Comparison(enum.IntEnum):
     WORSE = -2
 
 
-def compare(a: Candidate, b: Candidate) -> Comparison:
+def compare_data_sets(a: ComparedDataSet, b: ComparedDataSet) -> DataSetRelation:
     """Data set comparison (9.3.4): part 1 between grandmasters, part 2 between ways to the same one."""
     if a.grandmaster != b.grandmaster:
-        return Comparison.BETTER if a.quality < b.quality else Comparison.WORSE
+        return DataSetRelation.BETTER if a.quality < b.quality else DataSetRelation.WORSE
     if a.steps_removed != b.steps_removed:
         nearer, farther = (a, b) if a.steps_removed < b.steps_removed else (b, a)
         # One step apart, the identities of the farther one's receiver and sender say why (figure 35).
         by_topology = (
             farther.steps_removed - nearer.steps_removed == 1 and farther.receiver.clock > farther.sender.clock
         )
-        result = Comparison.BETTER_BY_TOPOLOGY if by_topology else Comparison.BETTER
-        return result if nearer is a else Comparison(-result)
+        result = DataSetRelation.BETTER_BY_TOPOLOGY if by_topology else DataSetRelation.BETTER
+        return result if nearer is a else DataSetRelation(-result)
     key_a, key_b = (a.sender.clock, a.sender.port, a.receiver.port), (b.sender.clock, b.sender.port, b.receiver.port)
     if key_a == key_b:
-        return Comparison.SAME
-    return Comparison.BETTER_BY_TOPOLOGY if key_a < key_b else Comparison.WORSE_BY_TOPOLOGY
+        return DataSetRelation.SAME
+    return DataSetRelation.BETTER_BY_TOPOLOGY if key_a < key_b else DataSetRelation.WORSE_BY_TOPOLOGY
 
 
-def best(candidates: Iterable[Candidate]) -> Candidate | None:
-    """The best of them (Erbest, which with one port is Ebest too); None of none."""
-    ways: dict[int, Candidate] = {}
+def best_data_set(candidates: Iterable[ComparedDataSet]) -> ComparedDataSet | None:
+    """The best of them (Erbest, which with one port is Ebest too); None where there are none."""
+    ways: dict[int, ComparedDataSet] = {}
     for candidate in candidates:
         rival = ways.get(candidate.grandmaster)
-        if rival is None or compare(candidate, rival) > 0:
+        if rival is None or compare_data_sets(candidate, rival) > 0:
             ways[candidate.grandmaster] = candidate
     return min(ways.values(), key=lambda candidate: candidate.quality, default=None)
-
-
-class Recommended(enum.Enum):
-    """What the state decision algorithm recommends to the port (9.3.3)."""
-
-    MASTER = enum.auto()
-    """M1 or M2: no better clock is heard."""
-    SLAVE = enum.auto()
-    """S1: follow the best that is heard."""
-    PASSIVE = enum.auto()
-    """P1: a better one is heard, but a clock of class 1 to 127 does not follow."""
-
-
-def recommend(own: Candidate, heard: Candidate | None) -> Recommended:
-    """The state decision (9.3.3, figure 33) for a clock with one port: ``own`` is D0, ``heard`` is Ebest."""
-    if heard is None or compare(own, heard) > 0:
-        return Recommended.MASTER
-    return Recommended.PASSIVE if 1 <= own.clock_class <= 127 else Recommended.SLAVE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .extensions import (
+from .extension_tlvs import (
     SMPTE_OUI,
     SMPTE_SYNCHRONIZATION_METADATA,
     AlternateTimeOffset,
@@ -11,8 +11,7 @@ from .extensions import (
     SmpteSynchronizationMetadata,
 )
 from .management import ManagementErrorStatus, ManagementTlv
-from .tlv import Tlv
-from .typed_tlv import TypedTlv
+from .tlv import Tlv, TypedTlv
 from .unicast import AcknowledgeCancelUnicast, CancelUnicast, GrantUnicast, RequestUnicast
 
 _KNOWN: dict[int, type[TypedTlv]] = {

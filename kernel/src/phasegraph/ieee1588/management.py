@@ -6,8 +6,7 @@ import enum
 from typing import Self
 
 from .octets import Octets, pack, pack_text
-from .tlv import TlvType
-from .typed_tlv import TypedTlv
+from .tlv import TlvType, TypedTlv
 
 
 class Action(enum.IntEnum):
@@ -83,10 +82,10 @@ class ManagementTlv(TypedTlv, frozen=True, gc=False):
     """dataField; one zero octet is added where it is odd."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         return cls(octets.number("H"), octets.rest())
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         return pack("H", self.id) + self.data
 
 
@@ -103,10 +102,10 @@ class ManagementErrorStatus(TypedTlv, frozen=True, gc=False):
     """displayData: the same for people, 255 octets at most. Not written where it is empty."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         error, about = octets.numbers("HH4x")
         text = octets.rest()
         return cls(error, about, Octets(text, cls.__name__).text() if text else "")
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         return pack("HH4x", self.error, self.id) + (pack_text(self.text) if self.text else b"")

@@ -188,3 +188,17 @@ class Management(Message, frozen=True, kw_only=True, gc=False):
     """boundaryHops: how many are left."""
     action: int
     """actionField, 4 bits: 0 GET, 1 SET, 2 RESPONSE, 3 COMMAND, 4 ACKNOWLEDGE."""
+
+
+_INTERVAL_LIMIT = 2**63 - 1  # of a TimeInterval (5.3.2): 48 bits of nanoseconds, and 16 of their fraction
+
+
+def to_interval(ns: float) -> int:
+    """Nanoseconds as a TimeInterval, in 2**-16 ns. What is too large becomes the largest, as the standard asks."""
+    scaled = ns << 16 if isinstance(ns, int) else round(ns * 2**16)
+    return max(-_INTERVAL_LIMIT, min(_INTERVAL_LIMIT, scaled))
+
+
+def interval_ns(interval: int) -> int:
+    """The nearest whole number of nanoseconds; halves go up."""
+    return (interval + 0x8000) >> 16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .errors import MalformedMessage, Reason
+from .malformed import MalformedMessage, Reason
 
 
 class Octets:
@@ -17,7 +17,7 @@ class Octets:
         self._position = 0
         self._of = of
 
-    def take(self, count: int) -> bytes:
+    def next_octets(self, count: int) -> bytes:
         """The next ``count`` octets."""
         start, self._position = self._position, self._position + count
         if self._position > len(self._octets):
@@ -26,11 +26,11 @@ class Octets:
 
     def rest(self) -> bytes:
         """All octets that are left."""
-        return self.take(len(self._octets) - self._position)
+        return self.next_octets(len(self._octets) - self._position)
 
     def numbers(self, format: str) -> tuple[int, ...]:
         """The next numbers, big-endian, by the letters of `struct`."""
-        return struct.unpack(">" + format, self.take(struct.calcsize(">" + format)))
+        return struct.unpack(">" + format, self.next_octets(struct.calcsize(">" + format)))
 
     def number(self, format: str) -> int:
         """The next number, by its letter of `struct`."""
@@ -38,11 +38,11 @@ class Octets:
 
     def u48(self) -> int:
         """A UInteger48 (5.3.1)."""
-        return int.from_bytes(self.take(6), "big")
+        return int.from_bytes(self.next_octets(6), "big")
 
     def text(self) -> str:
         """A PTPText (5.3.9): a count of octets, and as many of UTF-8."""
-        octets = self.take(self.number("B"))
+        octets = self.next_octets(self.number("B"))
         try:
             return octets.decode()
         except UnicodeDecodeError:

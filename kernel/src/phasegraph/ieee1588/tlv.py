@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import struct
+from typing import ClassVar, Self
 
 import msgspec
 
-from .errors import MalformedMessage, Reason
+from .malformed import MalformedMessage, Reason
+from .octets import Octets, pad_even
 
 MAX_TLVS = 64
 """More in one message are refused: real messages carry a handful, and the work per datagram stays bounded."""
@@ -70,3 +72,27 @@ def join_tlvs(tlvs: tuple[Tlv, ...]) -> bytes:
         if not 0 <= tlv.type <= 0xFFFF or len(tlv.value) % 2 or len(tlv.value) > 0xFFFF:
             raise ValueError(f"not a TLV: type {tlv.type:#x} with {len(tlv.value)} octets")
     return b"".join(_HEADER.pack(tlv.type, len(tlv.value)) + tlv.value for tlv in tlvs)
+
+
+class TypedTlv(msgspec.Struct, frozen=True, gc=False):
+    """A TLV by its fields. Reading is tolerant: reserved bits, and octets after the last known field, are ignored."""
+
+    tlv_type: ClassVar[TlvType]
+
+    @classmethod
+    def from_tlv(cls, tlv: Tlv) -> Self:
+        """The fields of a TLV. Raises MalformedMessage where it has another type or is damaged."""
+        if tlv.type != cls.tlv_type:
+            raise MalformedMessage(Reason.TLV, f"type {tlv.type:#06x} is not {cls.__name__}")
+        return cls._from_octets(Octets(tlv.value, cls.__name__))
+
+    def to_tlv(self) -> Tlv:
+        """The TLV of these fields. Raises ValueError where one does not fit its place on the wire."""
+        return Tlv(self.tlv_type, pad_even(self._to_octets()))
+
+    @classmethod
+    def _from_octets(cls, octets: Octets) -> Self:
+        raise NotImplementedError
+
+    def _to_octets(self) -> bytes:
+        raise NotImplementedError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from .octets import Octets, pack
-from .tlv import TlvType
-from .typed_tlv import TypedTlv
+from .tlv import TlvType, TypedTlv
 
 _RENEWAL_INVITED = 0x01
 _MAINTAIN_REQUEST = 0x01
@@ -26,11 +25,11 @@ class RequestUnicast(TypedTlv, frozen=True, gc=False):
     """durationField, 32 bits."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         kind, log_interval, duration_s = octets.numbers("BbI")
         return cls(kind >> 4, log_interval, duration_s)
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         return pack("BbI", self.message_type << 4, self.log_interval, self.duration_s)
 
 
@@ -46,11 +45,11 @@ class GrantUnicast(TypedTlv, frozen=True, gc=False):
     """R: the grantor will likely prolong it."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         kind, log_interval, duration_s, flags = octets.numbers("BbIxB")
         return cls(kind >> 4, log_interval, duration_s, bool(flags & _RENEWAL_INVITED))
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         flags = _RENEWAL_INVITED * self.renewal_invited
         return pack("BbIxB", self.message_type << 4, self.log_interval, self.duration_s, flags)
 
@@ -63,11 +62,11 @@ class _Cancellation(TypedTlv, frozen=True, gc=False):
     """G: what the sender grants stays; it ends what it was granted."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         (kind,) = octets.numbers("Bx")
         return cls(kind >> 4, bool(kind & _MAINTAIN_REQUEST), bool(kind & _MAINTAIN_GRANT))
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         flags = _MAINTAIN_REQUEST * self.maintain_request | _MAINTAIN_GRANT * self.maintain_grant
         return pack("Bx", self.message_type << 4 | flags)
 

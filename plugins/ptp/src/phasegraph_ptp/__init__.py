@@ -60,9 +60,9 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
 def _problems(path: str, config: PtpConfig) -> Iterable[Problem]:
     from phasegraph import Problem
 
-    from .settings_from_config import problems_of
+    from .settings_from_config import option_problems
 
-    return [Problem(f"{path}.{option}", message, hint) for option, message, hint in problems_of(config)]
+    return [Problem(f"{path}.{option}", message, hint) for option, message, hint in option_problems(config)]
 
 
 def _ptp(config: PtpConfig, build: Build) -> ClockSource:

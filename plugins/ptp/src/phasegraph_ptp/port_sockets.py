@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from phasegraph import NodeContext, StampKind
-from phasegraph.ieee1588 import MalformedMessage, Message, decode, encode
+from phasegraph.ieee1588 import MalformedMessage, Message, TransmitTokens, decode, encode
 from phasegraph.net import Arrival, Departure, Interface, StampedSocket
 
 PRIMARY = {"udp4": "224.0.1.129", "udp6": "ff0e::181"}
@@ -24,31 +24,30 @@ PRIMARY = {"udp4": "224.0.1.129", "udp6": "ff0e::181"}
 PEER = {"udp4": "224.0.0.107", "udp6": "ff02::6b"}
 """Group of the peer delay mechanism, which no router forwards."""
 REJOIN_S = 30.0
-"""After so long without a multicast of another host the groups are joined anew: a snooping switch without a querier
-forgets its members."""
+"""After this time without a multicast message of another host the groups are joined again: a snooping switch without a
+querier forgets its members."""
 WATCH_S = 2.0
-"""How often it is looked whether the interface is still the one that the sockets were opened on."""
-MOST_TOKENS = 1024
+"""How often the interface is compared with the one that the sockets were opened on."""
 
 
-class Listener(Protocol):
-    """A PTP instance, as its wire sees it."""
+class PortListener(Protocol):
+    """A PTP instance, as its sockets see it."""
 
-    def heard(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
-        """A message came in."""
+    def message_received(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
+        """A message arrived."""
 
-    def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
-        """A message that was sent with a token went out."""
+    def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
+        """A message that was sent with a token left."""
 
-    def lost(self, reason: str) -> None:
-        """The interface is gone: nothing can be sent or heard until `found`."""
+    def interface_lost(self, reason: str) -> None:
+        """The interface is gone: nothing can be sent or received until `interface_found`."""
 
-    def found(self) -> None:
+    def interface_found(self) -> None:
         """The interface is there again, or another of its name."""
 
 
-class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What makes a pair of sockets."""
+class PortSocketSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a pair of sockets."""
 
     interface: str
     transport: str
@@ -61,16 +60,16 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def place(self) -> tuple[str, str, int, int]:
-        """Clocks with the same of it share sockets."""
+        """Clocks of the same place share sockets."""
         return self.interface, self.transport, self.event_port, self.general_port
 
 
-class Wire:
-    """A socket for event messages and one for general messages, and who listens to them."""
+class PortSockets:
+    """A socket for event messages, one for general messages, and the instances that listen to them."""
 
     def __init__(
         self,
-        settings: WireSettings,
+        settings: PortSocketSettings,
         find: Callable[[], Interface],
         open: Callable[[Interface, int, int, bool], StampedSocket],
     ) -> None:
@@ -80,46 +79,42 @@ class Wire:
         self.interface = find()
         self.malformed: Counter[str] = Counter()
         """Datagrams that were no PTP messages, by reason."""
-        self._listeners: list[Listener] = []
-        self._tokens: dict[int, tuple[Listener, int]] = {}
-        self._token = 0
+        self._listeners: list[PortListener] = []
+        self._tokens: TransmitTokens[tuple[PortListener, int]] = TransmitTokens()
         self._silent_since = 0.0
         self._reading = trio.Lock()
         self._find = find
         self._make = open
         self._gone = False
-        self._open()
+        self._open_sockets()
 
-    def send(self, listener: Listener, message: Message, *, event: bool, address: str, token: int | None) -> None:
-        """Send a message now; with a token, the listener is told when it left. Raises OSError."""
+    def send_message(
+        self, listener: PortListener, message: Message, *, event: bool, address: str, token: int | None
+    ) -> None:
+        """Send a message now; with a token, the listener gets the time when it left. Raises OSError."""
         socket, port = (self._event, self.settings.event_port) if event else (self._general, self.settings.general_port)
-        own = None
-        if token is not None:
-            self._token = own = self._token + 1
-            self._tokens[own] = (listener, token)
-            if len(self._tokens) > MOST_TOKENS:
-                del self._tokens[next(iter(self._tokens))]
+        own = None if token is None else self._tokens.issue((listener, token))
         socket.send(encode(message), (address, port), own)
 
-    async def listen(self, listener: Listener) -> None:
-        """Hand a listener all that comes in, until cancelled."""
+    async def listen(self, listener: PortListener) -> None:
+        """Pass everything that arrives to a listener, until cancelled."""
         self._listeners.append(listener)
         try:
-            # Whichever listener is here first reads for all; when it goes the next one takes over.
+            # The first listener reads for all; when it ends the next one takes over.
             async with self._reading:
                 while True:
                     if self._gone:
                         await self._come_back()
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._read, self._event)
-                        nursery.start_soon(self._read, self._general)
-                        nursery.start_soon(self._stay_joined)
-                        reason = await self._leaving()
+                        nursery.start_soon(self._receive_loop, self._event)
+                        nursery.start_soon(self._receive_loop, self._general)
+                        nursery.start_soon(self._rejoin_when_silent)
+                        reason = await self._interface_change()
                         nursery.cancel_scope.cancel()
                     self._gone = True
                     self.close()
                     for each in tuple(self._listeners):
-                        each.lost(reason)
+                        each.interface_lost(reason)
         finally:
             self._listeners.remove(listener)
 
@@ -138,11 +133,11 @@ class Wire:
         return self._event.stamps
 
     def counts(self) -> dict[str, int]:
-        """What was refused, and which stamps the system could not give."""
+        """Datagrams that were refused, and stamps that the system could not give."""
         counts = {f"dropped_{reason}": count for reason, count in self.malformed.items()}
         return counts | msgspec.structs.asdict(self._event.counts)
 
-    def _open(self) -> None:
+    def _open_sockets(self) -> None:
         settings, interface = self.settings, self.interface
         self._event = self._make(interface, settings.event_port, settings.event_dscp, settings.hardware_stamps)
         try:
@@ -153,8 +148,8 @@ class Wire:
         for socket, group in self._memberships():
             socket.join(group)
 
-    async def _leaving(self) -> str:
-        # Returns when sockets on the interface lead nowhere any more, with the reason.
+    async def _interface_change(self) -> str:
+        # Returns the reason when sockets on the interface no longer reach the network.
         while True:
             await trio.sleep(WATCH_S)
             try:
@@ -166,18 +161,18 @@ class Wire:
     async def _come_back(self) -> None:
         while self._gone:
             await trio.sleep(WATCH_S)
-            with suppress(OSError):  # it is said already that it is gone
+            with suppress(OSError):  # its loss is reported already
                 self.interface = self._find()
-                self._open()
+                self._open_sockets()
                 self._gone = False
         for each in tuple(self._listeners):
-            each.found()
+            each.interface_found()
 
     def _memberships(self) -> product[tuple[StampedSocket, str]]:
         transport = self.settings.transport
         return product((self._event, self._general), (PRIMARY[transport], PEER[transport]))
 
-    async def _stay_joined(self) -> None:
+    async def _rejoin_when_silent(self) -> None:
         self._silent_since = trio.current_time()
         while True:
             await trio.sleep_until(self._silent_since + REJOIN_S)
@@ -195,16 +190,17 @@ class Wire:
             with suppress(OSError):
                 socket.join(group)
 
-    async def _read(self, socket: StampedSocket) -> None:
+    async def _receive_loop(self, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
                 self._dispatch(item)
 
     def _dispatch(self, item: Arrival | Departure) -> None:
         if isinstance(item, Departure):
-            listener, token = self._tokens.pop(item.token, (None, 0))
-            if listener is not None:
-                listener.departed(token, item.local_ns, item.stamp)
+            waiting = self._tokens.redeem(item.token)
+            if waiting is not None:
+                listener, token = waiting
+                listener.message_departed(token, item.local_ns, item.stamp)
             return
         primary = PRIMARY[self.settings.transport]
         if item.destination in ("", primary) and item.source[0] not in (
@@ -219,24 +215,24 @@ class Wire:
             return
         unicast = item.destination not in ("", primary, PEER[self.settings.transport])
         for listener in tuple(self._listeners):
-            listener.heard(message, item, unicast=unicast)
+            listener.message_received(message, item, unicast=unicast)
 
 
-class Wires:
-    """The wires of a run, by place."""
+class SharedPortSockets:
+    """The sockets of all clocks of a run, by place."""
 
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
-        self._wires: dict[tuple[str, str, int, int], Wire] = {}
+        self._by_place: dict[tuple[str, str, int, int], PortSockets] = {}
 
-    def open(self, settings: WireSettings) -> Wire:
-        """The wire of these settings; opened, if it is the first of its place.
+    def open_sockets(self, settings: PortSocketSettings) -> PortSockets:
+        """The sockets of these settings; opened, if they are the first of their place.
 
         Raises OSError where a port cannot be had, ValueError where another clock of the run uses the same ports with
         other settings.
         """
-        wire = self._wires.get(settings.place)
-        if wire is None:
+        sockets = self._by_place.get(settings.place)
+        if sockets is None:
 
             def find() -> Interface:
                 return self._network.interface(settings.interface, ipv6=settings.transport == "udp6")
@@ -251,12 +247,12 @@ class Wires:
                     hardware=hardware,
                 )
 
-            wire = self._wires[settings.place] = Wire(settings, find, open_socket)
-        elif wire.settings != settings:
+            sockets = self._by_place[settings.place] = PortSockets(settings, find, open_socket)
+        elif sockets.settings != settings:
             raise ValueError("another PTP clock of this graph uses the same ports with another ttl, dscp or stamps")
-        return wire
+        return sockets
 
     def close(self) -> None:
         """Close every socket."""
-        for wire in self._wires.values():
-            wire.close()
+        for sockets in self._by_place.values():
+            sockets.close()

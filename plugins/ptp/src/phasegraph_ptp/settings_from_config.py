@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
 
 from .options import PtpConfig
-from .port_sockets import WireSettings
+from .port_sockets import PortSocketSettings
 from .profiles import DSCP, PROFILES, Preset
-from .protocol import DelayMechanism, Role, Settings, Unicast
+from .protocol import DelayMechanism, PortRole, Settings, Unicast
 
 FROM_PROFILE = (
     "domain",
@@ -27,25 +27,25 @@ FROM_PROFILE = (
 """The options that a profile presets."""
 
 
-def value_of(config: PtpConfig, option: str) -> int:
+def option_value(config: PtpConfig, option: str) -> int:
     """An option as it was written, or the profile's."""
     written: int | None = getattr(config, option)
     preset: Preset = getattr(PROFILES[config.profile], option)
     return preset.default if written is None else written
 
 
-def unicast_of(config: PtpConfig) -> Unicast:
+def unicast_mode(config: PtpConfig) -> Unicast:
     """As it was written, or the profile's; peers are asked by multicast."""
     if config.unicast is not None:
         return Unicast(config.unicast)
-    return Unicast.OFF if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
+    return Unicast.INACTIVE_STATES if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
 
 
-def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
+def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
     """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
     for option in FROM_PROFILE:
         preset: Preset = getattr(PROFILES[config.profile], option)
-        value = value_of(config, option)
+        value = option_value(config, option)
         if not preset.least <= value <= preset.most:
             range = f"{preset.least} to {preset.most}" if preset.least < preset.most else f"{preset.least} only"
             yield (
@@ -80,17 +80,17 @@ def problems_of(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
         yield "time-zone", f"no time zone {config.time_zone!r} is known here", "such as 'Europe/Berlin' or 'UTC'"
 
 
-def settings_of(config: PtpConfig) -> Settings:
+def settings_from_config(config: PtpConfig) -> Settings:
     """What the engine is told."""
-    presets = {option: value_of(config, option) for option in FROM_PROFILE}
+    presets = {option: option_value(config, option) for option in FROM_PROFILE}
     metadata = PROFILES[config.profile].synchronization_metadata
     return Settings(
         **presets,
-        role=Role(config.role),
+        role=PortRole(config.role),
         minor_version=config.minor_version,
         clock_class=config.clock_class,
         delay_mechanism=DelayMechanism(config.delay_mechanism),
-        unicast=unicast_of(config),
+        unicast=unicast_mode(config),
         servers=tuple(str(_address(server)) for server in config.unicast_servers),
         accept=frozenset(parse_clock_identity(identity) for identity in config.accept),
         path_trace=config.path_trace,
@@ -107,10 +107,10 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def wire_of(config: PtpConfig) -> WireSettings:
+def socket_settings_from_config(config: PtpConfig) -> PortSocketSettings:
     """Which sockets it needs."""
     event_dscp, general_dscp = DSCP[config.dscp]
-    return WireSettings(
+    return PortSocketSettings(
         interface=config.interface,
         transport=config.transport,
         event_port=config.event_port,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from phasegraph import ClockState
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata
-from phasegraph.ieee1588.extensions import MasterLocking
+from phasegraph.ieee1588.extension_tlvs import MasterLocking
 
 from .protocol.utc_offset import DAY_S, UtcOffset
 
@@ -46,7 +46,7 @@ def metadata(
 
 def _local(tai_s: int, utc: UtcOffset, zone: ZoneInfo) -> tuple[int, bool]:
     # Local time less PTP's, and whether daylight is saved.
-    less_s = utc.at(tai_s)
+    less_s = utc.offset_at(tai_s)
     local = datetime.fromtimestamp(tai_s - less_s, UTC).astimezone(zone)
     offset, saving = local.utcoffset(), local.dst()
     return (int(offset.total_seconds()) if offset else 0) - less_s, bool(saving)
@@ -63,4 +63,4 @@ def _next_jump(tai_s: int, utc: UtcOffset, zone: ZoneInfo) -> tuple[int, int, bo
     while after - before > 1:
         middle = (before + after) // 2
         before, after = (middle, after) if _local(middle, utc, zone)[0] == now_s else (before, middle)
-    return _local(after, utc, zone)[0] - now_s, after, utc.at(after) != utc.at(before)
+    return _local(after, utc, zone)[0] - now_s, after, utc.offset_at(after) != utc.offset_at(before)

@@ -1,4 +1,4 @@
-"""What a clock tells besides the time: how far UTC is from it, leap seconds, and what SMPTE ST 2059-2 wants to know."""
+"""What a grandmaster announces beside the time: the UTC offset, leap seconds, and the metadata of SMPTE ST 2059-2."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _HALF_HOUR_S = 1800
 """Local time jumps when one begins."""
 
 
-class Telling:
-    """By a list of leap seconds, where there is one; else by what the last grandmaster said; else by `utc_offset`."""
+class TimePropertiesSource:
+    """UTC offset by a list of leap seconds, where there is one; else as the last grandmaster announced it; else by the
+    option ``utc_offset``."""
 
     def __init__(self, config: PtpConfig, build: Build) -> None:
-        """Raises NodeError for a list that is none."""
+        """Raises NodeError for a file that is no such list."""
         self._config = config
         self._listed = config.leap_seconds is not None
         self._zone = ZoneInfo(config.time_zone)
-        self._told: tuple[object, ...] | None = None
+        self._last_key: tuple[object, ...] | None = None
         try:
             self.utc = (
                 UtcOffset.constant(config.utc_offset)
@@ -37,25 +38,27 @@ class Telling:
             raise NodeError(str(error), hint, option="leap-seconds") from error
 
     def learn(self, properties: TimeProperties, now: ClockEstimate) -> None:
-        """What the grandmaster says that is followed: it goes on when we take its place."""
+        """Adopt what the followed grandmaster announces: it stays in force when this clock takes its place."""
         known = now.state is not ClockState.UNLOCKED and properties.ptp_timescale and properties.utc_offset_valid
         if known and not self._listed:
             self.utc = UtcOffset.announced(properties, now.reference_ns // NS_PER_S)
 
     def properties(self, served: ClockEstimate) -> TimeProperties:
-        """What Announces say of a time."""
+        """The time properties in Announces of a served time."""
         if served.timescale != "ptp":
             return TimeProperties(utc_offset_s=self._config.utc_offset, ptp_timescale=False)
         return self.utc.properties(served.reference_ns // NS_PER_S)
 
-    def metadata(self, served: ClockEstimate, reference: ClockState | None) -> SmpteSynchronizationMetadata | None:
-        """What a grandmaster of SMPTE ST 2059-2 says; None while that is still what it was."""
+    def changed_metadata(
+        self, served: ClockEstimate, reference: ClockState | None
+    ) -> SmpteSynchronizationMetadata | None:
+        """The metadata of SMPTE ST 2059-2; None while they are unchanged."""
         if served.timescale != "ptp":
             return None
         tai_s = served.reference_ns // NS_PER_S
-        offset_s = self.utc.at(tai_s)
-        told = (self.utc, reference, offset_s, (tai_s - offset_s) // _HALF_HOUR_S)
-        if told == self._told:
+        offset_s = self.utc.offset_at(tai_s)
+        key = (self.utc, reference, offset_s, (tai_s - offset_s) // _HALF_HOUR_S)
+        if key == self._last_key:
             return None
-        self._told = told
+        self._last_key = key
         return metadata(tai_s, self.utc, self._zone, self._config.frame_rate, reference)

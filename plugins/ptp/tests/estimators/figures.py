@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph_ptp.estimators import Estimator
+from phasegraph_ptp.estimators import ClockEstimator
 from phasegraph_ptp.measurements import Sample, SyncSample
 
 from .world import Change
@@ -101,7 +101,7 @@ class Story(Protocol):
         """The time of the reference after so many changes."""
 
 
-def follow(estimator: Estimator, play: Story, every_s: float | None = None) -> Track:
+def follow(estimator: ClockEstimator, play: Story, every_s: float | None = None) -> Track:
     """Feed all that happens, and look half a Sync interval after each Sync; ``every_s`` looks in silences as well."""
     track = Track(play.asymmetry_ns)
     half_ns = play.sync_s * 5e8
@@ -126,7 +126,7 @@ def follow(estimator: Estimator, play: Story, every_s: float | None = None) -> T
             if event.told:
                 estimator.reference_changed(play.local_ns(true_ns), same_timescale=event.same_timescale)
         else:
-            estimator.add(event)
+            estimator.add_sample(event)
         if isinstance(event, SyncSample):
             look(true_ns + half_ns)
             before = true_ns + half_ns

@@ -28,7 +28,7 @@ def test_hours() -> None:
     held = []
     for count, (true_ns, sample) in enumerate(play.events):
         assert not isinstance(sample, Change)
-        estimator.add(sample)
+        estimator.add_sample(sample)
         if count in looks:
             told = estimator.estimate(play.local_ns(true_ns))
             track.at.append(true_ns / 1e9)

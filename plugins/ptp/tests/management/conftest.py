@@ -16,7 +16,7 @@ from phasegraph_ptp.protocol.data_sets import (
     PortState,
     TimeProperties,
 )
-from phasegraph_ptp.protocol.management_data import Description, ManagementView
+from phasegraph_ptp.protocol.management_data import ClockDescription, ManagementView
 from phasegraph_ptp.protocol.settings import DelayMechanism
 
 US = PortIdentity(0x001D_C1FF_FE12_3456, 1)
@@ -67,7 +67,7 @@ def view() -> ManagementView:
                 master_only=False,
             ),
         ),
-        description=Description(
+        description=ClockDescription(
             mac=bytes.fromhex("001dc1123456"), address=bytes((10, 0, 0, 2)), user="stage left", revision="a;b;c"
         ),
         interface="eth0",

@@ -9,7 +9,15 @@ from typing import Any
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import Announce, DelayResp, Flag, FollowUp, Message, MessageType, PortIdentity, Sync
 from phasegraph_ptp.measurements import Sample
-from phasegraph_ptp.protocol import Followed, Measured, Notice, OrdinaryClock, Send, Settings, TimeProperties
+from phasegraph_ptp.protocol import (
+    NewMeasurement,
+    OrdinaryClock,
+    ParentChanged,
+    PortEvent,
+    SendMessage,
+    Settings,
+    TimeProperties,
+)
 
 MS = 1_000_000
 S = 1_000_000_000
@@ -45,14 +53,14 @@ class Bench:
     def __init__(self, settings: Settings | None = None, *, serving: bool = False, seed: int = 1) -> None:
         self.now_ns = 0
         self.clock = OrdinaryClock(settings or Settings(), identity=US, now_ns=0, random=Random(seed))
-        self.sent: list[Send] = []
+        self.sent: list[SendMessage] = []
         self.samples: list[Sample] = []
-        self.followed: list[Followed] = []
-        self.notices: list[Notice] = []
+        self.followed: list[ParentChanged] = []
+        self.notices: list[PortEvent] = []
         self.stamping = True
         """Whether transmit stamps come; the tokens of those that do not are in ``unstamped``."""
         self.unstamped: list[int] = []
-        self.answers: Callable[[Send], bool] = lambda send: False
+        self.answers: Callable[[SendMessage], bool] = lambda send: False
         """Which of our Delay_Reqs the grandmaster answers, at once."""
         self.answer: dict[str, Any] = {}
         """What it answers, where that is not the usual."""
@@ -73,7 +81,7 @@ class Bench:
     ) -> None:
         """A message comes in, now."""
         local_ns = self.now_ns if at_ns is None else at_ns
-        self.clock.receive(message, source=source, unicast=unicast, local_ns=local_ns, stamp=StampKind.KERNEL)
+        self.clock.handle_message(message, source=source, unicast=unicast, local_ns=local_ns, stamp=StampKind.KERNEL)
         self._obey()
 
     def announced(self, source: PortIdentity = GM, **fields: Any) -> None:
@@ -87,7 +95,7 @@ class Bench:
         self.receive(sync)
         self.receive(FollowUp(source=source, sequence=sequence, precise_origin_ns=self.now_ns, correction=correction))
 
-    def delay_resp(self, send: Send, **fields: Any) -> DelayResp:
+    def delay_resp(self, send: SendMessage, **fields: Any) -> DelayResp:
         """What the grandmaster answers to a Delay_Req that we sent."""
         values: dict[str, Any] = {"source": GM, "requesting": US, "receive_ns": self.now_ns, "log_interval": 0}
         return DelayResp(sequence=send.message.sequence, **(values | fields))
@@ -102,14 +110,14 @@ class Bench:
         """The transmit stamps of all that was sent come now."""
         tokens, self.unstamped = self.unstamped, []
         for token in tokens:
-            self.clock.departed(token, local_ns, kind)
+            self.clock.message_departed(token, local_ns, kind)
         self._obey()
 
-    def last(self, kind: MessageType) -> Send:
+    def last(self, kind: MessageType) -> SendMessage:
         """The last message of a type that we sent."""
         return self.all(kind)[-1]
 
-    def all(self, kind: MessageType) -> list[Send]:
+    def all(self, kind: MessageType) -> list[SendMessage]:
         """All messages of a type that we sent."""
         return [send for send in self.sent if send.message.type is kind]
 
@@ -117,24 +125,24 @@ class Bench:
         """How many were dropped for it."""
         return self.clock.counters.get(f"dropped_{reason}", 0)
 
-    def told(self, name: str) -> list[Notice]:
+    def told(self, name: str) -> list[PortEvent]:
         """What the operator was told under a name."""
         return [notice for notice in self.notices if notice.name == name]
 
     def _obey(self) -> None:
         for action in self.clock.actions():
             match action:
-                case Send():
+                case SendMessage():
                     self.sent.append(action)
                     if action.token is not None:
                         self.unstamped.append(action.token)
                     if action.message.type is MessageType.DELAY_REQ and self.answers(action):
                         self.receive(self.delay_resp(action, **self.answer))
-                case Measured():
+                case NewMeasurement():
                     self.samples.append(action.sample)
-                case Followed():
+                case ParentChanged():
                     self.followed.append(action)
-                case Notice():
+                case PortEvent():
                     self.notices.append(action)
         if self.stamping and self.unstamped:
             self.stamp(self.now_ns)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phasegraph import ClockState
 from phasegraph.ieee1588 import Flag, FollowUp, PathTrace, Sync
-from phasegraph_ptp.protocol import ClockQuality, PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import ClockQuality, PortRole, PortState, Settings, TimeProperties
 
 from .bench import ESTIMATE, GM, GM_ADDRESS, US, Bench, S
 
@@ -75,7 +75,7 @@ def test_the_asymmetry_is_part_of_the_offset_and_not_of_the_delay() -> None:
 
 def test_of_a_grandmaster() -> None:
     properties = TimeProperties(utc_offset_s=11)
-    bench = Bench(Settings(role=Role.GRANDMASTER, sdo=0x100, path_trace=True))
+    bench = Bench(Settings(role=PortRole.GRANDMASTER, sdo=0x100, path_trace=True))
     bench.clock.serve(ESTIMATE, properties)
     bench.at(10 * S)
     data = bench.clock.data

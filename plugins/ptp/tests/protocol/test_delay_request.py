@@ -9,9 +9,9 @@ import pytest
 from phasegraph import StampKind
 from phasegraph.ieee1588 import DelayResp, MessageType, PDelayResp, PortIdentity
 from phasegraph_ptp.measurements import DelaySample
-from phasegraph_ptp.protocol import Destination, PortState, Send, Settings, Unicast
+from phasegraph_ptp.protocol import Destination, PortState, SendMessage, Settings, Unicast
 from phasegraph_ptp.protocol.delay_request import MISSES_BEFORE_FALLBACK
-from phasegraph_ptp.protocol.mean_path_delay import MeanDelay
+from phasegraph_ptp.protocol.mean_path_delay import MeanPathDelay
 
 from .bench import GM, GM_ADDRESS, MS, OTHER, US, Bench, S
 
@@ -28,11 +28,11 @@ def follower(**settings: object) -> Bench:
     return bench
 
 
-def always(send: Send) -> bool:
+def always(send: SendMessage) -> bool:
     return True
 
 
-def by_multicast(send: Send) -> bool:
+def by_multicast(send: SendMessage) -> bool:
     return send.destination is Destination.PRIMARY
 
 
@@ -105,9 +105,9 @@ def test_a_peer_delay_answer_is_refused() -> None:
 )
 def test_late_answers(delay_ms: int, answer_ms: int, late: bool) -> None:
     bench = follower()
-    following = bench.clock._machine.following
-    assert following is not None
-    following.delay.add(delay_ms * MS)
+    slave = bench.clock._machine.slave
+    assert slave is not None
+    slave.delay.add_delay(delay_ms * MS)
     bench.at(bench.clock.deadline_ns)
     bench.at(bench.now_ns + MS)
     bench.receive(bench.delay_resp(bench.last(REQ)), at_ns=bench.now_ns - MS + answer_ms * MS)
@@ -168,10 +168,10 @@ def test_a_stamp_that_comes_after_the_master_has_changed() -> None:
 
 
 def test_the_mean_delay_falls_quickly_and_rises_slowly() -> None:
-    mean = MeanDelay()
+    mean = MeanPathDelay()
     assert mean.patience_ns == S
     for delay_ns, expected_ns in ((16_000.0, 16_000.0), (32_000.0, 17_000.0), (1_000.0, 13_000.0), (-9_000.0, 9_750.0)):
-        mean.add(delay_ns)
+        mean.add_delay(delay_ns)
         assert mean.ns == expected_ns
 
 
@@ -182,9 +182,9 @@ def test_stamps_that_never_come_are_forgotten() -> None:
     machine, port = bench.clock._machine, bench.clock._port
     assert len(bench.unstamped) > 5000
     assert len(port._departing) <= 1024
-    assert machine.following is not None
-    assert machine.following.requester is not None
-    assert len(machine.following.requester._waiting) <= 256
+    assert machine.slave is not None
+    assert machine.slave.requester is not None
+    assert len(machine.slave.requester._waiting) <= 256
     assert bench.dropped("transmit_stamp_lost") > 5000
     # The grandmaster is not to blame.
     assert bench.told("master_demoted") == []

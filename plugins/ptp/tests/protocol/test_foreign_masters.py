@@ -180,7 +180,7 @@ def test_the_table_is_bounded_and_keeps_the_best() -> None:
     for number in range(500):
         # The later, the better.
         bench.receive(stranger(number, priority2=255 - number // 2), at_ns=number * 1000)
-    assert len(bench.clock._machine.foreign) == CAPACITY
+    assert len(bench.clock._machine.foreign_masters) == CAPACITY
     assert bench.dropped("foreign_master_table_full") == 500 - CAPACITY
     assert len(bench.told("foreign_master_table_full")) == 1
     bench.receive(stranger(499, priority2=255 - 249, sequence=1), at_ns=S)
@@ -194,13 +194,13 @@ def test_a_flood_of_strangers_does_not_evict_the_master() -> None:
     for number in range(500):
         bench.receive(stranger(number, priority1=0), at_ns=S + number * 1000)
     assert bench.clock.data.parent.port == GM
-    assert len(bench.clock._machine.foreign) == CAPACITY
+    assert len(bench.clock._machine.foreign_masters) == CAPACITY
 
 
 def test_who_falls_silent_makes_place() -> None:
     masters = ForeignMasters(US)
     for number in range(CAPACITY):
-        masters.heard(stranger(number), "", 0, S)
-    masters.heard(announce(), "", 5 * S, S)
+        masters.record_announce(stranger(number), "", 0, S)
+    masters.record_announce(announce(), "", 5 * S, S)
     assert masters.make_place(5 * S, None) is None
     assert len(masters) == 1

@@ -30,7 +30,15 @@ from phasegraph.ieee1588 import (
     Tlv,
     encode,
 )
-from phasegraph_ptp.protocol import DelayMechanism, OrdinaryClock, Role, Send, Settings, TimeProperties, Unicast
+from phasegraph_ptp.protocol import (
+    DelayMechanism,
+    OrdinaryClock,
+    PortRole,
+    SendMessage,
+    Settings,
+    TimeProperties,
+    Unicast,
+)
 
 from .bench import ESTIMATE, GM, MS, OTHER, US
 
@@ -76,7 +84,7 @@ def hostile(random: Random, sequences: list[int]) -> Message:
         values["action"] = octet & 0xF
     raw = Tlv(random.choice((4, 5, 6, 7, 8, 0x77)), random.randbytes(2 * random.randrange(5)))
     log = random.choice((-128, -4, 0, 127))
-    negotiation = random.choice(
+    unicast_client = random.choice(
         (
             RequestUnicast(random.choice((0, 2, 9, 11, 15)), log, random.choice((0, 1, 2**32 - 1))).to_tlv(),
             GrantUnicast(random.choice((0, 9, 11)), log, random.choice((0, 1, 2**32 - 1))).to_tlv(),
@@ -91,7 +99,7 @@ def hostile(random: Random, sequences: list[int]) -> Message:
         flags=random.choice((0, 0x0008, 0x0208, 0x0608, 0xFFFF)),
         correction=random.choice((0, 0, 1, -(2**63), 2**63 - 1)),
         log_interval=random.choice((-128, -7, 0, 0, 1, 127)),
-        tlvs=(negotiation,) * random.choice((0, 0, 1, 64)),
+        tlvs=(unicast_client,) * random.choice((0, 0, 1, 64)),
         **values,
     )
 
@@ -100,12 +108,12 @@ CONFIGURATIONS = [
     Settings(
         role=role, delay_mechanism=mechanism, unicast=unicast, servers=ADDRESSES[:2], log_min_delay_req_interval=-4
     )
-    for role in Role
+    for role in PortRole
     for mechanism, unicast in (
-        (DelayMechanism.E2E, Unicast.OFF),
+        (DelayMechanism.E2E, Unicast.INACTIVE_STATES),
         (DelayMechanism.E2E, Unicast.HYBRID),
         (DelayMechanism.E2E, Unicast.NEGOTIATED),
-        (DelayMechanism.P2P, Unicast.OFF),
+        (DelayMechanism.P2P, Unicast.INACTIVE_STATES),
     )
 ]
 
@@ -123,9 +131,9 @@ def test_anything(configuration: Settings, seed: int) -> None:
             case 0 | 1:
                 clock.tick(now_ns)
             case 2:
-                clock.departed(random.choice(tokens), now_ns, StampKind.USER)
+                clock.message_departed(random.choice(tokens), now_ns, StampKind.USER)
             case _:
-                clock.receive(
+                clock.handle_message(
                     hostile(random, sequences),
                     source=random.choice(ADDRESSES),
                     unicast=random.random() < 0.5,
@@ -133,7 +141,7 @@ def test_anything(configuration: Settings, seed: int) -> None:
                     stamp=StampKind.KERNEL,
                 )
         for action in clock.actions():
-            if isinstance(action, Send):
+            if isinstance(action, SendMessage):
                 encode(action.message)
                 sequences = [*sequences[-3:], action.message.sequence]
                 tokens = [*tokens[-3:], action.token or 0]
@@ -146,5 +154,5 @@ def test_anything(configuration: Settings, seed: int) -> None:
                 clock.tick(now_ns)
         assert clock.deadline_ns > now_ns
     assert len(clock.counters) < 60
-    assert len(clock._machine.foreign) <= 16
+    assert len(clock._machine.foreign_masters) <= 16
     assert len(clock._port._departing) <= 1024

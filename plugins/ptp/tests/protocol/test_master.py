@@ -24,7 +24,7 @@ from phasegraph.ieee1588 import (
     encode,
     understand,
 )
-from phasegraph_ptp.protocol import Destination, PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import Destination, PortRole, PortState, Settings, TimeProperties
 
 from .bench import ESTIMATE, GM, MS, US, Bench, S
 
@@ -33,7 +33,7 @@ METADATA = SmpteSynchronizationMetadata(frame_rate_numerator=25, frame_rate_deno
 
 def master(**settings: object) -> Bench:
     """A grandmaster that has just become MASTER."""
-    bench = Bench(Settings(role=Role.GRANDMASTER, **settings), serving=True)
+    bench = Bench(Settings(role=PortRole.GRANDMASTER, **settings), serving=True)
     while bench.clock.state is not PortState.MASTER:
         bench.at(bench.clock.deadline_ns)
     return bench
@@ -45,7 +45,7 @@ def sent(bench: Bench, kind: type[Message]) -> list[Message]:
 
 @pytest.mark.parametrize("timeout", [2, 3, 10])
 def test_it_waits_for_announces_first(timeout: int) -> None:
-    settings = Settings(role=Role.GRANDMASTER, log_announce_interval=1, announce_receipt_timeout=timeout)
+    settings = Settings(role=PortRole.GRANDMASTER, log_announce_interval=1, announce_receipt_timeout=timeout)
     bench = Bench(settings, serving=True)
     bench.at(2 * timeout * S - 1)
     assert bench.clock.state is PortState.LISTENING
@@ -120,7 +120,7 @@ def test_an_announce() -> None:
     assert announce.flags == Flag.UTC_OFFSET_VALID | Flag.LEAP_61 | Flag.TIME_TRACEABLE
     assert PathTrace.from_tlv(announce.tlvs[0]).clocks == (US.clock,)
     assert bench.clock.data.time_properties == properties
-    assert TimeProperties.of(announce) == properties
+    assert TimeProperties.from_announce(announce) == properties
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_an_answer_goes_the_way_the_question_came(unicast: bool, destination: ob
 
 
 def test_only_a_master_answers() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     bench.receive(DelayReq(source=GM, sequence=1))
     assert bench.sent == []
     assert bench.dropped("not_master") == 1

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phasegraph import ClockEstimate, ClockState
 from phasegraph.ieee1588 import Announce, Flag, FollowUp, MessageType, Sync, encode
-from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties, Unicast
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, TimeProperties, Unicast
 
 from .bench import ESTIMATE, GM, GM_ADDRESS, OTHER, US, Bench, S, announce
 
@@ -53,18 +53,18 @@ def test_the_announce_timeout_counts_the_masters_intervals(timeout: int) -> None
 @pytest.mark.parametrize(
     ("role", "clock_class", "better", "state"),
     [
-        (Role.FOLLOWER, 248, True, PortState.UNCALIBRATED),
-        (Role.FOLLOWER, 6, True, PortState.UNCALIBRATED),
-        (Role.FOLLOWER, 248, False, PortState.UNCALIBRATED),
-        (Role.ORDINARY, 248, True, PortState.UNCALIBRATED),
-        (Role.ORDINARY, 127, True, PortState.PASSIVE),
-        (Role.ORDINARY, 248, False, PortState.MASTER),
-        (Role.ORDINARY, 6, False, PortState.MASTER),
-        (Role.GRANDMASTER, 248, True, PortState.PASSIVE),
-        (Role.GRANDMASTER, 248, False, PortState.MASTER),
+        (PortRole.FOLLOWER, 248, True, PortState.UNCALIBRATED),
+        (PortRole.FOLLOWER, 6, True, PortState.UNCALIBRATED),
+        (PortRole.FOLLOWER, 248, False, PortState.UNCALIBRATED),
+        (PortRole.ORDINARY, 248, True, PortState.UNCALIBRATED),
+        (PortRole.ORDINARY, 127, True, PortState.PASSIVE),
+        (PortRole.ORDINARY, 248, False, PortState.MASTER),
+        (PortRole.ORDINARY, 6, False, PortState.MASTER),
+        (PortRole.GRANDMASTER, 248, True, PortState.PASSIVE),
+        (PortRole.GRANDMASTER, 248, False, PortState.MASTER),
     ],
 )
-def test_what_an_announce_makes_of_each_role(role: Role, clock_class: int, better: bool, state: PortState) -> None:
+def test_what_an_announce_makes_of_each_role(role: PortRole, clock_class: int, better: bool, state: PortState) -> None:
     bench = Bench(Settings(role=role, clock_class=clock_class), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1 if better else 255)
@@ -72,7 +72,7 @@ def test_what_an_announce_makes_of_each_role(role: Role, clock_class: int, bette
 
 
 def test_passive_ends_when_the_better_one_falls_silent() -> None:
-    bench = Bench(Settings(role=Role.GRANDMASTER), serving=True)
+    bench = Bench(Settings(role=PortRole.GRANDMASTER), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
     bench.at(4 * S - 1)
@@ -83,7 +83,7 @@ def test_passive_ends_when_the_better_one_falls_silent() -> None:
 
 
 def test_passive_ends_when_the_better_one_tells_no_time() -> None:
-    bench = Bench(Settings(role=Role.GRANDMASTER, log_announce_interval=0), serving=True)
+    bench = Bench(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
     bench.receive(Sync(source=GM, sequence=1, flags=Flag.TWO_STEP, log_interval=-3))
@@ -104,7 +104,7 @@ def test_passive_ends_when_the_better_one_tells_no_time() -> None:
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_passive_lasts_while_the_better_one_tells_the_time(order: tuple[int, int]) -> None:
-    bench = Bench(Settings(role=Role.GRANDMASTER, log_announce_interval=0), serving=True)
+    bench = Bench(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
     for sequence in range(3, 60):
@@ -120,7 +120,7 @@ def test_passive_lasts_while_the_better_one_tells_the_time(order: tuple[int, int
 
 def test_who_negotiates_hears_no_syncs_of_others_and_misses_none() -> None:
     servers = {"unicast": Unicast.NEGOTIATED, "servers": (GM_ADDRESS,)}
-    bench = Bench(Settings(role=Role.ORDINARY, clock_class=6, log_announce_interval=0, **servers), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY, clock_class=6, log_announce_interval=0, **servers), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
     for sequence in range(3, 30):
@@ -130,7 +130,7 @@ def test_who_negotiates_hears_no_syncs_of_others_and_misses_none() -> None:
 
 
 def test_a_master_gives_way_and_says_so() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     bench.at(9 * S)
     assert bench.clock.state is PortState.MASTER
     assert bench.clock.data.parent.grandmaster == US.clock
@@ -145,7 +145,7 @@ def test_a_master_gives_way_and_says_so() -> None:
 
 
 def test_the_first_mastership_may_be_delayed() -> None:
-    settings = Settings(role=Role.ORDINARY, mastership_delay_ns=20 * S, log_announce_interval=0)
+    settings = Settings(role=PortRole.ORDINARY, mastership_delay_ns=20 * S, log_announce_interval=0)
     bench = Bench(settings, serving=True)
     bench.at(10 * S)
     assert bench.clock.state is PortState.PRE_MASTER
@@ -159,7 +159,7 @@ def test_the_first_mastership_may_be_delayed() -> None:
 
 
 def test_nobody_is_master_of_a_time_it_does_not_know() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY))
+    bench = Bench(Settings(role=PortRole.ORDINARY))
     bench.at(100 * S)
     assert bench.clock.state is PortState.PRE_MASTER
     assert bench.clock.deadline_ns > LATER
@@ -169,7 +169,7 @@ def test_nobody_is_master_of_a_time_it_does_not_know() -> None:
 
 
 def test_a_follower_that_becomes_master_tells_what_it_has_learned() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY, log_announce_interval=0))
+    bench = Bench(Settings(role=PortRole.ORDINARY, log_announce_interval=0))
     bench.now_ns = S
     bench.announced(priority1=1)
     bench.carry_on(2)
@@ -187,7 +187,7 @@ def test_a_follower_that_becomes_master_tells_what_it_has_learned() -> None:
 
 @pytest.mark.parametrize(("reference_ns", "told_ns"), [(-(2**60), 0), (2**48 * S, 2**48 * S - 1)])
 def test_a_time_that_no_timestamp_can_hold(reference_ns: int, told_ns: int) -> None:
-    bench = Bench(Settings(role=Role.GRANDMASTER))
+    bench = Bench(Settings(role=PortRole.GRANDMASTER))
     bench.clock.serve(ClockEstimate(local_ns=0, reference_ns=reference_ns), TimeProperties())
     bench.at(10 * S)
     follow_up = bench.last(MessageType.FOLLOW_UP).message
@@ -198,7 +198,7 @@ def test_a_time_that_no_timestamp_can_hold(reference_ns: int, told_ns: int) -> N
 
 @pytest.mark.parametrize("state", [PortState.FAULTY, PortState.DISABLED])
 def test_a_port_that_is_off_is_deaf_and_silent(state: PortState) -> None:
-    bench = Bench(Settings(role=Role.ORDINARY), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     bench.at(20 * S)
     bench.announced(priority1=1)
     if state is PortState.FAULTY:
@@ -221,7 +221,7 @@ def test_a_port_that_is_off_is_deaf_and_silent(state: PortState) -> None:
 
 
 def test_priorities_can_change_while_it_runs() -> None:
-    settings = Settings(role=Role.ORDINARY)
+    settings = Settings(role=PortRole.ORDINARY)
     bench = Bench(settings, serving=True)
     bench.now_ns = S
     bench.announced(priority1=100, log_interval=8)
@@ -233,7 +233,7 @@ def test_priorities_can_change_while_it_runs() -> None:
     assert bench.clock.state is PortState.UNCALIBRATED
 
 
-@pytest.mark.parametrize("change", [{"domain": 1}, {"role": Role.ORDINARY}, {"unicast": Unicast.HYBRID}])
+@pytest.mark.parametrize("change", [{"domain": 1}, {"role": PortRole.ORDINARY}, {"unicast": Unicast.HYBRID}])
 def test_what_cannot_change_while_it_runs(change: dict[str, object]) -> None:
     bench = Bench()
     with pytest.raises(ValueError, match=f"{next(iter(change))} cannot change"):

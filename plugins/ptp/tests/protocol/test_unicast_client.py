@@ -1,4 +1,4 @@
-"""Unicast negotiation: each side by itself, against answers made by hand."""
+"""Unicast unicast_client: each side by itself, against answers made by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from phasegraph.ieee1588 import (
     TypedTlv,
     understand,
 )
-from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, Unicast
 
 from .bench import GM, GM_ADDRESS, MS, US, Bench, S, announce
 
@@ -169,7 +169,7 @@ def test_whom_we_leave_is_told(disabled: bool) -> None:
 
 
 def server(**settings: object) -> Bench:
-    bench = Bench(Settings(role=Role.GRANDMASTER, unicast=Unicast.NEGOTIATED, **settings), serving=True)
+    bench = Bench(Settings(role=PortRole.GRANDMASTER, unicast=Unicast.NEGOTIATED, **settings), serving=True)
     bench.at(20 * S)
     assert bench.clock.state is PortState.MASTER
     assert bench.sent == []
@@ -191,8 +191,8 @@ def test_a_server_sends_what_it_granted_until_it_ends() -> None:
     assert counted(bench, SYNC) == counted(bench, MessageType.FOLLOW_UP) == 80
     assert bench.last(ANNOUNCE).message.log_interval == 0
     assert bench.last(SYNC).message.log_interval == 0x7F
-    assert bench.clock._machine.mastering is not None
-    assert len(bench.clock._machine.mastering.grants) == 0
+    assert bench.clock._machine.master is not None
+    assert len(bench.clock._machine.master.unicast_master) == 0
     bench.receive(DelayReq(source=GM, sequence=3), unicast=True)
     assert bench.last(DELAY_RESP).destination == GM_ADDRESS
 
@@ -225,7 +225,7 @@ def test_what_is_refused(request_tlv: RequestUnicast) -> None:
 
 
 def test_only_a_master_grants() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     signal(bench, RequestUnicast(ANNOUNCE, 0, 10))
     assert signals(bench, GrantUnicast) == [(GM_ADDRESS, grant(ANNOUNCE, duration_s=0))]
 
@@ -249,7 +249,7 @@ def test_a_client_may_cancel() -> None:
 
 
 def test_a_master_that_steps_down_tells_its_clients() -> None:
-    bench = Bench(Settings(role=Role.ORDINARY), serving=True)
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     bench.at(20 * S)
     signal(bench, RequestUnicast(SYNC, -3, 100))
     bench.announced(priority1=1)

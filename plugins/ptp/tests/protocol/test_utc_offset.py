@@ -36,7 +36,7 @@ def test_a_list(tai_s: int, offset_s: int, leap: bool) -> None:
     known = UtcOffset.listed(LIST)
     told = TimeProperties(utc_offset_s=offset_s, utc_offset_valid=True, leap61=leap)
     assert known.properties(tai_s) == told
-    assert known.at(tai_s) == offset_s
+    assert known.offset_at(tai_s) == offset_s
 
 
 def test_a_list_that_has_expired_is_not_vouched_for() -> None:
@@ -72,7 +72,7 @@ def test_what_a_grandmaster_announces_goes_on_without_it(leap_s: int, said_at_s:
 
 def test_nothing_comes_of_an_offset_that_no_announce_can_say() -> None:
     told = TimeProperties(utc_offset_s=32767, utc_offset_valid=True, leap61=True)
-    assert UtcOffset.announced(told, FIRST_S).at(2**40) == 32767
+    assert UtcOffset.announced(told, FIRST_S).offset_at(2**40) == 32767
 
 
 def test_without_a_leap_second_nothing_changes() -> None:

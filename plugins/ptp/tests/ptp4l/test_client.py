@@ -48,24 +48,24 @@ def server(tmp_path: Path) -> Iterator[socket.socket]:
 
 async def asked(ptp4l: Ptp4lClient) -> str:
     with pytest.raises(SilentError) as caught:
-        await ptp4l.ask()
+        await ptp4l.query()
     return str(caught.value)
 
 
 @pytest.mark.trio
 async def test_every_way_is_tried_in_turn(ptp4l: Any, autojump_clock: object) -> None:
     asking = Ptp4lClient(str(ptp4l.path), domain=0, major_sdo=0)
-    await asking.find()
+    await asking.connect()
     ptp4l.answering = False
     for _ in range(4):
         assert await asked(asking) == "no answer"
     ptp4l.answering = True
-    await asking.ask()
+    await asking.query()
     assert [path.name for path in ptp4l.path.parent.iterdir()] == ["ptp4l"]  # by the address without a file
     ptp4l.answering = False
     await asked(asking)
     ptp4l.answering = True
-    await asking.ask()
+    await asking.query()
     (ours,) = (path for path in ptp4l.path.parent.iterdir() if path != ptp4l.path)
     assert ours.stat().st_mode & 0o777 == 0o666
     asking.close()
@@ -87,14 +87,14 @@ async def test_nonsense(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answering)
         with pytest.raises(NodeError, match=said):
-            await Ptp4lClient(str(tmp_path / "ptp4l"), domain=0, major_sdo=0).find()
+            await Ptp4lClient(str(tmp_path / "ptp4l"), domain=0, major_sdo=0).connect()
         nursery.cancel_scope.cancel()
 
 
 @pytest.mark.trio
 async def test_nobody_else_can_answer(ptp4l: Any, tmp_path: Path, autojump_clock: object) -> None:
     asking = Ptp4lClient(str(ptp4l.path), domain=0, major_sdo=0)
-    await asking.find()
+    await asking.connect()
     assert asking._link is not None
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger, pytest.raises(PermissionError):
         stranger.sendto(b"nonsense", asking._link._socket.getsockname())

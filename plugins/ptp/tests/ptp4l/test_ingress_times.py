@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_ptp.ptp4l.ingress_times import IngressTimes, Relation
+from phasegraph_ptp.ptp4l.ingress_times import ClockComparison, IngressTimes
 
 S = 1_000_000_000
 EPOCH = 1_790_000_000 * S
@@ -15,7 +15,7 @@ EPOCH = 1_790_000_000 * S
 def looked(*relations: tuple[int, int]) -> IngressTimes:
     times = IngressTimes()
     for relation in relations:
-        times.look(Relation(*relation))
+        times.add_comparison(ClockComparison(*relation))
     return times
 
 
@@ -41,12 +41,12 @@ def test_one_look_is_not_enough() -> None:
 @pytest.mark.parametrize("step", [2_000_000, -2_000_000, 3600 * S, -3600 * S])
 def test_a_step_is_told_and_nothing_is_interpolated_over_it(step: int) -> None:
     times = looked((100 * S, EPOCH), (101 * S, EPOCH))
-    assert times.look(Relation(102 * S, EPOCH + step)) == step
+    assert times.add_comparison(ClockComparison(102 * S, EPOCH + step)) == step
     assert times.local_ns(EPOCH + step + 102 * S - 1000) is None
-    assert times.look(Relation(103 * S, EPOCH + step)) == 0
+    assert times.add_comparison(ClockComparison(103 * S, EPOCH + step)) == 0
     assert times.local_ns(EPOCH + step + 103 * S - 1000) == 103 * S - 1000
 
 
 def test_slewing_is_no_step() -> None:
     times = looked((100 * S, EPOCH))
-    assert times.look(Relation(101 * S, EPOCH + 500_000)) == 0
+    assert times.add_comparison(ClockComparison(101 * S, EPOCH + 500_000)) == 0

@@ -21,7 +21,7 @@ from phasegraph.ieee1588 import (
     TlvType,
 )
 from phasegraph_ptp.protocol.data_sets import PortState
-from phasegraph_ptp.ptp4l.port_status import QUESTIONS, Status, questions, read_status
+from phasegraph_ptp.ptp4l.port_status import QUESTIONS, Ptp4lStatus, questions, read_status
 
 CLOCK = 0x001D_C1FF_FE12_3456
 S = 1_000_000_000
@@ -47,7 +47,7 @@ def round_of(**changed: str | None) -> list[Management]:
     return [response(id, told) for id, told in octets.items() if told is not None]
 
 
-def status(**changed: str | None) -> Status:
+def status(**changed: str | None) -> Ptp4lStatus:
     read = read_status(round_of(**changed))
     assert read is not None
     return read

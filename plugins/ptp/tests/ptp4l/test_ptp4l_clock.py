@@ -22,7 +22,7 @@ from phasegraph.testing import (
 )
 from phasegraph_ptp.protocol.data_sets import PortState, TimeProperties
 from phasegraph_ptp.ptp4l import ptp4l_clock, stamp_clocks
-from phasegraph_ptp.ptp4l.ingress_times import Relation
+from phasegraph_ptp.ptp4l.ingress_times import ClockComparison
 
 S = 1_000_000_000
 
@@ -196,9 +196,9 @@ class Phc:
     def shows() -> int:
         return REALTIME_EPOCH_NS + 37 * S + S // 2 + true_now_ns() + true_now_ns() // 100_000
 
-    def compare(self) -> Relation:
+    def compare(self) -> ClockComparison:
         now = self.local.now_ns()
-        return Relation(now, self.shows() - now)
+        return ClockComparison(now, self.shows() - now)
 
     def close(self) -> None:
         pass
@@ -210,7 +210,7 @@ async def test_hardware_stamps(
 ) -> None:
     (tmp_path / "eth0" / "device" / "ptp" / "ptp7").mkdir(parents=True)
     monkeypatch.setattr(stamp_clocks, "_SYSFS", tmp_path)
-    monkeypatch.setattr(ptp4l_clock, "HardwareClock", Phc)
+    monkeypatch.setattr(ptp4l_clock, "HardwareStampClock", Phc)
     ptp4l.stamps, ptp4l.stamp = StampKind.HARDWARE, Phc.shows
     async with following(ptp4l) as run:
         assert await trusted(run, ptp4l, 20) == {ClockState.LOCKED}

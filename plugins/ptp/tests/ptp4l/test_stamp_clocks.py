@@ -11,7 +11,7 @@ import pytest
 from phasegraph import NodeError
 from phasegraph.testing import SimLocalClock
 from phasegraph_ptp.ptp4l import stamp_clocks
-from phasegraph_ptp.ptp4l.stamp_clocks import HardwareClock, RealtimeClock, device_of
+from phasegraph_ptp.ptp4l.stamp_clocks import HardwareStampClock, RealtimeStampClock, device_of
 
 
 class Brackets:
@@ -35,7 +35,7 @@ class Brackets:
 def test_the_tightest_bracket_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     local = Brackets()
     monkeypatch.setattr(stamp_clocks, "time", SimpleNamespace(clock_gettime_ns=lambda clock: 0))
-    clock = HardwareClock(Path(os.devnull), local)  # type: ignore[arg-type]
+    clock = HardwareStampClock(Path(os.devnull), local)  # type: ignore[arg-type]
     monkeypatch.setattr(stamp_clocks, "time", SimpleNamespace(clock_gettime_ns=local.read))
     relation = clock.compare()
     # The third of them took 330 ns, the second 520 ns.
@@ -50,15 +50,15 @@ def test_the_tightest_bracket_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_clock_is_closed_again(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(NodeError, match="is no clock"):
-        HardwareClock(Path(os.devnull), SimLocalClock())
+        HardwareStampClock(Path(os.devnull), SimLocalClock())
     with pytest.raises(NodeError, match="cannot read the clock .*No such file.*udev rule"):
-        HardwareClock(tmp_path / "ptp0", SimLocalClock())
+        HardwareStampClock(tmp_path / "ptp0", SimLocalClock())
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_realtime() -> None:
     local = SimLocalClock()
-    relation = RealtimeClock(local).compare()
+    relation = RealtimeStampClock(local).compare()
     assert (relation.local_ns, relation.offset_ns) == (local.now_ns(), local.realtime_offset_ns())
 
 

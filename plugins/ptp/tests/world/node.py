@@ -10,7 +10,16 @@ from phasegraph import ClockEstimate, ClockState, StampKind
 from phasegraph.ieee1588 import Message, PortIdentity
 from phasegraph.testing import Oscillator
 from phasegraph_ptp.measurements import Sample
-from phasegraph_ptp.protocol import Followed, Measured, Notice, OrdinaryClock, PortState, Send, Settings, TimeProperties
+from phasegraph_ptp.protocol import (
+    NewMeasurement,
+    OrdinaryClock,
+    ParentChanged,
+    PortEvent,
+    PortState,
+    SendMessage,
+    Settings,
+    TimeProperties,
+)
 
 if TYPE_CHECKING:
     from .world import World
@@ -42,9 +51,9 @@ class Node:
         self.local_epoch_ns = number * 1000 * S if local_epoch_ns is None else local_epoch_ns
         self.samples: list[Sample] = []
         self.on_sample: Callable[[Sample], object] = self.samples.append
-        self.followed: list[Followed] = []
-        self.on_followed: Callable[[Followed], object] = self.followed.append
-        self.notices: list[Notice] = []
+        self.followed: list[ParentChanged] = []
+        self.on_followed: Callable[[ParentChanged], object] = self.followed.append
+        self.notices: list[PortEvent] = []
         self.passes: Callable[[Message], bool] = lambda message: True
         """Which of its messages leave it."""
         self.alters: Callable[[Message], Message] = lambda message: message
@@ -103,7 +112,7 @@ class Node:
         """What its operator was told, in order."""
         return [notice.name for notice in self.notices]
 
-    def notice(self, name: str) -> Notice:
+    def notice(self, name: str) -> PortEvent:
         """The last one of this name."""
         return [notice for notice in self.notices if notice.name == name][-1]
 
@@ -111,11 +120,11 @@ class Node:
         """Carry out what its instance wants done."""
         for action in self.clock.actions():
             match action:
-                case Send():
+                case SendMessage():
                     self.world.send(self, action)
-                case Measured():
+                case NewMeasurement():
                     self.on_sample(action.sample)
-                case Followed():
+                case ParentChanged():
                     self.on_followed(action)
-                case Notice():
+                case PortEvent():
                     self.notices.append(action)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_ptp.protocol import DelayMechanism, PortState, Role, Settings
-from phasegraph_ptp.protocol.bmca import best
-from phasegraph_ptp.protocol.data_sets import default_data_set, own_candidate
+from phasegraph.ieee1588 import best_data_set
+from phasegraph_ptp.protocol import DelayMechanism, PortRole, PortState, Settings
+from phasegraph_ptp.protocol.data_sets import default_ds, own_data_set
 
 from .links import Link
 from .node import Node
@@ -23,7 +23,9 @@ LOSSY = Link(jitter_ns=2_000_000, loss=0.2, duplicate=0.1, late=0.05)
 def random_settings(random: Random, mechanism: DelayMechanism) -> Settings:
     """Few values, so that clocks are often alike up to their identities."""
     return Settings(
-        role=random.choice([Role.FOLLOWER, Role.ORDINARY, Role.ORDINARY, Role.ORDINARY, Role.GRANDMASTER]),
+        role=random.choice(
+            [PortRole.FOLLOWER, PortRole.ORDINARY, PortRole.ORDINARY, PortRole.ORDINARY, PortRole.GRANDMASTER]
+        ),
         priority1=random.choice([127, 128]),
         priority2=random.choice([127, 128]),
         clock_class=random.choice([6, 127, 128, 248]),
@@ -40,8 +42,8 @@ def random_settings(random: Random, mechanism: DelayMechanism) -> Settings:
 
 def best_of(nodes: list[Node]) -> Node | None:
     """Who ought to win, among those that live and can be master."""
-    able = [node for node in nodes if node.alive and node.settings.role is not Role.FOLLOWER]
-    winner = best(own_candidate(default_data_set(node.settings, node.identity)) for node in able)
+    able = [node for node in nodes if node.alive and node.settings.role is not PortRole.FOLLOWER]
+    winner = best_data_set(own_data_set(default_ds(node.settings, node.identity)) for node in able)
     return next((node for node in able if winner is not None and node.identity.clock == winner.grandmaster), None)
 
 
@@ -50,8 +52,8 @@ def expected_state(node: Node, winner: Node | None) -> PortState:
         return PortState.MASTER
     if winner is None:
         return PortState.LISTENING
-    stands_by = node.settings.role is Role.GRANDMASTER or (
-        node.settings.role is Role.ORDINARY and node.settings.clock_class < 128
+    stands_by = node.settings.role is PortRole.GRANDMASTER or (
+        node.settings.role is PortRole.ORDINARY and node.settings.clock_class < 128
     )
     return PortState.PASSIVE if stands_by else PortState.SLAVE
 
@@ -92,7 +94,7 @@ def test_there_is_one_master_and_it_is_the_best(seed: int, mechanism: DelayMecha
 def test_forty_clocks_of_one_kind(seed: int) -> None:
     # More than the table of foreign masters holds, all announcing themselves at the same time.
     world = World(seed, link=CLEAN, through_codec=False)
-    quick = Settings(role=Role.ORDINARY, log_announce_interval=0, log_sync_interval=1, log_min_delay_req_interval=4)
+    quick = Settings(role=PortRole.ORDINARY, log_announce_interval=0, log_sync_interval=1, log_min_delay_req_interval=4)
     for _ in range(40):
         world.add(quick)
     world.run(12)
@@ -102,13 +104,13 @@ def test_forty_clocks_of_one_kind(seed: int) -> None:
 
 def test_priority_changes_while_all_run() -> None:
     world = World(link=CLEAN)
-    quick = Settings(role=Role.ORDINARY, log_announce_interval=-1, log_sync_interval=0)
+    quick = Settings(role=PortRole.ORDINARY, log_announce_interval=-1, log_sync_interval=0)
     nodes = [world.add(quick) for _ in range(3)]
     world.run(10)
     assert world.masters() == [nodes[0]]
     for winner, priority in ((nodes[2], 100), (nodes[1], 90), (nodes[1], 90)):
         winner.settings = Settings(
-            role=Role.ORDINARY, log_announce_interval=-1, log_sync_interval=0, priority1=priority
+            role=PortRole.ORDINARY, log_announce_interval=-1, log_sync_interval=0, priority1=priority
         )
         winner.clock.reconfigure(winner.settings, winner.local_ns)
         world.attend(winner)

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from phasegraph import StampKind
 from phasegraph.ieee1588 import FollowUp, Message, MessageType, Sync
 from phasegraph_ptp.measurements import DelaySample, SyncSample
-from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, Unicast
 
 from .links import Link
 from .node import TAI_NS, Node, S
 from .world import World
 
 MS = 1_000_000
-GM = Settings(role=Role.GRANDMASTER, log_announce_interval=0, log_min_delay_req_interval=-3)
+GM = Settings(role=PortRole.GRANDMASTER, log_announce_interval=0, log_min_delay_req_interval=-3)
 FOLLOWER = Settings(log_min_delay_req_interval=-3)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from phasegraph.ieee1588 import Announce, FollowUp, Message, MessageType, Sync
-from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, TimeProperties
 
 from .links import Link
 from .node import TAI_NS, Node, S
 from .world import World
 
-GM = Settings(role=Role.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1)
-SPARE = Settings(role=Role.ORDINARY, log_announce_interval=0, log_sync_interval=-1, priority1=129)
+GM = Settings(role=PortRole.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1)
+SPARE = Settings(role=PortRole.ORDINARY, log_announce_interval=0, log_sync_interval=-1, priority1=129)
 FOLLOWER = Settings()
 
 
@@ -111,7 +111,9 @@ def test_a_ghost_from_the_beginning() -> None:
 def test_a_ghost_does_not_keep_a_grandmaster_passive() -> None:
     world = World()
     ghost = world.add(GM)
-    standby = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1, priority1=129))
+    standby = world.add(
+        Settings(role=PortRole.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1, priority1=129)
+    )
     follower = world.add(FOLLOWER)
     world.run(15)
     assert standby.state is PortState.PASSIVE

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from phasegraph.ieee1588 import Announce, Message, MessageType, Sync, Tlv
 from phasegraph_ptp.measurements import SyncSample
-from phasegraph_ptp.protocol import PortState, Role, Settings, TimeProperties
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, TimeProperties
 
 from .node import S
 from .world import World
@@ -17,7 +17,7 @@ from .world import World
 def test_the_announce_interval_is_not_that_of_sync(announce: int, sync: int) -> None:
     # An AES67 grandmaster announces itself every other second and syncs eight times a second.
     world = World()
-    world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=announce, log_sync_interval=sync))
+    world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=announce, log_sync_interval=sync))
     follower = world.add(Settings())
     world.run((3 + 1 + 4) * max(2.0**announce, 2.0**sync, 1.0))
     assert follower.state is PortState.SLAVE
@@ -32,7 +32,7 @@ def test_the_announce_interval_is_not_that_of_sync(announce: int, sync: int) -> 
 @pytest.mark.parametrize(("announce", "sync"), [(1, -3), (3, 1)])
 def test_intervals_that_say_nothing_are_learned(log_interval: int, announce: int, sync: int) -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=announce, log_sync_interval=sync))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=announce, log_sync_interval=sync))
     gm.alters = lambda message: replace(message, log_interval=log_interval)
     follower = world.add(Settings(log_announce_interval=-2, log_sync_interval=-3))
     world.run(4 * 2.0**announce + 4 * 2.0**announce + 10)
@@ -50,7 +50,7 @@ def test_intervals_that_say_nothing_are_learned(log_interval: int, announce: int
 @pytest.mark.parametrize("minor", [0, 1, 15])
 def test_minor_versions_of_the_grandmaster(minor: int) -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     gm.alters = lambda message: replace(message, minor_version=minor)
     follower = world.add(Settings())
     world.run(10)
@@ -60,7 +60,7 @@ def test_minor_versions_of_the_grandmaster(minor: int) -> None:
 @pytest.mark.parametrize("minor", [0, 1])
 def test_our_own_minor_version(minor: int) -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0, minor_version=minor))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0, minor_version=minor))
     seen: set[tuple[MessageType, int]] = set()
 
     def note(message: Message) -> bool:
@@ -76,7 +76,7 @@ def test_our_own_minor_version(minor: int) -> None:
 
 def test_unknown_tlvs_and_flags_are_tolerated() -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     gm.alters = lambda message: replace(
         message, tlvs=(Tlv(0x7ABC, b"whatever"), Tlv(0x0008, b"four")), control=99, flags=0xF208
     )
@@ -87,7 +87,7 @@ def test_unknown_tlvs_and_flags_are_tolerated() -> None:
 
 def test_two_domains_on_one_wire_do_not_meet() -> None:
     world = World()
-    nodes = [world.add(Settings(role=Role.ORDINARY, domain=domain, log_announce_interval=0)) for domain in (0, 127)]
+    nodes = [world.add(Settings(role=PortRole.ORDINARY, domain=domain, log_announce_interval=0)) for domain in (0, 127)]
     followers = [world.add(Settings(domain=domain)) for domain in (0, 127)]
     world.run(15)
     assert world.masters() == nodes
@@ -96,7 +96,7 @@ def test_two_domains_on_one_wire_do_not_meet() -> None:
 
 def test_leap_seconds_and_utc_offset_are_passed_on() -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     follower = world.add(Settings())
     world.run(10)
     before = TimeProperties(utc_offset_s=37, utc_offset_valid=True, leap61=True)
@@ -120,7 +120,7 @@ def test_leap_seconds_and_utc_offset_are_passed_on() -> None:
 @pytest.mark.parametrize("epoch_ns", [0, 488_882 * S, 2**47 * S])
 def test_any_epoch_is_followed(epoch_ns: int) -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     gm.serve(reference_ns=epoch_ns, properties=TimeProperties(ptp_timescale=False))
     follower = world.add(Settings())
     world.run(10)
@@ -132,7 +132,7 @@ def test_any_epoch_is_followed(epoch_ns: int) -> None:
 
 def test_syncs_and_announces_keep_coming_as_the_settings_say() -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=1, log_sync_interval=-3))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=1, log_sync_interval=-3))
     times: dict[type[Message], list[int]] = {Announce: [], Sync: []}
 
     def note(message: Message) -> bool:

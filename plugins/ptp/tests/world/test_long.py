@@ -13,7 +13,15 @@ from random import Random
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import PortIdentity
 from phasegraph_ptp.measurements import DelaySample, SyncSample
-from phasegraph_ptp.protocol import Measured, OrdinaryClock, PortState, Role, Send, Settings, TimeProperties
+from phasegraph_ptp.protocol import (
+    NewMeasurement,
+    OrdinaryClock,
+    PortRole,
+    PortState,
+    SendMessage,
+    Settings,
+    TimeProperties,
+)
 
 from ..held import objects_of
 from .node import TAI_NS, S
@@ -26,7 +34,7 @@ class Couple:
     """A grandmaster and a follower. Both count local time alike; the grandmaster tells TAI."""
 
     def __init__(self) -> None:
-        gm = Settings(role=Role.GRANDMASTER, log_announce_interval=1, log_sync_interval=-3)
+        gm = Settings(role=PortRole.GRANDMASTER, log_announce_interval=1, log_sync_interval=-3)
         self.clocks = [
             OrdinaryClock(settings, identity=PortIdentity(number, 1), now_ns=0, random=Random(number))
             for number, settings in enumerate((gm, Settings(log_min_delay_req_interval=-3)), 1)
@@ -48,15 +56,15 @@ class Couple:
     def obey(self, number: int, now_ns: int) -> None:
         clock, other = self.clocks[number], self.clocks[1 - number]
         for action in clock.actions():
-            if isinstance(action, Send):
+            if isinstance(action, SendMessage):
                 source = f"10.0.0.{number}"
                 arrival_ns = now_ns + PATH_NS
-                other.receive(action.message, source=source, unicast=False, local_ns=arrival_ns, stamp=StampKind.KERNEL)
+                other.handle_message(action.message, source=source, unicast=False, local_ns=arrival_ns, stamp=StampKind.KERNEL)
                 if action.token is not None:
-                    clock.departed(action.token, now_ns, StampKind.KERNEL)
+                    clock.message_departed(action.token, now_ns, StampKind.KERNEL)
                     self.obey(number, now_ns)
                 self.obey(1 - number, arrival_ns)
-            elif isinstance(action, Measured):
+            elif isinstance(action, NewMeasurement):
                 self.count(action.sample)
 
     def count(self, sample: object) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from phasegraph.ieee1588 import PDelayReq
 from phasegraph_ptp.measurements import DelaySample, PeerDelaySample, SyncSample
-from phasegraph_ptp.protocol import DelayMechanism, PortState, Role, Settings
+from phasegraph_ptp.protocol import DelayMechanism, PortRole, PortState, Settings
 
 from .links import Link
 from .node import Node
@@ -17,7 +17,7 @@ P2P = DelayMechanism.P2P
 
 def pair(link: Link, ppm: float = 0.0, *more: Settings) -> tuple[World, Node, Node]:
     world = World(link=link)
-    gm = world.add(Settings(role=Role.GRANDMASTER, delay_mechanism=P2P, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, delay_mechanism=P2P, log_announce_interval=0))
     follower = world.add(Settings(delay_mechanism=P2P, log_min_pdelay_req_interval=-1), ppm=ppm)
     for settings in more:
         world.add(settings)
@@ -57,7 +57,7 @@ def test_three_on_a_plain_switch_are_told() -> None:
 
 def test_a_neighbour_of_the_other_mechanism_measures_nothing() -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     follower = world.add(Settings(delay_mechanism=P2P))
     world.run(30)
     assert follower.state is PortState.SLAVE  # its Syncs are good, and it is not to blame for the rest

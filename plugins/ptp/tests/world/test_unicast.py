@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from phasegraph.ieee1588 import DelayReq, Message, MessageType
 from phasegraph_ptp.measurements import DelaySample, SyncSample
-from phasegraph_ptp.protocol import PortState, Role, Settings, Unicast
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, Unicast
 
 from .links import Link
 from .node import Node
 from .world import World
 
-SERVER = Settings(role=Role.GRANDMASTER, unicast=Unicast.NEGOTIATED, log_announce_interval=0)
+SERVER = Settings(role=PortRole.GRANDMASTER, unicast=Unicast.NEGOTIATED, log_announce_interval=0)
 
 
 def build(
@@ -21,7 +21,7 @@ def build(
     servers = [
         world.add(
             Settings(
-                role=Role.GRANDMASTER,
+                role=PortRole.GRANDMASTER,
                 unicast=Unicast.NEGOTIATED,
                 log_announce_interval=0,
                 priority1=priority,
@@ -124,7 +124,7 @@ def test_over_a_bad_network() -> None:
 
 def test_a_multicast_master_serves_a_few_by_unicast_too() -> None:
     world = World()
-    gm = world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    gm = world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     listener = world.add(Settings())
     client = world.add(Settings(unicast=Unicast.NEGOTIATED, servers=(gm.address,)))
     world.run(20)
@@ -135,7 +135,7 @@ def test_a_multicast_master_serves_a_few_by_unicast_too() -> None:
 
 def test_hybrid_answers_go_to_the_asker_alone() -> None:
     world = World()
-    world.add(Settings(role=Role.GRANDMASTER, log_announce_interval=0))
+    world.add(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0))
     followers = [world.add(Settings(unicast=Unicast.HYBRID)) for _ in range(3)]
     others: list[Message] = []
 

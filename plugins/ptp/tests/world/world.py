@@ -10,7 +10,7 @@ from random import Random
 from phasegraph import StampKind
 from phasegraph.ieee1588 import Message, PortIdentity, decode, encode
 from phasegraph.testing import Oscillator
-from phasegraph_ptp.protocol import PortState, Role, Send, Settings
+from phasegraph_ptp.protocol import PortRole, PortState, SendMessage, Settings
 
 from .links import Link
 from .node import Node, S
@@ -53,7 +53,7 @@ class World:
             local_epoch_ns=local_epoch_ns,
         )
         self.nodes.append(node)
-        if settings.role is not Role.FOLLOWER:
+        if settings.role is not PortRole.FOLLOWER:
             node.serve()
         return node
 
@@ -93,7 +93,7 @@ class World:
         if deadline_ns < 2**62:
             self.at(max(self.now_ns, node.true_at(deadline_ns) + 1), wake)
 
-    def send(self, source: Node, send: Send) -> None:
+    def send(self, source: Node, send: SendMessage) -> None:
         """A message leaves a node."""
         message = send.message
         token = send.token
@@ -102,7 +102,7 @@ class World:
 
             def stamped() -> None:
                 if source.alive:
-                    source.clock.departed(token, local_ns, source.stamp_kind)
+                    source.clock.message_departed(token, local_ns, source.stamp_kind)
                     self.attend(source)
 
             self.at(self.now_ns + source.stamp_delay_ns, stamped)
@@ -128,7 +128,9 @@ class World:
         def arrive() -> None:
             if node.alive:
                 local_ns = node.local_ns
-                node.clock.receive(message, source=source, unicast=unicast, local_ns=local_ns, stamp=StampKind.KERNEL)
+                node.clock.handle_message(
+                    message, source=source, unicast=unicast, local_ns=local_ns, stamp=StampKind.KERNEL
+                )
                 self.attend(node)
 
         return arrive

@@ -7,13 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .kalman_bank import Bank, Mixture
-from .offset_estimate import NS_PER_S, Direction, Fix, Observation
+from .kalman_bank import KalmanBank, Mixture
+from .offset_estimate import NS_PER_S, Direction, OffsetEstimate, PathObservation
 from .options import KalmanOptions
-from .order_statistics import EARLIEST, MIDDLE, PACKETS, QUANTILES, Statistics
-from .path_direction import Stream, columns
-from .regression import KEPT_RATE_PPB, Fitted, Regression
-from .statistic_weighting import Choice, Scatter, choose
+from .order_statistics import EARLIEST, MIDDLE, PACKETS, QUANTILES, OrderStatistics
+from .path_direction import PathDirection, columns
+from .regression import KEPT_RATE_PPB, FittedLine, Regression
+from .statistic_weighting import Scatter, StatisticWeights, weigh_statistics
 
 Vector = NDArray[np.float64]
 
@@ -25,49 +25,49 @@ _EVERY = 40
 """While it begins: Syncs from which on the line is drawn with every fourth packet only."""
 
 
-class KalmanTracker:
+class KalmanOffsetFilter:
     """A line through all packets at first (`Regression`); the bank from when each direction has filled a window."""
 
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
         self._memory_s = options.delay_memory / NS_PER_S
         self._regression = Regression(early=True)
-        self._bank: Bank | None = None
-        self._fix: Fix | None = None
-        self._streams = [Stream() for _ in Direction]
+        self._bank: KalmanBank | None = None
+        self._offset: OffsetEstimate | None = None
+        self._streams = [PathDirection() for _ in Direction]
         self._rate_ppb = 0.0
         self._since = self._gated = self._absurd = 0
         self._weight = np.eye(len(QUANTILES))[MIDDLE]
 
     def restart(self) -> None:
-        """See `Tracker.restart`."""
+        """See `OffsetFilter.restart`."""
         self.generation += 1
         self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, early=True)
         self._bank = None
-        self._fix = None
-        self._streams = [Stream() for _ in Direction]
+        self._offset = None
+        self._streams = [PathDirection() for _ in Direction]
 
-    def add(self, observation: Observation) -> Fix | None:
-        """See `Tracker.add`."""
+    def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
+        """See `OffsetFilter.add_observation`."""
         direction, local_ns, value = observation
         stream = self._streams[direction]
-        stream.space(local_ns)
+        stream.record_spacing(local_ns)
         if self._bank is None:
-            return self._begin(observation)
+            return self._begin_with_line(observation)
         time_s, value_ns = (local_ns - self._epoch_ns) / NS_PER_S, float(value - direction.sign * self._base_ns)
-        if self._fix is not None:
+        if self._offset is not None:
             miss_ns = value_ns - self._earliest(direction, time_s)
-            if stream.absurd(miss_ns, self._fix, local_ns):
+            if stream.absurd(miss_ns, self._offset, local_ns):
                 self._absurd += 1
                 if stream.broken:
                     self.restart()
                 return None
-        stream.add(time_s, value_ns)
-        block = stream.block(self._statistics, direction.sign * self._rate_ppb)
-        return None if block is None else self._block(self._bank, direction, stream, *block)
+        stream.add_packet(time_s, value_ns)
+        block = stream.next_block(self._statistics, direction.sign * self._rate_ppb)
+        return None if block is None else self._digest_block(self._bank, direction, stream, *block)
 
     def metrics(self) -> dict[str, int | float]:
-        """See `Tracker.metrics`."""
+        """See `OffsetFilter.metrics`."""
         figures: dict[str, int | float] = {
             "quantile_percent": round(100 * float(self._weight @ QUANTILES), 1),
             "gated_blocks": self._gated,
@@ -80,9 +80,9 @@ class KalmanTracker:
                 figures[f"spread_{name}_ns"] = round(stream.spread_ns, 1)
         return figures
 
-    def _begin(self, observation: Observation) -> Fix | None:
+    def _begin_with_line(self, observation: PathObservation) -> OffsetEstimate | None:
         regression = self._regression
-        regression.add(observation)
+        regression.add_packet(observation)
         self._since += 1
         if len(regression.packets[Direction.SYNC]) > _EVERY and self._since < 4:
             return None
@@ -93,14 +93,14 @@ class KalmanTracker:
         self._rate_ppb = float(line.state[1])
         syncs, delays, peers = line.packets
         if len(syncs) >= PACKETS and max(len(delays), len(peers)) >= PACKETS:
-            self._found(line)
-        return line.fix(settled=self._bank is not None, generation=self.generation)
+            self._start_bank(line)
+        return line.offset_estimate(settled=self._bank is not None, generation=self.generation)
 
-    def _found(self, line: Fitted) -> None:
+    def _start_bank(self, line: FittedLine) -> None:
         # The bank begins where the line ends, each statistic moved to where it lies among the packets.
         self._base_ns, self._epoch_ns, self._now_s = line.base_ns, line.local_ns, 0.0
         hop = next(hop for apart_s, hop in HOPS if self._streams[Direction.SYNC].spacing_s >= apart_s)
-        self._statistics = statistics = Statistics(hop)
+        self._statistics = statistics = OrderStatistics(hop)
         self._windows = np.array(statistics.windows)
         packets = line.packets
         back = Direction.DELAY if len(packets[Direction.DELAY]) >= PACKETS else Direction.PEER
@@ -109,7 +109,7 @@ class KalmanTracker:
             scatter = Scatter(GUESSED * statistics.scatter(line.residuals[way]), statistics.lags)
             moved[way], count = statistics.mean(line.residuals[way])
             unsure[way] = scatter.variance / count
-            self._streams[way].fill(
+            self._streams[way].prefill(
                 *columns(packets[way], self._epoch_ns, self._base_ns), line.state[1] * way.sign, scatter, statistics
             )
         # A Delay_Req tells twice the delay less what a Sync tells; a peer delay tells the delay.
@@ -121,33 +121,39 @@ class KalmanTracker:
         covariance += np.outer(spread, spread)[:, :, None] * unsure[Direction.SYNC]
         covariance[2, 2] += share**2 * unsure[back]
         covariance[[0, 2], [0, 2]] += line.doubt_ns**2 / 2
-        self._bank = Bank(np.array([first, np.full_like(first, line.state[1]), delay]), covariance)
+        self._bank = KalmanBank(np.array([first, np.full_like(first, line.state[1]), delay]), covariance)
 
-    def _block(self, bank: Bank, direction: Direction, stream: Stream, value: Vector, time_s: Vector) -> Fix | None:
+    def _digest_block(
+        self, bank: KalmanBank, direction: Direction, stream: PathDirection, value: Vector, time_s: Vector
+    ) -> OffsetEstimate | None:
         if stream.scatter is None:  # one that was not there in the beginning
             others = [each.scatter.sd for each in self._streams if each.scatter is not None]
             stream.scatter = Scatter(2 * np.max(others, axis=0), self._statistics.lags)
-        stream.scatter.add(value, time_s, direction.sign * self._rate_ppb)
+        stream.scatter.add_block(value, time_s, direction.sign * self._rate_ppb)
         now_s = max(self._now_s, stream.time_s)
         density = self._densities()
         bank.predict(now_s - self._now_s, density.max(axis=0) / 4 / self._memory_s**2)
         self._now_s = now_s
-        distance, miss = bank.update(direction, now_s - time_s, value, stream.scatter.variance, self._statistics.share)
-        self._gated += int(stream.gate(distance[EARLIEST], miss[EARLIEST]))
+        distance, miss = bank.update_with_block(
+            direction, now_s - time_s, value, stream.scatter.variance, self._statistics.share
+        )
+        self._gated += int(stream.count_late_block(distance[EARLIEST], miss[EARLIEST]))
         if stream.broken:
             self.restart()
             return None
         if direction is not Direction.SYNC:
             return None
         known = bank.mixture()
-        return self._conclude(known, choose(known, density.sum(axis=0)), bank.gain, stream.spacing_s)
+        return self._make_offset(known, weigh_statistics(known, density.sum(axis=0)), bank.gain, stream.spacing_s)
 
-    def _conclude(self, known: Mixture, choice: Choice, gain: Vector, spacing_s: float) -> Fix | None:
+    def _make_offset(
+        self, known: Mixture, choice: StatisticWeights, gain: Vector, spacing_s: float
+    ) -> OffsetEstimate | None:
         weight = self._weight = choice.weight
         self._rate_ppb = float(known.state[1] @ weight)
         first, _, delay = known.state[:, EARLIEST]
         self._floor = float(first), float(delay), self._now_s
-        self._fix = Fix(
+        self._offset = OffsetEstimate(
             local_ns=self._epoch_ns + round(self._now_s * NS_PER_S),
             base_ns=self._base_ns,
             offset_ns=float(known.offset @ weight),
@@ -161,9 +167,9 @@ class KalmanTracker:
             settled=True,
             generation=self.generation,
         )
-        if not math.isfinite(self._fix.offset_ns + self._fix.variance + self._fix.rate_variance):
+        if not math.isfinite(self._offset.offset_ns + self._offset.variance + self._offset.rate_variance):
             self.restart()
-        return self._fix
+        return self._offset
 
     def _earliest(self, direction: Direction, time_s: float) -> float:
         # Where the earliest packets of a direction should lie.

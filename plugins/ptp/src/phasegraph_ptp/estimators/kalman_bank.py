@@ -44,7 +44,7 @@ class Mixture(msgspec.Struct, frozen=True):
     wander: Vector
 
 
-class Bank:
+class KalmanBank:
     """The filters. Arrays have the statistics in their last axis but one, and the guesses in their last."""
 
     def __init__(self, state: Array, covariance: Array) -> None:
@@ -67,7 +67,7 @@ class Bank:
         p[0, 0] += PHASE_WALK**2 * t
         p[2, 2] += (delay_walk * t)[:, None]
 
-    def update(
+    def update_with_block(
         self, direction: Direction, age_s: Vector, value: Vector, variance: Vector, share: Vector
     ) -> tuple[Vector, Vector]:
         """Digest a block, whose statistics are ``value``, ``age_s`` old, and of a ``variance``, each of shape (4,).

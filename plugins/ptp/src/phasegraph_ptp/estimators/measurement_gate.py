@@ -10,7 +10,7 @@ from collections.abc import Callable
 from phasegraph import StampKind
 
 from ..measurements import DelaySample, PeerDelaySample, Sample, SyncSample
-from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, Observation
+from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, PathObservation
 
 BEST_FIRST = (StampKind.HARDWARE, StampKind.KERNEL, StampKind.USER)
 PATIENCE_NS = 10 * NS_PER_S
@@ -22,7 +22,7 @@ END = 2**63
 """Beyond the times that 64 bits of nanoseconds hold (the year 2262) nothing is believed."""
 
 
-class _Stream:
+class _StampSource:
     """One direction: the kind of stamps that counts, and how much later all kinds are than was expected of packets."""
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class _Stream:
         self.doubt_ns = 0.0
         self.late: dict[StampKind, deque[float]] = {}
 
-    def note(self, kind: StampKind, late_ns: float | None) -> None:
+    def record_lateness(self, kind: StampKind, late_ns: float | None) -> None:
         if late_ns is not None:
             self.late.setdefault(kind, deque(maxlen=4 * LEARNT)).append(late_ns)
 
-    def learnt(self, kind: StampKind) -> tuple[int, float]:
+    def learned_bias(self, kind: StampKind) -> tuple[int, float]:
         """By how much a kind differs from the one that counts, and how far its earliest stamps are from that, in ns."""
         seen, counting = self.late.get(kind, ()), self.late.get(self.kind or kind, ())
         if min(len(seen), len(counting)) < LEARNT:
@@ -45,7 +45,7 @@ class _Stream:
         return round(middle - statistics.median(counting)), middle - min(seen)
 
 
-class Intake:
+class MeasurementGate:
     """Counts and sorts.
 
     A stamp that was taken late looks like a longer path, and one that only one direction has, like asymmetry, which
@@ -58,9 +58,11 @@ class Intake:
         self.stamps: Counter[StampKind] = Counter()
         self.dropped: Counter[str] = Counter()
         self.newest_ns = 0
-        self._streams = {direction: _Stream() for direction in Direction}
+        self._sources = {direction: _StampSource() for direction in Direction}
 
-    def take(self, sample: Sample, expected: Callable[[Observation], float | None]) -> tuple[Observation, bool] | None:
+    def admit(
+        self, sample: Sample, expected: Callable[[PathObservation], float | None]
+    ) -> tuple[PathObservation, bool] | None:
         """The observation, and whether it is the first of another kind of stamp, or None if it is not to be used.
 
         ``expected`` says by how much an observation's value exceeds what was expected of it, if anything was.
@@ -74,55 +76,55 @@ class Intake:
             return None
         self.newest_ns = max(self.newest_ns, seen.local_ns)
         self.stamps[sample.stamp] += 1
-        return self._sort(seen, sample.stamp, expected)
+        return self._select_stamp(seen, sample.stamp, expected)
 
-    def _sort(
-        self, seen: Observation, kind: StampKind, expected: Callable[[Observation], float | None]
-    ) -> tuple[Observation, bool] | None:
-        stream = self._streams[seen.direction]
-        before = stream.kind
+    def _select_stamp(
+        self, seen: PathObservation, kind: StampKind, expected: Callable[[PathObservation], float | None]
+    ) -> tuple[PathObservation, bool] | None:
+        source = self._sources[seen.direction]
+        before = source.kind
         if before is not kind:
             worse = before is not None and BEST_FIRST.index(kind) > BEST_FIRST.index(before)
-            if worse and seen.local_ns - stream.newest_ns < PATIENCE_NS:
-                stream.note(kind, expected(seen))
+            if worse and seen.local_ns - source.newest_ns < PATIENCE_NS:
+                source.record_lateness(kind, expected(seen))
                 self.dropped["worse_stamp"] += 1
                 return None
-            stream.bias_ns, stream.doubt_ns = stream.learnt(kind)
-            stream.kind = kind
-        elif stream.late:
-            stream.note(kind, expected(seen))
-        stream.newest_ns = max(stream.newest_ns, seen.local_ns)
-        if stream.bias_ns:
-            seen = seen._replace(value_ns=seen.value_ns - stream.bias_ns)
+            source.bias_ns, source.doubt_ns = source.learned_bias(kind)
+            source.kind = kind
+        elif source.late:
+            source.record_lateness(kind, expected(seen))
+        source.newest_ns = max(source.newest_ns, seen.local_ns)
+        if source.bias_ns:
+            seen = seen._replace(value_ns=seen.value_ns - source.bias_ns)
         return seen, before is not None and before is not kind
 
     @property
     def doubt_ns(self) -> float:
         """How wrong the offset may be because of biases that are being taken off; half of what a direction is."""
-        return math.hypot(*(stream.doubt_ns / 2 for stream in self._streams.values()))
+        return math.hypot(*(source.doubt_ns / 2 for source in self._sources.values()))
 
     def metrics(self) -> dict[str, int | float]:
         """Samples by kind of stamp and by reason of dropping, and biases that were learnt."""
         figures: dict[str, int | float] = {f"samples_{kind.value}": self.stamps[kind] for kind in BEST_FIRST}
         figures |= {f"samples_dropped_{reason}": count for reason, count in self.dropped.items()}
-        for direction, stream in self._streams.items():
-            for kind in stream.late.keys() - {stream.kind}:
-                figures[f"stamp_bias_{direction.name.lower()}_{kind.value}_ns"] = stream.learnt(kind)[0]
+        for direction, source in self._sources.items():
+            for kind in source.late.keys() - {source.kind}:
+                figures[f"stamp_bias_{direction.name.lower()}_{kind.value}_ns"] = source.learned_bias(kind)[0]
         return figures
 
 
-def _observation(sample: Sample) -> Observation | None:
+def _observation(sample: Sample) -> PathObservation | None:
     if not 0 <= sample.local_ns < END:
         return None
     match sample:
         case PeerDelaySample(local_ns=local, delay_ns=delay):
             if not math.isfinite(delay) or not -1e3 <= delay <= LONGEST_NS:
                 return None
-            return Observation(Direction.PEER, local, round(delay))
+            return PathObservation(Direction.PEER, local, round(delay))
         case SyncSample(local_ns=local, reference_ns=reference) if 0 <= reference < END:
-            return Observation(Direction.SYNC, local, local - reference - _rounded(sample.correction))
+            return PathObservation(Direction.SYNC, local, local - reference - _rounded(sample.correction))
         case DelaySample(local_ns=local, reference_ns=reference) if 0 <= reference < END:
-            return Observation(Direction.DELAY, local, reference - local - _rounded(sample.correction))
+            return PathObservation(Direction.DELAY, local, reference - local - _rounded(sample.correction))
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the parts of an estimator tell each other: an observation of one direction, and what follows from many."""
+"""What the parts of an estimator exchange: an observation of one direction, and the offset that follows from many."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Direction(enum.IntEnum):
     """Which way a packet went."""
 
     SYNC = 0
-    """To us: tells ``offset + delay``, offset being local less reference time."""
+    """To us: measures ``offset + delay``, offset being local less reference time."""
     DELAY = 1
-    """From us: tells ``delay - offset``."""
+    """From us: measures ``delay - offset``."""
     PEER = 2
-    """To the neighbour and back: tells ``delay``."""
+    """To the neighbour and back: measures ``delay``."""
 
     @property
     def sign(self) -> int:
-        """How the offset counts in what it tells."""
+        """The sign of the offset in what it measures."""
         return (1, -1, 0)[self]
 
 
-class Observation(NamedTuple):
+class PathObservation(NamedTuple):
     """One packet. The value is an integer, since offsets between epochs do not fit a float."""
 
     direction: Direction
@@ -39,7 +39,7 @@ class Observation(NamedTuple):
     value_ns: int
 
 
-class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class OffsetEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where the reference is, and how surely. The offset is ``base_ns + offset_ns``; a rate in ppb is one in ns/s."""
 
     local_ns: int
@@ -48,7 +48,7 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     rate_ppb: float
     """How fast the offset grows: local against reference."""
     delay_ns: float | None
-    """Mean path delay; None while nothing has told it."""
+    """Mean path delay; None while nothing has measured it."""
     variance: float
     """Of the offset, ns**2."""
     covariance: float
@@ -60,24 +60,24 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     drift: float = DRIFT
     """How fast the rate may move for long, ppb / s."""
     memory_s: float
-    """How much of the past the fix averages over, roughly."""
+    """How much of the past it averages over, roughly."""
     settled: bool
-    """Whether it has what it needs, rather than a first guess."""
+    """Whether it rests on enough packets, rather than on a first guess."""
     generation: int
-    """Counts how often the tracker began anew."""
+    """Counts how often the filter restarted."""
 
     def offset_at(self, local_ns: int) -> float:
         """The offset at a local time, less ``base_ns``."""
         return self.offset_ns + self.rate_ppb * ((local_ns - self.local_ns) / NS_PER_S)
 
     def variance_at(self, local_ns: int) -> float:
-        """Variance of the offset at a later local time, if nothing more is heard until then; ns**2."""
+        """Variance of the offset at a later local time, if no sample comes until then; ns**2."""
         t = max(0, local_ns - self.local_ns) / NS_PER_S
         known = self.variance + 2 * t * self.covariance + t * t * self.rate_variance
         return max(known, 0.0) + self.wander**2 * t**3 / 3 + (0.5 * self.drift * t * t) ** 2
 
-    def surprise(self, observation: Observation) -> float:
-        """By how much an observation exceeds what is expected of it, the delay taken for 0 where it is not known."""
+    def innovation(self, observation: PathObservation) -> float:
+        """By how much an observation exceeds its expected value, the delay taken for 0 where it is not known."""
         sign = observation.direction.sign
         value = float(observation.value_ns - sign * self.base_ns)
         return value - sign * self.offset_at(observation.local_ns) - (self.delay_ns or 0.0)
@@ -88,15 +88,15 @@ class Fix(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.local_ns - self.base_ns - whole, whole - self.offset_ns
 
 
-class Tracker(Protocol):
+class OffsetFilter(Protocol):
     """Digests observations of one reference over one path. What differs between the estimators."""
 
     @property
     def generation(self) -> int:
-        """How often it began anew, by `restart` or because it saw that path or reference are not the same."""
+        """How often it restarted, by `restart` or because it found that path or reference changed."""
 
-    def add(self, observation: Observation) -> Fix | None:
-        """Take one in; a new fix where it made one. Never raises."""
+    def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
+        """Digest one; the new estimate, if one was made. Never raises."""
 
     def restart(self) -> None:
         """Another path or another reference from now on: forget all but the rate."""

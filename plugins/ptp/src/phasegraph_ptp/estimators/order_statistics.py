@@ -22,7 +22,7 @@ FLOOR, EARLIEST, EARLY, MIDDLE = range(4)
 _DRAWS = np.random.default_rng(1).integers(0, 2**31, (100, PACKETS))
 
 
-class Statistics:
+class OrderStatistics:
     """The four, over the newest packets of a window that moves on by ``hop`` packets."""
 
     def __init__(self, hop: int) -> None:
@@ -41,7 +41,7 @@ class Statistics:
             _mean_of(hop, edge, hop - edge),
         )
 
-    def of(self, values: Vector, times: Vector, slope: float) -> tuple[Vector, Vector]:
+    def compute(self, values: Vector, times: Vector, slope: float) -> tuple[Vector, Vector]:
         """The statistics, shape (4,), and the time that each is of; of the newest ``PACKETS`` values, detrended."""
         where, when = np.empty(4), np.empty(4)
         before = 0

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .offset_estimate import LONGEST_NS, NS_PER_S, Fix, Observation
-from .order_statistics import EARLIEST, MIDDLE, PACKETS, Statistics
+from .offset_estimate import LONGEST_NS, NS_PER_S, OffsetEstimate, PathObservation
+from .order_statistics import EARLIEST, MIDDLE, PACKETS, OrderStatistics
 from .statistic_weighting import Scatter
 
 Vector = NDArray[np.float64]
@@ -22,7 +22,7 @@ BROKEN_BLOCKS = 8
 """So many blocks in a row that are all too late: the same, or else the longest of queues."""
 
 
-class Stream:
+class PathDirection:
     """A window of packets, as seconds since an epoch and nanoseconds less a base."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Stream:
         self._newest_ns: int | None = None
         self._absurd = self._late = 0
 
-    def space(self, local_ns: int) -> None:
+    def record_spacing(self, local_ns: int) -> None:
         """Note when a packet came; a gap as long as the window empties it."""
         if self._newest_ns is not None:
             apart = min(max((local_ns - self._newest_ns) / NS_PER_S, 1e-6), 60.0)
@@ -46,16 +46,18 @@ class Stream:
             self.spacing_s += (0.05 if self.spacing_s else 1.0) * (apart - self.spacing_s)
         self._newest_ns = local_ns
 
-    def fill(self, times: Vector, values: Vector, slope: float, scatter: Scatter, statistics: Statistics) -> None:
+    def prefill(
+        self, times: Vector, values: Vector, slope: float, scatter: Scatter, statistics: OrderStatistics
+    ) -> None:
         """Begin with packets that came before."""
         self.scatter = scatter
         for end in range(PACKETS, len(times) + 1, statistics.hop):
             window = slice(end - PACKETS, end)
-            scatter.add(*statistics.of(values[window], times[window], slope), slope)
+            scatter.add_block(*statistics.compute(values[window], times[window], slope), slope)
         self._times.extend(times[-PACKETS:])
         self._values.extend(values[-PACKETS:])
 
-    def absurd(self, miss_ns: float, fix: Fix, local_ns: int) -> bool:
+    def absurd(self, miss_ns: float, fix: OffsetEstimate, local_ns: int) -> bool:
         """Whether a packet, so far from the earliest to be expected, is earlier than noise and doubt allow, or later
         than any queue."""
         if 0 <= miss_ns < LONGEST_NS or self.scatter is None:
@@ -66,22 +68,22 @@ class Stream:
         self._absurd = self._absurd + 1 if absurd else 0
         return absurd
 
-    def add(self, time_s: float, value_ns: float) -> None:
+    def add_packet(self, time_s: float, value_ns: float) -> None:
         """Take a packet in."""
         self._times.append(time_s)
         self._values.append(value_ns)
         self._fresh += 1
 
-    def block(self, statistics: Statistics, slope: float) -> tuple[Vector, Vector] | None:
+    def next_block(self, statistics: OrderStatistics, slope: float) -> tuple[Vector, Vector] | None:
         """The order statistics, if it is time for them, and the time that each is of."""
         if self._fresh < statistics.hop or len(self._times) < PACKETS:
             return None
         self._fresh = 0
-        found = statistics.of(np.array(self._values), np.array(self._times), slope)
+        found = statistics.compute(np.array(self._values), np.array(self._times), slope)
         self.spread_ns = float(found[0][MIDDLE] - found[0][EARLIEST])
         return found
 
-    def gate(self, distance: float, miss_ns: float) -> bool:
+    def count_late_block(self, distance: float, miss_ns: float) -> bool:
         """Whether a block, by the earliest of its packets, is beyond the gate."""
         beyond = distance > 9.0
         self._late = self._late + 1 if beyond and miss_ns > 0 else 0
@@ -98,7 +100,7 @@ class Stream:
         return max(self._times)
 
 
-def columns(packets: Sequence[Observation], epoch_ns: int, base_ns: int) -> tuple[Vector, Vector]:
+def columns(packets: Sequence[PathObservation], epoch_ns: int, base_ns: int) -> tuple[Vector, Vector]:
     """Packets of one direction as times in s and values in ns, of which offsets are less ``base_ns``."""
     times = np.array([(each.local_ns - epoch_ns) / NS_PER_S for each in packets])
     return times, np.array([float(each.value_ns - each.direction.sign * base_ns) for each in packets])

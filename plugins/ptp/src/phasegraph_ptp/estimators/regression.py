@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .offset_estimate import DRIFT, LONGEST_NS, NS_PER_S, Direction, Fix, Observation
+from .offset_estimate import DRIFT, LONGEST_NS, NS_PER_S, Direction, OffsetEstimate, PathObservation
 
 Vector = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Bend(msgspec.Struct, frozen=True):
     """ppb**2."""
 
     @classmethod
-    def of(cls, times: Vector, residuals: Vector) -> Bend:
+    def from_residuals(cls, times: Vector, residuals: Vector) -> Bend:
         """Look for a parabola in the residuals."""
         centred = times - times.mean()
         span_s = float(np.ptp(times))
@@ -63,14 +63,14 @@ class Bend(msgspec.Struct, frozen=True):
         return cls(drift, (drift * span_s**2 / 12) ** 2, turned)
 
 
-class Fitted(msgspec.Struct, frozen=True, kw_only=True):
+class FittedLine(msgspec.Struct, frozen=True, kw_only=True):
     """A fit: ``state`` is offset + delay (less ``base_ns``), rate and delay at ``local_ns``."""
 
     local_ns: int
     base_ns: int
     state: Vector
     covariance: NDArray[np.float64]
-    packets: tuple[list[Observation], ...]
+    packets: tuple[list[PathObservation], ...]
     """By direction, oldest first; absurd ones left out."""
     residuals: tuple[Vector, ...]
     """Of those packets."""
@@ -80,12 +80,12 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     times: Vector
     """Of the Syncs, s."""
 
-    def fix(self, *, settled: bool, generation: int) -> Fix:
-        """It as a fix."""
+    def offset_estimate(self, *, settled: bool, generation: int) -> OffsetEstimate:
+        """The line as an offset estimate."""
         offset, rate, delay = (float(value) for value in self.state)
         p = self.covariance
-        bend = Bend.of(self.times, self.residuals[0])
-        return Fix(
+        bend = Bend.from_residuals(self.times, self.residuals[0])
+        return OffsetEstimate(
             local_ns=self.local_ns,
             base_ns=self.base_ns,
             offset_ns=offset - delay,
@@ -115,20 +115,20 @@ class Regression:
         early: bool = False,
     ) -> None:
         """With ``early`` the line is lowered to the early packets, where only one direction queues."""
-        self.packets: tuple[deque[Observation], ...] = tuple(deque(maxlen=most) for _ in Direction)
+        self.packets: tuple[deque[PathObservation], ...] = tuple(deque(maxlen=most) for _ in Direction)
         self._rate_ppb = rate_ppb
         self._rate_sd_ppb = rate_sd_ppb
         self._span_ns = span_ns
         self._early = early
 
-    def add(self, observation: Observation) -> None:
+    def add_packet(self, observation: PathObservation) -> None:
         """Take a packet in; what has become too old leaves."""
         self.packets[observation.direction].append(observation)
         for packets in self.packets:
             while packets and packets[0].local_ns < observation.local_ns - self._span_ns:
                 packets.popleft()
 
-    def fit(self) -> Fitted | None:
+    def fit(self) -> FittedLine | None:
         """The line now; None without a Sync."""
         if not self.packets[Direction.SYNC]:
             return None
@@ -175,7 +175,7 @@ class Regression:
         doubt_ns = _doubt(residuals[0], residuals[1] if delays else residuals[2])
         if self._early:
             residuals, doubt_ns = _lowered(state, residuals, doubt_ns)
-        return Fitted(
+        return FittedLine(
             local_ns=now,
             base_ns=base,
             state=state,

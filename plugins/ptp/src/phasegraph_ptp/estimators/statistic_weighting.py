@@ -21,7 +21,7 @@ _FIRST = 4.0
 _ENOUGH = 20
 
 
-class Choice(msgspec.Struct, frozen=True):
+class StatisticWeights(msgspec.Struct, frozen=True):
     """How much each statistic counts, and what may be wrong with that."""
 
     weight: Vector
@@ -30,7 +30,7 @@ class Choice(msgspec.Struct, frozen=True):
     """Of the offset."""
 
 
-def choose(known: Mixture, scatter: Vector) -> Choice:
+def weigh_statistics(known: Mixture, scatter: Vector) -> StatisticWeights:
     """Weigh the statistics. ``scatter`` is the noise of each over both directions, ns**2 * s, shape (4,).
 
     A statistic that is more precise than the floor is also right if its offset differs from the floor's by no more
@@ -49,7 +49,7 @@ def choose(known: Mixture, scatter: Vector) -> Choice:
     spread = known.offset - known.offset @ weight
     # Where extrapolating moved the floor, it may be wrong by as much.
     variance = (known.variance + bias + spread * spread) @ weight + bias[EARLIEST]
-    return Choice(weight, float(variance))
+    return StatisticWeights(weight, float(variance))
 
 
 class Scatter:
@@ -65,7 +65,7 @@ class Scatter:
         self._path = self._time = np.zeros(4)
         self._count = 0
 
-    def add(self, value: Vector, time_s: Vector, slope_ppb: float) -> None:
+    def add_block(self, value: Vector, time_s: Vector, slope_ppb: float) -> None:
         """A block's statistics, the time each is of, and how fast they are thought to grow."""
         self._path = self._path + slope_ppb * (time_s - self._time)
         self._time = time_s

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, Fix, Observation
+from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, OffsetEstimate, PathObservation
 from .options import WindowOptions
 from .path_direction import BROKEN_PACKETS, columns
 from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDER_UNSEEN, Bend, Regression
@@ -15,14 +15,14 @@ from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDE
 Vector = NDArray[np.float64]
 
 PERIOD_NS = NS_PER_S // 2
-"""How often a fix is made, at most, once there are enough packets."""
+"""how often an estimate is made, at most, once there are enough packets."""
 ENOUGH = 8
 EARLY_NS = 1_000_000.0
-"""Packets that are earlier than the fix says by this, in a row, are another path, or a step."""
+"""Packets that are earlier than the estimate says by this, in a row, are another path, or a step."""
 _MOST = 512
 
 
-class RegressionTracker:
+class RegressionOffsetFilter:
     """A robust straight line through all packets of the window, of both directions at once."""
 
     def __init__(self, options: WindowOptions) -> None:
@@ -31,55 +31,55 @@ class RegressionTracker:
         self._rate_ppb = 0.0
         self.generation = 0
         self._made_ns = -PERIOD_NS
-        self._newest: Fix | None = None
+        self._newest: OffsetEstimate | None = None
         self._absurd = [0 for _ in Direction]
 
     def restart(self) -> None:
-        """See `Tracker.restart`."""
+        """See `OffsetFilter.restart`."""
         self.generation += 1
         self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, most=_MOST, span_ns=self._window_ns)
         self._newest = None
         self._absurd = [0 for _ in Direction]
 
-    def add(self, observation: Observation) -> Fix | None:
-        """See `Tracker.add`."""
-        if self._breaks(observation):
+    def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
+        """See `OffsetFilter.add_observation`."""
+        if self._is_other_path(observation):
             self.restart()
         packets = self._regression.packets
-        self._regression.add(observation)
+        self._regression.add_packet(observation)
         if len(packets[Direction.SYNC]) > ENOUGH and observation.local_ns - self._made_ns < PERIOD_NS:
             return None
         self._made_ns = observation.local_ns
-        self._newest = self._fix()
+        self._newest = self._make_offset()
         return self._newest
 
     def metrics(self) -> dict[str, int | float]:
-        """See `Tracker.metrics`."""
+        """See `OffsetFilter.metrics`."""
         counts = [len(packets) for packets in self._regression.packets]
         return {"window_packets": sum(counts)}
 
-    def _breaks(self, observation: Observation) -> bool:
+    def _is_other_path(self, observation: PathObservation) -> bool:
         fix, way = self._newest, observation.direction
         if fix is None or fix.delay_ns is None:
             return False
-        absurd = not -EARLY_NS <= fix.surprise(observation) < LONGEST_NS
+        absurd = not -EARLY_NS <= fix.innovation(observation) < LONGEST_NS
         self._absurd[way] = self._absurd[way] + 1 if absurd else 0
         return self._absurd[way] >= BROKEN_PACKETS
 
-    def _fix(self) -> Fix | None:
+    def _make_offset(self) -> OffsetEstimate | None:
         line = self._regression.fit()
         if line is None:
             return None
         self._rate_ppb = float(line.state[1])
         syncs, delays, peers = line.packets
         settled = min(len(syncs), max(len(delays), len(peers))) >= ENOUGH
-        return line.fix(settled=settled, generation=self.generation)
+        return line.offset_estimate(settled=settled, generation=self.generation)
 
 
-class MedianTracker(RegressionTracker):
+class MedianOffsetFilter(RegressionOffsetFilter):
     """The median of each direction over the window; the rate from the medians of its first and last third."""
 
-    def _fix(self) -> Fix | None:
+    def _make_offset(self) -> OffsetEstimate | None:
         packets = self._regression.packets
         syncs, delays, peers = packets
         if not syncs:
@@ -87,7 +87,7 @@ class MedianTracker(RegressionTracker):
         now = max(each.local_ns for direction in packets for each in direction)
         base = syncs[-1].value_ns
         there_s, there = columns(syncs, now, base)
-        rate_sd = self._turn(there, there_s)
+        rate_sd = self._update_rate(there, there_s)
         there -= self._rate_ppb * there_s
         offset, offset_sd = _median(there)
         if delays:
@@ -104,8 +104,8 @@ class MedianTracker(RegressionTracker):
             doubt = abs(_late(there) - _late(column))
             lever_s = float(there_s.mean())
             sd = math.hypot(offset_sd, delay_sd)
-        bend = Bend.of(there_s, there - offset)
-        return Fix(
+        bend = Bend.from_residuals(there_s, there - offset)
+        return OffsetEstimate(
             local_ns=now,
             base_ns=base,
             offset_ns=offset - delay,
@@ -121,7 +121,7 @@ class MedianTracker(RegressionTracker):
             generation=self.generation,
         )
 
-    def _turn(self, values: Vector, times: Vector) -> float:
+    def _update_rate(self, values: Vector, times: Vector) -> float:
         # Sets the rate, and returns its standard deviation.
         third = len(values) // 3
         if third < 2:

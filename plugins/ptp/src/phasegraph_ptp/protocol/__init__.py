@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from .data_sets import ClockQuality, CurrentDS, DataSets, DefaultDS, ParentDS, PortDS, PortState, TimeProperties
 from .ordinary_clock import OrdinaryClock
-from .port_actions import Action, Destination, Followed, Measured, Notice, Parent, Send
-from .settings import DelayMechanism, Role, Settings, Unicast
+from .port_actions import Action, Destination, NewMeasurement, Parent, ParentChanged, PortEvent, SendMessage
+from .settings import DelayMechanism, PortRole, Settings, Unicast
 
 __all__ = [
     "Action",
@@ -18,16 +18,16 @@ __all__ = [
     "DefaultDS",
     "DelayMechanism",
     "Destination",
-    "Followed",
-    "Measured",
-    "Notice",
+    "NewMeasurement",
     "OrdinaryClock",
     "Parent",
+    "ParentChanged",
     "ParentDS",
     "PortDS",
+    "PortEvent",
+    "PortRole",
     "PortState",
-    "Role",
-    "Send",
+    "SendMessage",
     "Settings",
     "TimeProperties",
     "Unicast",

@@ -6,10 +6,9 @@ import enum
 
 import msgspec
 
-from phasegraph.ieee1588 import Announce, Flag, MalformedMessage, PathTrace, PortIdentity, TlvType
+from phasegraph.ieee1588 import Announce, ComparedDataSet, Flag, MalformedMessage, PathTrace, PortIdentity, TlvType
 
-from .bmca import Candidate
-from .settings import DelayMechanism, Role, Settings
+from .settings import DelayMechanism, PortRole, Settings
 
 
 class PortState(enum.IntEnum):
@@ -50,7 +49,7 @@ class TimeProperties(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_source: int = 0xA0
 
     @classmethod
-    def of(cls, announce: Announce) -> TimeProperties:
+    def from_announce(cls, announce: Announce) -> TimeProperties:
         """What an Announce says."""
         flags = announce.flags
         return cls(
@@ -152,9 +151,9 @@ class DataSets(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.parent.port.clock != self.default.clock_identity
 
 
-def default_data_set(settings: Settings, identity: PortIdentity) -> DefaultDS:
+def default_ds(settings: Settings, identity: PortIdentity) -> DefaultDS:
     """defaultDS of an instance; one that never is a master says class 255 (9.2.2.1)."""
-    follower = settings.role is Role.FOLLOWER
+    follower = settings.role is PortRole.FOLLOWER
     return DefaultDS(
         clock_identity=identity.clock,
         quality=ClockQuality(
@@ -168,10 +167,10 @@ def default_data_set(settings: Settings, identity: PortIdentity) -> DefaultDS:
     )
 
 
-def own_candidate(default: DefaultDS) -> Candidate:
+def own_data_set(default: DefaultDS) -> ComparedDataSet:
     """D0 of the comparison (9.3.4, table 30)."""
     ourselves = PortIdentity(default.clock_identity, 0)
-    return Candidate(
+    return ComparedDataSet(
         priority1=default.priority1,
         clock_class=default.quality.clock_class,
         clock_accuracy=default.quality.accuracy,

@@ -9,13 +9,12 @@ from functools import partial
 import msgspec
 
 from phasegraph import StampKind
-from phasegraph.ieee1588 import DelayReq, DelayResp, MessageType, to_interval
+from phasegraph.ieee1588 import DelayReq, DelayResp, MessageType, correction_refusal, to_interval
 
 from ..measurements import DelaySample
-from .corrections import refusal
 from .foreign_masters import ForeignMaster
 from .intervals import NEVER, NS_PER_S, period_ns, stated_period_ns
-from .mean_path_delay import MeanDelay
+from .mean_path_delay import MeanPathDelay
 from .port import Port
 from .port_actions import Destination
 from .settings import Unicast
@@ -43,7 +42,7 @@ class DelayRequester:
     """
 
     def __init__(
-        self, port: Port, master: ForeignMaster, delay: MeanDelay, measured: Callable[[DelaySample], None]
+        self, port: Port, master: ForeignMaster, delay: MeanPathDelay, measured: Callable[[DelaySample], None]
     ) -> None:
         """``delay`` says how long an answer may take; ``measured`` is called with each sample."""
         settings = port.settings
@@ -59,7 +58,7 @@ class DelayRequester:
         self._missed: deque[int] = deque(maxlen=_REMEMBERED)
         self._misses = 0
         self._answered_ns = 0
-        self._unicast = settings.unicast is not Unicast.OFF
+        self._unicast = settings.unicast is not Unicast.INACTIVE_STATES
         self._retry_ns = NEVER
         self._patience_ns = FIRST_RETRY_NS
 
@@ -69,19 +68,19 @@ class DelayRequester:
         missing = next(iter(self._waiting.values())).deadline_ns if self._waiting else NEVER
         return min(self._next_ns if self._allowed else NEVER, missing)
 
-    def start(self, now_ns: int) -> None:
+    def start_requests(self, now_ns: int) -> None:
         """Begin to ask."""
         if self._next_ns == NEVER:
             self._answered_ns = now_ns
             self._next_ns = now_ns + self._random_ns(self._period_ns)
 
-    def grant(self, period: int | None) -> None:
+    def set_granted_period(self, period: int | None) -> None:
         """How often a negotiating port may ask; None while it may not."""
         self._allowed = period is not None
         if period is not None:
             self._pace(period)
 
-    def silent(self, now_ns: int) -> bool:
+    def unanswered(self, now_ns: int) -> bool:
         """Whether the master has left more than four requests unanswered, and for more than four timeouts.
 
         A timeout is the longest time between two requests, 2 s at least: some losses in a row do not make a ghost.
@@ -98,7 +97,7 @@ class DelayRequester:
         if self._allowed and now_ns >= self._next_ns:
             self._ask(now_ns)
 
-    def response(self, message: DelayResp, now_ns: int) -> None:
+    def response_received(self, message: DelayResp, now_ns: int) -> None:
         """A Delay_Resp of the master to us came."""
         request = self._waiting.get(message.sequence)
         if request is None:
@@ -143,7 +142,7 @@ class DelayRequester:
         if response is None or request.departed_ns is None:
             return
         del self._waiting[sequence]
-        reason = refusal(response.correction)
+        reason = correction_refusal(response.correction)
         if reason is not None:
             self._port.drop(reason)
             return
@@ -174,7 +173,7 @@ class DelayRequester:
         if request.unicast and not self._unicast:
             self._unicast = True
             self._patience_ns = FIRST_RETRY_NS
-            self._port.notice("unicast_restored", port=str(self._master.port), address=self._master.address)
+            self._port.emit_event("unicast_restored", port=str(self._master.port), address=self._master.address)
 
     def _miss(self, sequence: int, request: _Request, now_ns: int) -> None:
         del self._waiting[sequence]
@@ -198,7 +197,7 @@ class DelayRequester:
         self._misses = 0
         self._answered_ns = now_ns
         self._retry_later(now_ns)
-        self._port.notice(
+        self._port.emit_event(
             "unicast_fallback",
             port=str(self._master.port),
             address=self._master.address,

@@ -1,36 +1,46 @@
-"""Who else announces itself (foreignMasterDS, 9.3.2.4), in bounded memory."""
+"""Other ports that announce themselves (foreignMasterDS, 9.3.2.4), in bounded memory."""
 
 from __future__ import annotations
 
-from phasegraph.ieee1588 import Announce, FollowUp, Message, PortIdentity, Sync
+from functools import cmp_to_key
 
-from .bmca import Candidate, best, compare
+from phasegraph.ieee1588 import (
+    Announce,
+    ComparedDataSet,
+    FollowUp,
+    Message,
+    PortIdentity,
+    Sync,
+    best_data_set,
+    compare_data_sets,
+)
+
 from .intervals import NS_PER_S, MessageInterval
 
 FOREIGN_MASTER_WINDOW = 4
 """foreignMasterTimeWindow in announce intervals (9.3.2.4.5), of the master's own."""
 CAPACITY = 16
 SYNC_TIMEOUTS = 4
-"""A master without a Sync for so many intervals, of a second at least, is a ghost."""
+"""syncReceiptTimeout, in Sync intervals (at least 1 s each)."""
 _FIRST_DEMOTION_NS = 30 * NS_PER_S
 _LONGEST_DEMOTION_NS = 480 * NS_PER_S
 
 
-def ghost_ns(since_ns: int, heard_ns: int | None, interval_ns: int) -> int:
-    """When a master has owed us a Sync for too long: since the last one, or since it was first waited for."""
-    if heard_ns is None:  # no profile for media has Syncs less often than every 2 s
+def sync_receipt_deadline_ns(since_ns: int, last_sync_ns: int | None, interval_ns: int) -> int:
+    """When the sync receipt timeout of a master expires, from its last Sync, or from when one was first expected."""
+    if last_sync_ns is None:  # no profile for media has Syncs less often than every 2 s
         return since_ns + SYNC_TIMEOUTS * max(interval_ns, 2 * NS_PER_S)
-    return heard_ns + SYNC_TIMEOUTS * max(interval_ns, NS_PER_S)
+    return last_sync_ns + SYNC_TIMEOUTS * max(interval_ns, NS_PER_S)
 
 
 class ForeignMaster:
-    """A port that announces itself, and how we found it."""
+    """A port that announces itself, and how reliable it was."""
 
     def __init__(self, announce: Announce, address: str, receiver: PortIdentity, assumed_interval_ns: int) -> None:
         self.interval = MessageInterval(assumed_interval_ns)
         self.demoted_until_ns = 0
         self.silent = False
-        """Demoted since its Syncs stayed away, and none was heard since."""
+        """Demoted for missing Syncs, and none was received since."""
         self.last_ns: int | None = None
         self._syncs = MessageInterval(NS_PER_S)
         self._synced: int | None = None
@@ -39,24 +49,24 @@ class ForeignMaster:
         self._before_ns: int | None = None
         self._demotion_ns = _FIRST_DEMOTION_NS
         self._receiver = receiver
-        self._take(announce, address)
+        self._set_announce(announce, address)
 
-    def heard(self, announce: Announce, address: str, now_ns: int) -> bool:
-        """Take its next Announce; False for a second copy of the last one."""
+    def record_announce(self, announce: Announce, address: str, now_ns: int) -> bool:
+        """Record its next Announce; False for a second copy of the last one."""
         if self.last_ns is not None:
             if announce.sequence == self.announce.sequence and now_ns - self.last_ns < self.interval.ns // 2:
                 return False
             self._before_ns = self.last_ns
         self.last_ns = now_ns
-        self.interval.heard(announce.log_interval, now_ns)
-        self._take(announce, address)
+        self.interval.record_arrival(announce.log_interval, now_ns)
+        self._set_announce(announce, address)
         return True
 
-    def overheard(self, message: Message, now_ns: int) -> None:
-        """A message of it that is not for us came: a Sync with its time, in whichever order, says that it is alive."""
+    def record_other_message(self, message: Message, now_ns: int) -> None:
+        """A message of it arrived while it is not followed: a Sync and its Follow_Up prove that it works."""
         if isinstance(message, Sync):
             self._synced = message.sequence
-            self._syncs.heard(message.log_interval, now_ns)
+            self._syncs.record_arrival(message.log_interval, now_ns)
             timed = not message.two_step or message.sequence == self._followed_up
         elif isinstance(message, FollowUp):
             self._followed_up = message.sequence
@@ -67,17 +77,17 @@ class ForeignMaster:
             self.silent = False
             self._timed_ns = now_ns
 
-    def ghost_ns(self, since_ns: int) -> int:
-        """When it will be found to be a ghost by somebody who does not follow it, but has deferred to it since then.
+    def sync_receipt_deadline_ns(self, since_ns: int) -> int:
+        """When its sync receipt timeout expires for a port that does not follow it, but defers to it since then.
 
-        That takes longer than a follower's patience: to become a master for a few lost packets would be worse.
+        That is later than for a slave: to become a master because of a few lost packets would be worse.
         """
-        return ghost_ns(max(since_ns, self._timed_ns), None, self._syncs.ns)
+        return sync_receipt_deadline_ns(max(since_ns, self._timed_ns), None, self._syncs.ns)
 
-    def _take(self, announce: Announce, address: str) -> None:
+    def _set_announce(self, announce: Announce, address: str) -> None:
         self.announce = announce
         self.address = address
-        self.candidate = Candidate.of(announce, self._receiver)
+        self.data_set = ComparedDataSet.from_announce(announce, self._receiver)
 
     @property
     def port(self) -> PortIdentity:
@@ -85,11 +95,11 @@ class ForeignMaster:
         return self.announce.source
 
     def expires_ns(self, intervals: int) -> int:
-        """When it has been silent for so many of its announce intervals."""
+        """When ``intervals`` of its announce intervals have passed since its last Announce."""
         return (self.last_ns or 0) + intervals * self.interval.ns
 
     def present(self, now_ns: int, timeout: int) -> bool:
-        """Whether it still announces itself, and was not found to be a ghost."""
+        """Whether it still announces itself, and is not demoted."""
         return now_ns < self.expires_ns(timeout) and now_ns >= self.demoted_until_ns and not self.silent
 
     def qualified(self, now_ns: int) -> bool:
@@ -97,7 +107,7 @@ class ForeignMaster:
         return self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
 
     def demote(self, now_ns: int, *, silent: bool) -> int:
-        """Leave it alone for a while, each time longer; a silent one, until a Sync is heard too. Returns how long."""
+        """Pass it over for a while, each time longer; a ``silent`` one also until it sends a Sync. Returns the time."""
         lasting = self._demotion_ns
         self.demoted_until_ns = now_ns + lasting
         self._demotion_ns = min(2 * lasting, _LONGEST_DEMOTION_NS)
@@ -105,7 +115,7 @@ class ForeignMaster:
         return lasting
 
     def forgive(self) -> None:
-        """It does its work: the next demotion is a short one again."""
+        """It works: the next demotion is a short one again."""
         self._demotion_ns = _FIRST_DEMOTION_NS
 
 
@@ -123,16 +133,16 @@ class ForeignMasters:
         """What is known of a port."""
         return self._masters.get(port)
 
-    def heard(self, announce: Announce, address: str, now_ns: int, assumed_interval_ns: int) -> bool:
-        """Take an Announce; False for a second copy. ``assumed_interval_ns`` is for senders that do not say theirs."""
+    def record_announce(self, announce: Announce, address: str, now_ns: int, assumed_interval_ns: int) -> bool:
+        """Record an Announce; False for a second copy. ``assumed_interval_ns`` is for senders that state none."""
         master = self._masters.get(announce.source)
         if master is None:
             master = ForeignMaster(announce, address, self._receiver, assumed_interval_ns)
             self._masters[announce.source] = master
-        return master.heard(announce, address, now_ns)
+        return master.record_announce(announce, address, now_ns)
 
     def make_place(self, now_ns: int, keep: ForeignMaster | None) -> ForeignMaster | None:
-        """Forget those that fell silent and, if there are still too many, the worst. Returns the latter.
+        """Forget those that fell silent and, if there are still too many, the worst. Returns the worst.
 
         ``keep`` is neither: the port that is followed has its own, longer or shorter, time to live.
         """
@@ -142,18 +152,17 @@ class ForeignMasters:
                 del self._masters[master.port]
         if len(self._masters) <= CAPACITY:
             return None
-        worst: ForeignMaster | None = None
-        for master in others:
-            if master.port in self._masters and (worst is None or compare(master.candidate, worst.candidate) < 0):
-                worst = master
-        assert worst is not None
+        order = cmp_to_key(compare_data_sets)
+        worst = min(
+            (master for master in others if master.port in self._masters), key=lambda each: order(each.data_set)
+        )
         del self._masters[worst.port]
         return worst
 
     def best(self, now_ns: int, incumbent: ForeignMaster | None, timeout: int) -> ForeignMaster | None:
         """The best that may be chosen (Erbest): of those that are present the incumbent and all that are qualified."""
-        choice = best(
-            master.candidate
+        choice = best_data_set(
+            master.data_set
             for master in self._masters.values()
             if master.present(now_ns, timeout) and (master is incumbent or master.qualified(now_ns))
         )

@@ -1,4 +1,4 @@
-"""How often messages come: from logMessageInterval where it says something, else by watching."""
+"""Intervals of messages: as logMessageInterval states them, or as they are observed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import deque
 
 NS_PER_S = 1_000_000_000
 NEVER = 2**63 - 1
-"""A time that does not come."""
+"""A deadline that is never reached."""
 
 _BELIEVABLE = range(-8, 9)
 _REMEMBERED = 5
 _LATE = 2
-"""Messages that usually come so many stated intervals apart come as they are seen to."""
+"""Above this many stated intervals apart, usually, the observed interval counts."""
 
 
 def period_ns(log_interval: int) -> int:
@@ -20,18 +20,18 @@ def period_ns(log_interval: int) -> int:
 
 
 def stated_period_ns(log_interval: int) -> int | None:
-    """What a header says; None where it is 0x7F (unknown) or cannot be meant: outside 2**-8 to 2**8 s."""
+    """The interval that a header states; None where it is 0x7F (unknown), or outside 2**-8 to 2**8 s."""
     return period_ns(log_interval) if log_interval in _BELIEVABLE else None
 
 
 def next_due_ns(due_ns: int, period: int, now_ns: int) -> int:
-    """When to do again what was due: the rhythm goes on, but what was missed is not made up for in a burst."""
-    following = due_ns + period
-    return following if following > now_ns else now_ns + period
+    """The next deadline: the rhythm goes on, and missed deadlines are not made up for in a burst."""
+    next_ns = due_ns + period
+    return next_ns if next_ns > now_ns else now_ns + period
 
 
 class MessageInterval:
-    """The interval of one sender's messages of one type: what it states, unless it is seen to mean another.
+    """The interval of one sender's messages of one type: the stated one, unless another one is observed.
 
     ptp4l states its multicast interval also where it sends by a unicast contract with a longer one.
     """
@@ -42,8 +42,8 @@ class MessageInterval:
         self._last_ns: int | None = None
         self._gaps: deque[int] = deque(maxlen=_REMEMBERED)
 
-    def heard(self, log_interval: int, at_ns: int) -> None:
-        """A message came in."""
+    def record_arrival(self, log_interval: int, at_ns: int) -> None:
+        """A message arrived."""
         if self._last_ns is not None and at_ns > self._last_ns:
             self._gaps.append(at_ns - self._last_ns)
         self._last_ns = at_ns

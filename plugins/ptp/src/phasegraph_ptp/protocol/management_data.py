@@ -36,7 +36,7 @@ _MESSAGE_TYPES = range(16)
 _MOST_NS = 2**63 - 1
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True):
+class ClockDescription(msgspec.Struct, frozen=True, kw_only=True):
     """CLOCK_DESCRIPTION (15.5.3.1.2): what stands in no data set."""
 
     mac: bytes = b""
@@ -57,7 +57,7 @@ class ManagementView(msgspec.Struct, frozen=True, kw_only=True):
     """All that an instance with one port tells about itself, at one moment."""
 
     data: DataSets
-    description: Description = Description()
+    description: ClockDescription = ClockDescription()
     interface: str = ""
     stamps: StampKind = StampKind.KERNEL
     received: Mapping[int, int] = {}

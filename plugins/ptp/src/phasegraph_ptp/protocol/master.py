@@ -17,15 +17,15 @@ from phasegraph.ieee1588 import (
 )
 from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
-from .data_sets import default_data_set
+from .data_sets import default_ds
 from .intervals import NEVER, NS_PER_S, next_due_ns, period_ns
 from .port import Port
 from .port_actions import Destination
 from .settings import Unicast
-from .unicast_master import UnicastGrants
+from .unicast_master import UnicastMaster
 
 
-class Mastering:
+class Master:
     """Announces, Syncs with their Follow_Ups and Delay_Resps, as long as the port is MASTER."""
 
     def __init__(self, port: Port, now_ns: int) -> None:
@@ -34,13 +34,13 @@ class Mastering:
         multicast = settings.unicast is not Unicast.NEGOTIATED
         self._next_announce_ns = self._next_sync_ns = now_ns if multicast else NEVER
         self._next_metadata_ns = now_ns if multicast and settings.synchronization_metadata else NEVER
-        self.grants = UnicastGrants(port, self._send_granted)
+        self.unicast_master = UnicastMaster(port, self._send_granted)
         self._closed = False
 
     @property
     def deadline_ns(self) -> int:
         """When `tick` is wanted."""
-        return min(self._next_announce_ns, self._next_sync_ns, self._next_metadata_ns, self.grants.deadline_ns)
+        return min(self._next_announce_ns, self._next_sync_ns, self._next_metadata_ns, self.unicast_master.deadline_ns)
 
     def tick(self, now_ns: int) -> None:
         """Send what is due."""
@@ -56,9 +56,9 @@ class Mastering:
         if now_ns >= self._next_metadata_ns:
             self._metadata()
             self._next_metadata_ns = next_due_ns(self._next_metadata_ns, NS_PER_S, now_ns)
-        self.grants.tick(now_ns)
+        self.unicast_master.tick(now_ns)
 
-    def delay_req(self, message: DelayReq, source: str, unicast: bool, local_ns: int) -> None:
+    def answer_delay_req(self, message: DelayReq, source: str, unicast: bool, local_ns: int) -> None:
         """Somebody asks when its message came."""
         if not self._port.answers.allows(source, local_ns):
             self._port.drop("rate_limited")
@@ -72,12 +72,12 @@ class Mastering:
             correction=message.correction,
         )
         receive_ns = self._port.reference_at(local_ns)
-        self._port.send(DelayResp(**header, receive_ns=receive_ns, requesting=message.source), destination)
+        self._port.send_general(DelayResp(**header, receive_ns=receive_ns, requesting=message.source), destination)
 
     def close(self) -> None:
         """The port is a master no longer."""
         self._closed = True
-        self.grants.close()
+        self.unicast_master.close()
 
     def _send_granted(self, kind: MessageType, address: str, log_interval: int) -> None:
         if kind is MessageType.ANNOUNCE:
@@ -87,7 +87,7 @@ class Mastering:
 
     def _announce(self, destination: Destination | str, log_interval: int) -> None:
         port, properties = self._port, self._port.properties
-        default = default_data_set(port.settings, port.identity)
+        default = default_ds(port.settings, port.identity)
         header = port.header(MessageType.ANNOUNCE, destination, log_interval=log_interval, flags=properties.flags)
         trace = (PathTrace((port.identity.clock,)).to_tlv(),) if port.settings.path_trace else ()
         message = Announce(
@@ -103,7 +103,7 @@ class Mastering:
             time_source=properties.time_source,
             tlvs=trace,
         )
-        port.send(message, destination)
+        port.send_general(message, destination)
 
     def _sync(self, destination: Destination | str, log_interval: int) -> None:
         port = self._port
@@ -114,7 +114,7 @@ class Mastering:
             if self._closed:
                 return
             header = port.header(MessageType.FOLLOW_UP, destination, sequence=sync.sequence, log_interval=log_interval)
-            port.send(FollowUp(**header, precise_origin_ns=port.reference_at(local_ns)), destination)
+            port.send_general(FollowUp(**header, precise_origin_ns=port.reference_at(local_ns)), destination)
 
         port.send_event(sync, destination, departed)
 
@@ -123,4 +123,4 @@ class Mastering:
         assert metadata is not None
         header = self._port.header(MessageType.MANAGEMENT, Destination.PRIMARY)
         message = Management(**header, action=Action.COMMAND, tlvs=(metadata.to_tlv(),))
-        self._port.send(message, Destination.PRIMARY)
+        self._port.send_general(message, Destination.PRIMARY)

@@ -7,13 +7,13 @@ _UNKNOWN_PATIENCE_NS = 1_000_000_000
 _PATIENCE_IN_DELAYS = 20
 
 
-class MeanDelay:
+class MeanPathDelay:
     """Falls quickly and rises slowly: queues only ever add."""
 
     def __init__(self) -> None:
         self.ns: float | None = None
 
-    def add(self, delay_ns: float) -> None:
+    def add_delay(self, delay_ns: float) -> None:
         """One more measurement."""
         delay_ns = max(0.0, delay_ns)
         if self.ns is None:

@@ -31,16 +31,16 @@ from phasegraph.ieee1588 import (
 
 from . import signaling
 from .data_sets import DataSets, PortState, TimeProperties, path_trace
+from .data_sets_view import data_sets
 from .intervals import period_ns
 from .port import Port
 from .port_actions import Action
-from .port_state import OFF, Machine
+from .port_state import INACTIVE_STATES, PortStateMachine
 from .settings import DelayMechanism, Settings, Unicast
-from .slave import Following
-from .view import data_sets
+from .slave import Slave
 
 MAX_STEPS_REMOVED = 255
-"""An Announce from so far away is not listened to (9.3.2.5)."""
+"""An Announce from this many steps away is dropped (9.3.2.5)."""
 
 _FIXED = ("domain", "sdo", "role", "delay_mechanism", "unicast", "servers", "answers_per_s")
 _RECEIVED = {kind: f"received_{kind.name.lower()}" for kind in MessageType}
@@ -57,13 +57,13 @@ class OrdinaryClock:
     """The protocol of one PTP instance, without I/O.
 
     Times are local (ns), and given with every call. Afterwards `actions` holds what is to be done, and `deadline_ns`
-    when `tick` is wanted. Memory is bounded, whatever comes in.
+    when `tick` is wanted. Memory is bounded, whatever arrives.
     """
 
     def __init__(self, settings: Settings, *, identity: PortIdentity, now_ns: int, random: Random) -> None:
-        """``random`` spreads what many clocks would otherwise do at the same instant."""
+        """``random`` spreads in time what many clocks would otherwise do at the same instant."""
         self._port = Port(settings, identity, random)
-        self._machine = Machine(self._port)
+        self._machine = PortStateMachine(self._port)
         self._machine.start(now_ns)
         self._handlers: dict[MessageType, Callable[[Any, _Arrival], None]] = {
             MessageType.ANNOUNCE: self._on_announce,
@@ -80,7 +80,7 @@ class OrdinaryClock:
 
     @property
     def settings(self) -> Settings:
-        """What it was told to be."""
+        """Its present settings."""
         return self._port.settings
 
     @property
@@ -100,7 +100,7 @@ class OrdinaryClock:
 
     @property
     def synchronization_metadata(self) -> SmpteSynchronizationMetadata | None:
-        """What the grandmaster that is followed last said of it (SMPTE ST 2059-2)."""
+        """The last one of the grandmaster that is followed (SMPTE ST 2059-2)."""
         return self._machine.metadata
 
     @property
@@ -109,12 +109,12 @@ class OrdinaryClock:
         return self._machine.deadline_ns
 
     def actions(self) -> list[Action]:
-        """What is to be done, in order, since this was last asked."""
+        """What is to be done, in order, since the last call."""
         actions, self._port.actions = self._port.actions, []
         return actions
 
-    def receive(self, message: Message, *, source: str, unicast: bool, local_ns: int, stamp: StampKind) -> None:
-        """A message came in from address ``source``: to us alone, or to a group."""
+    def handle_message(self, message: Message, *, source: str, unicast: bool, local_ns: int, stamp: StampKind) -> None:
+        """A message arrived from address ``source``: by unicast, or for a group."""
         self._port.counters[_RECEIVED[message.type]] += 1
         reason = self._refusal(message, local_ns)
         if reason is None:
@@ -122,13 +122,13 @@ class OrdinaryClock:
         else:
             self._port.drop(reason)
 
-    def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
-        """The transmit stamp of a `Send` with a token."""
-        self._port.departed(token, local_ns, stamp)
-        self._machine.calibrated()
+    def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
+        """The transmit stamp of a `SendMessage` with a token."""
+        self._port.stamp_departure(token, local_ns, stamp)
+        self._machine.check_calibrated()
 
     def may_answer(self, source: str, now_ns: int) -> bool:
-        """Whether a management request of an address is to be answered now: not, where somebody asks too often."""
+        """Whether a management request of an address may be answered now; counts as an answer."""
         return self._port.answers.allows(source, now_ns)
 
     def tick(self, now_ns: int) -> None:
@@ -136,8 +136,8 @@ class OrdinaryClock:
         self._machine.tick(now_ns)
 
     def serve(self, estimate: ClockEstimate, properties: TimeProperties) -> None:
-        """What time it is, from now on: told to others while the port is a master, and the measure of
-        offsetFromMaster while it is not. Before the first call the port goes no further than PRE_MASTER.
+        """The time from now on: what a master sends, and what offsetFromMaster is measured against otherwise.
+        Before the first call the port goes no further than PRE_MASTER.
         """
         self._port.estimate, self._port.properties = estimate, properties
 
@@ -153,25 +153,25 @@ class OrdinaryClock:
         self._machine.decide(now_ns)
 
     def fault(self, reason: str) -> None:
-        """The port cannot work (FAULTY): its interface is gone, say. It forgets everybody; `enable` begins anew."""
+        """The port cannot work (FAULTY), such as when its interface is gone. It forgets all masters until `enable`."""
         self._machine.stop(PortState.FAULTY, reason=reason)
 
     def disable(self) -> None:
-        """Be silent and deaf (DISABLED) until `enable`."""
+        """Neither send nor receive (DISABLED) until `enable`."""
         self._machine.stop(PortState.DISABLED)
 
     def enable(self, now_ns: int) -> None:
-        """Begin anew, after `fault` or `disable`."""
+        """Start again, after `fault` or `disable`."""
         self._machine.stop(PortState.INITIALIZING)
         self._machine.start(now_ns)
 
-    def leave(self) -> None:
-        """End what was negotiated now, not when its time is out: the caller is about to go."""
-        self._machine.leave()
+    def end_contracts(self) -> None:
+        """Cancel what was negotiated, before the caller ends."""
+        self._machine.end_contracts()
 
     def _refusal(self, message: Message, now_ns: int) -> str | None:
         settings, own = self._port.settings, self._port.identity
-        if self._machine.state in OFF:
+        if self._machine.state in INACTIVE_STATES:
             return "disabled"
         if message.domain != settings.domain:
             return "domain"
@@ -183,7 +183,7 @@ class OrdinaryClock:
         if message.source.clock != own.clock:
             return None
         if message.source.port != own.port and message.type is MessageType.ANNOUNCE:
-            self._port.notice_rarely(now_ns, "identity_in_use", clock=format_clock_identity(own.clock))
+            self._port.emit_event_rarely(now_ns, "identity_in_use", clock=format_clock_identity(own.clock))
         return "own"
 
     def _on_announce(self, message: Announce, arrival: _Arrival) -> None:
@@ -193,13 +193,13 @@ class OrdinaryClock:
             port.drop(reason)
             return
         assumed_ns = period_ns(port.settings.log_announce_interval)
-        if not machine.foreign.heard(message, arrival.source, now_ns, assumed_ns):
+        if not machine.foreign_masters.record_announce(message, arrival.source, now_ns, assumed_ns):
             port.drop("duplicate")
             return
-        evicted = machine.foreign.make_place(now_ns, machine.incumbent)
+        evicted = machine.foreign_masters.make_place(now_ns, machine.incumbent)
         if evicted is not None:
             port.drop("foreign_master_table_full")
-            port.notice_rarely(now_ns, "foreign_master_table_full", dropped=str(evicted.port))
+            port.emit_event_rarely(now_ns, "foreign_master_table_full", dropped=str(evicted.port))
         machine.decide(now_ns)
 
     def _announce_refusal(self, message: Announce, source: str) -> str | None:
@@ -217,56 +217,61 @@ class OrdinaryClock:
         return None
 
     def _on_sync(self, message: Sync, arrival: _Arrival) -> None:
-        following = self._followed(message, arrival)
-        if following is not None:
-            following.sync(message, arrival.local_ns, arrival.stamp)
-            self._machine.calibrated()
+        slave = self._followed(message, arrival)
+        if slave is not None:
+            slave.sync_received(message, arrival.local_ns, arrival.stamp)
+            self._machine.check_calibrated()
 
     def _on_follow_up(self, message: FollowUp, arrival: _Arrival) -> None:
-        following = self._followed(message, arrival)
-        if following is not None:
-            following.follow_up(message, arrival.local_ns)
-            self._machine.calibrated()
+        slave = self._followed(message, arrival)
+        if slave is not None:
+            slave.follow_up_received(message, arrival.local_ns)
+            self._machine.check_calibrated()
 
     def _on_delay_resp(self, message: DelayResp, arrival: _Arrival) -> None:
         if self._is_ours(message.requesting) and self._uses(DelayMechanism.E2E):
-            following = self._followed(message, arrival)
-            if following is not None:
-                following.delay_resp(message, arrival.local_ns)
-                self._machine.calibrated()
+            slave = self._followed(message, arrival)
+            if slave is not None:
+                slave.delay_resp_received(message, arrival.local_ns)
+                self._machine.check_calibrated()
 
     def _on_delay_req(self, message: DelayReq, arrival: _Arrival) -> None:
-        if self._machine.mastering is None:
+        if self._machine.master is None:
             self._port.drop("not_master")
         elif self._uses(DelayMechanism.E2E):
-            self._machine.mastering.delay_req(message, arrival.source, arrival.unicast, arrival.local_ns)
+            self._machine.master.answer_delay_req(message, arrival.source, arrival.unicast, arrival.local_ns)
 
     def _on_pdelay_req(self, message: PDelayReq, arrival: _Arrival) -> None:
         if self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
-            self._machine.peer.request(message, arrival.source, arrival.unicast, arrival.local_ns)
+            self._machine.peer.request_received(message, arrival.source, arrival.unicast, arrival.local_ns)
 
     def _on_pdelay_resp(self, message: PDelayResp, arrival: _Arrival) -> None:
         if self._is_ours(message.requesting) and self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
-            self._machine.peer.response(message, arrival.local_ns, arrival.stamp)
+            self._machine.peer.response_received(message, arrival.local_ns, arrival.stamp)
 
     def _on_pdelay_resp_follow_up(self, message: PDelayRespFollowUp, _arrival: _Arrival) -> None:
         if self._is_ours(message.requesting) and self._uses(DelayMechanism.P2P) and self._machine.peer is not None:
-            self._machine.peer.follow_up(message)
+            self._machine.peer.response_follow_up_received(message)
 
     def _on_signaling(self, message: Signaling, arrival: _Arrival) -> None:
         if not arrival.unicast:
             self._port.drop("not_unicast")
         elif message.target == ALL_PORTS or self._is_ours(message.target):
-            mastering, negotiation = self._machine.mastering, self._machine.negotiation
-            grants = mastering.grants if mastering is not None else None
+            master, unicast_client = self._machine.master, self._machine.unicast_client
+            unicast_master = master.unicast_master if master is not None else None
             signaling.handle(
-                message, arrival.source, arrival.local_ns, port=self._port, grants=grants, negotiation=negotiation
+                message,
+                arrival.source,
+                arrival.local_ns,
+                port=self._port,
+                unicast_master=unicast_master,
+                unicast_client=unicast_client,
             )
-            self._machine.permit(arrival.local_ns)
+            self._machine.apply_granted_rate(arrival.local_ns)
 
     def _on_management(self, message: Management, _arrival: _Arrival) -> None:
-        following = self._machine.following
-        if following is None or message.source.clock != following.master.announce.grandmaster:
+        slave = self._machine.slave
+        if slave is None or message.source.clock != slave.foreign_master.announce.grandmaster:
             return
         for raw in message.tlvs:
             try:
@@ -287,12 +292,12 @@ class OrdinaryClock:
             self._port.drop("mechanism")
         return mechanism is self._port.settings.delay_mechanism
 
-    def _followed(self, message: Message, arrival: _Arrival) -> Following | None:
-        following = self._machine.following
-        if following is not None and message.source == following.master.port:
-            return following
-        master = self._machine.foreign.get(message.source)
+    def _followed(self, message: Message, arrival: _Arrival) -> Slave | None:
+        slave = self._machine.slave
+        if slave is not None and message.source == slave.foreign_master.port:
+            return slave
+        master = self._machine.foreign_masters.get(message.source)
         if master is not None:
-            master.overheard(message, arrival.local_ns)
+            master.record_other_message(message, arrival.local_ns)
         self._port.drop("not_parent")
         return None

@@ -9,18 +9,19 @@ import msgspec
 
 from phasegraph import StampKind
 from phasegraph.ieee1588 import (
+    UNITS_PER_NS,
     Flag,
     MessageType,
     PDelayReq,
     PDelayResp,
     PDelayRespFollowUp,
     PortIdentity,
+    correction_refusal,
 )
 
 from ..measurements import PeerDelaySample
-from .corrections import UNITS_PER_NS, refusal
 from .intervals import period_ns
-from .mean_path_delay import MeanDelay
+from .mean_path_delay import MeanPathDelay
 from .port import Port
 from .port_actions import Destination
 
@@ -51,7 +52,7 @@ class NeighborRate:
         self._neighbor: PortIdentity | None = None
         self._ends: deque[tuple[int, int]] = deque(maxlen=_RATE_WINDOW)
 
-    def add(self, neighbor: PortIdentity, theirs_ns: int, ours_ns: int) -> None:
+    def add_exchange(self, neighbor: PortIdentity, theirs_ns: int, ours_ns: int) -> None:
         """The departure of an answer by its sender's clock, and its arrival by ours."""
         if neighbor != self._neighbor:
             self._neighbor, self.ratio = neighbor, 1.0
@@ -71,7 +72,7 @@ class PeerDelay:
     """Both ends of the mechanism on one port. Times in answers are local: only their differences count."""
 
     def __init__(self, port: Port, now_ns: int) -> None:
-        self.delay = MeanDelay()
+        self.delay = MeanPathDelay()
         self.rate = NeighborRate()
         self._port = port
         self.deadline_ns = now_ns + port.random.randrange(self._period_ns)
@@ -97,7 +98,7 @@ class PeerDelay:
     def _period_ns(self) -> int:
         return period_ns(self._port.settings.log_min_pdelay_req_interval)
 
-    def request(self, message: PDelayReq, source: str, unicast: bool, local_ns: int) -> None:
+    def request_received(self, message: PDelayReq, source: str, unicast: bool, local_ns: int) -> None:
         """Somebody asks us: answer, in two steps."""
         if (message.source, message.sequence) in self._answered:
             # With two answers, the asker might pair the first half of one with the second of the other.
@@ -119,11 +120,11 @@ class PeerDelay:
                 correction=message.correction,
             )
             follow_up = PDelayRespFollowUp(**header, response_origin_ns=departed_ns, requesting=message.source)
-            self._port.send(follow_up, destination)
+            self._port.send_general(follow_up, destination)
 
         self._port.send_event(response, destination, departed)
 
-    def response(self, message: PDelayResp, local_ns: int, stamp: StampKind) -> None:
+    def response_received(self, message: PDelayResp, local_ns: int, stamp: StampKind) -> None:
         """An answer to us came."""
         exchange = self._exchanges.get(message.sequence)
         if exchange is None:
@@ -135,7 +136,7 @@ class PeerDelay:
             self._port.drop("duplicate")
         else:
             self._port.drop("several_peers")
-            self._port.notice_rarely(
+            self._port.emit_event_rarely(
                 local_ns,
                 "several_peer_responders",
                 first=str(exchange.response.source),
@@ -143,7 +144,7 @@ class PeerDelay:
                 reason="the peer delay mechanism needs every device in between to take part in it; use e2e",
             )
 
-    def follow_up(self, message: PDelayRespFollowUp) -> None:
+    def response_follow_up_received(self, message: PDelayRespFollowUp) -> None:
         """The second half of an answer to us came."""
         exchange = self._exchanges.get(message.sequence)
         if exchange is None:
@@ -176,9 +177,9 @@ class PeerDelay:
             correction += follow_up.correction
             turnaround_ns = follow_up.response_origin_ns - response.request_receipt_ns
             if follow_up.response_origin_ns:
-                self.rate.add(response.source, follow_up.response_origin_ns, exchange.arrived_ns)
+                self.rate.add_exchange(response.source, follow_up.response_origin_ns, exchange.arrived_ns)
         exchange.done = True
-        reason = refusal(correction)
+        reason = correction_refusal(correction)
         elapsed_ns = (exchange.arrived_ns - exchange.departed_ns) * self.rate.ratio
         delay_ns = (elapsed_ns - turnaround_ns - correction / UNITS_PER_NS) / 2
         if reason is None and not _LEAST_DELAY_NS <= delay_ns <= _MOST_DELAY_NS:
@@ -186,8 +187,8 @@ class PeerDelay:
         if reason is not None:
             self._port.drop(reason)
             return
-        self.delay.add(delay_ns)
-        self._port.measured(
+        self.delay.add_delay(delay_ns)
+        self._port.queue_measurement(
             PeerDelaySample(
                 local_ns=exchange.arrived_ns,
                 delay_ns=delay_ns,

@@ -1,4 +1,4 @@
-"""What the parts of an instance share: its identity, what it tells as a master, and the way out."""
+"""What the parts of an instance share: its identity, the time it serves, counters, events, and its way to send."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from random import Random
 from typing import Any
 
 from phasegraph import ClockEstimate, StampKind
-from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity
+from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity, TransmitTokens
 from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
 from ..measurements import Sample
 from .data_sets import TimeProperties
 from .intervals import NS_PER_S
-from .port_actions import Action, Destination, Measured, Notice, Send
-from .response_rate_limit import AnswerLimit
+from .port_actions import Action, Destination, NewMeasurement, PortEvent, SendMessage
+from .response_rate_limit import ResponseRateLimit
 from .settings import Settings
 
 Departed = Callable[[int, StampKind], None]
-"""Told when a message left, in local time."""
+"""Called with the time when a message left, in local time."""
 
 _LAST_TIME_NS = 2**48 * NS_PER_S - 1
 _WAITING = 1024
@@ -37,32 +37,31 @@ class Port:
         self.counters: Counter[str] = Counter()
         self.estimate: ClockEstimate | None = None
         self.properties = TimeProperties()
-        self.answers = AnswerLimit(settings.answers_per_s)
+        self.answers = ResponseRateLimit(settings.answers_per_s)
         self._sequences = {kind: random.randrange(0x10000) for kind in MessageType}
-        self._departing: dict[int, Departed] = {}
-        self._token = 0
+        self._departing: TransmitTokens[Departed] = TransmitTokens(_WAITING)
         self._noticed: dict[str, int] = {}
 
     def drop(self, reason: str) -> None:
         """Count a message, or a measurement, that is not used."""
         self.counters[f"dropped_{reason}"] += 1
 
-    def notice(self, name: str, **fields: int | float | str) -> None:
-        """Tell the operator."""
-        self.actions.append(Notice(name, fields))
+    def emit_event(self, name: str, **fields: int | float | str) -> None:
+        """Report something to the operator."""
+        self.actions.append(PortEvent(name, fields))
 
-    def notice_rarely(self, now_ns: int, name: str, **fields: int | float | str) -> None:
-        """Tell the operator, but not more than once a minute under this name."""
+    def emit_event_rarely(self, now_ns: int, name: str, **fields: int | float | str) -> None:
+        """Report it, at most once a minute under this name."""
         if now_ns - self._noticed.get(name, now_ns - _QUIET_NS) >= _QUIET_NS:
             self._noticed[name] = now_ns
-            self.notice(name, **fields)
+            self.emit_event(name, **fields)
 
-    def measured(self, sample: Sample) -> None:
+    def queue_measurement(self, sample: Sample) -> None:
         """Hand a sample to the estimator."""
-        self.actions.append(Measured(sample))
+        self.actions.append(NewMeasurement(sample))
 
     def reference_at(self, local_ns: int) -> int:
-        """The time that we tell, as far as a timestamp can say it. Only for masters: they have an estimate."""
+        """The time that is served, within what a timestamp can hold. Only for masters: they have an estimate."""
         assert self.estimate is not None
         return min(max(0, self.estimate.reference_at(local_ns)), _LAST_TIME_NS)
 
@@ -91,31 +90,29 @@ class Port:
             "correction": correction,
         }
 
-    def send(self, message: Message, destination: Destination | str) -> None:
+    def send_general(self, message: Message, destination: Destination | str) -> None:
         """Send a general message."""
-        self._send(message, destination, None)
+        self._queue_send(message, destination, None)
 
     def send_event(self, message: Message, destination: Destination | str, departed: Departed) -> None:
         """Send an event message; ``departed`` is called with its transmit stamp, if that ever comes."""
-        self._token += 1
-        self._departing[self._token] = departed
-        if len(self._departing) > _WAITING:
-            del self._departing[next(iter(self._departing))]
+        lost, token = self._departing.lost, self._departing.issue(departed)
+        if self._departing.lost > lost:
             self.drop("transmit_stamp_lost")
-        self._send(message, destination, self._token)
+        self._queue_send(message, destination, token)
 
-    def departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
-        """A transmit stamp came."""
-        departed = self._departing.pop(token, None)
+    def stamp_departure(self, token: int, local_ns: int, stamp: StampKind) -> None:
+        """A transmit stamp arrived."""
+        departed = self._departing.redeem(token)
         if departed is None:
             self.drop("transmit_stamp_unknown")
         else:
             departed(local_ns, stamp)
 
     def forget_departures(self) -> None:
-        """Transmit stamps that have not come are of no use any more."""
+        """Drop what waits for transmit stamps."""
         self._departing.clear()
 
-    def _send(self, message: Message, destination: Destination | str, token: int | None) -> None:
+    def _queue_send(self, message: Message, destination: Destination | str, token: int | None) -> None:
         self.counters[f"sent_{message.type.name.lower()}"] += 1
-        self.actions.append(Send(message=message, event=token is not None, destination=destination, token=token))
+        self.actions.append(SendMessage(message=message, event=token is not None, destination=destination, token=token))

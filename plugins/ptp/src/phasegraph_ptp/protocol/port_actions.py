@@ -21,7 +21,7 @@ class Destination(enum.Enum):
     """224.0.0.107, FF02::6B: messages of the peer delay mechanism over multicast."""
 
 
-class Send(msgspec.Struct, frozen=True, kw_only=True):
+class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message to be sent."""
 
     message: Message
@@ -33,7 +33,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True):
     """Where there is one, `OrdinaryClock.departed` is to be told when the message left."""
 
 
-class Measured(msgspec.Struct, frozen=True):
+class NewMeasurement(msgspec.Struct, frozen=True):
     """Something for the estimator."""
 
     sample: Sample
@@ -50,7 +50,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     address: str
 
 
-class Followed(msgspec.Struct, frozen=True):
+class ParentChanged(msgspec.Struct, frozen=True):
     """We follow another port or another grandmaster from now on, or none: the samples to come are of it."""
 
     parent: Parent | None
@@ -59,11 +59,11 @@ class Followed(msgspec.Struct, frozen=True):
     where there is no parent: what is known of the time goes on."""
 
 
-class Notice(msgspec.Struct, frozen=True):
+class PortEvent(msgspec.Struct, frozen=True):
     """Something that an operator may want to know."""
 
     name: str
     fields: Mapping[str, int | float | str]
 
 
-Action = Send | Measured | Followed | Notice
+Action = SendMessage | NewMeasurement | ParentChanged | PortEvent

@@ -1,4 +1,4 @@
-"""How often senders are answered: from all together, and from each address, in bounded memory."""
+"""A limit on responses: to all senders together, and to each address, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _SHARE = 4
 _BURST_NS = NS_PER_S // 4
 
 
-class AnswerLimit:
-    """Lets so many a second pass, and a burst of a quarter of a second's worth."""
+class ResponseRateLimit:
+    """Allows ``per_s`` responses a second, and a burst of a quarter of a second."""
 
     def __init__(self, per_s: int) -> None:
         self._period_ns = NS_PER_S // max(1, per_s)

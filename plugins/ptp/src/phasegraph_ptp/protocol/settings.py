@@ -9,7 +9,7 @@ import msgspec
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata
 
 
-class Role(enum.StrEnum):
+class PortRole(enum.StrEnum):
     """Which states a port may come to."""
 
     FOLLOWER = "follower"
@@ -30,7 +30,7 @@ class DelayMechanism(enum.StrEnum):
 class Unicast(enum.StrEnum):
     """What a port sends to single addresses of its own accord. Unicast questions are always answered by unicast."""
 
-    OFF = "off"
+    INACTIVE_STATES = "off"
     HYBRID = "hybrid"
     """Delay_Req goes to the master alone; after three misses to everybody again, until it works."""
     NEGOTIATED = "negotiated"
@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sdo: int = 0
     """sdoId, 12 bits: majorSdoId times 256 plus minorSdoId."""
     minor_version: int = 0
-    role: Role = Role.FOLLOWER
+    role: PortRole = PortRole.FOLLOWER
     priority1: int = 128
     priority2: int = 128
     clock_class: int = 248
@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Announce intervals without an Announce after which a master is gone (8.2.15.4.2)."""
     mastership_delay_ns: int = 0
     """How long the port is PRE_MASTER before it becomes MASTER for the first time."""
-    unicast: Unicast = Unicast.OFF
+    unicast: Unicast = Unicast.INACTIVE_STATES
     servers: tuple[str, ...] = ()
     """Addresses to ask for unicast messages, where `unicast` is negotiated (17.4)."""
     request_duration_s: int = 300

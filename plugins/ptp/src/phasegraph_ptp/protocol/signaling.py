@@ -15,8 +15,8 @@ from phasegraph.ieee1588 import (
 )
 
 from .port import Port
-from .unicast_client import Negotiation
-from .unicast_master import UnicastGrants
+from .unicast_client import UnicastClient
+from .unicast_master import UnicastMaster
 
 
 def handle(
@@ -25,12 +25,12 @@ def handle(
     now_ns: int,
     *,
     port: Port,
-    grants: UnicastGrants | None,
-    negotiation: Negotiation | None,
+    unicast_master: UnicastMaster | None,
+    unicast_client: UnicastClient | None,
 ) -> None:
     """Act on one message that came by unicast. Its answers leave together.
 
-    ``grants`` is there while the port is a master, ``negotiation`` if it is a client.
+    ``unicast_master`` is given while the port is a master, ``unicast_client`` if it is a client.
     """
     if not port.answers.allows(address, now_ns):
         port.drop("rate_limited")
@@ -43,20 +43,20 @@ def handle(
             port.drop("tlv")
             continue
         if isinstance(tlv, RequestUnicast):
-            if grants is None:
+            if unicast_master is None:
                 answers.append(GrantUnicast(tlv.message_type, tlv.log_interval, 0).to_tlv())
             else:
-                answers.append(grants.request(tlv, message.source, address, now_ns).to_tlv())
-        elif isinstance(tlv, GrantUnicast) and negotiation is not None:
-            negotiation.granted(tlv, address, now_ns)
+                answers.append(unicast_master.answer_request(tlv, message.source, address, now_ns).to_tlv())
+        elif isinstance(tlv, GrantUnicast) and unicast_client is not None:
+            unicast_client.granted(tlv, address, now_ns)
         elif isinstance(tlv, CancelUnicast):
-            if grants is not None and not tlv.maintain_request:
-                grants.cancel(tlv.message_type, address)
-            if negotiation is not None and not tlv.maintain_grant:
-                negotiation.cancelled(tlv.message_type, address, now_ns)
+            if unicast_master is not None and not tlv.maintain_request:
+                unicast_master.cancel_grant(tlv.message_type, address)
+            if unicast_client is not None and not tlv.maintain_grant:
+                unicast_client.cancelled(tlv.message_type, address, now_ns)
             answers.append(
                 AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant).to_tlv()
             )
     if answers:
         header = port.header(MessageType.SIGNALING, address)
-        port.send(Signaling(**header, target=message.source, tlvs=tuple(answers)), address)
+        port.send_general(Signaling(**header, target=message.source, tlvs=tuple(answers)), address)

@@ -1,40 +1,47 @@
-"""One master, as long as it is followed: its Syncs, the delay to it, and whether it does what it announces."""
+"""The port as a slave of one master: its Syncs, the delay to it, and whether it sends what it announces."""
 
 from __future__ import annotations
 
 import enum
 
 from phasegraph import ClockState, StampKind
-from phasegraph.ieee1588 import DelayResp, Flag, FollowUp, Sync, to_interval
+from phasegraph.ieee1588 import (
+    UNITS_PER_NS,
+    DelayResp,
+    Flag,
+    FollowUp,
+    Sync,
+    SyncPairing,
+    TimedSync,
+    to_interval,
+)
 
 from ..measurements import DelaySample, SyncSample
-from .corrections import UNITS_PER_NS
 from .delay_request import DelayRequester
-from .foreign_masters import ForeignMaster, ghost_ns
+from .foreign_masters import ForeignMaster, sync_receipt_deadline_ns
 from .intervals import NEVER, NS_PER_S, MessageInterval, period_ns
-from .mean_path_delay import MeanDelay
+from .mean_path_delay import MeanPathDelay
 from .port import Port
 from .port_actions import Parent
 from .settings import DelayMechanism
-from .sync_pairing import ReceivedSync, SyncPairing, TimedSync
 
 FORGIVEN_AFTER_NS = 60 * NS_PER_S
-"""A master that was demoted is as good as any other after so long."""
+"""A master that was demoted counts as reliable again after this time."""
 
 
-class Missing(enum.StrEnum):
-    """What a ghost does not send."""
+class MissingMessage(enum.StrEnum):
+    """What a demoted master does not send."""
 
     SYNC = "Sync or Follow_Up"
     DELAY_RESP = "Delay_Resp"
 
 
-class Following:
-    """What is known of the current master and of nobody else: with another one there is another of these."""
+class Slave:
+    """What is known of one master. Another master gets another of these, so that a sample never mixes two."""
 
     def __init__(self, port: Port, master: ForeignMaster, now_ns: int) -> None:
-        self.master = master
-        self.delay = MeanDelay()
+        self.foreign_master = master
+        self.delay = MeanPathDelay()
         """Of the path to the master; unused with the peer delay mechanism."""
         self.requester: DelayRequester | None = None
         if port.settings.delay_mechanism is DelayMechanism.E2E:
@@ -42,7 +49,7 @@ class Following:
         self.calibrated = False
         """Whether offset and delay (E2E) have been measured."""
         self._port = port
-        self._pairing = SyncPairing(port.drop)
+        self._pairing: SyncPairing[tuple[int, StampKind]] = SyncPairing(port.drop)
         self._interval = MessageInterval(period_ns(port.settings.log_sync_interval))
         self._since_ns = now_ns
         self._sync: SyncSample | None = None
@@ -50,19 +57,19 @@ class Following:
     @property
     def parent(self) -> Parent:
         """Whose time this is, by the last Announce."""
-        announce = self.master.announce
+        announce = self.foreign_master.announce
         return Parent(
             port=announce.source,
             grandmaster=announce.grandmaster,
             ptp_timescale=bool(announce.flags & Flag.PTP_TIMESCALE),
-            address=self.master.address,
+            address=self.foreign_master.address,
         )
 
     @property
     def deadline_ns(self) -> int:
-        """When `tick` and `fault` are wanted."""
+        """See `TimedPart.deadline_ns`; `missing_message` is wanted then too."""
         asking = self.requester.deadline_ns if self.requester else NEVER
-        return min(asking, self._patience_until_ns)
+        return min(asking, self._sync_receipt_deadline_ns)
 
     @property
     def ingress_ns(self) -> int:
@@ -82,55 +89,56 @@ class Following:
         if self.requester is not None:
             self.requester.tick(now_ns)
 
-    def fault(self, now_ns: int) -> Missing | None:
-        """What the master owes us, if anything."""
-        if now_ns >= self._patience_until_ns:
-            return Missing.SYNC
-        return Missing.DELAY_RESP if self.requester is not None and self.requester.silent(now_ns) else None
+    def missing_message(self, now_ns: int) -> MissingMessage | None:
+        """The message that the master fails to send, if any."""
+        if now_ns >= self._sync_receipt_deadline_ns:
+            return MissingMessage.SYNC
+        return MissingMessage.DELAY_RESP if self.requester is not None and self.requester.unanswered(now_ns) else None
 
-    def sync(self, message: Sync, local_ns: int, stamp: StampKind) -> None:
-        """A Sync of this master came."""
-        self._interval.heard(message.log_interval, local_ns)
-        self._timed(self._pairing.sync(ReceivedSync(message, local_ns, stamp)), local_ns)
+    def sync_received(self, message: Sync, local_ns: int, stamp: StampKind) -> None:
+        """A Sync of this master arrived."""
+        self._interval.record_arrival(message.log_interval, local_ns)
+        self._timed(self._pairing.add_sync(message, (local_ns, stamp)), local_ns)
 
-    def follow_up(self, message: FollowUp, now_ns: int) -> None:
-        """A Follow_Up of this master came."""
-        self._timed(self._pairing.follow_up(message), now_ns)
+    def follow_up_received(self, message: FollowUp, now_ns: int) -> None:
+        """A Follow_Up of this master arrived."""
+        self._timed(self._pairing.add_follow_up(message), now_ns)
 
-    def delay_resp(self, message: DelayResp, now_ns: int) -> None:
-        """An answer of this master to us came."""
+    def delay_resp_received(self, message: DelayResp, now_ns: int) -> None:
+        """A Delay_Resp of this master to us arrived."""
         if self.requester is not None:
-            self.requester.response(message, now_ns)
+            self.requester.response_received(message, now_ns)
 
     def close(self) -> None:
-        """It is not followed any more."""
+        """The master is followed no longer."""
         if self.requester is not None:
             self.requester.close()
 
     @property
-    def _patience_until_ns(self) -> int:
-        return ghost_ns(self._since_ns, self._sync.local_ns if self._sync else None, self._interval.ns)
+    def _sync_receipt_deadline_ns(self) -> int:
+        return sync_receipt_deadline_ns(self._since_ns, self._sync.local_ns if self._sync else None, self._interval.ns)
 
-    def _timed(self, timed: TimedSync | None, now_ns: int) -> None:
+    def _timed(self, timed: TimedSync[tuple[int, StampKind]] | None, now_ns: int) -> None:
         if timed is None:
             return
+        local_ns, stamp = timed.arrival
         self._sync = SyncSample(
             reference_ns=timed.origin_ns,
-            local_ns=timed.received.local_ns,
+            local_ns=local_ns,
             correction=timed.correction + to_interval(self._port.settings.asymmetry_ns),
-            stamp=timed.received.stamp,
+            stamp=stamp,
             interval_ns=self._interval.ns,
         )
-        self._port.measured(self._sync)
+        self._port.queue_measurement(self._sync)
         if self.calibrated and now_ns - self._since_ns > FORGIVEN_AFTER_NS:
-            self.master.forgive()
+            self.foreign_master.forgive()
         if self.requester is None:
             self.calibrated = True
         else:
-            self.requester.start(now_ns)
+            self.requester.start_requests(now_ns)
 
     def _delay_measured(self, sample: DelaySample) -> None:
-        self._port.measured(sample)
+        self._port.queue_measurement(sample)
         sync = self._sync
         if sync is None:
             return
@@ -138,5 +146,5 @@ class Following:
         if self._port.estimate is not None:
             apart_ns = self._port.estimate.elapsed(apart_ns)
         both_ways_ns = sample.reference_ns - sync.reference_ns - apart_ns
-        self.delay.add((both_ways_ns - (sample.correction + sync.correction) / UNITS_PER_NS) / 2)
+        self.delay.add_delay((both_ways_ns - (sample.correction + sync.correction) / UNITS_PER_NS) / 2)
         self.calibrated = True

@@ -26,7 +26,7 @@ class _Contract(msgspec.Struct):
     period_ns: int = 0
 
 
-class Negotiation:
+class UnicastClient:
     """What this port has asked for: Announces of every server; Sync and Delay_Resp of the one it follows."""
 
     def __init__(self, port: Port, now_ns: int) -> None:
@@ -45,15 +45,15 @@ class Negotiation:
         contract = self._contracts.get((address, kind))
         return contract.period_ns if contract is not None and now_ns < contract.expires_ns else None
 
-    def follow(self, address: str, now_ns: int) -> None:
+    def request_sync_from(self, address: str, now_ns: int) -> None:
         """Have Sync and Delay_Resp of this server, and of no other."""
-        self.leave()
+        self.cancel_sync()
         settings = self._port.settings
         self._want(address, MessageType.SYNC, settings.log_sync_interval, now_ns)
         if settings.delay_mechanism is DelayMechanism.E2E:
             self._want(address, MessageType.DELAY_RESP, settings.log_min_delay_req_interval, now_ns)
 
-    def leave(self) -> None:
+    def cancel_sync(self) -> None:
         """Have Announces only."""
         for server, kind in tuple(self._contracts):
             if kind is not MessageType.ANNOUNCE:
@@ -66,7 +66,7 @@ class Negotiation:
                 continue
             tlv = RequestUnicast(kind, contract.log_interval, self._port.settings.request_duration_s).to_tlv()
             header = self._port.header(MessageType.SIGNALING, server)
-            self._port.send(Signaling(**header, target=ALL_PORTS, tlvs=(tlv,)), server)
+            self._port.send_general(Signaling(**header, target=ALL_PORTS, tlvs=(tlv,)), server)
             contract.asked = True
             contract.next_ns = now_ns + contract.retry_ns
             contract.retry_ns = min(2 * contract.retry_ns, _LONGEST_RETRY_NS)
@@ -81,7 +81,7 @@ class Negotiation:
         if tlv.duration_s == 0:
             contract.next_ns = now_ns + _REFUSED_RETRY_NS
             kind = MessageType(tlv.message_type).name
-            self._port.notice_rarely(now_ns, "unicast_refused", address=address, message=kind)
+            self._port.emit_event_rarely(now_ns, "unicast_refused", address=address, message=kind)
             return
         duration_ns = tlv.duration_s * NS_PER_S
         contract.retry_ns = _FIRST_RETRY_NS
@@ -113,4 +113,4 @@ class Negotiation:
         if contract.expires_ns:
             header = self._port.header(MessageType.SIGNALING, server)
             tlvs = (CancelUnicast(kind, maintain_grant=True).to_tlv(),)
-            self._port.send(Signaling(**header, target=ALL_PORTS, tlvs=tlvs), server)
+            self._port.send_general(Signaling(**header, target=ALL_PORTS, tlvs=tlvs), server)

@@ -22,7 +22,7 @@ class _Grant(msgspec.Struct):
     """When to send; never for answers."""
 
 
-class UnicastGrants:
+class UnicastMaster:
     """What clients were granted. It lives as long as the port is a master."""
 
     def __init__(self, port: Port, send: Callable[[MessageType, str, int], None]) -> None:
@@ -39,7 +39,7 @@ class UnicastGrants:
         """When `tick` is wanted."""
         return min((min(grant.next_ns, grant.expires_ns) for grant in self._grants.values()), default=NEVER)
 
-    def request(self, tlv: RequestUnicast, client: PortIdentity, address: str, now_ns: int) -> GrantUnicast:
+    def answer_request(self, tlv: RequestUnicast, client: PortIdentity, address: str, now_ns: int) -> GrantUnicast:
         """Answer a request: granted as asked, for a shorter time perhaps, or refused with a duration of zero."""
         duration_s = self._duration_s(tlv, address)
         if duration_s:
@@ -56,7 +56,7 @@ class UnicastGrants:
             self._port.drop("unicast_refused")
         return GrantUnicast(tlv.message_type, tlv.log_interval, duration_s, renewal_invited=duration_s > 0)
 
-    def cancel(self, kind: int, address: str) -> None:
+    def cancel_grant(self, kind: int, address: str) -> None:
         """The client wants it no longer."""
         for key in [key for key in self._grants if key == (address, kind)]:
             del self._grants[key]
@@ -75,7 +75,7 @@ class UnicastGrants:
         for (address, kind), grant in self._grants.items():
             header = self._port.header(MessageType.SIGNALING, address)
             tlvs = (CancelUnicast(kind, maintain_request=True).to_tlv(),)
-            self._port.send(Signaling(**header, target=grant.client, tlvs=tlvs), address)
+            self._port.send_general(Signaling(**header, target=grant.client, tlvs=tlvs), address)
         self._grants.clear()
 
     def _duration_s(self, tlv: RequestUnicast, address: str) -> int:

@@ -60,7 +60,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("it lists no leap seconds in the order of time")
         return cls(changes=tuple(changes), expires_s=expires_s)
 
-    def at(self, tai_s: int) -> int:
+    def offset_at(self, tai_s: int) -> int:
         """The offset at a time."""
         return next((offset for since, offset in reversed(self.changes) if since <= tai_s), self.changes[0][1])
 
@@ -79,7 +79,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
 
     def properties(self, tai_s: int) -> TimeProperties:
         """What a grandmaster of this time announces: a leap second throughout the UTC day that ends with it."""
-        offset_s, leap_s = self.at(tai_s), 0
+        offset_s, leap_s = self.offset_at(tai_s), 0
         coming = self.next(tai_s)
         if coming is not None:
             since_s, then_s = coming

@@ -13,7 +13,7 @@ import trio
 from phasegraph import NodeError
 from phasegraph.ieee1588 import MalformedMessage, Management, PortIdentity, decode, encode
 
-from .port_status import Status, questions, read_status
+from .port_status import Ptp4lStatus, questions, read_status
 
 PLACES = ("/var/run/ptp/ptp4l", "/var/run/ptp4l", "/var/run/ptp/ptp4lro", "/var/run/ptp4lro")
 """Where ptp4l's sockets are unless its configuration says otherwise. The ro ones, of version 4, are for everybody, and
@@ -39,13 +39,13 @@ class Ptp4lClient:
         self._ways: list[tuple[Path, bool]] = []
         self._link: _Link | None = None
 
-    async def find(self) -> Status:
+    async def connect(self) -> Ptp4lStatus:
         """Try every way to a ptp4l. Raises NodeError where none answers."""
         self._ways = [(server, by_file) for server in find_sockets(self._path) for by_file in (False, True)]
         why = []
         for server, _ in list(self._ways):
             try:
-                return await self.ask()
+                return await self.query()
             except SilentError as error:
                 why.append(f"{server}: {error}")
         raise NodeError(
@@ -54,26 +54,26 @@ class Ptp4lClient:
             option="socket",
         )
 
-    async def ask(self) -> Status:
+    async def query(self) -> Ptp4lStatus:
         """One round of questions. Raises SilentError where it fails; the next call tries another way."""
         try:
             if self._link is None:
                 self._link = _Link(*self._ways[0])
             asked = questions(self._source, sequence=self._sequence, domain=self._domain, major_sdo=self._major_sdo)
             self._sequence += len(asked)
-            status = read_status(await self._link.ask(asked))
+            status = read_status(await self._link.exchange(asked))
         except (OSError, MalformedMessage) as error:
-            self._turn()
+            self._try_next_way()
             raise SilentError(getattr(error, "strerror", None) or str(error)) from error
         except trio.TooSlowError:
-            self._turn()
+            self._try_next_way()
             raise SilentError("no answer") from None
         if status is None:
-            self._turn()
-            raise SilentError("it does not tell all that is needed")
+            self._try_next_way()
+            raise SilentError("its answers lack what is needed")
         return status
 
-    def _turn(self) -> None:
+    def _try_next_way(self) -> None:
         self.close()
         self._ways.append(self._ways.pop(0))
 
@@ -85,7 +85,7 @@ class Ptp4lClient:
 
 
 class _Link:
-    """A socket that is joined to that of ptp4l: nobody else can write to it.
+    """A socket that is joined to that of ptp4l: no other process can write to it.
 
     Its address is one of Linux's abstract ones, which leaves nothing behind, or a file beside ptp4l's own, which a
     ptp4l in another network namespace can reach.
@@ -104,7 +104,7 @@ class _Link:
             self.close()
             raise
 
-    async def ask(self, asked: list[Management]) -> list[Management]:
+    async def exchange(self, asked: list[Management]) -> list[Management]:
         """All answers up to the one to the last question. Raises TooSlowError where that one is missing."""
         numbers = {question.sequence for question in asked}
         answers: list[Management] = []

@@ -1,7 +1,7 @@
 """From single readings of the grandmaster's time to a clock: a straight line through the latest of them. Pure.
 
 Local time is not steered, so with any oscillator the grandmaster's time is nearly a straight line over half a minute.
-What is published follows that line without a jump.
+`phasegraph.ClockPublisher` makes a clock without jumps of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from phasegraph import ClockEstimate, ClockState
+from phasegraph import NS_PER_S, ClockDoubt, ClockEstimate, ClockFix, ClockPublisher, PublisherSettings
 
 _POINTS = 32
 _ENOUGH = 5
@@ -25,20 +25,11 @@ _READ_BOUND_NS = 5_000.0
 _GATE, _GATE_LEAST_NS = 5.0, 2_000.0
 _WANDER_PPB = 300.0
 """By how much an oscillator may change its rate in holdover: one sigma; three are taken for the bound."""
-_SLEW_PPB, _SLEW_INTERVALS = 20_000.0, 4
-_STEP_NS = 1_000_000
+_SLEW_INTERVALS = 4
+"""A lag is removed within this many intervals, once the clock was locked; before, at once."""
 
 
-class Quality(msgspec.Struct, frozen=True):
-    """When the clock is locked, and when it is lost."""
-
-    lock_within_ns: int
-    """Locked once three sigmas are within this."""
-    unlock_beyond_ns: int
-    """Holdover ends when the bound has grown beyond this."""
-
-
-class Reference(msgspec.Struct, frozen=True):
+class TimeSource(msgspec.Struct, frozen=True):
     """Whose time it is."""
 
     grandmaster: str
@@ -46,111 +37,107 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class PhaseLine:
-    """The clock. Readings come by `add`, time by `update`, which publishes."""
+    """Readings come by `add_reading`; `publish` is called at each interval."""
 
-    def __init__(self, quality: Quality, domain: int | None = None) -> None:
+    def __init__(self, settings: PublisherSettings, domain: int | None = None) -> None:
         """``domain`` is what the estimates name."""
-        self._quality = quality
+        self._publisher = ClockPublisher(settings)
         self._domain = domain
         self._points: deque[tuple[int, int]] = deque(maxlen=_POINTS)
         self._beside: list[tuple[int, int]] = []
-        self._line: _Line | None = None
-        self._known: _Line | None = None
+        self._line: LeastSquaresLine | None = None
+        self._known: LeastSquaresLine | None = None
         self._last_ns = 0
-        self._reference = Reference("", "arb")
-        self._jumps = False
-        self._was_locked = False
+        self._source = self._shown = TimeSource("", "arb")
+        self._restarted = self._other_timescale = False
         self.rejected = 0
         """Readings that were too far beside the line."""
         self.estimate = ClockEstimate(local_ns=0, reference_ns=0)
         """The newest snapshot."""
 
-    def follow(self, reference: Reference) -> bool:
-        """The readings to come are of this one; returns whether it is another than before.
+    def set_source(self, source: TimeSource) -> bool:
+        """The readings to come are of this source; returns whether it is another than before.
 
-        Readings of another one are collected anew, and what was known goes on until there are enough of them.
+        Readings are collected from the start, and the clock goes on as it is until there are enough of them.
         """
-        if reference == self._reference:
+        if source == self._source:
             return False
-        self._jumps |= reference.timescale != self._reference.timescale or reference.timescale == "arb"
-        self._reference = reference
-        self._begin([])
+        self._other_timescale |= source.timescale != self._source.timescale or source.timescale == "arb"
+        self._source = source
+        self._restart([])
         return True
 
-    def add(self, local_ns: int, reference_ns: int) -> None:
+    def add_reading(self, local_ns: int, reference_ns: int) -> None:
         """Another reading: the grandmaster's time at a local time."""
         point = local_ns, reference_ns
         if self._line is not None and len(self._points) >= _ENOUGH:
             gate = max(_GATE_LEAST_NS, _GATE * (self._line.noise_ns + self._line.sigma_ns(local_ns)))
-            if abs(reference_ns - self._line.at(local_ns)) > gate:
+            if abs(reference_ns - self._line.reference_at(local_ns)) > gate:
                 self.rejected += 1
                 self._beside.append(point)
                 if len(self._beside) < _ENOUGH:
                     return
-                self._begin(self._beside[:-1])
+                self._restart(self._beside[:-1])
         self._beside.clear()
         self._points.append(point)
         self._last_ns = local_ns
         if len(self._points) >= _ENOUGH:
-            self._line = _Line.through(self._points, self._known)
+            self._line = LeastSquaresLine.through(self._points, self._known)
 
-    def _begin(self, points: Sequence[tuple[int, int]]) -> None:
+    def publish(self, now_ns: int, *, interval_ns: int, silence_ns: int, path_delay_ns: int) -> ClockEstimate:
+        """Publish for ``now_ns``; the next call is expected in ``interval_ns``.
+
+        After ``silence_ns`` without a reading that fits the line, the clock is in holdover. The path's delay is part of
+        the bound, as its asymmetry cannot be seen.
+        """
+        line, publisher = self._line, self._publisher
+        if line is None:
+            return self.estimate
+        ready = len(self._points) >= _ENOUGH
+        silent = not ready or now_ns - self._last_ns > silence_ns
+        if ready:
+            publisher.steer(
+                ClockFix(
+                    local_ns=now_ns,
+                    reference_ns=line.reference_at(now_ns),
+                    rate_ppb=line.rate * NS_PER_S,
+                    lockable=not silent,
+                    doubt_at=lambda at_ns, lag_ns: self._doubt(line, silent, at_ns, lag_ns),
+                ),
+                slew_s=_SLEW_INTERVALS * interval_ns / NS_PER_S if publisher.was_locked else 0.0,
+                other_reference=self._restarted,
+                other_timescale=self._other_timescale,
+            )
+            self._shown = self._source
+            self._restarted = self._other_timescale = False
+        self.estimate = publisher.estimate(
+            now_ns,
+            silent=silent,
+            path_delay_ns=path_delay_ns or None,
+            asymmetry_ns=path_delay_ns,
+            timescale=self._shown.timescale,
+            grandmaster=self._shown.grandmaster,
+            domain=self._domain,
+        )
+        return self.estimate
+
+    def _restart(self, points: Sequence[tuple[int, int]]) -> None:
         if len(self._points) == _POINTS:
             self._known = self._line
         self._points = deque(points, _POINTS)
         self._beside.clear()
+        self._restarted = True
 
-    def update(self, now_ns: int, *, interval_ns: int, silence_ns: int, path_delay_ns: int) -> ClockEstimate:
-        """Publish for ``now_ns``; the next call is expected in ``interval_ns``.
-
-        After ``silence_ns`` without a reading that fits it is holdover. The path's delay goes into the bound, as its
-        asymmetry cannot be seen.
-        """
-        line, before = self._line, self.estimate
-        if line is None:
-            return before
-        ready = len(self._points) >= _ENOUGH
-        holding = not ready or now_ns - self._last_ns > silence_ns
-        discontinuities, reference_ns = before.discontinuities, before.reference_at(now_ns)
-        error_ns = line.at(now_ns) - reference_ns
-        if ready and (not self._was_locked or self._jumps or abs(error_ns) > _STEP_NS):
-            discontinuities += self._was_locked
-            reference_ns, error_ns, self._jumps = reference_ns + error_ns, 0, False
-        slew_ppb = max(-_SLEW_PPB, min(_SLEW_PPB, error_ns * 1e9 / (_SLEW_INTERVALS * interval_ns)))
-        wander_ns = (now_ns - self._last_ns) * _WANDER_PPB / 1e9 if holding else 0.0
+    def _doubt(self, line: LeastSquaresLine, silent: bool, now_ns: int, lag_ns: float) -> ClockDoubt:
         line_ns = line.sigma_ns(now_ns)
-        sigma_ns = math.hypot(line_ns, wander_ns, error_ns)
-        bound_ns = path_delay_ns + _READ_BOUND_NS + max(line.worst_ns, 6 * line_ns) + 3 * wander_ns + abs(error_ns)
-        state = self._state(holding, sigma_ns, bound_ns)
-        self._was_locked |= state is ClockState.LOCKED
-        whose = self._reference if ready else Reference(before.grandmaster, before.timescale)
-        self.estimate = ClockEstimate(
-            local_ns=now_ns,
-            reference_ns=reference_ns,
-            rate_ppb=line.rate * 1e9 + slew_ppb,
-            sigma_ns=sigma_ns,
-            bound_ns=bound_ns,
-            state=state,
-            timescale=whose.timescale,
-            grandmaster=whose.grandmaster,
-            domain=self._domain,
-            path_delay_ns=path_delay_ns or None,
-            discontinuities=discontinuities,
-        )
-        return self.estimate
-
-    def _state(self, holding: bool, sigma_ns: float, bound_ns: float) -> ClockState:
-        if holding:
-            lost = not self._was_locked or bound_ns > self._quality.unlock_beyond_ns
-            return ClockState.UNLOCKED if lost else ClockState.HOLDOVER
-        # Once locked it stays so a little longer, not to flap.
-        patience = 2 if self.estimate.state is ClockState.LOCKED else 1
-        good = 3 * sigma_ns <= patience * self._quality.lock_within_ns
-        return ClockState.LOCKED if good else ClockState.ACQUIRING
+        silent = silent or len(self._points) < _ENOUGH
+        wander_ns = (now_ns - self._last_ns) * _WANDER_PPB / NS_PER_S if silent else 0.0
+        bound_ns = _READ_BOUND_NS + max(line.worst_ns, 6 * line_ns) + 3 * wander_ns + abs(lag_ns)
+        return ClockDoubt(math.hypot(line_ns, wander_ns, lag_ns), bound_ns)
 
 
-class _Line(msgspec.Struct, frozen=True):
-    """By least squares: reference time is ``reference_ns`` at ``middle_ns`` and runs fast of local time by ``rate``."""
+class LeastSquaresLine(msgspec.Struct, frozen=True):
+    """Reference time is ``reference_ns`` at ``middle_ns`` and runs fast of local time by ``rate``."""
 
     middle_ns: int
     reference_ns: int
@@ -163,8 +150,8 @@ class _Line(msgspec.Struct, frozen=True):
     worst_ns: float
 
     @classmethod
-    def through(cls, points: Sequence[tuple[int, int]], known: _Line | None) -> _Line:
-        """``known`` is the line of before, whose rate holds, but for a wander, until the new points know better."""
+    def through(cls, points: Sequence[tuple[int, int]], known: LeastSquaresLine | None) -> LeastSquaresLine:
+        """Least squares. ``known`` is an earlier line: its rate holds until the points determine their own."""
         count = len(points)
         first_local, first_reference = points[0]
         times = [local - first_local for local, _ in points]
@@ -188,10 +175,12 @@ class _Line(msgspec.Struct, frozen=True):
             worst_ns=max(map(abs, residuals)),
         )
 
-    def at(self, local_ns: int) -> int:
+    def reference_at(self, local_ns: int) -> int:
+        """Reference time at a local time."""
         since = local_ns - self.middle_ns
         return self.reference_ns + since + round(since * self.rate)
 
     def sigma_ns(self, local_ns: int) -> float:
+        """One standard deviation of that."""
         lever = (local_ns - self.middle_ns) / self.spread_ns
         return _CORRELATED * self.noise_ns * math.sqrt((1 + lever**2) / self.count)

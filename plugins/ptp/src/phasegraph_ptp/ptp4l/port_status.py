@@ -53,7 +53,7 @@ _FOLLOWING = (PortState.SLAVE, PortState.UNCALIBRATED)
 _USEFUL: tuple[int, ...] = (*_FOLLOWING, PortState.MASTER, PortState.PASSIVE)
 
 
-class Port(msgspec.Struct, frozen=True, kw_only=True):
+class Ptp4lPort(msgspec.Struct, frozen=True, kw_only=True):
     """One of its ports."""
 
     identity: PortIdentity
@@ -64,10 +64,10 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     sync_interval_ns: int
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class Ptp4lStatus(msgspec.Struct, frozen=True, kw_only=True):
     """All that matters of one round of answers."""
 
-    port: Port
+    port: Ptp4lPort
     """The port that follows; else one that serves; else any."""
     offset_ns: int
     """Its clock less the grandmaster's, UTC offset allowed for."""
@@ -125,30 +125,30 @@ def questions(source: PortIdentity, *, sequence: int, domain: int, major_sdo: in
     ]
 
 
-def read_status(answers: Iterable[Management]) -> Status | None:
+def read_status(answers: Iterable[Management]) -> Ptp4lStatus | None:
     """What one round of answers says; None where something essential is missing.
 
     Raises MalformedMessage for an answer that is damaged.
     """
-    told: dict[int, list[Octets]] = {}
-    for data in _told(answers):
-        told.setdefault(data.id, []).append(Octets(data.data, ManagementId(data.id).name))
-    if any(id not in told for id in QUESTIONS if id is not ManagementId.PORT_PROPERTIES_NP):
+    fields: dict[int, list[Octets]] = {}
+    for data in _management_data(answers):
+        fields.setdefault(data.id, []).append(Octets(data.data, ManagementId(data.id).name))
+    if any(id not in fields for id in QUESTIONS if id is not ManagementId.PORT_PROPERTIES_NP):
         return None
-    port = min((_port(octets) for octets in told[ManagementId.PORT_DATA_SET]), key=_usefulness)
-    _, flags, _ = told[ManagementId.TIME_PROPERTIES_DATA_SET][0].numbers(TIME_PROPERTIES_DATA_SET)
+    port = min((_port(octets) for octets in fields[ManagementId.PORT_DATA_SET]), key=_usefulness)
+    _, flags, _ = fields[ManagementId.TIME_PROPERTIES_DATA_SET][0].numbers(TIME_PROPERTIES_DATA_SET)
     # The UTC offset that it reckons with is among what it would say as a grandmaster, which is ARB where its clock
     # counts UTC.
-    settings = told[ManagementId.GRANDMASTER_SETTINGS_NP][0].numbers(GRANDMASTER_SETTINGS_NP)
+    settings = fields[ManagementId.GRANDMASTER_SETTINGS_NP][0].numbers(GRANDMASTER_SETTINGS_NP)
     *_quality, utc_offset_s, own_flags, _ = settings
-    _steps, _offset, mean_delay = told[ManagementId.CURRENT_DATA_SET][0].numbers(CURRENT_DATA_SET)
-    offset_ns, ingress_ns, *_gptp, present, grandmaster = told[ManagementId.TIME_STATUS_NP][0].numbers(TIME_STATUS_NP)
+    _steps, _offset, mean_delay = fields[ManagementId.CURRENT_DATA_SET][0].numbers(CURRENT_DATA_SET)
+    offset_ns, ingress_ns, *_gptp, present, grandmaster = fields[ManagementId.TIME_STATUS_NP][0].numbers(TIME_STATUS_NP)
     hardware, interface = bool(own_flags & Flag.PTP_TIMESCALE), ""
-    for octets in told.get(ManagementId.PORT_PROPERTIES_NP, ()):
+    for octets in fields.get(ManagementId.PORT_PROPERTIES_NP, ()):
         clock, number, _state, timestamping = octets.numbers(PORT_PROPERTIES_NP)
         if PortIdentity(clock, number) == port.identity:
             hardware, interface = timestamping in _HARDWARE, octets.text()
-    return Status(
+    return Ptp4lStatus(
         port=port,
         offset_ns=offset_ns,
         ingress_ns=ingress_ns,
@@ -162,17 +162,17 @@ def read_status(answers: Iterable[Management]) -> Status | None:
     )
 
 
-def _told(answers: Iterable[Management]) -> Iterator[ManagementTlv]:
+def _management_data(answers: Iterable[Management]) -> Iterator[ManagementTlv]:
     for message in answers:
         if message.action == Action.RESPONSE and message.tlvs:
-            told = understand(message.tlvs[0])
-            if isinstance(told, ManagementTlv) and told.id in QUESTIONS:
-                yield told
+            fields = understand(message.tlvs[0])
+            if isinstance(fields, ManagementTlv) and fields.id in QUESTIONS:
+                yield fields
 
 
-def _port(octets: Octets) -> Port:
+def _port(octets: Octets) -> Ptp4lPort:
     clock, number, state, _, peer_delay, _, _, log_sync, mechanism, *_ = octets.numbers(PORT_DATA_SET)
-    return Port(
+    return Ptp4lPort(
         identity=PortIdentity(clock, number),
         state=state,
         peer_delay_ns=interval_ns(peer_delay) if mechanism == _P2P else None,
@@ -180,5 +180,5 @@ def _port(octets: Octets) -> Port:
     )
 
 
-def _usefulness(port: Port) -> tuple[int, PortIdentity]:
+def _usefulness(port: Ptp4lPort) -> tuple[int, PortIdentity]:
     return _USEFUL.index(port.state) if port.state in _USEFUL else len(_USEFUL), port.identity

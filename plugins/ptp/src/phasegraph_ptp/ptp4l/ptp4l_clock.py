@@ -1,4 +1,4 @@
-"""The clock ``ptp4l``: asks a running ptp4l where the grandmaster's time is, and never opens a port of PTP."""
+"""The clock ``ptp4l``: asks a running ptp4l for the grandmaster's time, and never opens a port of PTP."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from phasegraph import (
     Metrics,
     NodeContext,
     NodeError,
+    PublisherSettings,
 )
 from phasegraph.ieee1588 import format_clock_identity
 
@@ -22,9 +23,9 @@ from ..protocol.data_sets import PortState
 from .client import Ptp4lClient, SilentError
 from .ingress_times import IngressTimes
 from .options import Ptp4lConfig
-from .phase_line import PhaseLine, Quality, Reference
-from .port_status import Status
-from .stamp_clocks import HardwareClock, RealtimeClock, StampClock, device_of
+from .phase_line import PhaseLine, TimeSource
+from .port_status import Ptp4lStatus
+from .stamp_clocks import HardwareStampClock, RealtimeStampClock, StampClock, device_of
 
 _EAGER_NS = 250_000_000
 _SILENCE_NS, _SILENCE_INTERVALS = 2_000_000_000, 3
@@ -37,10 +38,15 @@ class Ptp4lClock:
         self._config = config
         self._local = build.local
         self._client = Ptp4lClient(config.socket, domain=config.domain, major_sdo=config.major_sdo)
-        self._line = PhaseLine(Quality(config.lock_within, config.unlock_beyond), config.domain)
+        settings = PublisherSettings(
+            lock_within_ns=config.lock_within,
+            unlock_beyond_ns=config.unlock_beyond,
+            settling_fixes=1,  # a line rests on five readings
+        )
+        self._line = PhaseLine(settings, config.domain)
         self._clock: StampClock | None = None
         self._times = IngressTimes()
-        self._status: Status | None = None
+        self._status: Ptp4lStatus | None = None
         self._answering = True
         self._unanswered = 0
 
@@ -63,21 +69,21 @@ class Ptp4lClock:
         """See `Node.run`. Raises NodeError where no ptp4l answers at first, or its clock cannot be read."""
         self._status = None
         try:
-            self._digest(ctx, await self._client.find())
+            self._use_status(ctx, await self._client.connect())
             task_status.started()
             while True:
                 locked = self.estimate().state is ClockState.LOCKED
                 interval_ns = self._config.poll if locked else min(self._config.poll, _EAGER_NS)
                 await ctx.sleep(interval_ns)
-                await self._ask(ctx)
+                await self._query(ctx)
                 self._publish(interval_ns)
         finally:
             self._client.close()
             self._change_clock(None)
 
-    async def _ask(self, ctx: NodeContext) -> None:
+    async def _query(self, ctx: NodeContext) -> None:
         try:
-            status = await self._client.ask()
+            status = await self._client.query()
         except SilentError as error:
             self._unanswered += 1
             if self._answering:
@@ -87,9 +93,9 @@ class Ptp4lClock:
         if not self._answering:
             ctx.event("ptp4l_back")
         self._answering = True
-        self._digest(ctx, status)
+        self._use_status(ctx, status)
 
-    def _digest(self, ctx: NodeContext, status: Status) -> None:
+    def _use_status(self, ctx: NodeContext, status: Ptp4lStatus) -> None:
         before, self._status = self._status, status
         if before is None or (before.hardware, before.interface) != (status.hardware, status.interface):
             self._change_clock(stamp_clock(status, self._config.device, self._local))
@@ -97,27 +103,27 @@ class Ptp4lClock:
             ctx.event("state_changed", before=_state_name(before), state=_state_name(status))
         assert self._clock is not None
         relation = self._clock.compare()
-        step_ns = self._times.look(relation)
+        step_ns = self._times.add_comparison(relation)
         if step_ns:
             ctx.event("stamp_clock_stepped", clock=self._clock.name, step_ns=step_ns)
         if not (status.following or status.serving):
             return
-        whose = Reference(format_clock_identity(status.grandmaster), "ptp" if status.ptp_timescale else "arb")
-        if self._line.follow(whose):
+        whose = TimeSource(format_clock_identity(status.grandmaster), "ptp" if status.ptp_timescale else "arb")
+        if self._line.set_source(whose):
             ctx.event("grandmaster_changed", grandmaster=whose.grandmaster, timescale=whose.timescale)
         if status.serving:
-            self._line.add(relation.local_ns, relation.local_ns + relation.offset_ns)
+            self._line.add_reading(relation.local_ns, relation.local_ns + relation.offset_ns)
         elif before is None or (status.ingress_ns != before.ingress_ns and status.offset_ns != before.offset_ns):
-            # After a change of grandmaster it tells new Syncs, with the last offset, until a delay has been measured.
+            # After a change of grandmaster it reports new Syncs, with the last offset, until a delay is measured.
             local_ns = self._times.local_ns(status.ingress_ns)
             reference_ns = status.reference_at_ingress_ns(utc=self._clock.utc)
             if local_ns is not None and reference_ns is not None:
-                self._line.add(local_ns, reference_ns)
+                self._line.add_reading(local_ns, reference_ns)
 
     def _publish(self, interval_ns: int) -> None:
         assert self._status is not None
         slowest_ns = max(interval_ns, self._status.port.sync_interval_ns)
-        self._line.update(
+        self._line.publish(
             self._local.now_ns(),
             interval_ns=interval_ns,
             silence_ns=max(_SILENCE_NS, _SILENCE_INTERVALS * slowest_ns),
@@ -131,10 +137,10 @@ class Ptp4lClock:
         self._times = IngressTimes()
 
 
-def stamp_clock(status: Status, device: str, local: LocalClock) -> StampClock:
+def stamp_clock(status: Ptp4lStatus, device: str, local: LocalClock) -> StampClock:
     """The clock that a ptp4l stamps with. Raises NodeError where it cannot be found or read."""
     if not status.hardware:
-        return RealtimeClock(local)
+        return RealtimeStampClock(local)
     found = Path(device) if device else device_of(status.interface)
     if found is None:
         where = f"on {status.interface}, which has no single clock" if status.interface else "and does not say where"
@@ -143,9 +149,9 @@ def stamp_clock(status: Status, device: str, local: LocalClock) -> StampClock:
             "name the clock, such as device = '/dev/ptp0': `ethtool -T` tells its number",
             option="device",
         )
-    return HardwareClock(found, local)
+    return HardwareStampClock(found, local)
 
 
-def _state_name(status: Status) -> str:
+def _state_name(status: Ptp4lStatus) -> str:
     state = status.port.state
     return PortState(state).name.lower() if state in list(PortState) else str(state)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from phasegraph import LocalClock, NodeError
 
-from .ingress_times import Relation
+from .ingress_times import ClockComparison
 
 _SYSFS = Path("/sys/class/net")
 _TRIES = 5
@@ -23,14 +23,14 @@ class StampClock(Protocol):
     utc: bool
     """Whether it counts UTC where the grandmaster counts TAI."""
 
-    def compare(self) -> Relation:
+    def compare(self) -> ClockComparison:
         """By bracketed reads, now."""
 
     def close(self) -> None:
         """Let go of it."""
 
 
-class RealtimeClock:
+class RealtimeStampClock:
     """CLOCK_REALTIME: what software stamps are taken with."""
 
     name = "CLOCK_REALTIME"
@@ -39,16 +39,16 @@ class RealtimeClock:
     def __init__(self, local: LocalClock) -> None:
         self._local = local
 
-    def compare(self) -> Relation:
+    def compare(self) -> ClockComparison:
         """See `StampClock.compare`."""
         offset = self._local.realtime_offset_ns()
-        return Relation(self._local.now_ns(), offset)
+        return ClockComparison(self._local.now_ns(), offset)
 
     def close(self) -> None:
         """Nothing to let go of."""
 
 
-class HardwareClock:
+class HardwareStampClock:
     """The clock of a network interface, by its device: /dev/ptp0 and the like. Only read, never set."""
 
     utc = False
@@ -72,13 +72,13 @@ class HardwareClock:
             self.close()
             raise NodeError(f"{device} is no clock", "name the /dev/ptpN of the interface", option="device") from error
 
-    def compare(self) -> Relation:
+    def compare(self) -> ClockComparison:
         """See `StampClock.compare`: the tightest of five brackets."""
         now = self._local.now_ns
         tries = [(now(), time.clock_gettime_ns(self._clock), now()) for _ in range(_TRIES)]
         before, shown, after = min(tries, key=lambda read: read[2] - read[0])
         middle = (before + after) // 2
-        return Relation(middle, shown - middle)
+        return ClockComparison(middle, shown - middle)
 
     def close(self) -> None:
         """Close the device."""

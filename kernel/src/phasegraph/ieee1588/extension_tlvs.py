@@ -6,8 +6,7 @@ import enum
 from typing import Self
 
 from .octets import Octets, pack, pack_text, pack_u48
-from .tlv import TlvType
-from .typed_tlv import TypedTlv
+from .tlv import TlvType, TypedTlv
 
 SMPTE_OUI = 0x6897E8
 """organizationId of SMPTE."""
@@ -24,13 +23,13 @@ class PathTrace(TypedTlv, frozen=True, gc=False):
     """clockIdentities, 64 bits each."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         rest = octets.rest()
         if len(rest) % 8:
             raise octets.refusal(f"has {len(rest)} octets, clock identities have 8 each")
         return cls(tuple(int.from_bytes(rest[at : at + 8], "big") for at in range(0, len(rest), 8)))
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         return pack(f"{len(self.clocks)}Q", *self.clocks)
 
 
@@ -51,11 +50,11 @@ class AlternateTimeOffset(TypedTlv, frozen=True, gc=False):
     """displayName, 255 octets at most."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
+    def _from_octets(cls, octets: Octets) -> Self:
         key, offset_s, jump_s = octets.numbers("Bii")
         return cls(key, offset_s, jump_s, octets.u48(), octets.text())
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         return pack("Bii", self.key, self.offset_s, self.jump_s) + pack_u48(self.next_jump_s) + pack_text(self.name)
 
 
@@ -72,11 +71,11 @@ class OrganizationExtension(TypedTlv, frozen=True, gc=False):
     """dataField."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
-        organization, subtype = (int.from_bytes(octets.take(3), "big") for _ in range(2))
+    def _from_octets(cls, octets: Octets) -> Self:
+        organization, subtype = (int.from_bytes(octets.next_octets(3), "big") for _ in range(2))
         return cls(organization, subtype, octets.rest())
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         if not (0 <= self.organization < 2**24 and 0 <= self.subtype < 2**24):
             raise ValueError(f"{self.organization:#x} and {self.subtype:#x} have to fit 24 bits each")
         return pack("Q", self.organization << 24 | self.subtype)[2:] + self.data
@@ -122,8 +121,8 @@ class SmpteSynchronizationMetadata(TypedTlv, frozen=True, kw_only=True, gc=False
     """leapSecondJump, 8 bits: 1 where the next jump is a leap second's."""
 
     @classmethod
-    def _read(cls, octets: Octets) -> Self:
-        outer = OrganizationExtension._read(octets)
+    def _from_octets(cls, octets: Octets) -> Self:
+        outer = OrganizationExtension._from_octets(octets)
         if (outer.organization, outer.subtype) != (SMPTE_OUI, SMPTE_SYNCHRONIZATION_METADATA):
             raise octets.refusal(f"has organization {outer.organization:#08x}, subtype {outer.subtype}")
         inner = Octets(outer.data, cls.__name__)
@@ -143,11 +142,11 @@ class SmpteSynchronizationMetadata(TypedTlv, frozen=True, kw_only=True, gc=False
             leap_second_jump=inner.number("B"),
         )
 
-    def _write(self) -> bytes:
+    def _to_octets(self) -> bytes:
         data = (
             pack("II", self.frame_rate_numerator, self.frame_rate_denominator)
             + pack("BBii", self.master_locking, self.time_address_flags, self.local_offset_s, self.jump_s)
             + b"".join(map(pack_u48, (self.next_jump_s, self.next_jam_s, self.previous_jam_s)))
             + pack("iBB", self.previous_jam_offset_s, self.daylight_saving, self.leap_second_jump)
         )
-        return OrganizationExtension(SMPTE_OUI, SMPTE_SYNCHRONIZATION_METADATA, data)._write()
+        return OrganizationExtension(SMPTE_OUI, SMPTE_SYNCHRONIZATION_METADATA, data)._to_octets()

@@ -7,34 +7,34 @@ from .data_sets import (
     DataSets,
     PortDS,
     TimeProperties,
-    default_data_set,
+    default_ds,
     own_parent,
     parent_of,
     path_trace,
 )
 from .port import Port
-from .port_state import Machine
-from .settings import Role
+from .port_state import PortStateMachine
+from .settings import PortRole
 
 
-def data_sets(port: Port, machine: Machine) -> DataSets:
+def data_sets(port: Port, machine: PortStateMachine) -> DataSets:
     """All of them, now."""
-    settings, following, peer = port.settings, machine.following, machine.peer
-    default = default_data_set(settings, port.identity)
+    settings, slave, peer = port.settings, machine.slave, machine.peer
+    default = default_ds(settings, port.identity)
     current, parent, properties = CurrentDS(), own_parent(default), port.properties
     trace: tuple[int, ...] = ()
     link_ns = (peer.delay.ns or 0.0) if peer is not None else 0.0
-    if following is not None:
-        announce = following.master.announce
-        delay_ns = link_ns if following.requester is None else following.delay.ns or 0.0
+    if slave is not None:
+        announce = slave.foreign_master.announce
+        delay_ns = link_ns if slave.requester is None else slave.delay.ns or 0.0
         current = CurrentDS(
             steps_removed=announce.steps_removed + 1,
-            offset_from_master_ns=following.offset_ns(delay_ns),
+            offset_from_master_ns=slave.offset_ns(delay_ns),
             mean_delay_ns=delay_ns,
-            ingress_ns=following.ingress_ns,
+            ingress_ns=slave.ingress_ns,
         )
-        parent = parent_of(announce, following.master.address)
-        properties = TimeProperties.of(announce)
+        parent = parent_of(announce, slave.foreign_master.address)
+        properties = TimeProperties.from_announce(announce)
         trace = path_trace(announce)
         trace = (*trace, port.identity.clock) if trace else ()
     return DataSets(
@@ -55,7 +55,7 @@ def data_sets(port: Port, machine: Machine) -> DataSets:
             neighbor_rate_ratio=peer.rate.ratio if peer is not None else 1.0,
             delay_asymmetry_ns=settings.asymmetry_ns,
             minor_version=settings.minor_version,
-            master_only=settings.role is Role.GRANDMASTER,
+            master_only=settings.role is PortRole.GRANDMASTER,
         ),
         path_trace=trace,
     )
