@@ -59,7 +59,9 @@ class Couple:
             if isinstance(action, SendMessage):
                 source = f"10.0.0.{number}"
                 arrival_ns = now_ns + PATH_NS
-                other.handle_message(action.message, source=source, unicast=False, local_ns=arrival_ns, stamp=StampKind.KERNEL)
+                other.handle_message(
+                    action.message, source=source, unicast=False, local_ns=arrival_ns, stamp=StampKind.KERNEL
+                )
                 if action.token is not None:
                     clock.message_departed(action.token, now_ns, StampKind.KERNEL)
                     self.obey(number, now_ns)
