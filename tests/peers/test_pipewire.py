@@ -102,7 +102,7 @@ def test_we_receive_what_it_announces(routed: Network, tmp_path: Path, encoding:
     graph = write_graph(
         tmp_path / "receive.toml",
         table("sources", "stream", kind="aes67", **options, **{"link-offset": "2s"}),
-        table("sinks", "copy", kind="file", input="stream", path="copy.wav"),
+        table("sinks", "copy", kind="file", overwrite=True, input="stream", path="copy.wav"),
     )
     stream = {"audio.format": f"S{bits}BE", "audio.rate": 48_000, "audio.channels": 2, "sess.name": "Theirs"}
     packets = {"sess.min-ptime": 1, "sess.max-ptime": 1, "destination.ip": GROUP, "destination.port": 5004}

@@ -39,7 +39,7 @@ class Loop(msgspec.Struct, kw_only=True):
             table("sources", f"{name}-file", kind="file", path=self.source, **self.file)
             + table("sinks", f"{name}-out", kind="aes67", interface=LOOPBACK, **sender)
             + table("sources", f"{name}-in", kind="aes67", interface=LOOPBACK, **receiver)
-            + table("sinks", f"{name}-copy", kind="file", input=f"{name}-in", path=self.copy)
+            + table("sinks", f"{name}-copy", kind="file", overwrite=True, input=f"{name}-in", path=self.copy)
         )
 
 

@@ -84,7 +84,7 @@ def receiving(
     graph = write_graph(
         folder / "receive.toml",
         table("sources", "stream", kind="aes67", **options),
-        table("sinks", "copy", kind="file", input="stream", path="copy.wav"),
+        table("sinks", "copy", kind="file", overwrite=True, input="stream", path="copy.wav"),
     )
     with kernel_running(["run", graph, "--report", report], folder) as process:
 

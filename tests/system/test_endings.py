@@ -66,7 +66,7 @@ def test_a_run_ends_when_its_time_is_up(tmp_path: Path) -> None:
     graph = write_graph(
         tmp_path / "graph.toml",
         table("sources", "line-up", kind="tone", channels=1, level="-6dBFS"),
-        table("sinks", "copy", kind="file", input="line-up", path="copy.wav", subtype="PCM_24"),
+        table("sinks", "copy", kind="file", overwrite=True, input="line-up", path="copy.wav", subtype="PCM_24"),
     )
     with watched_machine() as machine:
         result = run_kernel(graph, tmp_path, "--for", "1s")

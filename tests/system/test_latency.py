@@ -35,7 +35,7 @@ def test_a_recording_is_behind_by_the_link_offset(tmp_path: Path, link_offset: s
         loop.toml,
         table("sinks", "relay", input="loop-in", **way),
         table("sources", "again", **way, **again),
-        table("sinks", "both", kind="file", input=["loop-in", "again"], path="both.wav"),
+        table("sinks", "both", kind="file", overwrite=True, input=["loop-in", "again"], path="both.wav"),
     )
 
     def delays(_: Outcome) -> str:

@@ -37,7 +37,7 @@ def test_two_kernels_receive_one_stream(tmp_path: Path) -> None:
     beside = write_graph(
         tmp_path / "beside.toml",
         table("sources", "stream", **options),
-        table("sinks", "copy", kind="file", input="stream", path="beside.wav"),
+        table("sinks", "copy", kind="file", overwrite=True, input="stream", path="beside.wav"),
     )
 
     def run() -> Outcome:
@@ -62,7 +62,7 @@ def test_a_port_that_another_program_keeps_to_itself(tmp_path: Path) -> None:
     graph = write_graph(
         tmp_path / "graph.toml",
         table("sources", "stream", kind="aes67", group=free_group(), port=port, interface=LOOPBACK),
-        table("sinks", "copy", kind="file", input="stream", path="copy.wav"),
+        table("sinks", "copy", kind="file", overwrite=True, input="stream", path="copy.wav"),
     )
     with listener(port, shared=False):
         result = run_kernel(graph, tmp_path)

@@ -87,7 +87,12 @@ def test_channels_are_chosen_turned_and_put_side_by_side(tmp_path: Path) -> None
     )
     on_the_wire = np.column_stack([left[:, 1], right[:, 2], right[:, 0]])
     turned = table(
-        "sinks", "turned", kind="file", input=[{"source": "loop-in", "channels": [3, 1, 1]}], path="turned.wav"
+        "sinks",
+        "turned",
+        kind="file",
+        overwrite=True,
+        input=[{"source": "loop-in", "channels": [3, 1, 1]}],
+        path="turned.wav",
     )
     sent = {"copy.wav": on_the_wire, "turned.wav": on_the_wire[:, [2, 0, 0]]}
     send_all(tmp_path, [loop], sent, table("sources", "right", kind="file", path="right.wav"), turned)

@@ -34,7 +34,7 @@ def tone(tmp_path: Path) -> Path:
     return write_graph(
         tmp_path / "graph.toml",
         table("sources", "line-up", kind="tone"),
-        table("sinks", "copy", kind="file", input="line-up", path="copy.wav"),
+        table("sinks", "copy", kind="file", overwrite=True, input="line-up", path="copy.wav"),
     )
 
 

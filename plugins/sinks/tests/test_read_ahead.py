@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from phasegraph import Encoding, StreamFormat
-from phasegraph_sinks.read_ahead import AHEAD_NS, feed, new_stream
+from phasegraph_sinks.read_ahead import AHEAD_NS, new_stream, write_ahead
 
 RATE = 48_000
 
@@ -29,7 +29,7 @@ class Feeding:
         return np.zeros((count, 1), np.float32)
 
     async def run(self):
-        await feed(SimpleNamespace(sleep=self.sleep), self.stream, self.next_block, ready=lambda: None)
+        await write_ahead(SimpleNamespace(sleep=self.sleep), self.stream, self.next_block, ready=lambda: None)
 
     async def read(self, seconds, at_once=False):
         """In real time, or whatever there is."""

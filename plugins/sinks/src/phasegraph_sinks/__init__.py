@@ -1,7 +1,7 @@
-"""Phasegraph's other ends: sound cards, audio files, a test tone, and a sink that throws everything away.
+"""Phasegraph plugin: sound cards, audio files, a test tone, and a sink that discards its input.
 
-The modules behind the kinds are imported when the kernel asks for them; libsndfile and PortAudio only when a node needs
-them.
+The modules of the kinds are imported when the kernel asks for the kinds; libsndfile, PortAudio and libjack when a node
+needs them.
 """
 
 from __future__ import annotations

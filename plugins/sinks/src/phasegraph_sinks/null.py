@@ -1,4 +1,4 @@
-"""The ``null`` sink: takes an input and throws it away, for measuring and for graphs that only listen."""
+"""The ``null`` sink: reads an input and discards it, for measuring and for graphs that only listen."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from msgspec import Meta
 from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
 
 from . import pcm
-from .due_frames import Intake
+from .due_frames import DueFrames
 
 
 class NullConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of a ``null`` sink."""
 
-    meter: Annotated[bool, Meta(description="Look at the samples and report their peak; costs a little.")] = False
+    meter: Annotated[bool, Meta(description="Measure the samples' peak; costs a little.")] = False
 
 
 class NullSink:
-    """A sink that counts what it takes."""
+    """Counts the frames of its input."""
 
     def __init__(self, config: NullConfig, input: Input) -> None:
         self._input = input
@@ -29,11 +29,11 @@ class NullSink:
         self._peak = 0.0
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take until the input has ended."""
+        """Read until the input has ended."""
         task_status.started()
-        await Intake(ctx, self._input.format, self._take).run()
+        await DueFrames(ctx, self._input.format, self._read_block).run()
 
-    def _take(self, now_ns: int, limit: int) -> int | None:
+    def _read_block(self, now_ns: int, limit: int) -> int | None:
         if not self._meter:
             count = self._input.skip_due(now_ns, limit)
             self._frames_in += count or 0
@@ -59,7 +59,7 @@ def make(config: NullConfig, build: Build, input: Input) -> NullSink:
 
 KIND = SinkKind(
     kind="null",
-    summary="Takes everything that is due and throws it away.",
+    summary="Reads every frame that is due and discards it.",
     config=NullConfig,
     factory=make,
     domain="none",

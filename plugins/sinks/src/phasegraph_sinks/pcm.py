@@ -65,7 +65,7 @@ def peak(frames: Frames) -> float:
 
 
 SILENT_DBFS = -200.0
-"""What `dbfs` says of digital silence: below anything that a sample can hold, and a number in every report."""
+"""`dbfs` of digital silence: below any sample, and still a number for the report."""
 
 
 def dbfs(magnitude: float) -> float:

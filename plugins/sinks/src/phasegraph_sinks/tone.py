@@ -26,7 +26,7 @@ from phasegraph import (
     frames_in,
 )
 
-from .read_ahead import feed, new_stream
+from .read_ahead import new_stream, write_ahead
 
 
 class ToneConfig(SourceConfig, frozen=True, kw_only=True):
@@ -40,17 +40,15 @@ class ToneConfig(SourceConfig, frozen=True, kw_only=True):
     ] = -20.0
     rate: Annotated[SampleRate, Meta(description="Frames per second.", ge=1000, le=768_000)] = 48_000
     channels: Annotated[int, Meta(description="Number of channels; all carry the same.", ge=1, le=1024)] = 2
-    duration: Annotated[
-        Duration | None, Meta(description="Length of the tone; until the run is stopped if left out.")
-    ] = None
+    duration: Annotated[Duration | None, Meta(description="Length of the tone; endless if left out.")] = None
 
 
 def sine(first: int, count: int, *, frequency: float, rate: int, amplitude: float = 1.0) -> Frames:
     """Frames ``first .. first + count`` of a sine that is at phase 0 in frame 0; shape (count, 1).
 
-    The phase is taken from the absolute frame index, so that it is as right after a year as in the first second.
+    The phase is taken from the absolute frame index, so that it is as exact after a year as in the first second.
     """
-    # Exact up to the block's beginning; within a block, float64 is out by less than 1e-11 of a cycle.
+    # Exact at the block's first frame; within a block, float64 is off by less than 1e-11 of a cycle.
     begin = float(Fraction(frequency) * first / rate % 1)
     phase = begin + np.arange(count) * (frequency / rate)
     samples: Frames = (amplitude * np.sin(2 * np.pi * (phase % 1.0))).astype(np.float32)
@@ -58,7 +56,7 @@ def sine(first: int, count: int, *, frequency: float, rate: int, amplitude: floa
 
 
 class ToneSource:
-    """A source that computes a sine a little ahead of whoever plays it."""
+    """Computes a sine a little ahead of its readers."""
 
     def __init__(self, config: ToneConfig) -> None:
         self.stream = new_stream(
@@ -69,8 +67,8 @@ class ToneSource:
         self._length = None if config.duration is None else frames_in(config.duration, config.rate)
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Feed the stream for the tone's duration, or until cancelled. Started again, it goes on in phase."""
-        await feed(ctx, self.stream, self._next_block, ready=task_status.started)
+        """Write the stream for the tone's duration, or until cancelled. Started again, it goes on in phase."""
+        await write_ahead(ctx, self.stream, self._next_block, ready=task_status.started)
 
     async def _next_block(self, count: int) -> Frames:
         first = self.stream.head

@@ -12,7 +12,6 @@ import trio
 
 from phasegraph import NodeError
 from phasegraph_sinks.file import file_sink, file_writer, recording_format
-from phasegraph_sinks.file.file_reader import Section, read_header
 from phasegraph_sinks.file.file_sink import KIND, FileSinkConfig
 
 SUFFIXES = ["wav", "rf64", "w64", "flac", "aiff", "caf"]
@@ -89,17 +88,19 @@ async def test_follows_a_live_input(tmp_path, ctx, make, make_input, noise, form
     assert np.array_equal(read(tmp_path / "out.wav"), frames)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-async def test_no_frames_leave_a_valid_file(suffix, tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
-    format = format_of(channels=2)
-    path = tmp_path / "new" / "folder" / f"out.{suffix}"
-    await make(make_input(noise(format, 4)[:0], format), path).run(ctx)
-    info = soundfile.info(path)
-    assert (info.samplerate, info.channels, info.subtype) == (48000, 2, "PCM_24")
-    section = Section(read_header(str(path)))
-    section.open(0)
-    assert len(section.read(10)) == 0
-    section.close()
+async def test_the_file_is_made_when_the_first_frame_comes(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    path = tmp_path / "new" / "folder" / "out.wav"
+    await make(make_input(noise(format_of(), 4)[:0], format_of()), path).run(ctx)
+    assert path.parent.is_dir()
+    assert not path.exists()
+    sink = make(make_input(noise(format_of(), 48_000), format_of(), paced=True), path)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(sink.run, ctx))
+        assert not path.exists()
+        await trio.sleep(0.5)
+        assert path.exists()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -170,6 +171,7 @@ async def test_gives_up_on_a_disk_that_stalls_while_stopping(
     sink = make(make_input(noise(format_of(), 480_000), format_of(), paced=True), tmp_path / "out.wav")
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(sink.run, ctx))
+        await trio.sleep(0.5)
         ctx.gate = trio.Event()
         await trio.sleep(8)
         nursery.cancel_scope.cancel()
@@ -246,8 +248,8 @@ class TestWav:
 async def test_aiff_goes_on_in_a_second_file(
     tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
 ):
-    small = recording_format.Container("AIFF", (".aiff",), max_bytes=20_000 * 6)
-    monkeypatch.setitem(recording_format.CONTAINERS, "aiff", small)
+    small = recording_format.FileContainer("AIFF", (".aiff",), max_bytes=20_000 * 6)
+    monkeypatch.setitem(recording_format.FILE_CONTAINERS, "aiff", small)
     frames = noise(format_of(), 30_000)
     await make(make_input(frames, format_of()), tmp_path / "out.aiff").run(ctx)
     both = [read(tmp_path / "out.aiff"), read(tmp_path / "out-take-2.aiff")]
@@ -289,18 +291,99 @@ async def test_started_again_it_keeps_what_it_wrote(tmp_path, ctx, make, make_in
     with trio.move_on_after(3):
         await sink.run(ctx)
     await sink.run(ctx)
-    both = [read(tmp_path / "out.wav"), read(tmp_path / "out-take-2.wav")]
+    both = [read(tmp_path / "out.wav"), read(tmp_path / "out-take-3.wav")]
     assert np.array_equal(np.concatenate(both), frames)
+    assert (tmp_path / "out-take-2.wav").read_bytes() == b"of an earlier run"
 
 
-async def test_overwrite(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+async def test_an_existing_file_is_never_overwritten_unless_asked(
+    tmp_path, ctx, make, make_input, noise, format_of, refused, autojump_clock
+):
     frames = noise(format_of(), 1000)
-    (tmp_path / "out.wav").write_bytes(b"precious")
-    await make(make_input(frames, format_of()), tmp_path / "out.wav", overwrite=False).run(ctx)
-    assert (tmp_path / "out.wav").read_bytes() == b"precious"
-    assert np.array_equal(read(tmp_path / "out-take-2.wav"), frames)
-    await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx.beside("other"))
-    assert np.array_equal(read(tmp_path / "out.wav"), frames)
+    path = tmp_path / "out.wav"
+    early = make(make_input(frames, format_of()), path)
+    path.write_bytes(b"precious")
+    refused(lambda: make(make_input(frames, format_of()), path), "exists already", "overwrite = true", option="path")
+    with pytest.raises(NodeError, match="exists already"):  # made between the check and the run
+        await early.run(ctx)
+    assert path.read_bytes() == b"precious"
+    assert os.listdir(tmp_path) == ["out.wav"]
+    await make(make_input(frames, format_of()), path, overwrite=True).run(ctx.beside("other"))
+    assert np.array_equal(read(path), frames)
+
+
+async def expect_failure(sink, ctx):
+    with pytest.raises(NodeError, match="exists already"):
+        await sink.run(ctx)
+
+
+async def test_a_file_that_appears_before_the_first_frame_is_not_overwritten(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    path = tmp_path / "out.wav"
+    sink = make(make_input(noise(format_of(), 48_000), format_of(), paced=True), path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_failure, sink, ctx)
+        await trio.sleep(0.01)
+        path.write_bytes(b"precious")
+    assert path.read_bytes() == b"precious"
+
+
+async def test_two_processes_do_not_write_one_file(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
+    path = tmp_path / "out.wav"
+    frames = noise(format_of(), 96_000)
+    first = make(make_input(frames, format_of(), paced=True), path, overwrite=True)
+    second = make(make_input(noise(format_of(), 48_000), format_of()), path, overwrite=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run, ctx)
+        await trio.sleep(0.5)
+        elsewhere = ctx.beside("second")
+        elsewhere._shared = {}  # the locks of another process's run
+        with pytest.raises(NodeError, match="is being recorded by another process"):
+            await second.run(elsewhere)
+    assert np.array_equal(read(path), frames)
+
+
+async def test_a_disk_that_is_full_from_the_start_leaves_no_file_behind(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock, monkeypatch
+):
+    # The limit is below the size of a header: the disk refuses the very first bytes, at each try.
+    sink = make(make_input(noise(format_of(), 96_000), format_of(), paced=True), tmp_path / "out.wav")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        for _ in range(3):
+            with pytest.raises(NodeError, match="EFBIG.*") as caught:
+                await sink.run(ctx)
+            assert "ulimit -f" in caught.value.hint
+            assert os.listdir(tmp_path) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    await sink.run(ctx)
+    assert soundfile.info(tmp_path / "out.wav").frames == 96_000
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+async def test_what_is_no_regular_file_is_refused(kind, tmp_path, ctx, make, make_input, noise, format_of, refused):
+    path = tmp_path / "out.wav"
+    early = make(make_input(noise(format_of(), 1000), format_of()), path, overwrite=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    call = lambda: make(make_input(noise(format_of(), 10), format_of()), path, overwrite=True)  # noqa: E731
+    refused(call, "a named pipe" if kind == "pipe" else "a device", "regular file", option="path")
+    with pytest.raises(NodeError, match="a named pipe" if kind == "pipe" else "a device"):
+        await early.run(ctx)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_read_only_folder_is_an_error_at_the_start(tmp_path, ctx, make, make_input, noise, format_of):
+    (tmp_path / "shut").mkdir(0o500)
+    sink = make(make_input(noise(format_of(), 10), format_of()), tmp_path / "shut" / "out.wav")
+    with pytest.raises(NodeError, match="Permission denied .EACCES.") as caught:
+        await sink.run(ctx)
+    assert "let this process's user write" in caught.value.hint
 
 
 async def test_does_not_overwrite_what_the_run_plays(
@@ -316,11 +399,11 @@ async def test_does_not_overwrite_what_the_run_plays(
     source = file_source.KIND.factory(config, build)
     await source.run(ctx.beside("stage"))
     for name in ("in.wav", "same.wav"):
-        with pytest.raises(NodeError, match="is what 'stage' plays"):
-            await make(make_input(frames, format_of()), tmp_path / name).run(ctx)
+        with pytest.raises(NodeError, match="is being played by 'stage'"):
+            await make(make_input(frames, format_of()), tmp_path / name, overwrite=True).run(ctx)
     await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx)
-    with pytest.raises(NodeError, match="is written by 'node' already"):
-        await make(make_input(frames, format_of()), tmp_path / "out.wav").run(ctx.beside("second"))
+    with pytest.raises(NodeError, match="is already written by 'node'"):
+        await make(make_input(frames, format_of()), tmp_path / "out.wav", overwrite=True).run(ctx.beside("second"))
     assert np.array_equal(read(tmp_path / "in.wav"), frames)
 
 

@@ -1,16 +1,24 @@
 import itertools
 import os
 import shutil
+import struct
+import tempfile
 from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phasegraph import Encoding, NodeError
+from phasegraph_sinks.file import header_sizes
 from phasegraph_sinks.file.file_source import KIND, FileSourceConfig
+from phasegraph_sinks.file.header_sizes import mismatched_region
 
+W64 = header_sizes._W64_RIFF + bytes(8) + header_sizes._W64_WAVE
+HEADS = [b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", W64]
 SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
 CONTAINERS = ["WAV", "RF64", "W64", "AIFF", "CAF", "FLAC"]
 
@@ -214,3 +222,103 @@ async def test_file_whose_writer_crashed(tmp_path, ctx, make, reader, noise, for
     played = await play(source, ctx, reader)
     assert source.stream.end > 40_000
     assert np.array_equal(played.frames, frames[: len(played.frames)])
+
+
+class TestWrongLengths:
+    """Headers whose sizes wrapped at 4 GiB, or were never written by a recorder that died."""
+
+    FRAMES = 24_000
+
+    def wav(self, samples, *, data_size, riff_size, extra=b""):
+        head = (
+            b"RIFF"
+            + struct.pack("<I", riff_size)
+            + b"WAVEfmt "
+            + struct.pack("<IHHIIHH", 16, 1, 2, 48000, 192000, 4, 16)
+        )
+        return head + extra + b"data" + struct.pack("<I", data_size) + samples
+
+    def samples(self, noise, format_of, order="<"):
+        frames = noise(format_of("L16"), self.FRAMES)
+        return frames, (np.asarray(frames, np.float64) * 32768).astype(f"{order}i2").tobytes()
+
+    async def played(self, path, ctx, make, reader):
+        source = make(path)
+        played = await play(source, ctx, reader)
+        (event,) = ctx.named("wrong_length_in_header")
+        assert event["frames"] == source.stream.end
+        return played.frames, event
+
+    @pytest.mark.parametrize("size", [0, 0xFFFF_FFFF])
+    async def test_wav(self, size, tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+        frames, data = self.samples(noise, format_of)
+        junk = b"JUNK" + struct.pack("<I", 28) + bytes(28)
+        (tmp_path / "in.wav").write_bytes(self.wav(data, data_size=size, riff_size=size, extra=junk))
+        played, event = await self.played(tmp_path / "in.wav", ctx, make, reader)
+        assert np.array_equal(played, frames)
+        assert event["header_frames"] == 0
+
+    async def test_rf64(self, tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+        frames, data = self.samples(noise, format_of)
+        head = self.wav(data, data_size=0xFFFF_FFFF, riff_size=0xFFFF_FFFF, extra=b"")
+        ds64 = b"ds64" + struct.pack("<IQQQI", 28, 0, 0, 0, 0)
+        (tmp_path / "in.wav").write_bytes(b"RF64" + head[4:12] + ds64 + head[12:])
+        assert np.array_equal((await self.played(tmp_path / "in.wav", ctx, make, reader))[0], frames)
+
+    async def test_w64(self, tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+        frames, data = self.samples(noise, format_of)
+        path = write(tmp_path / "in.w64", frames, "PCM_16", container="W64")
+        content = bytearray(path.read_bytes())
+        at = content.index(b"data\xf3\xac\xd3\x11")
+        content[16:24], content[at + 16 : at + 24] = bytes(8), struct.pack("<Q", 24)
+        path.write_bytes(content[: at + 24] + data)
+        assert np.array_equal((await self.played(path, ctx, make, reader))[0], frames)
+
+    async def test_aiff(self, tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+        frames, data = self.samples(noise, format_of, ">")
+        path = write(tmp_path / "in.aiff", frames, "PCM_16", container="AIFF")
+        content = bytearray(path.read_bytes())
+        at = content.index(b"SSND")
+        comm = content.index(b"COMM")
+        content[4:8], content[at + 4 : at + 8], content[comm + 10 : comm + 14] = bytes(4), bytes(4), bytes(4)
+        path.write_bytes(content[: at + 16] + data)
+        assert np.array_equal((await self.played(path, ctx, make, reader))[0], frames)
+
+    @pytest.mark.parametrize("order", ["<", ">"])
+    async def test_sizes_that_wrapped(self, order, tmp_path, ctx, make, reader, noise, format_of, autojump_clock):
+        frames, data = self.samples(noise, format_of, order)
+        size = (1 << 32) + 4 * 48_000
+        path = tmp_path / ("in.wav" if order == "<" else "in.aiff")
+        if order == "<":
+            head = self.wav(b"", data_size=size & 0xFFFF_FFFF, riff_size=(size + 36) & 0xFFFF_FFFF)
+        else:
+            rate = struct.pack(">hQ", 16383 + 15, 48000 << 48)
+            comm = b"COMM" + struct.pack(">IhIh", 18, 2, size // 4 & 0xFFFF_FFFF, 16) + rate
+            ssnd = b"SSND" + struct.pack(">III", size + 8 & 0xFFFF_FFFF, 0, 0)
+            head = b"FORM" + struct.pack(">I", 4 + len(comm) + len(ssnd) + size & 0xFFFF_FFFF) + b"AIFF" + comm + ssnd
+        with path.open("wb") as file:  # sparse
+            file.write(head)
+            file.seek(len(head) + size - len(data))
+            file.write(data)
+        source = make(path, start=(size // 4 - self.FRAMES) * 62_500 // 3)
+        played = await play(source, ctx, reader)
+        assert np.array_equal(played.frames, frames)
+        (event,) = ctx.named("wrong_length_in_header")
+        assert (event["frames"], event["header_frames"]) == (size // 4, 48_000)
+
+    @pytest.mark.parametrize("container", CONTAINERS)
+    def test_a_right_header_is_believed(self, container, tmp_path, noise, format_of):
+        path = write(tmp_path / "in", noise(format_of(), 1000), "PCM_24", container=container)
+        with path.open("ab") as file:
+            file.write(b"LIST" + struct.pack("<I", 4) + b"more")  # what follows the samples is no sample
+        assert mismatched_region(str(path)) is None
+        write(path, noise(format_of(), 0), "PCM_24", container=container)
+        assert mismatched_region(str(path)) is None
+
+    @given(st.binary(max_size=200), st.sampled_from(HEADS))
+    @settings(max_examples=200, deadline=None)
+    def test_any_bytes_are_read_without_an_error(self, rest, head):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(head + rest)
+            file.flush()
+            mismatched_region(file.name)

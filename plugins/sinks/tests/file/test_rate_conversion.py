@@ -71,18 +71,18 @@ async def test_loops_without_a_gap(play, autojump_clock):
 @pytest.mark.parametrize(("rate", "to"), [*PAIRS, (44_101, 48_000)])
 @pytest.mark.parametrize("position", [1, 5000, 100_000, 199_999])
 def test_goes_on_in_the_middle(rate, to, position, tmp_path):
-    from phasegraph_sinks.file.file_reader import Section, read_header
-    from phasegraph_sinks.file.rate_conversion import Converted
+    from phasegraph_sinks.file.file_reader import FileSection, read_header
+    from phasegraph_sinks.file.rate_conversion import ConvertedSection
 
     frames = np.random.default_rng(1).uniform(-0.5, 0.5, (-(-200_000 * rate // to), 2)).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", frames, rate, subtype="FLOAT")
     header = read_header(str(tmp_path / "in.wav"))
 
     def read(at):
-        converted = Converted(Section(header), 2, rate=rate, to=to)
-        converted.open(at)
+        converted = ConvertedSection(FileSection(header), 2, rate=rate, to=to)
+        converted.open_at(at)
         try:
-            return converted.read(300_000)
+            return converted.read_frames(300_000)
         finally:
             converted.close()
 

@@ -1,4 +1,4 @@
-"""Which files a run reads and writes, so that no sink overwrites a file that the same run is playing."""
+"""Which files a run reads and writes: no sink overwrites a file that is being played or recorded."""
 
 from __future__ import annotations
 
@@ -7,51 +7,54 @@ import os
 from phasegraph import NodeContext, NodeError
 
 
-class Claims:
-    """The files of one run, by the node that has them."""
+class FileLocks:
+    """The files of one run, by the node that uses them. Control plane only.
+
+    Between processes `RecordingFile` locks the file itself.
+    """
 
     def __init__(self) -> None:
         self._read: list[tuple[str, str]] = []
         self._written: list[tuple[str, str]] = []
 
-    def read(self, path: str, node: str) -> None:
-        """Say that a node plays a file."""
+    def add_reader(self, path: str, node: str) -> None:
+        """Note that a node plays a file."""
         self._read.append((path, node))
 
-    def write(self, path: str, node: str) -> None:
-        """Say that a node is about to write a file.
+    def add_writer(self, path: str, node: str) -> None:
+        """Note that a node is about to write a file.
 
-        Raises NodeError if another node has it, under this path or another that leads to the same file.
+        Raises NodeError if another node uses the file, under this path or another path of the same file.
         """
-        for taken, owner in self._read:
-            if _same(path, taken):
+        for used, owner in self._read:
+            if _same_file(path, used):
                 raise NodeError(
-                    f"{path} is what {owner!r} plays: writing it would destroy it",
+                    f"{path} is being played by {owner!r}, and writing would destroy it",
                     "give the sink another path",
                     option="path",
                 )
-        for taken, owner in self._written:
-            if owner != node and _same(path, taken):
+        for used, owner in self._written:
+            if owner != node and _same_file(path, used):
                 raise NodeError(
-                    f"{path} is written by {owner!r} already", "give every sink its own path", option="path"
+                    f"{path} is already written by {owner!r}", "give every sink its own path", option="path"
                 )
         self._written.append((path, node))
 
-    def release(self, path: str, node: str) -> None:
-        """Take back what `write` said: the file could not be made."""
+    def remove_writer(self, path: str, node: str) -> None:
+        """Undo `add_writer`: nothing was written."""
         self._written.remove((path, node))
 
-    def has_written(self, path: str, node: str) -> bool:
+    def was_written_by(self, path: str, node: str) -> bool:
         """Whether a node has written a file in this run."""
-        return any(owner == node and _same(path, taken) for taken, owner in self._written)
+        return any(owner == node and _same_file(path, used) for used, owner in self._written)
 
 
-def claims(ctx: NodeContext) -> Claims:
-    """Makes the claims of a run, for `NodeContext.shared`."""
-    return Claims()
+def file_locks(ctx: NodeContext) -> FileLocks:
+    """Makes the locks of a run, for `NodeContext.shared`."""
+    return FileLocks()
 
 
-def _same(one: str, other: str) -> bool:
+def _same_file(one: str, other: str) -> bool:
     if os.path.realpath(one) == os.path.realpath(other):
         return True
     try:

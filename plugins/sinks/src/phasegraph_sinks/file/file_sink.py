@@ -23,20 +23,20 @@ from phasegraph import (
 )
 
 from .. import pcm
-from ..due_frames import Intake
-from .file_locks import Claims, claims
-from .file_writer import Recording
-from .recording_format import ContainerName, Recipe, SubtypeName, recipe
-from .write_queue import Backlog
+from ..due_frames import DueFrames
+from .file_locks import FileLocks, file_locks
+from .file_writer import RecordingFile, check_folder, check_recordable
+from .recording_format import ContainerName, RecordingFormat, SubtypeName, recording_format
+from .write_queue import WriteQueue
 
 QUEUE_NS = 30_000_000_000
-"""How long a disk may stall before anything is lost."""
+"""How long a disk may stall before frames are lost."""
 QUEUE_BYTES = 256 << 20
-"""The most memory that a stall may take, if that is less."""
+"""Most memory for a stall, where `QUEUE_NS` needs more."""
 _COPY_AHEAD_NS = 1_000_000_000
-"""How much may wait of an input that is faster than real time, and can wait itself."""
+"""Most of an input that is faster than real time, and can wait, that waits in the queue."""
 DRAIN_S = 4.0
-"""How long a cancelled sink goes on writing what it has taken."""
+"""How long a cancelled sink goes on writing its queue."""
 
 
 class FileSinkConfig(SinkConfig, frozen=True, kw_only=True):
@@ -45,40 +45,41 @@ class FileSinkConfig(SinkConfig, frozen=True, kw_only=True):
     path: Annotated[OutputFile, Meta(description="The file to record to; missing folders are made.")]
     format: Annotated[
         ContainerName,
-        Meta(description="Container; auto goes by the path's suffix. A wav beyond 4 GiB becomes RF64 by itself."),
+        Meta(description="Container; auto follows the path's suffix. A wav beyond 4 GiB becomes RF64."),
     ] = "auto"
     subtype: Annotated[
         SubtypeName,
-        Meta(description="Samples; auto keeps what the input has: PCM_16 for L16, PCM_24 for L24, otherwise FLOAT."),
+        Meta(description="Samples; auto keeps the input's: PCM_16 for L16, PCM_24 for L24, otherwise FLOAT."),
     ] = "auto"
     overwrite: Annotated[
         bool,
-        Meta(description="Replace a file that is there; if not, record beside it, to NAME-take-2 and so on."),
-    ] = True
+        Meta(description="Replace an existing file. Without it an existing file is an error, before anything runs."),
+    ] = False
 
 
 class FileSink:
-    """A sink that follows its sources and records them without a change of a bit.
+    """Records its sources without a change of a bit.
 
-    A stalled disk is bridged by a queue; started again after a failure, it records what is left, and what comes, to
-    a further file.
+    A queue bridges a stalled disk. Started again after a failure, the sink records the rest of the queue, and all that
+    follows, to a further file. The file is made when the first frame comes.
     """
 
     def __init__(self, config: FileSinkConfig, input: Input) -> None:
         self._path = os.path.abspath(config.path)
         self._overwrite = config.overwrite
         self._input = input
-        self._recipe: Recipe = recipe(self._path, config.format, config.subtype, input.format)
+        self._format: RecordingFormat = recording_format(self._path, config.format, config.subtype, input.format)
         rate = input.format.rate
         queue_bytes = QUEUE_BYTES // (4 * input.format.channels)
         self._queue_frames = max(1, min(frames_in(QUEUE_NS, rate), queue_bytes))
         self._copy_frames = max(1, frames_in(_COPY_AHEAD_NS, rate))
-        self._backlog = Backlog()
-        self._recording: Recording | None = None
+        self._queue = WriteQueue()
+        self._recording: RecordingFile | None = None
+        self._reserved: str | None = None  # the next file, until it is made
         self._failure: NodeError | None = None
-        self._stalled = False
-        self._frames_in = 0
-        self._frames_done = 0
+        self._stalled = False  # written by the data plane
+        self._frames_in = 0  # written by the data plane
+        self._frames_done = 0  # written by the control plane, as are the figures below
         self._frames_before = 0
         self._peak_before = 0.0
         self._overruns = 0
@@ -86,106 +87,138 @@ class FileSink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Record until the input has ended and all of it is in a closed file.
 
-        Cancelled, it still writes what it has taken, for up to `DRAIN_S`. Raises NodeError where the disk refuses.
+        Cancelled, it still writes the queue, for up to `DRAIN_S`. Raises NodeError where the disk refuses.
         """
         self._failure = None
-        self._backlog.open()
-        await self._next_file(ctx)
+        self._queue.expect_blocks()
+        await ctx.in_thread(partial(check_folder, self._path))
+        if self._recording is None:
+            await ctx.in_thread(partial(check_recordable, self._path, overwrite=self._overwrite))
+        path = self._next_path(ctx)  # raises where another node of the run has the file
+        ctx.shared(file_locks).add_writer(path, ctx.id)
+        self._reserved = path
         task_status.started()
         try:
             async with trio.open_nursery() as nursery:
-                # The writer is shielded: it ends by an empty, closed backlog, by a failure, or by its deadline.
+                # The writer is shielded. It ends by an empty queue that has ended, by a failure, or by its deadline.
                 writing = trio.CancelScope(shield=True)
-                nursery.start_soon(self._write_all, ctx, writing, nursery.cancel_scope)
+                nursery.start_soon(self._write_queue, ctx, writing, nursery.cancel_scope)
                 try:
-                    await self._take_all(ctx)
+                    await self._fill_queue(ctx)
                 except BaseException:
                     writing.deadline = trio.current_time() + DRAIN_S
                     raise
                 finally:
-                    self._backlog.close()
+                    self._queue.end()
         finally:
+            self._release_reserved(ctx)
             if self._failure is not None:
                 raise self._failure
 
-    async def _take_all(self, ctx: NodeContext) -> None:
-        def take(now_ns: int, limit: int) -> int | None:
+    async def _fill_queue(self, ctx: NodeContext) -> None:
+        def read_block(now_ns: int, limit: int) -> int | None:
             frames = self._input.read_due(now_ns, limit)
             if frames is None:
                 return None
             if len(frames):
                 self._frames_in += len(frames)
-                ctx.call_soon(self._backlog.put, frames)
+                ctx.call_soon(self._queue.append, frames)
             return len(frames)
 
-        def held() -> bool:
-            # What is not taken now stays in the graph as long as its rings hold it, and is silence after that, so that
-            # the recording keeps its time.
+        def must_wait() -> bool:
+            # Frames that are not read now stay in the graph as long as its rings hold them, and are silence after that,
+            # so that the recording keeps its time.
             waiting = self._frames_in - self._frames_done
-            if waiting < (self._copy_frames if intake.fast else self._queue_frames):
+            if waiting < (self._copy_frames if due.fast else self._queue_frames):
                 self._stalled &= waiting >= self._queue_frames // 2
                 return False
-            if not intake.fast and not self._stalled:
+            if not due.fast and not self._stalled:
                 self._stalled = True
-                ctx.call_soon(self._overrun, ctx)
+                ctx.call_soon(self._report_overrun, ctx)
             return True
 
-        intake = Intake(ctx, self._input.format, take, held)
-        await intake.run()
+        due = DueFrames(ctx, self._input.format, read_block, must_wait)
+        await due.run()
 
-    def _overrun(self, ctx: NodeContext) -> None:
+    def _report_overrun(self, ctx: NodeContext) -> None:
         self._overruns += 1
-        ctx.event("overrun", file=self._file, queue_ns=duration_of(self._backlog.frames, self._recipe.rate))
+        ctx.event("overrun", file=self._file, queue_ns=duration_of(self._queue.frames, self._format.rate))
 
-    async def _write_all(self, ctx: NodeContext, writing: trio.CancelScope, taking: trio.CancelScope) -> None:
+    async def _write_queue(self, ctx: NodeContext, writing: trio.CancelScope, reading: trio.CancelScope) -> None:
+        recording: RecordingFile | None = None
         try:
             with writing:
-                while (block := await self._backlog.first()) is not None:
-                    if self._recording is None or not self._recording.fits(len(block)):
-                        await self._next_file(ctx)
-                    assert self._recording is not None
-                    await ctx.in_thread(partial(self._recording.write, block))
-                    self._backlog.written()
+                while (block := await self._queue.wait_first()) is not None:
+                    if recording is None or not recording.fits(len(block)):
+                        recording = await self._next_file(ctx)
+                    await ctx.in_thread(partial(recording.append, block))
+                    self._queue.drop_first()
                     self._frames_done += len(block)
             if writing.cancelled_caught:
-                ctx.event("unwritten", file=self._file, frames=self._backlog.frames)
+                ctx.event("unwritten", file=self._file, frames=self._queue.frames)
         except NodeError as error:
             self._failure = error
-            taking.cancel()
+            reading.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 try:
-                    await self._close(ctx)
+                    await self._close_file(ctx)
                 except NodeError as error:
                     self._failure = self._failure or error
 
-    async def _next_file(self, ctx: NodeContext) -> None:
-        await self._close(ctx)
+    async def _next_file(self, ctx: NodeContext) -> RecordingFile:
+        await self._close_file(ctx)
         if self._recording is not None:
             self._frames_before += self._recording.frames
             self._peak_before = max(self._peak_before, self._recording.peak)
             self._recording = None
-        files = ctx.shared(claims)
-        path = _free_path(files, ctx.id, self._path, overwrite=self._overwrite)
-        files.write(path, ctx.id)
-        try:
-            self._recording = await ctx.in_thread(partial(Recording, path, self._recipe))
-        except NodeError:
-            files.release(path, ctx.id)
-            raise
+        if self._reserved is None:
+            self._reserved = self._next_path(ctx)
+            ctx.shared(file_locks).add_writer(self._reserved, ctx.id)
+        path, replace = self._reserved, self._overwrite
+        make = partial(RecordingFile, path, self._format, overwrite=replace)
+        self._recording = recording = await ctx.in_thread(make)
+        self._reserved = None
         if path != self._path:
             ctx.event("new-file", file=path)
+        return recording
 
-    async def _close(self, ctx: NodeContext) -> None:
-        if self._recording is not None:
-            await ctx.in_thread(self._recording.close)
+    async def _close_file(self, ctx: NodeContext) -> None:
+        recording = self._recording
+        if recording is not None:
+            try:
+                await ctx.in_thread(recording.close)
+            finally:
+                if not recording.frames:  # the file is removed, and its name is free again
+                    ctx.shared(file_locks).remove_writer(recording.path, ctx.id)
+                    self._recording = None
+
+    def _release_reserved(self, ctx: NodeContext) -> None:
+        path, self._reserved = self._reserved, None
+        if path is not None:
+            ctx.shared(file_locks).remove_writer(path, ctx.id)
+
+    def _next_path(self, ctx: NodeContext) -> str:
+        # A file that this node has written in this run is never written again.
+        locks: FileLocks = ctx.shared(file_locks)
+        stem, suffix = os.path.splitext(self._path)
+        take, candidate = 1, self._path
+        while locks.was_written_by(candidate, ctx.id) or (
+            take > 1 and not self._overwrite and os.path.lexists(candidate)
+        ):
+            take += 1
+            candidate = f"{stem}-take-{take}{suffix}"
+        return candidate
 
     @property
     def _file(self) -> str:
         return self._path if self._recording is None else self._recording.path
 
     def metrics(self) -> Metrics:
-        """``frames_in``, ``overruns``, ``file``; and over all files of this run ``duration_s`` and ``peak_dbfs``."""
+        """``frames_in``, ``overruns``, ``file``; and over all files of this run ``duration_s`` and ``peak_dbfs``.
+
+        ``file`` is the newest file, or the path of the first before it is made.
+        """
         written, peak = self._frames_before, self._peak_before
         if self._recording is not None:
             written += self._recording.frames
@@ -194,27 +227,15 @@ class FileSink:
             "frames_in": self._frames_in,
             "overruns": self._overruns,
             "file": self._file,
-            "duration_s": written / self._recipe.rate,
+            "duration_s": written / self._format.rate,
             "peak_dbfs": pcm.dbfs(peak),
         }
 
 
-def _free_path(files: Claims, node: str, path: str, *, overwrite: bool) -> str:
-    # A file that this node has written in this run is never written again.
-    stem, suffix = os.path.splitext(path)
-    take = 1
-    candidate = path
-    while files.has_written(candidate, node) or (not overwrite and os.path.lexists(candidate)):
-        take += 1
-        candidate = f"{stem}-take-{take}{suffix}"
-    return candidate
-
-
 def make(config: FileSinkConfig, build: Build, input: Input) -> FileSink:
-    """Raises NodeError for a path, format and subtype that do not go together. Touches no file."""
+    """Raises NodeError for a path, format and subtype that do not go together, or a path that may not be written."""
     sink = FileSink(config, input)
-    if os.path.isdir(config.path):
-        raise NodeError(f"{config.path} is a folder", "give the path of a file", option="path")
+    check_recordable(os.path.abspath(config.path), overwrite=config.overwrite)
     return sink
 
 

@@ -26,21 +26,21 @@ from phasegraph import (
     frames_in,
 )
 
-from ..read_ahead import feed, new_stream
-from .file_locks import claims
-from .file_reader import Header, Section, read_header
-from .rate_conversion import Converted
+from ..read_ahead import new_stream, write_ahead
+from .file_locks import file_locks
+from .file_reader import AudioHeader, FileSection, read_header
+from .rate_conversion import ConvertedSection
 
 
 class FileSourceConfig(SourceConfig, frozen=True, kw_only=True):
     """Options of a ``file`` source."""
 
     path: Annotated[InputFile, Meta(description="The audio file: WAV, RF64, W64, FLAC, AIFF, CAF, Ogg, MP3.")]
-    loop: Annotated[bool, Meta(description="Begin again at the end, without a gap, until the run stops.")] = False
-    start: Annotated[Duration, Meta(description="Where in the file to begin.", ge=0)] = 0
-    duration: Annotated[
-        Duration | None, Meta(description="How much of the file to play; up to its end if left out.")
-    ] = None
+    loop: Annotated[bool, Meta(description="Start again at the end, without a gap, until the run stops.")] = False
+    start: Annotated[Duration, Meta(description="Where in the file to start.", ge=0)] = 0
+    duration: Annotated[Duration | None, Meta(description="How much of the file to play; to its end if left out.")] = (
+        None
+    )
     rate: Annotated[
         Annotated[SampleRate, Meta(ge=1000, le=768_000)] | None,
         Meta(description="Convert to this rate; the file's own, and no conversion, if left out."),
@@ -48,34 +48,44 @@ class FileSourceConfig(SourceConfig, frozen=True, kw_only=True):
 
 
 class FileSource:
-    """A source that reads a file in blocks, a little ahead of whoever plays it.
+    """Reads a file in blocks, a little ahead of its readers.
 
-    Started again after a failure, it goes on at the first frame that it has not delivered.
+    Started again after a failure, it continues at the first frame that it has not delivered.
     """
 
-    def __init__(self, header: Header, section: Section, *, endless: bool, rate: int) -> None:
-        """``rate`` the stream's; where it is not the file's, the file is converted."""
+    def __init__(self, header: AudioHeader, section: FileSection, *, endless: bool, rate: int) -> None:
+        """``rate`` is the stream's. Where the file has another, the file is converted."""
         format = header.format
+        self._header = header
         self._path = header.path
-        self._section: Section | Converted = section
+        self._section: FileSection | ConvertedSection = section
         if rate != format.rate:
-            self._section = Converted(section, format.channels, rate=format.rate, to=rate)
+            self._section = ConvertedSection(section, format.channels, rate=format.rate, to=rate)
             format = StreamFormat(rate, format.channels)
         self.stream = new_stream(format, endless=endless)
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Feed the stream until the end of the file, or for ever if it loops.
+        """Write the stream until the end of the file, or for ever if it loops.
 
-        Raises NodeError where the file cannot be read on.
+        Raises NodeError where the file cannot be read.
         """
-        ctx.shared(claims).read(self._path, ctx.id)
+        header = self._header
+        if header.wrong_frames is not None:
+            ctx.event(
+                "wrong_length_in_header",
+                file=self._path,
+                header_frames=header.wrong_frames,
+                frames=header.frames or 0,
+                reason="the sizes in the header wrapped or were never written; the file is played to its end",
+            )
+        ctx.shared(file_locks).add_reader(self._path, ctx.id)
 
         async def next_block(count: int) -> Frames:
-            return await ctx.in_thread(partial(self._section.read, count))
+            return await ctx.in_thread(partial(self._section.read_frames, count))
 
         try:
-            await ctx.in_thread(partial(self._section.open, self.stream.head))
-            await feed(ctx, self.stream, next_block, ready=task_status.started)
+            await ctx.in_thread(partial(self._section.open_at, self.stream.head))
+            await write_ahead(ctx, self.stream, next_block, ready=task_status.started)
         finally:
             self._section.close()
 
@@ -85,7 +95,7 @@ class FileSource:
 
 
 def make(config: FileSourceConfig, build: Build) -> FileSource:
-    """Read the file's header, which says what the stream is.
+    """Read the file's header, which gives the stream's format.
 
     Raises NodeError for a file that cannot be read, or a section of it that is empty.
     """
@@ -95,16 +105,16 @@ def make(config: FileSourceConfig, build: Build) -> FileSource:
     start = frames_in(config.start, rate)
     length = None if config.duration is None else frames_in(config.duration, rate)
     if length is not None and length < 1:
-        raise NodeError("less than one frame would be played", "give a longer duration", option="duration")
+        raise NodeError("the duration is less than one frame", "give a longer duration", option="duration")
     if header.frames is not None and start and start >= header.frames:
         raise NodeError(
-            f"{path} is over before that: it lasts {format_duration(duration_of(header.frames, rate))}",
-            "begin earlier",
+            f"{path} ends before that: it lasts {format_duration(duration_of(header.frames, rate))}",
+            "start earlier",
             option="start",
         )
     if config.loop and header.frames == 0:
         raise NodeError(f"{path} is empty, it cannot be repeated", "leave loop out", option="loop")
-    section = Section(header, start=start, length=length, loop=config.loop)
+    section = FileSection(header, start=start, length=length, loop=config.loop)
     return FileSource(header, section, endless=config.loop, rate=config.rate or rate)
 
 

@@ -1,8 +1,10 @@
-"""libsndfile, loaded when it is first used (its import costs 120 ms), and its errors in words."""
+"""libsndfile, loaded at first use (its import costs 120 ms), and its errors in words."""
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 from typing import Any
 
 from phasegraph import NodeError
@@ -25,7 +27,7 @@ def soundfile() -> Any:
 def reason(error: Exception, file: Any = None) -> str:
     """Why a call failed, in words, without libsndfile's prefixes.
 
-    ``file``: the open ``SoundFile`` that failed, which knows what the module only calls a "System error".
+    ``file``: the open ``SoundFile`` that failed. It knows the cause, where the module says "System error".
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -40,10 +42,17 @@ def reason(error: Exception, file: Any = None) -> str:
     return text.strip().rstrip(".")
 
 
+def error_number(error: Exception, words: str) -> int | None:
+    """The system's number of an error: its own, or the one whose text libsndfile passed on in ``words``."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    return next((number for number in errno.errorcode if os.strerror(number) == words), None)
+
+
 def set_flag(file: Any, command: int, on: bool = True) -> bool:
     """Set a switch of an open ``SoundFile`` that the module has no name for.
 
-    Returns whether libsndfile took it; False too where the module's inner handles are not the ones we know.
+    Returns whether libsndfile accepted it; False too where the module's private handles have other names.
     """
     module = soundfile()
     try:
@@ -53,10 +62,10 @@ def set_flag(file: Any, command: int, on: bool = True) -> bool:
 
 
 def read_forward(file: Any, out: Any) -> int:
-    """Read an open ``SoundFile`` on into ``out`` (int32 or float32, C-contiguous); returns how many frames it got.
+    """Read frames of an open ``SoundFile`` into ``out`` (int32 or float32, C-contiguous); returns their number.
 
-    For files whose header has no length: after every read the module seeks to where it is, which fails at the end
-    of such a file and loses what was read. Raises RuntimeError where the file is damaged.
+    For files whose header has no length: after every read the module seeks to its position, which fails at the end
+    of such a file and loses the frames. Raises RuntimeError where the file is damaged.
     """
     module = soundfile()
     try:

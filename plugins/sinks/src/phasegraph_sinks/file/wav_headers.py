@@ -1,4 +1,4 @@
-"""What libsndfile leaves to be done in the headers of finished files. Blocking; the files are small or closed."""
+"""Headers of finished WAV files, which libsndfile leaves in a form that simple readers refuse. Blocking."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def make_plain_wav(path: str) -> None:
 
     libsndfile keeps room for RF64 (a JUNK chunk of 24 bytes, EBU Tech 3306) and writes WAVE_FORMAT_EXTENSIBLE
     (a format chunk of 40 bytes), which simple readers, such as Python's `wave` before 3.12, refuse, and with it a
-    speaker layout that nobody stated. The format shrinks to its 16 bytes, and the room grows by the rest: no sample
-    moves. Anything that does not look exactly so is left as it is.
+    speaker layout that was never given. The format chunk shrinks to 16 bytes and the JUNK chunk grows by the rest: no
+    sample moves. A header of any other form stays as it is.
     """
     with open(path, "r+b") as file:
         head = file.read(_HEAD.size)
@@ -29,15 +29,3 @@ def make_plain_wav(path: str) -> None:
         rest = struct.pack("<4sI48x4sIHHIIHH", b"JUNK", 48, b"fmt ", 16, plain_tag, *shape)
         file.seek(0)
         file.write(struct.pack("<4sI4s", riff, size, wave) + rest)
-
-
-def write_empty_flac(path: str, *, rate: int, channels: int, bits: int) -> None:
-    """Write a FLAC file without a frame: libsndfile leaves zero bytes, which no reader takes.
-
-    The file is the marker and one STREAMINFO block (RFC 9639, 8.2).
-    """
-    block_size = 4096
-    packed = rate << 44 | (channels - 1) << 41 | (bits - 1) << 36
-    info = struct.pack(">HH6xQ16x", block_size, block_size, packed)
-    with open(path, "wb") as file:
-        file.write(b"fLaC" + bytes((0x80, 0, 0, len(info))) + info)

@@ -1,4 +1,4 @@
-"""Frames that were taken from the graph and wait for the disk."""
+"""Frames that were read from the graph and wait for the disk."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ import trio
 from phasegraph import Frames
 
 
-class Backlog:
+class WriteQueue:
     """A queue of blocks, measured in frames. A block leaves it only when it is written.
 
-    It outlives a failed write: what the disk refused is there for the next file.
+    It outlives a failed write: a block that the disk refused goes to the next file. Control plane only.
     """
 
     def __init__(self) -> None:
         self.frames = 0
-        """Frames that wait, the block that is being written among them."""
+        """Frames that wait, the block that is being written included."""
         self._blocks: deque[Frames] = deque()
-        self._closed = False
+        self._ended = False
         self._changed = trio.Event()
 
-    def open(self) -> None:
+    def expect_blocks(self) -> None:
         """Expect more blocks."""
-        self._closed = False
+        self._ended = False
 
-    def close(self) -> None:
-        """Say that no more blocks come."""
-        self._closed = True
-        self._tell()
+    def end(self) -> None:
+        """No more blocks come."""
+        self._ended = True
+        self._wake()
 
-    def put(self, block: Frames) -> None:
+    def append(self, block: Frames) -> None:
         """Append a block."""
         self._blocks.append(block)
         self.frames += len(block)
-        self._tell()
+        self._wake()
 
-    async def first(self) -> Frames | None:
-        """The block that is next, once there is one; it stays. None when all are gone and no more come."""
+    async def wait_first(self) -> Frames | None:
+        """The first block, once there is one; it stays in the queue. None when the queue is empty and has ended."""
         while not self._blocks:
-            if self._closed:
+            if self._ended:
                 return None
             await self._changed.wait()
         return self._blocks[0]
 
-    def written(self) -> None:
-        """Drop the first block."""
+    def drop_first(self) -> None:
+        """Remove the first block: it is written."""
         self.frames -= len(self._blocks.popleft())
-        self._tell()
+        self._wake()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
