@@ -129,7 +129,7 @@ WRONG: dict[str, tuple[dict[str, object], dict[str, tuple[str, ...]]]] = {
             "sinks.network": {"kind": "aes67", "input": "stream", "group": "239.69.1.1", "sdp-out": "loop.sdp"},
             "sinks.copy.input": "file",
         },
-        {"sinks.network": ("a cycle: sinks.network -> sources.stream -> sinks.network", "cut it")},
+        {"sinks.network": ("in a cycle: sinks.network -> sources.stream -> sinks.network", "remove one")},
     ),
     "a crossing without a compensator": (
         {

@@ -33,6 +33,7 @@ from ._core.config import SourceConfig as SourceConfig
 from ._core.errors import GraphError as GraphError
 from ._core.errors import NodeError as NodeError
 from ._core.errors import Problem as Problem
+from ._core.invocation import install_command as install_command
 from ._core.kinds import API_VERSION as API_VERSION
 from ._core.kinds import ClockKind as ClockKind
 from ._core.kinds import CompensatorKind as CompensatorKind

@@ -1,4 +1,4 @@
-"""The kernel's own plugin: the ``system`` clock."""
+"""The built-in plugin: the ``system`` clock."""
 
 from __future__ import annotations
 

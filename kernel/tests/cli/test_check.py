@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from phasegraph import GraphError, Problem
+from phasegraph import Encoding, GraphError, Problem
+from phasegraph._core.invocation import kernel_command
 from phasegraph._run import build
 
 
@@ -24,24 +26,49 @@ def test_a_right_graph_in_words(kernel: Any, graph: Path, built: list[Any]) -> N
     result = kernel("check", graph)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "The graph is right: 1 clock, 1 source, 1 compensator and 1 sink.",
+        "The graph is valid: 1 clock, 1 source, 1 compensator and 1 sink.",
         "",
-        "What would run:",
+        "Nodes:",
         "  house     clock        system",
         "  stage     source       live    on clock 'house'",
         "  align     compensator  steady",
         "  speakers  sink         card    on the clock of its own device, 'speakers'",
         "",
         "Edges:",
-        "  stage -> speakers: crosses clock domains, from clock 'house' to the clock of its own device, 'speakers'; "
-        "compensated by 'align' (steady); channels 2, 1",
+        "  stage -> speakers: crosses from clock 'house' to the clock of its own device, 'speakers'; "
+        "resampled as 'align' (steady) decides; channels 2, 1",
+        "",
+        f"Next: {kernel_command('run', str(graph))}",
     ]
     assert len(built) == 1
 
 
 def test_an_edge_that_does_not_cross(kernel: Any, graph: Path) -> None:
     result = kernel("check", graph, "--profile", "plain")
-    assert "stage -> speakers: does not cross: both on clock 'house'; samples are copied\n" in result.stdout
+    assert "stage -> speakers: no crossing, both on clock 'house'; not resampled\n" in result.stdout
+    assert result.stdout.endswith(f"Next: {kernel_command('run', str(graph), '--profile', 'plain')}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on", "words"),
+    [
+        (Encoding.L24, "L16", "; L24 samples are converted to L16, rounded"),
+        (Encoding.L16, "L24", "; L16 samples are converted to L24"),
+        (Encoding.L24, "AM824", "; L24 samples are converted to AM824"),
+        (Encoding.FLOAT32, "L24", "; float32 samples are converted to L24, rounded"),
+        (Encoding.L24, "L24", "; L24 samples are passed on bit for bit"),
+        (Encoding.L24, None, ""),
+    ],
+)
+def test_an_edge_says_how_samples_are_converted(
+    kernel: Any, graph: Path, monkeypatch: pytest.MonkeyPatch, given: Encoding, passed_on: str | None, words: str
+) -> None:
+    stream = SimpleNamespace(format=SimpleNamespace(encoding=given))
+    sink = SimpleNamespace(node=None, config=SimpleNamespace(encoding=passed_on))
+    built = SimpleNamespace(stream=lambda _: stream, nodes={"speakers": sink})
+    monkeypatch.setattr(build, "build_graph", lambda graph, registry: built)
+    result = kernel("check", graph, "--profile", "plain")
+    assert f"no crossing, both on clock 'house'; not resampled{words}\n" in result.stdout
 
 
 def test_a_right_graph_in_json(kernel: Any, graph: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from phasegraph import GraphNode, Problem, hookimpl
+from phasegraph._core.invocation import install_command
 from phasegraph._graph_file import parse_graph
 from phasegraph._plugins.loader import PluginInfo
 
@@ -46,7 +47,7 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
         '[clocks.x]\nkind = "ptp"',
         "clocks.x.kind",
         'unknown kind "ptp"',
-        "pip install phasegraph-ptp",
+        install_command("phasegraph-ptp"),
     ),
     "a kind that is not installed, of another role": (
         '[sources.x]\nkind = "airplay"',
@@ -91,7 +92,12 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
     ),
     "a clock that is not there": (REC + 'clock = "h"', "sources.rec.clock", "no clock", "add a table [clocks.NAME]"),
     "no clock at all": (REC, "sources.rec.clock", "the graph has none", "add a table [clocks.NAME]"),
-    "one of several clocks": (TWO + REC, "sources.rec.clock", "has 2 clocks", 'clock = "house" or "b"'),
+    "one of several clocks": (
+        TWO + REC,
+        "sources.rec.clock",
+        "no clock given, and the graph has 2",
+        'set clock = "house" or "b"',
+    ),
     "channel zero": (
         TAKE + OUT + 'input = [{source = "take", channels = [0]}]',
         "sinks.out.input[0].channels[0]",
@@ -102,7 +108,7 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
         TAKE + OUT + 'input = [{source = "take", channels = []}]',
         "sinks.out.input[0].channels",
         "at least one channel",
-        "leave `channels` out",
+        "omit `channels`",
     ),
     "a missing file": (TAKE.replace("take.w", "tale.w"), "sources.take.path", "No such file or directory", ""),
     "a folder as a file": (TAKE.replace("take.wav", "."), "sources.take.path", "is a folder", ""),
@@ -125,22 +131,22 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
         "(clock 'b') to 'send' (clock 'house')",
         'add compensator = "fix"',
     ),
-    "a source that nobody hears": (TAKE, "sources.take", "no sink listens to it", 'input = "take"'),
+    "a source that nobody hears": (TAKE, "sources.take", "no sink reads this source", 'input = "take"'),
     "a cycle of clocks": (
         HOUSE + 'fallback = "b"\n[clocks.b]\nkind = "system"\nfallback = "house"',
         "clocks.b",
-        "a cycle: clocks.b -> clocks.house -> clocks.b",
-        "cut it",
+        "in a cycle: clocks.b -> clocks.house -> clocks.b",
+        "remove one",
     ),
-    "a clock that falls back on itself": (HOUSE + 'fallback = "house"', "clocks.house", "it needs itself", ""),
+    "a clock that falls back on itself": (HOUSE + 'fallback = "house"', "clocks.house", "this node needs itself", ""),
     "a cycle through a file": (
         HOUSE + REC + 'sdp = "x.sdp"\n' + SEND + 'sdp-out = "x.sdp"',
         "sinks.send",
-        "a cycle: sinks.send -> sources.rec -> sinks.send",
+        "in a cycle: sinks.send -> sources.rec -> sinks.send",
         "",
     ),
-    "an empty graph": ("", "", "the graph is empty", ""),
-    "only a compensator": ('[compensators.x]\nkind = "steady"', "", "the graph is empty", ""),
+    "an empty graph": ("", "", "the graph has no nodes", ""),
+    "only a compensator": ('[compensators.x]\nkind = "steady"', "", "the graph has no nodes", ""),
     "options that do not go together": (
         TAKE + '[sinks.s]\nkind = "strict"\ninput = "take"\ntrouble = "value"',
         "sinks.s",
@@ -176,8 +182,8 @@ def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
     ("text", "words"),
     [
         ("", "missing: expected schema = 1"),
-        ("schema = 2", "this kernel reads schema 1, got 2"),
-        ("schema = true", "this kernel reads schema 1, got true"),
+        ("schema = 2", "expected schema 1, got 2"),
+        ("schema = true", "expected schema 1, got true"),
         ('schema = "1"', 'got "1"'),
     ],
 )
@@ -219,7 +225,7 @@ def test_a_resampler_must_be_there_for_a_crossing_only(examine: Any, registry: A
     crossing = '[sinks.card]\nkind = "card"\ninput = "rec"\ncompensator = "align"\n'
     (problem,) = examine(HOUSE + align + REC + crossing).problems
     assert problem.path == "compensators.align.resampler"
-    assert "pip install phasegraph-compensation" in problem.hint
+    assert install_command("phasegraph-compensation") in problem.hint
 
 
 def test_edges_are_told_although_the_graph_is_wrong(examine: Any) -> None:
@@ -255,7 +261,10 @@ def test_every_plugin_checks_a_graph_that_is_right(examine: Any, registry: Any) 
     assert {(problem.path, problem.message) for problem in problems} == {
         ("clocks.house", "I do not like it"),
         ("", "plugin 'fail' failed to check the graph: RuntimeError: boom"),
-        ("", "plugin 'nonsense' failed to check the graph: TypeError: validate_graph gave 'text', expected Problem"),
+        (
+            "",
+            "plugin 'nonsense' failed to check the graph: TypeError: validate_graph returned 'text', expected Problem",
+        ),
     }
     seen.clear()
     assert examine(HOUSE + "domain = 200").graph is None

@@ -45,7 +45,7 @@ def test_another_version_of_the_seams_is_refused() -> None:
     registry.add("new", "9", plugin(clock("atomic", api=2)))
     registry.add("old", "1", plugin(clock("quartz")))
     assert list(registry.clocks) == ["quartz"]
-    assert "'atomic' is made for kernel API 2, this kernel has 1" in reasons(registry)["new 9"]
+    assert "'atomic' needs plugin API 2, and this Phasegraph has 1" in reasons(registry)["new 9"]
 
 
 def test_the_first_to_claim_a_kind_has_it() -> None:
@@ -71,7 +71,7 @@ def test_a_plugin_that_claims_a_kind_twice_is_broken() -> None:
     hooks = {"register_sources": register_sources, "register_transports": register_transports}
     registry.add("a", "1", SimpleNamespace(**hooks))
     assert registry.sources == {}
-    assert "sources/wire is there twice" in reasons(registry)["a 1"]
+    assert "sources/wire is registered twice" in reasons(registry)["a 1"]
 
 
 def test_a_second_plugin_of_one_name_takes_nothing_from_the_first() -> None:
@@ -90,7 +90,7 @@ def test_a_hook_that_the_kernel_does_not_know_needs_a_newer_one() -> None:
     registry = Registry()
     registry.add("a", "1", plugin(clock("quartz"), register_planets=register_planets))
     assert registry.clocks == {}
-    assert "it may need a newer kernel" in reasons(registry)["a 1"]
+    assert "the plugin may need a newer version of Phasegraph" in reasons(registry)["a 1"]
 
 
 @pytest.mark.parametrize("line", ["1 / 0", "import nowhere", "raise SystemExit('not from here')", "this is no Python"])

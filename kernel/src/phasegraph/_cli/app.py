@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from .._core.terminal import printable_output
 from .check import check
 from .compare import compare
 from .explain import explain
@@ -35,6 +36,11 @@ class Kernel(click.Group):
                 hint = did_you_mean(cmd_name, [*self.commands, *found.commands])
                 ctx.fail(f"no such command '{cmd_name}'" + (f" ({hint})" if hint else ""))
         return command
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command line, with output in which control characters of foreign text have no effect."""
+        with printable_output():
+            return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. A wrong graph exits with 2, a node that cannot work with 1."""

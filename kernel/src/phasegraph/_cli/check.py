@@ -1,4 +1,4 @@
-"""``kernel check``: is a graph right, which of its edges cross clock domains, and what would run."""
+"""``kernel check``: whether a graph is valid, which edges cross clock domains, and what each node is."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .parameters import GraphArgument, examples, format_option, graph_argument
 if TYPE_CHECKING:
     from .._core.errors import Problem
     from .._graph_file import Edge, Graph, Validation
+    from .._run.build import BuiltGraph
 
 
 @click.command(
-    short_help="Say what is wrong with a graph, or what would run.",
+    short_help="Validate a graph and show what would run.",
     epilog=examples(
         "kernel check graph.toml",
         "kernel check graph.toml --profile no-ptp",
@@ -27,24 +28,25 @@ if TYPE_CHECKING:
 @format_option
 @click.pass_context
 def check(ctx: click.Context, graph: GraphArgument, format: str) -> None:
-    """Say everything that is wrong with a graph; or which edges cross clock domains, and what would run.
+    """Report every problem of a graph; or show its nodes, which edges cross clock domains, and what happens there.
 
-    Opens no sound card and no socket, and writes nothing. Exits with 0 if the graph is right, with 2 if not.
+    Opens no sound card and no socket, and writes nothing. Exits with 0 if the graph is valid, with 2 if not.
     """
     from .console import print_problems
 
-    validation, problems = _validate(graph)
+    validation, problems, built = _validate(graph)
     if format == "json":
         click.echo(json.dumps(_as_json(validation, problems), indent=2))
     elif problems:
         print_problems(problems)
     elif validation.graph is not None:
-        for line in describe(validation.graph):
+        for line in describe_graph(validation.graph, built):
             click.echo(line)
+        click.echo(f"\nNext: {graph.command('run')}")
     ctx.exit(2 if problems else 0)
 
 
-def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem]]:
+def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem], BuiltGraph | None]:
     from .._core.errors import GraphError
     from .._graph_file import validate_file
     from .._plugins.loader import load
@@ -52,13 +54,13 @@ def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem]]:
 
     registry = load()
     validation = validate_file(graph.path, registry, profile=graph.profile, overrides=graph.overrides)
-    if validation.graph is not None:
-        try:
-            # Some things show only when nodes are made: an unreadable SDP or WAV, channels that are not there.
-            build_graph(validation.graph, registry)
-        except GraphError as error:
-            return validation, error.problems
-    return validation, validation.problems
+    if validation.graph is None:
+        return validation, validation.problems, None
+    try:
+        # Some problems show only when nodes are built: an unreadable SDP or WAV file, channels that do not exist.
+        return validation, [], build_graph(validation.graph, registry)
+    except GraphError as error:
+        return validation, error.problems, None
 
 
 def _as_json(validation: Validation, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -78,36 +80,56 @@ def _as_json(validation: Validation, problems: Sequence[Problem]) -> dict[str, A
     }
 
 
-def describe(graph: Graph) -> list[str]:
-    """What a graph would run, in words, line by line."""
+def describe_graph(graph: Graph, built: BuiltGraph | None) -> list[str]:
+    """The nodes and edges of a valid graph, line by line."""
     from .._core.role import GRAPH_ROLES, Role
-    from .._graph_file.domains import describe as domain_in_words
+    from .._graph_file.domains import describe_domain
     from .._option_types.wording import format_count, join_words
 
     roles = {role: len(graph.of_role(role)) for role in GRAPH_ROLES}
     parts = join_words([format_count(number, role.singular) for role, number in roles.items() if number], "and")
-    lines = [f"The graph is right: {parts}.", "", "What would run:"]
+    lines = [f"The graph is valid: {parts}.", "", "Nodes:"]
     rows = [(node.id, node.role.singular, node.kind.kind) for node in graph.nodes.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row, node in zip(rows, graph.nodes.values(), strict=True):
         cells = [f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)]
-        paced = f"on {domain_in_words(node.domain)}" if node.role in (Role.SOURCE, Role.SINK) else ""
-        lines.append("  ".join(["", *cells, paced]).rstrip())
+        domain = f"on {describe_domain(node.domain)}" if node.role in (Role.SOURCE, Role.SINK) else ""
+        lines.append("  ".join(["", *cells, domain]).rstrip())
     if graph.edges:
         lines += ["", "Edges:"]
-        lines += [f"  {edge.source} -> {edge.sink}: {_edge_in_words(graph, edge)}" for edge in graph.edges]
+        lines += [f"  {edge.source} -> {edge.sink}: {_describe_edge(graph, edge, built)}" for edge in graph.edges]
     return lines
 
 
-def _edge_in_words(graph: Graph, edge: Edge) -> str:
-    from .._graph_file.domains import describe as domain_in_words
+def _describe_edge(graph: Graph, edge: Edge, built: BuiltGraph | None) -> str:
+    from .._graph_file.domains import describe_domain
 
     source, sink = graph.nodes[edge.source], graph.nodes[edge.sink]
-    channels = "" if edge.channels is None else f"; channels {', '.join(map(str, edge.channels))}"
     if edge.crossing and edge.compensator is not None:
         kind = graph.nodes[edge.compensator].kind.kind
-        ends = f"from {domain_in_words(source.domain)} to {domain_in_words(sink.domain)}"
-        return f"crosses clock domains, {ends}; compensated by '{edge.compensator}' ({kind}){channels}"
-    if source.domain is None:
-        return f"does not cross: '{edge.source}' has no clock and follows its reader; samples are copied{channels}"
-    return f"does not cross: both on {domain_in_words(sink.domain)}; samples are copied{channels}"
+        ends = f"from {describe_domain(source.domain)} to {describe_domain(sink.domain)}"
+        parts = [f"crosses {ends}", f"resampled as '{edge.compensator}' ({kind}) decides"]
+    elif source.domain is None:
+        parts = [f"no crossing, '{edge.source}' has no clock and follows its reader", "not resampled"]
+    else:
+        parts = [f"no crossing, both on {describe_domain(sink.domain)}", "not resampled"]
+    if not edge.crossing and built is not None:
+        parts += _describe_encodings(edge, built)
+    if edge.channels is not None:
+        parts.append(f"channels {', '.join(map(str, edge.channels))}")
+    return "; ".join(parts)
+
+
+def _describe_encodings(edge: Edge, built: BuiltGraph) -> list[str]:
+    """What happens to samples that are not resampled, if the sink says how it encodes them."""
+    from .._core.samples import Encoding
+
+    sink = built.nodes[edge.sink]
+    declared = getattr(sink.node, "encoding", None) or getattr(sink.config, "encoding", None)
+    if declared is None:
+        return []
+    given, passed_on = built.stream(edge.source).format.encoding, Encoding(declared)
+    if given is passed_on:
+        return [f"{given} samples are passed on bit for bit"]
+    exact = given.significant_bits <= passed_on.significant_bits
+    return [f"{given} samples are converted to {passed_on}" + ("" if exact else ", rounded")]

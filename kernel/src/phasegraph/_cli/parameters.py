@@ -23,6 +23,14 @@ class GraphArgument(NamedTuple):
     profile: str | None
     overrides: tuple[str, ...]
 
+    def command(self, name: str) -> str:
+        """The call of another command with the same graph."""
+        from .._core.invocation import kernel_command
+
+        profile = () if self.profile is None else ("--profile", self.profile)
+        overrides = [word for override in self.overrides for word in ("--set", override)]
+        return kernel_command(name, str(self.path), *profile, *overrides)
+
     def load(self, registry: Registry) -> Graph:
         """The graph. Raises GraphError with every problem."""
         from .._graph_file import load_graph

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from .._core.terminal import printable
 from .._run.logging import StandardError
 from .._run.summary import edge_phrases, node_phrases, severity
 
@@ -47,7 +48,8 @@ class Status:
             from rich.live import Live
 
             # Drawn when the session calls, not by a thread of rich's own beside the engine's.
-            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            console = Console(file=getattr(sys.stderr, "unfiltered", sys.stderr))
+            self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
         return self
 
@@ -63,9 +65,9 @@ class Status:
         if self._live is not None:
             from rich.text import Text
 
-            text = Text(headline(session, lines := status_lines(session)), no_wrap=True, overflow="ellipsis")
+            text = Text(printable(headline(session, lines := status_lines(session))), no_wrap=True, overflow="ellipsis")
             for line in lines:
-                text.append(f"\n{_MARKS[line.severity]}{line.name}: {line.text}", _STYLES[line.severity])
+                text.append(f"\n{_MARKS[line.severity]}{line.name}: {printable(line.text)}", _STYLES[line.severity])
             with suppress(OSError):
                 self._live.update(text, refresh=True)
         elif session.meter.duration_s >= self._next_s:

@@ -39,6 +39,11 @@ class Encoding(enum.Enum):
         """Bytes of one sample."""
         return {"L16": 2, "L24": 3, "AM824": 4, "float32": 4}[self.value]
 
+    @property
+    def significant_bits(self) -> int:
+        """Bits of a sample's value that the encoding holds."""
+        return {"L16": 16, "L24": 24, "AM824": 24, "float32": 32}[self.value]
+
     def decode(self, encoded: Encoded, out: Frames) -> None:
         """Encoded frames -> ``out`` (both contiguous, the same number of frames)."""
         if self is Encoding.L24:

@@ -1,4 +1,4 @@
-"""Configuration: from graph.toml to a graph that is right, or to every reason why it is not."""
+"""From graph.toml to a valid graph, or to every problem that it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kind's options in words, for ``kernel explain``."""
+"""Descriptions of kinds and their options, for ``kernel explain``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def explain_kind(role: Role, kind: AnyKind, width: int) -> list[str]:
     common = NodeConfig.__struct_encode_fields__
     for option in sorted(options, key=lambda option: (not option.required, option.name in common)):
         lines += explain_option(option, width)
-    example = kind.example.strip() or _made_up_example(role, kind.kind, options)
+    example = kind.example.strip() or _generated_example(role, kind.kind, options)
     return [*lines, "", "Example", *(f"  {line}".rstrip() for line in example.splitlines())]
 
 
@@ -66,7 +66,7 @@ def wrap(text: str, width: int, indent: str) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
 
 
-def _made_up_example(role: Role, kind: str, options: tuple[Option, ...]) -> str:
+def _generated_example(role: Role, kind: str, options: tuple[Option, ...]) -> str:
     lines = [f"[{role}.NAME]", f'kind = "{kind}"']
     for option in options:
         if option.required:

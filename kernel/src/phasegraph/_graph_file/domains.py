@@ -12,11 +12,11 @@ from .._option_types.wording import dotted_path, format_value, join_words
 from .parse_tables import ParsedNode
 
 UNKNOWN: Final = "?"
-"""The domain of a node that is too wrong to tell; no clock has this id."""
+"""The domain of a node whose domain cannot be determined because of other problems; no clock has this id."""
 
 
 def find_domains(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> dict[str, str | None]:
-    """The domain of every node, by its place in the graph: a clock's id, ``device:ID``, None or `UNKNOWN`."""
+    """The domain of every node, by its path in the graph: a clock's id, ``device:ID``, None or `UNKNOWN`."""
     clocks = {parsed.id: None for parsed in parsed_nodes if parsed.role is Role.CLOCK}
     domains: dict[str, str | None] = {}
     for parsed in parsed_nodes:  # sources come before sinks
@@ -29,14 +29,14 @@ def find_domains(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -
         elif parsed.domain_rule == "device":
             domains[parsed.path] = f"device:{parsed.id}"
         elif parsed.domain_rule == "clock":
-            domains[parsed.path] = _named_clock(parsed, clocks, diagnostics)
+            domains[parsed.path] = _clock_domain(parsed, clocks, diagnostics)
         else:
-            domains[parsed.path] = _adopted(parsed, domains) if parsed.role is Role.SINK else None
+            domains[parsed.path] = _input_domain(parsed, domains) if parsed.role is Role.SINK else None
     return domains
 
 
-def describe(domain: str | None) -> str:
-    """A domain in words: ``clock 'house'``."""
+def describe_domain(domain: str | None) -> str:
+    """A domain, for people: ``clock 'house'``."""
     if domain is None:
         return "no clock"
     if domain.startswith("device:"):
@@ -44,28 +44,26 @@ def describe(domain: str | None) -> str:
     return f"clock '{domain}'"
 
 
-def _named_clock(parsed: ParsedNode, clocks: Mapping[str, None], diagnostics: Diagnostics) -> str:
+def _clock_domain(parsed: ParsedNode, clocks: Mapping[str, None], diagnostics: Diagnostics) -> str:
     named = parsed.values.get("clock")
     if isinstance(named, str):
         return named if named in clocks else UNKNOWN
     has_option = "clock" in getattr(getattr(parsed.kind, "config", None), "__struct_fields__", ())
     if has_option and "clock" not in parsed.values:
-        return UNKNOWN  # what was written is wrong, and already said
+        return UNKNOWN  # the option is invalid, and that is already reported
     if len(clocks) == 1:
         return next(iter(clocks))
     path = dotted_path(parsed.path, "clock")
     if not clocks:
-        diagnostics.error(path, "it runs on a clock, and the graph has none", "add a table [clocks.NAME]")
+        diagnostics.error(path, "this node needs a clock, and the graph has none", "add a table [clocks.NAME]")
     else:
         names = join_words([format_value(clock) for clock in list(clocks)[:5]])
-        diagnostics.error(
-            path, f"the graph has {len(clocks)} clocks: say which one paces this node", f"clock = {names}"
-        )
+        diagnostics.error(path, f"no clock given, and the graph has {len(clocks)}", f"set clock = {names}")
     return UNKNOWN
 
 
-def _adopted(sink: ParsedNode, domains: Mapping[str, str | None]) -> str | None:
-    # Nothing paces the sink itself, so it follows the first of its inputs that has a pace.
+def _input_domain(sink: ParsedNode, domains: Mapping[str, str | None]) -> str | None:
+    # The sink has no clock of its own: it follows the first of its inputs that has one.
     if "input" not in sink.values:
         return UNKNOWN
     inputs = (domains.get(dotted_path(Role.SOURCE, entry.source), UNKNOWN) for entry in as_inputs(sink.values["input"]))

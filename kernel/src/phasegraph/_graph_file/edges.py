@@ -1,4 +1,4 @@
-"""Edges: what each sink takes from which source, and where that crosses clock domains."""
+"""Edges: which sources each sink reads, and which of these connections cross clock domains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .._core.role import Role
 from .._option_types import Diagnostics
 from .._option_types.wording import dotted_path, format_value, join_words
 from .._plugins.loader import Registry
-from .domains import UNKNOWN, describe
+from .domains import UNKNOWN, describe_domain
 from .graph import Edge
 from .parse_tables import ParsedNode
 
@@ -17,7 +17,7 @@ from .parse_tables import ParsedNode
 def find_edges(
     parsed_nodes: Sequence[ParsedNode], domains: Mapping[str, str | None], diagnostics: Diagnostics
 ) -> tuple[Edge, ...]:
-    """The edges of all sinks. Notes inputs that name nothing, and empty channel maps."""
+    """The edges of all sinks. Reports empty inputs and empty channel maps."""
     edges: list[Edge] = []
     known = {parsed.id for parsed in parsed_nodes if parsed.role is Role.SOURCE}
     for sink in parsed_nodes:
@@ -29,7 +29,7 @@ def find_edges(
             diagnostics.error(at, "expected at least one source, got an empty list")
         for index, entry in enumerate(inputs):
             if entry.channels == ():
-                hint = "leave `channels` out to take all of them"
+                hint = "omit `channels` to read all of them"
                 diagnostics.error(f"{at}[{index}].channels", "expected at least one channel, got an empty list", hint)
             if entry.source not in known:
                 continue
@@ -55,35 +55,35 @@ def check_edges(
     registry: Registry,
     diagnostics: Diagnostics,
 ) -> None:
-    """Note crossings without a compensator, and sources that nothing would ever pace."""
+    """Report crossings without a compensator, and sources without a clock that no sink reads."""
     sinks = {parsed.id: parsed for parsed in parsed_nodes if parsed.role is Role.SINK}
-    remedy = _remedy(parsed_nodes, registry)
-    told: set[tuple[str, str]] = set()  # an edge may be there twice, with different channels
+    hint = _compensator_hint(parsed_nodes, registry)
+    reported: set[tuple[str, str]] = set()  # there may be two edges between the same nodes, with different channels
     for edge in edges:
         values = sinks[edge.sink].values
         if not edge.crossing or edge.compensator is not None or "compensator" not in values:
             continue
-        if (edge.source, edge.sink) in told:
+        if (edge.source, edge.sink) in reported:
             continue
-        told.add((edge.source, edge.sink))
+        reported.add((edge.source, edge.sink))
         ends = domains[dotted_path(Role.SOURCE, edge.source)], domains[dotted_path(Role.SINK, edge.sink)]
         diagnostics.error(
             dotted_path(dotted_path(Role.SINK, edge.sink), "compensator"),
-            f"the edge from '{edge.source}' ({describe(ends[0])}) to '{edge.sink}' ({describe(ends[1])}) "
+            f"the edge from '{edge.source}' ({describe_domain(ends[0])}) to '{edge.sink}' ({describe_domain(ends[1])}) "
             "crosses clock domains and names no compensator",
-            remedy,
+            hint,
         )
     if any("input" not in sink.values for sink in sinks.values()):
-        return  # a sink whose input could not be read may be the one that listens
-    heard = {edge.source for edge in edges}
+        return  # a sink whose input is invalid may be the one that reads the source
+    read = {edge.source for edge in edges}
     for parsed in parsed_nodes:
-        silent = parsed.role is Role.SOURCE and parsed.id not in heard
-        if silent and parsed.kind is not None and parsed.domain_rule == "none":
+        unread = parsed.role is Role.SOURCE and parsed.id not in read
+        if unread and parsed.kind is not None and parsed.domain_rule == "none":
             hint = f'give a sink input = "{parsed.id}", or remove the table'
-            diagnostics.error(parsed.path, "no sink listens to it, and it has no clock of its own to run by", hint)
+            diagnostics.error(parsed.path, "no sink reads this source, and it has no clock of its own", hint)
 
 
-def _remedy(parsed_nodes: Sequence[ParsedNode], registry: Registry) -> str:
+def _compensator_hint(parsed_nodes: Sequence[ParsedNode], registry: Registry) -> str:
     ids = [parsed.id for parsed in parsed_nodes if parsed.role is Role.COMPENSATOR][:5]
     if ids:
         return f"add compensator = {join_words([format_value(id) for id in ids])}"

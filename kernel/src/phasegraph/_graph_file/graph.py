@@ -1,4 +1,4 @@
-"""A graph that is right: its nodes with their configuration, its edges, and the order to build them in."""
+"""A valid graph: its nodes with their configuration, its edges, and the order in which to build them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
     config: Any
     """An instance of ``kind.config``; paths are absolute, quantities in their base units."""
     domain: str | None = None
-    """Whose time paces it: a clock's id, ``device:ID`` for its own hardware, None for nobody's."""
+    """Whose time paces it: a clock's id, ``device:ID`` for its own hardware, None if it has none."""
 
     @property
     def path(self) -> str:
@@ -31,7 +31,7 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sink takes from a source."""
+    """A connection from a source to a sink."""
 
     source: str
     sink: str
@@ -40,11 +40,11 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     crossing: bool = False
     """Whether source and sink run on different clocks."""
     compensator: str | None = None
-    """The compensator that bridges a crossing; None where nothing crosses."""
+    """The compensator that bridges a crossing; None if nothing crosses."""
 
     @property
     def name(self) -> str:
-        """As the report calls it: ``stage->speakers``."""
+        """Its name in the report: ``stage->speakers``."""
         return f"{self.source}->{self.sink}"
 
 
@@ -57,11 +57,11 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[Edge, ...]
     """By sink, then in the order of its ``input``; a source may occur twice, with different channels."""
     order: tuple[str, ...]
-    """Ids in an order in which every node comes after what it refers to and after who writes what it reads."""
+    """Ids, every node after the nodes that it refers to and after the writers of the files that it reads."""
     folder: Path
-    """Where relative paths begin."""
+    """Where relative paths start."""
     path: Path | None = None
-    """The file, as it was named."""
+    """The file, as it was given."""
     profile: str | None = None
 
     def of_role(self, role: str) -> list[GraphNode]:

@@ -48,7 +48,7 @@ def graph_schema(registry: Registry) -> dict[str, Any]:
 
 
 def _nodes(registry: Registry, role: Role, *, part: bool = False) -> dict[str, Any]:
-    # Of a whole table exactly one kind is true, told by `kind`. A part may leave it out, and so fit several.
+    # A whole table fits exactly one kind, by its `kind`. A part may omit it, and so fit several.
     ending, choice = (".part", "anyOf") if part else ("", "oneOf")
     references = [{"$ref": f"#/$defs/{role}.{name}{ending}"} for name in sorted(registry.kinds(role))]
     return {

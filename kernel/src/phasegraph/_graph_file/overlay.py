@@ -1,4 +1,4 @@
-"""What is laid over a graph for one run: a profile of the file, and ``--set`` of the command line."""
+"""Tables laid over a graph for one run: a profile of the file, and ``--set`` of the command line."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
     return merged
 
 
-def _lay(document: Tables, role: Role, id: str, table: Mapping[str, Any]) -> None:
+def _overlay(document: Tables, role: Role, id: str, table: Mapping[str, Any]) -> None:
     nodes = document.get(role)
     nodes = dict(nodes) if isinstance(nodes, Mapping) else {}
     base = nodes.get(id)
     base = base if isinstance(base, Mapping) else {}
-    # Another kind has other options: those of the old one would only be in its way.
+    # Another kind has other options: those of the old kind would be unknown options.
     replaced = "kind" in table and table["kind"] != base.get("kind")
     nodes[id] = dict(table) if replaced else merge(base, table)
     document[role] = nodes
 
 
 def apply_profile(document: Tables, name: str | None, diagnostics: Diagnostics) -> Tables:
-    """The document without its profiles, and with the tables of the one that is asked for."""
+    """The document without its profiles, with the tables of the requested profile laid over it."""
     rest = {key: value for key, value in document.items() if key != "profiles"}
     profiles = document.get("profiles", {})
     if not isinstance(profiles, Mapping):
@@ -57,8 +57,8 @@ def apply_profile(document: Tables, name: str | None, diagnostics: Diagnostics) 
         if profile != name:
             continue
         where = dotted_path(dotted_path(dotted_path("profiles", profile), role), id)
-        if "kind" in table or _is_there(rest, role, id, where, diagnostics):
-            _lay(rest, role, id, table)
+        if "kind" in table or _node_exists(rest, role, id, where, diagnostics):
+            _overlay(rest, role, id, table)
     return rest
 
 
@@ -86,7 +86,7 @@ def _roles() -> str:
     return join_words(GRAPH_ROLES, "and")
 
 
-def _is_there(document: Tables, role: Role, id: str, at: str, diagnostics: Diagnostics) -> bool:
+def _node_exists(document: Tables, role: Role, id: str, at: str, diagnostics: Diagnostics) -> bool:
     nodes = document.get(role)
     ids = list(nodes) if isinstance(nodes, Mapping) else []
     if id in ids:
@@ -97,8 +97,7 @@ def _is_there(document: Tables, role: Role, id: str, at: str, diagnostics: Diagn
 
 
 def apply_overrides(document: Tables, overrides: Sequence[str], diagnostics: Diagnostics) -> Tables:
-    """The document with every ``ROLE.ID.OPTION=VALUE`` in its place; the order does not matter, but among
-    values of one place the last wins."""
+    """The document with every ``ROLE.ID.OPTION=VALUE`` laid over it; of several values of one option the last wins."""
     result = dict(document)
     overlays: dict[tuple[Role, str], Tables] = {}
     for text in overrides:
@@ -120,8 +119,8 @@ def apply_overrides(document: Tables, overrides: Sequence[str], diagnostics: Dia
             nested = {name: nested}
         overlays[role, id] = merge(overlays.get((role, id), {}), nested)
     for (role, id), table in overlays.items():
-        if "kind" in table or _is_there(result, role, id, f"--set {role}.{id}", diagnostics):
-            _lay(result, role, id, table)
+        if "kind" in table or _node_exists(result, role, id, f"--set {role}.{id}", diagnostics):
+            _overlay(result, role, id, table)
     return result
 
 

@@ -1,4 +1,4 @@
-"""From a document to drafts of nodes: the shape of the file, ids, kinds, and every table's options."""
+"""From a TOML document to nodes: top-level keys, ids, kinds, and the options of every table."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .._plugins.loader import Registry
 from .unknown_kinds import find_kind
 
 SCHEMA = 1
-"""The version of graph.toml that this kernel reads."""
+"""The version of graph.toml that this version of Phasegraph reads."""
 _LONGEST_ID = 64
 ID_PATTERN = f"^[A-Za-z0-9_-]{{1,{_LONGEST_ID}}}$"
 """What an id looks like, as a regular expression."""
 
 
 class ParsedNode(msgspec.Struct, frozen=True):
-    """A node as far as its table could be read; what else is wrong with the graph can still be found."""
+    """A node, as far as its table is valid; other problems of the graph can still be found."""
 
     role: Role
     id: str
     kind: AnyKind | None = None
     values: dict[str, Any] = {}
-    """The options that could be read, by attribute, with defaults."""
+    """The valid options, by attribute, with defaults."""
     config: NodeConfig | None = None
-    """None where anything about the table is wrong."""
+    """None if anything about the table is invalid."""
 
     @property
     def path(self) -> str:
@@ -45,13 +45,13 @@ class ParsedNode(msgspec.Struct, frozen=True):
         return getattr(self.kind, "domain", "none")
 
     def references(self) -> Iterator[Reference]:
-        """The nodes and files that its options name."""
+        """The nodes and files that its options refer to."""
         if self.kind is not None and not isinstance(self.kind, ResamplerKind):
             yield from references(record_of(self.kind.config), self.values, self.path)
 
 
 def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: Diagnostics) -> list[ParsedNode]:
-    """A draft of every node, in the order in which roles start; what is wrong goes to ``diagnostics``."""
+    """Every node, in the order in which roles start; problems go to ``diagnostics``."""
     _check_schema(document, diagnostics)
     for key, value in document.items():
         if key not in (*GRAPH_ROLES, "schema"):
@@ -68,7 +68,7 @@ def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: D
             diagnostics.unexpected(role, f"tables such as [{role}.NAME]", nodes)
             continue
         for id, table in nodes.items():
-            parsed = _read_node(role, id, table, registry, diagnostics)
+            parsed = _parse_node(role, id, table, registry, diagnostics)
             if parsed is None:
                 continue
             if id in parsed_nodes:
@@ -85,17 +85,17 @@ def _check_schema(document: Mapping[str, Any], diagnostics: Diagnostics) -> None
         diagnostics.error("schema", f"missing: expected schema = {SCHEMA}", "put it in the first line")
     elif isinstance(version, bool) or version != SCHEMA:
         newer = isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA
-        hint = "a newer phasegraph may be able to read this graph" if newer else ""
-        diagnostics.error("schema", f"this kernel reads schema {SCHEMA}, got {format_value(version)}", hint)
+        hint = "this graph needs a newer version of Phasegraph" if newer else ""
+        diagnostics.error("schema", f"expected schema {SCHEMA}, got {format_value(version)}", hint)
 
 
-def _read_node(role: Role, id: str, table: Any, registry: Registry, diagnostics: Diagnostics) -> ParsedNode | None:
+def _parse_node(role: Role, id: str, table: Any, registry: Registry, diagnostics: Diagnostics) -> ParsedNode | None:
     at = dotted_path(role, id)
     if not isinstance(table, Mapping):
         diagnostics.unexpected(at, "a table", table, f"write [{role}.NAME], one table for each node")
         return None
     if not re.fullmatch(ID_PATTERN.strip("^$"), id):
-        diagnostics.error(at, f"an id has 1 to {_LONGEST_ID} letters, digits, '-' and '_', and nothing else")
+        diagnostics.error(at, f"expected an id of 1 to {_LONGEST_ID} letters, digits, '-' and '_'")
     kind = find_kind(registry, role, table, at, diagnostics)
     if kind is None or isinstance(kind, ResamplerKind):
         return ParsedNode(role, id)

@@ -1,4 +1,4 @@
-"""What nodes name: other nodes, kinds of resampler, and files."""
+"""What the options of nodes refer to: other nodes, kinds of resampler, and files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from .unknown_kinds import unknown_kind
 def check_references(
     parsed_nodes: Sequence[ParsedNode], used: Container[str | None], registry: Registry, diagnostics: Diagnostics
 ) -> None:
-    """Note every reference to a node that is not there, or that has another role.
+    """Report every reference to a node that does not exist, or that has another role.
 
-    ``used`` are the compensators of crossings: theirs is the only resampler that must be installed even where it
-    is the default.
+    ``used`` are the compensators of crossings: only their resampler must be installed even if it is the default.
     """
     ids: dict[Role, set[str]] = {role: set() for role in GRAPH_ROLES}
     for parsed in parsed_nodes:
@@ -36,10 +35,10 @@ def check_references(
                 if needed and name not in registry.resamplers:
                     diagnostics.error(reference.path, *unknown_kind(registry, role, name))
             elif name not in ids[role]:
-                diagnostics.error(reference.path, *_not_there(role, name, ids))
+                diagnostics.error(reference.path, *_missing_node(role, name, ids))
 
 
-def _not_there(role: Role, id: str, all_ids: Mapping[Role, set[str]]) -> tuple[str, str]:
+def _missing_node(role: Role, id: str, all_ids: Mapping[Role, set[str]]) -> tuple[str, str]:
     wanted = role.singular
     other = next((other for other in GRAPH_ROLES if id in all_ids[other]), None)
     if other is not None:
@@ -50,7 +49,7 @@ def _not_there(role: Role, id: str, all_ids: Mapping[Role, set[str]]) -> tuple[s
 
 
 def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> dict[str, ParsedNode]:
-    """The node that writes each file, by absolute path; notes files that two nodes would write."""
+    """The node that writes each file, by absolute path. Reports files that two nodes would write."""
     writers: dict[str, ParsedNode] = {}
     for parsed in parsed_nodes:
         for reference in parsed.references():
@@ -62,7 +61,7 @@ def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> 
 
 
 def check_files(parsed_nodes: Sequence[ParsedNode], writers: dict[str, ParsedNode], diagnostics: Diagnostics) -> None:
-    """Note every input file that is not there and that no node writes."""
+    """Report every input file that cannot be read and that no node of the graph writes."""
     for parsed in parsed_nodes:
         for reference in parsed.references():
             if not isinstance(reference.mark, FilePath) or reference.mark.mode != "read" or reference.value in writers:

@@ -1,4 +1,4 @@
-"""The order in which nodes are built, and cycles, which have none."""
+"""The order in which nodes are built; cycles are reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .domains import UNKNOWN
 from .parse_tables import ParsedNode
 
 _MOST_CYCLES = 20
-"""How many are told: each takes a walk over the whole graph."""
+"""Cycles that are reported at most: each takes a walk over the whole graph."""
 
 
 def build_order(
@@ -22,7 +22,7 @@ def build_order(
     writers: Mapping[str, ParsedNode],
     diagnostics: Diagnostics,
 ) -> tuple[str, ...]:
-    """Ids so that each node comes after those that it needs. Notes cycles."""
+    """Ids in an order in which each node comes after the nodes that it needs. Reports cycles."""
     paths = {parsed.path: parsed.id for parsed in parsed_nodes}
     # Dictionaries as ordered sets: the order must not change from run to run.
     needs = {
@@ -34,7 +34,7 @@ def build_order(
             return tuple(paths[path] for path in TopologicalSorter(needs).static_order())
         except CycleError as error:
             cycle: list[str] = error.args[1]  # each one needed by the next
-            _note(cycle, diagnostics)
+            _report_cycle(cycle, diagnostics)
             del needs[cycle[1]][cycle[0]]
     return ()
 
@@ -52,16 +52,18 @@ def _needs(parsed: ParsedNode, domains: Mapping[str, str | None], writers: Mappi
     return needs
 
 
-def _note(cycle: list[str], diagnostics: Diagnostics) -> None:
-    # Told once, whichever of its nodes the sorter met first.
+def _report_cycle(cycle: list[str], diagnostics: Diagnostics) -> None:
+    # Named by its first path, whichever node the sorter met first.
     if len(cycle) == 2:
-        diagnostics.error(cycle[0], "it needs itself: by a reference, or by a file that it both reads and writes")
+        diagnostics.error(
+            cycle[0], "this node needs itself: by a reference, or by a file that it both reads and writes"
+        )
         return
     ring = cycle[:-1]
     first = ring.index(min(ring))
     ring = ring[first:] + ring[:first]
     diagnostics.error(
         ring[0],
-        f"a cycle: {' -> '.join([*ring, ring[0]])}, each needed by the next",
-        "cut it at one input, fallback or file",
+        f"these nodes need each other in a cycle: {' -> '.join([*ring, ring[0]])}",
+        "remove one input, fallback or file of the cycle",
     )

@@ -1,4 +1,4 @@
-"""Reading a graph file: whatever the file is, the outcome is a document or a clear problem."""
+"""Reading a TOML file that may be anything: the result is a document or one clear problem."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .._core.errors import GraphError, Problem
 LARGEST = 1 << 20
 """Bytes that a graph file may have."""
 _DEEPEST = 32
-# tomllib takes time with the square of a dotted key's parts: a megabyte of `a.a.a...` would hold it up for hours.
-# What begins a part is looked for only where one can begin, so that this search itself stays linear.
+# tomllib takes time with the square of a dotted key's parts: a megabyte of `a.a.a...` would take hours.
+# The pattern can match only where a part begins, so that the search itself stays linear.
 _LONG_KEY = re.compile(
     r"""(?:(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
     rf"""(?:[ \t]*+\.[ \t]*+(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')){{{_DEEPEST},{_DEEPEST}}}"""
@@ -28,7 +28,7 @@ def read_text(path: Path, what: str = "graph") -> str:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise _failed(f"{path} is a folder, not a {what} file")
-        if not stat.S_ISREG(status.st_mode):  # a pipe or device could keep us waiting for ever
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device could block for ever
             raise _failed(f"{path} is not a regular file")
         if status.st_size > LARGEST:
             raise _failed(

@@ -1,10 +1,11 @@
-"""Finding the kind that a table names, and saying what to do where it is not there."""
+"""Finding the kind that a table names, and the remedy if it does not exist."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from .._core.invocation import install_command
 from .._core.kinds import AnyKind
 from .._core.role import Role
 from .._option_types import Diagnostics
@@ -18,13 +19,13 @@ FIRST_PARTY: Mapping[Role, Mapping[str, str]] = {
     Role.RESAMPLER: dict.fromkeys(("sinc", "soxr"), "compensation"),
     Role.SINK: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "null"), "sinks")},
 }
-"""The plugin of this project that brings a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
+"""The plugin of this project that has a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 
 
 def find_kind(
     registry: Registry, role: Role, table: Mapping[str, Any], at: str, diagnostics: Diagnostics
 ) -> AnyKind | None:
-    """The descriptor of a table's ``kind``; None, with a problem noted, where there is none."""
+    """The descriptor of a table's ``kind``; None, with a problem reported, if there is none."""
     path = dotted_path(at, "kind")
     known = registry.kinds(role)
     if "kind" not in table:
@@ -55,13 +56,13 @@ def unknown_kind(registry: Registry, role: Role, name: str) -> tuple[str, str]:
 
 
 def nearest_kind(registry: Registry, name: str) -> str:
-    """A hint for a kind that no role has; empty if nothing is like it."""
+    """A hint for a kind that no role has; empty if no kind is similar."""
     everywhere = [kind for role in FIRST_PARTY for kind in registry.kinds(role)]
     return missing_plugin(registry, None, name) or did_you_mean(name, everywhere)
 
 
 def missing_plugin(registry: Registry, role: Role | None, kind: str) -> str:
-    """A hint that names the plugin that would bring a kind; empty if it is not one of this project's."""
+    """A hint that names the plugin that has a kind; empty if it is not one of this project's."""
     found = next((other for other in (role, *FIRST_PARTY) if other and kind in FIRST_PARTY[other]), None)
     if found is None:
         return ""
@@ -70,7 +71,7 @@ def missing_plugin(registry: Registry, role: Role | None, kind: str) -> str:
         if info.name == plugin and info.status == "broken":
             return f"plugin '{plugin}' is installed, but broken: {info.reason}"
     what = "it" if found == role else f"it is a {found.singular}, and"
-    return f"{what} comes with phasegraph-{plugin}: pip install phasegraph-{plugin}"
+    return f"{what} comes with phasegraph-{plugin}: {install_command(f'phasegraph-{plugin}')}"
 
 
 def _choices(registry: Registry, role: Role) -> str:

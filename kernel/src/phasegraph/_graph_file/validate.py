@@ -1,4 +1,4 @@
-"""The whole way from a file to a graph, with everything that is wrong on it."""
+"""Validation of a graph file: every problem that can be found without building a node."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
 from .graph import Edge, Graph, GraphNode
-from .hooks import plugin_problems
 from .overlay import apply_overrides, apply_profile
 from .parse_tables import SCHEMA, ParsedNode, parse_tables
 from .references import check_files, check_references, writers_of
@@ -24,22 +23,22 @@ from .toml_file import parse_toml, read_text
 
 
 class Validation(msgspec.Struct, frozen=True):
-    """What a graph's text says, right or wrong."""
+    """The result of validating a graph."""
 
     graph: Graph | None
     """None if there are problems."""
     edges: tuple[Edge, ...]
-    """The edges that could be made out, also where other things are wrong."""
+    """The edges that could be determined, even if there are other problems."""
     problems: list[Problem]
 
 
 def load_graph(path: Path, registry: Registry, *, profile: str | None = None, overrides: Sequence[str] = ()) -> Graph:
-    """Read a graph file and check everything about it that needs no node to be built.
+    """Read a graph file and check everything that needs no node to be built.
 
-    ``overrides`` are ``ROLE.ID.OPTION=VALUE``; relative paths in them begin at the current directory, all others
-    at the file's folder. Raises GraphError with every problem.
+    ``overrides`` are ``ROLE.ID.OPTION=VALUE``; relative paths in them start at the current directory, all others at
+    the file's folder. Raises GraphError with every problem.
     """
-    return _right(validate_file(path, registry, profile=profile, overrides=overrides))
+    return _graph_of(validate_file(path, registry, profile=profile, overrides=overrides))
 
 
 def parse_graph(
@@ -52,13 +51,13 @@ def parse_graph(
     cwd: Path | None = None,
     path: Path | None = None,
 ) -> Graph:
-    """`load_graph` for a text; its relative paths begin at ``folder``, those of overrides at ``cwd``."""
-    return _right(
+    """`load_graph` for a text; its relative paths start at ``folder``, those of overrides at ``cwd``."""
+    return _graph_of(
         validate_text(text, registry, folder, profile=profile, overrides=overrides, cwd=cwd, path=path),
     )
 
 
-def _right(validation: Validation) -> Graph:
+def _graph_of(validation: Validation) -> Graph:
     if validation.graph is None:
         raise GraphError(validation.problems)
     return validation.graph
@@ -67,7 +66,7 @@ def _right(validation: Validation) -> Graph:
 def validate_file(
     path: Path, registry: Registry, *, profile: str | None = None, overrides: Sequence[str] = ()
 ) -> Validation:
-    """`load_graph`, but problems are returned and not raised."""
+    """`load_graph`, but problems are returned instead of raised."""
     try:
         text = read_text(path)
     except GraphError as error:
@@ -85,7 +84,7 @@ def validate_text(
     cwd: Path | None = None,
     path: Path | None = None,
 ) -> Validation:
-    """`parse_graph`, but problems are returned and not raised."""
+    """`parse_graph`, but problems are returned instead of raised."""
     diagnostics = Diagnostics(folder.absolute(), cwd or Path.cwd())
     try:
         document = apply_profile(parse_toml(text), profile, diagnostics)
@@ -107,7 +106,7 @@ def _resolve(
     path: Path | None,
 ) -> Validation:
     if not any(parsed.role is not Role.COMPENSATOR for parsed in parsed_nodes) and not diagnostics.problems:
-        diagnostics.error("", "the graph is empty: it has nothing to run", "add a source and a sink")
+        diagnostics.error("", "the graph has no nodes", "add a source and a sink")
     writers = writers_of(parsed_nodes, diagnostics)
     check_files(parsed_nodes, writers, diagnostics)
     domains = find_domains(parsed_nodes, diagnostics)
@@ -133,5 +132,20 @@ def _resolve(
         path=path,
         profile=profile,
     )
-    problems = plugin_problems(graph, registry)
+    problems = _plugin_problems(graph, registry)
     return Validation(None if problems else graph, edges, problems)
+
+
+def _plugin_problems(graph: Graph, registry: Registry) -> list[Problem]:
+    """The problems that the plugins' ``validate_graph`` hooks find. A hook that fails is a problem itself."""
+    problems: list[Problem] = []
+    for name, validate in registry.implementations("validate_graph", graph=graph):
+        try:
+            for problem in validate() or ():
+                if not isinstance(problem, Problem):
+                    raise TypeError(f"validate_graph returned {problem!r}, expected Problem")
+                problems.append(problem)
+        except Exception as error:  # a plugin's code may raise anything
+            text = f"plugin '{name}' failed to check the graph: {type(error).__name__}: {error}"
+            problems.append(Problem("", text, "report this to the plugin's author"))
+    return problems

@@ -1,1 +1,1 @@
-"""How plugins are found, loaded one by one, and asked for their kinds."""
+"""Plugins: their hooks, and how they are found and loaded."""

@@ -1,4 +1,4 @@
-"""Loading: every entry point on its own, so that a broken plugin is a line in a list and the rest work."""
+"""Loading plugins one by one: a broken plugin is listed with the reason, and the others work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PluginInfo(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """The kinds that are there, by role, and the plugins that they come from."""
+    """The installed kinds, by role, and the plugins that they come from."""
 
     def __init__(self) -> None:
         self.clocks: dict[str, ClockKind[Any]] = {}
@@ -73,15 +73,15 @@ class Registry:
             yield implementation.plugin_name, partial(implementation.function, *wanted)
 
     def add(self, name: str, version: str, plugin: object) -> None:
-        """Take in one plugin whole, or, if anything about it is wrong, only its name and the reason."""
+        """Add a plugin with all its kinds; if anything about it is wrong, add only its name and the reason."""
         try:
             if self.hooks.has_plugin(name):
                 raise RuntimeError("another plugin has this name")
             offered: dict[tuple[Role, str], AnyKind] = {}
-            for role, kind in _offered(plugin):
+            for role, kind in _kinds_of(plugin):
                 self._check(role, kind)
                 if (role, kind.kind) in offered:
-                    raise RuntimeError(f"{role}/{kind.kind} is there twice")
+                    raise RuntimeError(f"{role}/{kind.kind} is registered twice")
                 offered[role, kind.kind] = kind
             self._register(name, plugin)
         except Exception as error:  # a plugin's code may raise anything
@@ -103,13 +103,13 @@ class Registry:
     def _check(self, role: Role, kind: AnyKind) -> None:
         if kind.api != API_VERSION:
             raise RuntimeError(
-                f"{kind.kind!r} is made for kernel API {kind.api}, this kernel has {API_VERSION}: "
-                f"install a version of the plugin that fits"
+                f"{kind.kind!r} needs plugin API {kind.api}, and this Phasegraph has {API_VERSION}: "
+                f"install a matching version of the plugin"
             )
         if kind.kind in self.kinds(role):
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
         if not isinstance(kind, ResamplerKind):
-            # Options that cannot be described make this plugin broken, and not the first graph that meets them.
+            # Options that cannot be described are found here, and not in the first graph that uses the kind.
             json_schema(record_of(kind.config))
 
 
@@ -123,23 +123,23 @@ _DESCRIPTORS: dict[Role, type[AnyKind]] = {
 """What the hook ``register_ROLE`` returns."""
 
 
-def _offered(plugin: object) -> list[tuple[Role, AnyKind]]:
+def _kinds_of(plugin: object) -> list[tuple[Role, AnyKind]]:
     offered: list[tuple[Role, AnyKind]] = []
     for role, expected in _DESCRIPTORS.items():
         hook = f"register_{role}"
-        for kind in _call(plugin, hook):
+        for kind in _call_hook(plugin, hook):
             if not isinstance(kind, expected):
                 raise TypeError(f"{hook} returned {kind!r}, expected {expected.__name__}")
             offered.append((role, kind))
-    for transport in _call(plugin, "register_transports"):
+    for transport in _call_hook(plugin, "register_transports"):
         if not isinstance(transport, TransportKind):
             raise TypeError(f"register_transports returned {transport!r}, expected TransportKind")
         offered += [(Role.SOURCE, transport.receiver), (Role.SINK, transport.sender)]
     return offered
 
 
-def _call(plugin: object, hook: str) -> Iterable[Any]:
-    # Before the plugin is registered, and so not by `Registry.implementations`.
+def _call_hook(plugin: object, hook: str) -> Iterable[Any]:
+    # The plugin is not registered yet, so `Registry.implementations` does not have it.
     implementation = getattr(plugin, hook, None)
     if implementation is None:
         return ()
@@ -151,7 +151,7 @@ def _call(plugin: object, hook: str) -> Iterable[Any]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, pluggy.PluginValidationError):
-        return f"{error}: it may need a newer kernel"
+        return f"{error}: the plugin may need a newer version of Phasegraph"
     return f"{type(error).__name__}: {error}"
 
 

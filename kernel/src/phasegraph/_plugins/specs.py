@@ -1,5 +1,8 @@
-"""The hooks that a plugin may implement (pluggy). All are synchronous, cheap, and called before trio starts,
-except `on_event`. They return descriptors, never nodes. An implementation may leave out arguments."""
+"""The hooks that a plugin may implement (pluggy).
+
+All are synchronous, cheap, and called before trio starts, except `on_event`. They return descriptors, never nodes. An
+implementation may omit arguments.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class Specs:
 
     @hookspec
     def validate_graph(self, graph: Graph) -> Iterable[Problem]:
-        """Checks across nodes, after every node's own options are right. Returns what is wrong."""
+        """Checks across nodes, called if the options of every node are valid. Returns the problems."""
         raise AssertionError("a specification is not called")
 
     @hookspec

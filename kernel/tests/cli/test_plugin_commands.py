@@ -48,7 +48,7 @@ def test_an_unknown_name_is_looked_for_among_plugins(kernel: Any, extended: Any)
 
 
 def test_a_plugin_cannot_replace_the_kernels_commands(kernel: Any, extended: Any) -> None:
-    assert "Say everything that is wrong" in kernel("check", "--help").stdout
+    assert "Report every problem of a graph" in kernel("check", "--help").stdout
 
 
 def test_a_plugin_that_fails_is_named_and_hides_no_other(kernel: Any, extended: Any) -> None:
