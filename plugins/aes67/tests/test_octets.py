@@ -15,7 +15,7 @@ import pytest
 from phasegraph import Encoding
 from phasegraph_aes67 import sdp
 from phasegraph_aes67.rtp import MalformedRtp, RtpHeader, parse_header
-from phasegraph_aes67.session.sap import MalformedSap, Reason, SessionTable, decode
+from phasegraph_aes67.session.sap import MalformedSap, SapRejection, SessionTable, decode
 
 FOLDER = Path(os.environ.get("PHASEGRAPH_VECTORS", ""))
 VECTORS = FOLDER / "sap"
@@ -59,15 +59,15 @@ def announcements(name: str) -> Iterator[bytes]:
         ("minimal_compressed", "v=0\r\n"),
         ("minimal_ipv6_origin", "v=0\r\n"),
         ("minimal_no_mime", "v=0\r\n"),
-        ("minimal_unknown_mime", Reason.PAYLOAD),
-        ("minimal_encrypted", Reason.ENCRYPTED),
-        ("too_short", Reason.PAYLOAD),
-        ("wrong_version", Reason.VERSION),
+        ("minimal_unknown_mime", SapRejection.PAYLOAD),
+        ("minimal_encrypted", SapRejection.ENCRYPTED),
+        ("too_short", SapRejection.PAYLOAD),
+        ("wrong_version", SapRejection.VERSION),
     ],
 )
-def test_announcements(name: str, expected: str | Reason) -> None:
+def test_announcements(name: str, expected: str | SapRejection) -> None:
     octets = hext(VECTORS / f"sap_{name}.hext")
-    if isinstance(expected, Reason):
+    if isinstance(expected, SapRejection):
         with pytest.raises(MalformedSap) as refusal:
             decode(octets)
         assert refusal.value.reason is expected
@@ -85,7 +85,7 @@ DANTE = ("192.168.2.153", 0xBCF9, "AVIOUSB-512357 : 2", "239.69.83.133", None, 3
 )
 def test_captured_announcements(name: str, count: int, announced: list[tuple[object, ...]]) -> None:
     table = SessionTable()
-    changes = [table.heard(decode(octets), at) for at, octets in enumerate(announcements(name))]
+    changes = [table.update(decode(octets), at) for at, octets in enumerate(announcements(name))]
     assert len(changes) == count
     assert sum(change is not None for change in changes) == len(announced), "the others say the same again"
     found = []

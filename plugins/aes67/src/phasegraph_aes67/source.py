@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 import trio
 
-from phasegraph import Build, Metric, Metrics, NodeContext, NodeError, Stream
+from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 
 from . import sdp
 from .options import Aes67SourceConfig
@@ -16,7 +16,7 @@ from .receive.health import LateWatch, LegWatch, Protection
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_of, legs_of_config, legs_of_session
 from .receive.receive_sockets import ReceiveHub
 from .receive.stream_receiver import StreamReceiver
-from .session.sap_listener import Browsers
+from .session.sap_listener import SapListeners
 from .session.session_follower import SessionFollower
 
 WATCH_NS = 250_000_000
@@ -63,12 +63,12 @@ class Aes67Source:
                 self._subscribe()
             else:
                 interface = self._hub.interface(self._config.interface)
-                browser = ctx.shared(Browsers).on(interface)
-                self._follower = SessionFollower(ctx, browser, name, self.stream.format, self._tune)
+                listener = ctx.shared(SapListeners).on(interface)
+                self._follower = SessionFollower(ctx, listener, name, self.stream.format, self._tune)
             task_status.started()
             async with trio.open_nursery() as nursery:
                 if self._follower is not None:
-                    nursery.start_soon(self._follower.look_for_ravenna, interface)
+                    nursery.start_soon(self._follower.run_ravenna, interface)
                 await self._watch(ctx)
                 nursery.cancel_scope.cancel()
             self.stream.finish()
@@ -116,7 +116,7 @@ class Aes67Source:
             self._tell("grandmaster_differs", {"described": self._receiver.grandmaster, "clock": other})
         self._told_grandmaster = other
         if self._follower is not None:
-            self._follower.look()
+            self._follower.update()
         for watch in self._watches:
             watch.look(now_ns)
         self._late.look(self._receiver, now_ns)
@@ -126,7 +126,7 @@ class Aes67Source:
 
     def _troubles(self) -> Iterator[str]:
         if self._follower is not None and not self._watches:
-            yield f"{self._follower.state}; devices repeat theirs every 30 s or so"
+            yield self._follower.trouble
         for watch in self._watches:
             yield watch.why_silent or watch.subscription.leg.trouble
         yield self._late.trouble
@@ -156,7 +156,7 @@ class Aes67Source:
         self._receiver = self._receiver.retuned(legs, relative=self._relative(legs))
         try:
             self._subscribe()
-        except NodeError:
+        except Exception:
             self._unsubscribe()  # all of its legs, or none: it is tried again
             raise
 

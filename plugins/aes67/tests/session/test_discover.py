@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire
 from phasegraph_aes67.session import sap
 from phasegraph_aes67.session.discover import browse, discover_command
-from phasegraph_aes67.session.sap_listener import Browser
+from phasegraph_aes67.session.sap_listener import SapListener
 
 pytestmark = pytest.mark.realtime
 
@@ -32,7 +32,7 @@ def announcement(version: int, *, deletion: bool = False) -> bytes:
 async def test_a_session_comes_changes_and_goes(autojump_clock: object) -> None:
     wire = SimWire()
     device, listener = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
-    browser = Browser(listener, listener.local, listener.interface("eth0"))
+    browser = SapListener(listener, listener.local, listener.interface("eth0"))
     sender = device.sender(device.interface("eth0"), ttl=1, dscp=0)
     told: list[str] = []
 

@@ -20,7 +20,7 @@ from phasegraph_aes67.session.mdns import SERVICE, SESSIONS
 from phasegraph_aes67.session.ravenna import describe, find
 from phasegraph_aes67.session.ravenna_session import RavennaSession
 from phasegraph_aes67.session.rtsp import MalformedRtsp
-from phasegraph_aes67.session.session_lookup import Offer
+from phasegraph_aes67.session.session_lookup import SessionOffer
 
 pytestmark = pytest.mark.realtime
 
@@ -166,10 +166,10 @@ async def test_a_session_as_it_changes_fails_and_goes(at_once: Callable[[int], N
     with device(reply) as port:
         at_once(port)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.follow, names)
+            nursery.start_soon(session.run, names)
             await until(lambda: session.offer)
             first = session.offer
-            assert first == Offer("RAVENNA", "Stage A", "- 1 IN IP4 127.0.0.1", SDP, "127.0.0.1")
+            assert first == SessionOffer("RAVENNA", "Stage A", "- 1 IN IP4 127.0.0.1", SDP, "127.0.0.1")
             await until(lambda: session.problem)
             assert (session.problem, session.offer) == ("it answers 500 Busy", first), "what was known is still so"
             await until(lambda: session.offer != first)
@@ -198,7 +198,7 @@ async def test_what_mdns_tells_is_looked_at_at_once(
     with device(lambda request: answer(texts.pop(0))) as port:
         at_once(port)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.follow, names)
+            nursery.start_soon(session.run, names)
             await until(lambda: session.offer)
             names.become("Stage")
             await until(lambda: session.offer.version == 2)
@@ -222,7 +222,7 @@ async def test_a_device_that_moves_is_found_where_it_is(monkeypatch: pytest.Monk
     ):
         session = RavennaSession(name)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.follow, mdns.Sightings(listener))
+            nursery.start_soon(session.run, mdns.Sightings(listener))
             await trio.to_thread.run_sync(responder.register_service, at(here))
             await until(lambda: session.offer)
             assert session.offer.sdp == SDP

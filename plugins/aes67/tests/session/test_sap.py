@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph_aes67.session import sap
-from phasegraph_aes67.session.sap import Announcement, MalformedSap, Reason, SessionTable, decode, encode
+from phasegraph_aes67.session.sap import Announcement, MalformedSap, SapRejection, SessionTable, decode, encode
 
 HEAD = bytes.fromhex("20004f50 c0a80a0a")
 S = 1_000_000_000
@@ -43,20 +44,20 @@ def test_ipv6_origin() -> None:
 @pytest.mark.parametrize(
     ("octets", "reason"),
     [
-        (HEAD[:7], Reason.TRUNCATED),
-        (bytes([0x20, 200]) + HEAD[2:] + b"v=0", Reason.TRUNCATED),
-        (bytes([0x30]) + HEAD[1:], Reason.TRUNCATED),
-        (bytes([0x40]) + HEAD[1:] + b"v=0", Reason.VERSION),
-        (packet(0x22, b"v=0"), Reason.ENCRYPTED),
-        (packet(0x21, b"not zlib"), Reason.COMPRESSION),
-        (packet(0x21, zlib.compress(b"v=0" * 100)[:-4]), Reason.COMPRESSION),
-        (packet(0x21, zlib.compress(b"v=0" + bytes(1 << 20))), Reason.PAYLOAD),
-        (packet(0x20, b"application/foobar\0v=0"), Reason.PAYLOAD),
-        (HEAD, Reason.PAYLOAD),
-        (packet(0x20, b"v=0" + bytes(1 << 16)), Reason.PAYLOAD),
+        (HEAD[:7], SapRejection.TRUNCATED),
+        (bytes([0x20, 200]) + HEAD[2:] + b"v=0", SapRejection.TRUNCATED),
+        (bytes([0x30]) + HEAD[1:], SapRejection.TRUNCATED),
+        (bytes([0x40]) + HEAD[1:] + b"v=0", SapRejection.VERSION),
+        (packet(0x22, b"v=0"), SapRejection.ENCRYPTED),
+        (packet(0x21, b"not zlib"), SapRejection.COMPRESSION),
+        (packet(0x21, zlib.compress(b"v=0" * 100)[:-4]), SapRejection.COMPRESSION),
+        (packet(0x21, zlib.compress(b"v=0" + bytes(1 << 20))), SapRejection.PAYLOAD),
+        (packet(0x20, b"application/foobar\0v=0"), SapRejection.PAYLOAD),
+        (HEAD, SapRejection.PAYLOAD),
+        (packet(0x20, b"v=0" + bytes(1 << 16)), SapRejection.PAYLOAD),
     ],
 )
-def test_refused(octets: bytes, reason: Reason) -> None:
+def test_refused(octets: bytes, reason: SapRejection) -> None:
     with pytest.raises(MalformedSap) as refusal:
         decode(octets)
     assert refusal.value.reason is reason
@@ -87,12 +88,12 @@ def test_written_and_read(announcement: Announcement) -> None:
 def test_a_session_through_its_versions() -> None:
     table = SessionTable()
     first = Announcement("192.168.10.10", 1, SDP)
-    change = table.heard(first, 0)
+    change = table.update(first, 0)
     assert change is not None
     assert change.kind == "added"
-    assert table.heard(first, 30 * S) is None
+    assert table.update(first, 30 * S) is None
     second = Announcement("192.168.10.10", 2, SDP.replace("77 1", "77 2") + "a=x\r\n")
-    change = table.heard(second, 40 * S)
+    change = table.update(second, 40 * S)
     assert change is not None
     assert (change.kind, change.session.sdp) == ("changed", second.sdp)
     assert [session.hash for session in table] == [2]
@@ -100,10 +101,10 @@ def test_a_session_through_its_versions() -> None:
 
 def test_who_may_delete() -> None:
     table = SessionTable()
-    table.heard(Announcement("192.168.10.10", 1, SDP), 0)
-    assert table.heard(Announcement("192.168.10.99", 1, SDP, deletion=True), 1) is None
-    assert table.heard(Announcement("192.168.10.10", 9, "", deletion=True), 1) is None
-    change = table.heard(Announcement("192.168.10.10", 1, "", deletion=True), 1)
+    table.update(Announcement("192.168.10.10", 1, SDP), 0)
+    assert table.update(Announcement("192.168.10.99", 1, SDP, deletion=True), 1) is None
+    assert table.update(Announcement("192.168.10.10", 9, "", deletion=True), 1) is None
+    change = table.update(Announcement("192.168.10.10", 1, "", deletion=True), 1)
     assert change is not None
     assert change.kind == "deleted"
     assert list(table) == []
@@ -111,13 +112,13 @@ def test_who_may_delete() -> None:
 
 def test_silence_expires_a_session() -> None:
     table = SessionTable()
-    table.heard(Announcement("192.168.10.10", 1, SDP), 0)
+    table.update(Announcement("192.168.10.10", 1, SDP), 0)
     assert table.expire(599 * S) == []
     assert [change.kind for change in table.expire(601 * S)] == ["expired"]
     assert list(table) == []
     slow = Announcement("192.168.10.10", 1, SDP)
-    table.heard(slow, 0)
-    table.heard(slow, 300 * S)  # RFC 2974's own period
+    table.update(slow, 0)
+    table.update(slow, 300 * S)  # RFC 2974's own period
     assert table.expire(3299 * S) == []
     assert table.expire(3301 * S) != []
 
@@ -125,10 +126,10 @@ def test_silence_expires_a_session() -> None:
 def test_the_table_is_bounded() -> None:
     table = SessionTable()
     for number in range(sap.MAX_SESSIONS + 10):
-        table.heard(Announcement("192.0.2.1", 1, SDP.replace("77", str(number))), number)
+        table.update(Announcement("192.0.2.1", 1, SDP.replace("77", str(number))), number)
     sessions = list(table)
     assert len(sessions) == sap.MAX_SESSIONS
-    assert sessions[0].heard_ns == 10
+    assert sessions[0].last_ns == 10
 
 
 def test_every_version_has_its_hash() -> None:
@@ -142,7 +143,7 @@ def test_what_is_announced_again_is_news_once() -> None:
     seen = []
     for at_s, announcement in ((0, old), (0, old), (30, old), (60, old), (90, new), (90, new), (91, old), (95, new)):
         before = table.changes
-        table.heard(announcement, at_s * S)
+        table.update(announcement, at_s * S)
         (session,) = table
         seen.append((table.changes > before, session.repeated))
     assert seen == [
@@ -155,3 +156,105 @@ def test_what_is_announced_again_is_news_once() -> None:
         (True, False),
         (True, False),
     ]
+
+
+GOOD = Announcement("192.168.10.10", 1, SDP)
+
+
+def changed(version: int = 1, *, origin: str = "192.168.10.10", id: int = 77, name: str = "desk") -> Announcement:
+    text = SDP.replace("77 1", f"{id} {version}").replace("desk", name)
+    return Announcement(origin, sap.message_hash(text), text)
+
+
+def kinds(table: SessionTable, *announcements: tuple[Announcement, str, int]) -> list[str]:
+    changes = [table.update(announcement, at_s * S, source) for announcement, source, at_s in announcements]
+    return [change.kind if change else "" for change in changes]
+
+
+def test_only_the_host_that_announced_a_session_modifies_it() -> None:
+    table, home, away = SessionTable(), "192.168.10.10", "192.168.10.66"
+    assert kinds(
+        table,
+        (changed(5), home, 0),
+        (changed(6, origin=away), away, 1),  # another originating source
+        (changed(6), away, 2),  # one that is only written
+        (changed(5, origin=away), away, 3),  # the same text, as a proxy repeats it
+        (changed(6), home, 4),
+    ) == ["added", "disputed", "disputed", "", "changed"]
+    assert table.disputes == 2
+    assert [(session.origin, session.source, session.version) for session in table] == [(home, home, 6)]
+
+
+def test_only_the_host_that_announced_a_session_deletes_it() -> None:
+    table, home, away = SessionTable(), "192.168.10.10", "192.168.10.66"
+    table.update(changed(5), 0, home)
+    farewell = msgspec.structs.replace(changed(5), deletion=True)
+    assert table.update(farewell, 1, away) is None
+    assert table.update(msgspec.structs.replace(farewell, origin=away), 1, home) is None
+    gone = table.update(farewell, 1, home)
+    assert gone is not None
+    assert gone.kind == "deleted"
+
+
+def test_a_host_that_has_been_silent_loses_its_session_to_another() -> None:
+    # As a device with a new address, which still writes its old o= line.
+    table, old, new = SessionTable(), "192.168.10.10", "192.168.10.20"
+    assert kinds(
+        table,
+        (changed(5, origin=old), old, 0),
+        (changed(5, origin=old), old, 30),
+        (changed(6, origin=new), new, 60),
+        (changed(6, origin=new), new, 119),
+        (changed(6, origin=new), new, 121),
+        (changed(5, origin=old), old, 122),
+    ) == ["added", "", "disputed", "disputed", "changed", "disputed"]
+
+
+@pytest.mark.parametrize("spoofed", [False, True])
+def test_a_flood_of_sessions_does_not_evict_a_repeated_one(spoofed: bool) -> None:
+    table = SessionTable()
+    for n in range(4):
+        table.update(GOOD, n * 30 * S, "192.168.10.10")
+    for n in range(3 * sap.MAX_SESSIONS):
+        host = f"10.9.{n // 250 % 250}.{n % 250}" if spoofed else "10.9.9.9"
+        table.update(changed(id=1000 + n, origin=host), 3600 * S + n, host)
+        assert sum(table._by_source.values()) == len(list(table)) <= sap.MAX_SESSIONS
+    assert GOOD.sdp in [session.sdp for session in table]
+
+
+def test_a_flood_that_repeats_itself_evicts_itself() -> None:
+    table = SessionTable()
+    for n in range(4):
+        table.update(GOOD, n * 30 * S, "192.168.10.10")
+    for at_s in (3600, 3605):
+        for n in range(sap.MAX_SESSIONS + 100):
+            table.update(changed(id=1000 + n, origin="10.9.9.9"), at_s * S + n, "10.9.9.9")
+    assert GOOD.sdp in [session.sdp for session in table]
+
+
+FFMPEG = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns={}\r\nc=IN IP4 239.69.20.{}/4\r\n"
+
+
+def test_senders_that_give_every_session_one_origin_line() -> None:
+    table = SessionTable()
+    one, two = (Announcement("10.0.0.1", n, FFMPEG.format(f"Studio {n}", n)) for n in (1, 2))
+    assert (
+        kinds(table, *((each, "10.0.0.1", at) for at in (0, 5, 10) for each in (one, two))) == ["added"] * 2 + [""] * 4
+    )
+    assert [session.name for session in table] == ["Studio 1", "Studio 2"]
+    # With an address and an id that look well, but are those of all streams of the device.
+    table = SessionTable()
+    first, second = changed(1, name="left"), changed(1, name="right")
+    assert kinds(table, *((each, "192.168.10.10", at) for at in (0, 5) for each in (first, second))) == [
+        "added", "added", "", "",
+    ]  # fmt: skip
+    assert len({session.key for session in table}) == 2
+    farewell = msgspec.structs.replace(second, deletion=True)
+    assert kinds(table, (farewell, "192.168.10.10", 9)) == ["deleted"]
+    assert [session.name for session in table] == ["left"]
+
+
+def test_a_version_with_another_name_is_the_same_session() -> None:
+    table = SessionTable()
+    assert kinds(table, (changed(1, name="left"), "a", 0), (changed(2, name="right"), "a", 1)) == ["added", "changed"]
+    assert [session.name for session in table] == ["right"]

@@ -9,23 +9,23 @@ import pytest
 
 from phasegraph import Encoding, StreamFormat
 from phasegraph_aes67.session import sap
-from phasegraph_aes67.session.session_lookup import NamedSession, Offer
+from phasegraph_aes67.session.session_lookup import SessionLookup, SessionOffer
 
 FORMAT = StreamFormat(48_000, 2, Encoding.L24)
 
 
-def offer(by: str, version: int, *, id: int = 7, note: str = "", rtpmap: str = "L24/48000/2") -> Offer:
+def offer(by: str, version: int, *, id: int = 7, note: str = "", rtpmap: str = "L24/48000/2") -> SessionOffer:
     text = (
         f"v=0\r\no=- {id} {version} IN IP4 10.0.0.2\r\ns=stage\r\n{note}c=IN IP4 239.1.0.{version}/15\r\nt=0 0\r\n"
         f"m=audio 5004 RTP/AVP 98\r\na=rtpmap:98 {rtpmap}\r\na=ptime:1\r\n"
     )
-    return Offer(by, "stage", sap.origin_key(text), text, "10.0.0.2")
+    return SessionOffer(by, "stage", sap.session_key(text), text, "10.0.0.2")
 
 
-def told(named: NamedSession, *offers: Offer) -> list[tuple[object, ...]]:
+def told(named: SessionLookup, *offers: SessionOffer) -> list[tuple[object, ...]]:
     """What is told: the event, and by whom and which version where that is said."""
-    found = named.look(offers)
-    return [(each.event, *(each.fields[name] for name in ("by", "version") if name in each.fields)) for each in found]
+    found = named.update(offers)
+    return [(each.name, *(each.fields[name] for name in ("by", "version") if name in each.fields)) for each in found]
 
 
 S1, R1 = offer("SAP", 1), offer("RAVENNA", 1, note="i=written differently\r\n")
@@ -33,8 +33,8 @@ S2, R2 = offer("SAP", 2), offer("RAVENNA", 2, note="i=written differently\r\n")
 
 
 @pytest.mark.parametrize(("first", "other"), [(S1, R1), (R1, S1)])
-def test_the_first_to_tell_is_followed(first: Offer, other: Offer) -> None:
-    named = NamedSession("stage", FORMAT)
+def test_the_first_to_tell_is_followed(first: SessionOffer, other: SessionOffer) -> None:
+    named = SessionLookup("stage", FORMAT)
     assert told(named, first) == [("session_found", first.by, 1)]
     for _ in range(3):
         for offers in permutations([first, other]):
@@ -44,8 +44,8 @@ def test_the_first_to_tell_is_followed(first: Offer, other: Offer) -> None:
 
 
 @pytest.mark.parametrize(("first", "newer"), [(S1, R2), (R1, S2)])
-def test_who_has_the_newer_version_is_believed(first: Offer, newer: Offer) -> None:
-    named = NamedSession("stage", FORMAT)
+def test_who_has_the_newer_version_is_believed(first: SessionOffer, newer: SessionOffer) -> None:
+    named = SessionLookup("stage", FORMAT)
     told(named, first)
     assert told(named, first, newer) == [("session_changed", newer.by, 2)]
     for offers in permutations([first, newer]):
@@ -55,8 +55,8 @@ def test_who_has_the_newer_version_is_believed(first: Offer, newer: Offer) -> No
 
 
 def test_the_same_words_by_the_other_way_are_no_change() -> None:
-    named = NamedSession("stage", FORMAT)
-    same = Offer("RAVENNA", S1.name, S1.key, S1.sdp, S1.origin)
+    named = SessionLookup("stage", FORMAT)
+    same = SessionOffer("RAVENNA", S1.name, S1.key, S1.sdp, S1.origin)
     told(named, S1)
     assert named.state == "'stage', version 1, announced by 10.0.0.2"
     assert told(named, S1, same) == []
@@ -66,7 +66,7 @@ def test_the_same_words_by_the_other_way_are_no_change() -> None:
 
 
 def test_another_session_of_that_name_waits() -> None:
-    named = NamedSession("stage", FORMAT)
+    named = SessionLookup("stage", FORMAT)
     other = offer("RAVENNA", 9, id=8)
     told(named, S1)
     assert told(named, S1, other) == []
@@ -74,14 +74,14 @@ def test_another_session_of_that_name_waits() -> None:
 
 
 def test_what_cannot_be_used_is_said_once_by_each_way() -> None:
-    named = NamedSession("stage", FORMAT)
+    named = SessionLookup("stage", FORMAT)
     wrong = [offer(by, 1, note=f"i={by}\r\n", rtpmap="L16/44100/2") for by in ("SAP", "RAVENNA")]
     assert told(named, *wrong) == [("session_unusable",)] * 2
     assert told(named, *wrong) == []
     assert not named.found
 
 
-def once(offer: Offer) -> Offer:
+def once(offer: SessionOffer) -> SessionOffer:
     return msgspec.structs.replace(offer, confirmed=False)
 
 
@@ -108,7 +108,41 @@ def once(offer: Offer) -> Offer:
     ],
 )
 def test_a_lower_version_is_believed_from_who_had_a_higher_one_and_means_it(
-    looks: list[list[Offer]], expected: list[int]
+    looks: list[list[SessionOffer]], expected: list[int]
 ) -> None:
-    named = NamedSession("stage", FORMAT)
+    named = SessionLookup("stage", FORMAT)
     assert [version for offers in looks for _, _, version in told(named, *offers)] == expected
+
+
+def test_a_name_that_is_mistyped_gets_a_hint() -> None:
+    lookup = SessionLookup("stge", FORMAT)
+    assert told(lookup) == []
+    assert lookup.state == "waiting for an announcement of 'stge'"
+    assert told(lookup, S1) == []
+    assert lookup.state == "waiting for an announcement of 'stge'; did you mean 'stage'?"
+    assert told(SessionLookup("Stage", FORMAT), S1) == []
+    far = SessionLookup("foyer", FORMAT)
+    told(far, S1)
+    assert far.state == "waiting for an announcement of 'foyer'"
+
+
+def test_a_session_of_another_format_is_named() -> None:
+    lookup = SessionLookup("stage", FORMAT)
+    wrong = offer("SAP", 1, rtpmap="L16/44100/2")
+    told(lookup, wrong)
+    assert lookup.state == (
+        "'stage' is announced and not usable: it is L16 44.1 kHz 2 ch, and the graph expects L24 48 kHz 2 ch"
+    )
+    told(lookup)
+    assert lookup.state == "waiting for an announcement of 'stage'"
+    told(lookup, wrong)
+    told(lookup, wrong, S1)
+    assert lookup.state == "'stage', version 1, announced by 10.0.0.2"
+
+
+def test_unusable_texts_are_bounded_in_events_and_memory() -> None:
+    lookup = SessionLookup("stage", FORMAT)
+    for n in range(3 * sap.MAX_SESSIONS):
+        (event,) = lookup.update([offer("SAP", 1, id=n, rtpmap="L16/44100/2", note="i=" + "x" * 2000 + "\r\n")])
+        assert all(len(str(value)) <= 200 for value in event.fields.values())
+    assert len(lookup._unusable) <= sap.MAX_SESSIONS

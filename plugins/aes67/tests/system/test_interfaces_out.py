@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, running_graph
-from phasegraph_aes67.session.sap_listener import Browser
+from phasegraph_aes67.session.sap_listener import SapListener
 
 FRAMES = 48
 
@@ -82,15 +82,15 @@ async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clo
 async def test_its_announcement_goes_on_too(graphs, autojump_clock):
     wire = SimWire()
     ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
-    browser = Browser(theirs, theirs.local, theirs.interface("eth0"))
+    browser = SapListener(theirs, theirs.local, theirs.interface("eth0"))
     async with running_graph(graphs.head + graphs.sending(duration="9s", announce=True), network=ours):
         await trio.sleep(1)
-        assert [change.kind for change in browser.look()] == ["added"]
+        assert [change.kind for change in browser.poll()] == ["added"]
         ours.unplug("eth0")
         await trio.sleep(3)
         ours.plug("eth0", new_index=True)
         back_ns = theirs.local.now_ns()
         await trio.sleep(1)
-        assert browser.look() == [], "it is the same session, in the same version"
+        assert browser.poll() == [], "it is the same session, in the same version"
         (session,) = browser.table
-        assert session.heard_ns >= back_ns, "and is told of at once"
+        assert session.last_ns >= back_ns, "and is told of at once"

@@ -9,7 +9,7 @@ from phasegraph import GraphError
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, make_session, run_graph, running_graph
 from phasegraph_aes67 import sdp
 from phasegraph_aes67.rtp import parse_header
-from phasegraph_aes67.session.sap_listener import Browser
+from phasegraph_aes67.session.sap_listener import SapListener
 
 
 class Capture:
@@ -101,17 +101,17 @@ async def test_its_description(graphs, tmp_path, autojump_clock):
 async def test_it_is_announced_on_both_networks(graphs, autojump_clock):
     wire = SimWire(separate=("eth0", "eth1"))
     ours, other = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
-    browsers = [Browser(other, other.local, other.interface(name)) for name in ("eth0", "eth1")]
+    browsers = [SapListener(other, other.local, other.interface(name)) for name in ("eth0", "eth1")]
     async with running_graph(graph_of(graphs, duration="2s", announce=True), network=ours):
         await trio.sleep(1)
         for browser in browsers:
-            browser.look()
+            browser.poll()
     (first,), (second,) = (list(browser.table) for browser in browsers)
     assert (first.origin, second.origin) == ("10.0.1.1", "10.0.2.1")
     assert first.sdp == second.sdp
     await trio.sleep(0.1)
     for browser in browsers:
-        assert [change.kind for change in browser.look()] == ["deleted"]
+        assert [change.kind for change in browser.poll()] == ["deleted"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import trio
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
 from phasegraph_aes67 import sdp
 from phasegraph_aes67.session import sap
-from phasegraph_aes67.session.sap_listener import Browser
+from phasegraph_aes67.session.sap_listener import SapListener
 
 SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'
 SDP = (
@@ -143,10 +143,88 @@ async def test_an_older_version_is_followed_once_it_is_announced_again(wire, aut
     assert names(run) == ["waiting_for_session", "session_found", "session_changed"]
 
 
+HOSTILE = {
+    "a source that is no address": "a=ssrc-group:DUP 1 2\r\na=source-filter: incl IN IP4 * 10.77.0.3 nobody\r\n",
+    "no source is an address": "a=source-filter: incl IN IP4 * nobody 999.1.1.1\r\n",
+    "a group as the source": "a=source-filter: incl IN IP4 * 239.1.1.1\r\n",
+    "escapes": "i=\x1b[2J\x9b31m\r\na=ts-refclk:\x1b]0;x\x07\r\n",
+    "numbers without end": f"a=mediaclk:direct={'9' * 4000}\r\na=ptime:1e400\r\na=framecount:{'9' * 4000}\r\n",
+    "a leg at an impossible address": "a=mid:1\r\nm=audio 5004 RTP/AVP 98\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\n",
+}
+
+
+@pytest.mark.parametrize("lines", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("before", [True, False])
+async def test_no_description_ends_a_run(wire, autojump_clock, lines, before):
+    async with wire.waiting() as run:
+        if before:
+            wire.announce(description())
+            await trio.sleep(0.5)
+        wire.announce(description(version=2) + lines)
+        await trio.sleep(0.5)
+        wire.announce(description(version=3))
+        await trio.sleep(0.5)
+        await wire.send()
+        await trio.sleep(0.5)
+    assert run.metrics("it")["packets_received"] == 300
+    assert not run.events("node_failed")
+
+
+async def test_whatever_taking_a_description_raises_is_its_own_trouble(wire, autojump_clock, monkeypatch):
+    async with wire.waiting() as run:
+        source, fails = run.nodes["it"], [True]
+        real = source._subscribe
+
+        def subscribe():
+            if fails.pop() if fails else False:
+                raise ZeroDivisionError
+            real()
+
+        monkeypatch.setattr(source, "_subscribe", subscribe)
+        wire.announce(description())
+        await trio.sleep(2)
+        await wire.send()
+        await trio.sleep(0.5)
+    assert names(run) == ["waiting_for_session", "session_found", "session_unusable"]
+    assert run.events("session_unusable")[0]["reason"] == "ZeroDivisionError"
+    assert run.metrics("it")["packets_received"] == 300
+
+
+async def test_a_session_is_not_modified_by_another_host(wire, autojump_clock):
+    async with wire.waiting() as run:
+        wire.announce(description(version=5))
+        await trio.sleep(0.5)
+        for version in (6, 7, 8):
+            wire.announce(description(version=version, group="239.66.6.6"), origin="10.0.9.9")
+            await trio.sleep(0.5)
+        await wire.send()
+        await trio.sleep(0.5)
+        assert run.nodes["it"].metrics()["session"] == "'stage', version 5, announced by 10.0.1.2"
+    assert names(run) == ["waiting_for_session", "session_found", "session_disputed"]
+    (event,) = run.events("session_disputed")
+    assert (event["disputed_by"], event["version"]) == ("10.0.9.9", 6)
+    assert run.metrics("it")["packets_received"] == 300
+
+
+async def test_strangers_cause_few_events(wire, autojump_clock):
+    async with wire.waiting() as run:
+        for n in range(300):
+            wire.announce(description(id=1000 + n, rtpmap="L16/44100/2"))
+            await trio.sleep(0.1)
+        wire.announce(description())
+        await trio.sleep(1)
+        assert "version 1" in run.nodes["it"].metrics()["session"]
+    unusable = run.events("session_unusable")
+    assert len(unusable) < 12
+    everything = [event for event in run.report["events"] if event["node"] == "it"]
+    assert len(unusable) + sum(event.get("suppressed", 0) for event in everything) == 300
+
+
 async def test_a_session_of_another_format_says_what_to_change(wire, autojump_clock):
     async with wire.waiting() as run:
         wire.announce(description(rtpmap="L16/44100/2"))
         await trio.sleep(1)
+        assert "is announced and not usable: it is L16 44.1 kHz" in run.nodes["it"].metrics()["trouble"]
     (event,) = run.events("session_unusable")
     assert event["reason"] == "it is L16 44.1 kHz 2 ch, and the graph expects L24 48 kHz 2 ch"
 
@@ -218,12 +296,12 @@ def names_so_far(run):
 
 async def test_the_announcements_of_a_sender(wire, tmp_path, autojump_clock):
     listener = wire.host()
-    browser = Browser(listener, listener.local, listener.interface("eth0"))
+    browser = SapListener(listener, listener.local, listener.interface("eth0"))
     heard = []
 
     async def listen():
         while True:
-            heard.extend((trio.current_time(), change.kind, change.session.sdp) for change in browser.look())
+            heard.extend((trio.current_time(), change.kind, change.session.sdp) for change in browser.poll())
             await trio.sleep(0.05)
 
     async with trio.open_nursery() as nursery:

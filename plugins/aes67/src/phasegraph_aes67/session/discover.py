@@ -18,7 +18,7 @@ from ..interface_lookup import find_interface
 from ..sdp_command import examine_text
 from . import sap
 from .ravenna import Found, browse_ravenna
-from .sap_listener import Browser
+from .sap_listener import SapListener
 
 LOOK_S = 0.05
 EXAMPLES = """\
@@ -30,11 +30,11 @@ Examples:
 """
 
 
-async def browse(browser: Browser, seconds: float, tell: Callable[[sap.Change], None]) -> None:
+async def browse(listener: SapListener, seconds: float, tell: Callable[[sap.SapChange], None]) -> None:
     """Listen for so long, telling every change."""
     with trio.move_on_after(seconds):
         while True:
-            for change in browser.look():
+            for change in listener.poll():
                 tell(change)
             await trio.sleep(LOOK_S)
 
@@ -42,8 +42,8 @@ async def browse(browser: Browser, seconds: float, tell: Callable[[sap.Change], 
 class Listing:
     """What was found, told as it comes if ``live``."""
 
-    def __init__(self, browser: Browser, *, live: bool) -> None:
-        self.browser = browser
+    def __init__(self, listener: SapListener, *, live: bool) -> None:
+        self.listener = listener
         self.ravenna: dict[tuple[str, str], Found] = {}
         """By name and address."""
         self.notes: list[str] = []
@@ -53,7 +53,7 @@ class Listing:
         """Listen for so long."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen_to_ravenna, interface)
-            await browse(self.browser, seconds, self._changed)
+            await browse(self.listener, seconds, self._changed)
             nursery.cancel_scope.cancel()
 
     async def _listen_to_ravenna(self, interface: Interface) -> None:
@@ -72,7 +72,7 @@ class Listing:
             origin = f"{found.address} (RAVENNA)"
             click.echo(_line("+", found.sdp, found.name, origin, found.problem, offered_as=found.name))
 
-    def _changed(self, change: sap.Change) -> None:
+    def _changed(self, change: sap.SapChange) -> None:
         if self._live:
             session, gone = change.session, change.kind in ("deleted", "expired")
             sign = "-" if gone else "+" if change.kind == "added" else "~"
@@ -83,24 +83,24 @@ class Listing:
         """What scripts get."""
         heard = [
             {"by": "sap", "origin": each.origin, "key": each.key, "sdp": each.sdp, **examine_text(each.sdp)[0]}
-            for each in self.browser.table
+            for each in self.listener.table
         ]
         for each in self.ravenna.values():
             examined = {"ok": False, "problems": [each.problem], "streams": []}
             if not each.problem:
                 examined = examine_text(each.sdp)[0]
-            about = {"by": "mdns", "origin": each.address, "key": sap.origin_key(each.sdp), "sdp": each.sdp}
+            about = {"by": "mdns", "origin": each.address, "key": sap.session_key(each.sdp), "sdp": each.sdp}
             heard.append({**about, **examined, "name": each.name})
         return heard
 
     def summary(self) -> list[str]:
         """How many there are, and what was amiss."""
-        found = sum(1 for _ in self.browser.table) + len(self.ravenna)
+        found = sum(1 for _ in self.listener.table) + len(self.ravenna)
         lines = [f"{found} session{'' if found == 1 else 's'} announced"]
         if not found:
             silence = "nothing was heard; devices repeat after 30 s, and --interface says where to listen"
-            lines = ["no session is announced any more" if self.browser.table.changes else f"{lines[0]}: {silence}"]
-        refused = self.browser.refused.items()
+            lines = ["no session is announced any more" if self.listener.table.changes else f"{lines[0]}: {silence}"]
+        refused = self.listener.refused.items()
         lines += [f"note: {count} packets were no announcements ({reason})" for reason, count in refused]
         return lines + [f"note: {note}" for note in self.notes]
 
@@ -135,18 +135,18 @@ def discover_command(interface: str, duration: str, format: str) -> None:
     network = SystemNetwork(local)
     try:
         via = find_interface(network.interface, interface)
-        browser = Browser(network, local, via)
+        listener = SapListener(network, local, via)
     except NodeError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"cannot listen to announcements: {error.strerror or error}") from None
-    listing = Listing(browser, live=format == "text")
+    listing = Listing(listener, live=format == "text")
     try:
         trio.run(listing.listen, via, seconds if seconds > 0 else math.inf)
     except KeyboardInterrupt:
         pass
     finally:
-        browser.close()
+        listener.close()
     if format == "json":
         click.echo(json.dumps(listing.as_json(), indent=2))
     else:

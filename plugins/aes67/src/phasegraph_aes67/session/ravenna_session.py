@@ -8,7 +8,7 @@ from . import mdns, sap
 from .ravenna import DESCRIBE_S, ask, connect, receive, send
 from .rtsp import MalformedRtsp, session_url
 from .rtsp_client import DescribeClient
-from .session_lookup import Offer, plain
+from .session_lookup import SessionOffer, normalized_name
 
 REFRESH_S = 60.0
 """How often a description is asked for again. Devices push new ones where the connection stays open."""
@@ -22,14 +22,14 @@ class RavennaSession:
     """Has the newest description of the session for as long as mDNS knows it."""
 
     def __init__(self, name: str) -> None:
-        self.offer: Offer | None = None
+        self.offer: SessionOffer | None = None
         self.changes = 0
         """How often anything has changed."""
         self.problem = ""
         """Why there is no newer description, where one was asked for in vain."""
-        self._name = plain(name)
+        self._name = normalized_name(name)
 
-    async def follow(self, sightings: mdns.Sightings) -> None:
+    async def run(self, sightings: mdns.Sightings) -> None:
         """Keep it up to date, until cancelled."""
         while True:
             seen = self._seen(sightings)
@@ -46,7 +46,7 @@ class RavennaSession:
 
     def _seen(self, sightings: mdns.Sightings) -> tuple[str, int] | None:
         # Its name and what number the newest news of it has.
-        return next((seen for seen in sightings.names.items() if plain(seen[0]) == self._name), None)
+        return next((seen for seen in sightings.names.items() if normalized_name(seen[0]) == self._name), None)
 
     async def _until_another(self, seen: tuple[str, int], sightings: mdns.Sightings, scope: trio.CancelScope) -> None:
         while self._seen(sightings) == seen:
@@ -96,12 +96,12 @@ class RavennaSession:
     def _heard(self, client: DescribeClient, address: str) -> None:
         self.problem = ""
         text = client.description or ""
-        key = sap.origin_key(text) or f"{address} {self._name}"
-        offer = Offer("RAVENNA", self._name, key, text, address)
+        key = sap.session_key(text) or f"{address} {self._name}"
+        offer = SessionOffer("RAVENNA", self._name, key, text, address)
         if offer != self.offer:
             self._become(offer)
 
-    def _become(self, offer: Offer | None) -> None:
+    def _become(self, offer: SessionOffer | None) -> None:
         self.offer = offer
         self.changes += 1
 

@@ -45,8 +45,8 @@ class DescribeClient:
         # An ANNOUNCE pushes a new version; a device may tell everyone of all its sessions.
         known = request.method in ("ANNOUNCE", "OPTIONS", "GET_PARAMETER")
         if request.method == "ANNOUNCE" and self.description is not None:
-            key = sap.origin_key(request.body)
-            if key and key == sap.origin_key(self.description):
+            key = sap.session_key(request.body)
+            if key and key == sap.session_key(self.description):
                 self.description = request.body
         sequence = request.headers.get("cseq", "0")[:10]
         return message("RTSP/1.0 " + ("200 OK" if known else "501 Not Implemented"), {"CSeq": sequence})

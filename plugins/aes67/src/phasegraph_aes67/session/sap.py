@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 import ipaddress
 import zlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 import msgspec
 
-from ..sdp import decode_sdp
+from ..sdp import decode_sdp, printable
 
 PORT = 9875
 GROUPS = ("239.255.255.255", "224.2.127.254")
@@ -20,20 +20,22 @@ MAX_SDP_BYTES = 16 << 10
 """A longer payload, also after decompression, is refused."""
 MAX_SESSIONS = 1024
 ANNOUNCE_S = 30
-"""How often devices announce; the standard's 300 s is longer than anyone waits."""
+"""How often devices announce; the 300 s of the standard are too long for users."""
 EXPIRY_FACTOR = 10
 LEAST_EXPIRY_S = 60 * 10
 """A session is forgotten after ten of its own periods of silence, or after this if that is longer (RFC 2974, 4)."""
 NS_PER_S = 1_000_000_000
 AGAIN_NS = NS_PER_S
-"""What comes within this after an announcement is the same one."""
+"""An announcement within this time after another one is the same one, by the other group."""
+TAKE_OVER_PERIODS = 3
+"""Periods of silence of a host after which another host may announce its session."""
 
 _VERSION_MASK, _VERSION_1 = 0xE0, 0x20
 _IPV6, _RESERVED, _DELETION, _ENCRYPTED, _COMPRESSED = 0x10, 0x08, 0x04, 0x02, 0x01
 
 
-class Reason(enum.StrEnum):
-    """Why a packet is no announcement."""
+class SapRejection(enum.StrEnum):
+    """Why a packet is not an announcement."""
 
     TRUNCATED = "truncated"
     VERSION = "version"
@@ -44,9 +46,9 @@ class Reason(enum.StrEnum):
 
 
 class MalformedSap(ValueError):
-    """A packet that is refused."""
+    """A packet that is not a usable announcement."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: SapRejection, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -55,7 +57,7 @@ class Announcement(msgspec.Struct, frozen=True):
     """One packet: a session is there, or is gone."""
 
     origin: str
-    """Address of who announces it, IPv4 or IPv6."""
+    """Originating source, an IPv4 or IPv6 address."""
     hash: int
     """msgIdHash, 16 bits; with the origin it names one version of one session."""
     sdp: str
@@ -66,16 +68,16 @@ class Announcement(msgspec.Struct, frozen=True):
 def decode(octets: bytes) -> Announcement:
     """Read a packet. Raises MalformedSap."""
     if len(octets) < 8:
-        raise MalformedSap(Reason.TRUNCATED, f"{len(octets)} octets are no SAP packet")
+        raise MalformedSap(SapRejection.TRUNCATED, f"{len(octets)} octets are no SAP packet")
     flags = octets[0]
     if flags & _VERSION_MASK != _VERSION_1:
-        raise MalformedSap(Reason.VERSION, f"version {flags >> 5} is not 1")
+        raise MalformedSap(SapRejection.VERSION, f"version {flags >> 5} is not 1")
     address_bytes = 16 if flags & _IPV6 else 4
-    begin = 4 + address_bytes + 4 * octets[1]  # authentication data is skipped: nobody signs
+    begin = 4 + address_bytes + 4 * octets[1]  # authentication data is skipped: no device signs
     if len(octets) < begin:
-        raise MalformedSap(Reason.TRUNCATED, "it ends within its header")
+        raise MalformedSap(SapRejection.TRUNCATED, "it ends within its header")
     if flags & _ENCRYPTED:
-        raise MalformedSap(Reason.ENCRYPTED, "it is encrypted")
+        raise MalformedSap(SapRejection.ENCRYPTED, "it is encrypted")
     origin = ipaddress.ip_address(octets[4 : 4 + address_bytes])
     payload = octets[begin:]
     if flags & _COMPRESSED:
@@ -96,20 +98,20 @@ def _inflate(payload: bytes) -> bytes:
     try:
         text = inflater.decompress(payload, MAX_SDP_BYTES + 1)
     except zlib.error as error:
-        raise MalformedSap(Reason.COMPRESSION, f"its payload is not zlib: {error}") from None
+        raise MalformedSap(SapRejection.COMPRESSION, f"its payload is not zlib: {error}") from None
     if len(text) <= MAX_SDP_BYTES and not inflater.eof:
-        raise MalformedSap(Reason.COMPRESSION, "its zlib payload is cut off")
+        raise MalformedSap(SapRejection.COMPRESSION, "its zlib payload is cut off")
     return text
 
 
 def _description(payload: bytes, *, deletion: bool) -> str:
     if len(payload) > MAX_SDP_BYTES:
-        raise MalformedSap(Reason.PAYLOAD, f"its payload is longer than {MAX_SDP_BYTES >> 10} KiB")
+        raise MalformedSap(SapRejection.PAYLOAD, f"its payload is longer than {MAX_SDP_BYTES >> 10} KiB")
     # The payload type may be left out where the description begins at once (RFC 2974, 6).
     if payload[:3] != b"v=0" and not (deletion and payload[:2] in (b"o=", b"")):
         kind, zero, rest = payload.partition(b"\0")
         if not zero or kind.decode("latin-1").strip().lower() != MIME:
-            raise MalformedSap(Reason.PAYLOAD, "it carries no session description")
+            raise MalformedSap(SapRejection.PAYLOAD, "it carries no session description")
         payload = rest
     return decode_sdp(payload)
 
@@ -127,99 +129,189 @@ def message_hash(sdp: str) -> int:
     return zlib.crc32(sdp.encode()) % 0xFFFF + 1
 
 
-class Change(msgspec.Struct, frozen=True):
-    """What an announcement, or the time, did to the table."""
-
-    kind: str
-    """``added``, ``changed``, ``deleted`` or ``expired``."""
-    session: KnownSession
-
-
-class KnownSession(msgspec.Struct, frozen=True):
+class AnnouncedSession(msgspec.Struct, frozen=True):
     """A session that is announced."""
 
     key: str
-    """What stays the same through its versions: user, session id and address of its o= line."""
+    """What stays the same through its versions; see `session_key`."""
+    name: str
+    """Its s= line, printable."""
+    version: int
     sdp: str
     origin: str
+    """Originating source of the SAP header."""
+    source: str
+    """Source address of its UDP packets; empty where unknown."""
     hash: int
-    heard_ns: int
+    last_ns: int
+    """When it was announced last."""
     period_ns: int
     """How often it is announced, as far as has been seen."""
     since_ns: int
-    """When it was first announced in these words, with none others since."""
+    """When this text was first announced, with no other text since."""
 
     @property
     def repeated(self) -> bool:
-        """Whether it was announced again in the same words: not by both groups, or doubled on its way."""
-        return self.heard_ns - self.since_ns >= AGAIN_NS
+        """Whether the same text was announced again: not by both groups, or doubled on its way."""
+        return self.last_ns - self.since_ns >= AGAIN_NS
+
+
+class SapChange(msgspec.Struct, frozen=True):
+    """What an announcement, or the time, did to the table."""
+
+    kind: str
+    """``added``, ``changed``, ``deleted``, ``expired``, or ``disputed``: see `SessionTable.update`."""
+    session: AnnouncedSession
 
 
 class SessionTable:
-    """The sessions that are announced on a network, by their o= lines. Bounded: the longest silent one goes."""
+    """The sessions that are announced on a network. Bounded: see `_evict`."""
 
     def __init__(self) -> None:
         self.changes = 0
-        """How often anything has changed: who saw this number has seen the table."""
-        self._sessions: OrderedDict[str, KnownSession] = OrderedDict()
+        """How often anything has changed: a reader that knows this number knows the table."""
+        self.disputes = 0
+        """Announcements of a session that another host announces, and did not delete."""
+        self._sessions: OrderedDict[str, AnnouncedSession] = OrderedDict()
+        """By key, the one that was announced last at the end."""
+        self._by_source: Counter[str] = Counter()
+        """How many sessions each host announces."""
 
-    def __iter__(self) -> Iterator[KnownSession]:
+    def __iter__(self) -> Iterator[AnnouncedSession]:
         return iter(self._sessions.values())
 
-    def heard(self, announcement: Announcement, now_ns: int) -> Change | None:
-        """Take in an announcement. Returns what it changed, if anything."""
+    def update(self, announcement: Announcement, now_ns: int, source: str = "") -> SapChange | None:
+        """Apply an announcement that came from the UDP address ``source``. Returns what it changed, if anything.
+
+        A session is modified and deleted only by the host that announced it: the same originating source and the same
+        UDP source (RFC 2974, 5). A modification by another host is ``disputed``: it changes nothing, as long as the
+        first host has not been silent for `TAKE_OVER_PERIODS`. The same text from another host is no modification.
+        """
         if announcement.deletion:
-            return self._delete(announcement)
-        key = origin_key(announcement.sdp) or f"{announcement.origin} {announcement.hash}"
-        before = self._sessions.pop(key, None)
-        period = now_ns - before.heard_ns if before is not None else ANNOUNCE_S * NS_PER_S
+            return self._delete(announcement, source)
+        key = self._key(announcement)
+        before = self._sessions.get(key)
         same = before is not None and before.sdp == announcement.sdp
-        session = KnownSession(
-            key=key,
-            sdp=announcement.sdp,
-            origin=announcement.origin,
-            hash=announcement.hash,
-            heard_ns=now_ns,
-            period_ns=max(period, NS_PER_S),
-            since_ns=before.since_ns if before is not None and same else now_ns,
-        )
+        if before is not None and (before.origin, before.source) != (announcement.origin, source):
+            silent_ns = now_ns - before.last_ns
+            if silent_ns <= TAKE_OVER_PERIODS * max(before.period_ns, ANNOUNCE_S * NS_PER_S):
+                if same:
+                    return None
+                self.disputes += 1
+                return SapChange("disputed", _session(key, announcement, source, now_ns, before=None))
+        self._remove(key)
+        session = _session(key, announcement, source, now_ns, before=before)
         self._sessions[key] = session
+        self._by_source[_host(session)] += 1
         if len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
+            self._evict()
         if before is not None and same:
             self.changes += session.repeated and not before.repeated
             return None
         self.changes += 1
-        return Change("added" if before is None else "changed", session)
+        return SapChange("added" if before is None else "changed", session)
 
-    def expire(self, now_ns: int) -> list[Change]:
-        """Forget what has been silent for too long."""
+    def expire(self, now_ns: int) -> list[SapChange]:
+        """Forget sessions that have been silent for too long."""
         gone = [
             session
             for session in self._sessions.values()
-            if now_ns - session.heard_ns > max(EXPIRY_FACTOR * session.period_ns, LEAST_EXPIRY_S * NS_PER_S)
+            if now_ns - session.last_ns > max(EXPIRY_FACTOR * session.period_ns, LEAST_EXPIRY_S * NS_PER_S)
         ]
         for session in gone:
-            del self._sessions[session.key]
+            self._remove(session.key)
         self.changes += len(gone)
-        return [Change("expired", session) for session in gone]
+        return [SapChange("expired", session) for session in gone]
 
-    def _delete(self, announcement: Announcement) -> Change | None:
-        # Only whoever announces a session may end it: a deletion counts for its own origin (RFC 2974, 4 and 5).
-        key = origin_key(announcement.sdp)
+    def _key(self, announcement: Announcement) -> str:
+        # Senders have been seen that give every session the same o= line: another name is then another session.
+        key = session_key(announcement.sdp) or f"{announcement.origin} {announcement.hash}"
+        name = session_name(announcement.sdp)
+        named = f"{key} {name}"
+        before = self._sessions.get(key)
+        is_other = before is not None and before.name != name and before.version == session_version(announcement.sdp)
+        return named if is_other or named in self._sessions else key
+
+    def _delete(self, announcement: Announcement, source: str) -> SapChange | None:
+        key = self._key(announcement) if session_key(announcement.sdp) else ""
         for session in self._sessions.values():
             same = session.key == key if key else session.hash == announcement.hash
-            if same and session.origin == announcement.origin:
-                del self._sessions[session.key]
+            if same and (session.origin, session.source) == (announcement.origin, source):
+                self._remove(session.key)
                 self.changes += 1
-                return Change("deleted", session)
+                return SapChange("deleted", session)
         return None
 
+    def _remove(self, key: str) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            host = _host(session)
+            self._by_source[host] -= 1
+            if not self._by_source[host]:
+                del self._by_source[host]
 
-def origin_key(sdp: str) -> str:
-    """User, session id and address of a description's o= line; empty where there is none (RFC 8866, 5.2)."""
-    for line in sdp.splitlines():
-        if line.startswith("o="):
-            words = line[2:].split()
-            return " ".join((*words[:2], *words[3:])) if len(words) >= 6 else line[2:].strip()
-    return ""
+    def _evict(self) -> None:
+        # Of the host with the most sessions, one that was announced once rather than one that is repeated, and of
+        # these the one that has been silent for longest: a flood of sessions evicts itself.
+        host, count = max(self._by_source.items(), key=lambda item: item[1])
+        victim = None
+        for session in self._sessions.values():
+            if count == 1 or _host(session) == host:
+                victim = victim or session
+                if not session.repeated:
+                    victim = session
+                    break
+        if victim is not None:
+            self._remove(victim.key)
+
+
+def _host(session: AnnouncedSession) -> str:
+    return session.source or session.origin
+
+
+def _session(
+    key: str, announcement: Announcement, source: str, now_ns: int, *, before: AnnouncedSession | None
+) -> AnnouncedSession:
+    period = now_ns - before.last_ns if before is not None else ANNOUNCE_S * NS_PER_S
+    same = before is not None and before.sdp == announcement.sdp
+    return AnnouncedSession(
+        key=key,
+        name=session_name(announcement.sdp),
+        version=session_version(announcement.sdp),
+        sdp=announcement.sdp,
+        origin=announcement.origin,
+        source=source,
+        hash=announcement.hash,
+        last_ns=now_ns,
+        period_ns=max(period, NS_PER_S),
+        since_ns=before.since_ns if before is not None and same else now_ns,
+    )
+
+
+def session_key(sdp: str) -> str:
+    """What stays the same through the versions of a session; empty where there is no o= line.
+
+    User, session id and address of the o= line (RFC 8866, 5.2); where the id is 0, also the name of the session (ffmpeg
+    writes ``o=- 0 0 IN IP4 127.0.0.1`` for each of its sessions).
+    """
+    line = _line(sdp, "o")
+    words = line.split()
+    if len(words) < 6:
+        return line
+    key = " ".join((*words[:2], *words[3:6]))
+    return f"{key} {session_name(sdp)}" if words[1].strip("0") == "" else key
+
+
+def session_name(sdp: str) -> str:
+    """The s= line of a description, printable, with single spaces."""
+    return " ".join(printable(_line(sdp, "s")).split())
+
+
+def session_version(sdp: str) -> int:
+    """sess-version of the o= line (RFC 8866, 5.2); 0 where there is none."""
+    words = _line(sdp, "o").split()
+    return int(words[2]) if len(words) >= 3 and words[2].isascii() and words[2].isdigit() and len(words[2]) < 21 else 0
+
+
+def _line(sdp: str, kind: str) -> str:
+    return next((line[2:].strip() for line in sdp.splitlines() if line.startswith(f"{kind}=")), "")

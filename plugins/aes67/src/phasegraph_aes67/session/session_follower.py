@@ -1,84 +1,134 @@
-"""A source that is named by its session: looks at what is announced, and is told where to listen."""
+"""A source that is named by its session: polls what is announced, and receives it where it is sent to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from phasegraph import NS_PER_S, NodeContext, NodeError, StreamFormat
+from phasegraph import NS_PER_S, Metric, NodeContext, StreamFormat
 from phasegraph.net import Interface
 
 from .. import sdp
+from . import sap
 from .mdns import MulticastDns
 from .ravenna_session import RavennaSession
-from .sap_listener import Browser
-from .session_lookup import NamedSession, announced
+from .sap_listener import SapListener
+from .session_lookup import SessionLookup, sap_offer
 
 PATIENCE_NS = 10 * NS_PER_S
-"""So long a session may be looked for before it is said that RAVENNA's way is not there."""
+"""How long a session may be missing before an event states that RAVENNA's way is not available."""
+EVENT_BURST = 5
+EVENT_INTERVAL_NS = 10 * NS_PER_S
+"""Events that strangers cause: a burst, then one each interval. The others are counted."""
 
 
 class SessionFollower:
-    """Tunes a source to a session as it comes, changes and goes, by SAP and by RAVENNA's mDNS and RTSP."""
+    """Has a source receive a session as it appears, changes and goes, by SAP and by RAVENNA's mDNS and RTSP."""
 
     def __init__(
         self,
         ctx: NodeContext,
-        browser: Browser,
+        listener: SapListener,
         name: str,
         format: StreamFormat,
-        tune: Callable[[sdp.SessionDescription], None],
+        receive_session: Callable[[sdp.SessionDescription], None],
     ) -> None:
-        """``tune`` begins to receive what a description says; where it raises NodeError, it is tried again."""
+        """``receive_session`` starts to receive what a description describes; where it raises, it is called again."""
         self._ctx = ctx
-        self._browser = browser
-        self._named = NamedSession(name, format)
+        self._listener = listener
+        self._lookup = SessionLookup(name, format)
         self._ravenna = RavennaSession(name)
-        self._tune = tune
+        self._receive_session = receive_session
         self._seen = (-1, -1)
         self._wanted: sdp.SessionDescription | None = None
-        self._reason = self._problem = self._without = ""
+        self._reason = self._ravenna_problem = self._no_ravenna = ""
+        self._disputed: set[tuple[str, str]] = set()
+        self._budget = EVENT_BURST
+        self._budget_ns = ctx.local.now_ns()
+        self._suppressed = 0
         ctx.event("waiting_for_session", session=name)
 
     @property
     def state(self) -> str:
-        """What is followed, or waited for, in words."""
-        return self._named.state + (
-            "" if self._named.found or not self._without else f", by SAP alone: {self._without}"
-        )
+        """What is followed or waited for, as a sentence."""
+        no_ravenna = "" if self._lookup.found or not self._no_ravenna else f", by SAP alone: {self._no_ravenna}"
+        return self._lookup.state + no_ravenna
 
-    async def look_for_ravenna(self, interface: Interface) -> None:
-        """Look for it as a RAVENNA session, until cancelled; says so if that is not possible and it is not found."""
+    @property
+    def trouble(self) -> str:
+        """Why there is no session to receive; empty where there is one."""
+        if self._lookup.found:
+            return self._reason
+        return f"{self.state}; devices repeat their announcements every 30 s or so"
+
+    async def run_ravenna(self, interface: Interface) -> None:
+        """Keep the RAVENNA session of this name up to date, until cancelled."""
         if self._ctx.local.virtual:
             return  # there is no mDNS in a simulation
         try:
             sightings = await self._ctx.shared(MulticastDns).sightings(interface)
         except (ImportError, OSError) as error:
-            self._without = getattr(error, "strerror", None) or str(error)
+            self._no_ravenna = getattr(error, "strerror", None) or str(error)
             await self._ctx.sleep(PATIENCE_NS)
-            if not self._named.found:
-                self._ctx.event("ravenna_unavailable", reason=self._without)
+            if not self._lookup.found:
+                self._ctx.event("ravenna_unavailable", reason=self._no_ravenna)
         else:
-            await self._ravenna.follow(sightings)
+            await self._ravenna.run(sightings)
 
-    def look(self) -> None:
-        """Take in what has been announced since the last look."""
-        self._browser.look()
-        table, ravenna = self._browser.table, self._ravenna
+    def update(self) -> None:
+        """Apply what has been announced since the last call."""
+        changes = self._listener.poll()
+        self._report_disputes([change.session for change in changes if change.kind == "disputed"])
+        table, ravenna = self._listener.table, self._ravenna
         if (table.changes, ravenna.changes) != self._seen:
             self._seen = table.changes, ravenna.changes
-            offers = [announced(session) for session in table]
-            for told in self._named.look(offers if ravenna.offer is None else [*offers, ravenna.offer]):
-                self._ctx.event(told.event, **told.fields)
-                self._wanted = told.session or self._wanted
-            if ravenna.problem not in ("", self._problem):
-                self._ctx.event("session_unusable", session=self._named.name, reason=ravenna.problem)
-            self._problem = ravenna.problem
+            offers = [sap_offer(session) for session in table]
+            for event in self._lookup.update(offers if ravenna.offer is None else [*offers, ravenna.offer]):
+                self._emit_event(event.name, event.fields)
+                self._wanted = event.description or self._wanted
+            if ravenna.problem not in ("", self._ravenna_problem):
+                self._unusable(ravenna.problem)
+            self._ravenna_problem = ravenna.problem
         if self._wanted is not None:
             try:
-                self._tune(self._wanted)
-            except NodeError as error:
-                if str(error) != self._reason:
-                    self._reason = str(error)
-                    self._ctx.event("session_unusable", session=self._wanted.name, reason=self._reason)
+                self._receive_session(self._wanted)
+            except Exception as error:  # whatever a remote description causes is that session's trouble
+                reason = str(error) or type(error).__name__
+                if reason != self._reason:
+                    self._reason = reason
+                    self._unusable(reason)
             else:
                 self._wanted, self._reason = None, ""
+
+    def _unusable(self, reason: str) -> None:
+        self._emit_event("session_unusable", {"session": self._lookup.name, "reason": reason})
+
+    def _report_disputes(self, sessions: list[sap.AnnouncedSession]) -> None:
+        # Once for each host that announces the session of another host.
+        for session in sessions:
+            host = session.origin, session.source
+            if session.key != self._lookup.current_key or host in self._disputed:
+                continue
+            if len(self._disputed) >= sap.MAX_SESSIONS:
+                self._disputed.clear()
+            self._disputed.add(host)
+            fields: dict[str, Metric] = {
+                "session": self._lookup.name,
+                "disputed_by": session.origin,
+                "sent_from": session.source,
+                "version": session.version,
+            }
+            self._emit_event("session_disputed", fields)
+
+    def _emit_event(self, name: str, fields: dict[str, Metric]) -> None:
+        now_ns = self._ctx.local.now_ns()
+        earned = (now_ns - self._budget_ns) // EVENT_INTERVAL_NS
+        self._budget_ns += earned * EVENT_INTERVAL_NS
+        self._budget = min(EVENT_BURST, self._budget + earned)
+        if name in ("session_unusable", "session_disputed"):
+            if self._budget == 0:
+                self._suppressed += 1
+                return
+            self._budget -= 1
+        suppressed: dict[str, Metric] = {"suppressed": self._suppressed} if self._suppressed else {}
+        self._suppressed = 0
+        self._ctx.event(name, **fields, **suppressed)

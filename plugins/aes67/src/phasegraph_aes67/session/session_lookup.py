@@ -1,7 +1,8 @@
-"""Following a session by its name through its announcements, sans-IO."""
+"""Finding a session by its name among those that are announced, and staying with it. Sans-IO."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -11,100 +12,121 @@ from phasegraph import Metric, StreamFormat
 from .. import sdp
 from . import sap
 
+MAX_FIELD = 200
+"""Letters of a remote text within an event."""
 
-class Offer(msgspec.Struct, frozen=True):
-    """A session as one way of discovery tells of it."""
+
+class SessionOffer(msgspec.Struct, frozen=True):
+    """A session as one way of discovery describes it."""
 
     by: str
     """``SAP`` or ``RAVENNA``."""
     name: str
     key: str
-    """What stays the same through its versions, and by whichever way it is told: see `sap.origin_key`."""
+    """What stays the same through its versions, and by either way: see `sap.session_key`."""
     sdp: str
     origin: str
-    """Address of who offers it."""
+    """Address of the host that offers it."""
     confirmed: bool = True
-    """Whether it cannot be a packet that has gone astray: it was announced again, or asked for."""
+    """Whether it cannot be a packet that has gone astray: it was announced again, or was requested."""
 
     @property
     def version(self) -> int:
         """Which version it is."""
-        return _version(self.sdp)
+        return sap.session_version(self.sdp)
 
 
-def announced(session: sap.KnownSession) -> Offer:
-    """A session that is announced by SAP: its description has its name."""
-    return Offer("SAP", _line(session.sdp, "s"), session.key, session.sdp, session.origin, session.repeated)
+def sap_offer(session: sap.AnnouncedSession) -> SessionOffer:
+    """The offer of a session that is announced by SAP."""
+    return SessionOffer("SAP", session.name, session.key, session.sdp, session.origin, session.repeated)
 
 
-class Told(msgspec.Struct, frozen=True):
-    """Something to tell the user, and the description to follow from now on, if that is another one."""
+class SessionEvent(msgspec.Struct, frozen=True):
+    """An event for the user, and the description to receive from now on, if that is another one."""
 
-    event: str
+    name: str
     fields: dict[str, Metric]
-    session: sdp.SessionDescription | None = None
+    description: sdp.SessionDescription | None = None
 
 
-class NamedSession:
-    """Chooses the session of a name among those that are announced, and stays with it.
+class SessionLookup:
+    """Chooses the session of a name among the offers, and stays with it.
 
     It is known by its o= line, so that another session of the same name does not take its place. A version that is
-    older than the newest one seen is believed from who told of another one before, and means it (`Offer.confirmed`):
-    a device that counts anew. What was told by then is old from then on, whatever its number. A session that is not
-    announced any more goes on being received: that it is silent, its packets tell.
+    older than the newest one seen is accepted from a host that announced another version before, and is confirmed
+    (`SessionOffer.confirmed`): a device that counts its versions from the start again. What was announced before that
+    is old from then on, whatever its number. A session that is not announced any more is still received: its packets
+    show whether it is silent.
 
-    Where SAP and RAVENNA tell of the same session, the first to do so is followed. The other is believed when it has a
-    newer version, or when the first tells of it no longer: what they write differently changes nothing.
+    Where SAP and RAVENNA describe the same session, the first one is followed. The other is accepted when it has a
+    newer version, or when the first is withdrawn: different wording alone changes nothing.
     """
 
     def __init__(self, name: str, format: StreamFormat) -> None:
-        """``format`` is what the graph was built for; a session of another one is not taken."""
-        self.name = plain(name)
+        """``format`` is that of the graph; a session of another format is not used."""
+        self.name = normalized_name(name)
         self._format = format
-        self._current: Offer | None = None
-        self._refused: dict[tuple[str, str], str] = {}
+        self._current: SessionOffer | None = None
+        self._unusable: dict[tuple[str, str], str] = {}
         """Descriptions that could not be used, by way and session."""
-        self._words: dict[tuple[str, str], str] = {}
-        """What was told last, by way and by whom."""
-        self._anew: set[tuple[str, str]] = set()
-        """Who has told something else since the description was taken that is followed."""
-        self._old: frozenset[str] = frozenset()
-        """What was told before the versions were counted anew."""
+        self._reason = ""
+        """Why the session of this name that is announced now cannot be used; empty where it can, or there is none."""
+        self._similar: list[str] = []
+        """Names of announced sessions that resemble this one, while there is none of this name."""
+        self._last_text: dict[tuple[str, str], str] = {}
+        """The newest description, by way and host."""
+        self._changed_text: set[tuple[str, str]] = set()
+        """Ways and hosts with another description than when the current one was accepted."""
+        self._outdated: frozenset[str] = frozenset()
+        """Descriptions from before the versions were counted from the start again."""
 
     @property
     def state(self) -> str:
-        """What is followed, or waited for, in words."""
-        if self._current is None:
-            return f"waiting for an announcement of {self.name!r}"
-        how = "" if self._current.by == "SAP" else f" ({self._current.by})"
-        return f"{self.name!r}, version {self._current.version}, announced by {self._current.origin}{how}"
+        """What is followed or waited for, as a sentence."""
+        if self._current is not None:
+            way = "" if self._current.by == "SAP" else f" ({self._current.by})"
+            return f"{self.name!r}, version {self._current.version}, announced by {self._current.origin}{way}"
+        if self._reason:
+            return f"{self.name!r} is announced and not usable: {self._reason}"
+        similar = " or ".join(map(repr, self._similar))
+        return f"waiting for an announcement of {self.name!r}" + (f"; did you mean {similar}?" if similar else "")
 
     @property
     def found(self) -> bool:
-        """Whether there is a session to follow."""
+        """Whether there is a session to receive."""
         return self._current is not None
 
-    def look(self, offers: Iterable[Offer]) -> Iterator[Told]:
+    @property
+    def current_key(self) -> str:
+        """Key of the session that is followed; empty where there is none."""
+        return "" if self._current is None else self._current.key
+
+    def update(self, offers: Iterable[SessionOffer]) -> Iterator[SessionEvent]:
         """What follows from the sessions that are offered now."""
-        named = [offer for offer in offers if plain(offer.name) == self.name]
+        offers = list(offers)
+        named = [offer for offer in offers if normalized_name(offer.name) == self.name]
+        self._reason, self._similar = "", []
         if self._current is not None:
-            yield from self._stay(self._current, named)
+            yield from self._follow_current(self._current, named)
         for offer in named:
             if self._current is None:
-                yield from self._take(offer, "session_found")
+                yield from self._accept(offer, "session_found")
         if self._current is not None:
-            self._hear([offer for offer in named if offer.key == self._current.key])
+            self._reason = ""
+            self._note_texts([offer for offer in named if offer.key == self._current.key])
+        elif not named:
+            self._similar = _similar_names(self.name, offers)
 
-    def _stay(self, current: Offer, named: Sequence[Offer]) -> Iterator[Told]:
+    def _follow_current(self, current: SessionOffer, named: Sequence[SessionOffer]) -> Iterator[SessionEvent]:
         same = [offer for offer in named if offer.key == current.key]
         if not same:
-            yield Told("session_gone", {"session": self.name, "announced_by": current.origin})
+            yield SessionEvent("session_gone", {"session": self.name, "announced_by": current.origin})
             self._current = None
-            self._words, self._old = {}, frozenset()
-            self._anew.clear()
+            self._last_text, self._outdated = {}, frozenset()
+            self._changed_text.clear()
             return
-        self._hear(same)
-        credible = [offer for offer in same if self._believes(offer, current)]
+        self._note_texts(same)
+        credible = [offer for offer in same if self._is_credible(offer, current)]
         if not credible:
             return
         newest = max(
@@ -114,47 +136,50 @@ class NamedSession:
             self._current = newest
             return
         restarted = self._restarts(newest, current)
-        yield from self._take(newest, "session_changed")
+        yield from self._accept(newest, "session_changed")
         if self._current is newest:
             if restarted:
-                self._old = frozenset({current.sdp, *self._words.values()} - {newest.sdp})
-            self._anew.clear()
+                self._outdated = frozenset({current.sdp, *self._last_text.values()} - {newest.sdp})
+            self._changed_text.clear()
 
-    def _hear(self, same: Sequence[Offer]) -> None:
-        if len(self._words) > sap.MAX_SESSIONS:
-            self._words.clear()
-            self._anew.clear()
+    def _note_texts(self, same: Sequence[SessionOffer]) -> None:
+        if len(self._last_text) > sap.MAX_SESSIONS:
+            self._last_text.clear()
+            self._changed_text.clear()
         for offer in same:
-            who = offer.by, offer.origin
-            if self._words.get(who, offer.sdp) != offer.sdp:
-                self._anew.add(who)
-            self._words[who] = offer.sdp
+            host = offer.by, offer.origin
+            if self._last_text.get(host, offer.sdp) != offer.sdp:
+                self._changed_text.add(host)
+            self._last_text[host] = offer.sdp
 
-    def _believes(self, offer: Offer, current: Offer) -> bool:
+    def _is_credible(self, offer: SessionOffer, current: SessionOffer) -> bool:
         return not self._is_old(offer, current) or self._restarts(offer, current)
 
-    def _restarts(self, offer: Offer, current: Offer) -> bool:
-        # Whether it begins another count of versions.
-        return offer.confirmed and (offer.by, offer.origin) in self._anew and self._is_old(offer, current)
+    def _restarts(self, offer: SessionOffer, current: SessionOffer) -> bool:
+        # Whether it counts its versions from the start again.
+        return offer.confirmed and (offer.by, offer.origin) in self._changed_text and self._is_old(offer, current)
 
-    def _is_old(self, offer: Offer, current: Offer) -> bool:
-        return offer.sdp != current.sdp and (offer.version < current.version or offer.sdp in self._old)
+    def _is_old(self, offer: SessionOffer, current: SessionOffer) -> bool:
+        return offer.sdp != current.sdp and (offer.version < current.version or offer.sdp in self._outdated)
 
-    def _refuse(self, offer: Offer, reason: str) -> Iterator[Told]:
-        """What is told, once for each description, about one that cannot be used."""
-        if self._refused.get((offer.by, offer.key)) != offer.sdp:
-            self._refused[offer.by, offer.key] = offer.sdp
-            if len(self._refused) > sap.MAX_SESSIONS:
-                self._refused.clear()
-            yield Told("session_unusable", {"session": self.name, "announced_by": offer.origin, "reason": reason})
+    def _refuse(self, offer: SessionOffer, reason: str) -> Iterator[SessionEvent]:
+        # An event, once for each description.
+        self._reason = self._reason or reason
+        if self._unusable.get((offer.by, offer.key)) != offer.sdp:
+            if len(self._unusable) >= sap.MAX_SESSIONS:
+                self._unusable.clear()
+            self._unusable[offer.by, offer.key] = offer.sdp
+            yield SessionEvent(
+                "session_unusable", {"session": self.name, "announced_by": offer.origin, "reason": reason[:MAX_FIELD]}
+            )
 
-    def _take(self, offer: Offer, event: str) -> Iterator[Told]:
+    def _accept(self, offer: SessionOffer, event: str) -> Iterator[SessionEvent]:
         try:
-            described = sdp.parse(offer.sdp)
+            description = sdp.parse(offer.sdp)
         except sdp.MalformedSdp as error:
             yield from self._refuse(offer, str(error))
             return
-        format = described.streams[0].format
+        format = description.streams[0].format
         if format != self._format:
             yield from self._refuse(offer, f"it is {format}, and the graph expects {self._format}")
             return
@@ -164,21 +189,18 @@ class NamedSession:
             "by": offer.by,
             "announced_by": offer.origin,
             "version": offer.version,
-            "stream": str(described.streams[0]),
+            "stream": str(description.streams[0]),
         }
-        yield Told(event, fields, described)
+        yield SessionEvent(event, fields, description)
 
 
-def _line(text: str, kind: str) -> str:
-    return next((line[2:].strip() for line in text.splitlines() if line.startswith(f"{kind}=")), "")
+def _similar_names(name: str, offers: Sequence[SessionOffer]) -> list[str]:
+    # Announced names that a user may have meant: a typing error, or another case.
+    by_folded = {normalized_name(offer.name).casefold(): normalized_name(offer.name) for offer in offers}
+    close = difflib.get_close_matches(name.casefold(), [each for each in by_folded if len(each) < 100], n=2, cutoff=0.7)
+    return [by_folded[each] for each in close]
 
 
-def plain(name: str) -> str:
-    """A session's name as names are compared: what is blank between its words counts once."""
-    return " ".join(name.split())
-
-
-def _version(text: str) -> int:
-    # sess-version of the o= line (RFC 8866, 5.2).
-    words = _line(text, "o").split()
-    return int(words[2]) if len(words) >= 3 and words[2].isascii() and words[2].isdigit() and len(words[2]) < 21 else 0
+def normalized_name(name: str) -> str:
+    """A session's name as names are compared: printable, with single spaces."""
+    return " ".join(sdp.printable(name).split())
