@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .nqptp.shared_memory import DIRECTORY
+from .mapped_file import DIRECTORY
 
 if TYPE_CHECKING:
     from phasegraph import Metric
@@ -54,6 +54,16 @@ def airplay_command() -> None:
 @click.option("--event-port", type=_PORT, default=319, show_default=True, help="UDP port of PTP's event messages.")
 @click.option("--general-port", type=_PORT, default=320, show_default=True, help="UDP port of PTP's general messages.")
 @click.option("--control-port", type=_PORT, default=9000, show_default=True, help="UDP port of receivers' commands.")
+@click.option("--airptp/--no-airptp", "serve_airptp", default=True, help="Serve OwnTone in place of airptp, or not.")
+@click.option(
+    "--cliairplay/--no-cliairplay",
+    "serve_cliairplay",
+    default=True,
+    help="Serve Music Assistant in place of cliairplay's PTP daemon, or not.",
+)
+@click.option(
+    "--sender-control-port", type=_PORT, default=9010, show_default=True, help="UDP port of cliairplay's commands."
+)
 @click.option(
     "--state",
     envvar="STATE_DIRECTORY",
@@ -68,6 +78,9 @@ def serve_command(
     event_port: int,
     general_port: int,
     control_port: int,
+    serve_airptp: bool,
+    serve_cliairplay: bool,
+    sender_control_port: int,
     state: str | None,
     directory: str,
 ) -> None:
@@ -94,6 +107,9 @@ def serve_command(
         general_port=general_port,
         control_port=control_port,
         directory=directory,
+        serve_airptp=serve_airptp,
+        serve_cliairplay=serve_cliairplay,
+        sender_control_port=sender_control_port,
         state=state or str(user_state_path("phasegraph", appauthor=False)),
     )
     try:

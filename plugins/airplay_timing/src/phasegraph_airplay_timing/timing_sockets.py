@@ -52,6 +52,11 @@ class TimingSockets:
         return [*dict.fromkeys(note for socket in self for note in socket.notes)]
 
     @property
+    def families(self) -> frozenset[bool]:
+        """For which of IPv4 (False) and IPv6 (True) there are sockets."""
+        return frozenset(self._event)
+
+    @property
     def port(self) -> int:
         """The event or timing port."""
         return next(iter(self._event.values())).port

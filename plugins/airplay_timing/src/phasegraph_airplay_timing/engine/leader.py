@@ -37,7 +37,7 @@ SyncToken = tuple[TimingPeer, int]
 
 
 class PtpLeader:
-    """Messages of a leader. Its time is local time: Apple's devices send their uptime too."""
+    """Messages of a leader. Its time is local time, or a timeline made of it: Apple's devices send their uptime."""
 
     def __init__(
         self,
@@ -45,11 +45,13 @@ class PtpLeader:
         data: AnnouncedDataset,
         send: Callable[[SendDatagram], None],
         remember: Callable[[object], int],
+        timeline: Callable[[int], int] = int,
     ) -> None:
         self.data = data
         self._port = port
         self._send = send
         self._remember = remember
+        self._timeline = timeline
         self._sequence = 0
         self._announced = 0
         self._signaled = 0
@@ -78,20 +80,20 @@ class PtpLeader:
     def sync_departed(self, token: SyncToken, local_ns: int) -> None:
         """A Sync left: a Follow_Up with its time goes to its own peer, since each copy has its own time."""
         peer, sequence = token
-        self.general(peer, compose.follow_up(self._port, sequence, local_ns))
+        self.general(peer, compose.follow_up(self._port, sequence, self._timeline(local_ns)))
 
     def answer(self, peer: TimingPeer, request: DelayReq, local_ns: int) -> None:
         """Answer a Delay_Req."""
-        self.general(peer, compose.delay_resp(self._port, request, local_ns))
+        self.general(peer, compose.delay_resp(self._port, request, self._timeline(local_ns)))
 
     def answer_neighbour(self, peer: TimingPeer, request: PDelayReq, local_ns: int) -> None:
         """Answer a Pdelay_Req: never seen of Apple's devices, but others ask so."""
-        response = compose.pdelay_resp(self._port, request, local_ns)
+        response = compose.pdelay_resp(self._port, request, self._timeline(local_ns))
         self._event(peer, response, self._remember((peer, response)))
 
     def neighbour_departed(self, peer: TimingPeer, response: PDelayResp, local_ns: int) -> None:
         """The answer to a Pdelay_Req left."""
-        self.general(peer, compose.pdelay_follow_up(response, local_ns))
+        self.general(peer, compose.pdelay_follow_up(response, self._timeline(local_ns)))
 
     def negotiate(self, peer: TimingPeer, message: Signaling, leads: bool) -> int | None:
         """Answer what is asked for by unicast negotiation (IEEE 1588-2019, 16.1): peers have it anyway, or not at all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from phasegraph.ieee1588 import (
     Announce,
@@ -53,11 +53,12 @@ class PtpEngine(TimingEngine):
         *,
         ports: tuple[int, int] = (319, 320),
         number: int = PORT,
+        timeline: Callable[[int], int] = int,
     ) -> None:
         """``ports`` are the UDP ports (event, general) of peers that were not named.
 
         ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
-        answers for their own.
+        answers for their own. ``timeline`` makes the time that a leader sends of local time.
         """
         self._choice = LeaderElection(identity)
         super().__init__(peers, now_ns)
@@ -68,7 +69,7 @@ class PtpEngine(TimingEngine):
         self._port = PortIdentity(identity, number)
         priority = LEAD_PRIORITY if role is TimingRole.LEAD else AUTO_PRIORITY
         self._own = AnnouncedDataset(priority1=priority, grandmaster=identity)
-        self._leading = PtpLeader(self._port, self._own, self._todo_send, self._remember)
+        self._leading = PtpLeader(self._port, self._own, self._todo_send, self._remember, timeline)
         self._silent_until_ns = now_ns
         """Until then ``auto`` leads without a word."""
         self._lead_from_ns = now_ns + (0 if role is TimingRole.LEAD else LISTEN_NS)

@@ -15,13 +15,16 @@ from phasegraph.net import Arrival, Departure, Network, PortUnavailable, Stamped
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..engine.ptp_engine import PORT
 from ..filters import FILTERS
+from ..mapped_file import DIRECTORY
 from ..participant import EmitEvent, TimingParticipant
+from ..senders.cliairplay import CONTROL_PORT
+from ..senders.sender_server import SenderOptions, SenderServer
 from ..timing_sockets import TimingSockets, families_of, make_identity
 from .client_commands import CommandRefusal, RefusedCommand, parse
 from .clients import NqptpClients, RecordPublisher
 from .nqptp_record import NqptpRecord
 from .session_store import SessionStore
-from .shared_memory import DIRECTORY, KEPT_NS, MemoryWriter
+from .shared_memory import KEPT_NS, MemoryWriter
 
 PUBLISH_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
@@ -39,6 +42,11 @@ class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     general_port: int = 320
     control_port: int = 9000
     directory: str = DIRECTORY
+    serve_airptp: bool = False
+    """Whether OwnTone's senders are served too."""
+    serve_cliairplay: bool = False
+    """Whether Music Assistant's senders are served too."""
+    sender_control_port: int = CONTROL_PORT
     state: str | None = None
     """Folder in which the names of clients are kept over a restart of the system; None keeps none."""
 
@@ -71,6 +79,7 @@ class NqptpServer:
         self._sessions = SessionStore(options.directory, options.state)
         self._written: dict[str, NqptpRecord] = {}
         self._sockets: TimingSockets | None = None
+        self._senders: SenderServer | None = None
         self._identity = 0
         self._begun = 0
         self._woken = trio.Event()
@@ -88,6 +97,7 @@ class NqptpServer:
             "dropped_stranger": self.strangers,
             **{f"refused_{reason}": count for reason, count in self.refused.items()},
             **counters,
+            **(self._senders.metrics() if self._senders is not None else {}),
         }
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -107,6 +117,7 @@ class NqptpServer:
                 self._network, options.interface, options.event_port, options.general_port, families
             )
             self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
+            self._senders = self._serve_senders(sockets)
             for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
                 self._emit_event("socket", note=note)
             async with trio.open_nursery() as nursery:
@@ -114,6 +125,9 @@ class NqptpServer:
                     nursery.start_soon(self._read, socket)
                 for socket in control:
                     nursery.start_soon(self._listen, socket)
+                if self._senders is not None:
+                    for socket in self._senders.commands:
+                        nursery.start_soon(self._listen_to_senders, self._senders, socket)
                 for kept in [*self._sessions.stored_commands(iter(options.names))]:
                     self.apply_command(kept)
                 task_status.started()
@@ -124,6 +138,8 @@ class NqptpServer:
             self._memories.clear()
             for socket in control:
                 socket.close()
+            if self._senders is not None:
+                self._senders.close()
             if self._sockets is not None:
                 self._sockets.close()
 
@@ -187,12 +203,15 @@ class NqptpServer:
     async def _read(self, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
+                senders = self._senders
+                if senders is not None:
+                    senders.handle_socket_item(item)
                 concerned = self._concerned(item)
                 for participant in concerned:
                     participant.handle_socket_item(item, self._local.now_ns)
                     if participant.engine.deadline_ns <= self._local.now_ns():
                         self._woken.set()
-                if not concerned and isinstance(item, Arrival):
+                if not concerned and isinstance(item, Arrival) and not (senders and senders.concerns(item)):
                     self.strangers += 1
 
     def _concerned(self, item: Arrival | Departure) -> list[TimingParticipant]:
@@ -224,9 +243,31 @@ class NqptpServer:
                     self._written[name] = record
                     memory.write(record)
             due = min((each.participant.engine.deadline_ns for each in self.groups.values()), default=now + PUBLISH_NS)
+            if self._senders is not None:
+                due = min(due, self._senders.advance(now))
             with trio.move_on_after(max(min(due - now, PUBLISH_NS), 1_000_000) / 1e9):
                 await self._woken.wait()
             self._woken = trio.Event()
+
+    def _serve_senders(self, sockets: TimingSockets) -> SenderServer | None:
+        options = SenderOptions(
+            serve_airptp=self._options.serve_airptp,
+            serve_cliairplay=self._options.serve_cliairplay,
+            event_port=self._options.event_port,
+            general_port=self._options.general_port,
+            control_port=self._options.sender_control_port,
+            directory=self._options.directory,
+        )
+        if not options.any:
+            return None
+        return SenderServer(options, self._network, self._local, sockets, self._identity, self._emit_event)
+
+    async def _listen_to_senders(self, senders: SenderServer, socket: StampedSocket) -> None:
+        while True:
+            for item in await socket.receive():
+                if isinstance(item, Arrival):
+                    senders.handle_command(socket, item)
+                    self._woken.set()
 
     def _refuse_company(self) -> None:
         # Sockets of clock protocols share their ports; but of two that serve, clients reach one only.

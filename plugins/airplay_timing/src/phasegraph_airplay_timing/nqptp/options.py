@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from phasegraph import ClockConfig, Duration
 
-from .shared_memory import DIRECTORY
+from ..mapped_file import DIRECTORY
 
 EXAMPLE = """\
 [clocks.group]

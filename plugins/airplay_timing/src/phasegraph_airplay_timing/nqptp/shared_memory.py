@@ -1,84 +1,47 @@
-"""The files that are the shared memory: POSIX has /nqptp under /dev/shm on Linux."""
+"""The shared memory of nqptp, for its writer and for a reader."""
 
 from __future__ import annotations
 
-import contextlib
-import mmap
 import os
-import stat
-import sys
-import threading
 from pathlib import Path
 
-from phasegraph import NodeError
-
+from ..mapped_file import DIRECTORY, MappedFile
 from .nqptp_record import FIRST, SECOND, SIZE, MemoryNotServed, NqptpRecord, encode_version, read
 
-if sys.platform != "win32":
-    import fcntl
-
-DIRECTORY = "/dev/shm"
 KEPT_NS = 10_000_000_000
 """A restart takes less time than this. Two clocks part by 1 ms in it at 100 ppm, which a receiver does not hear."""
 
 
 class MemoryWriter:
-    """A shared memory that this process alone writes.
-
-    Readers map it once, so an existing file is used again and never replaced. At the end the file stays, and so does
-    its record: readers go on with it while the next writer starts, and see by its age that it is not renewed.
-    """
+    """nqptp's memory. At the end its record stays: readers go on with it while the next writer starts."""
 
     def __init__(self, name: str, directory: str = DIRECTORY, *, now_ns: int) -> None:
         """``now_ns`` is local time: a record that is older than `KEPT_NS` then, or younger than it, is cleared.
 
-        Raises NodeError where the file cannot be had.
+        Raises NodeError where the file cannot be opened.
         """
-        self.path = Path(directory) / name.removeprefix("/")
-        self._barrier = threading.Lock()
-        if not self.path.parent.is_dir():
-            hint = "Linux keeps shared memory there; in a container, mount the host's"
-            raise NodeError(f"there is no directory {self.path.parent}", hint)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with contextlib.ExitStack() as undo:
-            try:
-                self._file = os.open(self.path, flags, 0o644)
-                undo.callback(os.close, self._file)
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _check(self.path, os.fstat(self._file))
-                os.ftruncate(self._file, SIZE)
-                with contextlib.suppress(PermissionError):  # root's, whose mode was good enough
-                    os.fchmod(self._file, 0o644)
-                self._memory = mmap.mmap(self._file, SIZE)
-            except BlockingIOError:
-                raise NodeError(
-                    f"{self.path} is served by another process", "stop it, or choose another name"
-                ) from None
-            except OSError as error:
-                hint = "if a program of another user left it, remove it, and start its readers again"
-                raise NodeError(f"cannot have {self.path}: {error.strerror}", hint) from error
-            undo.pop_all()
+        self._file = MappedFile(name, directory, SIZE)
         self.kept = self._recent(now_ns)
         """The record of the last writer, where it is still of use; all zero where not."""
         self.write(self.kept)
-        self._memory[: len(encode_version())] = encode_version()
+        self._file.memory[: len(encode_version())] = encode_version()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
 
     def write(self, record: NqptpRecord) -> None:
         """Write a record; no reader sees a part of it."""
-        data = record.encode()
-        with self._barrier:  # nothing before it is seen after what follows
-            self._memory[FIRST] = data
-        with self._barrier:
-            self._memory[SECOND] = data
+        self._file.write_twice(record.encode(), FIRST, SECOND)
 
     def close(self) -> None:
         """Let go of the file, which stays as it is."""
-        self._memory.close()
-        os.close(self._file)
+        self._file.close()
 
     def _recent(self, now_ns: int) -> NqptpRecord:
         try:
-            record = read(lambda: bytes(self._memory))
+            record = read(lambda: bytes(self._file.memory))
         except MemoryNotServed:
             return NqptpRecord()
         return record if record is not None and 0 <= now_ns - record.local_ns <= KEPT_NS else NqptpRecord()
@@ -102,16 +65,3 @@ class MemoryReader:
                 os.close(file)
         except OSError as error:
             raise MemoryNotServed(f"cannot read {self.path}: {error.strerror}") from None
-
-
-def _check(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise NodeError(f"{path} is no file")
-    if status.st_uid not in (0, os.geteuid()):
-        # Its owner could cut it off while it is mapped, which ends the process.
-        raise NodeError(f"{path} belongs to user {status.st_uid}", "remove it, and start its readers again")
-    if status.st_size not in (0, SIZE):
-        raise NodeError(
-            f"{path} has {status.st_size} octets instead of {SIZE}",
-            "an older nqptp or another program left it: remove it, and start its readers again",
-        )

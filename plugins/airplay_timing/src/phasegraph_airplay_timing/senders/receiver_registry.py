@@ -1,0 +1,49 @@
+"""The receivers that senders of this computer play to. One may be named by several, and stays until all remove it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .airptp import AirptpCommand
+from .cliairplay import ControlRequest, ControlVerb
+
+MOST_RECEIVERS = 64
+
+
+class ReceiverRegistry:
+    """Receivers by address. Both interfaces have a way of their own to name them."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        """Receivers beyond `MOST_RECEIVERS`."""
+        self._airptp: dict[int, str] = {}
+        """By the client's number."""
+        self._registered: Counter[str] = Counter()
+        """How many streams of cliairplay have named an address."""
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Addresses of all receivers."""
+        return frozenset({*self._airptp.values(), *self._registered})
+
+    def apply_airptp(self, command: AirptpCommand) -> None:
+        """Add or remove a receiver of an airptp client."""
+        if command.address is None:
+            self._airptp.pop(command.peer, None)
+        elif self._has_room(command.address, len(self._airptp)) or command.peer in self._airptp:
+            self._airptp[command.peer] = command.address
+
+    def apply_control(self, request: ControlRequest) -> None:
+        """Add or remove receivers of a stream of cliairplay."""
+        for address in request.addresses:
+            if request.verb is ControlVerb.UNREGISTER:
+                self._registered[address] -= 1
+                if self._registered[address] <= 0:
+                    del self._registered[address]
+            elif self._has_room(address, len(self._registered)):
+                self._registered[address] += 1
+
+    def _has_room(self, address: str, names: int) -> bool:
+        room = names < MOST_RECEIVERS and (address in self.addresses or len(self.addresses) < MOST_RECEIVERS)
+        self.refused += not room
+        return room
