@@ -110,7 +110,7 @@ class SmpteSynchronizationMetadata(TypedTlv, frozen=True, kw_only=True, gc=False
     next_jump_s: int = 0
     """timeOfNextJump, 48 bits of PTP seconds."""
     next_jam_s: int = 0
-    """timeOfNextJam, 48 bits: when time addresses are next set anew, zero for never."""
+    """timeOfNextJam, 48 bits: when time addresses are next set, zero for never."""
     previous_jam_s: int = 0
     """timeOfPreviousJam, 48 bits."""
     previous_jam_offset_s: int = 0

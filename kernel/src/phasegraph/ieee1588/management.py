@@ -72,7 +72,7 @@ class ManagementError(enum.IntEnum):
 
 
 class ManagementTlv(TypedTlv, frozen=True, gc=False):
-    """MANAGEMENT (15.5.2): what is asked, set or answered."""
+    """MANAGEMENT (15.5.2): what is requested, set or answered."""
 
     tlv_type = TlvType.MANAGEMENT
 

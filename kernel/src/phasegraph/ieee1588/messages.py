@@ -194,7 +194,7 @@ _INTERVAL_LIMIT = 2**63 - 1  # of a TimeInterval (5.3.2): 48 bits of nanoseconds
 
 
 def to_interval(ns: float) -> int:
-    """Nanoseconds as a TimeInterval, in 2**-16 ns. What is too large becomes the largest, as the standard asks."""
+    """Nanoseconds as a TimeInterval, in 2**-16 ns. Too large a value becomes the largest, as the standard requires."""
     scaled = ns << 16 if isinstance(ns, int) else round(ns * 2**16)
     return max(-_INTERVAL_LIMIT, min(_INTERVAL_LIMIT, scaled))
 

@@ -1,4 +1,4 @@
-"""The time that a port serves as a master: whose it is, and what Announces say of it."""
+"""The time that a port serves as a master: its source, and what Announces state of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the protocol measures and an estimator digests: pairs of a local and a reference stamp, one per direction.
+"""Measurements of the protocol, for an estimator: pairs of a local and a reference stamp, one per direction.
 
 The directions are never combined here: a queue that only one of them passes is visible only while they are apart.
 A ``correction`` is what the network added, in 2**-16 ns, summed over the messages of the exchange (IEEE 1588-2019,

@@ -38,8 +38,8 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     role: Annotated[
         Literal["follower", "grandmaster", "ordinary"],
         Meta(
-            description="Follow the best grandmaster; be one, as long as no better one is heard; or whichever of the "
-            "two the best master clock algorithm says."
+            description="Follow the best grandmaster; be one, while no better one announces itself; or whichever "
+            "of the two the best master clock algorithm decides."
         ),
     ] = "follower"
     profile: Annotated[ProfileName, Meta(description="Presets of a standard for the options below.")] = "aes67"
@@ -84,7 +84,7 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
             ge=-1_000_000_000,
             le=1_000_000_000,
             description="By how much the way from the grandmaster is longer than the mean of both ways "
-            "(delayAsymmetry); nobody can measure it, so it is 0 unless you know better.",
+            "(delayAsymmetry); it cannot be measured, so it is 0 unless you know better.",
         ),
     ] = 0
     lock_within: LockWithin = 20_000
@@ -92,7 +92,8 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     priority1: Annotated[Byte, Meta(description="First priority of a grandmaster; the least wins.")] = None
     priority2: Annotated[Byte, Meta(description="Second priority, after the clock's quality.")] = None
     clock_class: Annotated[
-        int, Meta(ge=6, le=255, description="What a grandmaster says of itself; 248 is a clock without a reference.")
+        int,
+        Meta(ge=6, le=255, description="Clock class that a grandmaster announces; 248 is a clock without a reference."),
     ] = 248
     log_announce_interval: Annotated[LogInterval, Meta(description="Of a grandmaster; 1 is every 2 s.")] = None
     announce_receipt_timeout: Annotated[
@@ -100,18 +101,18 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     ] = None
     log_sync_interval: Annotated[LogInterval, Meta(description="Of a grandmaster; -3 is 8 a second.")] = None
     log_min_delay_req_interval: Annotated[
-        LogInterval, Meta(description="How often at most the delay is asked for; a grandmaster may slow it down.")
+        LogInterval, Meta(description="How often at most Delay_Req is sent; a grandmaster may slow it down.")
     ] = None
     log_min_pdelay_req_interval: Annotated[
-        LogInterval, Meta(description="How often the neighbour is asked, for delay-mechanism = p2p.")
+        LogInterval, Meta(description="How often Pdelay_Req is sent, for delay-mechanism = p2p.")
     ] = None
     minor_version: Annotated[int, Meta(ge=0, le=1, description="1 writes version 2.1, which some devices drop.")] = 0
     path_trace: Annotated[bool, Meta(description="A grandmaster writes the path trace TLV.")] = False
     reference: Annotated[
         ClockRef | None,
         Meta(
-            description="Clock of this graph whose time a grandmaster tells; left out, its own oscillator's, begun at "
-            "the system's time."
+            description="Clock of this graph whose time a grandmaster serves; left out, its own oscillator's, started "
+            "at the system's time."
         ),
     ] = None
     utc_offset: Annotated[
@@ -119,7 +120,7 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
         Meta(
             ge=-32768,
             le=32767,
-            description="TAI less UTC in seconds, as a grandmaster announces it that knows no better.",
+            description="TAI less UTC in seconds, as a grandmaster announces it without a better source.",
         ),
     ] = 37
     leap_seconds: Annotated[
@@ -138,7 +139,7 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
         ),
     ] = "25"
     time_zone: Annotated[
-        str, Meta(description="Whose local time a grandmaster of SMPTE ST 2059-2 tells, such as Europe/Berlin.")
+        str, Meta(description="Time zone that a grandmaster of SMPTE ST 2059-2 sends, such as Europe/Berlin.")
     ] = "UTC"
     management_socket: Annotated[
         OutputFile | None, Meta(description="Path of a UNIX socket that answers pmc; none if left out.")

@@ -181,8 +181,8 @@ class PortSockets:
                 self._rejoin()
 
     def _rejoin(self) -> None:
-        # The system tells the network only when the last socket of an interface has left. It refuses both while the
-        # interface is gone.
+        # The system reports a leave to the network only when the last socket of an interface has left. It refuses both
+        # while the interface is gone.
         for socket, group in self._memberships():
             with suppress(OSError):
                 socket.leave(group)

@@ -1,6 +1,6 @@
-"""PTP profiles: what each presets, and within which ranges (IEEE 1588-2019, clause 20.3 and annex I).
+"""PTP profiles: presets and ranges (IEEE 1588-2019, clause 20.3 and annex I).
 
-A profile says how *we* send. A follower never insists on it: it takes the intervals of its grandmaster from the
+A profile sets how *we* send. A follower never insists on it: it takes the intervals of its grandmaster from the
 headers that it receives.
 """
 
@@ -79,7 +79,7 @@ PROFILES: dict[ProfileName, Profile] = {
 """Every profile by its name in a graph.
 
 Vendors' tables disagree on the interval of Delay_Req in AES67: the range is the union of theirs, and the default what
-most of them preset. A grandmaster that wants fewer says so in its answers, and is obeyed.
+most of them preset. A grandmaster that wants fewer states so in its answers, and is obeyed.
 """
 
 Dscp = Literal["aes67", "ravenna", "dante"]

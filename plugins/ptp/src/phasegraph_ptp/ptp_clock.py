@@ -124,7 +124,7 @@ class PtpDriver:
                     if engine.deadline_ns <= now:
                         engine.tick(now)
                     self._perform_actions()
-                    self._publish(now)
+                    self._publish_estimate(now)
                     pause_ns = min(engine.deadline_ns - now, PUBLISH_NS)
                     self._woken = trio.Event()
                     with trio.move_on_after(max(pause_ns, 0) / 1e9):
@@ -159,7 +159,7 @@ class PtpDriver:
         if isinstance(message, Management):
             for response in self._management.responses(message, source, arrival.local_ns):
                 address = source if unicast else PRIMARY[self._config.transport]
-                self._send(SendMessage(message=response, event=False, destination=address))
+                self._send_message(SendMessage(message=response, event=False, destination=address))
         self._engine.handle_message(
             message, source=source, unicast=unicast, local_ns=arrival.local_ns, stamp=arrival.stamp
         )
@@ -184,11 +184,11 @@ class PtpDriver:
         for action in self._engine.actions():
             match action:
                 case SendMessage():
-                    self._send(action)
+                    self._send_message(action)
                 case NewMeasurement(sample):
                     self._estimator.add_sample(sample)
                     self._stamps[sample.stamp] += 1
-                    self._publish(self._local.now_ns())
+                    self._publish_estimate(self._local.now_ns())
                 case ParentChanged(parent, same_timescale):
                     self._estimator.reference_changed(self._local.now_ns(), same_timescale=same_timescale)
                     if parent is not None:
@@ -198,7 +198,7 @@ class PtpDriver:
                     self._ctx.event(name, **fields)
         self._woken.set()
 
-    def _send(self, action: SendMessage) -> None:
+    def _send_message(self, action: SendMessage) -> None:
         groups = {Destination.PRIMARY: PRIMARY, Destination.PEER: PEER}
         address = action.destination
         if isinstance(address, Destination):
@@ -210,7 +210,7 @@ class PtpDriver:
             if self._send_errors == 1:
                 self._ctx.event("cannot_send", reason=str(error.strerror), address=address)
 
-    def _publish(self, now: int) -> None:
+    def _publish_estimate(self, now: int) -> None:
         engine = self._engine
         estimate = msgspec.structs.replace(
             self._estimator.estimate(now),

@@ -1,4 +1,4 @@
-"""From a graph's options to what the protocol engine is told: profiles applied, ranges checked, an identity made."""
+"""From a graph's options to the settings of the protocol engine: profiles, ranges, identity."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def option_value(config: PtpConfig, option: str) -> int:
 
 
 def unicast_mode(config: PtpConfig) -> Unicast:
-    """As it was written, or the profile's; peers are asked by multicast."""
+    """As written, or as in the profile; peer delay requests are multicast."""
     if config.unicast is not None:
         return Unicast(config.unicast)
     return Unicast.INACTIVE_STATES if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
 
 
 def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
-    """What is wrong with a clock's options, beyond their types: (option, message, hint)."""
+    """Problems of a clock's options beyond their types: (option, message, hint)."""
     for option in FROM_PROFILE:
         preset: Preset = getattr(PROFILES[config.profile], option)
         value = option_value(config, option)
@@ -59,21 +59,21 @@ def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
         except ValueError as error:
             yield "accept", str(error), ""
     if config.unicast == "negotiated" and not config.unicast_servers and config.role != "grandmaster":
-        yield "unicast-servers", "there is nobody to negotiate with", "name the grandmasters' addresses"
+        yield "unicast-servers", "no server to negotiate with is given", "name the grandmasters' addresses"
     version = 6 if config.transport == "udp6" else 4
     for server in config.unicast_servers:
-        if (said := _address(server)) is None or said.version != version or said.is_multicast:
-            hint = "names are not looked up: write the address"
+        if (parsed := _address(server)) is None or parsed.version != version or parsed.is_multicast:
+            hint = "names are not resolved: write the address"
             yield "unicast-servers", f"{server!r} is not a unicast address of {config.transport}", hint
     if config.unicast != "negotiated" and config.unicast_servers:
         yield "unicast-servers", "they are used with unicast = 'negotiated' only", ""
     if config.unicast == "hybrid" and config.delay_mechanism == "p2p":
-        yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peers are asked by multicast: off"
+        yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peer delay requests are multicast: off"
     if config.event_port == config.general_port:
         yield "general-port", "event and general messages need two ports", ""
     for option in ("reference", "leap_seconds"):
         if getattr(config, option) and config.role == "follower":
-            yield option.replace("_", "-"), "a follower tells nobody the time", "role = 'grandmaster' or 'ordinary'"
+            yield option.replace("_", "-"), "a follower serves no time", "role = 'grandmaster' or 'ordinary'"
     try:
         ZoneInfo(config.time_zone)
     except (ValueError, OSError, ZoneInfoNotFoundError):
@@ -81,7 +81,7 @@ def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
 
 
 def settings_from_config(config: PtpConfig) -> Settings:
-    """What the engine is told."""
+    """The settings of the engine."""
     presets = {option: option_value(config, option) for option in FROM_PROFILE}
     metadata = PROFILES[config.profile].synchronization_metadata
     return Settings(
@@ -108,7 +108,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def socket_settings_from_config(config: PtpConfig) -> PortSocketSettings:
-    """Which sockets it needs."""
+    """The sockets that it needs."""
     event_dscp, general_dscp = DSCP[config.dscp]
     return PortSocketSettings(
         interface=config.interface,
@@ -123,7 +123,7 @@ def socket_settings_from_config(config: PtpConfig) -> PortSocketSettings:
 
 
 def make_identity(mac: bytes, *parts: str | int) -> int:
-    """A clockIdentity (7.5.2.2) of an Ethernet address and whatever tells this instance from others on the host.
+    """A clockIdentity (7.5.2.2) of an Ethernet address and what distinguishes this instance on the host.
 
     The middle octets are not FF-FE: that identity belongs to the ``ptp4l`` that may run beside us, and two clocks of
     one identity take each other's messages for their own. Without an address all octets are made of the parts.

@@ -1,4 +1,4 @@
-"""What a grandmaster of SMPTE ST 2059-2 says once a second: frame rate, lock, and local time with its next change."""
+"""Metadata that a grandmaster of SMPTE ST 2059-2 sends once a second: frame rate, lock, local time, its next change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DROP_FRAME = 1
 def metadata(
     tai_s: int, utc: UtcOffset, zone: ZoneInfo, frame_rate: str, reference: ClockState | None
 ) -> SmpteSynchronizationMetadata:
-    """At a time in seconds of TAI. ``reference`` is the state of the clock that is told; None for our oscillator."""
+    """The metadata at a time in s of TAI. ``reference`` is the state of the served clock; None for our oscillator."""
     numerator, _, denominator = frame_rate.partition("/")
     offset_s, saving = _local(tai_s, utc, zone)
     jump_s, next_s, leaps = _next_jump(tai_s, utc, zone)
@@ -34,7 +34,7 @@ def metadata(
         frame_rate_numerator=int(numerator),
         frame_rate_denominator=int(denominator or 1),
         master_locking=MasterLocking.FREE_RUN if reference is None else _LOCKING[reference],
-        # At 29.97 frames a second only counting with dropped numbers keeps up with the time of day.
+        # At 29.97 frames a second, only drop-frame counting keeps up with the time of day.
         time_address_flags=_DROP_FRAME if denominator == "1001" and int(numerator) % 30_000 == 0 else 0,
         local_offset_s=offset_s,
         jump_s=jump_s,
@@ -45,7 +45,7 @@ def metadata(
 
 
 def _local(tai_s: int, utc: UtcOffset, zone: ZoneInfo) -> tuple[int, bool]:
-    # Local time less PTP's, and whether daylight is saved.
+    # Local time minus PTP time, and whether daylight saving time is in force.
     less_s = utc.offset_at(tai_s)
     local = datetime.fromtimestamp(tai_s - less_s, UTC).astimezone(zone)
     offset, saving = local.utcoffset(), local.dst()
@@ -53,7 +53,7 @@ def _local(tai_s: int, utc: UtcOffset, zone: ZoneInfo) -> tuple[int, bool]:
 
 
 def _next_jump(tai_s: int, utc: UtcOffset, zone: ZoneInfo) -> tuple[int, int, bool]:
-    # By how much local time next jumps against PTP's, when, and whether it is a leap second's.
+    # The next jump of local time against PTP time, when it is, and whether it is a leap second.
     now_s = _local(tai_s, utc, zone)[0]
     ends = (tai_s + day * DAY_S for day in range(1, _AHEAD_DAYS))
     after = next((end for end in ends if _local(end, utc, zone)[0] != now_s), None)

@@ -31,13 +31,13 @@ async def serve_management(
     """Answer management messages that come to a datagram socket at ``path``, until cancelled.
 
     ``answer`` may raise MalformedMessage. What is not answered is counted in ``dropped``, by reason. The file is made
-    with mode 660, and removed at the end. Raises NodeError where it cannot be made, or somebody else serves it.
+    with mode 660, and removed at the end. Raises NodeError where it cannot be made, or another process serves it.
     """
     with _bound(path) as server:
         task_status.started()
         while True:
             await trio.lowlevel.wait_readable(server)
-            # A few at a time, so that a flood does not keep others waiting.
+            # A few at a time, so that a flood does not delay other tasks.
             for _ in range(_AT_ONCE):
                 try:
                     datagram, sender = server.recvfrom(_DATAGRAM)
@@ -64,7 +64,7 @@ def _reply(
         dropped["not_for_us" if sender else "no_return_address"] += 1
         return
     for one in answers:
-        # Never waits: who does not read, or has gone, gets nothing.
+        # Never waits: a client that does not read, or is gone, gets no answer.
         try:
             server.sendto(encode(one), sender)
         except OSError:

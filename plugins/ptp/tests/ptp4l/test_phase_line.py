@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from phasegraph import ClockEstimate, ClockState, PublisherSettings
-from phasegraph_ptp.ptp4l.phase_line import PhaseLine, TimeSource
+from phasegraph_ptp.ptp4l.phase_line import PhaseLine, ReadingSource
 
 S = 1_000_000_000
 EPOCH = 1_790_000_000 * S
-GM = TimeSource("A", "ptp")
+GM = ReadingSource("A", "ptp")
 Truth = Callable[[int], int]
 
 
@@ -38,7 +38,7 @@ def publish_each_second(
         now = second * S
         if heard:
             line.add_reading(now - 50_000_000, truth(now - 50_000_000) + round(drawn.gauss(0, noise)))
-        yield now, line.publish(now, interval_ns=S, silence_ns=3 * S, path_delay_ns=10_000)
+        yield now, line.publish_at(now, interval_ns=S, silence_ns=3 * S, path_delay_ns=10_000)
 
 
 def test_knows_nothing_at_first() -> None:
@@ -125,8 +125,8 @@ def test_silence_is_holdover_and_the_bound_grows() -> None:
 def test_another_grandmaster_of_the_same_time_keeps_the_rate() -> None:
     line, truth = make(), drifting(10)
     *_, (_, before) = publish_each_second(line, truth, range(1, 40), noise=0)
-    assert line.set_source(TimeSource("B", "ptp"))
-    assert not line.set_source(TimeSource("B", "ptp"))
+    assert line.set_source(ReadingSource("B", "ptp"))
+    assert not line.set_source(ReadingSource("B", "ptp"))
     seen = list(publish_each_second(line, truth, range(40, 60), noise=0))
     assert [estimate.grandmaster for _, estimate in seen[:5]] == ["A"] * 4 + ["B"]
     assert seen[0][1].state is ClockState.HOLDOVER
@@ -138,7 +138,7 @@ def test_another_grandmaster_of_the_same_time_keeps_the_rate() -> None:
 def test_another_timescale_is_a_discontinuity() -> None:
     line, arb = make(), drifting(10, ahead_ns=-EPOCH)
     list(publish_each_second(line, drifting(10), range(1, 40)))
-    line.set_source(TimeSource("A", "arb"))
+    line.set_source(ReadingSource("A", "arb"))
     seen = list(publish_each_second(line, arb, range(40, 60)))
     assert [(estimate.timescale, estimate.discontinuities) for _, estimate in (seen[3], seen[4])] == [
         ("ptp", 0),

@@ -18,9 +18,9 @@ from .statistic_weighting import Scatter, StatisticWeights, weigh_statistics
 Vector = NDArray[np.float64]
 
 HOPS = ((0.3, 4), (0.1, 8), (0.0, 16))
-"""Syncs further apart than so many seconds: a block for so many new packets."""
+"""(spacing of Syncs in s, packets a block): Syncs at least so far apart make a block of so many new packets."""
 GUESSED = 1.3
-"""What a few packets say of the scatter is stretched by this."""
+"""The scatter of a few packets is stretched by this."""
 _EVERY = 40
 """While it begins: Syncs from which on the line is drawn with every fourth packet only."""
 
@@ -112,7 +112,7 @@ class KalmanOffsetFilter:
             self._streams[way].prefill(
                 *columns(packets[way], self._epoch_ns, self._base_ns), line.state[1] * way.sign, scatter, statistics
             )
-        # A Delay_Req tells twice the delay less what a Sync tells; a peer delay tells the delay.
+        # A Delay_Req measures twice the delay less what a Sync measures; a peer delay measures the delay.
         part, share = (0.5, 0.5) if back is Direction.DELAY else (0.0, 1.0)
         first = line.state[0] + moved[Direction.SYNC]
         delay = line.state[2] + part * moved[Direction.SYNC] + share * moved[back]
@@ -178,5 +178,5 @@ class KalmanOffsetFilter:
 
     def _densities(self) -> NDArray[np.float64]:
         # Noise of each statistic in each direction as it averages down, ns**2 * s, shape (directions, 4).
-        heard = [(each.scatter, each.spacing_s) for each in self._streams]
-        return np.stack([scatter.variance * (self._windows * apart_s) for scatter, apart_s in heard if scatter])
+        noises = [(each.scatter, each.spacing_s) for each in self._streams]
+        return np.stack([scatter.variance * (self._windows * apart_s) for scatter, apart_s in noises if scatter])

@@ -1,9 +1,18 @@
-"""A bank of Kalman filters side by side: four order statistics by four guesses of how much the oscillator wanders.
+"""A bank of Kalman filters side by side: four order statistics by four models of how much the oscillator wanders.
 
-State of each: offset + delay (what a Sync sees), rate, delay; ns, ns/s (ppb), ns. Delay_Reqs see ``2 * delay`` less
-the first. The two directions need not come in turn or equally often: Syncs alone carry the rate, and the delay, which
-hardly changes, averages over as many Delay_Reqs as there are. Which guess holds is told by how well each foresaw what
-came (multiple-model estimation: Magill, IEEE Trans. Automatic Control 10 (1965) 434).
+State of each filter            x = (offset + delay, rate, delay)          ns, ns/s (ppb), ns
+Transition over t seconds       F = [[1, t, 0], [0, 1, 0], [0, 0, 1]]
+Process noise                   Q = WANDER**2 * [[t**3/3, t**2/2, 0], [t**2/2, t, 0], [0, 0, 0]]
+                                    + diag(PHASE_WALK**2 * t, 0, delay_walk * t)
+A Sync block, aged a seconds    H = ( 1, -a, 0)                            measures offset + delay
+A Delay_Req block               H = (-1,  a, 2)                            measures delay - offset
+A peer delay block              H = ( 0,  0, 1)                            measures delay
+Measurement noise               R = the scatter of the statistic, measured from block to block (`Scatter`)
+
+The two directions need not alternate or be equally frequent: Syncs alone carry the rate, and the delay, which hardly
+changes, averages over all Delay_Reqs. The models are weighted by how well each predicted the measurements
+(multiple-model estimation: Magill, IEEE Trans. Automatic Control 10 (1965) 434). Constants without a source were
+chosen by benchmarks/ptp_estimators.py over the networks and oscillators in docs/validation/ptp_estimators.md.
 """
 
 from __future__ import annotations
@@ -20,38 +29,38 @@ Array = NDArray[np.float64]
 WANDERS = np.array([1.0, 5.0, 20.0, 100.0])
 """Random walk of the rate, ppb / sqrt(s)."""
 PRIOR = np.log([0.05, 0.25, 0.4, 0.3])
-"""Of the guesses. Where noise hides the oscillator this decides, and a rate that is taken to wander costs less than
-one that is taken to stand still and does not: with (0.25, 0.35, 0.25, 0.15) errors are a quarter less where the
+"""Of the models. Where noise hides the oscillator this decides, and assuming a wander that is not there costs
+less than missing one: with (0.25, 0.35, 0.25, 0.15) errors are a quarter less where the
 oscillator is perfect, and a sixth more under load where temperature moves it by 2 ppb/s."""
 PHASE_WALK = 3.0
 """Random walk of the phase, ns / sqrt(s)."""
 MEMORY = 100.0
-"""Blocks after which what the guesses were worth is half forgotten, roughly."""
+"""Blocks over which the evidence for the models fades."""
 GATE = 9.0
-"""Squared distance, in variances, beyond which a measurement counts only as if it were there."""
+"""Squared distance, in variances, beyond which a measurement counts as if it were at this distance."""
 
 
 class Mixture(msgspec.Struct, frozen=True):
-    """What the guesses say together, for each statistic: arrays of shape (statistics,) unless said otherwise."""
+    """The weighted mean of the models, for each statistic: arrays of shape (statistics,) unless stated otherwise."""
 
     state: Array
     """(3, statistics)."""
     offset: Vector
     variance: Vector
-    """Of the offset, the disagreement of the guesses included."""
+    """Of the offset, the disagreement of the models included."""
     covariance: Vector
     rate_variance: Vector
     wander: Vector
 
 
 class KalmanBank:
-    """The filters. Arrays have the statistics in their last axis but one, and the guesses in their last."""
+    """The filters. Arrays have the statistics in their last axis but one, and the models in their last."""
 
     def __init__(self, state: Array, covariance: Array) -> None:
-        """Begin all guesses at ``state`` (3, statistics) with ``covariance`` (3, 3, statistics)."""
-        guesses = len(WANDERS)
-        self._state = np.repeat(state[..., None], guesses, axis=-1)
-        self._covariance = np.repeat(covariance[..., None], guesses, axis=-1)
+        """Begin all models at ``state`` (3, statistics) with ``covariance`` (3, 3, statistics)."""
+        models = len(WANDERS)
+        self._state = np.repeat(state[..., None], models, axis=-1)
+        self._covariance = np.repeat(covariance[..., None], models, axis=-1)
         self._evidence = np.zeros(self._state.shape[1:])
         self._rows = np.arange(state.shape[1])
         self.gain = np.ones(state.shape[1])
@@ -72,7 +81,7 @@ class KalmanBank:
     ) -> tuple[Vector, Vector]:
         """Digest a block, whose statistics are ``value``, ``age_s`` old, and of a ``variance``, each of shape (4,).
 
-        Returns how far off they were by what was foreseen, squared and in variances, and the distances in ns.
+        Returns the squared innovations in variances, and the innovations in ns.
         """
         x, p = self._state, self._covariance
         one, none = np.ones_like(age_s), np.zeros_like(age_s)
@@ -92,7 +101,7 @@ class KalmanBank:
         self._evidence *= (1 - 1 / MEMORY) ** part
         self._evidence -= 0.5 * part * (np.log(total) + np.minimum(distance, GATE))
         self._evidence -= self._evidence.max(axis=1, keepdims=True)
-        # Overlapping windows repeat what was said: each counts for the share that is new.
+        # Overlapping windows repeat packets: each counts for the share that is new.
         total = np.maximum(foreseen + variance[:, None] / part, square / GATE)
         gain = seen / total
         x += gain * miss
@@ -104,7 +113,7 @@ class KalmanBank:
         return distance[self._rows, best], miss[self._rows, best]
 
     def mixture(self) -> Mixture:
-        """What is known now."""
+        """The present estimate."""
         weight = np.exp(self._evidence + PRIOR)
         weight /= weight.sum(axis=1, keepdims=True)
         x, p = self._state, self._covariance

@@ -1,4 +1,4 @@
-"""From samples to observations: what cannot be true is dropped, and kinds of stamps are kept apart."""
+"""From samples to observations: impossible values are dropped, and kinds of stamps are kept apart."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, PathObservation
 
 BEST_FIRST = (StampKind.HARDWARE, StampKind.KERNEL, StampKind.USER)
 PATIENCE_NS = 10 * NS_PER_S
-"""A worse kind of stamp takes over when the better has not been seen for so long."""
+"""Time without the better kind of stamp, after which a worse kind is used."""
 LEARNT = 16
-"""So many stamps of a worse kind beside better ones tell its bias."""
+"""Stamps of a worse kind, beside better ones, that determine its bias."""
 STALE_NS = 10 * NS_PER_S
 END = 2**63
 """Beyond the times that 64 bits of nanoseconds hold (the year 2262) nothing is believed."""
@@ -46,12 +46,11 @@ class _StampSource:
 
 
 class MeasurementGate:
-    """Counts and sorts.
+    """Counts samples, and admits those that can be used.
 
     A stamp that was taken late looks like a longer path, and one that only one direction has, like asymmetry, which
-    nobody can see. But while two kinds come side by side, as from a driver that loses some of its stamps, what they
-    differ by can be seen. It is learnt then, and taken off if the better kind ceases for good: the only asymmetry that
-    calibrates itself.
+    cannot be measured. But while two kinds arrive side by side, as from a driver that loses some of its stamps, their
+    difference can be measured. It is subtracted once the better kind ceases: the only asymmetry that calibrates itself.
     """
 
     def __init__(self) -> None:

@@ -91,9 +91,8 @@ class OffsetEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class OffsetFilter(Protocol):
     """Digests observations of one reference over one path. What differs between the estimators."""
 
-    @property
-    def generation(self) -> int:
-        """How often it restarted, by `restart` or because it found that path or reference changed."""
+    generation: int
+    """How often it restarted, by `restart` or because it found that path or reference changed."""
 
     def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
         """Digest one; the new estimate, if one was made. Never raises."""

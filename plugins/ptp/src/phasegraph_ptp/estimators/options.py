@@ -11,11 +11,11 @@ from phasegraph import Duration, RateOffset
 
 
 class EstimatorOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """What all estimators have."""
+    """Options of all estimators."""
 
     lock_within: Annotated[Duration, Meta(ge=100, description="Locked once three sigmas are within this.")] = 20_000
     unlock_beyond: Annotated[
-        Duration, Meta(ge=1000, description="No longer locked, or in holdover, once the doubt has grown beyond this.")
+        Duration, Meta(ge=1000, description="No longer locked, or in holdover, once the bound exceeds this.")
     ] = 1_000_000
     step_beyond: Annotated[
         Duration, Meta(ge=1000, description="A change of grandmaster or path by more than this is a jump, not slewed.")
@@ -29,7 +29,7 @@ class KalmanOptions(EstimatorOptions, frozen=True, kw_only=True):
     """Options of ``kalman``."""
 
     delay_memory: Annotated[
-        Duration, Meta(ge=1_000_000_000, description="For how long the path's delay is taken to stay the same.")
+        Duration, Meta(ge=1_000_000_000, description="How long the path's delay is assumed to stay the same.")
     ] = 200_000_000_000
 
 
@@ -37,5 +37,5 @@ class WindowOptions(EstimatorOptions, frozen=True, kw_only=True):
     """Options of ``linear-regression`` and ``median``."""
 
     window: Annotated[
-        Duration, Meta(ge=1_000_000_000, le=600_000_000_000, description="How much of the past is looked at.")
+        Duration, Meta(ge=1_000_000_000, le=600_000_000_000, description="How much of the past counts.")
     ] = 20_000_000_000

@@ -1,4 +1,4 @@
-"""Order statistics: where the delays of one direction lie, looked at from the floor to the middle.
+"""Order statistics of the delays of one direction, from the floor to the middle.
 
 Queues only add. The earliest of many packets met none of them, wherever the load is, but their time scatters; the
 middle of the packets scatters least where noise is even, and is wrong by half the queue where only one direction has
@@ -55,7 +55,7 @@ class OrderStatistics:
         return where, when
 
     def scatter(self, residuals: Vector) -> Vector:
-        """How much each would scatter, judging by packets drawn anew from these few (bootstrap), shape (4,)."""
+        """How much each would scatter, by resampling these few packets (bootstrap), shape (4,)."""
         drawn = residuals[_DRAWS % len(residuals)]
         return np.array(
             [

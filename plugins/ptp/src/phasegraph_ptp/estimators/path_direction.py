@@ -17,9 +17,9 @@ Vector = NDArray[np.float64]
 
 EARLY_SIGMAS = 8.0
 BROKEN_PACKETS = 4
-"""So many absurd packets in a row are another path, or a step."""
+"""Absurd packets in a row that mean another path, or a step."""
 BROKEN_BLOCKS = 8
-"""So many blocks in a row that are all too late: the same, or else the longest of queues."""
+"""Blocks in a row, all too late, that mean the same, or else a very long queue."""
 
 
 class PathDirection:

@@ -1,7 +1,7 @@
 """A robust straight line through the packets of both directions at once: offset, rate and delay, with their doubts.
 
-It needs no history and no tuning, so that it also begins a Kalman filter: a rate that two packets do not tell is
-replaced by what oscillators are like.
+It needs no history and no tuning, so that it also begins a Kalman filter: a rate that two packets do not determine is
+replaced by the usual range of oscillators.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WANDER_UNSEEN = 30.0
 UNSEEN_NOISE_NS = 20_000.0
 LEAST_NOISE_NS = 30.0
 FEW = 9
-"""Packets of a direction that do not tell its noise yet; a third of it tells nothing."""
+"""Fewer packets of a direction do not determine its noise yet; a third of them say nothing of it."""
 _ROUNDS = 8
 EARLY_SHARE = 0.1
 """Of a direction's packets: those that met no queue, where there are queues."""
@@ -215,7 +215,7 @@ def _inflation(free: int) -> float:
 def _lowered(state: Vector, residuals: tuple[Vector, ...], doubt_ns: float) -> tuple[tuple[Vector, ...], float]:
     # Where one direction lies many times as far above its early packets as the other, it queues, and the early packets
     # are the better judges of both. Where both are noisy all packets are: chance makes them differ, too. The other
-    # direction tells the rate meanwhile, so that peer delays, which tell none, are no help.
+    # direction determines the rate meanwhile; peer delays do not, so they are of no use here.
     there, back, peers = residuals
     if min(len(there), len(back)) < _FEWEST:
         return residuals, doubt_ns

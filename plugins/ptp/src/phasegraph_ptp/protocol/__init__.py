@@ -1,6 +1,6 @@
 """The protocol without I/O: data sets, best master clock algorithm, port states, delay mechanisms (IEEE 1588-2019).
 
-`OrdinaryClock` is one PTP instance. It is told what comes in and what time it is, and says what to do.
+`OrdinaryClock` is one PTP instance. It gets messages and the time, and returns actions.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class TimeProperties(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @classmethod
     def from_announce(cls, announce: Announce) -> TimeProperties:
-        """What an Announce says."""
+        """As an Announce states them."""
         flags = announce.flags
         return cls(
             utc_offset_s=announce.utc_offset_s,
@@ -65,7 +65,7 @@ class TimeProperties(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def flags(self) -> int:
-        """flagField of an Announce that says it."""
+        """flagField of an Announce with these properties."""
         return (
             Flag.UTC_OFFSET_VALID * self.utc_offset_valid
             | Flag.LEAP_59 * self.leap59
@@ -143,11 +143,11 @@ class DataSets(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     time_properties: TimeProperties
     port: PortDS
     path_trace: tuple[int, ...] = ()
-    """pathTraceDS (16.2.2.1): the clocks from the grandmaster to us; empty where the master does not say."""
+    """pathTraceDS (16.2.2.1): the clocks from the grandmaster to us; empty where the master sends none."""
 
     @property
     def grandmaster_present(self) -> bool:
-        """Whether somebody else's time is followed (gmPresent of TIME_STATUS_NP)."""
+        """Whether another clock's time is followed (gmPresent of TIME_STATUS_NP)."""
         return self.parent.port.clock != self.default.clock_identity
 
 
@@ -184,7 +184,7 @@ def own_data_set(default: DefaultDS) -> ComparedDataSet:
 
 
 def own_parent(default: DefaultDS) -> ParentDS:
-    """parentDS of an instance that follows nobody (table 31)."""
+    """parentDS of an instance that follows no master (table 31)."""
     return ParentDS(
         port=PortIdentity(default.clock_identity, 0),
         address="",
@@ -208,7 +208,7 @@ def parent_of(announce: Announce, address: str) -> ParentDS:
 
 
 def path_trace(announce: Announce) -> tuple[int, ...]:
-    """The clocks that an Announce has passed (16.2), the grandmaster first; empty where it does not say."""
+    """The clocks that an Announce has passed (16.2), the grandmaster first; empty where it has no path trace."""
     for tlv in announce.tlvs:
         if tlv.type == TlvType.PATH_TRACE:
             try:

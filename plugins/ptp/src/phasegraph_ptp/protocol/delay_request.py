@@ -36,7 +36,7 @@ class _Request(msgspec.Struct):
 
 
 class DelayRequester:
-    """Sends Delay_Req at random, no faster than the master wants (9.5.11.2), and matches the answers.
+    """Sends Delay_Req at random, no faster than the master allows (9.5.11.2), and matches the answers.
 
     It lives as long as one master is followed, so a sample never mixes two.
     """
@@ -69,13 +69,13 @@ class DelayRequester:
         return min(self._next_ns if self._allowed else NEVER, missing)
 
     def start_requests(self, now_ns: int) -> None:
-        """Begin to ask."""
+        """Start sending Delay_Req."""
         if self._next_ns == NEVER:
             self._answered_ns = now_ns
             self._next_ns = now_ns + self._random_ns(self._period_ns)
 
     def set_granted_period(self, period: int | None) -> None:
-        """How often a negotiating port may ask; None while it may not."""
+        """The interval that a negotiating port was granted; None while it has no grant."""
         self._allowed = period is not None
         if period is not None:
             self._pace(period)
@@ -83,13 +83,13 @@ class DelayRequester:
     def unanswered(self, now_ns: int) -> bool:
         """Whether the master has left more than four requests unanswered, and for more than four timeouts.
 
-        A timeout is the longest time between two requests, 2 s at least: some losses in a row do not make a ghost.
+        A timeout is the longest time between two requests, 2 s at least: a few losses do not demote it.
         """
         patience_ns = MISSES_BEFORE_DEMOTION * 2 * max(self._period_ns, NS_PER_S)
         return self._misses > MISSES_BEFORE_DEMOTION and now_ns - self._answered_ns > patience_ns
 
     def tick(self, now_ns: int) -> None:
-        """Give up what was not answered, and ask again when it is time."""
+        """Give up requests that were not answered, and send the next when it is due."""
         for sequence, request in tuple(self._waiting.items()):
             if now_ns < request.deadline_ns:
                 break
@@ -98,7 +98,7 @@ class DelayRequester:
             self._ask(now_ns)
 
     def response_received(self, message: DelayResp, now_ns: int) -> None:
-        """A Delay_Resp of the master to us came."""
+        """A Delay_Resp of the master to us arrived."""
         request = self._waiting.get(message.sequence)
         if request is None:
             self._port.drop("delay_resp_late" if message.sequence in self._missed else "delay_resp_unmatched")
@@ -113,7 +113,7 @@ class DelayRequester:
             self._complete(message.sequence, request)
 
     def close(self) -> None:
-        """Transmit stamps that are still to come concern nobody."""
+        """Ignore transmit stamps that are still to come."""
         self._waiting.clear()
 
     def _ask(self, now_ns: int) -> None:
@@ -202,7 +202,8 @@ class DelayRequester:
             port=str(self._master.port),
             address=self._master.address,
             reason=f"{MISSES_BEFORE_FALLBACK} unicast Delay_Req without an answer, though its multicast Syncs come: "
-            "it does not answer unicast, or another PTP daemon on this host takes the answers; asking by multicast",
+            "it does not answer unicast, or another PTP daemon on this host receives the answers; "
+            "Delay_Req goes by multicast now",
         )
 
     def _retry_later(self, now_ns: int) -> None:

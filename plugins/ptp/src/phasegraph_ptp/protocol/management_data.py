@@ -1,4 +1,4 @@
-"""What answers to management GETs carry: data sets as they lie in a dataField (IEEE 1588-2019, 15.5.3).
+"""Content of answers to management GETs: data sets as they lie in a dataField (IEEE 1588-2019, 15.5.3).
 
 The ids that end in NP are linuxptp's own: `pmc` asks for them, and so do other programs that work with ptp4l.
 """
@@ -54,7 +54,7 @@ class ClockDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManagementView(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an instance with one port tells about itself, at one moment."""
+    """All that an instance with one port reports of itself, at one moment."""
 
     data: DataSets
     description: ClockDescription = ClockDescription()
@@ -130,17 +130,17 @@ def _port_data_set(view: ManagementView) -> bytes:
 
 
 def _clock_description(view: ManagementView) -> bytes:
-    told = view.description
-    network = _UDP_IPV4 if len(told.address) == 4 else _UDP_IPV6
+    described = view.description
+    network = _UDP_IPV4 if len(described.address) == 4 else _UDP_IPV6
     return b"".join(
         (
             pack("H", _ORDINARY_CLOCK),
             pack_text("IEEE 802.3"),
-            pack("H", len(told.mac)) + told.mac,
-            pack("HH", network, len(told.address)) + told.address,
+            pack("H", len(described.mac)) + described.mac,
+            pack("HH", network, len(described.address)) + described.address,
             bytes(4),  # manufacturerIdentity: none of our own; reserved
-            *map(pack_text, (told.product, told.revision, told.user)),
-            pack("HI", told.profile >> 32, told.profile & 0xFFFF_FFFF),
+            *map(pack_text, (described.product, described.revision, described.user)),
+            pack("HI", described.profile >> 32, described.profile & 0xFFFF_FFFF),
         )
     )
 

@@ -1,4 +1,4 @@
-"""Answering management messages (IEEE 1588-2019, clause 15): questions are answered, changes are refused.
+"""Answers to management messages (IEEE 1588-2019, clause 15): GETs are answered, changes are refused.
 
 A node's options come from its graph, so nothing can be set from outside. At most one message answers one message, and
 its size does not depend on the question.
@@ -30,7 +30,7 @@ _KNOWN = frozenset(ManagementId)
 
 
 def answer(request: Management, view: ManagementView) -> Management | None:
-    """What an instance answers, to the sender of the request; None for what is not meant for it, or is no question.
+    """The answer to the sender of a request; None where it is not for this instance, or needs no answer.
 
     Raises MalformedMessage for a TLV that is damaged.
     """
@@ -54,11 +54,11 @@ def answer(request: Management, view: ManagementView) -> Management | None:
         starting_hops=hops,
         hops=hops,
         action=answering,
-        tlvs=(_matter(request, ManagementTlv.from_tlv(request.tlvs[0]), view).to_tlv(),),
+        tlvs=(_response_tlv(request, ManagementTlv.from_tlv(request.tlvs[0]), view).to_tlv(),),
     )
 
 
-def _matter(request: Management, asked: ManagementTlv, view: ManagementView) -> TypedTlv:
+def _response_tlv(request: Management, asked: ManagementTlv, view: ManagementView) -> TypedTlv:
     if asked.id not in _KNOWN:
         return ManagementErrorStatus(ManagementError.NO_SUCH_ID, asked.id)
     of_clock, of_port = CLOCK_DATA.get(asked.id), PORT_DATA.get(asked.id)

@@ -1,4 +1,4 @@
-"""A running mean of the path's delay: for the data sets, and to tell a late answer from a slow path."""
+"""A running mean of the path's delay: for the data sets, and to distinguish a late answer from a slow path."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class MeanPathDelay:
             self.ns += (delay_ns - self.ns) / (4 if delay_ns < self.ns else 16)
 
     def forget(self) -> None:
-        """The path is another one."""
+        """The path has changed."""
         self.ns = None
 
     @property
     def patience_ns(self) -> int:
-        """An answer that takes longer is late: 100 ms or 20 delays, and a second while the delay is unknown."""
+        """An answer that takes longer is late: 100 ms or 20 delays; 1 s while the delay is unknown."""
         if self.ns is None:
             return _UNKNOWN_PATIENCE_NS
         return max(_LEAST_PATIENCE_NS, round(_PATIENCE_IN_DELAYS * self.ns))

@@ -1,4 +1,4 @@
-"""What the engine wants done, in the order in which it is to be done."""
+"""Actions that the engine asks its caller to perform, in their order."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     destination: Destination | str
     """A group, or a unicast address."""
     token: int | None = None
-    """Where there is one, `OrdinaryClock.departed` is to be told when the message left."""
+    """Where there is one, `OrdinaryClock.message_departed` is to be called when the message left."""
 
 
 class NewMeasurement(msgspec.Struct, frozen=True):
-    """Something for the estimator."""
+    """A sample for the estimator."""
 
     sample: Sample
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Whose time is followed."""
+    """The master that is followed."""
 
     port: PortIdentity
-    """The port whose Syncs are taken: the grandmaster's own, or one of a boundary clock."""
+    """The port whose Syncs are used: the grandmaster's own, or one of a boundary clock."""
     grandmaster: int
     ptp_timescale: bool
     """TAI since 1970; False: an epoch of the grandmaster's own (ARB)."""
@@ -51,16 +51,16 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ParentChanged(msgspec.Struct, frozen=True):
-    """We follow another port or another grandmaster from now on, or none: the samples to come are of it."""
+    """Another port or grandmaster is followed from now on, or none: later samples are of it."""
 
     parent: Parent | None
     same_timescale: bool
-    """Its time is that of the one before, as far as Announces tell: both TAI, or the same grandmaster's own. True
+    """Its time is that of the one before, by their Announces: both TAI, or the same grandmaster's own. True
     where there is no parent: what is known of the time goes on."""
 
 
 class PortEvent(msgspec.Struct, frozen=True):
-    """Something that an operator may want to know."""
+    """An event for the operator."""
 
     name: str
     fields: Mapping[str, int | float | str]

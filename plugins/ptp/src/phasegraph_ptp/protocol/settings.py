@@ -1,4 +1,4 @@
-"""What a PTP instance is told to be: fixed while it runs, unless it is given new settings."""
+"""Settings of a PTP instance: fixed while it runs, unless it is given new ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PortRole(enum.StrEnum):
     FOLLOWER = "follower"
     """Never a master (slaveOnly, 9.2.2.1): follows the best there is, however poor."""
     GRANDMASTER = "grandmaster"
-    """Never a slave; PASSIVE while a better master is heard, so that two of them do not fight."""
+    """Never a slave; PASSIVE while a better master announces itself, so that two of them do not fight."""
     ORDINARY = "ordinary"
     """Whichever the best master clock algorithm says."""
 
@@ -28,13 +28,13 @@ class DelayMechanism(enum.StrEnum):
 
 
 class Unicast(enum.StrEnum):
-    """What a port sends to single addresses of its own accord. Unicast questions are always answered by unicast."""
+    """Messages that a port sends by unicast without being asked. Unicast requests are always answered by unicast."""
 
     INACTIVE_STATES = "off"
     HYBRID = "hybrid"
-    """Delay_Req goes to the master alone; after three misses to everybody again, until it works."""
+    """Delay_Req goes to the master alone; after three misses by multicast again, until unicast works."""
     NEGOTIATED = "negotiated"
-    """Everything is asked for (16.1), nothing is multicast."""
+    """All messages are negotiated (16.1), none is multicast."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,33 +55,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_announce_interval: int = 1
     log_sync_interval: int = -3
     log_min_delay_req_interval: int = 0
-    """As a follower: asks no more often, and less often if the master says so. As a master: what it says."""
+    """As a follower: requests no more often, and less often if the master states so. As a master: what it states."""
     log_min_pdelay_req_interval: int = 0
     announce_receipt_timeout: int = 3
     """Announce intervals without an Announce after which a master is gone (8.2.15.4.2)."""
     mastership_delay_ns: int = 0
-    """How long the port is PRE_MASTER before it becomes MASTER for the first time."""
+    """Time in PRE_MASTER before the port becomes MASTER for the first time."""
     unicast: Unicast = Unicast.INACTIVE_STATES
     servers: tuple[str, ...] = ()
     """Addresses to ask for unicast messages, where `unicast` is negotiated (17.4)."""
     request_duration_s: int = 300
-    """How long what is asked of them is to be sent."""
+    """The duration that is requested of them."""
     grant_clients: int = 64
-    """Addresses that a master sends what they have asked for (16.1), at the same time; none with zero."""
+    """Addresses with grants of a master (16.1) at the same time; 0 refuses all."""
     grant_duration_s: int = 600
-    """For how long at most."""
+    """Longest grant."""
     grant_log_interval: int = -4
-    """How often at most."""
+    """Shortest interval of a grant."""
     answers_per_s: int = 2000
     """Delay_Req, Pdelay_Req and Signaling messages that are answered at most, from all senders together."""
     accept: frozenset[int] = frozenset()
-    """clockIdentities of the only masters, or grandmasters, to listen to (17.5); empty for all."""
+    """clockIdentities of the only masters, or grandmasters, to follow (17.5); empty for all."""
     path_trace: bool = False
     """Whether a master's Announces carry the path trace TLV (16.2)."""
     asymmetry_ns: int = 0
     """delayAsymmetry (7.4.2): how much longer the way from the master is than the mean of both ways."""
     synchronization_metadata: SmpteSynchronizationMetadata | None = None
-    """What a grandmaster sends once a second for SMPTE ST 2059-2."""
+    """Sent once a second by a grandmaster of SMPTE ST 2059-2."""
 
     @property
     def major_sdo(self) -> int:

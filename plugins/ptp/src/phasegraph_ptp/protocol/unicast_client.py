@@ -1,4 +1,4 @@
-"""Unicast negotiation (16.1) as a client: asks servers for messages, and goes on asking before the time is out."""
+"""Unicast negotiation (16.1) as a client: requests messages of servers, and renews each grant before it expires."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Contract(msgspec.Struct):
 
 
 class UnicastClient:
-    """What this port has asked for: Announces of every server; Sync and Delay_Resp of the one it follows."""
+    """Contracts of this port: Announces of every server; Sync and Delay_Resp of the one it follows."""
 
     def __init__(self, port: Port, now_ns: int) -> None:
         self._port = port
@@ -41,12 +41,12 @@ class UnicastClient:
         return min((contract.next_ns for contract in self._contracts.values()), default=NEVER)
 
     def period_ns(self, address: str, kind: MessageType, now_ns: int) -> int | None:
-        """How often a server sends these messages; None where it has not granted it, or not any more."""
+        """How often a server sends these messages; None where it has granted none, or the grant expired."""
         contract = self._contracts.get((address, kind))
         return contract.period_ns if contract is not None and now_ns < contract.expires_ns else None
 
     def request_sync_from(self, address: str, now_ns: int) -> None:
-        """Have Sync and Delay_Resp of this server, and of no other."""
+        """Request Sync and Delay_Resp of this server, and of no other."""
         self.cancel_sync()
         settings = self._port.settings
         self._want(address, MessageType.SYNC, settings.log_sync_interval, now_ns)
@@ -54,13 +54,13 @@ class UnicastClient:
             self._want(address, MessageType.DELAY_RESP, settings.log_min_delay_req_interval, now_ns)
 
     def cancel_sync(self) -> None:
-        """Have Announces only."""
+        """Cancel all but Announces."""
         for server, kind in tuple(self._contracts):
             if kind is not MessageType.ANNOUNCE:
                 self._end(server, kind)
 
     def tick(self, now_ns: int) -> None:
-        """Ask for what is not granted, or not for much longer."""
+        """Request what is not granted, or is about to expire."""
         for (server, kind), contract in self._contracts.items():
             if now_ns < contract.next_ns:
                 continue
@@ -72,7 +72,7 @@ class UnicastClient:
             contract.retry_ns = min(2 * contract.retry_ns, _LONGEST_RETRY_NS)
 
     def granted(self, tlv: GrantUnicast, address: str, now_ns: int) -> None:
-        """A server answers."""
+        """A server answers a request."""
         contract = self._find(tlv.message_type, address)
         if contract is None or not contract.asked:
             self._port.drop("grant_unasked")
@@ -90,7 +90,7 @@ class UnicastClient:
         contract.next_ns = now_ns + max(duration_ns * 3 // 4, NS_PER_S)
 
     def cancelled(self, kind: int, address: str, now_ns: int) -> None:
-        """A server ends what it has granted; it is asked again later."""
+        """A server cancels a grant; it is requested again later."""
         contract = self._find(kind, address)
         if contract is not None:
             contract.expires_ns = 0
@@ -98,7 +98,7 @@ class UnicastClient:
             contract.next_ns = now_ns + _REFUSED_RETRY_NS
 
     def close(self) -> None:
-        """End everything."""
+        """Cancel all contracts."""
         for server, kind in tuple(self._contracts):
             self._end(server, kind)
 

@@ -1,4 +1,4 @@
-"""Unicast negotiation (16.1) as a master: who is sent what, until when, within limits."""
+"""Unicast negotiation (16.1) as a master: grants to clients, within limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Grant(msgspec.Struct):
 
 
 class UnicastMaster:
-    """What clients were granted. It lives as long as the port is a master."""
+    """Grants to clients, while the port is a master."""
 
     def __init__(self, port: Port, send: Callable[[MessageType, str, int], None]) -> None:
         """``send`` sends an Announce or Sync to an address, given the interval's logarithm."""
@@ -40,7 +40,7 @@ class UnicastMaster:
         return min((min(grant.next_ns, grant.expires_ns) for grant in self._grants.values()), default=NEVER)
 
     def answer_request(self, tlv: RequestUnicast, client: PortIdentity, address: str, now_ns: int) -> GrantUnicast:
-        """Answer a request: granted as asked, for a shorter time perhaps, or refused with a duration of zero."""
+        """Answer a request: granted as requested, perhaps for a shorter time, or refused with a duration of zero."""
         duration_s = self._duration_s(tlv, address)
         if duration_s:
             kind = MessageType(tlv.message_type)
@@ -57,7 +57,7 @@ class UnicastMaster:
         return GrantUnicast(tlv.message_type, tlv.log_interval, duration_s, renewal_invited=duration_s > 0)
 
     def cancel_grant(self, kind: int, address: str) -> None:
-        """The client wants it no longer."""
+        """The client cancels its grant."""
         for key in [key for key in self._grants if key == (address, kind)]:
             del self._grants[key]
 
@@ -71,7 +71,7 @@ class UnicastMaster:
                 grant.next_ns = next_due_ns(grant.next_ns, grant.period_ns, now_ns)
 
     def close(self) -> None:
-        """Tell every client that it is over."""
+        """Cancel all grants."""
         for (address, kind), grant in self._grants.items():
             header = self._port.header(MessageType.SIGNALING, address)
             tlvs = (CancelUnicast(kind, maintain_request=True).to_tlv(),)

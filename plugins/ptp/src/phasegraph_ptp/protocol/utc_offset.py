@@ -9,19 +9,19 @@ from .data_sets import TimeProperties
 DAY_S = 86_400
 _NTP_TO_UNIX_S = 2_208_988_800
 _LATE_S = 60
-"""A grandmaster may go on announcing a leap second for so long after it."""
+"""How long a grandmaster may go on announcing a leap second after it."""
 _NEVER_S = 2**62
 _OFFSETS_S = range(-(2**15), 2**15)
-"""What an Announce can say."""
+"""The range of an Announce."""
 
 
 class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
     """The offset over time. Times are seconds of TAI since 1970, as PTP counts them."""
 
     changes: tuple[tuple[int, int], ...]
-    """From when on it is how much, in order; the first also holds before. Each is the first second of a UTC day."""
+    """(since when, offset), in order; the first also holds before. Each is the first second of a UTC day."""
     expires_s: int = _NEVER_S
-    """From when on there may be changes that are not known."""
+    """When the list ends: later changes are not known."""
 
     @classmethod
     def constant(cls, offset_s: int) -> UtcOffset:
@@ -30,7 +30,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def announced(cls, properties: TimeProperties, tai_s: int) -> UtcOffset:
-        """What a grandmaster says at a time."""
+        """As a grandmaster announces it at a time."""
         offset_s = properties.utc_offset_s
         leap_s = properties.leap61 - properties.leap59
         if not leap_s or offset_s + leap_s not in _OFFSETS_S:
@@ -40,7 +40,7 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def listed(cls, text: str) -> UtcOffset:
-        """What a ``leap-seconds.list`` of IERS or NIST says. Raises ValueError."""
+        """By a ``leap-seconds.list`` of IERS or NIST. Raises ValueError."""
         changes: list[tuple[int, int]] = []
         expires_s = _NEVER_S
         for number, line in enumerate(text.splitlines(), 1):
@@ -74,11 +74,11 @@ class UtcOffset(msgspec.Struct, frozen=True, kw_only=True):
         return next((change for change in self.changes if change[0] > tai_s), None)
 
     def known(self, tai_s: int) -> bool:
-        """Whether that is still true."""
+        """Whether the offset at a time is known."""
         return tai_s < self.expires_s
 
     def properties(self, tai_s: int) -> TimeProperties:
-        """What a grandmaster of this time announces: a leap second throughout the UTC day that ends with it."""
+        """The properties in Announces: a leap second is announced throughout the UTC day that ends with it."""
         offset_s, leap_s = self.offset_at(tai_s), 0
         coming = self.next(tai_s)
         if coming is not None:

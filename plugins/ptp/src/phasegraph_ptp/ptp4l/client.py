@@ -1,4 +1,4 @@
-"""Asking a running ptp4l through its UNIX socket."""
+"""Queries to a running ptp4l through its UNIX socket."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from phasegraph.ieee1588 import MalformedMessage, Management, PortIdentity, deco
 from .port_status import Ptp4lStatus, questions, read_status
 
 PLACES = ("/var/run/ptp/ptp4l", "/var/run/ptp4l", "/var/run/ptp/ptp4lro", "/var/run/ptp4lro")
-"""Where ptp4l's sockets are unless its configuration says otherwise. The ro ones, of version 4, are for everybody, and
-tell a little less."""
+"""Where ptp4l's sockets are unless its configuration says otherwise. The ro ones, of version 4, are for all users, and
+report a little less."""
 PATIENCE_S = 1.0
 """ptp4l answers at once, unless it waits for a transmit stamp: at most a few tens of milliseconds."""
 _DATAGRAM, _AT_ONCE = 2048, 64
@@ -55,7 +55,7 @@ class Ptp4lClient:
         )
 
     async def query(self) -> Ptp4lStatus:
-        """One round of questions. Raises SilentError where it fails; the next call tries another way."""
+        """One round of queries. Raises SilentError where it fails; the next call tries another way."""
         try:
             if self._link is None:
                 self._link = _Link(*self._ways[0])

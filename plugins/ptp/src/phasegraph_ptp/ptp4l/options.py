@@ -30,10 +30,10 @@ class Ptp4lConfig(ClockConfig, frozen=True, kw_only=True):
     ] = 0
     poll: Annotated[
         Duration,
-        Meta(ge=50_000_000, le=10_000_000_000, description="How often it is asked; until lock, four times a second."),
+        Meta(ge=50_000_000, le=10_000_000_000, description="How often it is queried; until lock, four times a second."),
     ] = 1_000_000_000
     device: Annotated[
-        str, Meta(description="Clock that ptp4l stamps with in hardware, such as /dev/ptp0; found out if empty.")
+        str, Meta(description="Clock that ptp4l stamps with in hardware, such as /dev/ptp0; detected if empty.")
     ] = ""
     lock_within: LockWithin = 20_000
     unlock_beyond: UnlockBeyond = 1_000_000

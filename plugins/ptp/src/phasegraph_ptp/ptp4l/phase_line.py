@@ -29,7 +29,7 @@ _SLEW_INTERVALS = 4
 """A lag is removed within this many intervals, once the clock was locked; before, at once."""
 
 
-class TimeSource(msgspec.Struct, frozen=True):
+class ReadingSource(msgspec.Struct, frozen=True):
     """Whose time it is."""
 
     grandmaster: str
@@ -37,7 +37,7 @@ class TimeSource(msgspec.Struct, frozen=True):
 
 
 class PhaseLine:
-    """Readings come by `add_reading`; `publish` is called at each interval."""
+    """Readings come by `add_reading`; `publish_at` is called at each interval."""
 
     def __init__(self, settings: PublisherSettings, domain: int | None = None) -> None:
         """``domain`` is what the estimates name."""
@@ -48,14 +48,14 @@ class PhaseLine:
         self._line: LeastSquaresLine | None = None
         self._known: LeastSquaresLine | None = None
         self._last_ns = 0
-        self._source = self._shown = TimeSource("", "arb")
+        self._source = self._shown = ReadingSource("", "arb")
         self._restarted = self._other_timescale = False
         self.rejected = 0
         """Readings that were too far beside the line."""
         self.estimate = ClockEstimate(local_ns=0, reference_ns=0)
         """The newest snapshot."""
 
-    def set_source(self, source: TimeSource) -> bool:
+    def set_source(self, source: ReadingSource) -> bool:
         """The readings to come are of this source; returns whether it is another than before.
 
         Readings are collected from the start, and the clock goes on as it is until there are enough of them.
@@ -84,7 +84,7 @@ class PhaseLine:
         if len(self._points) >= _ENOUGH:
             self._line = LeastSquaresLine.through(self._points, self._known)
 
-    def publish(self, now_ns: int, *, interval_ns: int, silence_ns: int, path_delay_ns: int) -> ClockEstimate:
+    def publish_at(self, now_ns: int, *, interval_ns: int, silence_ns: int, path_delay_ns: int) -> ClockEstimate:
         """Publish for ``now_ns``; the next call is expected in ``interval_ns``.
 
         After ``silence_ns`` without a reading that fits the line, the clock is in holdover. The path's delay is part of

@@ -1,4 +1,4 @@
-"""What to ask a running ptp4l, and what its answers say. Pure: messages in, values out.
+"""Queries to a running ptp4l, and its answers. Pure: messages in, values out.
 
 linuxptp's `master_offset` is its clock less the grandmaster's, at the arrival of the Sync that `ingress_time` names on
 that same clock. Where it stamps in software that clock is CLOCK_REALTIME, which counts UTC: before it reports the
@@ -77,7 +77,7 @@ class Ptp4lStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Zero where it was not measured."""
     grandmaster: int
     grandmaster_is_ptp4l: bool
-    """It follows nobody: the time is that of its own clock."""
+    """It follows no master: the time is that of its own clock."""
     ptp_timescale: bool
     """TAI since 1970; False: an epoch of the grandmaster's own (ARB)."""
     utc_offset_s: int
@@ -85,7 +85,7 @@ class Ptp4lStatus(msgspec.Struct, frozen=True, kw_only=True):
     hardware: bool
     """Whether it stamps with the clock of the interface."""
     interface: str
-    """Of the port; empty where it does not tell, as through its read-only socket."""
+    """Of the port; empty where it is not reported, as through its read-only socket."""
 
     @property
     def following(self) -> bool:
@@ -126,7 +126,7 @@ def questions(source: PortIdentity, *, sequence: int, domain: int, major_sdo: in
 
 
 def read_status(answers: Iterable[Management]) -> Ptp4lStatus | None:
-    """What one round of answers says; None where something essential is missing.
+    """The status in one round of answers; None where something essential is missing.
 
     Raises MalformedMessage for an answer that is damaged.
     """

@@ -23,7 +23,7 @@ from ..protocol.data_sets import PortState
 from .client import Ptp4lClient, SilentError
 from .ingress_times import IngressTimes
 from .options import Ptp4lConfig
-from .phase_line import PhaseLine, TimeSource
+from .phase_line import PhaseLine, ReadingSource
 from .port_status import Ptp4lStatus
 from .stamp_clocks import HardwareStampClock, RealtimeStampClock, StampClock, device_of
 
@@ -76,7 +76,7 @@ class Ptp4lClock:
                 interval_ns = self._config.poll if locked else min(self._config.poll, _EAGER_NS)
                 await ctx.sleep(interval_ns)
                 await self._query(ctx)
-                self._publish(interval_ns)
+                self._publish_line(interval_ns)
         finally:
             self._client.close()
             self._change_clock(None)
@@ -108,9 +108,9 @@ class Ptp4lClock:
             ctx.event("stamp_clock_stepped", clock=self._clock.name, step_ns=step_ns)
         if not (status.following or status.serving):
             return
-        whose = TimeSource(format_clock_identity(status.grandmaster), "ptp" if status.ptp_timescale else "arb")
-        if self._line.set_source(whose):
-            ctx.event("grandmaster_changed", grandmaster=whose.grandmaster, timescale=whose.timescale)
+        source = ReadingSource(format_clock_identity(status.grandmaster), "ptp" if status.ptp_timescale else "arb")
+        if self._line.set_source(source):
+            ctx.event("grandmaster_changed", grandmaster=source.grandmaster, timescale=source.timescale)
         if status.serving:
             self._line.add_reading(relation.local_ns, relation.local_ns + relation.offset_ns)
         elif before is None or (status.ingress_ns != before.ingress_ns and status.offset_ns != before.offset_ns):
@@ -120,10 +120,10 @@ class Ptp4lClock:
             if local_ns is not None and reference_ns is not None:
                 self._line.add_reading(local_ns, reference_ns)
 
-    def _publish(self, interval_ns: int) -> None:
+    def _publish_line(self, interval_ns: int) -> None:
         assert self._status is not None
         slowest_ns = max(interval_ns, self._status.port.sync_interval_ns)
-        self._line.publish(
+        self._line.publish_at(
             self._local.now_ns(),
             interval_ns=interval_ns,
             silence_ns=max(_SILENCE_NS, _SILENCE_INTERVALS * slowest_ns),
@@ -143,10 +143,10 @@ def stamp_clock(status: Ptp4lStatus, device: str, local: LocalClock) -> StampClo
         return RealtimeStampClock(local)
     found = Path(device) if device else device_of(status.interface)
     if found is None:
-        where = f"on {status.interface}, which has no single clock" if status.interface else "and does not say where"
+        where = f"on {status.interface}, which has no single clock" if status.interface else "and does not report where"
         raise NodeError(
             f"ptp4l stamps in hardware {where}",
-            "name the clock, such as device = '/dev/ptp0': `ethtool -T` tells its number",
+            "name the clock, such as device = '/dev/ptp0': `ethtool -T` prints its number",
             option="device",
         )
     return HardwareStampClock(found, local)
