@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -210,6 +212,21 @@ def test_everything_is_told_at_once_and_nothing_follows_from_something_else(exam
         "sinks.card.kind",
         "sinks.send.compensator",  # seen although other options of both ends are wrong
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOUSE + REC + 'sdp = "pipe"\n' + SEND,
+        TAKE.replace("take.wav", "pipe") + OUT + 'input = "take"\n',
+        TAKE + OUT.replace("out.wav", "pipe") + 'input = "take"\n',
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_refused(examine: Any, folder: Path, text: str) -> None:
+    os.mkfifo(folder / "pipe")
+    (problem,) = examine(text).problems
+    assert problem.message == f"expected a regular file, {folder / 'pipe'} is a named pipe"
 
 
 def test_a_broken_plugin_is_named_where_its_kind_is_missed(registry: Any, examine: Any) -> None:

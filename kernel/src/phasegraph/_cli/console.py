@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .._core.errors import GraphError, Problem
+from .._core.files import create_file
 from .._option_types.wording import format_count
 
 _MOST_PROBLEMS = 200
@@ -28,7 +29,7 @@ def check_writable(report: Path | None) -> None:
     """Raise GraphError if a report cannot be written: before the run, so that hours of it are not lost."""
     if report is not None:
         try:
-            report.write_text("")
+            create_file(report).close()
         except OSError as error:
             raise GraphError([Problem("--report", f"cannot write {report}: {error.strerror}")]) from error
 
@@ -40,7 +41,8 @@ def publish_report(report: Mapping[str, Any], lines: Iterable[str], path: Path |
     """
     try:
         if path is not None:
-            path.write_text(json.dumps(report, indent=2) + "\n")
+            with create_file(path) as file:
+                file.write(json.dumps(report, indent=2).encode() + b"\n")
     except OSError as error:
         raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
     finally:

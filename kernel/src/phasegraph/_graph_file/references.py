@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Container, Mapping, Sequence
 
 from .._core.config import DEFAULT_RESAMPLER, FilePath, Ref
+from .._core.files import file_problem
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import Diagnostics
 from .._option_types.wording import did_you_mean, format_value
@@ -61,17 +60,13 @@ def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> 
 
 
 def check_files(parsed_nodes: Sequence[ParsedNode], writers: dict[str, ParsedNode], diagnostics: Diagnostics) -> None:
-    """Report every input file that cannot be read and that no node of the graph writes."""
+    """Report files that are no regular files, and input files that cannot be read and that no node writes."""
     for parsed in parsed_nodes:
         for reference in parsed.references():
-            if not isinstance(reference.mark, FilePath) or reference.mark.mode != "read" or reference.value in writers:
+            if not isinstance(reference.mark, FilePath):
                 continue
-            try:
-                status = os.stat(reference.value)
-            except OSError as error:
-                diagnostics.error(reference.path, f"cannot read {reference.value}: {error.strerror or error}")
+            if reference.mark.mode == "read" and reference.value in writers:
                 continue
-            if stat.S_ISDIR(status.st_mode):
-                diagnostics.error(reference.path, f"expected a file, {reference.value} is a folder")
-            elif not os.access(reference.value, os.R_OK):
-                diagnostics.error(reference.path, f"cannot read {reference.value}: permission denied")
+            problem = file_problem(reference.value, to_write=reference.mark.mode == "write")
+            if problem:
+                diagnostics.error(reference.path, problem)

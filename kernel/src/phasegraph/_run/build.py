@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from .._core.compensation import DeviceRate
 from .._core.errors import GraphError, NodeError, Problem
+from .._core.files import read_file
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._core.node import Build, ClockSource, Node, Source
@@ -138,8 +138,7 @@ class _Build:
         if path in self._provided:
             return self._provided[path]
         try:
-            with Path(path).open("rb") as file:
-                content = file.read(TEXT_LIMIT_BYTES + 1)
+            content = read_file(path, TEXT_LIMIT_BYTES + 1)
             if len(content) > TEXT_LIMIT_BYTES:
                 raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: this is no file of that kind")
             return content.decode("utf-8", errors="replace")

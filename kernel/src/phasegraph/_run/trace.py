@@ -11,6 +11,7 @@ import msgspec
 
 from .._core.clock import ClockEstimate
 from .._core.errors import GraphError, Problem
+from .._core.files import create_file
 from .._core.node import Metric
 
 _encoder = msgspec.json.Encoder()
@@ -29,7 +30,7 @@ class Trace:
         self._warn = warn
         if path is not None:
             try:
-                self._file = path.open("wb")
+                self._file = create_file(path)
             except OSError as error:
                 raise GraphError([Problem("--trace", f"cannot write {path}: {error.strerror}")]) from error
 
