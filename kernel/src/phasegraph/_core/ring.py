@@ -35,6 +35,11 @@ class MediaRing:
         self._data: NDArray[np.uint8] = np.zeros((capacity, self.frame_bytes), np.uint8)
         self._lap: NDArray[np.uint32] = np.full(capacity, _NO_LAP, np.uint32)
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the ring takes."""
+        return self._data.nbytes + self._lap.nbytes
+
     def write(self, start: int, encoded: Encoded) -> None:
         """Put encoded frames at absolute index ``start``; of more than the ring holds, the newest stay.
 

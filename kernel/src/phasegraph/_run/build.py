@@ -12,6 +12,7 @@ from .._core.files import read_file
 from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._core.node import Build, ClockSource, Node, Source
+from .._core.role import Role
 from .._core.samples import Encoding
 from .._core.stream import ClockReader, Stream, StreamFormat
 from .._graph_file.graph import Edge, Graph, GraphNode
@@ -19,6 +20,7 @@ from .._plugins.loader import Registry
 from .crossing import CrossingTap
 from .fallback import FallbackClock
 from .inputs import SinkInput
+from .memory import ring_problem
 from .taps import AlignedTap, SequentialTap, Tap
 
 RELAXED_QUANTUM_NS = 80_000_000
@@ -101,6 +103,11 @@ class BuiltGraph:
         """The stream of the source of this id."""
         return self.nodes[id].stream
 
+    def ring_bytes(self) -> dict[str, int]:
+        """Memory that the rings of the sources take, by the source's path."""
+        sources = [node for node in self.nodes.values() if node.role is Role.SOURCE]
+        return {f"{Role.SOURCE}.{node.id}": node.stream.ring.size_bytes for node in sources}
+
     def quantum_ns(self) -> int:
         """How often the data plane reads the network: as seldom as the graph's latencies allow."""
         quantum = RELAXED_QUANTUM_NS
@@ -175,11 +182,17 @@ def build_graph(
             problems.append(_problem(f"{node.role}.{id}", error))
         except _Elsewhere as blamed:
             problems.append(_problem(blamed.path, blamed.error))
+        except MemoryError:
+            hint = "set a shorter link-offset, or fewer channels"
+            problems.append(Problem(f"{node.role}.{id}", "there is not enough memory for its buffers", hint))
         except _MissingPeer:
             continue  # what it needs has failed, and is reported itself
         except Exception as error:  # a plugin's factory may raise anything
             message = f"the plugin could not make it: {type(error).__name__}: {error}"
             problems.append(Problem(f"{node.role}.{id}", message, "this is a fault of the plugin"))
+    # The system commits a ring's memory when it is written, so that rings too large for it can be made and measured.
+    if not problems and (problem := ring_problem(built.ring_bytes())) is not None:
+        problems.append(problem)
     if problems:
         raise GraphError(problems)
     return built
