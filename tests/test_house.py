@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from phasegraph._cli.app import cli
+from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.role import Role
 from phasegraph._graph_file.unknown_kinds import FIRST_PARTY
 from phasegraph._plugins.loader import load
@@ -107,6 +109,15 @@ def test_public_names_are_documented() -> None:
         for name in undocumented(ast.parse(path.read_text("utf-8")))
     ]
     assert missing == []
+
+
+def test_plugins_declare_the_commands_that_they_register() -> None:
+    registered = plugin_commands(load(), builtin=cli.commands).plugin_of
+    ours: dict[str, str] = {}
+    for path in ROOT.glob("plugins/*/pyproject.toml"):
+        points = tomllib.loads(path.read_text("utf-8"))["project"]["entry-points"]
+        ours |= dict.fromkeys(points.get("phasegraph.commands", ()), next(iter(points["phasegraph.plugins"])))
+    assert ours == {name: plugin for name, plugin in registered.items() if plugin in {*ours.values()}}
 
 
 def test_contracts_know_every_private_module_and_every_plugin() -> None:

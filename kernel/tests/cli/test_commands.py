@@ -90,7 +90,7 @@ def test_every_command_has_help_with_examples(kernel: Any, command: str) -> None
 def test_help_lists_the_commands_and_where_the_others_are(kernel: Any) -> None:
     text = kernel("--help").stdout
     assert all(f"  {command} " in text for command in ("run", "check", "plugins", "explain", "schema"))
-    assert "Plugins may add commands: `kernel plugins` lists them." in text
+    assert "`kernel plugins` lists all plugins with their kinds and commands." in text
     assert kernel("--version").stdout == f"kernel, version {__version__}\n"
 
 

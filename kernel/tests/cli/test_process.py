@@ -25,6 +25,20 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not imported & HEAVY
 
 
+def test_help_lists_the_commands_that_plugins_declare_and_imports_no_plugin(tmp_path: Path) -> None:
+    declared = tmp_path / "meters-1.0.dist-info"
+    declared.mkdir()
+    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: meters\nVersion: 1.0\n")
+    (declared / "entry_points.txt").write_text("[phasegraph.commands]\nmeter = meters\nrun = meters\n")
+    (tmp_path / "meters.py").write_text("raise SystemExit('imported')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "phasegraph", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    section = text.partition("Commands of plugins:")[2]
+    assert "\n  meter " in section
+    assert "\n  run " not in section  # the built-in command wins
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the system does not tell threads")
 def test_a_command_starts_no_threads_for_products_of_matrices() -> None:
     count = "import atexit, os; atexit.register(lambda: print(len(os.listdir('/proc/self/task'))))"

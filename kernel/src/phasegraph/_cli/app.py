@@ -16,6 +16,9 @@ from .run import run
 from .schema import schema
 from .simulate import simulate
 
+COMMANDS_GROUP = "phasegraph.commands"
+"""Entry points by which plugins declare the names of their commands; the value is the plugin's module."""
+
 
 class Kernel(click.Group):
     """Finds commands of plugins, and prints errors without a traceback."""
@@ -36,6 +39,19 @@ class Kernel(click.Group):
                 hint = did_you_mean(cmd_name, [*self.commands, *found.commands])
                 ctx.fail(f"no such command '{cmd_name}'" + (f" ({hint})" if hint else ""))
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands; those of plugins by their declarations, without importing a plugin."""
+        super().format_commands(ctx, formatter)
+        from importlib.metadata import entry_points
+
+        declared = sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name)
+        rows = [
+            (entry.name, f"See kernel {entry.name} --help.") for entry in declared if entry.name not in self.commands
+        ]
+        if rows:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(rows)
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command line, with output in which control characters of foreign text have no effect."""
@@ -63,15 +79,15 @@ class Kernel(click.Group):
 
 @click.group(
     cls=Kernel,
-    epilog="Plugins may add commands: `kernel plugins` lists them.",
+    epilog="`kernel plugins` lists all plugins with their kinds and commands.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="kernel")
 def cli() -> None:
-    """Keeps network audio in phase with any clock: runs a graph of clocks, sources, compensators and sinks.
+    """Keep network audio in phase with any clock: run a graph of clocks, sources, compensators and sinks.
 
     \b
-    kernel check graph.toml      says what is wrong, or what would run
+    kernel check graph.toml      reports its problems, or what would run
     kernel run graph.toml        runs it
     """
 

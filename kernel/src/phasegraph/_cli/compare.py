@@ -19,7 +19,7 @@ from .parameters import (
 
 
 @click.command(
-    short_help="Compare compensators in the same simulated worlds, and recommend one.",
+    short_help="Compare compensators in simulated worlds.",
     epilog=examples(
         "kernel compare graph.toml",
         "kernel compare graph.toml --strategies combined,buffer-feedback --scenario usb-card --for 1h",

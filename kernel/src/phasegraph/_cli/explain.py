@@ -1,4 +1,4 @@
-"""``kernel explain``: the options of a kind, for people."""
+"""``kernel explain``: the options of a kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .parameters import examples
 def explain(ctx: click.Context, kind: str | None) -> None:
     """Explain the options of KIND: type, range, unit, default, and an example. Without KIND, list all kinds.
 
-    `kernel explain scenario` tells what a scenario of `kernel simulate` may say.
+    `kernel explain scenario` explains the options of a scenario of `kernel simulate`.
     """
     from .._graph_file.describe_kinds import explain_kind, list_kinds
     from .._graph_file.unknown_kinds import nearest_kind

@@ -10,7 +10,7 @@ from .parameters import examples, format_option
 
 
 @click.command(
-    short_help="List plugins, and what is broken about them.",
+    short_help="List plugins, their kinds and commands.",
     epilog=examples("kernel plugins", "kernel plugins --format json"),
 )
 @format_option

@@ -29,7 +29,7 @@ def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> 
 
 
 @click.command(
-    short_help="Run a graph in a simulated world, and compare it with the truth.",
+    short_help="Run a graph in a simulated world, beside the truth.",
     epilog=examples(
         "kernel simulate graph.toml",
         "kernel simulate graph.toml --scenario hot-card --for 24h --report report.json",
