@@ -16,10 +16,11 @@ from phasegraph._core.invocation import install_command
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Stands in for the function that runs the graph, and remembers how it was called."""
-    seen = SimpleNamespace(arguments=None, result=0)
+    seen = SimpleNamespace(arguments=None, options=None, result=0)
 
-    def run_graph(*arguments: Any) -> int:
+    def run_graph(*arguments: Any, **options: Any) -> int:
         seen.arguments = arguments
+        seen.options = options
         if isinstance(seen.result, BaseException):
             raise seen.result
         return int(seen.result)

@@ -209,6 +209,43 @@ class TestVirtual:
 
 
 class TestReal:
+    async def test_a_step_that_is_always_due_does_not_starve_the_others(self):
+        engine, greedy, patient = Engine(SystemLocalClock()), [], []
+
+        def always(now):
+            greedy.append(now)
+            return 0  # a socket that is never empty
+
+        def sometimes(now):
+            patient.append(now)
+            return now + MS
+
+        detach = [engine.attach(always, unexpected), engine.attach(sometimes, unexpected)]
+        await run_until(engine, lambda: len(patient) > 20)
+        for each in detach:
+            each()
+        assert len(greedy) > 20
+
+    async def test_a_step_that_never_returns_keeps_neither_detach_nor_the_end(self):
+        engine, begun, release = Engine(SystemLocalClock()), threading.Event(), threading.Event()
+
+        def stuck(now):
+            begun.set()
+            release.wait()
+            return now + MS
+
+        detach = engine.attach(stuck, unexpected)
+        try:
+            with trio.fail_after(10):
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(engine.run)
+                    while not begun.is_set():
+                        await trio.sleep(0.005)
+                    detach()
+                    nursery.cancel_scope.cancel()
+        finally:
+            release.set()
+
     async def test_steps_run_in_a_thread_of_their_own(self):
         engine, seen = Engine(SystemLocalClock()), []
 

@@ -307,3 +307,46 @@ class TestAsReceived:
 
 def test_silence_has_its_shape():
     assert silence(3, 2).shape == (3, 2)
+
+
+class TestJumpsOfMediaTime:
+    """However media time runs, a sink without a clock never writes more silence than real time has passed."""
+
+    def test_a_jump_that_the_clock_does_not_confess_is_no_silence(self, make_stream, write, clock):
+        stream = make_stream(delay=0, window=RATE)
+        input = sink(clock, AlignedTap(stream))
+        write(stream, 0, 480)
+        assert len(input.read_due(at(480), 10_000)) == 480
+        hours = 3 * 3600 * RATE
+        clock.set(ahead_ns=at(hours))  # acquiring gave way to the leader's uptime, and nothing was counted
+        stream.shift(hours)
+        write(stream, hours + 480, 480)
+        taken = input.read_due(at(960), 10**9)
+        assert taken is not None
+        assert len(taken) <= 481
+        assert (input.figures.latest.media_time_jumps, input.figures.latest.last_jump_frames) == (1, hours)
+
+    @pytest.mark.parametrize("ppm", [1e6, 1e8])
+    def test_a_clock_that_runs_away_is_no_silence(self, make_stream, write, clock, ppm):
+        stream = make_stream(delay=0, window=RATE)
+        input = sink(clock, AlignedTap(stream))
+        write(stream, 0, 480)
+        clock.set(ppm=ppm)
+        taken = 0
+        for second in range(1, 20):
+            stream.mark_written(0, second * 10 * RATE)
+            frames = input.read_due(at(second * RATE), 10**7)
+            taken += len(frames)
+        assert taken <= 19 * RATE * 1.01 + 2 * RATE
+        assert input.figures.latest.media_time_jumps > 0
+
+    def test_a_clock_that_drifts_is_followed_without_jumps(self, make_stream, write, clock):
+        stream = make_stream(delay=0, window=RATE)
+        input = sink(clock, AlignedTap(stream))
+        clock.set(ppm=200)
+        taken = 0
+        for number in range(3000):
+            write(stream, number * 480, 480)
+            taken += len(input.read_due(at(number * 480 + 480), 10_000))
+        assert taken == pytest.approx(3000 * 480, abs=480)
+        assert input.figures.latest.media_time_jumps == 0

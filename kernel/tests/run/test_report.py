@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from phasegraph import NodeContext
-from phasegraph._run.context import MOST_EVENTS
+from phasegraph._run.context import MOST_EVENTS, Context
 from phasegraph.testing import make_session, run_graph_now, running_graph
 
 GRAPH = """
@@ -104,8 +104,9 @@ async def test_what_nodes_shared_is_closed_even_where_some_of_it_cannot_be(autoj
     class Other(Shared): ...
 
     services = make_session(GRAPH).services
-    services.shared(Shared)
-    services.shared(Other)
+    user = Context("user", services, lambda error: None)
+    services.shared(Shared, user)
+    services.shared(Other, user)
     with pytest.raises(OSError, match="gone"):
         services.close()
     assert closed == ["Other", "Shared"]

@@ -284,6 +284,38 @@ class TestFailure:
         assert report["nodes"]["source"]["failure"] == "ArithmeticError: too much"
         assert trio.current_time() < 3
 
+    @pytest.mark.parametrize("rule", ["stop", "isolate", "restart"])
+    async def test_a_failing_step_of_a_shared_object_is_the_failure_of_its_users(self, stage, autojump_clock, rule):
+        made = []
+
+        class Shared:
+            def __init__(self, ctx):
+                self.closed = False
+                made.append(self)
+                ctx.attach(self.step)
+
+            def step(self, now):
+                if len(made) == 1 and now > seconds(1):
+                    raise OverflowError("Python int too large to convert to C long")
+                return now + seconds(0.1)
+
+            def close(self):
+                self.closed = True
+
+        async def use(ctx, task_status):
+            ctx.shared(Shared)
+
+        stage.behaviour["source"] = use
+        graph = GRAPH + '[sources.other]\nkind = "probe"\n[sinks.other-sink]\nkind = "probe"\ninput = "other"\n'
+        session = stage.session((f'sources.source.on-failure="{rule}"',), graph)
+        report = await session.run(for_ns=seconds(5))
+        states = {id: node["state"] for id, node in report["nodes"].items()}
+        assert report["ended"] == ("failed" if rule == "stop" else "time")
+        assert states["other"] != "failed", "a node that does not use the object goes on"
+        assert states["source"] == ("running" if rule == "restart" else "failed")
+        assert len(made) == (2 if rule == "restart" else 1), "who starts again gets a new one"
+        assert all(shared.closed for shared in made)
+
     async def test_a_node_that_fails_while_it_is_cancelled(self, stage, autojump_clock):
         async def clumsy(ctx, task_status) -> None:
             task_status.started()

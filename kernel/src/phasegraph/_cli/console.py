@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._core.errors import GraphError, Problem
-from .._core.files import create_file
+from .._core.errors import Problem
 from .._option_types.wording import format_count
+
+if TYPE_CHECKING:
+    from .._run.report_file import ReportFile
 
 _MOST_PROBLEMS = 200
 
@@ -25,28 +27,33 @@ def print_problems(problems: Sequence[Problem]) -> None:
     click.echo(format_count(len(problems), "problem") + (f", {more} of them not shown" if more > 0 else ""), err=True)
 
 
-def check_writable(report: Path | None) -> None:
-    """Raise GraphError if a report cannot be written: before the run, so that hours of it are not lost."""
-    if report is not None:
-        try:
-            create_file(report).close()
-        except OSError as error:
-            raise GraphError([Problem("--report", f"cannot write {report}: {error.strerror}")]) from error
+def checked_report_file(path: Path | None) -> ReportFile | None:
+    """The file of a report, if any. Raises GraphError if it cannot be written."""
+    from .._run.report_file import ReportFile
+
+    if path is None:
+        return None
+    file = ReportFile(path)
+    file.check()
+    return file
 
 
-def publish_report(report: Mapping[str, Any], lines: Iterable[str], path: Path | None) -> int:
-    """Write a report to ``path``, if any, and print its ``lines``. Returns the command's exit code.
+def publish_report(
+    report: Mapping[str, Any], lines: Iterable[str], file: ReportFile | None, *, strict: bool = False
+) -> int:
+    """Write a report to its file, if any, and print its ``lines``. Returns the command's exit code.
 
     The lines are printed even if the file cannot be written; then raises ClickException (exit code 1).
     """
+    from .._run.report import exit_code
+
     try:
-        if path is not None:
-            with create_file(path) as file:
-                file.write(json.dumps(report, indent=2).encode() + b"\n")
+        if file is not None:
+            file.write(report)
     except OSError as error:
-        raise click.ClickException(f"cannot write the report {path}: {error.strerror}") from error
+        raise click.ClickException(f"cannot write the report {file and file.path}: {error.strerror}") from error
     finally:
-        for line in lines:
-            click.echo(line)
-    failed = any(node["state"] == "failed" for node in report["nodes"].values())
-    return 1 if failed or report["ended"] == "failed" else 0
+        with suppress(OSError):  # the terminal or the reader may be gone
+            for line in lines:
+                click.echo(line)
+    return exit_code(report, strict=strict)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="The least important messages that are logged.",
 )
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 also where a node received, sent, read or wrote nothing at all."
+)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -48,12 +51,14 @@ def run(
     trace: Path | None,
     log_format: Format,
     log_level: Level,
+    strict: bool,
 ) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
 
-    Exits with 0 if the run went as asked, 1 if a node failed, 2 if the graph or the call is wrong.
+    Exits with 0 if the run went as asked, 1 if a node failed or was restarting at the end, 2 if the graph or the call
+    is wrong.
     """
-    ctx.exit(run_graph(graph, duration_ns, report, trace, log_format, log_level))
+    ctx.exit(run_graph(graph, duration_ns, report, trace, log_format, log_level, strict=strict))
 
 
 def run_graph(
@@ -63,8 +68,13 @@ def run_graph(
     trace: Path | None,
     log_format: Format,
     log_level: Level,
+    *,
+    strict: bool = False,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
+    import os
+    import sys
+    from contextlib import suppress
     from functools import partial
 
     import trio
@@ -75,13 +85,13 @@ def run_graph(
     from .._run.session import Session
     from .._run.summary import summary_lines
     from .._run.trace import Trace
-    from .console import check_writable, publish_report
+    from .console import checked_report_file, publish_report
     from .status import Status, status_form
 
     registry = loader.load()
     loaded = graph.load(registry)
     log = make_log(log_format, log_level)
-    check_writable(report)
+    report_file = checked_report_file(report)
     session = Session(
         loaded,
         registry,
@@ -89,7 +99,13 @@ def run_graph(
         trace=Trace(trace, log.error),
         profile=graph.profile,
         device_rates=DeviceRateStore(state_file(), log.warning),
+        report_file=report_file,
     )
     with Status(status_form(log_format)) as status:
         result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
-    return publish_report(result, summary_lines(result), report)
+    code = publish_report(result, summary_lines(result, strict=strict), report_file, strict=strict)
+    if session.last_resort.armed:  # ended at once: nothing that libraries do at exit may hold it up
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(code)
+    return code

@@ -81,13 +81,13 @@ def simulate(
     from ..simulation.scenario import load_scenario
     from ..simulation.simulation_run import Simulation
     from ..simulation.truth_sentences import truth_in_words
-    from .console import check_writable, publish_report
+    from .console import checked_report_file, publish_report
     from .progress import Progress
 
     deployment = load_scenario(scenario)
     registry = loader.load()
     loaded = graph.load(registry)
-    check_writable(report)
+    report_file = checked_report_file(report)
     log = make_log(level="error")
     simulation = Simulation(
         loaded,
@@ -103,4 +103,4 @@ def simulate(
     progress = Progress(duration_ns)
     result = simulation.run(progress, signals=True)
     progress.close(result["duration_s"])
-    ctx.exit(publish_report(result, [*summary_lines(result), *truth_in_words(result)], report))
+    ctx.exit(publish_report(result, [*summary_lines(result), *truth_in_words(result)], report_file))

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1_000_000_000
 UNKNOWN_NS = float(2**63)
-"""Sigma and bound of a time that nobody knows: what is not said of an estimate promises nothing."""
+"""Sigma and bound of an unknown time: an estimate without figures promises nothing."""
 FOUND_NS = 100_000_000
-"""A reference that is found so far from where the clock was without it tells another time; nearer, it corrects."""
+"""A change of the map by more than this is a jump to another time; a smaller one corrects the map."""
+LATEST_NS = 1 << 62
+"""No time is later than this (the year 2116): the types that carry times end at twice that, and sums must fit."""
 
 
 class ClockState(enum.StrEnum):
@@ -65,12 +67,11 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Counts the jumps of the map that were not corrections of its own error (a step, a new grandmaster)."""
 
     def jumped_since(self, before: ClockEstimate) -> bool:
-        """Whether the map jumped between an earlier snapshot and this one: a discontinuity, or a reference was found
-        after there was none, which is no discontinuity, and it tells another time."""
+        """Whether the map jumped between an earlier snapshot and this one: the clock counted a discontinuity, or it
+        shows another time than before, such as that of a reference that it has found."""
         if self.discontinuities != before.discontinuities:
             return True
-        found = before.state is ClockState.UNLOCKED and self.state is not ClockState.UNLOCKED
-        return found and abs(self.reference_ns - before.reference_at(self.local_ns)) > FOUND_NS
+        return abs(self.reference_ns - before.reference_at(self.local_ns)) > FOUND_NS
 
     def elapsed(self, local_ns: int) -> int:
         """Reference nanoseconds that pass during ``local_ns`` local nanoseconds."""
@@ -86,12 +87,13 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.local_ns + since - round(since * self.rate_ppb / (1e9 + self.rate_ppb))
 
     def references_at(self, local_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        """`reference_at` for an array of local times."""
+        """`reference_at` for an array of local times, within ``LATEST_NS`` of the epoch."""
         since = local_ns - self.local_ns
+        reference_ns = max(-LATEST_NS, min(LATEST_NS, self.reference_ns))
         if self.rate_ppb == 0.0:
-            return since + self.reference_ns
+            return since + reference_ns
         correction = (since * self.rate_ppb / 1e9).round().astype("int64")
-        result: NDArray[np.int64] = since + correction + self.reference_ns
+        result: NDArray[np.int64] = since + correction + reference_ns
         return result
 
 

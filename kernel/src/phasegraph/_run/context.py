@@ -1,4 +1,4 @@
-"""What the kernel gives a running node, over what all nodes of a run share."""
+"""What the kernel gives a running node, on top of what all nodes of a run share."""
 
 from __future__ import annotations
 
@@ -45,32 +45,69 @@ class Services:
         self.events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self.events_forgotten = 0
         """How many were older than those that are remembered."""
-        self.failed: Callable[[Exception], None] = _unexpected
-        """Told when something that no single node owns has failed."""
         self._observe = observe
-        self._shared: dict[Hashable, Any] = {}
+        self._shared: dict[Hashable, _Shared] = {}
         self._closing = ExitStack()
 
     def event(self, node: str, name: str, fields: dict[str, Metric]) -> None:
-        """Record an event and tell the observers."""
+        """Record an event and call the observers."""
         event = Event(self.local.now_ns(), node, name, fields)
         self.events_forgotten += len(self.events) == MOST_EVENTS
         self.events.append(event)
         self._observe(event)
 
-    def shared(self, make: Callable[[NodeContext], T]) -> T:
-        """See `NodeContext.shared`."""
-        if make not in self._shared:
-            context = Context(getattr(make, "__name__", "shared"), self, self.failed)
-            self._shared[make] = make(context)
-            if hasattr(self._shared[make], "close"):
-                self._closing.callback(self._shared[make].close)
-            self._closing.callback(context.close)
-        return cast(T, self._shared[make])
+    def shared(self, make: Callable[[NodeContext], T], user: Context) -> T:
+        """See `NodeContext.shared`.
+
+        Where a step of the object fails, every node that uses it has failed. The next user gets a new object.
+        """
+        shared = self._shared.get(make)
+        if shared is None:
+            context = Context(getattr(make, "__name__", "shared"), self, lambda error: self._shared_failed(make, error))
+            shared = self._shared[make] = _Shared(make(context), context)
+            self._closing.callback(shared.close)
+        shared.users[user] = None
+        user.uses.append(shared)
+        return cast(T, shared.value)
+
+    def _shared_failed(self, make: Hashable, error: Exception) -> None:
+        shared = self._shared.pop(make, None)
+        if shared is None:
+            return
+        shared.failed = True
+        if not shared.users:
+            self.log.error("unexpected failure", node=getattr(make, "__name__", "shared"), exc_info=error)
+        for user in list(shared.users):
+            user.fail(error)
 
     def close(self) -> None:
-        """Detach and close what nodes shared, all of it, also where one cannot be closed."""
+        """Detach and close every shared object, also where one cannot be closed."""
         self._closing.close()
+
+
+class _Shared:
+    """An object that nodes share, with its context and its users."""
+
+    def __init__(self, value: Any, context: Context) -> None:
+        self.value = value
+        self.users: dict[Context, None] = {}
+        self.failed = False
+        self._context = context
+        self._closed = False
+
+    def close(self) -> None:
+        """Detach its steps, then close it. The first call counts."""
+        if not self._closed:
+            self._closed = True
+            self._context.close()
+            if hasattr(self.value, "close"):
+                self.value.close()
+
+    def release(self, user: Context) -> None:
+        """A user has ended. A failed object is closed with its last user, others live as long as the run."""
+        self.users.pop(user, None)
+        if self.failed and not self.users:
+            self.close()
 
 
 class Context:
@@ -85,6 +122,8 @@ class Context:
         self._failed = failed
         self._token = trio.lowlevel.current_trio_token()
         self._detach: list[Callable[[], None]] = []
+        self.uses: list[_Shared] = []
+        """The shared objects that the node uses."""
 
     def attach(self, step: Step) -> None:
         """See `NodeContext.attach`."""
@@ -102,7 +141,7 @@ class Context:
     def _call(self, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
         try:
             function(*arguments)
-        except Exception as error:  # trio would take it for its own failure
+        except Exception as error:  # trio would treat it as its own failure
             self._failed(error)
 
     def quantum_ns(self) -> int:
@@ -111,7 +150,7 @@ class Context:
 
     def shared(self, make: Callable[[NodeContext], T]) -> T:
         """See `NodeContext.shared`."""
-        return self._services.shared(make)
+        return self._services.shared(make, self)
 
     async def sleep(self, duration_ns: int) -> None:
         """See `NodeContext.sleep`."""
@@ -126,6 +165,10 @@ class Context:
             return work()
         return await self._services.threads.run(self.id, work, abandon=abandon, too_late=too_late)
 
+    def fail(self, error: Exception) -> None:
+        """The node has failed, outside of its ``run``."""
+        self._failed(error)
+
     def event(self, name: str, **fields: Metric) -> None:
         """See `NodeContext.event`."""
         self._services.event(self.id, name, fields)
@@ -135,11 +178,10 @@ class Context:
         self._services.trace.write(record, self.id, self.local.now_ns(), fields)
 
     def close(self) -> None:
-        """Leave the data plane."""
+        """Leave the data plane, and the objects that are shared."""
         for detach in self._detach:
             detach()
         self._detach.clear()
-
-
-def _unexpected(error: Exception) -> None:
-    raise error
+        for shared in self.uses:
+            shared.release(self)
+        self.uses.clear()

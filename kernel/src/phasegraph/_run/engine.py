@@ -1,7 +1,11 @@
-"""The data plane: nodes' steps, called when they are due, from one thread that does nothing else.
+"""The data plane: steps of nodes, called when they are due, from one thread that does nothing else.
 
 In real time the engine is a thread that sleeps to absolute deadlines; in virtual time it is a task of the run, and
-the very same steps are called. A step never waits, and says when it wants to be called again.
+the same steps are called. A step never waits, and returns when it wants to be called again.
+
+No step starves another: the most overdue runs first, and one that asks to be called again at once, or in the past, is
+due from when it was called, behind every step that has waited longer. How much work one call may do is the step's own
+budget. A step that raises ends its node, and never the engine.
 """
 
 from __future__ import annotations
@@ -26,7 +30,8 @@ from .._core.localtime import LocalClock
 from .._core.node import Step
 
 IDLE_NS = 100_000_000
-"""The longest sleep. What is attached meanwhile waits so long, but not soon after another was, as at the start."""
+"""The longest sleep. A step that is attached meanwhile waits for its end; soon after another was attached, as at the
+start, sleeps are shorter."""
 LIVELY_NS = 2_000_000_000
 LIVELY_IDLE_NS = 20_000_000
 LEAST_SLEEP_NS = 20_000
@@ -36,14 +41,21 @@ SWITCH_INTERVAL_S = 0.0001
 _PR_SET_TIMERSLACK = 29
 _PRIORITY = 10
 """Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards."""
+DETACH_S = 0.5
+"""How long detaching waits for a step that is running. A step that does not return is left behind."""
+STOP_S = 1.0
+"""The same of the end of the engine."""
 LONGEST_S = 1.0
-"""The longest that trio does not see of virtual time: signals are noticed there."""
+"""The longest virtual time that passes without trio: signals are noticed there."""
 _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 """How many run in virtual time."""
 
 
 class _Entry:
-    """A step that is attached, until it is not."""
+    """A step that is attached, until it is detached.
+
+    ``attached`` is cleared by whoever detaches and by the engine's thread when the step raises; it is never set again.
+    """
 
     __slots__ = ("attached", "failed", "lock", "step")
 
@@ -61,20 +73,20 @@ class Engine:
     def __init__(self, local: LocalClock) -> None:
         self._local = local
         self._queue: list[tuple[int, int, _Entry]] = []
-        """When each is due, and its number: among those due together, who came first. The engine's thread alone
-        touches it, so that whoever attaches or detaches never waits for steps of others, however busy they are."""
+        """When each step is due, and its number, which orders those due together. Only the engine's thread touches it,
+        so that attaching and detaching never wait for other nodes' steps, however busy they are."""
         self._arriving: deque[tuple[int, int, _Entry]] = deque()
         self._leaving = False
         self._numbers = itertools.count(1)
         self._lively_until = 0
         self._stop = False
         self.woken = False
-        """Set when a step has called something on the control plane, which in virtual time has its turn next."""
+        """Set when a step has called a function on the control plane, which in virtual time has its turn next."""
 
     def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
-        """Call ``step`` from now on; returns what detaches it, after which it is not running any more.
+        """Call ``step`` from now on. Returns a function that detaches it, after which it is not running any more.
 
-        A step that raises is detached, and ``failed`` is told, in the engine's thread.
+        A step that raises is detached, and ``failed`` is called with the error, in the engine's thread.
         """
         now = self._local.now_ns()
         entry = _Entry(step, failed)
@@ -82,13 +94,14 @@ class Engine:
         self._arriving.append((now, next(self._numbers), entry))
 
         def detach() -> None:
-            entry.attached = False  # first, so that an engine that never rests lets go of the lock for good
-            with entry.lock:
-                self._leaving = True
+            entry.attached = False  # first, so that a busy engine does not take the lock again
+            if entry.lock.acquire(timeout=DETACH_S):
+                entry.lock.release()
+            self._leaving = True
 
         return detach
 
-    def once(self) -> int:
+    def run_due_steps(self) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is."""
         now = self._local.now_ns()
         queue = self._queue
@@ -104,15 +117,15 @@ class Engine:
             with entry.lock:
                 if entry.attached:
                     try:
-                        due = operator.index(entry.step(now))
-                    except Exception as error:  # whatever a plugin raises is its node's failure, not the engine's
+                        due = max(operator.index(entry.step(now)), now)
+                    except Exception as error:  # an error of a step is the failure of its node, not of the engine
                         entry.attached = False
                         entry.failed(error)
             if entry.attached:
                 heapq.heapreplace(queue, (due, number, entry))
             else:
                 heapq.heappop(queue)
-            if not self._local.virtual:  # where it is, no time passes during a step
+            if not self._local.virtual:  # virtual time does not pass during a step
                 now = self._local.now_ns()
             if self._stop:
                 return now
@@ -138,14 +151,14 @@ class Engine:
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        gc.freeze()  # what lives until the end is not looked at again by collections while audio runs
+        gc.freeze()  # collections while audio runs leave out objects that live until the end
         thread = threading.Thread(target=self._loop, name="phasegraph-engine", daemon=True)
         thread.start()
         try:
             await trio.sleep_forever()
         finally:
             self._stop = True
-            thread.join()
+            thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
             gc.unfreeze()
             sys.setswitchinterval(switch_interval_s)
 
@@ -160,14 +173,14 @@ class Engine:
         try:
             while True:
                 self.woken = False
-                wait_s = self._local.seconds_until(self.once())
+                wait_s = self._local.seconds_until(self.run_due_steps())
                 if jump is not None and _engines.get() == 1:
                     await wait_all_tasks_blocked()
                     others_s = min(LONGEST_S, trio.lowlevel.current_statistics().seconds_to_next_deadline)
                     while wait_s <= others_s and not self.woken:
                         jump(wait_s)
                         others_s -= wait_s
-                        wait_s = self._local.seconds_until(self.once())
+                        wait_s = self._local.seconds_until(self.run_due_steps())
                     wait_s = 0.0 if self.woken else max(0.0, others_s)
                 await trio.sleep(wait_s)
         finally:
@@ -179,6 +192,6 @@ class Engine:
             with suppress(OSError):  # it is the thread's own, and not that of what it may start
                 os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
         while not self._stop:
-            rest = self.once() - self._local.now_ns()
+            rest = self.run_due_steps() - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
@@ -23,6 +24,9 @@ class InputFigures(msgspec.Struct, frozen=True, gc=False):
     """Gaps: how often frames began to be missing when they were due."""
     missing_frames: int = 0
     """Frames that were missing when they were due, over all edges."""
+    media_time_jumps: int = 0
+    """How often reading continued at another media time, without the time between."""
+    last_jump_frames: int = 0
 
 
 class SinkInput:
@@ -39,6 +43,7 @@ class SinkInput:
         self._taps = tuple(taps)
         self._clock = clock
         self._began_ns: int | None = None
+        self._frames_read = 0
         self._position: int | None = None if clock is not None else 0
         self._estimate: ClockEstimate | None = None
         self.figures = Published(InputFigures())
@@ -133,10 +138,15 @@ class SinkInput:
             due = min(due, frames_in(local_ns - self._began_ns, self.format.rate))
         if estimate is not None:
             due = min(due, frame_at(estimate.reference_at(local_ns), self.format.rate) + 1)
-        count = min(due - self._position, limit, ENDLESS if stop is None else stop - self._position)
+        if stop is not None:
+            due = min(due, stop)
+        if estimate is not None:
+            self._limit_to_real_time(due, local_ns)
         position = self._position
-        self._position += max(0, count)
-        return position, max(0, count)
+        count = max(0, min(due - position, limit))
+        self._position += count
+        self._frames_read += count
+        return position, count
 
     def _overflow_position(self) -> int:
         # A silent source must not make the others' rings overflow: at the sink's frame that this returns, half of some
@@ -156,8 +166,25 @@ class SinkInput:
             return
         if estimate.jumped_since(before):
             rate = self.format.rate
-            jumped = frame_at(estimate.reference_at(local_ns), rate) - frame_at(before.reference_at(local_ns), rate)
-            self._position += jumped
+            self._jump(frame_at(estimate.reference_at(local_ns), rate) - frame_at(before.reference_at(local_ns), rate))
+
+    def _jump(self, frames: int) -> None:
+        assert self._position is not None, "reading has begun"
+        self._position += frames
+        if frames:
+            before = self.figures.latest
+            self.figures.publish(replace(before, media_time_jumps=before.media_time_jumps + 1, last_jump_frames=frames))
+
+    def _limit_to_real_time(self, due: int, local_ns: int) -> None:
+        # However media time runs: no more is read than real time has passed, and what the rings may have held before.
+        if self._began_ns is None:
+            self._began_ns = local_ns
+        passed = frames_in(local_ns - self._began_ns, self.format.rate)
+        held = max(tap.stream.ring.capacity + tap.stream.playout_delay_frames for tap, _ in self._taps)
+        assert self._position is not None, "reading has begun"
+        excess = due - self._position - (held + passed + passed // 100 - self._frames_read)
+        if excess > 0:
+            self._jump(excess)
 
     def _stop(self) -> int | None:
         # The sink's frame after the last of every input, once they have all ended.
@@ -224,6 +251,7 @@ class SinkInput:
         missing_frames = sum(tap.missing_frames for tap, _ in self._taps)
         was_in_gap, self._in_gap = self._in_gap, missing_frames > before.missing_frames
         if self._in_gap:
-            self.figures.publish(InputFigures(before.underruns + (not was_in_gap), missing_frames))
+            underruns = before.underruns + (not was_in_gap)
+            self.figures.publish(replace(before, underruns=underruns, missing_frames=missing_frames))
         stop = self._stop()
         return count if stop is None else min(max(0, stop - frame), count)

@@ -14,6 +14,7 @@ from .._core.node import Metric
 from .build import BuiltEdge, BuiltGraph, BuiltNode
 from .context import Services
 from .crossing import CrossingTap
+from .inputs import SinkInput
 from .supervise import Supervisor
 
 SCHEMA = 1
@@ -28,6 +29,8 @@ class Meter:
         self._began_ns = services.local.now_ns()
         self._started_at = _wall_clock()
         self._locked_after_s: dict[str, float] = {}
+        self._jumps: dict[str, int] = {}
+        """Jumps of media time that were reported, by sink."""
 
     @property
     def duration_s(self) -> float:
@@ -43,6 +46,8 @@ class Meter:
                 self._services.trace.clock(node.id, now, estimate)
                 if estimate.state is ClockState.LOCKED:
                     self._locked_after_s.setdefault(node.id, self.duration_s)
+            elif node.input is not None:
+                self._report_jumps(node.id, node.input)
         for edge in self._graph.edges:
             if isinstance(edge.tap, CrossingTap):
                 figures = edge.tap.figures.latest
@@ -59,6 +64,14 @@ class Meter:
                         **_device(correction.device),
                     },
                 )
+
+    def _report_jumps(self, id: str, input: SinkInput) -> None:
+        figures = input.figures.latest
+        if figures.media_time_jumps > self._jumps.get(id, 0):
+            self._jumps[id] = figures.media_time_jumps
+            jump_s = figures.last_jump_frames / input.format.rate
+            reason = "the clock shows another time; the sink continues there, without the time between"
+            self._services.event(id, "media_time_jumped", {"jump_s": round(jump_s, 6), "reason": reason})
 
     def metrics(self, node: BuiltNode) -> dict[str, Metric]:
         """The figures of a node now. What was not measured is left out."""

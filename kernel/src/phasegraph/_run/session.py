@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,12 +17,20 @@ from ..net import Network, SystemNetwork
 from .build import BuiltGraph, NodeFactory, build_graph, no_rates, real_nodes
 from .context import Services
 from .device_rates import DeviceRateStore
-from .report import Meter
+from .last_resort import LastResort
+from .report import Meter, exit_code
+from .report_file import ReportFile
 from .supervise import Supervisor
 from .trace import Trace
 
 SAMPLE_S = 0.5
 """How often clocks are traced (the contract asks for once a second) and the status is shown."""
+REPORT_S = 10.0
+"""How often the report of a run in progress is written."""
+ABANDON_S = 0.5
+"""After a second signal, how long calls in threads may take before they are left behind."""
+SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+"""What ends a run. A terminal that is closed sends SIGHUP."""
 
 
 class Session:
@@ -39,9 +48,11 @@ class Session:
         profile: str | None = None,
         node_factory: NodeFactory = real_nodes,
         device_rates: DeviceRateStore | None = None,
+        report_file: ReportFile | None = None,
     ) -> None:
         """``local`` and ``network`` are the machine's own unless simulated ones are given. ``node_factory`` may put
         other nodes in the place of the graph's. ``device_rates`` has the rates of earlier runs and stores this one's.
+        ``report_file`` gets the report while the run goes on and, if it must be ended by force, at its end.
 
         Raises GraphError with what the nodes found wrong.
         """
@@ -54,6 +65,7 @@ class Session:
         self._profile = profile
         self._name = str(graph.path or "")
         self._device_rates = device_rates
+        self._report_file = report_file
         self.services = Services(
             local=self.local,
             network=network or SystemNetwork(self.local),
@@ -64,6 +76,9 @@ class Session:
         )
         self.supervisor = Supervisor(self.built, self.services)
         self.meter = Meter(self.built, self.services)
+        self._snapshot: dict[str, Any] = {}
+        """The newest report in progress. Replaced by the control plane, read by the last resort's thread."""
+        self.last_resort = LastResort(self._emergency)
 
     async def run(
         self,
@@ -74,30 +89,55 @@ class Session:
     ) -> dict[str, Any]:
         """Run to the end and return the report.
 
-        ``for_ns`` ends it after a time, ``signals`` lets SIGINT and SIGTERM end it; ``status`` is called twice a
-        second.
+        ``for_ns`` ends it after a time; with ``signals``, signals end it (see ``SIGNALS``; a second one at once).
+        ``status`` is called twice a second.
         """
         try:
             async with trio.open_nursery() as nursery:
                 if signals:
-                    await nursery.start(self._listen)
+                    await nursery.start(self._receive_signals)
                 if for_ns is not None:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)
+                if self._report_file is not None:
+                    nursery.start_soon(self._write_reports, self._report_file)
                 await self.supervisor.run()
                 nursery.cancel_scope.cancel()
             self.meter.sample()
             if self._device_rates is not None:
                 self._device_rates.save(self.built)
-            return self.meter.report(self.supervisor, graph=self._name, profile=self._profile)
+            return self.report()
         finally:
             self._trace.close()
 
-    async def _listen(self, *, task_status: trio.TaskStatus[None]) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+    def report(self, *, running: bool = False) -> dict[str, Any]:
+        """The report now."""
+        return self.meter.report(self.supervisor, graph=self._name, profile=self._profile, running=running)
+
+    async def _receive_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(*SIGNALS) as received:
             task_status.started()
-            async for _ in received:
-                self.supervisor.stop("signal")
+            async with trio.open_nursery() as nursery:
+                async for _ in received:
+                    if self.supervisor.stopping:
+                        nursery.start_soon(self._end_at_once)
+                    self.supervisor.stop("signal")
+
+    async def _end_at_once(self) -> None:
+        self.last_resort.arm()
+        self._snapshot = self.report()
+        await trio.sleep(ABANDON_S)
+        self.services.threads.abandon_all()
+
+    def _emergency(self) -> int:
+        report = {**self._snapshot, "ended": "signal"}
+        if self._report_file is not None:
+            try:
+                self._report_file.write(report)
+            except OSError as error:
+                self.services.log.error(f"cannot write the report: {error.strerror}")
+        self.services.log.error("the run did not end within a second of the second signal, and was ended by force")
+        return exit_code(report) if self._snapshot else 1
 
     async def _stop_after(self, duration_ns: int) -> None:
         await self.supervisor.started.wait()
@@ -111,12 +151,24 @@ class Session:
                 status(self)
             await trio.sleep(SAMPLE_S)
 
+    async def _write_reports(self, file: ReportFile) -> None:
+        # Written in a thread: long reports take long, and a disk may not answer.
+        while True:
+            await trio.sleep(REPORT_S)
+            self._snapshot = self.report(running=True)
+            if file.replaceable:
+                write = partial(file.write, self._snapshot)
+                try:
+                    await self.services.threads.run("report", write, abandon=True, too_late=None)
+                except OSError as error:
+                    self.services.log.error(f"cannot write the report {file.path}: {error.strerror}")
+
     def _observe(self, event: Event) -> None:
         log = self.services.log
-        tell = log.error if event.name == "failed" else log.warning if "reason" in event.fields else log.info
-        tell(event.name, node=event.node, **event.fields)
+        write = log.error if event.name == "failed" else log.warning if "reason" in event.fields else log.info
+        write(event.name, node=event.node, **event.fields)
         for plugin, observe in self._registry.implementations("on_event", event=event):
             try:
                 observe()
-            except Exception as error:  # who only observes must not end what is observed
+            except Exception as error:  # an observer must not end what it observes
                 self.services.log.error("an observer failed", plugin=plugin, exc_info=error)

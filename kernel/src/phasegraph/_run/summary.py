@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.units import format_duration
+from .._option_types.wording import join_words
+from .report import silent_nodes
 
 _ENDED = {
     "completed": "Completed after {}",
@@ -25,8 +27,11 @@ _UNKNOWN_ACCURACY_NS = 3_600_000_000_000
 _LOSSES = ("lost", "late", "early", "duplicate", "reordered", "malformed")
 
 
-def summary_lines(report: Mapping[str, Any]) -> list[str]:
-    """A report as lines of text: how the run ended, then each node and each crossing."""
+def summary_lines(report: Mapping[str, Any], *, strict: bool = False) -> list[str]:
+    """A report as lines of text: how the run ended, then each node and each crossing, then what is missing.
+
+    ``strict`` says that nodes which handled nothing are a failure.
+    """
     duration = format_duration(report["duration_s"] * 1e9)
     lines = [_ENDED[report["ended"]].format(duration) + (" of virtual time." if report["virtual"] else ".")]
     for id, node in report["nodes"].items():
@@ -34,6 +39,9 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     for name, edge in report["edges"].items():
         if edge["crossing"]:
             lines.append(f"  edge {name}: {'; '.join(edge_phrases(edge))}")
+    if silent := silent_nodes(report):
+        nothing = f"Nothing at all passed through {join_words(silent, 'and')}"
+        lines.append(f"{nothing}: a failure, by --strict." if strict else f"{nothing}.")
     return lines
 
 
@@ -95,6 +103,10 @@ def _clock(metrics: Mapping[str, Any]) -> list[str]:
         phrases.append(f"grandmaster {metrics['grandmaster']}{domain}")
     if "path_delay_ns" in metrics:
         phrases.append(f"path delay {format_duration(metrics['path_delay_ns'])}")
+    if metrics.get("ntp") == "not synchronised":
+        phrases.append("the system's time is not synchronised by NTP")
+    elif "ntp_max_error_ns" in metrics:
+        phrases.append(f"the system's time is synchronised by NTP to ±{format_duration(metrics['ntp_max_error_ns'])}")
     if "running_on" in metrics:
         phrases.append(f"readers get {metrics['running_on']}")
     return phrases

@@ -22,15 +22,17 @@ from .fallback import WATCH_S
 START_TIMEOUT_S = 30.0
 DRAIN_S = 5.0
 """How long sinks may take to write what they have when a run is stopped."""
+CLOSE_S = 5.0
+"""How long nodes may take after that to close what they use."""
 RESTART_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 RESTART_FORGET_S = 60.0
-"""A node that ran for so long begins again with the shortest pause."""
+"""A node that ran longer than this is restarted with the shortest pause."""
 
 Ended = Literal["completed", "time", "signal", "failed"]
 
 
 class State(enum.StrEnum):
-    """Where a node is in its life."""
+    """State of a node."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -52,9 +54,13 @@ class Supervisor:
         self.ended: Ended = "completed"
         self.states = dict.fromkeys(graph.nodes, State.WAITING)
         self.failures: dict[str, str] = {}
-        """Node id -> why it failed, in words."""
+        """Node id -> why it failed, or why it is being restarted."""
         self.started = trio.Event()
-        services.failed = lambda error: self._fail("engine", error)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run is ending."""
+        return self._stopping.is_set()
 
     def stop(self, reason: Ended) -> None:
         """End the run: sources finish, sinks drain. The first reason counts; a second signal ends it at once."""
@@ -81,6 +87,7 @@ class Supervisor:
                 nursery.start_soon(self._stop_when_done)
                 await self._stopping.wait()
                 await self._drain()
+                control.start_soon(self._abandon_calls)
         finally:
             self._services.close()
 
@@ -129,6 +136,11 @@ class Supervisor:
                 await self._no_sink_plays()
                 nursery.cancel_scope.cancel()
 
+    async def _abandon_calls(self) -> None:
+        # Nodes are being cancelled. A call of theirs that does not return must not keep the run from ending.
+        await trio.sleep(CLOSE_S)
+        self._services.threads.abandon_all()
+
     @staticmethod
     async def _cancel_on(event: trio.Event, scope: trio.CancelScope) -> None:
         await event.wait()
@@ -161,15 +173,16 @@ class Supervisor:
                 self.states[node.id] = State.ENDED
                 return
             if node.config.on_failure != "restart" or self._stopping.is_set():
-                self._fail(node.id, failure, stop=node.config.on_failure == "stop")
+                self.fail(node.id, failure, stop=node.config.on_failure == "stop")
                 return
             if trio.current_time() - began > RESTART_FORGET_S:
                 attempt = 0
             pause = RESTART_PAUSES_S[min(attempt, len(RESTART_PAUSES_S) - 1)]
             attempt += 1
             self.states[node.id] = State.RESTARTING
-            self._services.event(node.id, "restarting", {"reason": describe(failure), "pause_s": pause})
-            ready()  # the others need not wait until it is well, and no source for it to read on
+            self.failures[node.id] = describe(failure)
+            self._services.event(node.id, "restarting", {"reason": self.failures[node.id], "pause_s": pause})
+            ready()  # the others do not wait for its recovery, nor a source for it to read on
             if node.input is not None:
                 node.input.suspend()
             with trio.move_on_after(pause):
@@ -186,6 +199,7 @@ class Supervisor:
 
             def is_ready() -> None:
                 scope.deadline = math.inf
+                self.failures.pop(node.id, None)
                 ready()
 
             context = Context(node.id, self._services, failed)
@@ -199,7 +213,7 @@ class Supervisor:
                 if not isinstance(others, Exception):
                     raise
                 # It failed while it was being cancelled.
-                self._fail(node.id, others, stop=node.config.on_failure == "stop")
+                self.fail(node.id, others, stop=node.config.on_failure == "stop")
                 if cancelled is not None:
                     raise cancelled from None
             finally:
@@ -208,7 +222,8 @@ class Supervisor:
             return NodeError(f"not ready after {START_TIMEOUT_S:g} s")
         return failures[0] if failures else None
 
-    def _fail(self, id: str, error: Exception, *, stop: bool = True) -> None:
+    def fail(self, id: str, error: Exception, *, stop: bool = True) -> None:
+        """Record that a node has failed; with ``stop`` the run ends."""
         reason = describe(error)
         self.failures[id] = reason
         if id in self.states:
@@ -221,7 +236,7 @@ class Supervisor:
 
 
 class _Once:
-    """Calls something the first time that it is called: a node that starts again says again that it is ready."""
+    """Calls a function the first time that it is called: a restarted node reports again that it is ready."""
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
@@ -244,14 +259,14 @@ class _Status:
 
 
 def _alone(error: BaseException) -> BaseException:
-    # What failed within a nursery comes in a group, even alone.
+    # A single failure within a nursery comes in a group too.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
 
 
 def describe(error: BaseException) -> str:
-    """A failure in words: its message, and for errors that nobody foresaw their type too."""
+    """A failure as a sentence: its message, and for unforeseen errors their type too."""
     error = _alone(error)
     if isinstance(error, NodeError):
         return str(error)

@@ -94,7 +94,7 @@ class Simulation:
     def run(self, status: Callable[[Session], None] | None = None, *, signals: bool = False) -> dict[str, Any]:
         """Run to the end and return the report with the truth in it. ``status`` is called twice a virtual second."""
         services = self.session.services
-        services.engine.attach(self._world_truth.sample, services.failed)
+        services.engine.attach(self._world_truth.sample, partial(self.session.supervisor.fail, "engine"))
         report = trio.run(
             partial(self.session.run, for_ns=self._for_ns, signals=signals, status=status),
             clock=MockClock(autojump_threshold=0),

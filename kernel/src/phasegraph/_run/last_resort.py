@@ -1,0 +1,40 @@
+"""Ends the process where a run that is to end at once does not: a call in the main thread never returns."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+GRACE_S = 0.9
+"""After a second signal the process is gone within a second."""
+
+
+class LastResort:
+    """A thread that ends the process, unless the run has ended before."""
+
+    def __init__(self, emergency: Callable[[], int], end: Callable[[int], object] = os._exit) -> None:
+        """``emergency`` saves what can be saved and returns the exit code. It is called in the thread."""
+        self._emergency = emergency
+        self._end = end
+        self._disarmed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def arm(self) -> None:
+        """Begin to count. Further calls change nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._wait, name="phasegraph-last-resort", daemon=True)
+            self._thread.start()
+
+    @property
+    def armed(self) -> bool:
+        """Whether the run was told to end at once."""
+        return self._thread is not None
+
+    def disarm(self) -> None:
+        """The run has ended by itself."""
+        self._disarmed.set()
+
+    def _wait(self) -> None:
+        if not self._disarmed.wait(GRACE_S):
+            self._end(self._emergency())

@@ -1,0 +1,57 @@
+"""The file of a report: replaced as a whole, so that a reader always finds a complete one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .._core.errors import GraphError, Problem
+from .._core.files import create_file
+
+
+class ReportFile:
+    """Writes reports to one path. An earlier report stays until there is a new one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._target = Path(os.path.realpath(path))
+        self._beside = self._target.with_name(f".{self._target.name}.{os.getpid()}")
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether the file can be replaced while the run goes on: not a device or a pipe."""
+        return not self._target.exists() or self._target.is_file()
+
+    def check(self) -> None:
+        """Raise GraphError if a report cannot be written: before the run, so that hours of it are not lost."""
+        try:
+            if self.replaceable:
+                self._beside.touch()
+                self._beside.unlink()
+            elif self._target.is_dir():
+                raise IsADirectoryError(21, "Is a directory")
+            elif not os.access(self._target, os.W_OK):
+                raise PermissionError(13, "Permission denied")
+        except OSError as error:
+            raise GraphError([Problem("--report", f"cannot write {self.path}: {error.strerror}")]) from error
+
+    def write(self, report: Mapping[str, Any]) -> None:
+        """Replace the file. Raises OSError, and leaves the earlier report in that case."""
+        text = json.dumps(report, indent=2) + "\n"
+        if not self.replaceable:
+            with create_file(self._target) as device:
+                device.write(text.encode())
+            return
+        try:
+            with self._beside.open("w") as file:
+                file.write(text)
+            if self._target.exists():
+                shutil.copymode(self._target, self._beside)
+            self._beside.replace(self._target)
+        except OSError:
+            self._beside.unlink(missing_ok=True)
+            raise
