@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -346,3 +347,26 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
         assert abs(error_ns(gm, me)) < 1000
     (faulty,) = [event for event in me.events("state_changed") if event["state"] == "FAULTY"]
     assert "eth0" in faulty["reason"]
+
+
+@pytest.mark.parametrize(
+    ("transport", "field", "resets"),
+    [
+        ("udp4", "address6", False),
+        ("udp4", "address", True),
+        ("udp6", "address", False),
+        ("udp6", "address6", True),
+    ],
+)
+async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch, transport: str, field: str, resets: bool
+) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    near, far = SimNetwork(SimLocalClock(ppm=-20), wire), SimNetwork(SimLocalClock(ppm=30), wire)
+    both = f'transport = "{transport}"\n'
+    there, changed = far.interface, {field: "10.9.9.9" if field == "address" else "fe80::99"}
+    async with running_graph(GRANDMASTER + both, network=near), running_graph(FOLLOWER + both, network=far) as me:
+        await trio.sleep(30)
+        monkeypatch.setattr(far, "interface", lambda *a, **k: msgspec.structs.replace(there(*a, **k), **changed))
+        await trio.sleep(10)
+    assert bool([event for event in me.events("state_changed") if event["state"] == "FAULTY"]) is resets

@@ -153,10 +153,17 @@ class PortSockets:
         while True:
             await trio.sleep(WATCH_S)
             try:
-                if self._find() != self.interface:
+                found = self._find()
+                if self._used_of(found) != self._used_of(self.interface):
                     return f"the interface {self.interface.name} is another one now"
+                self.interface = found  # an address of the other family may have changed
             except OSError as error:
                 return str(error)
+
+    def _used_of(self, interface: Interface) -> tuple[object, ...]:
+        # What the sockets depend on: not the address of a family that they do not use.
+        address = interface.address6 if self.settings.transport == "udp6" else interface.address
+        return interface.name, interface.index, interface.mac, address
 
     async def _come_back(self) -> None:
         while self._gone:

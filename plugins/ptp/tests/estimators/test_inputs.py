@@ -6,6 +6,7 @@ import math
 from random import Random
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,3 +162,18 @@ def test_hostile_packets_among_good_ones_are_survived_and_the_map_runs_on(name: 
             assert estimate.reference_ns >= before.reference_ns
         before = estimate
         sane(estimator, now_ns)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_times_that_leave_no_room_in_64_bits_are_refused_and_a_clock_near_them_runs_on(name: str) -> None:
+    estimator, first_ns, second_ns = make_estimator(name), 2**62 - 4 * 10**9, 10**9
+    for eighth in range(80):
+        local_ns, passed_ns = BOOT_NS + eighth * second_ns // 8, eighth * second_ns // 8
+        estimator.add_sample(
+            SyncSample(reference_ns=first_ns + passed_ns, local_ns=local_ns, interval_ns=second_ns // 8)
+        )
+        estimator.add_sample(DelaySample(reference_ns=first_ns + passed_ns + 1000, local_ns=local_ns + 500))
+    estimate = estimator.estimate(BOOT_NS + 40 * second_ns)
+    assert estimator.metrics()["samples_dropped_out_of_range"] > 70
+    later = np.array([BOOT_NS + 3600 * second_ns])
+    assert int(estimate.references_at(later)[0]) == pytest.approx(first_ns + 3600 * second_ns, abs=10 * second_ns)

@@ -18,8 +18,8 @@ PATIENCE_NS = 10 * NS_PER_S
 LEARNT = 16
 """Stamps of a worse kind, beside better ones, that determine its bias."""
 STALE_NS = 10 * NS_PER_S
-END = 2**63
-"""Beyond the times that 64 bits of nanoseconds hold (the year 2262) nothing is believed."""
+END = 2**62
+"""Times from here on (the year 2116) are refused: 64-bit arithmetic on them needs room to both sides."""
 
 
 class _StampSource:

@@ -74,6 +74,11 @@ class DelayRequester:
             self._answered_ns = now_ns
             self._next_ns = now_ns + self._random_ns(self._period_ns)
 
+    def restart_patience(self, now_ns: int) -> None:
+        """The master is back after an outage: what it left unanswered meanwhile does not count."""
+        self._misses = 0
+        self._answered_ns = now_ns
+
     def set_granted_period(self, period: int | None) -> None:
         """The interval that a negotiating port was granted; None while it has no grant."""
         self._allowed = period is not None

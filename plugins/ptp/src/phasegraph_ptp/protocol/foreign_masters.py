@@ -15,22 +15,17 @@ from phasegraph.ieee1588 import (
     compare_data_sets,
 )
 
-from .intervals import NS_PER_S, MessageInterval
+from .intervals import NEVER, NS_PER_S, MessageInterval
 
 FOREIGN_MASTER_WINDOW = 4
 """foreignMasterTimeWindow in announce intervals (9.3.2.4.5), of the master's own."""
 CAPACITY = 16
 SYNC_TIMEOUTS = 4
 """syncReceiptTimeout, in Sync intervals (at least 1 s each)."""
+RETURN_TIMEOUTS = 2
+"""The same, from the first Announce after the last Sync: a master that was away may announce itself first."""
 _FIRST_DEMOTION_NS = 30 * NS_PER_S
 _LONGEST_DEMOTION_NS = 480 * NS_PER_S
-
-
-def sync_receipt_deadline_ns(since_ns: int, last_sync_ns: int | None, interval_ns: int) -> int:
-    """When the sync receipt timeout of a master expires, from its last Sync, or from when one was first expected."""
-    if last_sync_ns is None:  # no profile for media has Syncs less often than every 2 s
-        return since_ns + SYNC_TIMEOUTS * max(interval_ns, 2 * NS_PER_S)
-    return last_sync_ns + SYNC_TIMEOUTS * max(interval_ns, NS_PER_S)
 
 
 class ForeignMaster:
@@ -45,7 +40,9 @@ class ForeignMaster:
         self._syncs = MessageInterval(NS_PER_S)
         self._synced: int | None = None
         self._followed_up: int | None = None
-        self._timed_ns = 0
+        self._last_sync_ns: int | None = None
+        self._unsynced_announce_ns: int | None = None
+        """The first Announce since its last Sync, once that is over: it announces itself, and sends no Sync."""
         self._before_ns: int | None = None
         self._demotion_ns = _FIRST_DEMOTION_NS
         self._receiver = receiver
@@ -59,6 +56,9 @@ class ForeignMaster:
             self._before_ns = self.last_ns
         self.last_ns = now_ns
         self.interval.record_arrival(announce.log_interval, now_ns)
+        over = self._last_sync_ns is not None and now_ns - self._last_sync_ns >= max(2 * self._syncs.ns, NS_PER_S)
+        if over and self._unsynced_announce_ns is None:  # an earlier one may be sent just before both cease
+            self._unsynced_announce_ns = now_ns
         self._set_announce(announce, address)
         return True
 
@@ -66,23 +66,43 @@ class ForeignMaster:
         """A message of it arrived while it is not followed: a Sync and its Follow_Up prove that it works."""
         if isinstance(message, Sync):
             self._synced = message.sequence
-            self._syncs.record_arrival(message.log_interval, now_ns)
             timed = not message.two_step or message.sequence == self._followed_up
+            self.record_sync_interval(message, now_ns)
         elif isinstance(message, FollowUp):
             self._followed_up = message.sequence
             timed = message.sequence == self._synced
         else:
             return
         if timed:
-            self.silent = False
-            self._timed_ns = now_ns
+            self.record_timed_sync(now_ns)
 
-    def sync_receipt_deadline_ns(self, since_ns: int) -> int:
-        """When its sync receipt timeout expires for a port that does not follow it, but defers to it since then.
+    def record_sync_interval(self, message: Sync, now_ns: int) -> int:
+        """A Sync of it arrived. Returns the interval of its Syncs."""
+        self._syncs.record_arrival(message.log_interval, now_ns)
+        return self._syncs.ns
 
-        That is later than for a slave: to become a master because of a few lost packets would be worse.
+    def record_timed_sync(self, now_ns: int) -> None:
+        """A Sync of it and its time arrived: it works."""
+        self.silent = False
+        self._last_sync_ns = now_ns
+        self._unsynced_announce_ns = None
+
+    def sync_receipt_deadline_ns(self, since_ns: int, *, least_ns: int = NS_PER_S) -> int:
+        """When its sync receipt timeout expires: it announces itself, and sends no Sync. NEVER while it sends neither,
+        which is the announce receipt timeout's matter.
+
+        ``since_ns`` is when Syncs were first expected; ``least_ns`` is the least interval that is counted.
         """
-        return sync_receipt_deadline_ns(max(since_ns, self._timed_ns), None, self._syncs.ns)
+        if self._last_sync_ns is None or self._last_sync_ns < since_ns:
+            # None yet. No profile for media has Syncs less often than every 2 s.
+            return since_ns + SYNC_TIMEOUTS * max(self._syncs.ns, 2 * NS_PER_S)
+        if self._unsynced_announce_ns is None:
+            return NEVER
+        interval_ns = max(self._syncs.ns, least_ns)
+        return max(
+            self._last_sync_ns + SYNC_TIMEOUTS * interval_ns,
+            self._unsynced_announce_ns + RETURN_TIMEOUTS * max(self._syncs.ns, NS_PER_S),
+        )
 
     def _set_announce(self, announce: Announce, address: str) -> None:
         self.announce = announce

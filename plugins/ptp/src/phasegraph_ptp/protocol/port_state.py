@@ -256,7 +256,8 @@ class PortStateMachine:
         # Of the master that a PASSIVE port defers to. One that negotiates sends its Syncs to others.
         if self.state is not PortState.PASSIVE or self.incumbent is None or self.unicast_client is not None:
             return NEVER
-        return self.incumbent.sync_receipt_deadline_ns(self._deferred_ns)
+        # Later than for a slave: to become a master because of a few lost packets would be worse.
+        return self.incumbent.sync_receipt_deadline_ns(self._deferred_ns, least_ns=2 * NS_PER_S)
 
     def _check_receipt_timeouts(self, now_ns: int) -> None:
         missing = self.slave.missing_message(now_ns) if self.slave is not None else None

@@ -18,7 +18,7 @@ from phasegraph.ieee1588 import (
 
 from ..measurements import DelaySample, SyncSample
 from .delay_request import DelayRequester
-from .foreign_masters import ForeignMaster, sync_receipt_deadline_ns
+from .foreign_masters import ForeignMaster
 from .intervals import NEVER, NS_PER_S, MessageInterval, period_ns
 from .mean_path_delay import MeanPathDelay
 from .port import Port
@@ -93,11 +93,15 @@ class Slave:
         """The message that the master fails to send, if any."""
         if now_ns >= self._sync_receipt_deadline_ns:
             return MissingMessage.SYNC
-        return MissingMessage.DELAY_RESP if self.requester is not None and self.requester.unanswered(now_ns) else None
+        # A master whose Syncs stay away as well is away altogether: it need not answer.
+        if self.requester is None or self._sync is None or now_ns - self._sync.local_ns > self._gap_ns:
+            return None
+        return MissingMessage.DELAY_RESP if self.requester.unanswered(now_ns) else None
 
     def sync_received(self, message: Sync, local_ns: int, stamp: StampKind) -> None:
         """A Sync of this master arrived."""
         self._interval.record_arrival(message.log_interval, local_ns)
+        self.foreign_master.record_sync_interval(message, local_ns)
         self._timed(self._pairing.add_sync(message, (local_ns, stamp)), local_ns)
 
     def follow_up_received(self, message: FollowUp, now_ns: int) -> None:
@@ -116,12 +120,19 @@ class Slave:
 
     @property
     def _sync_receipt_deadline_ns(self) -> int:
-        return sync_receipt_deadline_ns(self._since_ns, self._sync.local_ns if self._sync else None, self._interval.ns)
+        return self.foreign_master.sync_receipt_deadline_ns(self._since_ns)
+
+    @property
+    def _gap_ns(self) -> int:
+        return max(2 * self._interval.ns, 2 * NS_PER_S)
 
     def _timed(self, timed: TimedSync[tuple[int, StampKind]] | None, now_ns: int) -> None:
         if timed is None:
             return
         local_ns, stamp = timed.arrival
+        self.foreign_master.record_timed_sync(now_ns)
+        if self.requester is not None and self._sync is not None and local_ns - self._sync.local_ns > self._gap_ns:
+            self.requester.restart_patience(now_ns)
         self._sync = SyncSample(
             reference_ns=timed.origin_ns,
             local_ns=local_ns,
