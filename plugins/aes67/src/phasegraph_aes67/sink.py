@@ -20,7 +20,7 @@ from .send.packetiser import Packetiser, ssrc_of
 from .send.send_sockets import SendSockets
 from .session.description import Description
 from .session.publication import Publication
-from .session.ravenna_offer import check_name
+from .session.ravenna_publisher import check_name
 
 POLL_NS = 20_000_000
 WATCH_S = 0.5

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from phasegraph.net import Interface
 from phasegraph_aes67.session import mdns
 from phasegraph_aes67.session.discover import discover_command
 from phasegraph_aes67.session.mdns import SERVICE, SESSIONS
-from phasegraph_aes67.session.ravenna import describe, find
+from phasegraph_aes67.session.ravenna import browse_ravenna, describe, look_up
 from phasegraph_aes67.session.ravenna_session import RavennaSession
 from phasegraph_aes67.session.rtsp import MalformedRtsp
 from phasegraph_aes67.session.session_lookup import SessionOffer
@@ -109,7 +110,7 @@ async def test_a_name_that_nobody_can_look_up(name: str) -> None:
     pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
     zeroconf = await mdns.start(Interface("lo", 1, "127.0.0.1"))
     with zeroconf:
-        found = await find(mdns.Sightings(zeroconf), name)
+        found = await look_up(mdns.MdnsBrowser(zeroconf), name)
     assert found.problem.startswith("its name cannot be looked up")
 
 
@@ -120,15 +121,12 @@ class Names:
 
     def __init__(self, *names: str) -> None:
         self.names = dict.fromkeys(names, 0)
-        self._changed = trio.Event()
-
-    async def change(self) -> None:
-        await self._changed.wait()
+        self.changed = trio.Event()
 
     def become(self, *names: str) -> None:
         self.names = dict.fromkeys(names, max(self.names.values(), default=0) + 1)
-        self._changed.set()
-        self._changed = trio.Event()
+        changed, self.changed = self.changed, trio.Event()
+        changed.set()
 
 
 @pytest.fixture
@@ -222,7 +220,7 @@ async def test_a_device_that_moves_is_found_where_it_is(monkeypatch: pytest.Monk
     ):
         session = RavennaSession(name)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.run, mdns.Sightings(listener))
+            nursery.start_soon(session.run, mdns.MdnsBrowser(listener))
             await trio.to_thread.run_sync(responder.register_service, at(here))
             await until(lambda: session.offer)
             assert session.offer.sdp == SDP
@@ -232,3 +230,57 @@ async def test_a_device_that_moves_is_found_where_it_is(monkeypatch: pytest.Monk
             await trio.to_thread.run_sync(responder.unregister_service, at(there))
             await until(lambda: session.offer is None)
             nursery.cancel_scope.cancel()
+
+
+async def test_a_flood_of_names_is_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeroconf = pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
+    monkeypatch.setattr(zeroconf, "ServiceBrowser", lambda *arguments, **named: None)
+    monkeypatch.setattr("phasegraph_aes67.session.mdns_records.watch_records", lambda zeroconf, report: None)
+    browser = mdns.MdnsBrowser(None)  # type: ignore[arg-type]
+    added, removed = zeroconf.ServiceStateChange.Added, zeroconf.ServiceStateChange.Removed
+    most = [0]
+
+    def flood() -> None:
+        # A device that comes and goes, and names beyond counting.
+        for n in range(20_000):
+            for state in (added, removed):
+                browser._report_name(None, SESSIONS, f"Stage.{SERVICE}", state)  # type: ignore[arg-type]
+            browser._report_name(None, SESSIONS, f"{n}.{SERVICE}", added)  # type: ignore[arg-type]
+            browser._report_record(f"{n}.{SERVICE}", "SRV", n)
+            most[0] = max(most[0], len(browser._reported_names) + len(browser._reported_records))
+
+    await trio.to_thread.run_sync(flood)
+    await trio.sleep(0.05)
+    assert most[0] <= 4 * mdns.MAX_NAMES
+    assert len(browser.names) <= mdns.MAX_NAMES
+    assert len(browser._records) <= 4 * mdns.MAX_NAMES
+
+
+async def test_a_name_that_comes_and_goes_is_looked_up_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    names, looked_up, waiting = Names("Stage"), [], [0]
+
+    async def start(interface: object) -> object:
+        return SimpleNamespace(close=lambda: None)
+
+    async def slowly(browser: object, name: str) -> object:
+        looked_up.append(name)
+        waiting[0] += 1
+        assert waiting[0] == 1
+        await trio.sleep(0.2)
+        waiting[0] -= 1
+        return name
+
+    monkeypatch.setattr(mdns, "start", start)
+    monkeypatch.setattr(mdns, "MdnsBrowser", lambda zeroconf: names)
+    monkeypatch.setattr("phasegraph_aes67.session.ravenna.look_up", slowly)
+    monkeypatch.setattr("phasegraph_aes67.session.ravenna._REST_S", 0.001)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(browse_ravenna, Interface("lo", 1, "127.0.0.1"), lambda found: None)
+        await until(lambda: looked_up)
+        for _ in range(20):
+            names.become()
+            await trio.sleep(0.005)
+            names.become("Stage")
+            await trio.sleep(0.005)
+        nursery.cancel_scope.cancel()
+    assert len(looked_up) <= 3

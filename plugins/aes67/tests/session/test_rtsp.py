@@ -10,17 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph_aes67.session.rtsp import (
+    MAX_BLANK_BYTES,
     MAX_HEAD_BYTES,
     MalformedRtsp,
-    Message,
-    MessageReader,
-    Request,
-    Response,
+    RtspMessage,
+    RtspReader,
+    RtspRequest,
+    RtspResponse,
     message,
     session_url,
 )
 from phasegraph_aes67.session.rtsp_client import DescribeClient
-from phasegraph_aes67.session.rtsp_server import Catalogue, ServerConnection
+from phasegraph_aes67.session.rtsp_server import RtspServerConnection, SessionCatalogue
 
 SDP = (
     "v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=Stage\r\nt=0 0\r\nc=IN IP4 239.1.0.1/15\r\n"
@@ -38,38 +39,65 @@ def announce(body: str, *, sequence: int = 5) -> bytes:
     return message(f"ANNOUNCE {URL} RTSP/1.0", {"CSeq": sequence}, body)
 
 
-def messages(octets: bytes) -> list[Message]:
-    reader, found = MessageReader(), []
-    reader.feed(octets)
-    while (came := reader.take()) is not None:
+def messages(octets: bytes) -> list[RtspMessage]:
+    reader, found = RtspReader(), []
+    reader.receive_data(octets)
+    while (came := reader.next_message()) is not None:
         found.append(came)
     return found
 
 
-def answers(octets: bytes) -> list[Response]:
+def answers(octets: bytes) -> list[RtspResponse]:
     found = messages(octets)
-    assert all(isinstance(each, Response) for each in found)
+    assert all(isinstance(each, RtspResponse) for each in found)
     return found  # type: ignore[return-value]
 
 
 class TestMessages:
     @given(st.lists(st.integers(0, len(answer() + announce(SECOND))), max_size=6).map(sorted))
     def test_in_any_pieces(self, cuts: list[int]) -> None:
-        octets, reader, got = answer() + announce(SECOND), MessageReader(), []
+        octets, reader, got = answer() + announce(SECOND), RtspReader(), []
         for begin, end in pairwise([0, *cuts, len(octets)]):
-            reader.feed(octets[begin:end])
-            while (came := reader.take()) is not None:
+            reader.receive_data(octets[begin:end])
+            while (came := reader.next_message()) is not None:
                 got.append(came)
         response, request = got
-        assert isinstance(response, Response)
-        assert isinstance(request, Request)
+        assert isinstance(response, RtspResponse)
+        assert isinstance(request, RtspRequest)
         assert (response.status, response.reason, response.body) == (200, "OK", FIRST)
         assert (request.method, request.url, request.headers["cseq"], request.body) == ("ANNOUNCE", URL, "5", SECOND)
 
     def test_lines_may_end_as_they_like(self) -> None:
         (request,) = messages(b"\r\n\nOPTIONS * RTSP/1.0\nCSeq: 4\n\n")
-        assert isinstance(request, Request)
+        assert isinstance(request, RtspRequest)
         assert (request.url, request.headers) == ("*", {"cseq": "4"})
+
+    @pytest.mark.parametrize("line", ["ANNOUNCE  RTSP/1.0", "ANNOUNCE RTSP/1.0", "ANNOUNCE   RTSP/1.0 "])
+    def test_a_request_without_a_uri(self, line: str) -> None:
+        (request,) = messages(f"{line}\r\nContent-Length: 3\r\n\r\nv=0".encode())
+        assert isinstance(request, RtspRequest)
+        assert (request.method, request.url, request.body) == ("ANNOUNCE", "", "v=0")
+
+    @pytest.mark.parametrize("piece", [b"\r\n", b"\n", b"\r" * 500])
+    def test_blank_lines_are_neither_kept_nor_endless(self, piece: bytes) -> None:
+        reader = RtspReader()
+        for _ in range(MAX_BLANK_BYTES // len(piece)):
+            reader.receive_data(piece)
+            assert reader.next_message() is None
+        reader.receive_data(piece)
+        reader.receive_data(piece)
+        with pytest.raises(MalformedRtsp, match="blank lines"):
+            reader.next_message()
+        assert not reader._octets
+
+    def test_blank_lines_between_messages_count_anew_for_each(self) -> None:
+        request = b"\r\n" * (MAX_BLANK_BYTES // 2) + b"OPTIONS * RTSP/1.0\r\nCSeq: 4\r\n\r\n"
+        assert len(messages(request * 5)) == 5
+
+    def test_a_charset_of_a_description(self) -> None:
+        body = "v=0\r\ns=B\xfchne\r\na=charset:ISO-8859-1\r\n".encode("latin-1")
+        (response,) = messages(b"RTSP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert "B\xfchne" in response.body
 
     def test_where_a_session_is_described(self) -> None:
         assert session_url("192.168.15.52", 8080, "Mic 8/ä") == "rtsp://192.168.15.52:8080/by-name/Mic%208/%C3%A4"
@@ -78,9 +106,9 @@ class TestMessages:
     @pytest.mark.parametrize(
         ("octets", "said"),
         [
-            (b"HTTP/1.1 200 OK\r\n\r\n", "this is no RTSP"),
-            (b"RTSP/1.0 yes\r\n\r\n", "this is no RTSP"),
-            (b"$\0\0\4abcd\r\n\r\n", "this is no RTSP"),
+            (b"HTTP/1.1 200 OK\r\n\r\n", "this is not RTSP"),
+            (b"RTSP/1.0 yes\r\n\r\n", "this is not RTSP"),
+            (b"$\0\0\4abcd\r\n\r\n", "this is not RTSP"),
             (b"RTSP/1.0 200 OK\r\nContent-Length: -3\r\n\r\n", "its length is '-3'"),
             (b"RTSP/1.0 200 OK\r\nContent-Length: 9999999\r\n\r\n", "longer than 64 KiB"),
             (b"x" * (MAX_HEAD_BYTES + 1), "longer than 8 KiB"),
@@ -94,51 +122,51 @@ class TestMessages:
 class TestClient:
     def asked(self) -> DescribeClient:
         client = DescribeClient(URL)
-        assert client.ask() == f"DESCRIBE {URL} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode()
+        assert client.request() == f"DESCRIBE {URL} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode()
         assert client.waiting
         return client
 
     @pytest.mark.parametrize("before", [answer("v=0", sequence=7), answer("", sequence=2), announce(SECOND)])
     def test_the_answer_among_others(self, before: bytes) -> None:
         client = self.asked()
-        client.feed(before + answer())
+        client.receive_data(before + answer())
         assert (client.description, client.waiting) == (FIRST, False)
 
     def test_an_answer_without_a_number(self) -> None:
         client = self.asked()
-        client.feed(answer(sequence=None))
+        client.receive_data(answer(sequence=None))
         assert client.description == FIRST
 
     def test_a_refusal(self) -> None:
         with pytest.raises(MalformedRtsp, match="it answers 404 Not Found"):
-            self.asked().feed(answer("", status="404 Not Found"))
+            self.asked().receive_data(answer("", status="404 Not Found"))
 
     def test_what_a_device_pushes(self) -> None:
         client = self.asked()
-        client.feed(answer())
+        client.receive_data(answer())
         other = SECOND.replace("o=- 1 ", "o=- 9 ")
-        (told,) = answers(client.feed(announce(other, sequence=8)))
+        (told,) = answers(client.receive_data(announce(other, sequence=8)))
         assert (told.status, told.headers["cseq"], client.description) == (200, "8", FIRST), "another session's"
-        client.feed(announce(SECOND))
+        client.receive_data(announce(SECOND))
         assert client.description == SECOND
-        (refused,) = answers(client.feed(b"SETUP * RTSP/1.0\r\nCSeq: 9\r\n\r\n"))
+        (refused,) = answers(client.receive_data(b"SETUP * RTSP/1.0\r\nCSeq: 9\r\n\r\n"))
         assert refused.status == 501
-        assert client.ask().startswith(b"DESCRIBE")
-        client.feed(answer(sequence=2))
+        assert client.request().startswith(b"DESCRIBE")
+        client.receive_data(answer(sequence=2))
         assert (client.description, client.waiting) == (FIRST, False)
 
 
 class TestServer:
-    def connection(self) -> tuple[Catalogue, ServerConnection]:
-        catalogue = Catalogue()
-        catalogue.offer("Foyer", "v=0\r\n")
-        catalogue.offer("Stage", FIRST)
-        return catalogue, ServerConnection(catalogue, "127.0.0.1", 8554)
+    def connection(self) -> tuple[SessionCatalogue, RtspServerConnection]:
+        catalogue = SessionCatalogue()
+        catalogue.publish("Foyer", "v=0\r\n")
+        catalogue.publish("Stage", FIRST)
+        return catalogue, RtspServerConnection(catalogue, "127.0.0.1", 8554)
 
     @pytest.mark.parametrize("url", [URL, f"{URL}/", "/by-name/Stage", "rtsp://x/by-id/2", "rtsp://x/by-name/S%74age"])
     def test_a_session_is_described(self, url: str) -> None:
         _, connection = self.connection()
-        (response,) = answers(connection.feed(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 3\r\n\r\n".encode()))
+        (response,) = answers(connection.receive_data(f"DESCRIBE {url} RTSP/1.0\r\nCSeq: 3\r\n\r\n".encode()))
         assert (response.status, response.body) == (200, FIRST)
         assert response.headers == {
             "cseq": "3",
@@ -166,31 +194,31 @@ class TestServer:
     )
     def test_what_else_is_asked(self, request_line: str, status: int) -> None:
         _, connection = self.connection()
-        (response,) = answers(connection.feed(f"{request_line}\r\nCSeq: 12\r\n\r\n".encode()))
+        (response,) = answers(connection.receive_data(f"{request_line}\r\nCSeq: 12\r\n\r\n".encode()))
         assert (response.status, response.headers["cseq"]) == (status, "12")
         assert connection.refused == (status != 200)
-        assert not connection.over
+        assert not connection.closing
         if status == 405:
             assert "DESCRIBE" in response.headers["allow"]
 
     def test_a_player_is_told_where_to_listen(self) -> None:
         _, connection = self.connection()
         wanted = "Transport: RTP/AVP;unicast;client_port=5000-5001,RTP/AVP;multicast"
-        (response,) = answers(connection.feed(f"SETUP {URL}/ RTSP/1.0\r\nCSeq: 1\r\n{wanted}\r\n\r\n".encode()))
+        (response,) = answers(connection.receive_data(f"SETUP {URL}/ RTSP/1.0\r\nCSeq: 1\r\n{wanted}\r\n\r\n".encode()))
         assert response.status == 200
         assert response.headers["transport"] == "RTP/AVP;multicast;destination=239.1.0.1;port=5004-5005;ttl=15"
         assert response.headers["session"]
 
     def test_a_unicast_stream_is_not_to_be_had(self) -> None:
         catalogue, connection = self.connection()
-        catalogue.offer("Stage", FIRST.replace("239.1.0.1/15", "127.0.0.1"))
+        catalogue.publish("Stage", FIRST.replace("239.1.0.1/15", "127.0.0.1"))
         octets = f"SETUP {URL} RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP;multicast\r\n\r\n".encode()
-        assert answers(connection.feed(octets))[0].status == 461
+        assert answers(connection.receive_data(octets))[0].status == 461
 
     def test_several_at_once(self) -> None:
         _, connection = self.connection()
         requests = "".join(f"DESCRIBE /by-id/{number} RTSP/1.0\r\nCSeq: {number}\r\n\r\n" for number in (1, 2))
-        assert [response.body for response in answers(connection.feed(requests.encode()))] == ["v=0\r\n", FIRST]
+        assert [response.body for response in answers(connection.receive_data(requests.encode()))] == ["v=0\r\n", FIRST]
 
     @pytest.mark.parametrize(
         "octets",
@@ -198,9 +226,9 @@ class TestServer:
     )
     def test_nonsense_ends_the_connection(self, octets: bytes) -> None:
         _, connection = self.connection()
-        (response,) = answers(connection.feed(octets))
+        (response,) = answers(connection.receive_data(octets))
         assert (response.status, response.headers) == (400, {})
-        assert (connection.over, connection.refused) == (True, 1)
+        assert (connection.closing, connection.refused) == (True, 1)
 
     @pytest.mark.parametrize(
         ("request_line", "first", "body"),
@@ -212,40 +240,42 @@ class TestServer:
     )
     def test_http_is_answered(self, request_line: str, first: str, body: str) -> None:
         _, connection = self.connection()
-        head, _, rest = connection.feed(f"{request_line}\r\nHost: x\r\n\r\n".encode()).decode().partition("\r\n\r\n")
+        head, _, rest = (
+            connection.receive_data(f"{request_line}\r\nHost: x\r\n\r\n".encode()).decode().partition("\r\n\r\n")
+        )
         assert head.splitlines()[0] == first
         assert "Connection: close" in head
-        assert (rest, connection.over) == (body, True)
+        assert (rest, connection.closing) == (body, True)
 
     def test_news_are_told_to_who_asked(self) -> None:
         catalogue, connection = self.connection()
-        catalogue.offer("Stage", "v=0\r\ns=before anybody asked\r\n")
-        assert connection.news() == b""
-        catalogue.offer("Stage", FIRST)
-        connection.feed(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 1\r\n\r\n")
-        assert connection.news() == b"", "it knows that"
-        catalogue.offer("Stage", SECOND)
-        catalogue.offer("Foyer", SECOND)
-        (told,) = messages(connection.news())
-        assert isinstance(told, Request)
+        catalogue.publish("Stage", "v=0\r\ns=before anybody asked\r\n")
+        assert connection.announcements() == b""
+        catalogue.publish("Stage", FIRST)
+        connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 1\r\n\r\n")
+        assert connection.announcements() == b"", "it knows that"
+        catalogue.publish("Stage", SECOND)
+        catalogue.publish("Foyer", SECOND)
+        (told,) = messages(connection.announcements())
+        assert isinstance(told, RtspRequest)
         assert (told.method, told.url, told.body, told.headers["cseq"]) == ("ANNOUNCE", URL, SECOND, "1")
-        assert connection.news() == b""
-        assert connection.feed(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n") == b"", "an answer needs none"
+        assert connection.announcements() == b""
+        assert connection.receive_data(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n") == b"", "an answer needs none"
         catalogue.withdraw("Stage")
-        assert connection.news() == b""
-        (gone,) = answers(connection.feed(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 2\r\n\r\n"))
+        assert connection.announcements() == b""
+        (gone,) = answers(connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 2\r\n\r\n"))
         assert gone.status == 404
-        catalogue.offer("Stage", FIRST)
-        (back,) = answers(connection.feed(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 3\r\n\r\n"))
+        catalogue.publish("Stage", FIRST)
+        (back,) = answers(connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 3\r\n\r\n"))
         assert back.body == FIRST, "it keeps its number"
 
     def test_what_it_announces_its_client_follows(self) -> None:
         catalogue, connection = self.connection()
         client = DescribeClient(URL)
-        client.feed(connection.feed(client.ask()))
+        client.receive_data(connection.receive_data(client.request()))
         assert client.description == FIRST
-        catalogue.offer("Stage", SECOND)
-        assert connection.feed(client.feed(connection.news())) == b""
+        catalogue.publish("Stage", SECOND)
+        assert connection.receive_data(client.receive_data(connection.announcements())) == b""
         assert client.description == SECOND
         assert connection.refused == 0
 
@@ -273,15 +303,15 @@ PIECES = st.one_of(
 
 @given(st.lists(PIECES, max_size=12))
 def test_any_octets_are_understood_or_refused(pieces: list[bytes]) -> None:
-    catalogue = Catalogue()
-    catalogue.offer("a", FIRST)
-    connection = ServerConnection(catalogue, "127.0.0.1", 8554)
+    catalogue = SessionCatalogue()
+    catalogue.publish("a", FIRST)
+    connection = RtspServerConnection(catalogue, "127.0.0.1", 8554)
     client = DescribeClient(URL)
-    client.ask()
+    client.request()
     for piece in pieces:
-        if not connection.over:
-            for each in messages(connection.feed(piece).replace(b"HTTP/1.1", b"RTSP/1.0")):
-                assert isinstance(each, Response), "whatever is asked, what leaves is well-formed"
+        if not connection.closing:
+            for each in messages(connection.receive_data(piece).replace(b"HTTP/1.1", b"RTSP/1.0")):
+                assert isinstance(each, RtspResponse), "whatever is asked, what leaves is well-formed"
     with suppress(MalformedRtsp):
         for piece in pieces:
-            assert all(isinstance(each, Response) for each in messages(client.feed(piece)))
+            assert all(isinstance(each, RtspResponse) for each in messages(client.receive_data(piece)))

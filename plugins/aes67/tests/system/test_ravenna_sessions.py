@@ -98,7 +98,7 @@ async def test_one_graph_offers_and_finds(stage, graphs):
 async def test_two_sinks_share_a_server_and_one_goes_on_when_the_other_ends(stage, graphs):
     other = f"{stage.name} B"
     text = stage.sender + graphs.table(
-        "sources.short", kind="sim-sequence", duration="2s"
+        "sources.short", kind="sim-sequence", duration="6s"
     ) + graphs.table(
         "sinks.second", kind="aes67", input="short", interface="lo", group="239.9.9.9", name=other, ravenna=True
     )  # fmt: skip
@@ -123,7 +123,7 @@ async def test_a_name_that_somebody_has(stage):
         async with stage.running(stage.sender) as second:
             await until(lambda: "ravenna_unavailable" in events(second, "out"))
     (event,) = second.events("ravenna_unavailable")
-    assert event["reason"] == f"somebody else offers a session '{stage.name}'"
+    assert event["reason"] == f"another device offers a session '{stage.name}'"
     assert second.metrics("out")["packets_sent"] > 0
 
 

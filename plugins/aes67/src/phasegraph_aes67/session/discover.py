@@ -17,7 +17,7 @@ from .. import sdp
 from ..interface_lookup import find_interface
 from ..sdp_command import examine_text
 from . import sap
-from .ravenna import Found, browse_ravenna
+from .ravenna import DescribedSession, browse_ravenna
 from .sap_listener import SapListener
 
 LOOK_S = 0.05
@@ -44,7 +44,7 @@ class Listing:
 
     def __init__(self, listener: SapListener, *, live: bool) -> None:
         self.listener = listener
-        self.ravenna: dict[tuple[str, str], Found] = {}
+        self.ravenna: dict[tuple[str, str], DescribedSession] = {}
         """By name and address."""
         self.notes: list[str] = []
         self._live = live
@@ -64,7 +64,7 @@ class Listing:
         except OSError as error:
             self.notes.append(f"RAVENNA sessions cannot be listened for: {error.strerror or error}")
 
-    def _found(self, found: Found) -> None:
+    def _found(self, found: DescribedSession) -> None:
         if len(self.ravenna) >= sap.MAX_SESSIONS:
             return
         self.ravenna[found.name, found.address] = found

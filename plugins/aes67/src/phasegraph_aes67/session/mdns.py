@@ -1,13 +1,14 @@
-"""mDNS, through the package zeroconf: once per interface and run, whoever needs it."""
+"""mDNS, through the package zeroconf: once for each interface of a run."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -17,16 +18,20 @@ from phasegraph.net import Interface
 if TYPE_CHECKING:
     from zeroconf import ServiceStateChange, Zeroconf
 
+K = TypeVar("K")
+V = TypeVar("V")
 SERVICE = "_rtsp._tcp.local."
 SESSIONS = f"_ravenna_session._sub.{SERVICE}"
 RESOLVE_MS = 3000
+CONFLICT_MS = 2000
+"""How long a name is queried before it is used: twice what a responder may wait before it repeats (RFC 6762, 6)."""
 MISSING = "RAVENNA sessions need mDNS, which is not installed: pip install phasegraph-aes67[mdns]"
 MAX_NAMES = 1024
-"""A flood of names ends here."""
+"""Sessions that are kept; the names of a flood beyond that are ignored."""
 
 
 def installed() -> bool:
-    """Whether there is mDNS."""
+    """Whether the package is installed."""
     return importlib.util.find_spec("zeroconf") is not None
 
 
@@ -41,8 +46,12 @@ async def start(interface: Interface) -> Zeroconf:
     return await trio.to_thread.run_sync(make)
 
 
-class Sightings:
-    """Which RAVENNA sessions there are, as mDNS tells, by name: with a number that is another after each change."""
+class MdnsBrowser:
+    """The RAVENNA sessions that mDNS knows.
+
+    zeroconf reports in a thread of its own. What it reports is put together by name until the control plane has time:
+    of a flood the newest state of a bounded number of names is kept, not every report.
+    """
 
     def __init__(self, zeroconf: Zeroconf) -> None:
         from zeroconf import ServiceBrowser
@@ -51,52 +60,66 @@ class Sightings:
 
         self.zeroconf = zeroconf
         self.names: dict[str, int] = {}
+        """Each session's name, with a number that is another one after each change."""
+        self.changed = trio.Event()
+        """Set at the next change, and then replaced."""
         self._records: dict[tuple[str, str], object] = {}
-        """What the newest records of a name say, by their type."""
+        """Values of the newest records of a name, by their type."""
         self._changes = 0
-        self._changed = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
-        ServiceBrowser(zeroconf, SESSIONS, handlers=[self._saw])
-        watch_records(zeroconf, self._read)
+        self._lock = threading.Lock()
+        self._reported_names: dict[str, bool] = {}
+        self._reported_records: dict[tuple[str, str], object] = {}
+        """Both are filled by zeroconf's thread and emptied by the control plane, each under the lock."""
+        ServiceBrowser(zeroconf, SESSIONS, handlers=[self._report_name])
+        watch_records(zeroconf, self._report_record)
 
-    async def change(self) -> None:
-        """Wait until anything changes."""
-        await self._changed.wait()
+    def _report_name(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        self._report(self._reported_names, name.removesuffix(f".{SERVICE}"), state_change.name != "Removed")
 
-    def _saw(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        # In a thread of zeroconf's, as `_read`.
-        with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._note, name.removesuffix(f".{SERVICE}"), state_change.name != "Removed")
-
-    def _read(self, name: str, kind: str, said: object) -> None:
+    def _report_record(self, name: str, kind: str, value: object) -> None:
         if name.endswith(f".{SERVICE}"):
-            with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._compare, name.removesuffix(f".{SERVICE}"), kind, said)
+            self._report(self._reported_records, (name.removesuffix(f".{SERVICE}"), kind), value)
 
-    def _compare(self, name: str, kind: str, said: object) -> None:
+    def _report(self, reported: dict[K, V], key: K, value: V) -> None:
+        with self._lock:
+            if key not in reported and len(reported) >= 2 * MAX_NAMES:
+                return
+            reported[key] = value
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._apply, idempotent=True)
+
+    def _apply(self) -> None:
+        with self._lock:
+            names, records = dict(self._reported_names), dict(self._reported_records)
+            self._reported_names.clear()
+            self._reported_records.clear()
+        changes = self._changes
+        for name, present in names.items():
+            self._changes += 1
+            if not present:
+                self.names.pop(name, None)
+            elif name in self.names or len(self.names) < MAX_NAMES:
+                self.names[name] = self._changes
         if len(self._records) > 2 * MAX_NAMES:
             self._records.clear()
-        before, self._records[name, kind] = self._records.get((name, kind)), said
-        if before not in (None, said) and name in self.names:
-            self._note(name, there=True)
-
-    def _note(self, name: str, there: bool) -> None:
-        self._changes += 1
-        if not there:
-            self.names.pop(name, None)
-        elif name in self.names or len(self.names) < MAX_NAMES:
-            self.names[name] = self._changes
-        changed, self._changed = self._changed, trio.Event()
-        changed.set()
+        for (name, kind), value in records.items():
+            before, self._records[name, kind] = self._records.get((name, kind)), value
+            if before not in (None, value) and name in self.names:
+                self._changes += 1
+                self.names[name] = self._changes
+        if self._changes != changes:
+            changed, self.changed = self.changed, trio.Event()
+            changed.set()
 
 
 class MulticastDns:
-    """What the nodes of a run share."""
+    """mDNS on the interfaces of a run. Shared by its nodes."""
 
     def __init__(self, ctx: NodeContext) -> None:
         self._starting = trio.Lock()
         self._zeroconfs: dict[Interface, Zeroconf] = {}
-        self._sightings: dict[Interface, Sightings] = {}
+        self._browsers: dict[Interface, MdnsBrowser] = {}
 
     async def on(self, interface: Interface) -> Zeroconf:
         """mDNS on an interface. Raises ImportError with a remedy, or OSError."""
@@ -105,15 +128,15 @@ class MulticastDns:
                 self._zeroconfs[interface] = await start(interface)
             return self._zeroconfs[interface]
 
-    async def sightings(self, interface: Interface) -> Sightings:
+    async def browser(self, interface: Interface) -> MdnsBrowser:
         """The sessions on an interface. Raises as `on`."""
         zeroconf = await self.on(interface)
-        if interface not in self._sightings:
-            self._sightings[interface] = Sightings(zeroconf)
-        return self._sightings[interface]
+        if interface not in self._browsers:
+            self._browsers[interface] = MdnsBrowser(zeroconf)
+        return self._browsers[interface]
 
     def close(self) -> None:
-        """Say no more."""
+        """End mDNS on every interface."""
         for zeroconf in self._zeroconfs.values():
             zeroconf.close()
 
@@ -129,19 +152,34 @@ async def resolve(zeroconf: Zeroconf, name: str) -> tuple[tuple[str, ...], int]:
         raise OSError(f"its name cannot be looked up: {error}") from error
     addresses = () if info is None else tuple(info.parsed_addresses())
     if info is None or not addresses or info.port is None:
-        raise OSError("nobody says where it is")
+        raise OSError("no answer to mDNS queries of its address")
     return addresses, info.port
+
+
+def is_taken(zeroconf: Zeroconf, name: str, server: str, port: int) -> bool:
+    """Whether another host or server offers a session of this name. Blocks for `CONFLICT_MS` where none does.
+
+    zeroconf's own check asks for unicast answers, which another socket on port 5353 of this host may get instead.
+    """
+    from zeroconf import DNSQuestionType
+
+    info = zeroconf.get_service_info(
+        SERVICE, f"{name}.{SERVICE}", timeout=CONFLICT_MS, question_type=DNSQuestionType.QM
+    )
+    return info is not None and (info.server, info.port) != (server, port)
 
 
 @asynccontextmanager
 async def registered(zeroconf: Zeroconf, name: str, address: str, port: int) -> AsyncIterator[None]:
     """A session is offered by RTSP at an address while the block runs. Raises OSError with the reason."""
-    from zeroconf import Error, NonUniqueNameException, ServiceInfo
+    from zeroconf import Error, ServiceInfo
 
-    server = f"phasegraph-{address.replace('.', '-')}-{port}.local."  # whose address nobody else takes back
+    server = f"phasegraph-{address.replace('.', '-')}-{port}.local."  # a host name that no other program withdraws
     done: list[ServiceInfo] = []
     try:
         try:
+            if await trio.to_thread.run_sync(is_taken, zeroconf, name, server, port, abandon_on_cancel=True):
+                raise OSError(f"another device offers a session {name!r}")
             for kind in (SERVICE, SESSIONS):
                 info = ServiceInfo(
                     kind, f"{name}.{SERVICE}", port=port, parsed_addresses=[address], server=server, properties={}
@@ -149,12 +187,9 @@ async def registered(zeroconf: Zeroconf, name: str, address: str, port: int) -> 
                 if kind == SESSIONS:
                     # A service and its subtype have one name (RFC 6763, 7.1); zeroconf keeps them by keys, one each.
                     info.key += SESSIONS
-                # Whether the name is free is asked once.
-                register = partial(zeroconf.register_service, info, cooperating_responders=kind == SESSIONS)
+                register = partial(zeroconf.register_service, info, cooperating_responders=True)
                 await trio.to_thread.run_sync(register)
                 done.append(info)
-        except NonUniqueNameException as error:
-            raise OSError(f"somebody else offers a session {name!r}") from error
         except Error as error:
             raise OSError(f"mDNS refuses the session {name!r}: {error}") from error
         yield

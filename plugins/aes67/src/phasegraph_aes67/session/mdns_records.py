@@ -1,4 +1,4 @@
-"""What a browser of a subtype is not told by zeroconf: that a session is somewhere else, or its text another."""
+"""Changes that zeroconf does not report to the browser of a subtype: another address, or another text."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _SRV, _TXT = 33, 16
 
 
 class _Records(RecordUpdateListener):
-    def __init__(self, tell: Callable[[str, str, object], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str, str, object], None]) -> None:
+        self._report = report
 
     def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
-        """Called by zeroconf with what has come."""
+        """Called by zeroconf with the records that were received."""
         for update in records:
             record = update.new
             if update.old is not None or record.is_expired(now):
                 continue  # nothing new
             if record.type == _SRV:
-                self._tell(record.name, "SRV", (getattr(record, "server", ""), getattr(record, "port", 0)))
+                self._report(record.name, "SRV", (getattr(record, "server", ""), getattr(record, "port", 0)))
             elif record.type == _TXT:
-                self._tell(record.name, "TXT", getattr(record, "text", b""))
+                self._report(record.name, "TXT", getattr(record, "text", b""))
 
     def async_update_records_complete(self) -> None:
         """Called by zeroconf after that."""
 
 
-def watch_records(zeroconf: Zeroconf, tell: Callable[[str, str, object], None]) -> None:
-    """Have every new SRV and TXT record told, by name, type and what it says, in zeroconf's thread."""
-    zeroconf.add_listener(_Records(tell), None)
+def watch_records(zeroconf: Zeroconf, report: Callable[[str, str, object], None]) -> None:
+    """Report every new SRV and TXT record, by name, type and value, in zeroconf's thread."""
+    zeroconf.add_listener(_Records(report), None)

@@ -9,7 +9,7 @@ from phasegraph import Metric, NodeContext, NodeError
 from phasegraph.net import Interface
 
 from .description import Description
-from .ravenna_offer import RavennaOffer
+from .ravenna_publisher import RavennaPublisher
 from .sap_announcer import Announcer
 from .sap_sender import Announcements
 
@@ -25,7 +25,7 @@ class Publication:
         self._description = description
         self._path = path
         self._announcers: list[Announcer] = []
-        self._offer: RavennaOffer | None = None
+        self._ravenna: RavennaPublisher | None = None
         self._renew()
 
     def announce(self, interfaces: Sequence[Interface], seed: int) -> None:
@@ -48,13 +48,13 @@ class Publication:
 
     async def offer(self, name: str, interfaces: Sequence[Interface], port: int) -> None:
         """Offer it as a RAVENNA session of this name, until cancelled. Raises NodeError."""
-        self._offer = RavennaOffer(self._ctx, name, interfaces, port)
-        self._offer.renew(self._description.text())
-        await self._offer.run()
+        self._ravenna = RavennaPublisher(self._ctx, name, interfaces, port)
+        self._ravenna.set_description(self._description.text())
+        await self._ravenna.run()
 
     def metrics(self) -> dict[str, Metric]:
         """Figures of what is offered."""
-        return {} if self._offer is None else self._offer.metrics()
+        return {} if self._ravenna is None else self._ravenna.metrics()
 
     def withdraw(self) -> None:
         """Say on the network that the session is over."""
@@ -68,8 +68,8 @@ class Publication:
             _write(self._path, text)
         for announcer in self._announcers:
             announcer.announce(text, now)
-        if self._offer is not None:
-            self._offer.renew(text)
+        if self._ravenna is not None:
+            self._ravenna.set_description(text)
 
 
 def _write(path: str, text: str) -> None:

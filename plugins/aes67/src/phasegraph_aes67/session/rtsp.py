@@ -1,4 +1,4 @@
-"""As much of RTSP 1.0 (RFC 2326) as hands session descriptions about, and HTTP's requests, which are alike. Sans-IO."""
+"""RTSP 1.0 (RFC 2326), the part that transfers session descriptions; HTTP requests are similar. Sans-IO."""
 
 from __future__ import annotations
 
@@ -8,42 +8,47 @@ from urllib.parse import quote
 
 import msgspec
 
+from ..sdp import decode_sdp
+
 MAX_HEAD_BYTES = 8 << 10
 MAX_BODY_BYTES = 64 << 10
+MAX_BLANK_BYTES = 64
+"""Blank lines before a message, which are ignored."""
 SDP = "application/sdp"
 _END = re.compile(rb"\r?\n\r?\n")
 _LINE = re.compile(r"\r?\n")
-_REQUEST = re.compile(r"([A-Z_]{1,20}) (\S{1,1000}) (RTSP|HTTP)/1\.\d\Z")
-_RESPONSE = re.compile(r"RTSP/\d\.\d (\d{3})(?: (.*))?\Z", re.ASCII)
+# Devices have been seen to announce without a URI: "ANNOUNCE  RTSP/1.0".
+_REQUEST = re.compile(r"([A-Z_]{1,20}) {1,3}(?:(\S{1,1000}) {1,3})?(RTSP|HTTP)/1\.\d *\Z")
+_RESPONSE = re.compile(r"RTSP/\d\.\d {1,3}(\d{3})(?: (.*))?\Z", re.ASCII)
 
 
 class MalformedRtsp(ValueError):
-    """What came is no RTSP, or not what was asked for; the message says why."""
+    """Octets that are not RTSP, or not the answer to a request; the message gives the reason."""
 
 
-class Response(msgspec.Struct, frozen=True):
+class RtspResponse(msgspec.Struct, frozen=True):
     """An answer."""
 
     status: int
     reason: str
     headers: dict[str, str]
-    """By names in small letters."""
+    """By lower-case names."""
     body: str
 
 
-class Request(msgspec.Struct, frozen=True):
-    """Something that is asked of whoever reads it."""
+class RtspRequest(msgspec.Struct, frozen=True):
+    """A request."""
 
     method: str
     url: str
     protocol: str
     """``RTSP`` or ``HTTP``."""
     headers: dict[str, str]
-    """By names in small letters."""
+    """By lower-case names."""
     body: str
 
 
-Message = Request | Response
+RtspMessage = RtspRequest | RtspResponse
 
 
 def session_url(host: str, port: int, name: str) -> str:
@@ -61,37 +66,54 @@ def message(first: str, headers: Mapping[str, object], body: str = "") -> bytes:
     return "\r\n".join(lines).encode() + octets
 
 
-class MessageReader:
-    """Puts the messages of a connection together, however they come in pieces."""
+class RtspReader:
+    """Puts the messages of a connection together, in whatever pieces they arrive.
+
+    It keeps one message at most, and what was received with its end.
+    """
 
     def __init__(self) -> None:
-        self._octets = b""
-        self._least = 0
+        self._octets = bytearray()
+        self._needed = 0
         """Octets without which there is no whole message."""
+        self._searched = 0
+        """Octets that do not contain the end of a header."""
+        self._blank = 0
+        """Octets of blank lines before this message."""
 
-    def feed(self, octets: bytes) -> None:
-        """Take in what came."""
-        self._octets += octets
+    def receive_data(self, octets: bytes) -> None:
+        """Add octets that were received."""
+        self._octets += octets if self._octets else self._without_blank(octets)
 
-    def take(self) -> Message | None:
+    def _without_blank(self, octets: bytes) -> bytes:
+        stripped = octets.lstrip(b"\r\n")
+        self._blank += len(octets) - len(stripped)
+        return stripped
+
+    def next_message(self) -> RtspMessage | None:
         """The next message, once it is whole. Raises MalformedRtsp, after which nothing more can be understood."""
-        if len(self._octets) < self._least:
+        octets = self._octets
+        if self._blank > MAX_BLANK_BYTES:
+            raise MalformedRtsp("it begins with more blank lines than are ignored")
+        if len(octets) < self._needed:
             return None
-        octets = self._octets.lstrip(b"\r\n")
-        end = _END.search(octets, 0, MAX_HEAD_BYTES + 4)
+        end = _END.search(octets, max(0, self._searched - 3), MAX_HEAD_BYTES + 4)
         if end is None:
             if len(octets) > MAX_HEAD_BYTES:
                 raise MalformedRtsp(f"its header is longer than {MAX_HEAD_BYTES >> 10} KiB")
+            self._searched = len(octets)
             return None
         first, *lines = _LINE.split(octets[: end.start()].decode("latin-1"))
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         size = _size(headers)
-        self._least = end.end() + size
-        if len(octets) < self._least:
-            self._octets = octets
+        if len(octets) < end.end() + size:
+            self._needed, self._searched = end.end() + size, end.start()
             return None
-        self._octets, self._least = octets[self._least :], 0
-        return _message(first, headers, octets[end.end() : end.end() + size].decode("utf-8", errors="replace"))
+        body = bytes(octets[end.end() : end.end() + size])
+        rest = bytes(octets[end.end() + size :])
+        self._needed = self._searched = self._blank = 0
+        self._octets = bytearray(self._without_blank(rest))
+        return _message(first, headers, decode_sdp(body))
 
 
 def _size(headers: Mapping[str, str]) -> int:
@@ -103,9 +125,9 @@ def _size(headers: Mapping[str, str]) -> int:
     return int(length)
 
 
-def _message(first: str, headers: dict[str, str], body: str) -> Message:
+def _message(first: str, headers: dict[str, str], body: str) -> RtspMessage:
     if found := _REQUEST.match(first):
-        return Request(found[1], found[2], found[3], headers, body)
+        return RtspRequest(found[1], found[2] or "", found[3], headers, body)
     if found := _RESPONSE.match(first):
-        return Response(int(found[1]), (found[2] or "").strip(), headers, body)
-    raise MalformedRtsp(f"it begins with {first[:40]!r}: this is no RTSP")
+        return RtspResponse(int(found[1]), (found[2] or "").strip(), headers, body)
+    raise MalformedRtsp(f"it begins with {first[:40]!r}: this is not RTSP")

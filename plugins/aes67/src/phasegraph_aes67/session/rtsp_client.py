@@ -1,9 +1,9 @@
-"""Asking a device for the description of one session, and taking in what it tells later. Sans-IO."""
+"""Requesting the description of one session from a device, and receiving the versions that it pushes. Sans-IO."""
 
 from __future__ import annotations
 
 from . import sap
-from .rtsp import SDP, MalformedRtsp, MessageReader, Request, Response, message
+from .rtsp import SDP, MalformedRtsp, RtspReader, RtspRequest, RtspResponse, message
 
 
 class DescribeClient:
@@ -17,32 +17,32 @@ class DescribeClient:
         """Whether an answer is to come."""
         self._url = url
         self._sequence = 0
-        self._reader = MessageReader()
+        self._reader = RtspReader()
 
-    def ask(self) -> bytes:
-        """What asks for the description, once more if need be."""
+    def request(self) -> bytes:
+        """A request of the description, which may be repeated."""
         self._sequence += 1
         self.waiting = True
         return message(f"DESCRIBE {self._url} RTSP/1.0", {"CSeq": self._sequence, "Accept": SDP})
 
-    def feed(self, octets: bytes) -> bytes:
-        """Take in what came; returns what is to be answered. Raises MalformedRtsp."""
-        self._reader.feed(octets)
+    def receive_data(self, octets: bytes) -> bytes:
+        """Handle octets that were received; returns the answers to send. Raises MalformedRtsp."""
+        self._reader.receive_data(octets)
         answers = b""
-        while (came := self._reader.take()) is not None:
-            if isinstance(came, Request):
-                answers += self._told(came)
-            elif came.headers.get("cseq", str(self._sequence)) == str(self._sequence):
-                self._answered(came)  # what answers other requests (some devices do) is passed over
+        while (received := self._reader.next_message()) is not None:
+            if isinstance(received, RtspRequest):
+                answers += self._answer(received)
+            elif received.headers.get("cseq", str(self._sequence)) == str(self._sequence):
+                self._finish(received)  # answers to other requests, as some devices send them, are ignored
         return answers
 
-    def _answered(self, response: Response) -> None:
+    def _finish(self, response: RtspResponse) -> None:
         if response.status != 200:
             raise MalformedRtsp(f"it answers {response.status} {response.reason}")
         self.description, self.waiting = response.body, False
 
-    def _told(self, request: Request) -> bytes:
-        # An ANNOUNCE pushes a new version; a device may tell everyone of all its sessions.
+    def _answer(self, request: RtspRequest) -> bytes:
+        # An ANNOUNCE pushes a new version; a device may announce all of its sessions to every client.
         known = request.method in ("ANNOUNCE", "OPTIONS", "GET_PARAMETER")
         if request.method == "ANNOUNCE" and self.description is not None:
             key = sap.session_key(request.body)

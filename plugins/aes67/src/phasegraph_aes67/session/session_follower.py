@@ -65,14 +65,14 @@ class SessionFollower:
         if self._ctx.local.virtual:
             return  # there is no mDNS in a simulation
         try:
-            sightings = await self._ctx.shared(MulticastDns).sightings(interface)
+            browser = await self._ctx.shared(MulticastDns).browser(interface)
         except (ImportError, OSError) as error:
             self._no_ravenna = getattr(error, "strerror", None) or str(error)
             await self._ctx.sleep(PATIENCE_NS)
             if not self._lookup.found:
                 self._ctx.event("ravenna_unavailable", reason=self._no_ravenna)
         else:
-            await self._ravenna.run(sightings)
+            await self._ravenna.run(browser)
 
     def update(self) -> None:
         """Apply what has been announced since the last call."""

@@ -1,4 +1,4 @@
-"""The RTSP servers of a run: one per interface and port, whatever sinks offer sessions there."""
+"""The RTSP servers of a run: one for each interface and port, shared by all sinks that publish sessions there."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ import trio
 from phasegraph import NodeContext, NodeError
 from phasegraph.net import Interface
 
-from .rtsp_server import Catalogue, ServerConnection
+from .rtsp_server import RtspServerConnection, SessionCatalogue
+from .rtsp_stream import ReadBudget, RtspStream
 
 MAX_CLIENTS = 64
-"""One more, and whoever has said nothing for longest is left."""
-SEND_S = 5.0
-"""A client that does not take what it is sent for so long is left."""
+"""With one more, the client that has sent nothing for longest is disconnected."""
+ACCEPT_COST = 1024
+"""Octets of the read budget that a new connection costs."""
 _PAUSE_S = 0.1
-"""Before connections are accepted again where the system had no more room for one."""
+"""Before connections are accepted again where the system had no room for one."""
 
 
 class RtspServer:
-    """Describes the sessions of its catalogue. One of those who offer sessions serves for all."""
+    """Describes the sessions of its catalogue to its clients, which share one read budget."""
 
     def __init__(self, listener: trio.SocketListener) -> None:
         self.refused = 0
-        """Requests that were not understood, or not met."""
-        self.catalogue = Catalogue()
+        """Requests that were not understood, or not answered with 200."""
+        self.catalogue = SessionCatalogue()
         self._listener = listener
         self.host, self.port = listener.socket.getsockname()[:2]
         self._serving = trio.Lock()
-        self._news = trio.Event()
-        self._clients: OrderedDict[ServerConnection, trio.CancelScope] = OrderedDict()
+        self._published = trio.Event()
+        self._clients: OrderedDict[RtspServerConnection, trio.CancelScope] = OrderedDict()
+        self._budget = ReadBudget()
 
     @property
     def clients(self) -> int:
         """How many there are."""
         return len(self._clients)
 
-    def offer(self, name: str, sdp: str) -> None:
-        """Offer a session, or its new description, which is told to those who know the old one."""
-        self.catalogue.offer(name, sdp)
-        news, self._news = self._news, trio.Event()
-        news.set()
+    def publish(self, name: str, sdp: str) -> None:
+        """Publish a session, or its new description, which is announced to the clients that have the old one."""
+        self.catalogue.publish(name, sdp)
+        published, self._published = self._published, trio.Event()
+        published.set()
 
     def close(self) -> None:
         """Close the listening socket."""
         self._listener.socket.close()
 
     async def serve(self) -> None:
-        """Serve until cancelled, when nobody else does."""
+        """Serve until cancelled. Where several sinks call this, one serves at a time."""
         async with self._serving, trio.open_nursery() as nursery:
             while True:
                 try:
@@ -56,51 +58,44 @@ class RtspServer:
                 except OSError:
                     await trio.sleep(_PAUSE_S)
                 else:
-                    nursery.start_soon(self._talk, stream)
+                    nursery.start_soon(self.serve_client, stream)
+                    await self._budget.spend(ACCEPT_COST)
 
-    async def _talk(self, stream: trio.SocketStream) -> None:
-        connection = ServerConnection(self.catalogue, self.host, self.port)
+    async def serve_client(self, stream: trio.abc.Stream) -> None:
+        """Serve one client until it leaves, or has to."""
+        connection = RtspServerConnection(self.catalogue, self.host, self.port)
+        peer = RtspStream(stream, self._budget)
         while len(self._clients) >= MAX_CLIENTS:
             _, longest_silent = self._clients.popitem(last=False)
             longest_silent.cancel()
         try:
             async with stream, trio.open_nursery() as nursery:
                 self._clients[connection] = nursery.cancel_scope
-                one_at_a_time = trio.Lock()
-                nursery.start_soon(self._tell_news, stream, connection, one_at_a_time)
-                await self._answer(stream, connection, one_at_a_time)
+                nursery.start_soon(self._announce, peer, connection)
+                await self._answer(peer, connection)
                 nursery.cancel_scope.cancel()
-        except* (OSError, trio.BrokenResourceError, trio.TooSlowError):
-            pass  # it is gone
+        except* OSError:
+            pass  # it has left
         finally:
             self._clients.pop(connection, None)
 
-    async def _answer(self, stream: trio.SocketStream, connection: ServerConnection, one_at_a_time: trio.Lock) -> None:
-        while not connection.over:
-            octets = bytes(await stream.receive_some())
+    async def _answer(self, peer: RtspStream, connection: RtspServerConnection) -> None:
+        while not connection.closing:
+            octets = await peer.receive()
             if not octets:
                 return
             if connection in self._clients:
                 self._clients.move_to_end(connection)
             refused = connection.refused
-            answers = connection.feed(octets)
+            answers = connection.receive_data(octets)
             self.refused += connection.refused - refused
-            async with one_at_a_time:
-                await _send(stream, answers)
+            await peer.send(answers)
 
-    async def _tell_news(
-        self, stream: trio.SocketStream, connection: ServerConnection, one_at_a_time: trio.Lock
-    ) -> None:
+    async def _announce(self, peer: RtspStream, connection: RtspServerConnection) -> None:
         while True:
-            news = self._news
-            async with one_at_a_time:
-                await _send(stream, connection.news())
-            await news.wait()
-
-
-async def _send(stream: trio.SocketStream, octets: bytes) -> None:
-    with trio.fail_after(SEND_S):
-        await stream.send_all(octets)
+            published = self._published
+            await peer.send(connection.announcements())
+            await published.wait()
 
 
 class RtspServers:

@@ -1,4 +1,4 @@
-"""Offering a session as RAVENNA does: mDNS says that it is there, RTSP what it is."""
+"""Publishing a session as RAVENNA devices do: mDNS announces its name, RTSP describes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from phasegraph import Metric, NodeContext, NodeError
 from phasegraph.net import Interface
 
 from . import mdns
-from .rtsp_serving import RtspServer, RtspServers
+from .rtsp_listener import RtspServer, RtspServers
 
 AGAIN_S = 60.0
-"""After so long a name that was taken is tried again."""
+"""How long after a conflict a name is tried again."""
 MAX_NAME_BYTES = 63
 """Of an instance name (RFC 6763, 4.1.1)."""
 
@@ -24,14 +24,14 @@ def check_name(name: str) -> None:
         raise NodeError(mdns.MISSING, option="ravenna")
     if not name or "." in name or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
         raise NodeError(
-            f"{name!r} is no name of a RAVENNA session",
+            f"{name!r} cannot be the name of a RAVENNA session",
             f"give the sink a name of up to {MAX_NAME_BYTES} bytes, without a dot",
             option="name",
         )
 
 
-class RavennaOffer:
-    """One session, by the interfaces of its legs."""
+class RavennaPublisher:
+    """One session, on the interfaces of its legs."""
 
     def __init__(self, ctx: NodeContext, name: str, interfaces: Sequence[Interface], port: int) -> None:
         """``port`` is the RTSP server's; with 0 the system chooses."""
@@ -42,20 +42,20 @@ class RavennaOffer:
         self._text = ""
         self._servers: list[RtspServer] = []
 
-    def renew(self, text: str) -> None:
-        """Say this of the session from now on."""
+    def set_description(self, text: str) -> None:
+        """Publish this description from now on."""
         self._text = text
         for server in self._servers:
-            server.offer(self._name, text)
+            server.publish(self._name, text)
 
     async def run(self) -> None:
-        """Offer it until cancelled. Raises NodeError."""
+        """Publish it until cancelled. Raises NodeError."""
         try:
             async with trio.open_nursery() as nursery:
                 for interface in self._interfaces:
                     server = await self._ctx.shared(RtspServers).on(interface, self._port)
                     self._servers.append(server)
-                    server.offer(self._name, self._text)
+                    server.publish(self._name, self._text)
                     nursery.start_soon(server.serve)
                     nursery.start_soon(self._register, interface, server.port)
         finally:
@@ -63,7 +63,7 @@ class RavennaOffer:
                 server.catalogue.withdraw(self._name)
 
     async def _register(self, interface: Interface, port: int) -> None:
-        told = ""
+        last_reason = ""
         while True:
             try:
                 zeroconf = await self._ctx.shared(mdns.MulticastDns).on(interface)
@@ -71,9 +71,9 @@ class RavennaOffer:
                     self._ctx.event("session_offered", session=self._name, rtsp=f"{interface.address}:{port}")
                     await trio.sleep_forever()
             except OSError as error:
-                if str(error) != told:
-                    told = str(error)
-                    self._ctx.event("ravenna_unavailable", reason=told)
+                if str(error) != last_reason:
+                    last_reason = str(error)
+                    self._ctx.event("ravenna_unavailable", reason=last_reason)
                 await trio.sleep(AGAIN_S)
 
     def metrics(self) -> dict[str, Metric]:
