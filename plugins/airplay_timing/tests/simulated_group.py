@@ -252,7 +252,7 @@ class SimGroup:
             self.engine.tick(now)
         self._act()
         for name, tracker in self.trackers.items():
-            estimate = tracker.update(now)
+            estimate = tracker.publish(now)
             leader = next((each for each in self.leaders.values() if each.name == estimate.grandmaster), None)
             truth = None if leader is None else leader.time_ns(self.now_ns)
             error = None if truth is None else estimate.reference_at(now) - truth

@@ -48,7 +48,7 @@ class TimingParticipant:
         if self.engine.deadline_ns <= now_ns:
             self.engine.tick(now_ns)
         self._act()
-        return self.tracker.update(now_ns)
+        return self.tracker.publish(now_ns)
 
     def _act(self) -> None:
         for action in self.engine.actions():

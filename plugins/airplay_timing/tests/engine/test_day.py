@@ -72,7 +72,7 @@ class Pair:
             for engine in (self.leader, self.follower):
                 engine.tick(self.local(engine, true_ns))
             now = self.settle(true_ns)
-            estimate = self.tracker.update(now)
+            estimate = self.tracker.publish(now)
             if estimate.state is ClockState.LOCKED:
                 error = abs(estimate.reference_at(now) - theirs(now, self.epoch_ns))
                 assert error <= estimate.bound_ns
@@ -129,7 +129,7 @@ def test_sequence_numbers_wrap_and_the_clock_goes_on() -> None:
         for action in engine.actions():
             assert isinstance(action, SampleTaken)
             tracker.add_sample(action.sample)
-        estimate = tracker.update(arrival + 2 * DELAY_NS)
+        estimate = tracker.publish(arrival + 2 * DELAY_NS)
         if estimate.state is ClockState.LOCKED:
             worst = max(worst, abs(estimate.reference_at(now) - theirs(now, 7 * S)))
     assert sequence < 10_000

@@ -41,7 +41,7 @@ class Follower:
                 compose.announce(PortIdentity(LEADER, 0x8005), sequence, compose.AnnouncedDataset(grandmaster=LEADER))
             )
 
-    def emit_event(self, message: object, source: tuple[str, int] = HOME) -> None:
+    def deliver(self, message: object, source: tuple[str, int] = HOME) -> None:
         self.handle_socket_item(encode(message), source)
 
     def handle_socket_item(self, data: bytes, source: tuple[str, int] = HOME) -> None:
@@ -87,8 +87,8 @@ def test_the_ordinary_course() -> None:
 
 def test_follow_up_before_sync() -> None:
     follower = Follower()
-    follower.emit_event(compose.follow_up(PortIdentity(LEADER, 0x800C), 9, follower.now + 77 * S))
-    follower.emit_event(compose.sync(PortIdentity(LEADER, 0x8005), 9))
+    follower.deliver(compose.follow_up(PortIdentity(LEADER, 0x800C), 9, follower.now + 77 * S))
+    follower.deliver(compose.sync(PortIdentity(LEADER, 0x8005), 9))
     assert follower.measured(LeaderSync) == 1
 
 
@@ -132,9 +132,7 @@ def test_a_peer_cannot_speak_for_the_leader() -> None:
     follower = Follower(("10.0.0.1", "10.0.0.66"))
     follower.sync(1, source=AWAY)
     follower.answer(1, source=AWAY)
-    follower.emit_event(
-        compose.announce(PortIdentity(LEADER, 1), 3, compose.AnnouncedDataset(0, grandmaster=OTHER)), AWAY
-    )
+    follower.deliver(compose.announce(PortIdentity(LEADER, 1), 3, compose.AnnouncedDataset(0, grandmaster=OTHER)), AWAY)
     assert follower.measured(LeaderSync) == 0
     assert follower.dropped() == {"dropped_other_leader": 3, "dropped_address": 1}
 
@@ -142,7 +140,7 @@ def test_a_peer_cannot_speak_for_the_leader() -> None:
 def test_a_device_may_speak_from_its_address_of_the_other_family() -> None:
     # Phones open a session by IPv6 and send time by IPv4.
     follower = Follower(("fe80::7",))
-    follower.emit_event(compose.announce(PortIdentity(LEADER, 1), 3, compose.AnnouncedDataset(grandmaster=LEADER)))
+    follower.deliver(compose.announce(PortIdentity(LEADER, 1), 3, compose.AnnouncedDataset(grandmaster=LEADER)))
     follower.sync(1)
     follower.answer(1)
     assert follower.measured(DelayExchange) == 1
@@ -154,7 +152,7 @@ def test_a_device_may_speak_from_its_address_of_the_other_family() -> None:
 def test_once_a_peer_speaks_for_itself_nobody_stands_in_for_it() -> None:
     follower = Follower(("fe80::7",))
     other = compose.announce(PortIdentity(OTHER, 1), 3, compose.AnnouncedDataset(grandmaster=OTHER))
-    follower.emit_event(other, ("fe80::7", 320))
+    follower.deliver(other, ("fe80::7", 320))
     for sequence in range(3):
         follower.sync(sequence)
     assert follower.measured(LeaderSync) == 0
@@ -164,20 +162,20 @@ def test_once_a_peer_speaks_for_itself_nobody_stands_in_for_it() -> None:
 
 def test_halves_expire() -> None:
     follower = Follower()
-    follower.emit_event(compose.sync(PortIdentity(LEADER, 1), 5))
+    follower.deliver(compose.sync(PortIdentity(LEADER, 1), 5))
     follower.now += 2 * S
-    follower.emit_event(compose.follow_up(PortIdentity(LEADER, 1), 6, follower.now))
-    follower.emit_event(compose.follow_up(PortIdentity(LEADER, 1), 5, follower.now))
+    follower.deliver(compose.follow_up(PortIdentity(LEADER, 1), 14, follower.now))
+    follower.deliver(compose.follow_up(PortIdentity(LEADER, 1), 5, follower.now))
     assert follower.measured(LeaderSync) == 0
-    assert follower.dropped() == {"dropped_unpaired": 1}
+    assert follower.dropped() == {"dropped_unpaired": 2}
 
 
 def test_a_clock_that_stands_still_tells_nothing() -> None:
     follower = Follower()
     for sequence in range(1, 6):
         follower.now += 125 * MS
-        follower.emit_event(compose.sync(PortIdentity(LEADER, 1), sequence))
-        follower.emit_event(compose.follow_up(PortIdentity(LEADER, 1), sequence, 555 * S))
+        follower.deliver(compose.sync(PortIdentity(LEADER, 1), sequence))
+        follower.deliver(compose.follow_up(PortIdentity(LEADER, 1), sequence, 555 * S))
     assert follower.measured(LeaderSync) == 1
     assert follower.dropped() == {"dropped_stopped": 4}
     follower.engine.tick(follower.now + 3 * S)
@@ -228,12 +226,12 @@ def test_a_flood_of_strangers_fills_no_memory() -> None:
     for number in range(300):
         source = (f"10.1.{number // 250}.{number % 250}", 320)
         data = compose.AnnouncedDataset(grandmaster=number + 1)
-        follower.emit_event(compose.announce(PortIdentity(number + 1, 1), 1, data), source)
+        follower.deliver(compose.announce(PortIdentity(number + 1, 1), 1, data), source)
     assert len(follower.engine.peers) <= MOST_ADOPTED
     assert follower.engine.follower is not None
     assert follower.engine.follower.leader.clock == LEADER
     for sequence in range(500):
-        follower.emit_event(compose.sync(PortIdentity(LEADER, 1), sequence))
+        follower.deliver(compose.sync(PortIdentity(LEADER, 1), sequence))
     assert len(follower.done) < 20
 
 
@@ -273,7 +271,7 @@ def test_a_spoofed_time_among_good_ones_is_a_misfit() -> None:
         tracker.add_sample(DelayExchange(sync=sync, asked_ns=now + 2 * MS, reached_ns=now + 3 * MS + 77 * S))
         if number % 2:
             tracker.add_sample(LeaderSync(origin_ns=now + 500 * S, arrived_ns=now + 4 * MS, told_ns=now))
-        tracker.update(now + 4 * MS)
+        tracker.publish(now + 4 * MS)
     assert tracker.misfits == 40
     assert tracker.estimate.discontinuities == 0
     assert abs(tracker.estimate.reference_at(10 * S) - 87 * S) < 10_000
@@ -281,7 +279,7 @@ def test_a_spoofed_time_among_good_ones_is_a_misfit() -> None:
 
 def test_pdelay_is_answered() -> None:
     follower = Follower()
-    follower.emit_event(PDelayReq(source=PortIdentity(LEADER, 3), sequence=8, major_sdo=1))
+    follower.deliver(PDelayReq(source=PortIdentity(LEADER, 3), sequence=8, major_sdo=1))
     first, second = (apple.decode(each.data) for each in follower.done if isinstance(each, SendDatagram))
     assert isinstance(first, PDelayResp)
     assert (first.sequence, second.sequence, first.requesting) == (8, 8, PortIdentity(LEADER, 3))

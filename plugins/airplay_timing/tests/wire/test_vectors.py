@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from phasegraph.ieee1588 import (
+    UNITS_PER_NS,
     Announce,
     DelayResp,
     FollowUp,
@@ -23,10 +24,10 @@ from phasegraph.ieee1588 import (
     PortIdentity,
     Signaling,
     Sync,
+    SyncPairing,
     TlvType,
     encode,
 )
-from phasegraph_airplay_timing.engine.pairing import SyncPairing
 from phasegraph_airplay_timing.nqptp.nqptp_record import SIZE, NqptpRecord, encode_version, read
 from phasegraph_airplay_timing.wire import apple, compose, control_packets
 from phasegraph_airplay_timing.wire.session_plists import read_peers, read_rate_anchor, read_setup
@@ -163,12 +164,12 @@ def test_a_pair_that_somebody_has_logged() -> None:
     correction_ns, (seconds, nanoseconds) = int(follow_up[5]), map(int, follow_up[8].split("."))
     told = compose.follow_up(source, 234, seconds * 10**9 + nanoseconds)
     told = msgspec.structs.replace(told, correction=correction_ns << 16)
-    pairing = SyncPairing(lambda reason: pytest.fail(reason))
-    assert pairing.sync(compose.sync(source, 234), arrivals[0]) is None
-    sample = pairing.follow_up(told, arrivals[1])
-    assert sample is not None
-    assert sample.departed_ns == 788_996_999_147_541 + 1_401_459
-    assert sample.told_ns - sample.arrived_ns == 256_000  # what nqptp's time is late by, for this packet
+    pairing: SyncPairing[int] = SyncPairing(lambda reason: pytest.fail(reason))
+    assert pairing.add_sync(compose.sync(source, 234), arrivals[0]) is None
+    timed = pairing.add_follow_up(told)
+    assert timed is not None
+    assert timed.origin_ns + timed.correction // UNITS_PER_NS == 788_996_999_147_541 + 1_401_459
+    assert arrivals[1] - timed.arrival == 256_000  # nqptp's time is late by this, for this packet
 
 
 @pytest.mark.skipif(

@@ -67,7 +67,7 @@ class CompactEngine(TimingEngine):
 
     def departed(self, token: int, local_ns: int) -> None:
         """See `TimingEngine.departed`."""
-        sequence = self._tokens.pop(token, None)
+        sequence = self._tokens.redeem(token)
         if isinstance(sequence, int):
             self._measured(self._questions.departed(sequence, local_ns), local_ns)
 
@@ -101,7 +101,7 @@ class CompactEngine(TimingEngine):
         self._last = sample = LeaderSync(origin_ns=origin_ns, arrived_ns=local_ns, told_ns=local_ns)
         self._measured(sample, now_ns)
         self._questions.ask(packet.sequence, now_ns, sample)
-        self._send(source, CompactType.DELAY_REQ, packet.sequence, now_ns, token=self._remember(packet.sequence))
+        self._send(source, CompactType.DELAY_REQ, packet.sequence, now_ns, token=self._tokens.issue(packet.sequence))
 
     def _answer(self, packet: CompactPacket, source: tuple[str, int], now_ns: int) -> None:
         if (packet.clock, source[0]) != self._leader or self._last is None:

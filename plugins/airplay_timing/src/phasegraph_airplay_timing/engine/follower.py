@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from phasegraph.ieee1588 import DelayResp, FollowUp, PortIdentity, Sync, encode
+from phasegraph.ieee1588 import DelayResp, FollowUp, PortIdentity, Sync, SyncPairing, TimedSync, encode
 
 from ..filters import LeaderSync, TimingSample
 from ..wire import apple, compose
 from .delay_requests import DelayRequests
 from .engine_actions import SendDatagram
 from .leader_election import LeaderCandidate
-from .pairing import SyncPairing
 
 ASK_NS = 100_000_000
 """Delay requests are not asked more often, whatever the rate of Syncs."""
@@ -47,7 +46,8 @@ class PtpFollower:
         self._send = send
         self._remember = remember
         self._drop = drop
-        self._pairing = SyncPairing(drop)
+        self._pairing: SyncPairing[int] = SyncPairing(drop)
+        """Matches by sequence number alone: port numbers mean nothing in Apple's dialect."""
         self._questions = DelayRequests(drop)
         self._last: LeaderSync | None = None
         self._sequence = 0
@@ -61,11 +61,11 @@ class PtpFollower:
 
     def sync(self, message: Sync, local_ns: int, now_ns: int) -> TimingSample | None:
         """A Sync of the leader came."""
-        return self._timed(message.sequence, self._pairing.sync(message, local_ns), now_ns)
+        return self._timed(self._pairing.add_sync(message, local_ns), local_ns, now_ns)
 
     def follow_up(self, message: FollowUp, local_ns: int, now_ns: int) -> TimingSample | None:
         """A Follow_Up of the leader came."""
-        return self._timed(message.sequence, self._pairing.follow_up(message, local_ns), now_ns)
+        return self._timed(self._pairing.add_follow_up(message), local_ns, now_ns)
 
     def delay_resp(self, message: DelayResp) -> TimingSample | None:
         """A Delay_Resp of the leader came."""
@@ -115,9 +115,17 @@ class PtpFollower:
     def _nudge_ns(self) -> int:
         return self._told_ns + NUDGE_NS * (self._nudges + 1)
 
-    def _timed(self, sequence: int, sample: LeaderSync | None, now_ns: int) -> LeaderSync | None:
-        if sample is None:
+    def _timed(self, timed: TimedSync[int] | None, told_ns: int, now_ns: int) -> LeaderSync | None:
+        if timed is None:
             return None
+        sequence = timed.sequence
+        sample = LeaderSync(
+            origin_ns=timed.origin_ns,
+            correction=timed.follow_up_correction,
+            sync_correction=timed.sync_correction,
+            arrived_ns=timed.arrival,
+            told_ns=told_ns,
+        )
         if self._last is not None and sample.departed_ns == self._last.departed_ns:
             self._drop("stopped")  # its clock stands still
             return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from phasegraph import UNKNOWN_NS, ClockEstimate, ClockState
+from phasegraph import NS_PER_S, ClockDoubt, ClockEstimate, ClockFix, ClockPublisher, PublisherSettings
 
 from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
 
@@ -24,17 +24,18 @@ ONE_WAY_NS = 2_000_000_000
 """How long Syncs alone are collected before they have to do."""
 GATE_NS = 1_000_000
 """How far beyond the bound a sample may lie."""
-LOCK_NS = 1_000_000
-"""Locked once three sigmas are within this."""
-LOST_NS = 100_000_000
-"""Holdover ends when its bound has grown beyond this."""
+SETTINGS = PublisherSettings(
+    lock_within_ns=1_000_000, unlock_beyond_ns=100_000_000, slew_limit_ppb=200_000.0, settling_fixes=1
+)
+"""See `ClockPublisher`. The first solution of a track rests on several exchanges, so one fix settles it."""
+SLEW_S = 0.5
+"""A lag is removed within this."""
 HORIZON_NS = 250_000_000
 """How long a published estimate holds."""
-_SLEW, _SLEW_NS = 200e-6, 500_000_000
 
 
 class LeaderClock:
-    """The clock. Told by `follow` whose samples come, by `add` of each, by `update` of time."""
+    """A group's clock: `set_leader` says whose samples come, `add_sample` takes each, `publish` is called often."""
 
     def __init__(self, make: Callable[[], TimingFilter], *, silence_ns: int, now_ns: int) -> None:
         """``make`` makes a filter; after ``silence_ns`` without a sample it is holdover."""
@@ -48,12 +49,12 @@ class LeaderClock:
         self._own = False
         self._current = _LeaderTrack("", make())
         self._next: _LeaderTrack | None = None
-        self._was_locked = False
-        self._jump = True
+        self._publisher = ClockPublisher(SETTINGS)
+        self._replaced = self._other_timescale = False
 
     def set_leader(self, leader: str, *, own: bool) -> None:
         """The samples to come are of this leader; with ``own``, local time is the reference."""
-        self._jump |= own or self._own
+        self._other_timescale |= own or self._own
         self._leader, self._own, self._next = leader, own, None
         if own or not self._current.syncs:
             self._current = _LeaderTrack(leader, self._make())
@@ -73,45 +74,46 @@ class LeaderClock:
             fresh = self._next = _LeaderTrack(self._leader, self._make())
         fresh.add_sample(sample)
         if fresh.settled:
-            self._current, self._next, self._jump = fresh, None, True
+            self._current, self._next, self._replaced = fresh, None, True
 
-    def update(self, now_ns: int) -> ClockEstimate:
+    def publish(self, now_ns: int) -> ClockEstimate:
         """Publish for ``now_ns``; the next call is expected within `HORIZON_NS`."""
-        before, track = self.estimate, self._current
+        track, publisher = self._current, self._publisher
         if self._own:
-            if self._jump or before.local_ns < now_ns:
-                self.estimate = self._lead(now_ns)
+            self._steer(ClockFix(local_ns=now_ns, reference_ns=now_ns, doubt_at=_exact(now_ns)))
+            self.estimate = publisher.estimate(now_ns, silent=False, grandmaster=self._leader)
             return self.estimate
         now_ns = max(now_ns, track.last_ns)
+        silent = now_ns - track.last_ns > self._silence_ns or track.leader != self._leader
         solution = track.filter.solve(now_ns) if track.settled else None
-        if solution is None:
-            self.estimate = self._wait(now_ns)
-            return self.estimate
-        ahead = track.filter.solve(now_ns + HORIZON_NS) or solution
-        discontinuities, reference_ns = before.discontinuities, before.reference_at(now_ns)
-        error_ns = now_ns + solution.offset_ns - reference_ns
-        if self._jump or not self._was_locked:
-            discontinuities += self._was_locked
-            reference_ns, error_ns, self._jump = reference_ns + error_ns, 0, False
-        slew = max(-_SLEW, min(_SLEW, error_ns / max(_SLEW_NS, now_ns - before.local_ns)))
-        step_ns = self._suspected_step_ns(solution, now_ns)
-        sigma_ns = math.hypot(solution.sigma_ns, error_ns, step_ns)
-        bound_ns = max(solution.bound_ns, ahead.bound_ns) + abs(error_ns) + step_ns
-        holding = now_ns - track.last_ns > self._silence_ns or track.leader != self._leader
-        state = self._state(solution, holding, sigma_ns, bound_ns)
-        self._was_locked |= state is ClockState.LOCKED
-        self.estimate = ClockEstimate(
-            local_ns=now_ns,
-            reference_ns=reference_ns,
-            rate_ppb=(solution.rate + slew) * 1e9,
-            sigma_ns=sigma_ns,
-            bound_ns=bound_ns,
-            state=state,
-            grandmaster=track.leader,
-            path_delay_ns=solution.delay_ns,
-            discontinuities=discontinuities,
+        if solution is not None:
+            ahead = track.filter.solve(now_ns + HORIZON_NS) or solution
+            self._steer(
+                ClockFix(
+                    local_ns=now_ns,
+                    reference_ns=now_ns + solution.offset_ns,
+                    rate_ppb=solution.rate * NS_PER_S,
+                    lockable=solution.two_way and not silent,
+                    doubt_at=_doubt_of(solution, ahead, self._suspected_step_ns(solution, now_ns)),
+                )
+            )
+        self.estimate = publisher.estimate(
+            now_ns,
+            silent=silent or solution is None,
+            path_delay_ns=None if solution is None else solution.delay_ns,
+            grandmaster=track.leader if solution is not None else self.estimate.grandmaster,
         )
         return self.estimate
+
+    def _steer(self, fix: ClockFix) -> None:
+        publisher = self._publisher
+        publisher.steer(
+            fix,
+            slew_s=SLEW_S if publisher.was_locked else 0.0,
+            other_reference=self._replaced,
+            other_timescale=self._other_timescale,
+        )
+        self._replaced = self._other_timescale = False
 
     def _suspected_step_ns(self, solution: FilterSolution, now_ns: int) -> int:
         # How far the samples that do not fit, but fit each other, are from the mapping.
@@ -121,43 +123,24 @@ class LeaderClock:
         other = fresh.filter.solve(max(now_ns, fresh.last_ns))
         return 0 if other is None else abs(other.offset_ns - solution.offset_ns)
 
-    def _state(self, solution: FilterSolution, holding: bool, sigma_ns: float, bound_ns: float) -> ClockState:
-        if holding:
-            lost = not self._was_locked or bound_ns > LOST_NS
-            return ClockState.UNLOCKED if lost else ClockState.HOLDOVER
-        # Once locked it stays so a little longer, not to flap.
-        patience = 2 if self.estimate.state is ClockState.LOCKED else 1
-        good = solution.two_way and 3 * sigma_ns <= patience * LOCK_NS
-        return ClockState.LOCKED if good else ClockState.ACQUIRING
 
-    def _lead(self, now_ns: int) -> ClockEstimate:
-        jumps = self.estimate.discontinuities + (self._jump and self._was_locked)
-        self._jump, self._was_locked = False, True
-        return ClockEstimate(
-            local_ns=now_ns,
-            reference_ns=now_ns,
-            sigma_ns=0.0,
-            bound_ns=0.0,
-            state=ClockState.LOCKED,
-            grandmaster=self._leader,
-            discontinuities=jumps,
-        )
+def _exact(fixed_ns: int) -> Callable[[int, float], ClockDoubt]:
+    # The doubt of our own time: none, until another leader's time is awaited.
+    def doubt_at(local_ns: int, lag_ns: float) -> ClockDoubt:
+        bound_ns = (local_ns - fixed_ns) * RATE_LIMIT + abs(lag_ns)
+        return ClockDoubt(bound_ns / 3, bound_ns)
 
-    def _wait(self, now_ns: int) -> ClockEstimate:
-        # Nothing is known yet; or we led, and our own mapping goes on until the new leader's time is known.
-        before = self.estimate
-        doubt = before.bound_ns + (now_ns - before.local_ns) * RATE_LIMIT if self._was_locked else UNKNOWN_NS
-        hearing = ClockState.ACQUIRING if self._leader else ClockState.UNLOCKED
-        return ClockEstimate(
-            local_ns=now_ns,
-            reference_ns=before.reference_at(now_ns),
-            rate_ppb=before.rate_ppb,
-            sigma_ns=doubt / 3,
-            bound_ns=doubt,
-            state=ClockState.HOLDOVER if self._was_locked and doubt <= LOST_NS else hearing,
-            grandmaster=before.grandmaster,
-            discontinuities=before.discontinuities,
-        )
+    return doubt_at
+
+
+def _doubt_of(solution: FilterSolution, ahead: FilterSolution, step_ns: int) -> Callable[[int, float], ClockDoubt]:
+    # The doubt of a solution, which has to hold until the next call; from then on it grows as clocks may part.
+    def doubt_at(local_ns: int, lag_ns: float) -> ClockDoubt:
+        beyond_ns = max(0, local_ns - ahead.local_ns) * RATE_LIMIT
+        bound_ns = max(solution.bound_ns, ahead.bound_ns) + abs(lag_ns) + step_ns + beyond_ns
+        return ClockDoubt(math.hypot(solution.sigma_ns, lag_ns, step_ns, beyond_ns / 3), bound_ns)
+
+    return doubt_at
 
 
 class _LeaderTrack:

@@ -55,7 +55,7 @@ class NtpEngine(TimingEngine):
 
     def departed(self, token: int, local_ns: int) -> None:
         """See `TimingEngine.departed`."""
-        key = self._tokens.pop(token, None)
+        key = self._tokens.redeem(token)
         if isinstance(key, int):
             self._measured(self._questions.departed(key, local_ns))
 
@@ -75,7 +75,7 @@ class NtpEngine(TimingEngine):
             self._questions.ask(key, now_ns)
             request = ntp.encode(ntp.request(now_ns))
             destination = (server.address, server.event_port)
-            self._todo.append(SendDatagram(data=request, destination=destination, token=self._remember(key)))
+            self._todo.append(SendDatagram(data=request, destination=destination, token=self._tokens.issue(key)))
             self._asked += 1
             self.deadline_ns = now_ns + (FIRST_NS if self._asked < FIRST else ASK_NS)
 

@@ -69,7 +69,7 @@ class PtpEngine(TimingEngine):
         self._port = PortIdentity(identity, number)
         priority = LEAD_PRIORITY if role is TimingRole.LEAD else AUTO_PRIORITY
         self._own = AnnouncedDataset(priority1=priority, grandmaster=identity)
-        self._leading = PtpLeader(self._port, self._own, self._todo_send, self._remember, timeline)
+        self._leading = PtpLeader(self._port, self._own, self._todo_send, self._tokens.issue, timeline)
         self._silent_until_ns = now_ns
         """Until then ``auto`` leads without a word."""
         self._lead_from_ns = now_ns + (0 if role is TimingRole.LEAD else LISTEN_NS)
@@ -103,7 +103,7 @@ class PtpEngine(TimingEngine):
 
     def departed(self, token: int, local_ns: int) -> None:
         """See `TimingEngine.departed`."""
-        match self._tokens.pop(token, None):
+        match self._tokens.redeem(token):
             case int() as sequence if self.follower is not None:
                 self._measured(self.follower.departed(sequence, local_ns), local_ns)
             case (TimingPeer() as peer, int() as sequence):
@@ -214,7 +214,7 @@ class PtpEngine(TimingEngine):
         if follower is not None and same and follower.grandmaster == best.data.grandmaster:
             return
         self.leads = False
-        self.follower = PtpFollower(best, self._port, self._todo_send, self._remember, self._drop, now_ns)
+        self.follower = PtpFollower(best, self._port, self._todo_send, self._tokens.issue, self._drop, now_ns)
         self.deadline_ns = now_ns
         self._todo.append(LeaderChanged(format_clock_identity(best.data.grandmaster)))
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from phasegraph.ieee1588 import TransmitTokens
+
 from .engine_actions import Action, EngineEvent, TimingPeer
 
 MOST_ADOPTED = 16
@@ -32,8 +34,7 @@ class TimingEngine:
         """Addresses of the named peers that have sent."""
         self._adopted: dict[str, tuple[TimingPeer, int]] = {}
         """By address: a peer that was not named, and since when it counts as silent."""
-        self._tokens: dict[int, object] = {}
-        self._token = 0
+        self._tokens: TransmitTokens[object] = TransmitTokens(_MOST_TOKENS)
         self.set_peers(peers)
 
     def set_peers(self, peers: Iterable[TimingPeer]) -> None:
@@ -84,14 +85,6 @@ class TimingEngine:
 
     def _notice(self, name: str, **fields: int | float | str) -> None:
         self._todo.append(EngineEvent(name, fields))
-
-    def _remember(self, what: object) -> int:
-        # A token for what is sent; what never departs is forgotten.
-        self._token += 1
-        self._tokens[self._token] = what
-        if len(self._tokens) > _MOST_TOKENS:
-            del self._tokens[next(iter(self._tokens))]
-        return self._token
 
     def _peer_at(self, source: tuple[str, int], now_ns: int, ports: tuple[int, int]) -> TimingPeer | None:
         # The source's port says nothing: some phones send from 461.

@@ -53,7 +53,7 @@ class NqptpClock:
         task_status.started()
         while True:
             self._look(ctx)
-            self._tracker.update(self._local.now_ns())
+            self._tracker.publish(self._local.now_ns())
             await ctx.sleep(LOOK_NS)
 
     def _look(self, ctx: NodeContext) -> None:
