@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from phasegraph import CompensatorKind, Correction, GraphError, NodeError, hookimpl
+from phasegraph._core.invocation import install_command
 from phasegraph._graph_file import parse_graph
 from phasegraph._run.logging import make_log
 from phasegraph.simulation.compare.comparison import compare, with_strategy
@@ -125,5 +126,6 @@ def test_a_plot_is_drawn(run, tmp_path):
 
 def test_without_matplotlib_one_sentence_says_what_to_install(run, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(GraphError, match=r"--plot: drawing needs matplotlib.*pip install 'phasegraph\[plot\]'"):
+    with pytest.raises(GraphError, match="--plot: drawing needs matplotlib, which is not installed") as raised:
         draw(run(["held"]), tmp_path / "plot.png")
+    assert raised.value.problems[0].hint == install_command("phasegraph[plot]")

@@ -84,17 +84,31 @@ def test_one_alone_is_the_only_one():
 def test_the_table_has_a_row_for_each_and_says_what_was_measured():
     results = comparison(of("a"), of("b", time_to_lock_s=None, thd_n_db=None), of("a", "lossy"), of("b", "lossy"))
     lines = as_table(results, recommend(results))
-    assert lines.count("studio") == lines.count("lossy") == 1
-    rows = [line.split() for line in lines if line.startswith(("  a ", "  b "))]
-    assert [row[0] for row in rows] == ["a", "b", "a", "b"]
-    assert "never" in rows[1]
-    assert rows[1][-1] == "-"
-    assert len({len(line) for line in lines[1:4]}) == 1
-    text = "\n".join(lines)
+    assert [line.split() for line in lines if line.startswith(("studio", "lossy"))] == [
+        ["studio", "a", "b"],
+        ["lossy", "a", "b"],
+    ]
+    rows = [line for line in lines if line.startswith("  ")]
+    assert len(rows) == 2 * 12
+    assert rows[0].split()[:2] == ["aligned", "after"]
+    assert rows[0].endswith(" never")
+    assert rows[11].endswith(" -")
+    assert {len(line) for line in rows[:12]} == {len(lines[0])}
+    text = " ".join(lines)
     assert "10000 Hz" in text
     assert "+-20 Hz" in text
     assert "Left out: none: it refuses." in text
-    assert lines[-1].startswith("Recommended: a, because")
+    assert "Recommended: a, because" in text
+
+
+def test_the_table_fits_a_terminal_of_80_columns_however_many_strategies_there_are():
+    names = ["combined", "buffer-feedback", "ptp-feed-forward", "none", "a-strategy-with-a-long-name-of-its-own"]
+    results = comparison(*(of(name) for name in names))
+    lines = as_table(results, recommend(results))
+    assert max(map(len, lines)) <= 80
+    heads = [line.split()[1:] for line in lines if line.startswith("studio")]
+    assert [name for head in heads for name in head] == names
+    assert len(heads) == 2
 
 
 def test_the_json_has_all_of_it_but_the_points():

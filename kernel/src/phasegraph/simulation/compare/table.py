@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -18,45 +19,63 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f} s"
 
 
-_COLUMNS: tuple[tuple[str, Callable[[Result], str]], ...] = (
-    ("strategy", lambda result: result.strategy),
-    ("aligned", lambda result: _seconds(result.time_to_lock_s)),
-    ("rate lock", lambda result: _seconds(result.time_to_rate_lock_s)),
-    ("alignment rms", lambda result: f"{result.alignment_error_rms_frames:.3g}"),
-    ("max", lambda result: f"{result.alignment_error_max_frames:.3g}"),
-    ("wander", lambda result: f"{result.wander_rms_frames:.3f}"),
-    ("p-p", lambda result: f"{result.wander_pp_frames:.2f}"),
-    ("pitch, ppm/s", lambda result: f"{result.pitch_slope_max_ppb_per_s / 1000:.2f}"),
-    ("ratio, ppm", lambda result: f"{result.ratio_error_rms_ppb / 1000:.3f}"),
+_ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
+    ("aligned after", lambda result: _seconds(result.time_to_lock_s)),
+    ("rate lock after", lambda result: _seconds(result.time_to_rate_lock_s)),
+    ("alignment error, frames rms", lambda result: f"{result.alignment_error_rms_frames:.3g}"),
+    ("alignment error, frames max", lambda result: f"{result.alignment_error_max_frames:.3g}"),
+    ("wander, frames rms", lambda result: f"{result.wander_rms_frames:.3f}"),
+    ("wander, frames peak to peak", lambda result: f"{result.wander_pp_frames:.2f}"),
+    ("change of pitch, ppm/s max", lambda result: f"{result.pitch_slope_max_ppb_per_s / 1000:.2f}"),
+    ("ratio error, ppm rms", lambda result: f"{result.ratio_error_rms_ppb / 1000:.3f}"),
     ("underruns", lambda result: str(result.underruns)),
     ("resyncs", lambda result: str(result.resyncs)),
     ("latency", lambda result: format_duration(result.latency_ns)),
     ("THD+N, dB", lambda result: "-" if result.thd_n_db is None else f"{result.thd_n_db:.1f}"),
 )
+_WIDTH = 80
+_TITLE_WIDTH = 2 + max(len(title) for title, _ in _ROWS)
 
 
 def as_table(comparison: StrategyComparison, recommendation: Recommendation) -> list[str]:
-    """The results by scenario, the strategies left out, and the recommendation, as lines of text."""
+    """The results by scenario, the strategies left out, and the recommendation, as lines of at most 80 columns."""
     lines: list[str] = []
     for scenario in comparison.scenarios:
         results = [result for result in comparison.results if result.scenario == scenario]
-        rows = [[name for name, _ in _COLUMNS], *([show(result) for _, show in _COLUMNS] for result in results)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines.append(scenario)
-        for first, *rest in rows:
-            cells = [
-                f"{first:{widths[0]}}",
-                *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)),
-            ]
-            lines.append("  " + "  ".join(cells))
-        lines.append("")
-    lines.append(
-        f"{format_duration(comparison.duration_s * 1e9)} each, seed {comparison.seed}. Alignment and wander are in "
-        "frames. Alignment, wander, pitch and ratio count from the compensator's lock on. THD+N: a tone of "
-        f"{comparison.tone_hz:g} Hz at -6 dBFS, notch of +-{comparison.notch_hz:g} Hz, at the end of the run."
-    )
-    lines += [f"Left out: {strategy}: {why}." for strategy, why in comparison.left_out.items()]
-    return [*lines, "", f"Recommended: {recommendation.strategy}, because {recommendation.reason}."]
+        for block in _blocks(results):
+            lines += [*_table(scenario, block), ""]
+    notes = [
+        f"{format_duration(comparison.duration_s * 1e9)} each, seed {comparison.seed}. Errors, wander, pitch and ratio "
+        f"count from the compensator's lock on. THD+N: a tone of {comparison.tone_hz:g} Hz at -6 dBFS, notch of "
+        f"+-{comparison.notch_hz:g} Hz, at the end of the run.",
+        *(f"Left out: {strategy}: {why}." for strategy, why in comparison.left_out.items()),
+        "",
+        f"Recommended: {recommendation.strategy}, because {recommendation.reason}.",
+    ]
+    return [*lines, *(line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False) or [""])]
+
+
+def _blocks(results: list[Result]) -> Iterator[list[Result]]:
+    """The results in groups whose columns fit into the width."""
+    block: list[Result] = []
+    for result in results:
+        if block and _TITLE_WIDTH + sum(map(_column_width, [*block, result])) > _WIDTH:
+            yield block
+            block = []
+        block.append(result)
+    yield block
+
+
+def _column_width(result: Result) -> int:
+    return 2 + max(len(result.strategy), *(len(show(result)) for _, show in _ROWS))
+
+
+def _table(scenario: str, results: list[Result]) -> Iterator[str]:
+    widths = [_column_width(result) for result in results]
+    rows = [(scenario, [result.strategy for result in results])]
+    rows += [(f"  {title}", [show(result) for result in results]) for title, show in _ROWS]
+    for title, cells in rows:
+        yield f"{title:{_TITLE_WIDTH}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def as_json(comparison: StrategyComparison, recommendation: Recommendation, graph: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from ..._core.compensation import Correction, Observation, ReadPosition
 from ..._core.config import CompensatorConfig, Ref
+from ..._core.role import Role
 from ..._core.samples import Frames
 from ..._core.units import Duration
 
@@ -22,7 +23,7 @@ class SimAlignConfig(CompensatorConfig, frozen=True, kw_only=True):
     """Options of the ``sim-align`` compensator."""
 
     resampler: Annotated[
-        str, Ref("resamplers"), Meta(description="Kind of the resampler that the compensator steers.")
+        str, Ref(Role.RESAMPLER), Meta(description="Kind of the resampler that the compensator steers.")
     ] = "sim-linear"
     time: Annotated[Duration, Meta(description="Time constant with which an error decays.", ge=10_000_000)] = (
         200_000_000
