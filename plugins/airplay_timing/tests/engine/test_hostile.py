@@ -37,7 +37,7 @@ class Follower:
         self.engine = PtpEngine(TimingRole.FOLLOW, OWN, [TimingPeer(each, 319, 320) for each in peers], self.now)
         self.done: list[object] = []
         for sequence in (1, 2):
-            self.emit_event(
+            self.deliver(
                 compose.announce(PortIdentity(LEADER, 0x8005), sequence, compose.AnnouncedDataset(grandmaster=LEADER))
             )
 
@@ -56,14 +56,14 @@ class Follower:
     def sync(self, sequence: int, clock: int = LEADER, source: tuple[str, int] = HOME) -> None:
         self.now += 125 * MS
         origin = self.now + 77 * S
-        self.emit_event(compose.sync(PortIdentity(clock, 0x8005), sequence), source)
-        self.emit_event(compose.follow_up(PortIdentity(clock, 0x800C), sequence, origin), source)
+        self.deliver(compose.sync(PortIdentity(clock, 0x8005), sequence), source)
+        self.deliver(compose.follow_up(PortIdentity(clock, 0x800C), sequence, origin), source)
 
     def answer(
         self, sequence: int, *, clock: int = LEADER, source: tuple[str, int] = HOME, to: PortIdentity = US
     ) -> None:
         request = compose.delay_req(to, sequence)
-        self.emit_event(compose.delay_resp(PortIdentity(clock, 0x8010), request, self.now + 77 * S), source)
+        self.deliver(compose.delay_resp(PortIdentity(clock, 0x8010), request, self.now + 77 * S), source)
 
     def measured(self, kind: type) -> int:
         return sum(isinstance(each, SampleTaken) and isinstance(each.sample, kind) for each in self.done)
