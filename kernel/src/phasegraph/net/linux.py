@@ -104,6 +104,7 @@ class LinuxReceiver(PlainReceiver):
         batch.length[:count] = headers["len"]
         batch.length[:count][headers["flags"] & socket.MSG_TRUNC != 0] = -1
         batch.source[:count] = self._names["address"][:count]
+        batch.source_port[:count] = self._names["port"][:count]
         batch.destination[:count] = control["destination"]
         batch.interface[:count] = control["ifindex"]
         batch.arrival_ns[:count] = self._arrivals(control)

@@ -39,6 +39,8 @@ class PacketBatch:
         """IPv4 destination address, host order (tells groups apart)."""
         self.source: NDArray[np.int64] = np.zeros(capacity, np.int64)
         """IPv4 source address, host order."""
+        self.source_port: NDArray[np.int64] = np.zeros(capacity, np.int64)
+        """UDP source port."""
         self.interface: NDArray[np.int64] = np.zeros(capacity, np.int64)
         """Index of the interface that each came in by; 0 where the system does not say."""
 

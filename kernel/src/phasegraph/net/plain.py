@@ -76,6 +76,7 @@ class PlainReceiver:
             batch.length[count] = -1 if flags & socket.MSG_TRUNC else len(data)
             batch.arrival_ns[count] = self._local.now_ns()
             batch.source[count] = ipv4_number(peer[0])
+            batch.source_port[count] = peer[1]
             batch.destination[count] = self._to
             batch.interface[count] = 0
             for level, kind, value in ancillary:

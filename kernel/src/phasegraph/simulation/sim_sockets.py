@@ -18,7 +18,7 @@ from .local_clock import true_now_ns
 
 if TYPE_CHECKING:
     from .network import SimNetwork
-_ABOUT = np.dtype([(name, np.int64) for name in ("length", "arrival", "destination", "source", "interface")])
+_ABOUT = np.dtype([(name, np.int64) for name in ("length", "arrival", "destination", "source", "port", "interface")])
 
 
 def is_group(address: str) -> bool:
@@ -117,6 +117,7 @@ class SimReceiver:
         about["arrival"] = packets.arrival
         about["destination"] = addresses[packets.flow]
         about["source"] = sender.source
+        about["port"] = sender.port
         about["interface"] = interface
         self._count = end
 
@@ -138,6 +139,7 @@ class SimReceiver:
             batch.arrival_ns[:count] = self._host.local.at_array(about["arrival"])
             batch.destination[:count] = about["destination"]
             batch.source[:count] = about["source"]
+            batch.source_port[:count] = about["port"]
             batch.interface[:count] = about["interface"]
             self._keep(slice(count, self._count))
         return batch
