@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,13 +42,15 @@ def port_unavailable(error: OSError, port: int) -> OSError:
     return error
 
 
-def port_holders(port: int) -> list[str]:
+def port_holders(port: int, address: str = "") -> list[str]:
     """Who else holds a UDP port: ``ptp4l (process 812)``, or whose it is where the system hides the process.
+
+    With an IPv4 ``address``, who has bound exactly that address: of two such sockets one receives nothing.
 
     Empty where nobody does, or on systems other than Linux.
     """
     ours = _sockets_of(_PROC / "self")
-    sockets = {inode: uid for inode, uid in _sockets_on(port) if inode not in ours}
+    sockets = {inode: uid for inode, uid in _sockets_on(port, address) if inode not in ours}
     holders = []
     for process in _PROC.glob("[0-9]*") if sockets else ():
         inodes = _sockets_of(process) & sockets.keys()
@@ -57,11 +61,13 @@ def port_holders(port: int) -> list[str]:
     return holders + [f"a program of user {_user(uid)}" for uid in sorted(set(sockets.values()))]
 
 
-def _sockets_on(port: int) -> Iterator[tuple[str, int]]:
-    for table in ("udp", "udp6"):
+def _sockets_on(port: int, address: str) -> Iterator[tuple[str, int]]:
+    bound = socket.inet_aton(address)[:: 1 if sys.byteorder == "big" else -1].hex() if address else ""
+    for table in ("udp",) if address else ("udp", "udp6"):
         for line in _text(_PROC / "net" / table).splitlines()[1:]:
             columns = line.split()
-            if int(columns[_LOCAL_ADDRESS].rpartition(":")[2], 16) == port:
+            there, _, number = columns[_LOCAL_ADDRESS].rpartition(":")
+            if int(number, 16) == port and bound in ("", there.lower()):
                 yield f"socket:[{columns[_INODE]}]", int(columns[_UID])
 
 

@@ -12,65 +12,69 @@ from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 
 from . import sdp
 from .options import Aes67SourceConfig
-from .receive.health import LateWatch, LegWatch, Protection
-from .receive.legs_from_config import NOWHERE, Legs, interfaces_of, legs_of_config, legs_of_session
-from .receive.receive_sockets import ReceiveHub
-from .receive.stream_receiver import StreamReceiver
+from .receive.health import LatenessWatch, LegWatch, Protection, RivalWatch
+from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
+from .receive.receive_sockets import ReceiveSockets
+from .receive.stream_receiver import ReceiverSettings, StreamReceiver
 from .session.sap_listener import SapListeners
 from .session.session_follower import SessionFollower
 
 WATCH_NS = 250_000_000
 RELAXED_WATCH_NS = 1_000_000_000
-"""How often a stream is looked after that has one leg."""
+"""How often a stream with one leg is checked."""
+COMPARE_NS = 1_000_000_000
+"""How often figures are compared with those before: longer than they take to be published."""
 
 
 class Aes67Source:
-    """Receives one stream. The samples' way goes past it: hub -> receiver -> ring."""
+    """The control plane of one received stream. Samples go past it: `ReceiveSockets` -> `StreamReceiver` -> ring."""
 
     stream: Stream
 
     def __init__(self, config: Aes67SourceConfig, build: Build) -> None:
         self._config = config
-        legs = legs_of_config(config, build)
-        self._receiver = StreamReceiver(
-            legs,
+        legs = legs_from_config(config, build)
+        settings = ReceiverSettings(
             clock=build.clock(config.clock),
             link_offset_ns=config.link_offset,
-            relative=self._relative(legs),
-            runs_free=config.media_clock == "auto",
+            may_run_free=config.media_clock == "auto",
             conceal=config.conceal,
+            emit=self._emit_soon,
         )
+        self._receiver = StreamReceiver(legs, settings, relative=self._relative(legs))
         self.stream = self._receiver.stream
-        self._hub: ReceiveHub | None = None
+        self._sockets: ReceiveSockets | None = None
         self._ctx: NodeContext | None = None
         self._watches: list[LegWatch] = []
-        self._rejoins = 0
+        self._rivals: list[RivalWatch] = []
+        self._rejoins_before = 0
         """Of watches that have ended."""
-        self._told_grandmaster = ""
-        self._protection = Protection(self._tell)
-        self._late = LateWatch(self._tell)
+        self._reported_grandmaster = ""
+        self._protection = Protection(self._emit)
+        self._lateness = LatenessWatch(self._emit)
+        self._compare_ns = 0
         self._trouble = ""
         self._follower: SessionFollower | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._ctx = ctx
-        self._hub = ctx.shared(ReceiveHub)
-        self._receiver.tell = lambda name, fields: ctx.call_soon(partial(ctx.event, name, **fields))
+        self._sockets = ctx.shared(ReceiveSockets)
         name = self._config.session
         try:
             if name is None:
                 self._subscribe()
             else:
-                interface = self._hub.interface(self._config.interface)
+                interface = self._sockets.interface(self._config.interface)
                 listener = ctx.shared(SapListeners).on(interface)
-                self._follower = SessionFollower(ctx, listener, name, self.stream.format, self._tune)
+                self._follower = SessionFollower(ctx, listener, name, self.stream.format, self._receive_session)
             task_status.started()
             async with trio.open_nursery() as nursery:
                 if self._follower is not None:
                     nursery.start_soon(self._follower.run_ravenna, interface)
                 await self._watch(ctx)
                 nursery.cancel_scope.cancel()
+            self._trouble = ""
             self.stream.finish()
             ctx.event("stream_ended", packets=self._receiver.packets_received)
         finally:
@@ -82,16 +86,16 @@ class Aes67Source:
         lively = self._follower is not None or self._receiver.redundant or end_after is not None
         interval = min(WATCH_NS if lively else RELAXED_WATCH_NS, (end_after or 4 * RELAXED_WATCH_NS) // 4)
         while end_after is None or not self._silent(ctx.local.now_ns(), end_after):
-            self._look(ctx.local.now_ns())
+            self._check(ctx.local.now_ns())
             await ctx.sleep(interval)
 
     def metrics(self) -> Metrics:
-        """See `Node.metrics`."""
+        """See `Node.metrics`: the figures that the data plane published last."""
         known = self._config.session is None or self._receiver.parameters.address != NOWHERE
         figures: dict[str, Metric] = {
-            **self._receiver.metrics(),
-            "socket_dropped": self._hub.dropped() if self._hub is not None else 0,
-            "rejoins": self._rejoins + sum(watch.rejoins for watch in self._watches),
+            **self._receiver.figures.latest.metrics(),
+            "socket_dropped": self._sockets.dropped() if self._sockets is not None else 0,
+            "rejoins": self._rejoins_before + sum(watch.rejoins for watch in self._watches),
             "stream": str(self._receiver.parameters if known else self.stream.format),
         }
         if self._trouble:
@@ -106,54 +110,68 @@ class Aes67Source:
         how = self._config.media_clock
         return how == "relative" or (how == "auto" and legs[0].mediaclk_offset is None)
 
-    def _tell(self, name: str, fields: dict[str, Metric]) -> None:
+    def _emit(self, name: str, fields: dict[str, Metric]) -> None:
         assert self._ctx is not None
         self._ctx.event(name, **fields)
 
-    def _look(self, now_ns: int) -> None:
-        other = self._receiver.other_grandmaster()
-        if other not in ("", self._told_grandmaster):
-            self._tell("grandmaster_differs", {"described": self._receiver.grandmaster, "clock": other})
-        self._told_grandmaster = other
+    def _emit_soon(self, name: str, fields: dict[str, Metric]) -> None:
+        # On the data plane, which has packets only after `run` has subscribed to them.
+        if self._ctx is not None:
+            self._ctx.call_soon(partial(self._ctx.event, name, **fields))
+
+    def _check(self, now_ns: int) -> None:
+        other = self._receiver.media_clock.other_grandmaster()
+        if other not in ("", self._reported_grandmaster):
+            described = self._receiver.media_clock.grandmaster
+            self._emit("grandmaster_differs", {"described": described, "clock": other})
+        self._reported_grandmaster = other
         if self._follower is not None:
             self._follower.update()
         for watch in self._watches:
-            watch.look(now_ns)
-        self._late.look(self._receiver, now_ns)
+            watch.check(now_ns)
+        if now_ns >= self._compare_ns:
+            self._compare_ns = now_ns + COMPARE_NS
+            self._lateness.check(self._receiver, now_ns)
+            for number, rival in enumerate(self._rivals):
+                rival.check(self._receiver, number, now_ns)
         self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
         if len(self._watches) > 1:
-            self._protection.look(self._watches, now_ns)
+            self._protection.check(self._watches, now_ns)
 
     def _troubles(self) -> Iterator[str]:
         if self._follower is not None and not self._watches:
             yield self._follower.trouble
         for watch in self._watches:
-            yield watch.why_silent or watch.subscription.leg.trouble
-        yield self._late.trouble
+            yield watch.trouble
+        yield self._lateness.trouble
+        for rival in self._rivals:
+            yield rival.trouble
 
     def _subscribe(self) -> None:
-        assert self._hub is not None
+        assert self._sockets is not None
         assert self._ctx is not None
         for number, leg in enumerate(self._receiver.legs):
-            subscription = self._hub.subscribe(leg, interfaces_of(self._config)[number])
+            subscription = self._sockets.subscribe(self._receiver, leg, interfaces_from_config(self._config)[number])
             label: dict[str, Metric] = {"leg": "ab"[number]} if self._receiver.redundant else {}
-            self._watches.append(LegWatch(subscription, label, self._tell, self._ctx.local.now_ns()))
+            self._watches.append(LegWatch(subscription, label, self._emit, self._ctx.local.now_ns()))
+            self._rivals.append(RivalWatch(self._emit, label))
 
     def _unsubscribe(self) -> None:
         for watch in self._watches:
             watch.subscription.close()
-            self._rejoins += watch.rejoins
+            self._rejoins_before += watch.rejoins
         self._watches = []
+        self._rivals = []
 
-    def _tune(self, session: sdp.SessionDescription) -> None:
+    def _receive_session(self, session: sdp.SessionDescription) -> None:
         # Receive from now on what an announcement describes. Raises NodeError.
-        legs = legs_of_session(session, self._config)
+        legs = legs_from_session(session, self._config)
         if self._watches:
             before = (leg.parameters for leg in self._receiver.legs)
             if legs == tuple(msgspec.structs.replace(leg, ts_refclk=legs[0].ts_refclk) for leg in before):
                 return
             self._unsubscribe()
-        self._receiver = self._receiver.retuned(legs, relative=self._relative(legs))
+        self._receiver = self._receiver.for_session(legs, relative=self._relative(legs))
         try:
             self._subscribe()
         except Exception:
@@ -161,5 +179,5 @@ class Aes67Source:
             raise
 
     def _silent(self, now_ns: int, limit_ns: int) -> bool:
-        last = self._receiver.last_arrival_ns
+        last = self._receiver.last_arrival_ns()
         return last is not None and now_ns - last > limit_ns

@@ -14,8 +14,8 @@ from phasegraph import ClockEstimate, ClockState, Encoding, Frames, Metric, time
 from phasegraph.net import PacketBatch
 from phasegraph.net.packets import ipv4_number
 from phasegraph_aes67.parameters import StreamParameters
-from phasegraph_aes67.receive.leg import Leg
-from phasegraph_aes67.receive.stream_receiver import StreamReceiver
+from phasegraph_aes67.receive.demultiplexer import Route
+from phasegraph_aes67.receive.stream_receiver import ReceiverSettings, StreamReceiver
 
 EPOCH_NS = 1_790_000_000_000_000_000
 LOCAL_NS = 1_000_000_000_000
@@ -35,27 +35,40 @@ class Setup:
     """A receiver of one stream, and packets for it."""
 
     def __init__(
-        self, parameters: StreamParameters, *legs: StreamParameters, link_offset_ns: int, clock: Clock, **how: bool
+        self,
+        parameters: StreamParameters,
+        *legs: StreamParameters,
+        link_offset_ns: int,
+        clock: Clock,
+        relative: bool,
+        may_run_free: bool,
     ) -> None:
         self.parameters = parameters
         self.clock = clock
-        self.told: list[tuple[str, dict[str, Metric]]] = []
-        self.receiver = StreamReceiver((parameters, *legs), clock=clock, link_offset_ns=link_offset_ns, **how)  # type: ignore[arg-type]
-        self.receiver.tell = lambda name, fields: self.told.append((name, fields))
+        self.events: list[tuple[str, dict[str, Metric]]] = []
+        settings = ReceiverSettings(
+            clock=clock,
+            link_offset_ns=link_offset_ns,
+            may_run_free=may_run_free,
+            emit=lambda name, fields: self.events.append((name, fields)),
+        )
+        self.receiver = StreamReceiver((parameters, *legs), settings, relative=relative)
         self.leg = self.receiver.legs[0]
+        self.routes = [Route(self.receiver, leg) for leg in self.receiver.legs]
         self.quick = 0
-        """How many packets went the quick way."""
-        for leg in self.receiver.legs:
-            self._count(leg)
+        """Packets that went the quick way."""
+        write_run = self.receiver.write_run
 
-    def _count(self, leg: Leg) -> None:
-        advance = leg.advance
-
-        def counting(payloads, lateness_ns, arrival_ns):  # type: ignore[no-untyped-def]
+        def counting(leg, payloads, lateness_ns, arrival_ns):  # type: ignore[no-untyped-def]
             self.quick += len(payloads)
-            advance(payloads, lateness_ns, arrival_ns)
+            write_run(leg, payloads, lateness_ns, arrival_ns)
 
-        leg.advance = counting  # type: ignore[method-assign]
+        self.receiver.write_run = counting  # type: ignore[method-assign]
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of the stream."""
+        self.receiver.publish()
+        return self.receiver.figures.latest.metrics()
 
     def payload(self, frame: int, frames: int) -> bytes:
         """Samples that tell their frame's index."""
@@ -90,22 +103,29 @@ class Setup:
         """Local time so much after a frame's media time."""
         return self.clock.now.local_at(time_of_frame(frame, self.parameters.rate) + late_ns)
 
-    def accept(self, packet: bytes, arrival_ns: int, *, leg: int = 0, source: int = 0) -> None:
+    def accept(self, packet: bytes, arrival_ns: int, *, leg: int = 0, source: int = 0, port: int = 0) -> None:
         row = np.full(1500, 0xAA, np.uint8)
         row[: len(packet)] = np.frombuffer(packet, np.uint8)
-        self.receiver.legs[leg].accept(row, len(packet), arrival_ns, source)
+        self.receiver.accept(self.receiver.legs[leg], row, len(packet), arrival_ns, source, port)
 
     def come(
-        self, frames: Sequence[int], *, late_ns: int = 1_100_000, leg: int = 0, source: int = 0, **how: int
+        self,
+        frames: Sequence[int],
+        *,
+        late_ns: int = 1_100_000,
+        leg: int = 0,
+        source: int = 0,
+        port: int = 0,
+        **how: int,
     ) -> None:
         """Packets arrive, each so much after its media time."""
         for frame in frames:
             packet = self.packet(frame, **how)  # type: ignore[arg-type]
-            self.accept(packet, self.arrival(frame, late_ns), leg=leg, source=source)
+            self.accept(packet, self.arrival(frame, late_ns), leg=leg, source=source, port=port)
 
     def counted(self) -> dict[str, Metric]:
         """The counters that are not zero."""
-        metrics = self.receiver.metrics()
+        metrics = self.metrics()
         return {name: value for name, value in metrics.items() if value and name.startswith(("packets", "frames"))}
 
     def read(self, frame: int, count: int) -> tuple[Frames, int]:
@@ -126,7 +146,7 @@ def make() -> Callable[..., Setup]:
         *,
         link_offset_ns: int = 3_000_000,
         relative: bool = False,
-        runs_free: bool = False,
+        may_run_free: bool = False,
         clock: Clock | None = None,
         leg_b: dict[str, object] | None = None,
         **fields: object,
@@ -139,8 +159,14 @@ def make() -> Callable[..., Setup]:
         }
         parameters = StreamParameters(**{**defaults, **fields})  # type: ignore[arg-type]
         legs = () if leg_b is None else (msgspec.structs.replace(parameters, **leg_b),)
-        how = {"relative": relative, "runs_free": runs_free}
-        return Setup(parameters, *legs, link_offset_ns=link_offset_ns, clock=clock or Clock(), **how)
+        return Setup(
+            parameters,
+            *legs,
+            link_offset_ns=link_offset_ns,
+            clock=clock or Clock(),
+            relative=relative,
+            may_run_free=may_run_free,
+        )
 
     return setup
 
@@ -157,7 +183,7 @@ def stage(make: Callable[..., Setup]) -> Setup:
 
 @pytest.fixture(scope="session")
 def batch_of() -> Callable[..., PacketBatch]:
-    """A batch of (packet or None for one that was too long, arrival, destination, and if need be source, interface)."""
+    """A batch of (packet, or None for one that was too long; arrival; destination; perhaps source, interface, port)."""
 
     def fill(packets: Sequence[tuple[Any, ...]], packet_bytes: int = 1500) -> PacketBatch:
         batch = PacketBatch(max(1, len(packets)), packet_bytes)
@@ -169,8 +195,10 @@ def batch_of() -> Callable[..., PacketBatch]:
             batch.length[row] = -1 if packet is None else len(content)
             batch.arrival_ns[row] = arrival_ns
             batch.destination[row] = ipv4_number(destination)
-            batch.source[row] = ipv4_number(origin[0]) if origin else 0
+            source = origin[0] if origin else 0
+            batch.source[row] = ipv4_number(source) if isinstance(source, str) else source
             batch.interface[row] = origin[1] if len(origin) > 1 else 0
+            batch.source_port[row] = origin[2] if len(origin) > 2 else 0
         return batch
 
     return fill

@@ -7,7 +7,7 @@ import pytest
 
 from phasegraph import Encoding
 from phasegraph_aes67.aes3 import BLOCK, STATUS, Aes3Flags
-from phasegraph_aes67.receive.demultiplexer import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import Demultiplexer
 
 BASE = 192 * 447_500_000_000
 MS = 1_000_000
@@ -58,15 +58,15 @@ def arriving(stage, number, *, audio=True):
 
 def test_its_audio_is_exact(make, batch_of):
     stage = make(encoding=Encoding.AM824)
-    bank = ReceiveBank()
-    bank.set_legs(stage.receiver.legs)
+    demultiplexer = Demultiplexer()
+    demultiplexer.set_routes(stage.routes)
     packets = [arriving(stage, number) for number in range(40)]
-    bank.feed(batch_of([packet for packet, _ in packets]))
+    demultiplexer.distribute(batch_of([packet for packet, _ in packets]))
     out, missing = stage.read(BASE, 48 * 40)
     assert missing == 0
     octets = np.concatenate([payload for _, payload in packets]).reshape(-1, 2, 4)[..., 1:]
     assert Encoding.L24.encode(out).tobytes() == octets.tobytes()
-    assert stage.told == []
+    assert stage.events == []
 
 
 def test_what_is_no_audio_is_silence_and_said(make, batch_of):
@@ -74,7 +74,7 @@ def test_what_is_no_audio_is_silence_and_said(make, batch_of):
     for number in range(30):
         (packet, at, _), _ = arriving(stage, number, audio=not 10 <= number < 20)
         stage.accept(packet, at)
-    assert [name for name, _ in stage.told] == ["not_audio", "audio"]
+    assert [name for name, _ in stage.events] == ["not_audio", "audio"]
     assert not stage.read(BASE + 48 * 12, 48 * 8)[0].any()
     assert stage.read(BASE + 48 * 20, 48 * 10)[0].any(axis=1).all()
     assert stage.counted() == {"packets_received": 30}

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding
-from phasegraph_aes67.receive.demultiplexer import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import Demultiplexer
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000
@@ -141,13 +141,14 @@ def state(stage: Any) -> dict[str, Any]:
     """Everything that a stream has become."""
     receiver = stage.receiver
     return {
-        "metrics": receiver.metrics(),
-        "expectation": [leg.expectation() for leg in receiver.legs],
-        "told": stage.told,
-        "last_arrival": receiver.last_arrival_ns,
+        "metrics": stage.metrics(),
+        "expectation": [receiver.expectation(leg) for leg in receiver.legs],
+        "events": stage.events,
+        "last_arrival": receiver.last_arrival_ns(),
         "extent": (receiver.stream.first, receiver.stream.head),
-        "others": [(dict(leg._others), leg._strays) for leg in receiver.legs],
-        "outside": [(leg.outside, leg.jumped, leg.last_in_time_ns) for leg in receiver.legs],
+        "senders": [(leg.sender, leg.rival, leg._restart_candidates) for leg in receiver.legs],
+        "rivals": [{at: one.count for at, one in leg.rival_senders.items()} for leg in receiver.legs],
+        "outside": (receiver._outside, receiver._jumped, [receiver.last_in_time_ns(leg) for leg in receiver.legs]),
     }
 
 
@@ -169,8 +170,8 @@ def test_a_batch_is_its_packets_one_by_one(
     together, singly = (
         [setup(make, plan, n, clocks[n % 2] or clocks[0]) for n, plan in enumerate(plans)] for _ in range(2)
     )
-    bank = ReceiveBank()
-    bank.set_legs([leg for stage in together for leg in stage.receiver.legs])
+    demultiplexer = Demultiplexer()
+    demultiplexer.set_routes([route for stage in together for route in stage.routes])
     one_by_one = {stage.parameters.address: stage for stage in singly}
     arriving: list[Arriving] = [(b"not for us", stage.arrival(0), "239.0.0.1") for stage in singly]
     for stage, plan in zip(singly, plans, strict=True):
@@ -181,13 +182,14 @@ def test_a_batch_is_its_packets_one_by_one(
         lot = arriving[at : at + int(random.integers(1, most + 1))]
         at += len(lot)
         batch = batch_of(lot)
-        bank.feed(batch)
+        demultiplexer.distribute(batch)
         for row, (_, arrival_ns, address) in enumerate(lot):
             if address in one_by_one:
-                one_by_one[address].leg.accept(batch.data[row], int(batch.length[row]), arrival_ns)
+                other = one_by_one[address]
+                other.receiver.accept(other.leg, batch.data[row], int(batch.length[row]), arrival_ns)
         for stage, other in zip(together, singly, strict=True):
             assert state(stage) == state(other)
-    assert bank.packets_foreign == len(plans)
+    assert demultiplexer.packets_unrouted == len(plans)
     for stage, other in zip(together, singly, strict=True):
         ring, expected = stage.receiver.stream.ring, other.receiver.stream.ring
         assert (ring._data == expected._data).all()
@@ -201,12 +203,12 @@ def test_a_stream_without_trouble_goes_the_quick_way(
 ) -> None:
     plan = msgspec.structs.replace(plan, trouble=Trouble(), jitter_ns=0, link_offset_ns=20 * MS)
     stage = setup(make, plan, 1, make_clock())
-    bank = ReceiveBank()
-    bank.set_legs(stage.receiver.legs)
+    demultiplexer = Demultiplexer()
+    demultiplexer.set_routes(stage.routes)
     arriving = list(sending(stage, plan, 100, np.random.default_rng(seed)))
-    bank.feed(batch_of(arriving[:1]))
+    demultiplexer.distribute(batch_of(arriving[:1]))
     for begin in range(1, 100, 11):
-        bank.feed(batch_of(arriving[begin : begin + 11]))
+        demultiplexer.distribute(batch_of(arriving[begin : begin + 11]))
     assert stage.quick == 99
     assert stage.counted() == {"packets_received": 100}
 
@@ -224,12 +226,12 @@ def test_a_stream_without_trouble_goes_the_quick_way(
 )
 def test_any_bytes_are_counted(make: Any, batch_of: Any, packets: list[tuple[bytes, int, str]]) -> None:
     one, other = make(address="239.1.1.1"), make(address="239.1.1.2", relative=True, mediaclk_offset=None)
-    bank = ReceiveBank()
-    bank.set_legs([*one.receiver.legs, *other.receiver.legs])
-    bank.feed(batch_of(packets))
-    counted = bank.packets_foreign
+    demultiplexer = Demultiplexer()
+    demultiplexer.set_routes([*one.routes, *other.routes])
+    demultiplexer.distribute(batch_of(packets))
+    counted = demultiplexer.packets_unrouted
     for stage in (one, other):
-        receiver = stage.receiver
-        counted += stage.leg.packets_received + stage.leg.packets_malformed + stage.leg.packets_foreign
-        assert receiver.frames_concealed >= 0
+        figures = stage.metrics()
+        counted += sum(figures[f"packets_{name}"] for name in ("received", "malformed", "foreign"))
+        assert figures["frames_concealed"] >= 0
     assert counted == len(packets)

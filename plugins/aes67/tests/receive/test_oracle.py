@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding, frame_at, time_of_frame
-from phasegraph_aes67.receive.demultiplexer import ReceiveBank
+from phasegraph_aes67.receive.demultiplexer import Demultiplexer
 
 CALM = settings(
     derandomize=True, deadline=None, database=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
@@ -57,7 +57,7 @@ class Oracle:
         self.numbers[leg].append(number)
         reference_ns = self.stage.clock.now.reference_at(arrival_ns)
         sounded = frame_at(reference_ns, rate) - receiver.stream.playout_delay_frames
-        if reference_ns - frame * 10**9 // rate <= receiver.window_ns:
+        if reference_ns - frame * 10**9 // rate <= receiver.link_offset_ns:
             sounded = frame - 1
             self.whole.add(number)
         self.in_time |= set(range(max(frame, sounded + 1), frame + frames))
@@ -137,8 +137,8 @@ def test_what_is_heard_and_what_is_counted(
     first = 1_790_000_000 * rate
     if before_wrap is not None:
         first += 2**32 - (first + offset) % 2**32 - before_wrap * frames
-    bank, oracle = ReceiveBank(), Oracle(stage, len(ways))
-    bank.set_legs(stage.receiver.legs)
+    demultiplexer, oracle = Demultiplexer(), Oracle(stage, len(ways))
+    demultiplexer.set_routes(stage.routes)
     arriving = deliveries(stage, ways, first, frames, random)
     while arriving:
         count = int(random.integers(1, most + 1))
@@ -150,8 +150,8 @@ def test_what_is_heard_and_what_is_counted(
             extras: dict[str, Any] = {"first": 0x81, "between": bytes(4)} if random.random() < 0.02 else {}
             packet = stage.packet(frame, sequence=sequence + number, **extras)
             packets.append((packet, arrival_ns, ADDRESSES[leg]))
-        bank.feed(batch_of(packets))
-    figures = stage.receiver.metrics()
+        demultiplexer.distribute(batch_of(packets))
+    figures = stage.metrics()
     assert {name: figures[name] for name in oracle.figures()} == oracle.figures()
     out, _ = stage.read(first, PACKETS * frames)
     there = stage.receiver.stream.ring.valid(first, PACKETS * frames)

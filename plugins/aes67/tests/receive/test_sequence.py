@@ -42,11 +42,14 @@ def test_nothing_is_lost_before_the_first_packet() -> None:
 
 def test_a_jump_begins_a_new_count() -> None:
     tracker = SequenceTracker()
-    for sequence in (10, 12, 12 + WINDOW + 2, 12 + WINDOW + 3):
-        verdict = tracker.accept(sequence)
-    assert verdict is NEXT
+    sequences = (10, 12, 12 + WINDOW + 2, 12 + WINDOW + 3, 12 + WINDOW + 4)
+    verdicts = [tracker.accept(sequence) for sequence in sequences]
+    assert verdicts == [NEXT, AHEAD, Verdict.JUMP, Verdict.RESTART, NEXT], "two in a row"
     assert tracker.lost == 1, "what was missing before the jump stays lost, what the jump left out was never sent"
-    assert tracker.accept(11) is Verdict.RESTART, "a jump back is one too"
+    assert tracker.accept(11) is Verdict.JUMP, "a jump back is one too"
+    assert tracker.accept(12 + WINDOW + 5) is NEXT
+    assert tracker.accept(12) is Verdict.JUMP, "and not in a row with the one before"
+    assert tracker.accept(30_000, trusted=True) is Verdict.RESTART
 
 
 def test_the_greatest_gap_that_is_a_loss() -> None:
@@ -72,7 +75,7 @@ def test_advancing_is_the_same_as_the_next_ones() -> None:
 
 
 def test_how_late_a_missing_packet_may_come() -> None:
-    for passed, verdict in ((WINDOW - 2, REORDERED), (WINDOW - 1, Verdict.RESTART)):
+    for passed, verdict in ((WINDOW - 2, REORDERED), (WINDOW - 1, Verdict.JUMP)):
         tracker = SequenceTracker()
         tracker.accept(0)
         tracker.accept(2)

@@ -1,14 +1,15 @@
-"""Receiving, sans-IO: batches of packets become frames in the rings of their streams.
+"""Batches of packets are told apart by leg, and runs of expected packets found in arrays. Sans-IO.
 
 The usual case, a run of packets of one leg that simply follow each other, is recognised for all legs of a batch
 at once with array operations and costs one copy per run. Everything else (the first packet, a gap, a duplicate,
-another sender, a malformed packet) goes packet by packet through `Leg.accept`. Both ways give the same result; a
-property test holds them against each other.
+another sender, a malformed packet) goes packet by packet through `StreamReceiver.accept`. Both ways give the same
+result; a property test holds them against each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +20,46 @@ from phasegraph.net.packets import ipv4_number
 
 from ..rtp import HEADER_BYTES
 from .leg import NOTHING_EXPECTED, Leg
-from .stream_receiver import EARLY_LIMIT_NS
+from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 
-_NO_LEG = -1
+_NO_ROUTE = -1
 _MOST_RUNS = 8
-"""So often the rest of a run that has a gap is looked at anew; a run with more of them goes packet by packet."""
-_LEAST_RUN = 8
+"""Runs that are looked for in a group of packets with gaps; the rest goes packet by packet."""
+_SHORTEST_RUN = 8
 """Fewer packets than this cost less one by one."""
 _ZERO: NDArray[np.intp] = np.zeros(1, np.intp)
 
 
-class _Table:
-    """The legs of a bank, in order of address."""
+class Route(NamedTuple):
+    """Where the packets of a leg go."""
 
-    def __init__(self, legs: Sequence[Leg]) -> None:
-        self.legs = tuple(sorted(legs, key=lambda leg: ipv4_number(leg.parameters.address)))
-        self._keys: NDArray[np.int64] = np.array([ipv4_number(leg.parameters.address) for leg in self.legs], np.int64)
+    receiver: StreamReceiver
+    leg: Leg
+
+
+class _Table:
+    """Routes in order of address. Not changed after it is made."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(sorted(routes, key=lambda route: ipv4_number(route.leg.parameters.address)))
+        addresses = [ipv4_number(route.leg.parameters.address) for route in self.routes]
+        self._keys: NDArray[np.int64] = np.array(addresses, np.int64)
         _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
         self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
         # Legs with one address: told apart by interface and source.
 
     def slots(self, batch: PacketBatch) -> NDArray[np.int64]:
-        """Of each packet the leg, by its place in the table."""
+        """Of each packet the route, by its place in the table."""
         destinations = batch.destination[: batch.count]
-        if not self.legs:
-            return np.full(len(destinations), _NO_LEG)
+        if not self.routes:
+            return np.full(len(destinations), _NO_ROUTE)
         slots = np.minimum(np.searchsorted(self._keys, destinations), len(self._keys) - 1)
-        slots = np.where(self._keys[slots] == destinations, slots, _NO_LEG)
+        slots = np.where(self._keys[slots] == destinations, slots, _NO_ROUTE)
         for first, count in self._shared:
             rows = np.flatnonzero(slots == first)
-            slots[rows] = _NO_LEG
+            slots[rows] = _NO_ROUTE
             for slot in range(first, first + count):
-                leg, fits = self.legs[slot], np.ones(len(rows), np.bool_)
+                leg, fits = self.routes[slot].leg, np.ones(len(rows), np.bool_)
                 if leg.interface:
                     fits &= batch.interface[rows] == leg.interface
                 if leg.parameters.source is not None:
@@ -59,25 +68,26 @@ class _Table:
         return slots
 
 
-class ReceiveBank:
+class Demultiplexer:
     """The legs that arrive on one socket, told apart by destination address."""
 
     def __init__(self) -> None:
         self._table = _Table(())
-        self.packets_foreign = 0
-        """Packets to addresses that no leg has."""
+        self.packets_unrouted = 0
+        """Packets to addresses that no leg has. The data plane alone writes it."""
 
     @property
-    def legs(self) -> tuple[Leg, ...]:
-        """The legs, in order of address."""
-        return self._table.legs
+    def routes(self) -> tuple[Route, ...]:
+        """The routes, in order of address."""
+        return self._table.routes
 
-    def set_legs(self, legs: Sequence[Leg]) -> None:
-        """Replace the legs; safe beside a running `feed`, which keeps those it began with."""
-        self._table = _Table(legs)
+    def set_routes(self, routes: Sequence[Route]) -> None:
+        """Replace the routes. The control plane may call it: one reference changes, and a running `distribute` keeps
+        the table that it began with."""
+        self._table = _Table(routes)
 
-    def feed(self, batch: PacketBatch) -> None:
-        """Take in a batch of packets."""
+    def distribute(self, batch: PacketBatch) -> None:
+        """Hand each packet of a batch to the receiver of its leg."""
         count = batch.count
         if not count:
             return
@@ -85,27 +95,30 @@ class ReceiveBank:
         slots = table.slots(batch)
         order = np.argsort(slots, kind="stable")
         slots = slots[order]
-        starts = np.flatnonzero(np.diff(slots, prepend=_NO_LEG - 1))
+        starts = np.flatnonzero(np.diff(slots, prepend=_NO_ROUTE - 1))
         stops = np.append(starts[1:], count)
-        groups = [table.legs[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
+        groups = [table.routes[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
         if groups[0] is None:
-            self.packets_foreign += int(stops[0])
+            self.packets_unrouted += int(stops[0])
         lateness, ok = _inspect(batch, order, starts, stops, groups)
         clean = np.logical_and.reduceat(ok, starts)
         even = _evenly_spaced(order, starts, stops)
-        for leg, start, stop, is_clean, is_even in zip(
+        for route, start, stop, is_clean, is_even in zip(
             groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
         ):
-            if leg is None:
+            if route is None:
                 continue
             if is_clean:
-                _advance(leg, batch, order[start:stop], lateness[start:stop], even=is_even)
+                _write_run(route, batch, order[start:stop], lateness[start:stop], even=is_even)
             else:
-                _mixed(leg, batch, order[start:stop], lateness[start:stop], ok[start:stop])
+                _write_mixed(route, batch, order[start:stop], lateness[start:stop], ok[start:stop])
 
 
-def _advance(leg: Leg, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], *, even: bool) -> None:
+def _write_run(
+    route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], *, even: bool
+) -> None:
     # A run of packets that are as expected. ``even``: they lie at equal distances in the batch.
+    receiver, leg = route
     size = HEADER_BYTES + leg.payload_bytes
     first, last = int(rows[0]), int(rows[-1])
     if even:  # a view, which is copied only once, into the ring
@@ -113,29 +126,31 @@ def _advance(leg: Leg, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDA
         payloads = batch.data[first : last + 1 : step, HEADER_BYTES:size]
     else:
         payloads = batch.data[rows, HEADER_BYTES:size]
-    leg.advance(payloads, lateness, int(batch.arrival_ns[last]))
+    receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[last]))
 
 
-def _mixed(
-    leg: Leg, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], ok: NDArray[np.bool_]
+def _write_mixed(
+    route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], ok: NDArray[np.bool_]
 ) -> None:
     # Packets of one leg of which some are not as expected: runs of those that are, and the others one by one.
     for _ in range(_MOST_RUNS):
         good = len(ok) if ok.all() else int(np.argmin(ok))
         if good:
             run = rows[:good]
-            _advance(leg, batch, run, lateness[:good], even=good < 3 or not np.diff(run, n=2).any())
-        _accept(leg, batch, rows[good : good + 1])
+            _write_run(route, batch, run, lateness[:good], even=good < 3 or not np.diff(run, n=2).any())
+        _accept(route, batch, rows[good : good + 1])
         rows = rows[good + 1 :]
-        if len(rows) < _LEAST_RUN:
+        if len(rows) < _SHORTEST_RUN:
             break
-        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [leg])
-    _accept(leg, batch, rows)
+        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
+    _accept(route, batch, rows)
 
 
-def _accept(leg: Leg, batch: PacketBatch, rows: NDArray[np.intp]) -> None:
-    for row in rows.tolist():
-        leg.accept(batch.data[row], int(batch.length[row]), int(batch.arrival_ns[row]), int(batch.source[row]))
+def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> None:
+    receiver, leg = route
+    columns = (batch.length, batch.arrival_ns, batch.source, batch.source_port)
+    for row, *about in zip(rows.tolist(), *(column[rows].tolist() for column in columns), strict=True):
+        receiver.accept(leg, batch.data[row], *about)
 
 
 def _inspect(
@@ -143,15 +158,16 @@ def _inspect(
     order: NDArray[np.intp],
     starts: NDArray[np.intp],
     stops: NDArray[np.intp],
-    groups: Sequence[Leg | None],
+    groups: Sequence[Route | None],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     # For every packet its lateness (arrival after media time, ns), and whether it is exactly the next one, in time,
     # as long as all before it in its group are. What a leg expects is laid out per group and spread over its packets.
     count = len(order)
     sizes = stops - starts
     step = np.arange(count) - np.repeat(starts, sizes)
-    columns = np.array([NOTHING_EXPECTED if leg is None else leg.expectation() for leg in groups], np.int64)
-    word, timestamp, ssrc, source, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
+    expected = [NOTHING_EXPECTED if route is None else route.receiver.expectation(route.leg) for route in groups]
+    columns = np.array(expected, np.int64)
+    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
     headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
     # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
     # bit does not matter. The sequence number wraps within its 16 bits.
@@ -160,6 +176,7 @@ def _inspect(
     ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
     ok &= headers[:, 2] == ssrc
     ok &= batch.source[order] == source
+    ok &= batch.source_port[order] == port
     ok &= batch.length[order] == length
     seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
     lateness = _reference(groups, sizes, batch.arrival_ns[order]) - seconds * NS_PER_S - rest * NS_PER_S // rate
@@ -167,9 +184,11 @@ def _inspect(
     return lateness, ok
 
 
-def _reference(groups: Sequence[Leg | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]) -> NDArray[np.int64]:
+def _reference(
+    groups: Sequence[Route | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]
+) -> NDArray[np.int64]:
     # Arrival in each stream's reference time: streams on one clock together.
-    estimates = [None if leg is None else leg.receiver.clock.estimate() for leg in groups]
+    estimates = [None if route is None else route.receiver.sync_to_clock() for route in groups]
     distinct: list[ClockEstimate] = []
     for estimate in estimates:
         if estimate is not None and not any(estimate is other for other in distinct):

@@ -1,4 +1,4 @@
-"""Why a stream is not heard, in sentences that name the remedy. Sans-IO."""
+"""Why a stream is silent or comes late, in sentences that name the remedy. Sans-IO."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from phasegraph import NS_PER_S, Encoding, format_duration
 from ..parameters import StreamParameters
 
 _LEAP_NS = 37 * NS_PER_S
-"""TAI is so far ahead of UTC, since 2017."""
+"""TAI minus UTC, since 2017."""
 _NEAR_NS = NS_PER_S // 2
 PLAUSIBLE_NS = 10 * NS_PER_S
-"""Nothing on a network takes longer than this: what seems to counts another time."""
+"""Nothing on a network takes longer than this: a packet that seems to counts another time."""
+_TAGS = (10, 4, 16)
+"""Bytes that SRTP appends to a packet: HMAC-SHA1-80, HMAC-SHA1-32, AES-GCM (RFC 3711, RFC 7714)."""
 
 
-def silent(parameters: StreamParameters, interface: str, refused: str, obstacles: Sequence[str]) -> str:
-    """Why nothing of a stream comes: ``refused`` is what comes instead, ``obstacles`` what the system knows."""
-    if refused:
-        return f"what comes is refused: {refused}"
+def why_silent(parameters: StreamParameters, interface: str, rejection: str, obstacles: Sequence[str]) -> str:
+    """Why no packet of a stream is accepted.
+
+    ``rejection`` is why the packets that arrive are rejected, ``obstacles`` is what the system knows.
+    """
+    if rejection:
+        return f"packets arrive and are rejected: {rejection}"
     by = f"by {interface}" if interface else "by the interface that the routes lead to (the option interface names one)"
     source = f" from {parameters.source} alone" if parameters.source else ""
     where = f"nothing comes to {parameters.address}:{parameters.port} {by}{source}"
@@ -28,42 +33,61 @@ def silent(parameters: StreamParameters, interface: str, refused: str, obstacles
     return f"{where}: is it sent, {switch}does a firewall let UDP port {parameters.port} in?"
 
 
-def outside(lateness_ns: int, without_offset_ns: int, offset: int, link_offset_ns: int, *, relative: bool) -> str:
-    """Why packets are outside the window that are so late, and would be so late if the media clock had no offset."""
-    needs = f"they come {format_duration(lateness_ns)} after their media time, and the link offset is "
-    needs += f"{format_duration(link_offset_ns)}: let link-offset be more"
+def why_outside_window(
+    lateness_ns: int, without_offset_ns: int, offset: int, link_offset_ns: int, *, relative: bool
+) -> str:
+    """Why packets of this lateness are outside the window; ``without_offset_ns`` is their lateness with offset 0."""
+    late = f"packets arrive {format_duration(lateness_ns)} after their media time, and the link offset is "
+    late += f"{format_duration(link_offset_ns)}: set link-offset to more than that"
     if relative:
-        return needs if 0 < lateness_ns < PLAUSIBLE_NS else "their timestamps have jumped"
+        return late if 0 < lateness_ns < PLAUSIBLE_NS else "the timestamps have jumped"
     if offset and -_NEAR_NS < without_offset_ns < PLAUSIBLE_NS:
-        return f"they would fit the mediaclk offset 0, and {offset} is what is said: a device may change it"
+        return f"the timestamps fit the mediaclk offset 0, and the description says {offset}: a device may change it"
     if abs(abs(lateness_ns) - _LEAP_NS) < _NEAR_NS:
         return "one side counts UTC and the other TAI, which are 37 s apart"
     if 0 < lateness_ns < PLAUSIBLE_NS:
-        return needs
+        return late
     return (
-        "they count another time than this graph's clock: another PTP domain or grandmaster, another mediaclk offset, "
-        'or only themselves (then media-clock = "relative")'
+        "the timestamps count another time than this graph's clock: another PTP domain or grandmaster, another "
+        'mediaclk offset, or only themselves (then media-clock = "relative")'
     )
 
 
-def late(link_offset_ns: int, p99_ns: int, most_ns: int) -> str:
-    """What is wrong where some packets come later than the link offset."""
-    seen = f"99 % came within {format_duration(p99_ns)} of their media time, all within {format_duration(most_ns)}"
+def why_late(link_offset_ns: int, p99_ns: int, max_ns: int) -> str:
+    """What is wrong where some packets arrive later than the link offset."""
+    seen = f"99 % arrived within {format_duration(p99_ns)} of their media time, all within {format_duration(max_ns)}"
     return f"the link offset of {format_duration(link_offset_ns)} is too short: {seen}"
 
 
-def misfit(parameters: StreamParameters, payload_bytes: int, step: int) -> str:
-    """Why packets of so many bytes are not what is described, if timestamps go on by ``step`` frames a packet."""
+def why_format_differs(parameters: StreamParameters, payload_bytes: int, step: int) -> str:
+    """Why packets of this size are not what is described, if timestamps go on by ``step`` frames a packet."""
     described = f"{parameters.encoding} with {_channels(parameters.channels)}"
     frames = payload_bytes // parameters.frame_bytes
-    said = f"{payload_bytes} bytes are {frames} frames of {described}, but timestamps go on by {step}"
-    size, rest = divmod(payload_bytes, step)
-    fits = [
+    seen = f"{payload_bytes} bytes are {frames} frames of {described}, but timestamps go on by {step}"
+    size, rest = divmod(payload_bytes, step) if step else (0, 1)
+    fitting = [
         f"{encoding} with {_channels(size // encoding.sample_bytes)}"
         for encoding in (Encoding.L24, Encoding.L16, Encoding.AM824)
         if not rest and size % encoding.sample_bytes == 0
     ]
-    return f"{said}: {' or '.join(fits)} would fit" if fits else said
+    if fitting:
+        return f"{seen}: {' or '.join(fitting)} would fit"
+    return seen + why_encrypted(payload_bytes, step * parameters.frame_bytes)
+
+
+def why_rival(followed: str, ignored: str) -> str:
+    """What is wrong where two senders send to one address at once."""
+    return (
+        f"two senders on one address: {followed}, is followed; {ignored}, is ignored: "
+        "give one of them another group, or set source"
+    )
+
+
+def why_encrypted(payload_bytes: int, expected_bytes: int) -> str:
+    """A clause where packets have as many bytes more than expected as encryption adds; else empty."""
+    if payload_bytes - expected_bytes not in _TAGS:
+        return ""
+    return f"; {payload_bytes - expected_bytes} bytes more than expected are what SRTP adds: is the stream encrypted?"
 
 
 def _channels(count: int) -> str:

@@ -1,4 +1,7 @@
-"""Looking after what is received: memberships that a switch forgot, interfaces that come and go, a leg gone silent."""
+"""Watches what is received, once or a few times a second: silence, lost interfaces, protection, late packets, rivals.
+
+The control plane calls it. It reads published figures, and the two times of each leg that any thread may read.
+"""
 
 from __future__ import annotations
 
@@ -6,71 +9,85 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 
-from .diagnosis import late
+from .diagnosis import why_late, why_rival
 from .receive_sockets import Subscription
+from .stream_figures import LegFigures
 from .stream_receiver import StreamReceiver
 
 SILENT_NS = 1_000_000_000
-"""After so long without a packet a leg is called silent."""
+"""A leg is silent after this time without a packet."""
 REJOIN_NS = 5_000_000_000
-"""After so long, and then each time after twice as long, its group is joined again."""
+"""The group of a silent leg is joined again after this time, and then each time after twice as long."""
 MOST_REJOIN_NS = 60_000_000_000
 UNPROTECTED_NS = 500_000_000
-"""After so long on one leg alone a redundant stream is called unprotected."""
-AGAIN_NS = 60_000_000_000
-"""That packets come late is told again once none has for so long."""
+"""A redundant stream is unprotected after this time on one leg alone."""
+REPEAT_NS = 60_000_000_000
+"""An event about packets that go on coming (late, of a rival) is repeated only after this time without any."""
+OTHER_REASON_NS = 10_000_000_000
+"""How long after an event of silence another reason of it may be reported."""
+RIVAL_PACKETS = 20
+"""Packets of another sender between two checks, twice in a row, that are reported; fewer may be of a restart."""
 
-Tell = Callable[[str, dict[str, Metric]], None]
+Emit = Callable[[str, dict[str, Metric]], None]
 
 
 class LegWatch:
-    """Watches one leg. Called from the control plane."""
+    """Watches one leg."""
 
-    def __init__(self, subscription: Subscription, label: dict[str, Metric], tell: Tell, now_ns: int) -> None:
-        """``label`` is what every event of the leg says besides."""
+    def __init__(self, subscription: Subscription, label: dict[str, Metric], emit: Emit, now_ns: int) -> None:
+        """``label`` are the fields that every event of the leg has."""
         self.subscription = subscription
         self.rejoins = 0
         """How often its group was joined again."""
-        self.why_silent = ""
-        """Why nothing comes; empty where something does."""
+        self.silence_reason = ""
+        """Why the leg is silent; empty where it is not."""
         self._label = label
-        self._tell = tell
+        self._emit = emit
         self._began_ns = now_ns
-        self._silent = False
-        self._lost = False
+        self._reported_reason = ""
+        self._reported_ns = 0
+        self._interface_lost = False
         self._next_rejoin_ns = REJOIN_NS
 
+    @property
+    def trouble(self) -> str:
+        """Why the leg's packets are not played; empty where they are."""
+        figures = self.subscription.receiver.figures.latest.legs[self.subscription.leg.number]
+        return self.silence_reason or figures.trouble
+
     def silent_ns(self, now_ns: int) -> int:
-        """How long no packet has come."""
-        return self._since(self.subscription.leg.last_arrival_ns, now_ns)
+        """Time since the last packet."""
+        return self._since(self.subscription.receiver.last_arrival_ns(self.subscription.leg), now_ns)
 
     def useless_ns(self, now_ns: int) -> int:
-        """How long no packet has come that was in time."""
-        return self._since(self.subscription.leg.last_in_time_ns, now_ns)
+        """Time since the last packet that was in time."""
+        return self._since(self.subscription.receiver.last_in_time_ns(self.subscription.leg), now_ns)
 
     def _since(self, last_ns: int | None, now_ns: int) -> int:
         return now_ns - max(self._began_ns, last_ns or self._began_ns)
 
-    def look(self, now_ns: int) -> None:
+    def check(self, now_ns: int) -> None:
         """Do what is due."""
         silent_ns = self.silent_ns(now_ns)
         if silent_ns < SILENT_NS:
-            if self._silent:
-                self._tell("stream_heard", self._label)
-                self.why_silent = ""
-            self._silent, self._next_rejoin_ns = False, REJOIN_NS
+            if self.silence_reason:
+                self._emit("stream_heard", self._label)
+            self.silence_reason = self._reported_reason = ""
+            self._next_rejoin_ns = REJOIN_NS
             return
-        if not self._silent:
-            self._silent = True
-            self.why_silent = self.subscription.why_silent(now_ns - silent_ns)
-            self._tell("stream_silent", {**self._label, "silent_ns": silent_ns, "reason": self.why_silent})
-        if self.subscription.name and self.subscription.present == self._lost:
-            self._lost = not self._lost
-            name = "interface_lost" if self._lost else "interface_found"
-            self._tell(name, {**self._label, "interface": self.subscription.name})
-            if not self._lost:
+        # Whatever keeps packets away may be another by now: the reason is looked for at every check.
+        self.silence_reason = self.subscription.why_silent(now_ns - silent_ns)
+        repeat = now_ns - self._reported_ns >= OTHER_REASON_NS
+        if self.silence_reason != self._reported_reason and (repeat or not self._reported_reason):
+            self._reported_reason, self._reported_ns = self.silence_reason, now_ns
+            self._emit("stream_silent", {**self._label, "silent_ns": silent_ns, "reason": self.silence_reason})
+        if self.subscription.name and self.subscription.present == self._interface_lost:
+            self._interface_lost = not self._interface_lost
+            name = "interface_lost" if self._interface_lost else "interface_found"
+            self._emit(name, {**self._label, "interface": self.subscription.name})
+            if not self._interface_lost:
                 self._rejoin()
-        if not self._lost and silent_ns >= self._next_rejoin_ns:
+        if not self._interface_lost and silent_ns >= self._next_rejoin_ns:
             self._next_rejoin_ns = silent_ns + min(self._next_rejoin_ns, MOST_REJOIN_NS)
             self._rejoin()
 
@@ -78,20 +95,20 @@ class LegWatch:
         try:
             self.subscription.rejoin()
         except NodeError as error:  # tried again, later
-            self._tell("rejoin_failed", {**self._label, "reason": str(error)})
+            self._emit("rejoin_failed", {**self._label, "reason": str(error)})
         self.rejoins += 1
 
 
 class Protection:
-    """Tells when a redundant stream depends on one leg, and when it no longer does (ST 2022-7)."""
+    """Whether a redundant stream depends on one leg (ST 2022-7)."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, emit: Emit) -> None:
         self.state = "full"
         """``full``, ``leg a alone``, ``leg b alone``, or ``none`` where neither leg brings anything in time."""
-        self._tell = tell
+        self._emit = emit
 
-    def look(self, legs: Sequence[LegWatch], now_ns: int) -> None:
-        """Compare the legs."""
+    def check(self, legs: Sequence[LegWatch], now_ns: int) -> None:
+        """Compare the legs, and report a change."""
         useless_ns = [leg.useless_ns(now_ns) for leg in legs]
         quiet = [useless >= UNPROTECTED_NS for useless in useless_ns]
         state = {(False, False): "full", (True, True): "none"}.get(
@@ -105,33 +122,65 @@ class Protection:
             late = legs[which].silent_ns(now_ns) < UNPROTECTED_NS
             reason = "its packets come outside the window: too late for the link offset" if late else "no packet comes"
             fields: dict[str, Metric] = {"silent_leg": "ab"[which], "silent_ns": useless_ns[which], "reason": reason}
-            self._tell("unprotected", fields)
+            self._emit("unprotected", fields)
         elif state == "full":
-            self._tell("protected", {})
+            self._emit("protected", {})
 
 
-class LateWatch:
-    """Tells when packets come later than the link offset."""
+class LatenessWatch:
+    """Whether packets come later than the link offset."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, emit: Emit) -> None:
         self.trouble = ""
         """What is wrong, while they do."""
-        self._tell = tell
+        self._emit = emit
         self._before = (0, 0)
-        self._again_ns = 0
+        self._repeat_ns = 0
 
-    def look(self, receiver: StreamReceiver, now_ns: int) -> None:
-        """Compare the figures with those of the last look."""
-        counted = (receiver.packets_late, receiver.packets_received)
+    def check(self, receiver: StreamReceiver, now_ns: int) -> None:
+        """Compare the figures with those of the last check."""
+        figures = receiver.figures.latest
+        counted = (figures.packets_late, figures.packets_received)
         count, received = (now - before for now, before in zip(counted, self._before, strict=True))
         self._before = counted
         self.trouble = ""
-        if count <= 0 or any(leg.trouble for leg in receiver.legs):
+        if count <= 0 or any(leg.trouble for leg in figures.legs):
             return
-        figures = receiver.metrics()
-        if int(figures.get("lateness_max_ns", 0)) <= receiver.window_ns:
-            return  # they count another time: that is for `StreamReceiver.outside_window` to tell
-        self.trouble = late(receiver.window_ns, int(figures["lateness_p99_ns"]), int(figures["lateness_max_ns"]))
-        if now_ns >= self._again_ns:
-            self._tell("packets_come_late", {"late": count, "received": received, "reason": self.trouble})
-        self._again_ns = now_ns + AGAIN_NS
+        lateness = figures.lateness.distribution()
+        if lateness.largest_ns is None or lateness.largest_ns <= receiver.link_offset_ns:
+            return  # they count another time, which `timestamps_outside_window` reports
+        self.trouble = why_late(receiver.link_offset_ns, lateness.percentile(0.99), lateness.largest_ns)
+        if now_ns >= self._repeat_ns:
+            self._emit("packets_come_late", {"late": count, "received": received, "reason": self.trouble})
+        self._repeat_ns = now_ns + REPEAT_NS
+
+
+class RivalWatch:
+    """Whether another sender sends to the address of a leg all the time."""
+
+    def __init__(self, emit: Emit, label: dict[str, Metric]) -> None:
+        self.trouble = ""
+        """Who is followed and who is ignored, while both send."""
+        self._emit = emit
+        self._label = label
+        self._before = LegFigures()
+        self._checks = 0
+        """Checks in a row between which both have sent."""
+        self._repeat_ns = 0
+
+    def check(self, receiver: StreamReceiver, leg: int, now_ns: int) -> None:
+        """Compare the figures with those of the last check."""
+        figures, before = receiver.figures.latest.legs[leg], self._before
+        self._before = figures
+        count = figures.packets_foreign - before.packets_foreign
+        both = count >= RIVAL_PACKETS and figures.packets_received - before.packets_received >= RIVAL_PACKETS
+        self._checks = self._checks + 1 if both and figures.sender == before.sender else 0
+        self.trouble = ""
+        if self._checks < 2 or figures.sender is None or figures.rival is None:
+            return
+        self.trouble = why_rival(str(figures.sender), str(figures.rival))
+        if now_ns >= self._repeat_ns:
+            fields: dict[str, Metric] = {"followed": str(figures.sender), "ignored": str(figures.rival)}
+            fields |= {"packets": count, "reason": self.trouble}
+            self._emit("rival_sender", {**self._label, **fields})
+        self._repeat_ns = now_ns + REPEAT_NS

@@ -1,289 +1,365 @@
-"""One way by which a stream arrives, sans-IO: who sends on it, what is new, and what is wrong with its packets."""
+"""One leg of a stream, sans-IO: who sends it, in which order its packets come, and whether their format fits.
+
+A leg follows one **sender**: source address and port, SSRC. It says of every packet what it is (`PacketOutcome`); where
+the packet belongs in time, what is written and what is counted is `StreamReceiver`'s part.
+
+*Sender.* The first packet that is audio sets it. Another sender takes over only when the current one has been silent
+for long enough (`SILENCE_NS`, `SILENCE_PACKETS`; from another host the link offset too), with `CONFIRMED_BY` packets of
+its own; of two legs, both must be silent. Until then it is a **rival**: counted, never played. A sender with the SSRC
+that is followed, here or on the other leg, needs no such packets: it is the same one from another address. One that
+goes on exactly where the current one ended, from another port of its host, has only opened a socket again: that takes
+`SILENCE_PACKETS`.
+
+*Order.* `SequenceTracker` judges the numbers; a jump needs two packets in a row (RFC 3550, A.1), unless the timestamp
+jumps by exactly as many packets. A sender that restarts among numbers that were seen already is known by timestamps
+that do not fit: `CONFIRMED_BY` such **restart candidates** in a row begin a new count.
+
+*Format.* Timestamps that go on by another number of frames than the packets have, `CONFIRMED_BY` times in a row, are
+**format mismatches**: to play them would be noise.
+"""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import Metric
+from phasegraph import NS_PER_S
 from phasegraph.net.packets import ipv4_number
 
-from ..histogram import Histogram
 from ..parameters import StreamParameters
 from ..rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped
-from .diagnosis import PLAUSIBLE_NS, misfit
+from .diagnosis import why_encrypted, why_format_differs
 from .sequence import SequenceTracker, Verdict
 
-if TYPE_CHECKING:
-    from .stream_receiver import StreamReceiver
-
-Sender = tuple[int, int, int]
-"""Source address, SSRC and payload type."""
-TAKE_OVER = 5
-"""So many packets of another sender and none of the old one, or so many of one that began anew, and the stream is that
-sender's."""
-MOST_OTHERS = 256
-"""So many other senders are counted at once."""
-FAR_OFF = 50
-"""After so many packets outside the window in a row it is said that the timestamps do not fit the clock."""
-MOVED_NS = 50_000_000
-"""After so long a silence a sender of the same name is the same one, wherever it sends from."""
-
+CONFIRMED_BY = 5
+"""Packets that confirm another sender, a restart among known numbers, or another format."""
+SILENCE_NS = 100_000_000
+SILENCE_PACKETS = 5
+"""How long a sender must be silent before another one takes over; the longer of both."""
+MOST_RIVALS = 256
+"""Rival senders that are counted at once, by address and port."""
 MOST_STEP = 1 << 16
-"""More frames than this are in no packet: such timestamps jump."""
+"""No packet has more frames than this: such timestamps jump."""
 
-Expectation = tuple[int, int, int, int, int, int, int, int, int]
-NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, -2, 1, 0)
+Expectation = tuple[int, int, int, int, int, int, int, int, int, int]
+NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, 0, -2, 1, 0)
 """What no packet meets: no datagram has a length of -2."""
 
 
+class Sender(msgspec.Struct, frozen=True, gc=False):
+    """Who sends a stream."""
+
+    address: int
+    """IPv4 source address, in host order."""
+    port: int
+    ssrc: int
+
+    @property
+    def host(self) -> str:
+        """Address and UDP port, as text."""
+        return f"{IPv4Address(self.address)}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.host}, SSRC 0x{self.ssrc:08x}"
+
+
+class PacketKind(enum.Enum):
+    """What a packet is to the leg that it arrives on."""
+
+    AUDIO = 0
+    REORDERED = 1
+    """Audio that came after a later packet."""
+    DUPLICATE = 2
+    MALFORMED = 3
+    """No RTP, or nothing that the description allows."""
+    FOREIGN = 4
+    """Of another sender than the one that is followed."""
+    NOT_AUDIO = 5
+    """Of the stream's own numbers, without audio: padding, an empty payload, or another payload type."""
+    UNCONFIRMED = 6
+    """The first packet after a jump of the sequence numbers."""
+    MISMATCH = 7
+    """Audio of another format than described."""
+
+
+class PacketOutcome(msgspec.Struct, frozen=True, gc=False):
+    """What a leg makes of one packet. Of audio: header and payload."""
+
+    kind: PacketKind
+    header: RtpHeader | None = None
+    payload: NDArray[np.uint8] | None = None
+    """One frame a row."""
+    broken: bool = False
+    """Whether the timestamp is another than expected though the number is the next."""
+    restarted: bool = False
+    """Whether the sender began a new count with this packet."""
+    mismatch: str = ""
+    """Why the format does not fit, with the packet that confirms it."""
+
+
+class _Rival:
+    """Another sender, since the last packet of the current one."""
+
+    __slots__ = ("count", "sender")
+
+    def __init__(self, sender: Sender) -> None:
+        self.sender = sender
+        self.count = 0
+
+
 class Leg:
-    """Follows the packets of one leg and hands what is new to the stream. Called from the data plane's thread alone.
+    """Says what each packet of one leg is. The data plane alone calls it, but for the reads that say otherwise."""
 
-    A plain stream has one leg; a redundant one (ST 2022-7) has two, each with numbers, sender and figures of its own.
-    """
-
-    def __init__(self, parameters: StreamParameters, receiver: StreamReceiver, sequence: SequenceTracker) -> None:
+    def __init__(
+        self, parameters: StreamParameters, number: int, sequence: SequenceTracker, link_offset_ns: int
+    ) -> None:
+        """``number`` is 0 or 1: the leg's place in its stream."""
         self.parameters = parameters
-        self.receiver = receiver
-        self.interface = 0
-        """Index of the interface that the packets come by; 0 for any."""
-        self.packets_received = 0
-        self.packets_late = 0
-        self.packets_early = 0
-        self.packets_duplicate = 0
-        self.packets_reordered = 0
-        self.packets_malformed = 0
-        self.packets_foreign = 0
-        """Packets of another sender on the same address."""
-        self.lateness = Histogram()
-        self.last_arrival_ns: int | None = None
-        self.last_in_time_ns: int | None = None
-        """When the newest packet came that was not wholly too late or too early."""
-        self.outside = 0
-        """So many packets in a row have been wholly too late, or too early."""
-        self.jumped = False
-        """Whether timestamps jumped before them."""
-        self.why_unheard = ""
-        """Why packets that come are not heard; see `trouble`."""
-        self.last_refused_ns: int | None = None
-        """When the newest packet came that was not taken."""
-        self.refused = ""
-        """What it was."""
+        self.number = number
         self.sequence = sequence
+        self.interface = 0
+        """Index of the interface that the packets come by; 0 for any. The control plane alone writes it."""
+        self.sender: Sender | None = None
+        """The sender that is followed; None before the first packet. Frozen, so that any thread may read it."""
+        self.rival: Sender | None = None
+        """The newest other sender. Frozen, so that any thread may read it."""
+        self.last_rejection = ""
+        """Why the newest packet that was not accepted was rejected."""
+        self.last_rejected_ns: int | None = None
+        self.last_packet_ns: int | None = None
+        """When the newest packet of the sender came, with audio or without."""
+        self._last_audio_ns: int | None = None
+        self._link_offset_ns = link_offset_ns
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
         self._excluded = frozenset(map(ipv4_number, parameters.excluded))
         self._frame_bytes = parameters.frame_bytes
         self._frames_per_packet = parameters.frames_per_packet or 1
-        self._sender: Sender | None = None
         self._next_timestamp = 0
         self._next_frame = 0
-        self._relation = -1
+        self._mapping_epoch = -1
         self._step = 0
-        self._misfits = 0
-        self._others: dict[Sender, int] = {}
-        """How many packets of other senders have come since the newest of the stream's own."""
-        self._strays = 0
-        self._stray = -1
+        self.format_mismatches = 0
+        """Packets in a row whose timestamps go on by another number of frames than they have."""
+        self.rival_senders: dict[tuple[int, int], _Rival] = {}
+        # By address and port, so that a host that changes its SSRC takes one place. Empty after each own packet.
+        self._restart_candidates = 0
+        self._restart_candidate = -1
 
     @property
-    def trouble(self) -> str:
-        """Why what comes is not heard now; empty where it is."""
-        return self.why_unheard if self.outside >= FAR_OFF or self._misfits >= TAKE_OVER else ""
-
-    @property
-    def ssrc(self) -> int | None:
-        """Who sends on this leg; None before the first packet."""
-        return None if self._sender is None else self._sender[1]
+    def format_differs(self) -> bool:
+        """Whether packets come that are not played because their format is another."""
+        return self.format_mismatches >= CONFIRMED_BY
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of payload that a packet is expected to have."""
         return self._frames_per_packet * self._frame_bytes
 
-    def succeed(self, before: Leg) -> None:
-        """Go on with the figures of the leg in whose place this one is."""
-        for name, value in vars(before).items():
-            if name.startswith("packets_") or name in ("lateness", "last_arrival_ns", "last_in_time_ns"):
-                setattr(self, name, value)
+    def expectation(self, mapping_epoch: int) -> Expectation:
+        """The next packet, as numbers: first header word, timestamp, SSRC, source address, source port, frame index,
+        frames, length in bytes, rate, and the greatest lateness in ns.
 
-    def expectation(self) -> Expectation:
-        """The next packet, as numbers: first header word, timestamp, SSRC, source address, frame index, frames, length
-        in bytes, rate, and the greatest lateness in ns. Before the first packet (and before one that is to set the
-        relation to the clock anew), one that no packet meets."""
-        self.receiver.look()
-        if self.sequence.expected is None or self._sender is None or self._relation != self.receiver.relation:
+        `NOTHING_EXPECTED` before the first packet, and before one that is to set the mapping of timestamps.
+        """
+        sender, number = self.sender, self.sequence.expected
+        if sender is None or number is None or self._mapping_epoch != mapping_epoch:
             return NOTHING_EXPECTED
-        source, ssrc, _ = self._sender
         return (
-            0x80000000 | (self._payload_type or 0) << 16 | self.sequence.expected & 0xFFFF,
+            0x80000000 | (self._payload_type or 0) << 16 | number & 0xFFFF,
             self._next_timestamp,
-            ssrc,
-            source,
+            sender.ssrc,
+            sender.address,
+            sender.port,
             self._next_frame,
             self._frames_per_packet,
             HEADER_BYTES + self.payload_bytes,
             self.parameters.rate,
-            self.receiver.window_ns,
+            self._link_offset_ns,
         )
 
-    def advance(self, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
-        """Take in packets that are exactly the next ones, whole and in time; ``arrival_ns`` is the last one's."""
-        count = len(payloads)
+    def advance(self, count: int, arrival_ns: int) -> tuple[int, int]:
+        """Count packets that are exactly the expected ones. Returns number and frame of the first."""
         assert self.sequence.expected is not None
-        self.packets_received += count
-        self.lateness.add(lateness_ns)
-        self.last_arrival_ns = self.last_in_time_ns = arrival_ns
-        self._strays = self._misfits = self.outside = 0
-        self._others.clear()
-        self.jumped = False
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
+        self._restart_candidates = self.format_mismatches = 0
+        self.rival_senders.clear()
+        self.last_packet_ns = self._last_audio_ns = arrival_ns
         self.sequence.advance(count)
         frames = count * self._frames_per_packet
         self._next_frame += frames
         self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
-        self.receiver.take(first, frame, payloads, lateness_ns, arrival_ns)
+        return first, frame
 
-    def accept(self, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0) -> None:
-        """Take in one packet, whatever it is; ``source`` is the address that it comes from."""
+    def classify(
+        self, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int, port: int, others: Sequence[Leg]
+    ) -> PacketOutcome:
+        """What a packet is. ``source`` and ``port`` are where it comes from; ``others`` the stream's other legs."""
+        if self._source not in (None, source) or source in self._excluded:
+            return self._rejected(PacketKind.FOREIGN, f"the sender is {IPv4Address(source)}", arrival_ns)
         try:
-            header = self._parse(data, length)
+            if length < 0:
+                raise MalformedRtp(f"a datagram of more than {len(data)} bytes")
+            header = parse_header(data[:length].data)
         except MalformedRtp as error:
-            self.packets_malformed += 1
-            self.last_refused_ns, self.refused = arrival_ns, str(error)
-            return
-        sender = (source, header.ssrc, header.payload_type)
-        if sender != self._sender and not self._is_taken_over_by(sender, header, arrival_ns):
-            self.packets_foreign += 1
-            return
-        self._others.clear()
-        self.packets_received += 1
-        self._payload_type = header.payload_type
-        self.last_arrival_ns = arrival_ns
-        verdict = self._judge(header)
-        if verdict is Verdict.DUPLICATE:
-            self.packets_duplicate += 1
-            return
-        if verdict is Verdict.REORDERED:
-            self.packets_reordered += 1
-        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
-        frames = len(payload)
-        broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self._next_timestamp
-        if verdict is Verdict.NEXT and self._is_misfit(header.timestamp, payload.size, broken=broken):
-            self.packets_malformed += 1
-            self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
-            return
-        frame, lateness_ns = self.receiver.locate(header.timestamp, frames, arrival_ns)
-        if abs(lateness_ns) < PLAUSIBLE_NS:
-            self.lateness.add(np.array([lateness_ns]))
-        if verdict is not Verdict.REORDERED:
-            self._frames_per_packet = frames
-            self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
-            self._next_frame = frame + frames
-            self._relation = self.receiver.relation
-        late, early, lost = self.receiver.take_one(header.sequence, frame, payload, lateness_ns, arrival_ns)
-        self.packets_late += late
-        self.packets_early += early
-        if lost:
-            self.outside += 1
-            self.jumped |= broken
-            self.receiver.outside_window(self, lateness_ns, arrival_ns)
-        else:
-            self.last_in_time_ns = arrival_ns
-            self.outside = 0
-            self.jumped = False
-
-    def _parse(self, data: NDArray[np.uint8], length: int) -> RtpHeader:
-        if length < 0:
-            raise MalformedRtp(f"a datagram of more than {len(data)} bytes")
-        header = parse_header(data[:length].data)
-        if self.parameters.payload_type not in (None, header.payload_type):
-            raise MalformedRtp(f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected")
+            return self._rejected(PacketKind.MALFORMED, str(error), arrival_ns)
+        sender, before = Sender(source, port, header.ssrc), self.sender
+        if sender != before and not self._takes_over(sender, header, arrival_ns, others):
+            return PacketOutcome(PacketKind.FOREIGN)
         size = header.payload_stop - header.payload_start
-        if size == 0 or size % self._frame_bytes:
-            raise MalformedRtp(f"{size} bytes are no whole number of frames of {self._frame_bytes} bytes")
-        return header
+        if sender == before and (size == 0 or self._is_other_payload_type(header, arrival_ns)):
+            return self._without_audio(header, arrival_ns)
+        if problem := self._format_problem(header, size):
+            return self._rejected(PacketKind.MALFORMED, problem, arrival_ns)
+        if sender != before:
+            self._begin_sender(sender, header)
+        self.rival_senders.clear()
+        self._payload_type = header.payload_type
+        self.last_packet_ns = self._last_audio_ns = arrival_ns
+        verdict = self._order(header)
+        if verdict in (Verdict.DUPLICATE, Verdict.JUMP):
+            kind = PacketKind.DUPLICATE if verdict is Verdict.DUPLICATE else PacketKind.UNCONFIRMED
+            return PacketOutcome(kind, header)
+        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
+        broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self._next_timestamp
+        if verdict is Verdict.NEXT and self._is_mismatch(header.timestamp, size, broken=broken):
+            self._next_timestamp = (header.timestamp + len(payload)) & 0xFFFFFFFF
+            confirmed = self.format_mismatches == CONFIRMED_BY
+            reason = why_format_differs(self.parameters, size, self._step) if confirmed else ""
+            return PacketOutcome(PacketKind.MISMATCH, header, mismatch=reason)
+        kind = PacketKind.REORDERED if verdict is Verdict.REORDERED else PacketKind.AUDIO
+        return PacketOutcome(kind, header, payload, broken, verdict is Verdict.RESTART)
 
-    def _is_taken_over_by(self, sender: Sender, header: RtpHeader, arrival_ns: int) -> bool:
-        # A sender that restarts comes with another SSRC (0 is legal). It is believed once it is alone.
-        if self._source not in (None, sender[0]) or sender[0] in self._excluded:
-            self.last_refused_ns, self.refused = arrival_ns, f"it is sent by {IPv4Address(sender[0])}"
+    def expect_after(self, header: RtpHeader, frame: int, frames: int, mapping_epoch: int) -> None:
+        """The packet with this header has its first frame at index ``frame``: the next one follows it."""
+        self._frames_per_packet = frames
+        self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
+        self._next_frame = frame + frames
+        self._mapping_epoch = mapping_epoch
+
+    def fits(self, header: RtpHeader) -> bool:
+        """Whether a packet's timestamp is what its number leads to expect."""
+        ahead = wrapped(header.sequence - (self.sequence.expected or 0), 16)
+        return header.timestamp == (self._next_timestamp + ahead * self._frames_per_packet) & 0xFFFFFFFF
+
+    def _rejected(self, kind: PacketKind, reason: str, arrival_ns: int) -> PacketOutcome:
+        self.last_rejected_ns, self.last_rejection = arrival_ns, reason
+        return PacketOutcome(kind)
+
+    def _format_problem(self, header: RtpHeader, size: int) -> str:
+        if self.parameters.payload_type not in (None, header.payload_type):
+            return f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected"
+        if size == 0:
+            return "no payload"
+        if size % self._frame_bytes:
+            problem = f"{size} bytes are no whole number of frames of {self._frame_bytes} bytes"
+            return problem + why_encrypted(size, self.payload_bytes)
+        return ""
+
+    def _is_other_payload_type(self, header: RtpHeader, arrival_ns: int) -> bool:
+        described = self.parameters.payload_type
+        if described is not None:
+            return header.payload_type != described
+        # Where none is described, the sender may change it for all of its audio.
+        silent_ns = arrival_ns - (self._last_audio_ns or 0)
+        return header.payload_type != self._payload_type and silent_ns < SILENCE_NS
+
+    def _without_audio(self, header: RtpHeader, arrival_ns: int) -> PacketOutcome:
+        # Only its number counts, so that it is not missed, and only where audio would have it: other payload types may
+        # have numbers of their own.
+        self.last_packet_ns = self.last_rejected_ns = arrival_ns
+        self.last_rejection = self._format_problem(header, header.payload_stop - header.payload_start)
+        self.sequence.fill(header.sequence)
+        return PacketOutcome(PacketKind.NOT_AUDIO, header)
+
+    def _takes_over(self, sender: Sender, header: RtpHeader, arrival_ns: int, others: Sequence[Leg]) -> bool:
+        followed = [leg for leg in others if leg.sender is not None]
+        if self.sender is None and not followed:
+            return True
+        rival = self._count_rival(sender)
+        packet_ns = self._frames_per_packet * NS_PER_S // self.parameters.rate
+        needed_ns = SILENCE_PACKETS * packet_ns
+        if not self._is_silent(arrival_ns, needed_ns):
             return False
-        if self._sender is not None and not self._is_moved(sender, arrival_ns):
-            if len(self._others) >= MOST_OTHERS:
-                self._others.clear()
-            self._others[sender] = count = self._others.get(sender, 0) + 1
-            # Of several others the first, and one that sends from where the old one did before all.
-            known = self._sender[0] in (source for source, _, _ in self._others if source != sender[0])
-            if count < (4 * TAKE_OVER if known else TAKE_OVER):
-                return False
-            self.sequence.restart(header.sequence - 1)
-            self._strays = 0
-        self.receiver.follow(self, header.ssrc, header.sequence)
-        self._sender = sender
-        return True
+        home = None if self.sender is None else self.sender.address
+        if self.sends_as(sender) and sender.address == home and self.fits(header):
+            return True  # it goes on exactly where it was: only its port has changed
+        needed_ns = max(SILENCE_NS, needed_ns)
+        if not self._is_silent(arrival_ns, needed_ns):
+            return False
+        if any(leg.sends_as(sender) for leg in (self, *followed)):
+            return True
+        if self.sender is None and any(leg.fits(header) for leg in followed):
+            return True  # the same packets under another SSRC, which RFC 7104 allows
+        if sender.address != home:
+            needed_ns = max(needed_ns, self._link_offset_ns)
+            if any(address == home for address, _ in self.rival_senders):
+                needed_ns *= 2  # a rival from the sender's own host comes first
+        silent = all(leg._is_silent(arrival_ns, needed_ns) for leg in (self, *followed))
+        return silent and rival.count >= CONFIRMED_BY
 
-    def _is_misfit(self, timestamp: int, payload_bytes: int, *, broken: bool) -> bool:
-        # Packets whose timestamps always go on by another number of frames than they have are of another format than
-        # described. To play them would be noise.
+    def _is_silent(self, now_ns: int, duration_ns: int) -> bool:
+        return self.last_packet_ns is None or now_ns - self.last_packet_ns >= duration_ns
+
+    def sends_as(self, sender: Sender) -> bool:
+        """Whether the leg's own sender has the same SSRC."""
+        return self.sender is not None and self.sender.ssrc == sender.ssrc
+
+    def _count_rival(self, sender: Sender) -> _Rival:
+        rivals = self.rival_senders
+        self.rival = sender
+        rival = rivals.get((sender.address, sender.port))
+        if rival is None:
+            while len(rivals) >= MOST_RIVALS:
+                # Frequent senders stay (Misra and Gries, 1982): a flood of new ones does not push them out.
+                for key, other in list(rivals.items()):
+                    other.count -= 1
+                    if other.count <= 0:
+                        del rivals[key]
+            rival = rivals[sender.address, sender.port] = _Rival(sender)
+        elif rival.sender != sender:
+            rival.sender, rival.count = sender, 0
+        rival.count = min(rival.count + 1, 4 * CONFIRMED_BY)
+        return rival
+
+    def _begin_sender(self, sender: Sender, header: RtpHeader) -> None:
+        if not self.sends_as(sender):
+            self.sequence.begin(header.sequence)
+        self.sender = sender
+        self._restart_candidates = 0
+
+    def _is_mismatch(self, timestamp: int, payload_bytes: int, *, broken: bool) -> bool:
         if not broken:
-            self._misfits = 0
+            self.format_mismatches = 0
             return False
         step = (timestamp - self._next_timestamp + self._frames_per_packet) & 0xFFFFFFFF
         same = step == self._step and payload_bytes == self.payload_bytes
-        self._misfits = self._misfits + 1 if same else 1
+        self.format_mismatches = self.format_mismatches + 1 if same else 1
         self._step, self._frames_per_packet = step, payload_bytes // self._frame_bytes
-        if self._misfits < TAKE_OVER or not 0 < step < MOST_STEP:
-            return False
-        if self._misfits == TAKE_OVER:
-            self.why_unheard = misfit(self.parameters, payload_bytes, step)
-            self.receiver.tell_of(self, "format_differs", {"reason": self.why_unheard})
-        return True
+        return self.format_differs and 0 < step < MOST_STEP
 
-    def _is_moved(self, sender: Sender, arrival_ns: int) -> bool:
-        # Whether it is the same sender, which goes on from another address.
-        silent = self.last_arrival_ns is not None and arrival_ns - self.last_arrival_ns >= MOVED_NS
-        return silent and self._sender is not None and sender[1:] == self._sender[1:]
-
-    def _judge(self, header: RtpHeader) -> Verdict:
-        # A sender that begins anew under its old name may do so among numbers that were seen already. What tells its
-        # packets from doubled ones is that their timestamps are others.
+    def _order(self, header: RtpHeader) -> Verdict:
+        # A sender that restarts under its old name may do so among numbers that were seen already. What tells its
+        # packets from duplicates is that their timestamps are others.
         fits = self.fits(header)
         if not fits and self.sequence.precedes(header.sequence):
             verdict = Verdict.DUPLICATE
         else:
-            verdict = self.sequence.accept(header.sequence)
+            verdict = self.sequence.accept(header.sequence, trusted=fits)
         if fits or verdict is not Verdict.DUPLICATE:
-            self._strays = 0
+            self._restart_candidates = 0
             return verdict
-        self._strays = self._strays + 1 if header.sequence == (self._stray + 1) & 0xFFFF else 1
-        self._stray = header.sequence
-        if self._strays < TAKE_OVER:
+        in_a_row = header.sequence == (self._restart_candidate + 1) & 0xFFFF
+        self._restart_candidates = self._restart_candidates + 1 if in_a_row else 1
+        self._restart_candidate = header.sequence
+        if self._restart_candidates < CONFIRMED_BY:
             return verdict
-        self._strays = 0
-        self.sequence.restart(header.sequence)
-        self.receiver.restarted(self, header)
+        self._restart_candidates = 0
+        self.sequence.begin(header.sequence)
+        self.sequence.advance(1)
         return Verdict.RESTART
-
-    def fits(self, header: RtpHeader) -> bool:
-        """Whether a packet's timestamp is what its number leads to expect."""
-        behind = wrapped(header.sequence - (self.sequence.expected or 0), 16)
-        return header.timestamp == (self._next_timestamp + behind * self._frames_per_packet) & 0xFFFFFFFF
-
-    def metrics(self) -> dict[str, Metric]:
-        """The figures of the leg."""
-        return {
-            "packets_received": self.packets_received,
-            "packets_lost": self.sequence.lost,
-            "packets_late": self.packets_late,
-            "packets_early": self.packets_early,
-            "packets_duplicate": self.packets_duplicate,
-            "packets_reordered": self.packets_reordered,
-            "packets_malformed": self.packets_malformed,
-            "packets_foreign": self.packets_foreign,
-            **self.lateness.metrics("lateness"),
-        }

@@ -1,4 +1,4 @@
-"""What a source is to receive: one leg, or two of a redundant stream, from its options and a session description."""
+"""The legs that a source receives (one, or two of a redundant stream), from its options and a session description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOWHERE = "0.0.0.0"
 Legs = tuple[StreamParameters, ...]
 
 
-def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
+def legs_from_config(config: Aes67SourceConfig, build: Build) -> Legs:
     """The legs that the options and the description they name ask for. Raises NodeError."""
     leg_b = config.leg_b
     _check_address(config.group, "group")
@@ -28,7 +28,7 @@ def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
     given = [name for name in ("sdp", "session", "group") if getattr(config, name) is not None]
     if not given:
         raise NodeError(
-            "it is not said which stream to receive", "give sdp, or session or group with encoding, rate and channels"
+            "no stream to receive is given", "give sdp, or session or group with encoding, rate and channels"
         )
     if len(given) > 1:
         raise NodeError(f"{' and '.join(given)} are both given", "keep one of them", option=given[-1])
@@ -37,7 +37,7 @@ def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
             session = sdp.parse(build.read_text(config.sdp))
         except sdp.MalformedSdp as error:
             raise NodeError(f"{config.sdp} is not a usable session description: {error}", option="sdp") from error
-        return legs_of_session(session, config)
+        return legs_from_session(session, config)
     first = StreamParameters(
         address=config.group or NOWHERE,
         port=config.port,
@@ -52,7 +52,7 @@ def legs_of_config(config: Aes67SourceConfig, build: Build) -> Legs:
     return _with_second(first, None, config)
 
 
-def legs_of_session(session: sdp.SessionDescription, config: Aes67SourceConfig) -> Legs:
+def legs_from_session(session: sdp.SessionDescription, config: Aes67SourceConfig) -> Legs:
     """The legs of the first stream that a description has, with what the options say in addition. Raises NodeError."""
     first = session.streams[0]
     second = next((s for s, of in zip(session.streams, session.dup_of, strict=True) if of == 0), None)
@@ -61,7 +61,7 @@ def legs_of_session(session: sdp.SessionDescription, config: Aes67SourceConfig) 
     return _with_second(first, second if second is not None and second.format == first.format else None, config)
 
 
-def interfaces_of(config: Aes67SourceConfig) -> tuple[str, str]:
+def interfaces_from_config(config: Aes67SourceConfig) -> tuple[str, str]:
     """The interfaces of the two legs, as the options name them."""
     second = None if config.leg_b is None else config.leg_b.interface
     return config.interface, config.interface if second is None else second
@@ -80,7 +80,7 @@ def _with_second(first: StreamParameters, second: StreamParameters | None, confi
     if second is None:
         return (first,)
     apart = (second.address, second.port, second.source) != (first.address, first.port, first.source)
-    if not apart and len(set(interfaces_of(config))) == 1:
+    if not apart and len(set(interfaces_from_config(config))) == 1:
         raise NodeError(
             "both legs are the same: one address, port and interface",
             "name another interface, group or port",

@@ -6,20 +6,25 @@ import contextlib
 import errno
 from collections.abc import Sequence
 
-from phasegraph import NodeContext, NodeError
-from phasegraph.net import Interface, Receiver
+from phasegraph import NodeContext, NodeError, Stream
+from phasegraph.net import Interface, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
-from .demultiplexer import ReceiveBank
-from .diagnosis import silent
+from .demultiplexer import Demultiplexer, Route
+from .diagnosis import why_silent
 from .leg import Leg
+from .stream_receiver import StreamReceiver
 
 FILL = 0.5
-"""How full a socket may become between two looks: the rest is for the times when this process is kept waiting."""
+"""How full a socket may become between two steps: the rest is for the times when this process is kept waiting."""
 PORTION = 2000
 """Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
+STEP_BATCHES = 4
+"""Batches that one step reads from each socket at most: then other steps have their turn."""
+PUBLISH_NS = 200_000_000
+"""How often the figures of a stream that is flowing are published."""
 
 
 class _Socket:
@@ -29,48 +34,71 @@ class _Socket:
         self.receiver = receiver
         self.portion = min(PORTION, FILL * receiver.room)
         """Packets to be handled at once."""
-        self.bank = ReceiveBank()
+        self.demultiplexer = Demultiplexer()
 
 
-class ReceiveHub:
-    """Drains every socket once a quantum. Shared by the ``aes67`` sources of a run."""
+class ReceiveSockets:
+    """Drains every socket once a quantum. Shared by the ``aes67`` sources of a run.
+
+    The data plane calls `step`; all else is the control plane's. What both touch is replaced, not changed: the tuple of
+    sockets, each demultiplexer's table, and a receiver's published figures.
+    """
 
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._quantum_ns = ctx.quantum_ns()
         self._interval_ns = min(self._quantum_ns, FIRST_INTERVAL_NS)
+        self._publish_ns = 0
         self._sockets: dict[tuple[int, str], list[_Socket]] = {}
         self._active: tuple[_Socket, ...] = ()
+        """Written by the control plane."""
+        self._retired: dict[Stream, StreamReceiver] = {}
+        """The last receiver of each stream that has no route any more: the next step publishes its last figures.
+        Replaced by the control plane."""
         self._dropped = 0
-        """What the sockets that are closed had dropped."""
+        """Packets that the sockets that are closed had dropped."""
         ctx.attach(self.step)
 
     def step(self, now_ns: int) -> int:
-        """Data plane: take in all that has arrived."""
-        fullest = 0.0
-        for socket in self._active:
-            count = 0
-            while True:
+        """Data plane: read what has arrived, one batch of each socket in turn; the rest of a flood waits."""
+        received: dict[_Socket, int] = dict.fromkeys(self._active, 0)
+        waiting = list(self._active)
+        for _ in range(STEP_BATCHES):
+            full = []
+            for socket in waiting:
                 batch = socket.receiver.receive()
-                socket.bank.feed(batch)
-                count += batch.count
-                if batch.count < batch.capacity:
-                    break
-            fullest = max(fullest, count / socket.portion)
+                socket.demultiplexer.distribute(batch)
+                received[socket] += batch.count
+                if batch.count == batch.capacity:
+                    full.append(socket)
+            waiting = full
+            if not waiting:
+                break
+        fullest = max((count / socket.portion for socket, count in received.items()), default=0.0)
+        if now_ns >= self._publish_ns or not fullest:
+            self._publish_ns = now_ns + PUBLISH_NS
+            self._publish()
         # Come again, at the rate that was just seen, for no more than a portion of the fullest socket.
         paced_ns = self._interval_ns / fullest if fullest > 0 else self._quantum_ns
         self._interval_ns = int(min(self._quantum_ns, paced_ns, 2 * self._interval_ns))
-        return now_ns + self._interval_ns
+        return now_ns if waiting else now_ns + self._interval_ns
 
-    def subscribe(self, leg: Leg, interface: str) -> Subscription:
-        """Receive a leg from now on. Raises NodeError with a remedy."""
+    def _publish(self) -> None:
+        for socket in self._active:
+            for receiver, _ in socket.demultiplexer.routes:
+                receiver.publish()
+        for receiver in self._retired.values():
+            receiver.publish()
+
+    def subscribe(self, receiver: StreamReceiver, leg: Leg, interface: str) -> Subscription:
+        """Receive a leg of a stream from now on. Raises NodeError with a remedy."""
         parameters = leg.parameters
         via = self.interface(interface)
         leg.interface = via.index
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
         for socket in sockets:
-            if any(_alike(leg, other) for other in socket.bank.legs):
+            if any(_alike(leg, other) for _, other in socket.demultiplexer.routes):
                 raise NodeError(
                     f"{parameters.address}:{parameters.port} is received by another source of this graph already",
                     "let the sinks share that source",
@@ -86,16 +114,17 @@ class ReceiveHub:
                     "the system does not let a socket join any group",
                     "raise the sysctl net.ipv4.igmp_max_memberships",
                 )
-        socket.bank.set_legs([*socket.bank.legs, leg])
+        socket.demultiplexer.set_routes([*socket.demultiplexer.routes, Route(receiver, leg)])
         self._active = tuple(one for many in self._sockets.values() for one in many)
-        return Subscription(self, socket, leg, interface, via)
+        return Subscription(self, socket, receiver, leg, interface, via)
 
     def dropped(self) -> int:
         """Datagrams that the system threw away because this process did not come for them in time."""
         return self._dropped + sum(socket.receiver.dropped() for socket in self._active)
 
     def close(self) -> None:
-        """Close the sockets."""
+        """Close the sockets. The step runs no more: the last figures are published here."""
+        self._publish()
         self._dropped = self.dropped()
         active, self._active = self._active, ()
         for socket in active:
@@ -109,10 +138,16 @@ class ReceiveHub:
         """What the system knows to keep packets from an interface."""
         return self._network.obstacles(interface)
 
+    def retire(self, receiver: StreamReceiver) -> None:
+        """A receiver has no route any more: publish its last figures."""
+        self._retired = {**self._retired, receiver.stream: receiver}
+
     def _open(self, parameters: StreamParameters) -> Receiver:
         address = "" if parameters.multicast else parameters.address
         try:
             return self._network.receiver(parameters.port, address=address)
+        except PortUnavailable as error:
+            raise NodeError(str(error), error.remedy) from error
         except OSError as error:
             where = f"{address or 'port'} {parameters.port}"
             if error.errno == errno.EADDRNOTAVAIL:
@@ -125,11 +160,14 @@ class ReceiveHub:
 class Subscription:
     """A leg that is being received."""
 
-    def __init__(self, hub: ReceiveHub, socket: _Socket, leg: Leg, name: str, via: Interface) -> None:
+    def __init__(
+        self, sockets: ReceiveSockets, socket: _Socket, receiver: StreamReceiver, leg: Leg, name: str, via: Interface
+    ) -> None:
+        self.receiver = receiver
         self.leg = leg
         self.name = name
         """The interface, as the graph names it; empty for whichever the routes lead to."""
-        self._hub = hub
+        self._sockets = sockets
         self._socket = socket
         self._via = via
 
@@ -137,17 +175,22 @@ class Subscription:
     def present(self) -> bool:
         """Whether the interface is there."""
         try:
-            self._hub.interface(self.name)
+            self._sockets.interface(self.name)
         except NodeError:
             return False
         return True
 
     def why_silent(self, since_ns: int) -> str:
-        """What keeps packets away, as far as can be seen; none has been taken since ``since_ns``."""
-        leg = self.leg
-        refused = leg.refused if leg.last_refused_ns is not None and leg.last_refused_ns >= since_ns else ""
-        gone = [f"there is no interface {self.name} any more"] if self.name and not self.present else []
-        return silent(leg.parameters, self._via.name or self.name, refused, gone or self._hub.obstacles(self._via))
+        """What keeps packets away, as far as can be seen; none has been accepted since ``since_ns``."""
+        parameters, figures = self.leg.parameters, self.receiver.figures.latest.legs[self.leg.number]
+        rejected_ns = figures.last_rejected_ns
+        rejection = figures.last_rejection if rejected_ns is not None and rejected_ns >= since_ns else ""
+        obstacles = self._sockets.obstacles(self._via)
+        if self.name and not self.present:
+            obstacles = [f"there is no interface {self.name} any more"]
+        elif not parameters.multicast and (others := port_holders(parameters.port, parameters.address)):
+            obstacles = [*obstacles, f"{' and '.join(others)} also receives it: unicast reaches only one program"]
+        return why_silent(parameters, self._via.name or self.name, rejection, obstacles)
 
     def rejoin(self) -> None:
         """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.
@@ -158,16 +201,17 @@ class Subscription:
         if not parameters.multicast:
             return
         self._leave()
-        self._via = self._hub.interface(self.name)
+        self._via = self._sockets.interface(self.name)
         if self._via.index != self.leg.interface:
             self.leg.interface = self._via.index
-            self._socket.bank.set_legs(self._socket.bank.legs)
+            self._socket.demultiplexer.set_routes(self._socket.demultiplexer.routes)
         _join(self._socket.receiver, parameters, self._via)
 
     def close(self) -> None:
         """Receive it no longer."""
-        bank = self._socket.bank
-        bank.set_legs([other for other in bank.legs if other is not self.leg])
+        demultiplexer = self._socket.demultiplexer
+        demultiplexer.set_routes([route for route in demultiplexer.routes if route.leg is not self.leg])
+        self._sockets.retire(self.receiver)
         if self.leg.parameters.multicast:
             self._leave()
 

@@ -1,120 +1,145 @@
-"""One received stream, sans-IO: where packets belong in time, and one stream made of what its legs bring."""
+"""One received stream, sans-IO: from the packets of its legs to frames in its ring.
+
+A packet goes one way down, and each part knows nothing of the others:
+
+    Leg             what is it: whose, in which order, of which format?    -> PacketOutcome
+    MediaClock      which frame does its timestamp mean, how late is it?   -> frame index, lateness
+    RedundantMerge  of two legs, has the other brought it already?
+    RingWriter      frames into the ring, gaps, AES3 flags
+
+`StreamReceiver` leads it through, counts what became of it, and reports events. Runs of packets that are exactly what a
+leg expects skip the first two steps: `demultiplexer` has compared them with `expectation` in arrays.
+
+A packet's **lateness** is its arrival minus its media time. The window is
+``-EARLY_LIMIT_NS < lateness <= link offset``: later, at least the packet's first frame should have sounded already;
+earlier, it would push out what has not been played. After `FAR_OFF` packets in a row outside the window the reason is
+reported. Where timestamps count only themselves, the next packet then sets the mapping again: after `CONFIRMED_BY`
+packets where the timestamps jumped, after `FAR_OFF` where they only drifted.
+
+Threads: the data plane alone calls this. What others read is the snapshot `figures`, and the fields whose docstrings
+say so.
+"""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import (
-    NS_PER_S,
-    ClockEstimate,
-    ClockReader,
-    ClockState,
-    Encoding,
-    Metric,
-    Stream,
-    frame_at,
-    time_of_frame,
-)
+from phasegraph import ClockEstimate, ClockReader, Metric, Published, Stream, frame_at
 
-from ..aes3 import Aes3Flags
-from ..histogram import Histogram
 from ..parameters import StreamParameters
-from ..rtp import RtpHeader, wrapped
-from ..sdp.reference_clock import parse_reference
-from .diagnosis import PLAUSIBLE_NS, outside
-from .leg import FAR_OFF, TAKE_OVER, Leg
-from .sequence import WINDOW, SequenceTracker, Verdict
+from ..rtp import RtpHeader
+from .diagnosis import PLAUSIBLE_NS
+from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, Sender
+from .media_clock import MediaClock
+from .redundancy import RedundantMerge
+from .ring_writer import RingWriter
+from .stream_figures import LegCounters, LegFigures, StreamFigures
 
 EARLY_LIMIT_NS = 100_000_000
-"""A packet from further in the future than this is not believed: it would push out what has not been played."""
+"""A packet from further in the future than this is not played."""
 READ_LAG_NS = 400_000_000
-"""How long after a frame was due a reader without a clock (a file) may still come for it."""
-HEARD_NS = 500_000_000
-"""A leg from which a packet has come within this is heard."""
+"""How long after a frame was due a reader without a clock (a file) may still read it."""
+FAR_OFF = 50
+"""After so many packets in a row outside the window the timestamps do not fit the clock."""
+ACTIVE_NS = 500_000_000
+"""A leg is active that has brought a packet within this time."""
+EVENT_BURST = 5
+EVENT_INTERVAL_NS = 10_000_000_000
+"""Events that senders cause: so many at once of each kind and leg, then one in this time."""
 
-Tell = Callable[[str, dict[str, Metric]], None]
+Emit = Callable[[str, dict[str, Metric]], None]
+"""Called with an event's name and fields."""
+
+
+def _ignore(name: str, fields: dict[str, Metric]) -> None:
+    pass
+
+
+class ReceiverSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What stays the same for as long as a source runs."""
+
+    clock: ClockReader
+    link_offset_ns: int
+    may_run_free: bool = False
+    """Whether timestamps count only themselves while the clock has no reference."""
+    conceal: bool = False
+    emit: Emit = _ignore
+
+
+class _Destination:
+    """What the sessions that a source receives one after the other have in common. The data plane alone writes it."""
+
+    def __init__(self, parameters: StreamParameters, settings: ReceiverSettings) -> None:
+        self.stream = Stream(
+            parameters.format,
+            window_ns=settings.link_offset_ns + EARLY_LIMIT_NS + READ_LAG_NS,
+            clock=settings.clock,
+            playout_delay_ns=settings.link_offset_ns,
+            conceal=settings.conceal,
+        )
+        self.writer = RingWriter(self.stream)
+        self.merge = RedundantMerge(self.writer)
+        self.counters = (LegCounters(), LegCounters())
 
 
 class StreamReceiver:
-    """Puts the packets of one stream into its ring. Called from the data plane's thread alone."""
+    """Puts the packets of one stream into its ring."""
 
     def __init__(
         self,
         legs: Sequence[StreamParameters],
+        settings: ReceiverSettings,
         *,
-        clock: ClockReader,
-        link_offset_ns: int,
         relative: bool,
-        runs_free: bool = False,
-        conceal: bool = False,
+        before: StreamReceiver | None = None,
     ) -> None:
         """``legs`` are the ways on which the same packets come: one, or two (ST 2022-7).
 
-        ``relative``: timestamps count only themselves; the first packet sets their relation to the clock. With
-        ``runs_free`` it is so while the clock has no reference.
+        ``relative``: timestamps count only themselves; the first packet sets their mapping to the clock. ``before`` is
+        the receiver of the session before; see `for_session`.
         """
-        self.clock = clock
-        self.stream = Stream(
-            legs[0].format,
-            window_ns=link_offset_ns + EARLY_LIMIT_NS + READ_LAG_NS,
-            clock=clock,
-            playout_delay_ns=link_offset_ns,
-            conceal=conceal,
-        )
-        self._aes3 = Aes3Flags(legs[0].channels) if legs[0].encoding is Encoding.AM824 else None
-        self.stream.on_read = self.look
-        self.window_ns = self.stream.playout_delay_ns
-        """How late a packet may come."""
-        self.tell: Tell = _tell_nobody
-        """Called with an event's name and fields when something happens that a user should know."""
-        self._packets_received = 0
-        self._late: dict[int, None] = {}
-        """Packets of a redundant stream that were late on one leg, by their first frame, and so far on the other."""
-        self._late_for_good = 0
-        self._packets_early = 0
-        self._frames_written = 0
-        self._gaps = 0
-        self._told_outside: tuple[Leg, ...] = ()
-        self._runs_free = runs_free
-        self._estimate: ClockEstimate | None = None
-        self._lateness = Histogram()
-        self.relation = 0
-        """Changes whenever the relation of timestamps to the clock does."""
-        self._sequence = SequenceTracker()
-        self.legs: tuple[Leg, ...] = ()
-        self._tune(legs, relative)
-
-    def _tune(self, legs: Sequence[StreamParameters], relative: bool) -> None:
+        self._settings = settings
+        destination = _Destination(legs[0], settings) if before is None else before._destination
+        self._destination: _Destination = destination
+        self.stream = destination.stream
+        self.link_offset_ns = self.stream.playout_delay_ns
+        """How late a packet may come: the link offset, in whole frames."""
         self.parameters = legs[0]
-        reference = parse_reference(legs[0].ts_refclk)
-        self.grandmaster = reference.identity if reference.kind == "ptp" else ""
-        """Whose time the stream's description says that it counts; empty where it does not say."""
-        self._relative = relative
-        self._free = self._astray = False
-        self._offset: int | None = None if relative else (legs[0].mediaclk_offset or 0)
-        self._sequence = SequenceTracker(self._sequence.lost)
-        before, self.legs = self.legs, ()
-        for number, parameters in enumerate(legs):
-            old = before[number] if number < len(before) else None
-            lost = old.sequence.lost if old is not None else 0
-            leg = Leg(parameters, self, SequenceTracker(lost) if len(legs) > 1 else self._sequence)
-            if old is not None:
-                leg.succeed(old)
-            self.legs += (leg,)
+        self.media_clock = MediaClock(settings.clock, legs[0], relative=relative, may_run_free=settings.may_run_free)
+        self.legs = tuple(
+            Leg(parameters, number, destination.counters[number].sequence, self.link_offset_ns)
+            for number, parameters in enumerate(legs)
+        )
+        self._others = tuple(tuple(other for other in self.legs if other is not leg) for leg in self.legs)
+        self._merge = destination.merge if len(legs) > 1 else None
+        self._writer = destination.writer
+        self._audio = self._writer.audio
+        self._outside = [0 for _ in self.legs]
+        # Packets in a row that were wholly too late or too early, by leg.
+        self._jumped = [False for _ in self.legs]
+        # Whether timestamps jumped before them.
+        self._out_of_window_reason = ["" for _ in self.legs]
+        self._mismatch = ["" for _ in self.legs]
+        self._allowance: dict[tuple[str, int], tuple[float, int]] = {}
+        # Of each event that senders cause, by leg: how many more may be reported, and when that was computed.
+        self._changed = True
+        self.stream.on_read = self.sync_to_clock
+        # Figures of another session are the data plane's to read: at first, what was published stands.
+        figures = self._figures() if before is None else before.figures.latest.with_legs(len(legs))
+        self.figures: Published[StreamFigures] = Published(figures)
+        """The data plane publishes."""
 
-    def retuned(self, legs: Sequence[StreamParameters], *, relative: bool) -> StreamReceiver:
-        """What goes on in this one's stream, with its figures, where the packets are others from now on.
+    def for_session(self, legs: Sequence[StreamParameters], *, relative: bool) -> StreamReceiver:
+        """A receiver of another session of the same format, into the same stream and the same counters.
 
-        The format stays the same.
+        The control plane may call this while the data plane still uses the old one: only the destination is shared,
+        and only the data plane touches that.
         """
-        other = copy.copy(self)
-        other._tune(legs, relative)
-        other.stream.on_read = other.look
-        return other
+        return StreamReceiver(legs, self._settings, relative=relative, before=self)
 
     @property
     def redundant(self) -> bool:
@@ -122,271 +147,233 @@ class StreamReceiver:
         return len(self.legs) > 1
 
     @property
-    def timing(self) -> str:
-        """What timestamps count: ``absolute`` (the clock's time), ``relative`` (themselves), or ``free-running``
-        (themselves, for want of the clock that they should count)."""
-        return "free-running" if self._free else "relative" if self._relative else "absolute"
-
-    @property
     def packets_received(self) -> int:
-        """Packets of the stream, whatever became of them; those that came on both legs count once."""
-        return self._packets_received if self.redundant else self.legs[0].packets_received
+        """Packets of the stream; those that came on both legs count once. One number, which any thread may read."""
+        return self._destination.counters[0].packets_received if self._merge is None else self._merge.packets_received
 
-    @property
-    def packets_late(self) -> int:
-        """Packets of which at least a part came when it should have sounded, on every leg."""
-        return self._late_for_good + len(self._late) if self.redundant else self.legs[0].packets_late
+    def last_arrival_ns(self, leg: Leg | None = None) -> int | None:
+        """When the newest packet with audio came, on a leg or on any. Any thread may call it."""
+        legs = self.legs if leg is None else (leg,)
+        times = [self._destination.counters[leg.number].last_arrival_ns for leg in legs]
+        return max((time for time in times if time is not None), default=None)
 
-    @property
-    def last_arrival_ns(self) -> int | None:
-        """When the newest packet came, on whichever leg."""
-        return max((leg.last_arrival_ns for leg in self.legs if leg.last_arrival_ns is not None), default=None)
+    def last_in_time_ns(self, leg: Leg) -> int | None:
+        """When the newest packet of a leg came that was in time, at least in part. Any thread may call it."""
+        return self._destination.counters[leg.number].last_in_time_ns
 
-    def other_grandmaster(self) -> str:
-        """The clock's grandmaster, where it is another than the description's; empty where one is not known."""
-        now = self.clock.estimate().grandmaster
-        return now if self.grandmaster and now != self.grandmaster else ""
+    def sync_to_clock(self) -> ClockEstimate:
+        """The clock's newest estimate. Where its time jumps, or its reference comes or goes, the stream moves along.
 
-    def look(self) -> ClockEstimate:
-        """The clock's newest estimate. Where its time has jumped, or its reference came or went, the stream follows."""
-        estimate = self.clock.estimate()
-        before, self._estimate = self._estimate, estimate
-        if estimate is before:
-            return estimate
-        if before is not None and estimate.jumped_since(before):
-            # What is in the ring goes on sounding, at the new time of day: readers follow likewise.
-            rate, at = self.parameters.rate, estimate.local_ns
-            jump = frame_at(estimate.reference_at(at), rate) - frame_at(before.reference_at(at), rate)
-            self.stream.shift(jump)
-            self.relation += 1
-            if self._offset is not None and (self._relative or self._free):
-                self._offset = (self._offset - jump) & 0xFFFFFFFF
-        if self._runs_free and not self._relative:
-            self._astray &= estimate.grandmaster != self.grandmaster
-            free = self._astray or estimate.state is ClockState.UNLOCKED
-            if free != self._free:
-                self._run_free(free, keep=before is not None)
+        Called by readers too: they may see a jump before the next packet does.
+        """
+        estimate, change = self.media_clock.update()
+        if change is not None:
+            if change.shift:
+                self.stream.shift(change.shift)
+            if change.timing_changed:
+                self._settings.emit("timing_changed", {"timing": self.media_clock.timing})
         return estimate
 
-    def _run_free(self, free: bool, *, keep: bool) -> None:
-        # ``keep``: as long as it goes well, timestamps keep the relation that they had.
-        self._free = free
-        if not free:
-            before, self._offset = self._offset, self.parameters.mediaclk_offset or 0
-            if before is not None:
-                self.stream.shift(wrapped(before - self._offset, 32))
-            self.relation += 1
-        elif not keep:
-            self._unrelate()
-        self.tell("timing_changed", {"timing": self.timing})
+    def expectation(self, leg: Leg) -> Expectation:
+        """The next packet of a leg, as numbers; see `Leg.expectation`."""
+        self.sync_to_clock()
+        return leg.expectation(self.media_clock.mapping_epoch)
 
-    def _unrelate(self) -> None:
-        # The next packet tells how timestamps relate to the clock.
-        self._offset = None
-        self.relation += 1
-        for leg in self.legs:
-            leg.outside = 0
-
-    def follow(self, leg: Leg, ssrc: int, sequence: int) -> None:
-        """A leg has a sender from now on, which begins with a packet of this number."""
-        if leg.ssrc is None or ssrc in (other.ssrc for other in self.legs):
-            return  # its first, or one that another leg has told of
-        self.tell("source_changed", {"ssrc": ssrc, "before": leg.ssrc})
-        if self.redundant:
-            self._sequence.restart(sequence - 1)
-        if self._relative or self._free:
-            self._unrelate()
-
-    def restarted(self, leg: Leg, header: RtpHeader) -> None:
-        """A leg's sender has begun anew, from this packet on, as the other leg may have seen before."""
-        if self.redundant and not any(other.fits(header) for other in self.legs if other is not leg):
-            self._sequence.restart(header.sequence - 1)
-
-    def locate(self, timestamp: int, frames: int, arrival_ns: int) -> tuple[int, int]:
-        """Index of a packet's first frame, and how long after its media time it came, in ns."""
-        rate = self.parameters.rate
-        reference_ns = self.look().reference_at(arrival_ns)
-        now = frame_at(reference_ns, rate)
-        if self._offset is None:
-            # As if the packet had needed no time: its last frame was taken just now.
-            self._offset = (timestamp - (now - frames)) & 0xFFFFFFFF
-        frame = now + wrapped(timestamp - self._offset - now, 32)
-        return frame, reference_ns - frame * NS_PER_S // rate
-
-    def take(
-        self, sequence: int, frame: int, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int
-    ) -> None:
-        """Take in packets that follow each other, whole and in time, one a row; ``sequence`` is the first one's."""
-        count = len(payloads)
-        frames = payloads.size // self.stream.ring.frame_bytes
-        if not self.redundant:
-            self._write(frame, frames, payloads, arrival_ns)
-            return
-        self._packets_received += self._sequence.merge(sequence, count)
-        size, stream = frames // count, self.stream
-        if self._late:
-            self._came_in_time(range(frame, frame + frames, size))
-        if stream.first is None or frame >= stream.head:
-            begin = 0
-        elif frame >= stream.contiguous_from and frame >= stream.first:
-            begin = min(-(-(stream.head - frame) // size), count)  # the other leg was here, and how far
+    def write_run(self, leg: Leg, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
+        """Take in packets that are exactly the expected ones, one a row; the last arrived at ``arrival_ns``."""
+        number = leg.number
+        counters = self._destination.counters[number]
+        counters.packets_received += len(payloads)
+        counters.lateness.add(lateness_ns)
+        counters.last_arrival_ns = counters.last_in_time_ns = arrival_ns
+        self._outside[number] = 0
+        self._jumped[number] = False
+        self._changed = True
+        sequence, frame = leg.advance(len(payloads), arrival_ns)
+        if self._merge is not None:
+            self._merge.write_run(sequence, frame, payloads, lateness_ns, arrival_ns)
         else:
-            there = stream.ring.valid(frame, frames).reshape(count, size).all(axis=1)
-            for row in np.flatnonzero(~there).tolist():
-                self._write(frame + row * size, size, payloads[row], arrival_ns)
-            self._lateness.add(lateness_ns[~there])
+            self._writer.write(frame, payloads.size // self.stream.ring.frame_bytes, payloads, arrival_ns)
+        self._report_audio()
+
+    def accept(
+        self, leg: Leg, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0, port: int = 0
+    ) -> None:
+        """Take in one packet, whatever it is; ``source`` and ``port`` are where it comes from."""
+        self._changed = True
+        counters = self._destination.counters[leg.number]
+        followed_before = any(one.sender is not None for one in self.legs)
+        sender_before = leg.sender
+        outcome = leg.classify(data, length, arrival_ns, source, port, self._others[leg.number])
+        counters.count(outcome.kind, arrival_ns)
+        header, payload = outcome.header, outcome.payload
+        if header is None:
             return
-        if begin < count:
-            self._lateness.add(lateness_ns[begin:])
-            self._write(frame + begin * size, frames - begin * size, payloads[begin:], arrival_ns)
-
-    def take_one(
-        self, sequence: int, frame: int, payload: NDArray[np.uint8], lateness_ns: int, arrival_ns: int
-    ) -> tuple[bool, bool, bool]:
-        """Take in one packet, whenever it comes.
-
-        Returns whether it was late, at least in part, whether it was early, and whether none of it was in time.
-        """
+        if outcome.restarted:
+            self._numbers_restart(leg, header)
+        if leg.sender is not sender_before:
+            self._sender_changed(leg, sender_before, header, first=not followed_before)
+        if outcome.mismatch:
+            self._mismatch[leg.number] = outcome.mismatch
+            self._report(leg, "format_differs", {"reason": outcome.mismatch}, arrival_ns)
+        if payload is None:
+            return
         frames = len(payload)
-        fresh = True
-        if self.redundant:
-            self._packets_received += self._sequence.accept(sequence) is not Verdict.DUPLICATE
-            fresh = self.stream.ring.holds(frame, frames) < frames
-            if fresh and abs(lateness_ns) < PLAUSIBLE_NS:
-                self._lateness.add(np.array([lateness_ns]))
+        estimate = self.sync_to_clock()
+        frame, lateness_ns = self.media_clock.locate(header.timestamp, frames, estimate, arrival_ns)
+        if abs(lateness_ns) < PLAUSIBLE_NS:
+            counters.lateness.add_one(lateness_ns)
+        if outcome.kind is PacketKind.AUDIO:
+            leg.expect_after(header, frame, frames, self.media_clock.mapping_epoch)
+        number = leg.number
+        if self._write_packet(counters, header.sequence, frame, payload, lateness_ns, arrival_ns):
+            counters.last_in_time_ns = arrival_ns
+            self._outside[number] = 0
+            self._jumped[number] = False
+            self._report_audio()
+        else:
+            self._outside[number] += 1
+            self._jumped[number] |= outcome.broken
+            self._outside_window(leg, lateness_ns, arrival_ns)
+
+    def _write_packet(
+        self, counters: LegCounters, sequence: int, frame: int, payload: NDArray[np.uint8], lateness_ns: int,
+        arrival_ns: int,
+    ) -> bool:  # fmt: skip
+        # Whether any of it was in time.
+        frames, merge = len(payload), self._merge
+        fresh = merge is None or merge.is_fresh(sequence, frame, frames)
+        if merge is not None and fresh and abs(lateness_ns) < PLAUSIBLE_NS:
+            merge.lateness.add_one(lateness_ns)
         if lateness_ns <= -EARLY_LIMIT_NS:
-            self._packets_early += fresh
-            return False, True, True
+            counters.packets_early += 1
+            if merge is not None:
+                merge.packets_early += fresh
+            return False
         played = 0
-        late = lateness_ns > self.window_ns
-        if late:
-            # Frames that have begun to sound are lost; the rest of the packet still comes in time.
-            if fresh:
-                self._came_late(frame)
-            now = frame_at(self.look().reference_at(arrival_ns), self.parameters.rate)
+        if lateness_ns > self.link_offset_ns:
+            # Frames that should have sounded already are lost; the rest of the packet is in time.
+            counters.packets_late += 1
+            if merge is not None and fresh:
+                merge.count_late(frame)
+            now = frame_at(self.sync_to_clock().reference_at(arrival_ns), self.parameters.rate)
             played = now - self.stream.playout_delay_frames - frame + 1
             if played >= frames:
-                return True, False, True
-        elif self._late:
-            self._came_in_time((frame,))
+                return False
+        elif merge is not None:
+            merge.count_in_time(frame)
         if fresh:
-            self._write(frame + played, frames - played, payload[played:], arrival_ns)
-        return late, False, False
+            self._writer.write(frame + played, frames - played, payload[played:], arrival_ns)
+        return True
 
-    def _came_late(self, frame: int) -> None:
-        if self.redundant:
-            self._late[frame] = None
-            if len(self._late) > WINDOW:
-                del self._late[next(iter(self._late))]
-                self._late_for_good += 1
+    def _numbers_restart(self, leg: Leg, header: RtpHeader) -> None:
+        # The other leg may have seen the restart before.
+        others = [other for other in self._others[leg.number] if other.sender is not None]
+        if self._merge is not None and not any(other.fits(header) for other in others):
+            self._merge.sequence.begin(header.sequence)
 
-    def _came_in_time(self, frames: Iterable[int]) -> None:
-        # Batches are taken leg by leg: what was in time on this one may have been looked at after the other's.
-        for frame in frames:
-            self._late.pop(frame, None)
+    def _sender_changed(self, leg: Leg, before: Sender | None, header: RtpHeader, *, first: bool) -> None:
+        # ``first``: no leg had a sender before.
+        sender = leg.sender
+        assert sender is not None
+        if first and self._merge is not None:
+            self._merge.sequence.begin(header.sequence)
+        if before is None or any(other.sends_as(sender) for other in self._others[leg.number]):
+            return  # the stream has one, or the other leg has reported it
+        fields: dict[str, Metric] = {"ssrc": sender.ssrc, "before": before.ssrc}
+        fields |= {"sender": sender.host, "sender_before": before.host}
+        self._report(leg, "source_changed", fields, leg.last_packet_ns or 0, of_leg=False)
+        if before.ssrc == sender.ssrc:
+            return  # the same one, which goes on from another address
+        if self._merge is not None:
+            self._merge.sequence.begin(header.sequence)
+        if self.media_clock.self_related:
+            self._reset_mapping()
 
-    def outside_window(self, leg: Leg, lateness_ns: int, arrival_ns: int) -> None:
-        """No frame of the packet that a leg has just brought was in time."""
-        if leg.outside == FAR_OFF:
-            leg.why_unheard = self._why_outside(lateness_ns)
-            if leg not in self._told_outside:
-                self._told_outside += (leg,)  # once a run: the counters tell how it goes on
-                fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": FAR_OFF, "reason": leg.why_unheard}
-                self.tell_of(leg, "timestamps_outside_window", fields)
+    def _reset_mapping(self) -> None:
+        self.media_clock.reset_mapping()
+        self._outside = [0 for _ in self.legs]
+
+    def _outside_window(self, leg: Leg, lateness_ns: int, arrival_ns: int) -> None:
+        # No frame of the packet that a leg has just brought was in time.
+        outside, clock = self._outside, self.media_clock
+        if outside[leg.number] % FAR_OFF == 0:
+            reason = clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
+            self._out_of_window_reason[leg.number] = reason
+            if outside[leg.number] == FAR_OFF:
+                fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": FAR_OFF, "reason": reason}
+                self._report(leg, "timestamps_outside_window", fields, arrival_ns)
         # A leg that is only slower than the other says nothing about the timestamps.
-        heard = [other for other in self.legs if arrival_ns - (other.last_arrival_ns or 0) < HEARD_NS]
-        count = min(other.outside for other in heard)
-        if self._relative or self._free:
-            # Timestamps that jumped are followed at once; packets that are only delayed may come in time again.
-            if count >= (TAKE_OVER if leg.jumped else FAR_OFF):
-                self._unrelate()
-            return
-        if self._runs_free and self.other_grandmaster() and count >= FAR_OFF:
-            self._astray = True  # they count another clock than there is
-            self._run_free(True, keep=False)
+        active = [one for one in self.legs if arrival_ns - (self.last_arrival_ns(one) or 0) < ACTIVE_NS]
+        count = min(outside[one.number] for one in active)
+        if clock.self_related:
+            # Timestamps that jumped are followed at once; packets that are only delayed may be in time again.
+            if count >= (CONFIRMED_BY if self._jumped[leg.number] else FAR_OFF):
+                self._reset_mapping()
+        elif count >= FAR_OFF and clock.may_count_foreign_timebase:
+            clock.count_foreign_timebase()
+            self._outside = [0 for _ in self.legs]
+            self._settings.emit("timing_changed", {"timing": clock.timing})
 
-    def _why_outside(self, lateness_ns: int) -> str:
-        relative = self._relative or self._free
-        if not relative and self.look().state is ClockState.UNLOCKED:
-            return "the clock has no reference yet"
-        offset, rate = self._offset or 0, self.parameters.rate
-        without = -wrapped(offset - lateness_ns * rate // NS_PER_S, 32) * NS_PER_S // rate
-        return outside(lateness_ns, without, offset, self.window_ns, relative=relative)
+    def _report_audio(self) -> None:
+        if self._writer.audio is not self._audio:
+            self._audio = not self._audio
+            self._settings.emit("audio" if self._audio else "not_audio", {})
 
-    def tell_of(self, leg: Leg, name: str, fields: dict[str, Metric]) -> None:
-        """Tell something of one leg."""
-        label: dict[str, Metric] = {"leg": "ab"[self.legs.index(leg)]} if self.redundant else {}
-        self.tell(name, {**label, **fields})
+    def _report(self, leg: Leg, name: str, fields: dict[str, Metric], now_ns: int, *, of_leg: bool = True) -> None:
+        # An event that a sender causes: a few at once, then at a bounded rate.
+        allowed, since_ns = self._allowance.get((name, leg.number), (EVENT_BURST, now_ns))
+        allowed = min(EVENT_BURST, allowed + (now_ns - since_ns) / EVENT_INTERVAL_NS)
+        if allowed >= 1:
+            allowed -= 1
+            label: dict[str, Metric] = {"leg": "ab"[leg.number]} if self.redundant and of_leg else {}
+            self._settings.emit(name, {**label, **fields})
+        self._allowance[name, leg.number] = allowed, now_ns
 
-    def _write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
-        stream = self.stream
-        self._frames_written += frames
-        if stream.first is None:
-            pass
-        elif frame < stream.head:
-            self._frames_written -= stream.ring.holds(frame, frames)
-            self._gaps += self._gap_change(frame, frame + frames)
-        elif frame > stream.head:
-            self._gaps += 1
-            passed_ns = arrival_ns - stream.arrivals[-1][1] if stream.arrivals else 0
-            if time_of_frame(frame - stream.head, self.parameters.rate) > passed_ns + PLAUSIBLE_NS:
-                self._frames_written += frame - stream.head  # media time jumped: nothing was sent for what lies between
-        if self._aes3 is not None:
-            payload = self._marked(payload, self._aes3)
-        stream.ring.write(frame, payload)
-        stream.mark_written(frame, frame + frames, arrival_ns)
+    def publish(self) -> None:
+        """Publish the figures, where they have changed."""
+        if self._changed:
+            self._changed = False
+            self.figures.publish(self._figures())
 
-    def _marked(self, payload: NDArray[np.uint8], flags: Aes3Flags) -> NDArray[np.uint8]:
-        before = flags.audio
-        payload = flags.marked(payload)
-        if flags.audio != before:
-            self.tell("audio" if flags.audio else "not_audio", {})
-        return payload
+    def _figures(self) -> StreamFigures:
+        legs = tuple(map(self._leg_figures, self.legs))
+        merge, first = self._merge, legs[0]
+        return StreamFigures(
+            legs=legs,
+            packets_received=first.packets_received if merge is None else merge.packets_received,
+            packets_lost=first.packets_lost if merge is None else merge.sequence.lost,
+            packets_late=first.packets_late if merge is None else merge.packets_late,
+            packets_early=first.packets_early if merge is None else merge.packets_early,
+            lateness=first.lateness if merge is None else merge.lateness.snapshot(),
+            frames_concealed=self._writer.frames_concealed,
+            gaps_concealed=self._writer.gaps,
+            link_offset_ns=self.link_offset_ns,
+            timing=self.media_clock.timing,
+        )
 
-    def _gap_change(self, frame: int, stop: int) -> int:
-        # How many gaps more there are once something behind the head is written, seen from the frame before what is
-        # written to the frame behind it.
-        first, head = self.stream.first, self.stream.head
-        assert first is not None
-        index = np.arange(frame - 1, stop + 1)
-        before = self.stream.ring.valid(frame - 1, len(index)) | (index < first) | (index >= head)
-        after = before.copy()
-        after[1:-1] = True
-        after[-1] &= stop >= first
-        return _stretches(~after) - _stretches(~before)
-
-    @property
-    def frames_concealed(self) -> int:
-        """Frames between the first and the newest that never came in time."""
-        first = self.stream.first
-        if first is None:
-            return 0
-        # Media time that is passed twice, after its clock was set back, has more frames than it has room for.
-        return max(0, self.stream.head - first - self._frames_written)
-
-    def metrics(self) -> dict[str, Metric]:
-        """The figures of the stream, and of each leg where there are two."""
-        figures = self.legs[0].metrics()
-        if self.redundant:
-            for name in ("duplicate", "reordered", "malformed", "foreign"):
-                figures[f"packets_{name}"] = sum(getattr(leg, f"packets_{name}") for leg in self.legs)
-            figures |= {
-                "packets_received": self.packets_received,
-                "packets_lost": self._sequence.lost,
-                "packets_late": self.packets_late,
-                "packets_early": self._packets_early,
-                **self._lateness.metrics("lateness"),
-            }
-            for label, leg in zip("ab", self.legs, strict=True):
-                figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
-        figures["frames_concealed"] = self.frames_concealed
-        figures["gaps_concealed"] = self._gaps
-        return {**figures, "link_offset_ns": self.window_ns, "timing": self.timing}
-
-
-def _stretches(there: NDArray[np.bool_]) -> int:
-    return int(there[0]) + int(np.count_nonzero(there[1:] & ~there[:-1]))
-
-
-def _tell_nobody(name: str, fields: dict[str, Metric]) -> None:
-    pass
+    def _leg_figures(self, leg: Leg) -> LegFigures:
+        counters = self._destination.counters[leg.number]
+        trouble = ""
+        if leg.format_differs:
+            trouble = self._mismatch[leg.number]
+        elif self._outside[leg.number] >= FAR_OFF:
+            trouble = self._out_of_window_reason[leg.number]
+        return LegFigures(
+            packets_received=counters.packets_received,
+            packets_lost=counters.sequence.lost,
+            packets_late=counters.packets_late,
+            packets_early=counters.packets_early,
+            packets_duplicate=counters.packets_duplicate,
+            packets_reordered=counters.packets_reordered,
+            packets_malformed=counters.packets_malformed,
+            packets_foreign=counters.packets_foreign,
+            packets_not_audio=counters.packets_not_audio,
+            packets_unconfirmed=counters.packets_unconfirmed,
+            lateness=counters.lateness.snapshot(),
+            sender=leg.sender,
+            rival=leg.rival,
+            trouble=trouble,
+            last_rejection=leg.last_rejection,
+            last_rejected_ns=leg.last_rejected_ns,
+        )

@@ -1,0 +1,129 @@
+"""The figures of a received stream: counters that the data plane alone touches, and the snapshot that it publishes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from phasegraph import Metric
+
+from ..histogram import Histogram, HistogramSnapshot
+from .leg import PacketKind, Sender
+from .sequence import SequenceTracker
+
+
+class LegCounters:
+    """What one leg has brought. The data plane alone writes it; other threads may read the two times."""
+
+    def __init__(self) -> None:
+        self.packets_received = 0
+        self.packets_late = 0
+        self.packets_early = 0
+        self.packets_duplicate = 0
+        self.packets_reordered = 0
+        self.packets_malformed = 0
+        self.packets_foreign = 0
+        self.packets_not_audio = 0
+        self.packets_unconfirmed = 0
+        self.lateness = Histogram()
+        self.sequence = SequenceTracker()
+        self.last_arrival_ns: int | None = None
+        """When the newest packet with audio came. One reference, which any thread may read."""
+        self.last_in_time_ns: int | None = None
+        """When the newest packet came that was not wholly too late or too early. As above."""
+
+    def count(self, kind: PacketKind, arrival_ns: int) -> None:
+        """Count a packet by what it is."""
+        if kind is PacketKind.FOREIGN:
+            self.packets_foreign += 1
+            return
+        if kind in (PacketKind.MALFORMED, PacketKind.MISMATCH):
+            self.packets_malformed += 1
+            if kind is PacketKind.MALFORMED:
+                return
+        self.packets_received += 1
+        if kind is PacketKind.NOT_AUDIO:
+            self.packets_not_audio += 1
+            return
+        self.last_arrival_ns = arrival_ns
+        self.packets_duplicate += kind is PacketKind.DUPLICATE
+        self.packets_reordered += kind is PacketKind.REORDERED
+        self.packets_unconfirmed += kind is PacketKind.UNCONFIRMED
+
+
+class LegFigures(msgspec.Struct, frozen=True):
+    """One leg at a moment."""
+
+    packets_received: int = 0
+    packets_lost: int = 0
+    packets_late: int = 0
+    packets_early: int = 0
+    packets_duplicate: int = 0
+    packets_reordered: int = 0
+    packets_malformed: int = 0
+    packets_foreign: int = 0
+    packets_not_audio: int = 0
+    packets_unconfirmed: int = 0
+    lateness: HistogramSnapshot = HistogramSnapshot()
+    sender: Sender | None = None
+    """The sender that is followed."""
+    rival: Sender | None = None
+    """The newest of the other senders on the same address."""
+    trouble: str = ""
+    """Why packets that arrive are not played; empty where they are."""
+    last_rejection: str = ""
+    """Why the newest packet that was not accepted was rejected."""
+    last_rejected_ns: int | None = None
+
+    def metrics(self) -> dict[str, Metric]:
+        """The counters of the leg, by the name of each metric."""
+        counted: dict[str, Metric] = {name: getattr(self, name) for name in _COUNTED}
+        return {**counted, **self.lateness.distribution().metrics("lateness")}
+
+
+_COUNTED = tuple(name for name in LegFigures.__struct_fields__ if name.startswith("packets_"))
+
+
+class StreamFigures(msgspec.Struct, frozen=True):
+    """A received stream at a moment: what `Node.metrics` reports. Immutable: any thread may read it."""
+
+    legs: tuple[LegFigures, ...]
+    packets_received: int
+    """Of two legs, a packet that came on both counts once."""
+    packets_lost: int
+    packets_late: int
+    packets_early: int
+    lateness: HistogramSnapshot
+    frames_concealed: int
+    gaps_concealed: int
+    link_offset_ns: int
+    timing: str
+
+    def with_legs(self, count: int) -> StreamFigures:
+        """The same figures, for a session with so many legs."""
+        legs = (*self.legs, *(LegFigures() for _ in range(count)))[:count]
+        return msgspec.structs.replace(self, legs=legs)
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of the stream, and of each leg where there are two."""
+        figures = self.legs[0].metrics()
+        if len(self.legs) > 1:
+            for name in _COUNTED:
+                figures[name] = sum(getattr(leg, name) for leg in self.legs)
+            figures |= {
+                "packets_received": self.packets_received,
+                "packets_lost": self.packets_lost,
+                "packets_late": self.packets_late,
+                "packets_early": self.packets_early,
+                **self.lateness.distribution().metrics("lateness"),
+            }
+            for label, leg in zip("ab", self.legs, strict=True):
+                figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
+        if self.legs[0].sender is not None:
+            figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
+        return {
+            **figures,
+            "frames_concealed": self.frames_concealed,
+            "gaps_concealed": self.gaps_concealed,
+            "link_offset_ns": self.link_offset_ns,
+            "timing": self.timing,
+        }
