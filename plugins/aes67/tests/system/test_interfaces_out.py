@@ -44,7 +44,7 @@ async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_
     not_sent = run.metrics("out")["send_errors"] * FRAMES
     assert (np.diff(silent[:not_sent]) == 1).all(), "one gap, and what follows is where it belongs"
     assert 3.1 * 48_000 <= not_sent <= 4 * 48_000, "found within a second"
-    assert len(silent) - not_sent == (0 if anew else 4 * FRAMES), "the old socket goes on until there is another"
+    assert len(silent) - not_sent == (0 if new_index else 4 * FRAMES), "the old socket goes on until there is another"
     assert run.metrics("out")["sender_resyncs"] == 0
 
 
