@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,3 +45,15 @@ def test_the_recording_is_real_24_bit_stereo() -> None:
     assert (words[:, 0] == words[:, 1]).mean() < 0.1, "the channels are different"
     for bit in range(8):
         assert 0.45 < (words >> bit & 1).mean() < 0.55, "every bit is alive"
+
+
+def test_two_demonstrations_on_one_host_do_not_meet(tmp_path: Path) -> None:
+    """Each has a group, a port and a session description of its own."""
+    demo = runpy.run_path(str(EXAMPLES.parent / "tools" / "demo.py"), run_name="demo")
+    choices = [demo["overrides"](str(tmp_path / name)) for name in ("a", "b")]
+    assert choices[0] != choices[1]
+    for words in choices:
+        result = CliRunner().invoke(cli, ["check", str(EXAMPLES / "loopback.toml"), *words])
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "sinks.network.group=239.69." in words[1]
+    assert sum(first == second for first, second in zip(*choices, strict=True)) == 4, "the --set alone are the same"
