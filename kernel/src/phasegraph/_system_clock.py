@@ -40,7 +40,7 @@ _STA_UNSYNC = 0x40
 
 
 def read_ntp_state() -> NtpState | None:
-    """The state of the system's time; None where the system does not tell."""
+    """The state of the system's time; None where the system does not report it."""
     if sys.platform != "linux":
         return None
     buffer = (ctypes.c_long * (_TIMEX_BYTES // 8))()  # struct timex, with modes = 0: read only

@@ -13,9 +13,10 @@ if sys.platform != "linux":
     pytest.skip("SO_TXTIME is Linux's", allow_module_level=True)
 
 from phasegraph import SystemLocalClock
-from phasegraph.net import SystemNetwork, linux
-from phasegraph.net.linux import LinuxSendBuffer, LinuxSender
-from phasegraph.net.qdisc import Qdisc, read_qdiscs, why_not_scheduled
+from phasegraph.net import SystemNetwork
+from phasegraph.net.batched import linux_sockets as linux
+from phasegraph.net.batched.linux_sockets import LinuxSendBuffer, LinuxSender
+from phasegraph.net.batched.qdisc import Qdisc, read_qdiscs, why_not_scheduled
 
 pytestmark = pytest.mark.realtime
 
@@ -79,7 +80,7 @@ def test_the_system_takes_the_times(sender: LinuxSender, ahead_ns: int) -> None:
 
 def test_a_time_is_refused_by_a_socket_that_was_not_made_for_it(sender: LinuxSender) -> None:
     # What the test above can fail by.
-    sender._timed = True
+    sender._scheduled = True
     refused, got, _ = send(sender, 0)
     assert (refused, got) == ([1, 2, 3], [])
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph.net.qdisc import Qdisc, parse_qdiscs, read_qdiscs, why_not_scheduled
+from phasegraph.net.batched.qdisc import Qdisc, parse_qdiscs, read_qdiscs, why_not_scheduled
 
 ROOT = 0xFFFFFFFF
 # What Linux 6.18 answered, by its two attributes of interest and the others as they came: statistics, options.

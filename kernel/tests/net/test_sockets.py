@@ -11,8 +11,8 @@ import pytest
 
 from phasegraph import SystemLocalClock
 from phasegraph.net import Interface, PacketBatch, Receiver, SystemNetwork
+from phasegraph.net.batched.packets import ipv4_number, ipv4_text
 from phasegraph.net.interfaces import find_interface, interfaces
-from phasegraph.net.packets import ipv4_number, ipv4_text
 
 pytestmark = pytest.mark.realtime
 

@@ -16,9 +16,9 @@ import trio.testing
 from phasegraph import StampKind, SystemLocalClock
 from phasegraph.net import Arrival, Departure, Interface, PortUnavailable, StampedSocket, SystemNetwork
 from phasegraph.net.ports import port_unavailable
-from phasegraph.net.stamping.plain import PlainStamper
-from phasegraph.net.system_stamped import SystemStampedSocket
-from phasegraph.net.udp import UdpSocket
+from phasegraph.net.stamped.plain_stamper import PlainStamper
+from phasegraph.net.stamped.system_stamped_socket import SystemStampedSocket
+from phasegraph.net.stamped.udp_socket import UdpSocket
 
 pytestmark = [
     pytest.mark.realtime,
@@ -219,7 +219,7 @@ async def test_a_missing_transmit_stamp_is_replaced_even_for_one_who_waits_alrea
 async def test_a_multicast_s_own_copy_tells_when_it_went_if_the_driver_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("phasegraph.net.stamping.linux._TX_SOFTWARE", 0)
+    monkeypatch.setattr("phasegraph.net.stamped.linux_stamper._TX_SOFTWARE", 0)
     one = NETWORK.stamped(0, loopback())
     async with sockets(one):
         one.join(GROUP)
@@ -231,7 +231,7 @@ async def test_a_multicast_s_own_copy_tells_when_it_went_if_the_driver_does_not(
 
 
 async def test_user_stamps_work_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phasegraph.net.stamping.linux._SO_TIMESTAMPING", 12345)
+    monkeypatch.setattr("phasegraph.net.stamped.linux_stamper._SO_TIMESTAMPING", 12345)
     one = NETWORK.stamped(0, loopback(), hardware=True)
     async with sockets(one):
         assert one.stamps is StampKind.USER

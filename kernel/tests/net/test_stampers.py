@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from phasegraph import StampKind, SystemLocalClock
 from phasegraph.net import Interface
-from phasegraph.net.stamping.foreign import ForeignClock
-from phasegraph.net.stamping.stamper import Stamp
-from phasegraph.net.udp import IP_PKTINFO, UdpSocket
+from phasegraph.net.stamped.foreign_clock import ForeignClock
+from phasegraph.net.stamped.stamper import Stamp
+from phasegraph.net.stamped.udp_socket import IP_PKTINFO, UdpSocket
 
 NS = 1_000_000_000
 REALTIME_NS = 1_790_000_000 * NS
@@ -85,7 +85,7 @@ def about(number: int, origin: int = 4) -> tuple[int, int, bytes]:
 @linux
 class TestLinux:
     def make(self, hardware: Any = None) -> tuple[Any, Wire]:
-        from phasegraph.net.stamping.linux import LinuxStamper
+        from phasegraph.net.stamped.linux_stamper import LinuxStamper
 
         wire = Wire()
         return LinuxStamper(udp_over(wire), Clock(), hardware), wire
@@ -181,7 +181,7 @@ class Driver:
 @linux
 class TestHardwareClock:
     def open(self, driver: Driver, device: str = "/dev/null") -> Any:
-        from phasegraph.net.stamping.hardware import HardwareClock
+        from phasegraph.net.stamped.hardware_clock import HardwareClock
 
         return HardwareClock(udp_over(Wire()), SystemLocalClock(), ioctl=driver, device=device)
 
@@ -195,7 +195,7 @@ class TestHardwareClock:
         ],
     )
     def test_switches_stamps_on(self, monkeypatch: pytest.MonkeyPatch, driver: Driver, set_to: tuple[int, int]) -> None:
-        monkeypatch.setattr("phasegraph.net.stamping.hardware.dynamic_clock", lambda _: time.CLOCK_REALTIME)
+        monkeypatch.setattr("phasegraph.net.stamped.hardware_clock.dynamic_clock", lambda _: time.CLOCK_REALTIME)
         clock = self.open(driver)
         assert driver.config == set_to
         assert abs(clock.offset_ns() - SystemLocalClock().realtime_offset_ns()) < 1_000_000
@@ -208,7 +208,7 @@ class TestHardwareClock:
             (Driver(filters=1 << 3), "/dev/null", "it has no clock"),
             (Driver(may=False), "/dev/null", "to switch its stamps on needs CAP_NET_ADMIN"),
             (Driver(clock=3), "/nowhere/ptp{}", "its clock /nowhere/ptp3 cannot be read: No such file"),
-            (Driver(), "/dev/null", "its clock /dev/null does not tell the time"),
+            (Driver(), "/dev/null", "its clock /dev/null cannot be read"),
         ],
     )
     def test_says_what_is_missing(self, driver: Driver, device: str, why: str) -> None:
@@ -216,13 +216,13 @@ class TestHardwareClock:
             self.open(driver, device)
 
     def test_the_clock_of_a_descriptor(self) -> None:
-        from phasegraph.net.stamping.hardware import dynamic_clock
+        from phasegraph.net.stamped.hardware_clock import dynamic_clock
 
         assert [dynamic_clock(descriptor) for descriptor in (3, 10)] == [-29, -85]
 
 
 def test_macos_ticks_become_nanoseconds() -> None:
-    from phasegraph.net.stamping.macos import MacStamper
+    from phasegraph.net.stamped.macos_stamper import MacStamper
 
     wire = Wire()
     stamper = MacStamper(udp_over(wire), Clock(), tick=(125, 3))
@@ -269,7 +269,7 @@ class FakeWinsock:
 
 class TestWindows:
     def test_stamps_both_ways(self) -> None:
-        from phasegraph.net.stamping.windows import WindowsStamper, pack_control
+        from phasegraph.net.stamped.windows_stamper import WindowsStamper, pack_control
 
         winsock = FakeWinsock()
         stamper = WindowsStamper(udp_over(Wire()), winsock, Clock())
@@ -293,19 +293,19 @@ class TestWindows:
         st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=20)), max_size=4)
     )
     def test_control_messages_round_trip(self, messages: list[tuple[int, int, bytes]]) -> None:
-        from phasegraph.net.stamping.windows import pack_control, unpack_control
+        from phasegraph.net.stamped.windows_stamper import pack_control, unpack_control
 
         packed = b"".join(pack_control(*message) for message in messages)
         assert unpack_control(packed) == messages
 
     @given(st.binary(max_size=100))
     def test_any_bytes_are_read_to_an_end(self, control: bytes) -> None:
-        from phasegraph.net.stamping.windows import unpack_control
+        from phasegraph.net.stamped.windows_stamper import unpack_control
 
         assert sum(16 + len(value) for _, _, value in unpack_control(control)) <= len(control)
 
     def test_structures_are_laid_out_as_in_ws2def_h(self) -> None:
-        from phasegraph.net.stamping import winsock
+        from phasegraph.net.stamped import winsock
 
         assert (ctypes.sizeof(winsock.Message), winsock.Message.control.offset) == (56, 32)
         data, name, control = (ctypes.create_string_buffer(content) for content in (b"data", b"name", b"ctl"))
@@ -315,7 +315,7 @@ class TestWindows:
 
     @pytest.mark.parametrize("address", [("10.1.2.3", 319), ("fe80::1", 320, 7, 4)])
     def test_addresses_round_trip(self, address: Any) -> None:
-        from phasegraph.net.stamping.winsock import pack_address, unpack_address
+        from phasegraph.net.stamped.winsock import pack_address, unpack_address
 
         packed = pack_address(address)
         assert len(packed) == (16 if len(address) == 2 else 28)

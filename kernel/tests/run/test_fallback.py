@@ -36,7 +36,7 @@ class Clock:
 
 def watched(own: Clock, other: Clock, until_s: int, clock: FallbackClock | None = None) -> tuple[FallbackClock, list]:
     clock = clock or FallbackClock(own, other, after_ns=5 * S, began_ns=0)
-    said = [(now, change) for now in range(until_s + 1) if (change := clock.watch(now * S)) is not None]
+    said = [(now, change) for now in range(until_s + 1) if (change := clock.update(now * S)) is not None]
     return clock, said
 
 
@@ -55,7 +55,7 @@ def test_without_lock_for_so_long_the_fallback_stands_in_and_the_clock_comes_bac
     assert clock.active
     assert clock.estimate() == other.value  # 800 ns lie within the bounds: no discontinuity
     own.set(state=ClockState.LOCKED)
-    assert clock.watch(11 * S) == "fallback_left"
+    assert clock.update(11 * S) == "fallback_left"
     assert clock.estimate() == own.value
 
 
@@ -67,7 +67,7 @@ def test_one_timescale_jumps_to_the_other_s_time_and_says_so() -> None:
     assert clock.estimate().reference_at(6 * S) == other.value.reference_at(6 * S)
     assert clock.estimate().discontinuities == 1  # whatever the other counted before
     own.set(state=ClockState.LOCKED)
-    clock.watch(7 * S)
+    clock.update(7 * S)
     assert clock.estimate().discontinuities == 2
 
 
@@ -112,9 +112,9 @@ def test_readers_in_between_see_a_jump_and_its_count_together() -> None:
         own.asked = other.asked = read
 
     own.asked = other.asked = read
-    assert clock.watch(5 * S) == "fallback_taken"
+    assert clock.update(5 * S) == "fallback_taken"
     own.set(state=ClockState.LOCKED)
-    assert clock.watch(6 * S) == "fallback_left"
+    assert clock.update(6 * S) == "fallback_left"
     read()
     assert seen == {(0, 0), (50_000, 1), (0, 2)}
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph.net import Network, PacketBatch, Receiver
-from phasegraph.net.packets import ipv4_number
+from phasegraph.net import Network, PacketBatch, Receiver, ipv4_number
 from phasegraph.testing import Every, Faults, Impairment, SimLocalClock, SimNetwork, SimWire
 
 GROUP = "239.69.1.1"

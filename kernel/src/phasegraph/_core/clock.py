@@ -1,6 +1,6 @@
-"""What a clock source publishes: an immutable map from local time to reference time, with its doubts.
+"""The estimate that a clock source publishes: an immutable map from local time to reference time, with its error.
 
-Local time is the integer-nanosecond counter that nobody steers (see ``localtime``); reference time is
+Local time is the integer-nanosecond counter that is never steered (see ``localtime``); reference time is
 nanoseconds since the epoch of the clock's timescale. Integers carry the epochs; only the small
 correction ``elapsed * rate`` is computed in floating point (below 1e-6 ns of error over an hour).
 """
@@ -29,9 +29,9 @@ class ClockState(enum.StrEnum):
     """How far a clock can be trusted."""
 
     UNLOCKED = "unlocked"
-    """No reference heard yet, or given up."""
+    """No reference yet, or it was given up."""
     ACQUIRING = "acquiring"
-    """Hearing a reference; phase or rate not yet good."""
+    """There is a reference; phase or rate is not yet good."""
     LOCKED = "locked"
     """Phase and rate are both good."""
     HOLDOVER = "holdover"

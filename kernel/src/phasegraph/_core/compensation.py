@@ -104,5 +104,5 @@ class StreamingResampler(Resampler, Protocol):
     def locate(self, first: int) -> None:
         """The next `render` is about the stream's frames from ``first`` on: that is the first of its rows.
 
-        Where the position does not follow from the block before, nothing of that may be heard.
+        Where the position does not continue the block before, no sound of that block may remain.
         """

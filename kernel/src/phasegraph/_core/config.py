@@ -1,7 +1,7 @@
 """Configuration of nodes: frozen structs, one described and ranged field per option.
 
 A plugin derives its own struct from the base of its role. Names are written in kebab-case in a graph
-(``link_offset`` is ``link-offset``). The markers below tell the kernel what a text means, so that it can resolve
+(``link_offset`` is ``link-offset``). The markers below give a text its meaning, so that the kernel can resolve
 references and paths, and explain them.
 """
 

@@ -1,4 +1,4 @@
-"""Failures that are said in words: problems of a graph, and errors of a running node."""
+"""Failures as sentences: problems of a graph, and errors of a running node."""
 
 from __future__ import annotations
 

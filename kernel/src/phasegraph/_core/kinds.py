@@ -21,7 +21,7 @@ SinkC = TypeVar("SinkC", bound=SinkConfig)
 
 Domain = Literal["clock", "device", "none"]
 """Whose time paces a source or sink: the graph's clock that its ``clock`` option names, its own device's, or
-nobody's (files and generators follow the other end of the edge)."""
+none (files and generators are paced by the other end of the edge)."""
 
 
 class ClockKind(msgspec.Struct, Generic[ClockC], frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Local time: one integer-nanosecond counter that nobody steers, and stamps brought into it.
+"""Local time: one integer-nanosecond counter that is never steered, and stamps brought into it.
 
 On Linux it is CLOCK_MONOTONIC_RAW. Stamps of another clock (the kernel stamps packets in CLOCK_REALTIME)
 are converted where they enter, by a bracketed read of both clocks: the best of five has a standard

@@ -22,7 +22,7 @@ class MediaRing:
     """A ring of encoded frames with one writing thread and any number of readers.
 
     Frames are kept as they came (``encoding``) and converted when they are read, in large blocks. A reader may
-    read any range; what is not there comes back as silence and is counted.
+    read any range; missing frames are silence and are counted.
     """
 
     def __init__(self, channels: int, capacity: int, encoding: Encoding = Encoding.FLOAT32) -> None:
@@ -62,7 +62,7 @@ class MediaRing:
         self._lap[: count - head] = (lap + 1) % _LAPS
 
     def shift(self, by: int) -> None:
-        """Have every frame at an index that is greater by so much."""
+        """Move every frame to an index that is greater by ``by``."""
         places = np.arange(self.capacity) + by % self.capacity
         laps = self._lap + (by // self.capacity + places // self.capacity)
         self._lap[places % self.capacity] = laps % _LAPS
@@ -73,7 +73,7 @@ class MediaRing:
         self.write(start, self.encoding.encode(frames))
 
     def holds(self, start: int, count: int) -> int:
-        """How many of the frames ``start .. start + count`` are there."""
+        """Number of the frames ``start .. start + count`` that are there."""
         return int(np.count_nonzero(self.valid(start, count)))
 
     def valid(self, start: int, count: int) -> NDArray[np.bool_]:

@@ -54,7 +54,7 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 class _Entry:
     """A step that is attached, until it is detached.
 
-    ``attached`` is cleared by whoever detaches and by the engine's thread when the step raises; it is never set again.
+    ``attached`` is cleared by `detach` and by the engine's thread when the step raises; it is never set again.
     """
 
     __slots__ = ("attached", "failed", "lock", "step")

@@ -1,4 +1,4 @@
-"""A clock that another one stands in for while it is without lock."""
+"""A clock with a fallback: another clock replaces it while it is without lock."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .._core.clock import ClockEstimate, ClockState
 from .._core.stream import ClockReader
 
 WATCH_S = 0.1
-"""How often the clocks are looked at."""
+"""How often the clocks are checked."""
 
 
 class FallbackClock:
     """Reads a clock, or its fallback once the clock has been without lock for too long.
 
-    Where both tell the same timescale the fallback's time is taken as it is. Where they do not, the lost clock's time
-    goes on at the fallback's rate, so that nothing jumps. Either way the clock is returned to as soon as it locks.
+    Where both have the same timescale, readers get the fallback's time. Where they differ, the lost clock's time
+    continues at the fallback's rate, so that nothing jumps. Readers return to the clock as soon as it locks.
     A jump of more than both bounds allow counts as a discontinuity.
     """
 
@@ -35,8 +35,8 @@ class FallbackClock:
         """See `ClockReader.estimate`."""
         return self._view.estimate()
 
-    def watch(self, now_ns: int) -> str | None:
-        """Decide again. Returns the name of the event where that changes something."""
+    def update(self, now_ns: int) -> str | None:
+        """Decide which clock readers get. Returns the name of the event where that changes."""
         own = self._own.estimate()
         if own.state is ClockState.LOCKED:
             self._locked_ns = now_ns
@@ -48,8 +48,8 @@ class FallbackClock:
             return None
         view = _View(self._own)
         if wanted:
-            heard = own.state is not ClockState.UNLOCKED or bool(own.grandmaster)
-            continued = heard and (own.timescale, other.timescale) != ("ptp", "ptp")
+            had_reference = own.state is not ClockState.UNLOCKED or bool(own.grandmaster)
+            continued = had_reference and (own.timescale, other.timescale) != ("ptp", "ptp")
             shift_ns = own.reference_at(now_ns) - other.reference_at(now_ns) if continued else None
             view = _View(self._other, shift_ns)
         before, after = self.estimate(), view.estimate()
@@ -59,13 +59,14 @@ class FallbackClock:
 
 
 class _View(msgspec.Struct, frozen=True):
-    # What readers see. It changes as a whole: they are in other threads, and a jump must come with its count.
+    # What readers see. The control plane replaces it as a whole: readers are in other threads, and a jump must come
+    # with its count.
 
     clock: ClockReader
     shift_ns: int | None = None
-    """What goes on from the lost clock's time instead of the fallback's own, by so much."""
+    """Added to the fallback's time, so that the lost clock's continues; None: readers get the fallback's own."""
     jumps: int = 0
-    """What the count of discontinuities is ahead of the clock's."""
+    """Added to the clock's count of discontinuities."""
 
     def estimate(self) -> ClockEstimate:
         estimate = self.clock.estimate()

@@ -28,7 +28,7 @@ class LastResort:
 
     @property
     def armed(self) -> bool:
-        """Whether the run was told to end at once."""
+        """Whether the run was asked to end at once."""
         return self._thread is not None
 
     def disarm(self) -> None:

@@ -113,7 +113,7 @@ class Supervisor:
         clock = self._graph.fallbacks[id]
         while True:
             await trio.sleep(WATCH_S)
-            change = clock.watch(self._services.local.now_ns())
+            change = clock.update(self._services.local.now_ns())
             if change is not None:
                 self._services.event(id, change, {"fallback": self._graph.nodes[id].config.fallback})
 

@@ -20,7 +20,7 @@ _encoder = msgspec.json.Encoder()
 class Trace:
     """Writes records where a file was asked for, and nothing otherwise.
 
-    A disk that refuses ends the trace and not the run: ``warn`` is told.
+    A disk that refuses ends the trace and not the run: ``warn`` is called.
     """
 
     def __init__(self, path: Path | None, warn: Callable[[str], object]) -> None:

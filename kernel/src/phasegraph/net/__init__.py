@@ -1,16 +1,17 @@
-"""Batched UDP for packets that carry samples: sockets are drained and filled by the array, not by the packet.
+"""Sockets: ``batched`` ones for packets that carry samples, ``stamped`` ones for clock protocols, and ``interfaces``.
 
-Clock protocols have stamped sockets besides, which tell when each packet came and went.
-A node asks ``ctx.network`` for receivers and senders; in a simulation it gets simulated ones.
+A node gets its sockets from ``ctx.network``: the machine's, or simulated ones.
 """
 
 from __future__ import annotations
 
-from .packets import PacketBatch, SendBuffer
+from .batched.packets import PacketBatch, SendBuffer, ipv4_number
+from .batched.sockets import Receiver, Sender
+from .interfaces import Interface
+from .network import Network
 from .ports import PortUnavailable, port_holders
-from .protocol import Interface, Network, Receiver, Sender
-from .stamped import Arrival, Departure, StampCounts, StampedSocket
-from .system import SystemNetwork
+from .stamped.stamped_socket import Arrival, Departure, StampCounts, StampedSocket
+from .system_network import SystemNetwork
 
 __all__ = [
     "Arrival",
@@ -25,5 +26,6 @@ __all__ = [
     "StampCounts",
     "StampedSocket",
     "SystemNetwork",
+    "ipv4_number",
     "port_holders",
 ]

@@ -9,7 +9,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from .protocol import Interface
+import msgspec
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """A network interface."""
+
+    name: str
+    index: int
+    """The system's number of it; 0 where unknown."""
+    address: str
+    """Its IPv4 address; empty where it has none."""
+    address6: str = ""
+    """Its link-local IPv6 address (::1 on the loopback), without scope; empty where it has none."""
+    mac: bytes = b""
+    """Its Ethernet address, six bytes; empty where it has none or the system does not say."""
+
 
 _SIOCGIFADDR = 0x8915
 _SIOCGIFHWADDR = 0x8927
@@ -105,7 +120,7 @@ def _find4(address: ipaddress.IPv4Address, there: list[Interface]) -> Interface 
 
 
 def obstacles(interface: Interface, root: Path = Path("/")) -> list[str]:
-    """See `Network.obstacles`; Linux tells some in the files of /proc, which lies in ``root``."""
+    """See `Network.obstacles`; Linux shows some in /proc, which lies in ``root``."""
     name = interface.name
     if not name or not interface.address or ipaddress.IPv4Address(interface.address).is_loopback:
         return []

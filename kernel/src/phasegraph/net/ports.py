@@ -20,7 +20,7 @@ class PortUnavailable(OSError):
     def __init__(self, code: int, message: str, remedy: str) -> None:
         super().__init__(code, message)
         self.remedy = remedy
-        """What helps, as far as the system goes: whoever has options for it adds their names."""
+        """The remedy on the side of the system; callers that have options for it add their names."""
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -47,7 +47,7 @@ def port_holders(port: int, address: str = "") -> list[str]:
 
     With an IPv4 ``address``, who has bound exactly that address: of two such sockets one receives nothing.
 
-    Empty where nobody does, or on systems other than Linux.
+    Empty where no process does, or on systems other than Linux.
     """
     ours = _sockets_of(_PROC / "self")
     sockets = {inode: uid for inode, uid in _sockets_on(port, address) if inode not in ours}

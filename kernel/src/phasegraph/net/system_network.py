@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from .._core.localtime import LocalClock
-from .interfaces import find_interface, obstacles
-from .plain import PlainReceiver, PlainSender
-from .protocol import Interface, Receiver, Sender
-from .stamped import StampedSocket
-from .udp import UdpSocket
+from .batched.plain_sockets import PlainReceiver, PlainSender
+from .batched.sockets import Receiver, Sender
+from .interfaces import Interface, find_interface, obstacles
+from .stamped.stamped_socket import StampedSocket
+from .stamped.udp_socket import UdpSocket
 
 
 class SystemNetwork:
@@ -32,7 +32,7 @@ class SystemNetwork:
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """See `Network.receiver`."""
         if self._batched:
-            from .linux import LinuxReceiver
+            from .batched.linux_sockets import LinuxReceiver
 
             return LinuxReceiver(self._local, port, address, batch, packet_bytes)
         return PlainReceiver(self._local, port, address, batch, packet_bytes)
@@ -40,7 +40,7 @@ class SystemNetwork:
     def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:
         """See `Network.sender`."""
         if self._batched:
-            from .linux import LinuxSender
+            from .batched.linux_sockets import LinuxSender
 
             return LinuxSender(self._local, interface, ttl, dscp)
         return PlainSender(interface, ttl, dscp)
@@ -56,8 +56,8 @@ class SystemNetwork:
         hardware: bool = False,
     ) -> StampedSocket:
         """See `Network.stamped`."""
-        from .stamping import make_stamper
-        from .system_stamped import SystemStampedSocket
+        from .stamped.make_stamper import make_stamper
+        from .stamped.system_stamped_socket import SystemStampedSocket
 
         udp = UdpSocket(port, interface, ipv6=ipv6, ttl=ttl, dscp=dscp)
         return SystemStampedSocket(udp, self._local, make_stamper(udp, self._local, hardware=hardware))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..net import Interface, PacketBatch, SendBuffer
-from ..net.packets import ipv4_number
+from ..net import Interface, PacketBatch, SendBuffer, ipv4_number
 from .link import Packets
 from .local_clock import true_now_ns
 

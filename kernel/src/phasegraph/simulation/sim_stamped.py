@@ -15,11 +15,10 @@ import trio
 from numpy.typing import NDArray
 
 from .._core.localtime import StampKind
-from ..net import Arrival, Departure, Interface, StampCounts
-from ..net.packets import ipv4_number
-from ..net.stamping.foreign import ForeignClock
-from ..net.system_stamped import TRANSMIT_STAMP_TIMEOUT_S
-from ..net.udp import DATAGRAM_BYTES
+from ..net import Arrival, Departure, Interface, StampCounts, ipv4_number
+from ..net.stamped.foreign_clock import ForeignClock
+from ..net.stamped.system_stamped_socket import TRANSMIT_STAMP_TIMEOUT_S
+from ..net.stamped.udp_socket import DATAGRAM_BYTES
 from .impairments import chosen
 from .link import Packets
 from .local_clock import true_now_ns

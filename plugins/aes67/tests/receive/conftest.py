@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from phasegraph import ClockEstimate, ClockState, Encoding, Frames, Metric, time_of_frame
-from phasegraph.net import PacketBatch
-from phasegraph.net.packets import ipv4_number
+from phasegraph.net import PacketBatch, ipv4_number
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.receive.demultiplexer import Route
 from phasegraph_aes67.receive.stream_receiver import ReceiverSettings, StreamReceiver

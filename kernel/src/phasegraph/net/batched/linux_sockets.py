@@ -19,12 +19,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core.localtime import LocalClock, bracketed_offset
+from ..._core.localtime import LocalClock, bracketed_offset
+from ..interfaces import Interface
+from ..stamped.foreign_clock import ForeignClock
 from .packets import PacketBatch, SendBuffer
-from .plain import SOCKET_BUFFER_BYTES, PlainReceiver, PlainSender
-from .protocol import Interface
+from .plain_sockets import SOCKET_BUFFER_BYTES, PlainReceiver, PlainSender
 from .qdisc import read_qdiscs, why_not_scheduled
-from .stamping.foreign import ForeignClock
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg = _libc.recvmmsg
@@ -53,7 +53,7 @@ _CONTROL = np.dtype(
     }
 )
 _DEPARTURE = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4"), ("ns", "u8")])
-"""The control message that says when a packet leaves."""
+"""The control message with the departure time of a packet."""
 _SO_SNDBUFFORCE = 32
 _SO_TIMESTAMPNS = 35
 _SO_TXTIME = _SCM_TXTIME = 61
@@ -85,7 +85,7 @@ class LinuxReceiver(PlainReceiver):
         self._reset(batch)
 
     def _reset(self, count: int) -> None:
-        # The system writes back what it used of each; it must be given the room again.
+        # The system writes the used size into each header: the full size must be set again.
         self._headers["namelen"][:count] = _SOCKADDR_IN.itemsize
         self._headers["controllen"][:count] = _CONTROL.itemsize
 
@@ -112,8 +112,8 @@ class LinuxReceiver(PlainReceiver):
         return batch
 
     def _arrivals(self, control: NDArray[np.void]) -> NDArray[np.int64]:
-        # The stamps are CLOCK_REALTIME. Where that was set meanwhile, and for a stamp that is not between a moment ago
-        # and now, the time of the read stands in.
+        # The stamps are CLOCK_REALTIME. If that was set meanwhile, or a stamp is not between a moment ago and now, the
+        # time of the read is used.
         now = self._local.now_ns()
         offset = self._realtime.offset_ns()
         if offset is None:
@@ -148,7 +148,7 @@ class LinuxSendBuffer(SendBuffer):
         self.headers["namelen"] = _SOCKADDR_IN.itemsize
         self.headers["iov"] = self.iov.ctypes.data + index * _IOVEC.itemsize
         self.headers["iovlen"] = 1
-        # The lengths that are sent are the lengths that are set: one array, seen from both sides.
+        # The lengths that are sent and the lengths that are set are one array.
         self.length = self.iov["len"].view(np.int64)
         self.control = np.zeros(rows, _DEPARTURE)
         self.control["len"] = _DEPARTURE.itemsize
@@ -166,8 +166,8 @@ class LinuxSender(PlainSender):
         self._fd = self.socket.fileno()
         self._local = local
         self._interface = interface
-        self._timed = False
-        """Whether the system is told when packets leave."""
+        self._scheduled = False
+        """Whether packets carry their departure times (SO_TXTIME)."""
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> LinuxSendBuffer:
         """See `Sender.buffer`."""
@@ -176,8 +176,8 @@ class LinuxSender(PlainSender):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`. A row that the system refuses is skipped, so that the others still go in time."""
         assert isinstance(buffer, LinuxSendBuffer)
-        if self._timed:
-            self._tell_departures(buffer, slice(first, first + count))
+        if self._scheduled:
+            self._write_departures(buffer, slice(first, first + count))
         done = _sendmmsg(self._fd, buffer.headers_at + first * _MMSGHDR.itemsize, count, 0)
         if done == count:
             return ()
@@ -199,21 +199,21 @@ class LinuxSender(PlainSender):
             return f"it is not known which interface has {interface.address}: name it"
         try:
             reason = why_not_scheduled(read_qdiscs(), interface.index, interface.name)
-            if not reason and not self._timed:
-                self._begin_to_tell()
+            if not reason and not self._scheduled:
+                self._enable_launch_times()
         except OSError as error:
             return f"the system does not hold packets: {error.strerror or error}"
         return reason
 
-    def _begin_to_tell(self) -> None:
+    def _enable_launch_times(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))
         for option in (_SO_SNDBUFFORCE, socket.SO_SNDBUF):  # the first needs CAP_NET_ADMIN
             with contextlib.suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
                 break
-        self._timed = True
+        self._scheduled = True
 
-    def _tell_departures(self, buffer: LinuxSendBuffer, rows: slice) -> None:
+    def _write_departures(self, buffer: LinuxSendBuffer, rows: slice) -> None:
         # The queue counts CLOCK_MONOTONIC, which NTP slews: the relation is measured for every call.
         offset_ns = bracketed_offset(self._local.now_ns, time.monotonic_ns)
         buffer.control["ns"][rows] = buffer.departure_ns[rows] + offset_ns

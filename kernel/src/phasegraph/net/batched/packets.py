@@ -1,4 +1,4 @@
-"""Packets as arrays: what a receiver fills, and what a sender empties."""
+"""Packets as arrays, which a receiver fills and a sender empties."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PacketBatch:
         self.arrival_ns: NDArray[np.int64] = np.zeros(capacity, np.int64)
         """Local time at which the system received each."""
         self.destination: NDArray[np.int64] = np.zeros(capacity, np.int64)
-        """IPv4 destination address, host order (tells groups apart)."""
+        """IPv4 destination address, host order: the group, or an address of this host."""
         self.source: NDArray[np.int64] = np.zeros(capacity, np.int64)
         """IPv4 source address, host order."""
         self.source_port: NDArray[np.int64] = np.zeros(capacity, np.int64)
@@ -58,4 +58,4 @@ class SendBuffer:
         self.length: NDArray[np.int64] = np.zeros(rows, np.int64)
         """Bytes to send of each row."""
         self.departure_ns: NDArray[np.int64] = np.zeros(rows, np.int64)
-        """Local time at which each row leaves, by a sender that holds packets; others do not look at it."""
+        """Local time at which each row leaves, where the sender schedules packets; ignored elsewhere."""

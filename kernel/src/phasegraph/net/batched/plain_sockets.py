@@ -8,9 +8,9 @@ import struct
 import sys
 from collections.abc import Sequence
 
-from .._core.localtime import LocalClock
+from ..._core.localtime import LocalClock
+from ..interfaces import Interface
 from .packets import PacketBatch, SendBuffer, ipv4_number
-from .protocol import Interface
 
 SOCKET_BUFFER_BYTES = 4 << 20
 """Asked of the system, which may give less: 64 streams of 8 channels for 50 ms."""

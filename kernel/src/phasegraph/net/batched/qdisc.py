@@ -1,4 +1,4 @@
-"""Which queue an interface has, as ``tc qdisc show`` tells: asked of the system by rtnetlink (rtnetlink(7)).
+"""The queue of an interface, as ``tc qdisc show`` prints it: read by rtnetlink (rtnetlink(7)).
 
 Only ``fq`` holds a packet until the time that was given with it (SO_TXTIME); other queues, and interfaces without one,
 send it at once. ``etf`` holds too, but in CLOCK_TAI, which somebody would have to set, and drops what comes late.

@@ -26,7 +26,7 @@ class ForeignClock:
     def offset_ns(self) -> int | None:
         """What to subtract from stamps that were taken just now; None where the clock was set since last time.
 
-        Of those stamps nobody knows whether they were taken before or after.
+        It is unknown whether those stamps were taken before or after.
         """
         now, offset = self._local.now_ns(), self._measure()
         then, before = self._last

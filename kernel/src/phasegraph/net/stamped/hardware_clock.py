@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 
 from ..._core.localtime import LocalClock, bracketed_offset
-from ..udp import UdpSocket
-from .foreign import ForeignClock
+from .foreign_clock import ForeignClock
+from .udp_socket import UdpSocket
 
 _SIOCETHTOOL, _SIOCSHWTSTAMP, _SIOCGHWTSTAMP = 0x8946, 0x89B0, 0x89B1
 _ETHTOOL_GET_TS_INFO = 0x41
@@ -50,10 +50,10 @@ class HardwareClock(ForeignClock):
             super().__init__(local, lambda: bracketed_offset(local.now_ns, lambda: time.clock_gettime_ns(clock)))
         except OSError as error:
             self.close()
-            raise OSError(error.errno, f"its clock {path} does not tell the time: {error.strerror}") from error
+            raise OSError(error.errno, f"its clock {path} cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
-        """Let go of the device; the interface goes on stamping for whoever else uses it."""
+        """Close the device; the interface continues to stamp for its other users."""
         os.close(self._device)
 
 
@@ -87,7 +87,7 @@ def _switch_on(ioctl: Ioctl, name: str) -> int:
         raise OSError(errno.EOPNOTSUPP, "it has no clock")
     try:
         _, sends, filter = _CONFIG.unpack(call(_SIOCGHWTSTAMP, _CONFIG.pack(0, 0, 0)))
-    except OSError:  # not every driver tells
+    except OSError:  # not every driver has it
         sends, filter = 0, 0
     if sends != _TX_ON or filter not in _FILTERS:  # else somebody, such as ptp4l, has done it: leave it
         try:

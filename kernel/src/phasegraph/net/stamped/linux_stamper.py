@@ -1,7 +1,7 @@
 """Linux: SO_TIMESTAMPING, whose transmit stamps come back through the socket's error queue.
 
-See Documentation/networking/timestamping.rst of the kernel. An error queue that is not empty wakes whoever waits for
-the socket, again and again: it is emptied first, and wholly, whenever the socket is read.
+See Documentation/networking/timestamping.rst of the kernel. An error queue that is not empty keeps the socket
+readable: it is emptied first, and wholly, whenever the socket is read.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import struct
 from typing import NamedTuple
 
 from ..._core.localtime import LocalClock, StampKind
-from ..udp import CONTROL_BYTES, Address, Ancillary, UdpSocket
-from .foreign import ForeignClock
-from .hardware import HardwareClock
+from .foreign_clock import ForeignClock
+from .hardware_clock import HardwareClock
 from .stamper import Drained, Stamp
+from .udp_socket import CONTROL_BYTES, Address, Ancillary, UdpSocket
 
 _SO_TIMESTAMPING = 37
 _TX_HARDWARE, _TX_SOFTWARE, _RX_HARDWARE, _RX_SOFTWARE = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -67,7 +67,7 @@ class LinuxStamper:
         try:
             self._udp.socket.sendmsg([data], self._request, 0, address)
         except OSError:
-            # Whether the system counted it depends on how far it came. To ask for numbers anew makes it begin anew.
+            # Whether the system counted it depends on how far it came. Setting the option again restarts the numbers.
             self._set(self._flags & ~_OPT_ID)
             self._set(self._flags)
             self._first = self._sent

@@ -12,8 +12,8 @@ import socket
 import struct
 
 from ..._core.localtime import LocalClock, StampKind
-from ..udp import Address, Datagram, UdpSocket
 from .stamper import Drained, Stamp
+from .udp_socket import Address, Datagram, UdpSocket
 
 _SO_TIMESTAMP_MONOTONIC = 0x0800
 _SCM_TIMESTAMP_MONOTONIC = 4

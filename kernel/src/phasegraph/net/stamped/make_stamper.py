@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from ..._core.localtime import LocalClock
-from ..udp import UdpSocket
-from .plain import PlainStamper
+from .plain_stamper import PlainStamper
 from .stamper import Stamper
+from .udp_socket import UdpSocket
 
 __all__ = ["make_stamper"]
 
@@ -20,11 +20,11 @@ def make_stamper(udp: UdpSocket, local: LocalClock, *, hardware: bool) -> Stampe
         if sys.platform == "linux":
             return _linux(udp, local, hardware)
         if sys.platform == "darwin":
-            from .macos import MacStamper
+            from .macos_stamper import MacStamper
 
             return MacStamper(udp, local)
         if sys.platform == "win32":
-            from .windows import WindowsStamper
+            from .windows_stamper import WindowsStamper
             from .winsock import Winsock
 
             return WindowsStamper(udp, Winsock(udp.socket), local)
@@ -34,8 +34,8 @@ def make_stamper(udp: UdpSocket, local: LocalClock, *, hardware: bool) -> Stampe
 
 
 def _linux(udp: UdpSocket, local: LocalClock, hardware: bool) -> Stamper:
-    from .hardware import HardwareClock
-    from .linux import LinuxStamper
+    from .hardware_clock import HardwareClock
+    from .linux_stamper import LinuxStamper
 
     clock = None
     if hardware:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from ..._core.localtime import LocalClock, StampKind
-from ..udp import Address, UdpSocket
 from .stamper import Drained, Stamp
+from .udp_socket import Address, UdpSocket
 
 
 class PlainStamper:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from .._core.localtime import StampKind
+from ..._core.localtime import StampKind
 
 
 class Arrival(msgspec.Struct, frozen=True, gc=False):
@@ -21,7 +21,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     source: tuple[str, int]
     """Address (without IPv6 scope) and port of who sent it."""
     destination: str
-    """The address that it was sent to: tells a group from unicast; empty where the system does not say."""
+    """The address that it was sent to, a group or unicast; empty where the system does not say."""
     local_ns: int
     """Local time at which it came in."""
     stamp: StampKind
@@ -73,9 +73,9 @@ class StampedSocket(Protocol):
     def join(self, group: str) -> None:
         """Listen to a multicast group on the socket's interface. Raises OSError.
 
-        Where it already listens it leaves and joins again, which tells switches anew: where nobody queries (IGMP,
-        MLD) they forget. The system tells only of the first socket of an interface that joins and the last that
-        leaves; several sockets on one group must all `leave` before they `join`.
+        Where it already listens it leaves and joins again, which sends a new report to switches: without a querier
+        (IGMP, MLD) they forget groups. The system reports only the first socket of an interface that joins and
+        the last that leaves; several sockets on one group must all `leave` before they `join`.
         """
 
     def leave(self, group: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from ..._core.localtime import StampKind
-from ..udp import Address, Datagram
+from .udp_socket import Address, Datagram
 
 
 class Stamp(NamedTuple):
@@ -29,7 +29,7 @@ class Stamper(Protocol):
     stamps: StampKind
     """The best kind that it gives."""
     poll_s: float
-    """How often it must be asked for transmit stamps; infinite where they wake whoever waits for the socket."""
+    """How often transmit stamps must be polled for; infinite where they make the socket readable."""
 
     @property
     def clock_steps(self) -> int:

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import trio
 
-from .._core.localtime import LocalClock, StampKind
-from .stamped import Arrival, Departure, StampCounts
-from .stamping.stamper import Stamp, Stamper
-from .udp import Datagram, UdpSocket
+from ..._core.localtime import LocalClock, StampKind
+from .stamped_socket import Arrival, Departure, StampCounts
+from .stamper import Stamp, Stamper
+from .udp_socket import Datagram, UdpSocket
 
 TRANSMIT_STAMP_TIMEOUT_S = 0.05
 """How long a driver has for a transmit stamp."""
 _BATCH = 256
-"""Datagrams that are taken at once: a flood does not keep the reader from its other work."""
+"""Datagrams that are read at once: a flood does not keep the reader from its other work."""
 _AGE_LIMIT_NS = 10_000_000_000
 _SLACK_NS = 100_000
 """How far a credible stamp may lie outside of the clock reads around it: what conversions are wrong by, at most."""
@@ -29,9 +29,9 @@ class _Sent(NamedTuple):
     after_ns: int
     """The clock reads around the call."""
     user_ns: int
-    """When it went, as well as is known without the driver."""
+    """When it left, as well as is known without the driver."""
     deadline: float
-    """On trio's clock: when to do without a stamp."""
+    """On trio's clock: when to give up on the stamp."""
 
 
 class SystemStampedSocket:
@@ -46,7 +46,7 @@ class SystemStampedSocket:
         self._stamper = stamper
         self._counts = StampCounts()
         self._sent: dict[int, _Sent] = {}
-        """What awaits its stamp, by its number, in the order of sending."""
+        """Datagrams that await their stamps, by number, in the order of sending."""
         self._departed: list[Departure] = []
         """Sent, where the system has no stamps."""
         self._waiting: trio.CancelScope | None = None
@@ -90,7 +90,7 @@ class SystemStampedSocket:
     async def receive(self) -> Sequence[Arrival | Departure]:
         """See `StampedSocket.receive`."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        while not (items := self._take()):
+        while not (items := self._collect_items()):
             try:
                 with trio.CancelScope(deadline=self._deadline()) as self._waiting:
                     await trio.lowlevel.wait_readable(self._udp.socket)
@@ -103,7 +103,7 @@ class SystemStampedSocket:
         first = next(iter(self._sent.values()), None)
         return math.inf if first is None else min(first.deadline, trio.current_time() + self._stamper.poll_s)
 
-    def _take(self) -> list[Arrival | Departure]:
+    def _collect_items(self) -> list[Arrival | Departure]:
         if self._closed:
             raise trio.ClosedResourceError("this socket is closed")
         stamped, datagrams = self._stamper.drain(_BATCH)
@@ -151,7 +151,7 @@ class SystemStampedSocket:
         return True
 
     def close(self) -> None:
-        """See `StampedSocket.close`. Whoever waits in `receive` gets a ClosedResourceError."""
+        """See `StampedSocket.close`. A task that waits in `receive` gets a ClosedResourceError."""
         if self._closed:
             return
         self._closed = True

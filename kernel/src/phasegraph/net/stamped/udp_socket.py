@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .plain import IP_MULTICAST_ALL, membership
-from .ports import port_holders, port_unavailable
-from .protocol import Interface
+from ..batched.plain_sockets import IP_MULTICAST_ALL, membership
+from ..interfaces import Interface
+from ..ports import port_holders, port_unavailable
 
 IP_PKTINFO = {"linux": 8, "win32": 19}.get(sys.platform, 26)
 _IPV6_MULTICAST_ALL = 29
@@ -43,7 +43,7 @@ class Datagram(NamedTuple):
 
 
 class UdpSocket:
-    """Bound to a port on one interface, shared with whoever shares it; its own host hears what it multicasts."""
+    """Bound to a port on one interface, which other sockets may share; its own host receives its multicast."""
 
     def __init__(self, port: int, interface: Interface, *, ipv6: bool, ttl: int, dscp: int) -> None:
         """See `Network.stamped`."""
@@ -53,7 +53,7 @@ class UdpSocket:
         self.interface = interface
         self.ipv6 = ipv6
         self.notes: list[str] = []
-        """What the system refused."""
+        """Sentences about what the system refused."""
         self._groups: set[str] = set()
         self.socket = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
         try:
@@ -170,7 +170,7 @@ class UdpSocket:
         return self.socket.recvmsg(DATAGRAM_BYTES, CONTROL_BYTES)
 
     def datagram(self, data: bytes, whole: bool, peer: Address, ancillary: Ancillary, read_ns: int) -> Datagram:
-        """What was read, with what its control messages tell."""
+        """A datagram with the fields of its control messages."""
         destination, interface = "", 0
         for level, kind, value in ancillary:
             if level == socket.IPPROTO_IP and kind == IP_PKTINFO:

@@ -12,8 +12,8 @@ from collections import deque
 from typing import Protocol
 
 from ..._core.localtime import LocalClock, StampKind
-from ..udp import DATAGRAM_BYTES, Address, Ancillary, Datagram, UdpSocket
 from .stamper import Drained, Stamp
+from .udp_socket import DATAGRAM_BYTES, Address, Ancillary, Datagram, UdpSocket
 
 _SIO_TIMESTAMPING, _SIO_GET_TX_TIMESTAMP = 0x980000EB, 0x980000EA
 _FLAG_RX, _FLAG_TX = 1, 2

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 
-from ..udp import CONTROL_BYTES, Address
+from .udp_socket import CONTROL_BYTES, Address
 
 _SIO_GET_EXTENSION_FUNCTION_POINTER = 0xC8000006
 _WSARECVMSG = bytes.fromhex("c8d789f61f6f6b438a53e54fe351c322")
@@ -107,5 +107,5 @@ if sys.platform == "win32":
                 if error.winerror != _WSAEMSGSIZE:
                     raise error
                 message.flags |= _MSG_TRUNC
-            told = control.raw[: message.control.length]
-            return data.raw[: got.value], told, message.flags, unpack_address(name.raw)
+            control_data = control.raw[: message.control.length]
+            return data.raw[: got.value], control_data, message.flags, unpack_address(name.raw)

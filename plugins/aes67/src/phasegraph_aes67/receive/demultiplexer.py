@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegraph import NS_PER_S, ClockEstimate
-from phasegraph.net import PacketBatch
-from phasegraph.net.packets import ipv4_number
+from phasegraph.net import PacketBatch, ipv4_number
 
 from ..rtp import HEADER_BYTES
 from .leg import NOTHING_EXPECTED, Leg

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasegraph import NS_PER_S
-from phasegraph.net.packets import ipv4_number
+from phasegraph.net import ipv4_number
 
 from ..parameters import StreamParameters
 from ..rtp import HEADER_BYTES, MalformedRtp, RtpHeader, parse_header, wrapped

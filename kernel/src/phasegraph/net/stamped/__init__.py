@@ -1,0 +1,1 @@
+"""Sockets for clock protocols: every packet is stamped when it comes and goes."""
