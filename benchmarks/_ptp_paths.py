@@ -50,7 +50,7 @@ CONDITIONS = {
     "jitter": _alike(_JITTER, "1 ms each way, with a standard deviation of 200 us"),
     "exponential": _alike(_QUEUES, "0.5 ms each way and exponential with a mean of 250 us; 1 % of all packets lost"),
     "asymmetric": Condition(
-        "1.5 ms to the follower and 0.5 ms back; 500 us of error that nobody can see",
+        "1.5 ms to the follower and 0.5 ms back; 500 us of error that cannot be measured",
         550_000,
         "relay",
         Impairment(delay_ns=1_500_000),

@@ -3,7 +3,7 @@
 The leader behaves like a HomePod: uptime epoch, corrections of 0.1 to 110 ms, another port number in each kind of
 message, bursts of four Syncs that stop unless answered, Follow_Ups 0.1 to 2 ms after their Syncs. All is simulated.
 Errors count from ten seconds on, of all seeds together; with an asymmetric path half of the asymmetry is in every
-filter's error, for nobody can see it. "Locked max" is the worst error while the clock said that it was locked.
+filter's error, since it cannot be measured. "Locked max" is the worst error while the clock said that it was locked.
 "Beyond" counts the looks at which the published bound did not cover the error, and "3 sigma" the share of errors
 beyond three published sigmas.
 """

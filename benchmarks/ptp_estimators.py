@@ -6,7 +6,7 @@
 
 Simulated: true offset and rate are known at every instant. The local oscillator is 18 ppm off, swings by 0.3 ppm in a
 quarter of an hour and wanders by 1 ppb in a square root of a second; "good" and "bad" are others. Errors are of the
-clock that is told, looked at half an interval after each Sync, less the asymmetry that nobody can see; bias, sd, p99
+published clock, half an interval after each Sync, less the asymmetry, which cannot be measured; bias, sd, p99
 and the rate's error from a time on, the rest from the very start.
 
   >3s, >bound    how often the error was beyond three of the sigmas, or beyond the bound, that were told

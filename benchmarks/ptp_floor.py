@@ -1,4 +1,4 @@
-"""How much of the ptp clock's error nobody could know. Prints a Markdown table.
+"""How much of the ptp clock's error cannot be known. Prints a Markdown table.
 
     sudo python benchmarks/ptp_floor.py [--conditions quiet,load,bulk] [--seconds 60]
 
