@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from phasegraph import NodeContext, StampKind
-from phasegraph.ieee1588 import MalformedMessage, Message, TransmitTokens, decode, encode
+from phasegraph.ieee1588 import MalformedMessage, Message, Reason, TransmitTokens, decode, encode
 from phasegraph.net import Arrival, Departure, Interface, StampedSocket
 
 PRIMARY = {"udp4": "224.0.1.129", "udp6": "ff0e::181"}
@@ -35,6 +35,9 @@ class PortListener(Protocol):
 
     def message_received(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
         """A message arrived."""
+
+    def version_refused(self, version: int, source: str, local_ns: int) -> None:
+        """A datagram of another PTP version arrived."""
 
     def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """A message that was sent with a token left."""
@@ -219,6 +222,9 @@ class PortSockets:
             message = decode(item.data)
         except MalformedMessage as refusal:
             self.malformed[refusal.reason.value] += 1
+            if refusal.reason is Reason.VERSION:
+                for listener in tuple(self._listeners):
+                    listener.version_refused(item.data[1] & 0xF, item.source[0], item.local_ns)
             return
         unicast = item.destination not in ("", primary, PEER[self.settings.transport])
         for listener in tuple(self._listeners):

@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import trio
 
-from phasegraph import Build, ClockEstimate, ClockState, Metrics, NodeContext, NodeError, StampKind
+from phasegraph import UNKNOWN_NS, Build, ClockEstimate, ClockState, Metrics, NodeContext, NodeError, StampKind
 from phasegraph.ieee1588 import Management, Message, PortIdentity, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
@@ -101,6 +101,7 @@ class PtpDriver:
             identity=PortIdentity(identity, 1),
             now_ns=self._local.now_ns(),
             random=Random(identity),
+            place=sockets.interface.name,
         )
         self._management = ClockManagement(self._engine, sockets, config.transport, ctx.id)
         self._woken = trio.Event()
@@ -123,6 +124,7 @@ class PtpDriver:
                     now = now_ns()
                     if engine.deadline_ns <= now:
                         engine.tick(now)
+                    engine.update_trouble(now)
                     self._perform_actions()
                     self._publish_estimate(now)
                     pause_ns = min(engine.deadline_ns - now, PUBLISH_NS)
@@ -148,6 +150,8 @@ class PtpDriver:
             metrics["smpte_frame_rate"] = f"{metadata.frame_rate_numerator}/{metadata.frame_rate_denominator}"
             metrics["smpte_locking"] = metadata.master_locking
             metrics["smpte_local_offset_s"] = metadata.local_offset_s
+        if engine.trouble:
+            metrics["trouble"] = engine.trouble
         metrics |= engine.counters
         metrics |= {f"stamps_{kind.value}": count for kind, count in self._stamps.items()}
         metrics |= {f"dropped_management_{reason}": count for reason, count in self._management.dropped.items()}
@@ -164,6 +168,10 @@ class PtpDriver:
             message, source=source, unicast=unicast, local_ns=arrival.local_ns, stamp=arrival.stamp
         )
         self._perform_actions()
+
+    def version_refused(self, version: int, source: str, local_ns: int) -> None:
+        """See `PortListener.version_refused`."""
+        self._engine.refuse_version(version, source, local_ns)
 
     def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """See `PortListener.message_departed`."""
@@ -227,6 +235,6 @@ class PtpDriver:
             elif served is not None and self._config.role == "grandmaster":
                 estimate = msgspec.structs.replace(served, state=ClockState.UNLOCKED)
         if estimate.state is not self.published.state:
-            sigma_ns = round(estimate.sigma_ns)
-            self._ctx.event(estimate.state.value, sigma_ns=sigma_ns, grandmaster=estimate.grandmaster)
+            known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
+            self._ctx.event(estimate.state.value, **known, grandmaster=estimate.grandmaster)
         self.published = estimate

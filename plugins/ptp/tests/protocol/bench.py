@@ -52,7 +52,7 @@ class Bench:
 
     def __init__(self, settings: Settings | None = None, *, serving: bool = False, seed: int = 1) -> None:
         self.now_ns = 0
-        self.clock = OrdinaryClock(settings or Settings(), identity=US, now_ns=0, random=Random(seed))
+        self.clock = OrdinaryClock(settings or Settings(), identity=US, now_ns=0, random=Random(seed), place="eth0")
         self.sent: list[SendMessage] = []
         self.samples: list[Sample] = []
         self.followed: list[ParentChanged] = []

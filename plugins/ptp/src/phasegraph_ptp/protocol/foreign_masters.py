@@ -34,6 +34,7 @@ class ForeignMaster:
     def __init__(self, announce: Announce, address: str, receiver: PortIdentity, assumed_interval_ns: int) -> None:
         self.interval = MessageInterval(assumed_interval_ns)
         self.demoted_until_ns = 0
+        self.demotion_reason = ""
         self.silent = False
         """Demoted for missing Syncs, and none was received since."""
         self.last_ns: int | None = None
@@ -126,12 +127,13 @@ class ForeignMaster:
         """FOREIGN_MASTER_THRESHOLD Announces, two, within the window (9.3.2.4.4)."""
         return self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
 
-    def demote(self, now_ns: int, *, silent: bool) -> int:
+    def demote(self, now_ns: int, *, silent: bool, reason: str = "") -> int:
         """Pass it over for a while, each time longer; a ``silent`` one also until it sends a Sync. Returns the time."""
         lasting = self._demotion_ns
         self.demoted_until_ns = now_ns + lasting
         self._demotion_ns = min(2 * lasting, _LONGEST_DEMOTION_NS)
         self.silent = silent
+        self.demotion_reason = reason
         return lasting
 
     def forgive(self) -> None:
@@ -178,6 +180,11 @@ class ForeignMasters:
         )
         del self._masters[worst.port]
         return worst
+
+    def demoted(self, now_ns: int, timeout: int) -> ForeignMaster | None:
+        """One that announces itself, but is demoted."""
+        there = (master for master in self._masters.values() if now_ns < master.expires_ns(timeout))
+        return next((master for master in there if master.silent or now_ns < master.demoted_until_ns), None)
 
     def best(self, now_ns: int, incumbent: ForeignMaster | None, timeout: int) -> ForeignMaster | None:
         """The best that may be chosen (Erbest): of those that are present the incumbent and all that are qualified."""

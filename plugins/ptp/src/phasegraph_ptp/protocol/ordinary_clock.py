@@ -36,6 +36,7 @@ from .intervals import period_ns
 from .port import Port
 from .port_actions import Action
 from .port_state import INACTIVE_STATES, PortStateMachine
+from .reception_diagnosis import Cause
 from .settings import DelayMechanism, Settings, Unicast
 from .slave import Slave
 
@@ -43,6 +44,13 @@ MAX_STEPS_REMOVED = 255
 """An Announce from this many steps away is dropped (9.3.2.5)."""
 
 _FIXED = ("domain", "sdo", "role", "delay_mechanism", "unicast", "servers", "answers_per_s")
+_OF_FOLLOWERS = (MessageType.DELAY_REQ, MessageType.PDELAY_REQ)
+_CAUSES = {
+    "alternate_master": Cause.ALTERNATE_MASTER,
+    "steps_removed": Cause.STEPS_REMOVED,
+    "not_accepted": Cause.NOT_ACCEPTED,
+    "not_a_server": Cause.NOT_A_SERVER,
+}
 _RECEIVED = {kind: f"received_{kind.name.lower()}" for kind in MessageType}
 
 
@@ -60,9 +68,12 @@ class OrdinaryClock:
     when `tick` is wanted. Memory is bounded, whatever arrives.
     """
 
-    def __init__(self, settings: Settings, *, identity: PortIdentity, now_ns: int, random: Random) -> None:
-        """``random`` spreads in time what many clocks would otherwise do at the same instant."""
-        self._port = Port(settings, identity, random)
+    def __init__(
+        self, settings: Settings, *, identity: PortIdentity, now_ns: int, random: Random, place: str = ""
+    ) -> None:
+        """``random`` spreads in time what many clocks would otherwise do at the same instant. ``place`` names the
+        interface in sentences."""
+        self._port = Port(settings, identity, random, place)
         self._machine = PortStateMachine(self._port)
         self._machine.start(now_ns)
         self._handlers: dict[MessageType, Callable[[Any, _Arrival], None]] = {
@@ -108,6 +119,11 @@ class OrdinaryClock:
         """When `tick` is wanted next, in local time: in the past, if at once; 2**63 - 1, if only after a message."""
         return self._machine.deadline_ns
 
+    @property
+    def trouble(self) -> str:
+        """Why the port does not do its work, with a remedy; empty if it does. As of the last `update_trouble`."""
+        return "" if self._machine.trouble is None else self._machine.trouble.reason
+
     def actions(self) -> list[Action]:
         """What is to be done, in order, since the last call."""
         actions, self._port.actions = self._port.actions, []
@@ -119,8 +135,23 @@ class OrdinaryClock:
         reason = self._refusal(message, local_ns)
         if reason is None:
             self._handlers[message.type](message, _Arrival(source, unicast, local_ns, stamp))
+            if self._machine.slave is None and message.type in _OF_FOLLOWERS:
+                self._port.diagnosis.record(Cause.NO_GRANDMASTER, message, source, local_ns)
         else:
             self._port.drop(reason)
+            if reason == "domain":
+                self._port.diagnosis.record(Cause.OTHER_DOMAIN, message, source, local_ns, message.domain)
+            elif reason == "sdo":
+                sdo = message.major_sdo << 8 | message.minor_sdo
+                self._port.diagnosis.record(Cause.OTHER_PROFILE, message, source, local_ns, sdo)
+
+    def refuse_version(self, version: int, source: str, local_ns: int) -> None:
+        """A datagram of another PTP version arrived from an address."""
+        self._port.diagnosis.record_version(version, source, local_ns)
+
+    def update_trouble(self, now_ns: int) -> None:
+        """Find out once a second why the port does not do its work: it is in `trouble`, and an event when new."""
+        self._machine.update_trouble(now_ns)
 
     def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """The transmit stamp of a `SendMessage` with a token."""
@@ -191,6 +222,8 @@ class OrdinaryClock:
         reason = self._announce_refusal(message, arrival.source)
         if reason is not None:
             port.drop(reason)
+            if reason in _CAUSES:
+                port.diagnosis.record(_CAUSES[reason], message, arrival.source, now_ns, message.steps_removed)
             return
         assumed_ns = period_ns(port.settings.log_announce_interval)
         if not machine.foreign_masters.record_announce(message, arrival.source, now_ns, assumed_ns):
@@ -299,5 +332,8 @@ class OrdinaryClock:
         master = self._machine.foreign_masters.get(message.source)
         if master is not None:
             master.record_other_message(message, arrival.local_ns)
+        timeout = self._port.settings.announce_receipt_timeout
+        if master is None or arrival.local_ns >= master.expires_ns(timeout):
+            self._port.diagnosis.record(Cause.SYNC_WITHOUT_ANNOUNCE, message, arrival.source, arrival.local_ns)
         self._port.drop("not_parent")
         return None

@@ -15,6 +15,7 @@ from ..measurements import Sample
 from .data_sets import TimeProperties
 from .intervals import NS_PER_S
 from .port_actions import Action, Destination, NewMeasurement, PortEvent, SendMessage
+from .reception_diagnosis import ReceptionDiagnosis
 from .response_rate_limit import ResponseRateLimit
 from .settings import Settings
 
@@ -29,7 +30,7 @@ _QUIET_NS = 60 * NS_PER_S
 class Port:
     """The one port of an instance."""
 
-    def __init__(self, settings: Settings, identity: PortIdentity, random: Random) -> None:
+    def __init__(self, settings: Settings, identity: PortIdentity, random: Random, place: str = "") -> None:
         self.settings = settings
         self.identity = identity
         self.random = random
@@ -37,6 +38,7 @@ class Port:
         self.counters: Counter[str] = Counter()
         self.estimate: ClockEstimate | None = None
         self.properties = TimeProperties()
+        self.diagnosis = ReceptionDiagnosis(settings, place)
         self.answers = ResponseRateLimit(settings.answers_per_s)
         self._sequences = {kind: random.randrange(0x10000) for kind in MessageType}
         self._departing: TransmitTokens[Departed] = TransmitTokens(_WAITING)
@@ -50,10 +52,11 @@ class Port:
         """Report something to the operator."""
         self.actions.append(PortEvent(name, fields))
 
-    def emit_event_rarely(self, now_ns: int, name: str, **fields: int | float | str) -> None:
-        """Report it, at most once a minute under this name."""
-        if now_ns - self._noticed.get(name, now_ns - _QUIET_NS) >= _QUIET_NS:
-            self._noticed[name] = now_ns
+    def emit_event_rarely(self, now_ns: int, name: str, *, kind: str = "", **fields: int | float | str) -> None:
+        """Report it, at most once a minute under this name; kinds of one name count apart, and there are few."""
+        key = name + kind
+        if now_ns - self._noticed.get(key, now_ns - _QUIET_NS) >= _QUIET_NS:
+            self._noticed[key] = now_ns
             self.emit_event(name, **fields)
 
     def queue_measurement(self, sample: Sample) -> None:

@@ -31,6 +31,7 @@ from .master import Master
 from .peer_delay import PeerDelay
 from .port import Port
 from .port_actions import Parent, ParentChanged
+from .reception_diagnosis import Cause, Trouble
 from .settings import DelayMechanism, PortRole, Unicast
 from .slave import MissingMessage, Slave
 from .unicast_client import UnicastClient
@@ -66,6 +67,10 @@ class PortStateMachine:
         self.peer: PeerDelay | None = None
         self.unicast_client: UnicastClient | None = None
         self.metadata: SmpteSynchronizationMetadata | None = None
+        self.trouble: Trouble | None = None
+        self._trouble_checked_ns = -NS_PER_S
+        self._listening_since_ns = 0
+        self._fault_reason = ""
         self._port = port
         self._reported_parent: Parent | None = None
         """The parent that was last reported to the caller; it may have been lost since."""
@@ -115,6 +120,7 @@ class PortStateMachine:
         """Forget all masters and end all parts, for FAULTY or DISABLED, or before `start`."""
         if self.unicast_client is not None:
             self.unicast_client.close()
+        self._fault_reason = fields.get("reason", "")
         self._enter_state(state, **fields)
         self.peer = self.unicast_client = None
         self.foreign_masters = ForeignMasters(self._port.identity)
@@ -147,6 +153,35 @@ class PortStateMachine:
                     self._deferred_ns = now_ns
                 self._enter_state(PortState.PASSIVE)
                 self.incumbent = best
+
+    def update_trouble(self, now_ns: int) -> None:
+        """See `OrdinaryClock.update_trouble`."""
+        if now_ns - self._trouble_checked_ns < NS_PER_S:
+            return
+        self._trouble_checked_ns = now_ns
+        before, self.trouble = self.trouble, self._find_trouble(now_ns)
+        if self.trouble is not None and (before is None or before.cause is not self.trouble.cause):
+            cause, reason = self.trouble.cause.value, self.trouble.reason
+            self._port.emit_event_rarely(now_ns, "ptp_trouble", kind=cause, cause=cause, reason=reason)
+
+    def _find_trouble(self, now_ns: int) -> Trouble | None:
+        settings = self._port.settings
+        if self.state is PortState.FAULTY:
+            return Trouble(Cause.INTERFACE, f"{self._fault_reason}: it is used again when it is back")
+        if self.state is PortState.PRE_MASTER and self._port.estimate is None:
+            return Trouble(Cause.NO_TIME, "there is no time to serve yet: its reference is not locked")
+        if self.state is PortState.PASSIVE and self.incumbent is not None:
+            better, p1 = _name_of(self.incumbent), self.incumbent.announce.priority1
+            remedy = "lower priority1, name in accept who may be better, or set master-only"
+            return Trouble(Cause.PASSIVE, f"silent, as grandmaster {better} with priority1 {p1} is better: {remedy}")
+        if self.slave is not None:
+            return self.slave.flag_trouble
+        if self.state is not PortState.LISTENING or settings.role is not PortRole.FOLLOWER:
+            return None
+        demoted = self.foreign_masters.demoted(now_ns, settings.announce_receipt_timeout)
+        if demoted is not None:
+            return Trouble(Cause.DEMOTED, f"grandmaster {_name_of(demoted)} is passed over: {demoted.demotion_reason}")
+        return self._port.diagnosis.trouble(now_ns, self._listening_since_ns)
 
     def check_calibrated(self) -> None:
         """UNCALIBRATED ends with the first measurement of offset and delay."""
@@ -192,6 +227,7 @@ class PortStateMachine:
         period = period_ns(self._port.settings.log_announce_interval)
         waiting_ns = self._port.settings.announce_receipt_timeout * period + self._port.random.randrange(period)
         self._listen_until_ns = now_ns + waiting_ns
+        self._listening_since_ns = now_ns
         self._enter_state(PortState.LISTENING)
 
     def _become_master(self, now_ns: int) -> None:
@@ -212,6 +248,7 @@ class PortStateMachine:
             self._end_slave()
             self._enter_state(PortState.UNCALIBRATED)
             self.incumbent = best
+            self._port.diagnosis.clear()
             self.slave = slave = Slave(self._port, best, now_ns)
             if self.unicast_client is not None:
                 self.unicast_client.request_sync_from(best.address, now_ns)
@@ -267,16 +304,20 @@ class PortStateMachine:
         if master is None or missing is None:
             return
         # A master that negotiates sends no Sync before it is chosen again, so it cannot prove itself by one.
-        silent = missing is MissingMessage.SYNC and self.unicast_client is None
-        lasting_ns = master.demote(now_ns, silent=silent)
+        silent = missing is not MissingMessage.DELAY_RESP and self.unicast_client is None
+        lasting_ns = master.demote(now_ns, silent=silent, reason=missing.value)
         self._port.emit_event(
             "master_demoted",
             port=str(master.port),
             grandmaster=format_clock_identity(master.announce.grandmaster),
-            reason=f"it announces itself, but sends no {missing}",
+            reason=missing.value,
             for_s=lasting_ns // NS_PER_S,
         )
         self.decide(now_ns)
+
+
+def _name_of(master: ForeignMaster) -> str:
+    return f"{format_clock_identity(master.announce.grandmaster)} ({master.address})"
 
 
 def _parent_key(parent: Parent) -> tuple[object, ...]:

@@ -23,17 +23,23 @@ from .intervals import NEVER, NS_PER_S, MessageInterval, period_ns
 from .mean_path_delay import MeanPathDelay
 from .port import Port
 from .port_actions import Parent
+from .reception_diagnosis import Cause, Trouble
 from .settings import DelayMechanism
 
 FORGIVEN_AFTER_NS = 60 * NS_PER_S
 """A master that was demoted counts as reliable again after this time."""
 
 
-class MissingMessage(enum.StrEnum):
-    """What a demoted master does not send."""
+_FLAG_MISSES = 3
+_FLAG_REASON = "its Follow_Ups arrive, but its Syncs lack the two-step flag: set twoStepFlag on the grandmaster"
 
-    SYNC = "Sync or Follow_Up"
-    DELAY_RESP = "Delay_Resp"
+
+class MissingMessage(enum.StrEnum):
+    """Why a master is demoted."""
+
+    SYNC = "it announces itself, but sends no Sync or Follow_Up"
+    DELAY_RESP = "it announces itself, but sends no Delay_Resp"
+    TWO_STEP_FLAG = _FLAG_REASON
 
 
 class Slave:
@@ -53,6 +59,9 @@ class Slave:
         self._interval = MessageInterval(period_ns(port.settings.log_sync_interval))
         self._since_ns = now_ns
         self._sync: SyncSample | None = None
+        self._one_step_sequence: int | None = None
+        self._flag_misses = 0
+        """Follow_Ups to Syncs without the two-step flag."""
 
     @property
     def parent(self) -> Parent:
@@ -92,20 +101,33 @@ class Slave:
     def missing_message(self, now_ns: int) -> MissingMessage | None:
         """The message that the master fails to send, if any."""
         if now_ns >= self._sync_receipt_deadline_ns:
-            return MissingMessage.SYNC
+            return MissingMessage.SYNC if self.flag_trouble is None else MissingMessage.TWO_STEP_FLAG
         # A master whose Syncs stay away as well is away altogether: it need not answer.
         if self.requester is None or self._sync is None or now_ns - self._sync.local_ns > self._gap_ns:
             return None
         return MissingMessage.DELAY_RESP if self.requester.unanswered(now_ns) else None
 
+    @property
+    def flag_trouble(self) -> Trouble | None:
+        """Whether Follow_Ups arrive to Syncs that say that there are none."""
+        if self._flag_misses < _FLAG_MISSES:
+            return None
+        return Trouble(Cause.TWO_STEP_FLAG, f"grandmaster {self.foreign_master.address}: {_FLAG_REASON}")
+
     def sync_received(self, message: Sync, local_ns: int, stamp: StampKind) -> None:
         """A Sync of this master arrived."""
         self._interval.record_arrival(message.log_interval, local_ns)
         self.foreign_master.record_sync_interval(message, local_ns)
+        if not message.two_step:
+            self._one_step_sequence = message.sequence
+            if message.origin_ns == 0:  # 1970: the sender has no time yet, or means a Follow_Up
+                self._port.drop("origin_zero")
+                return
         self._timed(self._pairing.add_sync(message, (local_ns, stamp)), local_ns)
 
     def follow_up_received(self, message: FollowUp, now_ns: int) -> None:
         """A Follow_Up of this master arrived."""
+        self._flag_misses += message.sequence == self._one_step_sequence
         self._timed(self._pairing.add_follow_up(message), now_ns)
 
     def delay_resp_received(self, message: DelayResp, now_ns: int) -> None:

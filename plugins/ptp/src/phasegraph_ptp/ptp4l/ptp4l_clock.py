@@ -47,7 +47,7 @@ class Ptp4lClock:
         self._clock: StampClock | None = None
         self._times = IngressTimes()
         self._status: Ptp4lStatus | None = None
-        self._answering = True
+        self._silence_reason = ""
         self._unanswered = 0
 
     def estimate(self) -> ClockEstimate:
@@ -60,6 +60,9 @@ class Ptp4lClock:
             "rounds_unanswered": self._unanswered,
             "readings_rejected": self._line.rejected,
         }
+        trouble = self._trouble()
+        if trouble:
+            metrics["trouble"] = trouble
         if self._status is not None:
             metrics["port_state"] = _state_name(self._status)
             metrics["servo_offset_ns"] = self._status.offset_ns
@@ -86,14 +89,22 @@ class Ptp4lClock:
             status = await self._client.query()
         except SilentError as error:
             self._unanswered += 1
-            if self._answering:
+            if not self._silence_reason:
                 ctx.event("ptp4l_lost", reason=str(error))
-            self._answering = False
+            self._silence_reason = str(error) or "no answer"
             return
-        if not self._answering:
+        if self._silence_reason:
             ctx.event("ptp4l_back")
-        self._answering = True
+        self._silence_reason = ""
         self._use_status(ctx, status)
+
+    def _trouble(self) -> str:
+        status = self._status
+        if self._silence_reason:
+            return f"ptp4l does not answer ({self._silence_reason}): start it again"
+        if status is None or status.following or status.serving:
+            return ""
+        return f"the port of ptp4l is {_state_name(status)}, and follows no grandmaster: see its log"
 
     def _use_status(self, ctx: NodeContext, status: Ptp4lStatus) -> None:
         before, self._status = self._status, status
