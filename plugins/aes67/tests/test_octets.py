@@ -1,4 +1,4 @@
-"""Announcements and RTP packets as devices sent them, where they are present: in the folder that PHASEGRAPH_VECTORS
+"""SapSender and RTP packets as devices sent them, where they are present: in the folder that PHASEGRAPH_VECTORS
 names."""
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ DANTE = ("192.168.2.153", 0xBCF9, "AVIOUSB-512357 : 2", "239.69.83.133", None, 3
 )
 def test_captured_announcements(name: str, count: int, announced: list[tuple[object, ...]]) -> None:
     table = SessionTable()
-    changes = [table.update(decode(octets), at) for at, octets in enumerate(announcements(name))]
+    changes = [table.apply_announcement(decode(octets), at) for at, octets in enumerate(announcements(name))]
     assert len(changes) == count
     assert sum(change is not None for change in changes) == len(announced), "the others say the same again"
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -16,9 +17,9 @@ from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
 from .send.egress import InterfaceWatch
 from .send.paced_stream import PacedStream
-from .send.packetiser import Packetiser, ssrc_of
+from .send.packetiser import Packetiser, random_ssrc
 from .send.send_sockets import SendSockets
-from .session.description import Description
+from .session.local_description import LocalDescription
 from .session.publication import Publication
 from .session.ravenna_publisher import check_name
 
@@ -37,8 +38,9 @@ class Aes67Sink:
         self._legs = (self._parameters, *_second_leg(config, self._parameters))
         self._is_am824 = self._parameters.encoding is Encoding.AM824
         self._copied_words = source.raw_samples(Encoding.AM824, together=2) if self._is_am824 else None
-        ssrc = ssrc_of(build.id, config.group, str(config.port))
-        self._packetiser = Packetiser(self._parameters, ssrc, self._copied_words)
+        self._packetiser = Packetiser(self._parameters, random_ssrc(), self._copied_words)
+        # The same for the same sender of the same graph, so that receivers know the session when it starts again.
+        self._session_id = zlib.crc32("\0".join((build.id, config.group, str(config.port))).encode())
         self._source = source
         self._stream = self._new_stream()
         self._sockets: SendSockets | None = None
@@ -47,11 +49,11 @@ class Aes67Sink:
         """At the last check."""
         self._publication: Publication | None = None
         self._name = config.name or build.id
-        self._description = Description(
+        self._description = LocalDescription(
             self._clock,
             self._legs,
             name=self._name,
-            session_id=self._packetiser.ssrc,
+            session_id=self._session_id,
             preset=config.preset,
         )
         if (config.announce or config.ravenna) and not config.interface:
@@ -97,13 +99,13 @@ class Aes67Sink:
             )
             named = [each for each in interfaces if each.name]
             if config.announce:
-                publication.announce(named, self._packetiser.ssrc)
+                publication.announce(named, self._session_id)
             async with trio.open_nursery() as nursery:
                 if config.ravenna and not ctx.local.virtual:  # there is no mDNS in a simulation
-                    nursery.start_soon(publication.offer, self._name, named, config.rtsp_port)
+                    nursery.start_soon(publication.publish_ravenna, self._name, named, config.rtsp_port)
                 while not sent.is_set():
                     self._check_interfaces(sockets)
-                    publication.update()
+                    publication.refresh()
                     self._check_pacing(ctx, sockets)
                     with trio.move_on_after(WATCH_S):
                         await sent.wait()

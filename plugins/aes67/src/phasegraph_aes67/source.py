@@ -126,7 +126,7 @@ class Aes67Source:
             self._emit("grandmaster_differs", {"described": described, "clock": other})
         self._reported_grandmaster = other
         if self._follower is not None:
-            self._follower.update()
+            self._follower.poll_session()
         for watch in self._watches:
             watch.check(now_ns)
         if now_ns >= self._compare_ns:

@@ -182,7 +182,7 @@ class Rig:
     def leave_out(self, seconds: float) -> None:
         """As if so much time had passed with every packet sent on time; what was ready is thrown away."""
         depth, schedule = self.group._store.depth, self.group.schedule
-        schedule.advance(round(seconds * self.rate / self.frames / depth) * depth, self.time.estimate())
+        schedule.advance_packets(round(seconds * self.rate / self.frames / depth) * depth, self.time.estimate())
         for stream in self.streams:
             stream.built = schedule.next_packet
 

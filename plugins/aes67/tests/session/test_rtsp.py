@@ -159,8 +159,8 @@ class TestClient:
 class TestServer:
     def connection(self) -> tuple[SessionCatalogue, RtspServerConnection]:
         catalogue = SessionCatalogue()
-        catalogue.publish("Foyer", "v=0\r\n")
-        catalogue.publish("Stage", FIRST)
+        catalogue.put("Foyer", "v=0\r\n")
+        catalogue.put("Stage", FIRST)
         return catalogue, RtspServerConnection(catalogue, "127.0.0.1", 8554)
 
     @pytest.mark.parametrize("url", [URL, f"{URL}/", "/by-name/Stage", "rtsp://x/by-id/2", "rtsp://x/by-name/S%74age"])
@@ -211,7 +211,7 @@ class TestServer:
 
     def test_a_unicast_stream_is_not_to_be_had(self) -> None:
         catalogue, connection = self.connection()
-        catalogue.publish("Stage", FIRST.replace("239.1.0.1/15", "127.0.0.1"))
+        catalogue.put("Stage", FIRST.replace("239.1.0.1/15", "127.0.0.1"))
         octets = f"SETUP {URL} RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP;multicast\r\n\r\n".encode()
         assert answers(connection.receive_data(octets))[0].status == 461
 
@@ -249,13 +249,13 @@ class TestServer:
 
     def test_news_are_told_to_who_asked(self) -> None:
         catalogue, connection = self.connection()
-        catalogue.publish("Stage", "v=0\r\ns=before anybody asked\r\n")
+        catalogue.put("Stage", "v=0\r\ns=before anybody asked\r\n")
         assert connection.announcements() == b""
-        catalogue.publish("Stage", FIRST)
+        catalogue.put("Stage", FIRST)
         connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 1\r\n\r\n")
         assert connection.announcements() == b"", "it knows that"
-        catalogue.publish("Stage", SECOND)
-        catalogue.publish("Foyer", SECOND)
+        catalogue.put("Stage", SECOND)
+        catalogue.put("Foyer", SECOND)
         (told,) = messages(connection.announcements())
         assert isinstance(told, RtspRequest)
         assert (told.method, told.url, told.body, told.headers["cseq"]) == ("ANNOUNCE", URL, SECOND, "1")
@@ -265,7 +265,7 @@ class TestServer:
         assert connection.announcements() == b""
         (gone,) = answers(connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 2\r\n\r\n"))
         assert gone.status == 404
-        catalogue.publish("Stage", FIRST)
+        catalogue.put("Stage", FIRST)
         (back,) = answers(connection.receive_data(b"DESCRIBE /by-id/2 RTSP/1.0\r\nCSeq: 3\r\n\r\n"))
         assert back.body == FIRST, "it keeps its number"
 
@@ -274,7 +274,7 @@ class TestServer:
         client = DescribeClient(URL)
         client.receive_data(connection.receive_data(client.request()))
         assert client.description == FIRST
-        catalogue.publish("Stage", SECOND)
+        catalogue.put("Stage", SECOND)
         assert connection.receive_data(client.receive_data(connection.announcements())) == b""
         assert client.description == SECOND
         assert connection.refused == 0
@@ -304,7 +304,7 @@ PIECES = st.one_of(
 @given(st.lists(PIECES, max_size=12))
 def test_any_octets_are_understood_or_refused(pieces: list[bytes]) -> None:
     catalogue = SessionCatalogue()
-    catalogue.publish("a", FIRST)
+    catalogue.put("a", FIRST)
     connection = RtspServerConnection(catalogue, "127.0.0.1", 8554)
     client = DescribeClient(URL)
     client.request()

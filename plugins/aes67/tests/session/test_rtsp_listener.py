@@ -79,5 +79,5 @@ async def test_a_client_that_does_not_read_is_left(autojump_clock: object) -> No
     client, peer = trio.testing.lockstep_stream_pair()
     stream = RtspStream(peer, ReadBudget())
     with pytest.raises(OSError, match="does not read"):
-        await stream.send(b"x")
+        await stream.send_all(b"x")
     await client.aclose()

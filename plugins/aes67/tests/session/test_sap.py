@@ -88,12 +88,12 @@ def test_written_and_read(announcement: Announcement) -> None:
 def test_a_session_through_its_versions() -> None:
     table = SessionTable()
     first = Announcement("192.168.10.10", 1, SDP)
-    change = table.update(first, 0)
+    change = table.apply_announcement(first, 0)
     assert change is not None
     assert change.kind == "added"
-    assert table.update(first, 30 * S) is None
+    assert table.apply_announcement(first, 30 * S) is None
     second = Announcement("192.168.10.10", 2, SDP.replace("77 1", "77 2") + "a=x\r\n")
-    change = table.update(second, 40 * S)
+    change = table.apply_announcement(second, 40 * S)
     assert change is not None
     assert (change.kind, change.session.sdp) == ("changed", second.sdp)
     assert [session.hash for session in table] == [2]
@@ -101,10 +101,10 @@ def test_a_session_through_its_versions() -> None:
 
 def test_who_may_delete() -> None:
     table = SessionTable()
-    table.update(Announcement("192.168.10.10", 1, SDP), 0)
-    assert table.update(Announcement("192.168.10.99", 1, SDP, deletion=True), 1) is None
-    assert table.update(Announcement("192.168.10.10", 9, "", deletion=True), 1) is None
-    change = table.update(Announcement("192.168.10.10", 1, "", deletion=True), 1)
+    table.apply_announcement(Announcement("192.168.10.10", 1, SDP), 0)
+    assert table.apply_announcement(Announcement("192.168.10.99", 1, SDP, deletion=True), 1) is None
+    assert table.apply_announcement(Announcement("192.168.10.10", 9, "", deletion=True), 1) is None
+    change = table.apply_announcement(Announcement("192.168.10.10", 1, "", deletion=True), 1)
     assert change is not None
     assert change.kind == "deleted"
     assert list(table) == []
@@ -112,13 +112,13 @@ def test_who_may_delete() -> None:
 
 def test_silence_expires_a_session() -> None:
     table = SessionTable()
-    table.update(Announcement("192.168.10.10", 1, SDP), 0)
+    table.apply_announcement(Announcement("192.168.10.10", 1, SDP), 0)
     assert table.expire(599 * S) == []
     assert [change.kind for change in table.expire(601 * S)] == ["expired"]
     assert list(table) == []
     slow = Announcement("192.168.10.10", 1, SDP)
-    table.update(slow, 0)
-    table.update(slow, 300 * S)  # RFC 2974's own period
+    table.apply_announcement(slow, 0)
+    table.apply_announcement(slow, 300 * S)  # RFC 2974's own period
     assert table.expire(3299 * S) == []
     assert table.expire(3301 * S) != []
 
@@ -126,7 +126,7 @@ def test_silence_expires_a_session() -> None:
 def test_the_table_is_bounded() -> None:
     table = SessionTable()
     for number in range(sap.MAX_SESSIONS + 10):
-        table.update(Announcement("192.0.2.1", 1, SDP.replace("77", str(number))), number)
+        table.apply_announcement(Announcement("192.0.2.1", 1, SDP.replace("77", str(number))), number)
     sessions = list(table)
     assert len(sessions) == sap.MAX_SESSIONS
     assert sessions[0].last_ns == 10
@@ -143,7 +143,7 @@ def test_what_is_announced_again_is_news_once() -> None:
     seen = []
     for at_s, announcement in ((0, old), (0, old), (30, old), (60, old), (90, new), (90, new), (91, old), (95, new)):
         before = table.changes
-        table.update(announcement, at_s * S)
+        table.apply_announcement(announcement, at_s * S)
         (session,) = table
         seen.append((table.changes > before, session.repeated))
     assert seen == [
@@ -167,7 +167,7 @@ def changed(version: int = 1, *, origin: str = "192.168.10.10", id: int = 77, na
 
 
 def kinds(table: SessionTable, *announcements: tuple[Announcement, str, int]) -> list[str]:
-    changes = [table.update(announcement, at_s * S, source) for announcement, source, at_s in announcements]
+    changes = [table.apply_announcement(announcement, at_s * S, source) for announcement, source, at_s in announcements]
     return [change.kind if change else "" for change in changes]
 
 
@@ -187,11 +187,11 @@ def test_only_the_host_that_announced_a_session_modifies_it() -> None:
 
 def test_only_the_host_that_announced_a_session_deletes_it() -> None:
     table, home, away = SessionTable(), "192.168.10.10", "192.168.10.66"
-    table.update(changed(5), 0, home)
+    table.apply_announcement(changed(5), 0, home)
     farewell = msgspec.structs.replace(changed(5), deletion=True)
-    assert table.update(farewell, 1, away) is None
-    assert table.update(msgspec.structs.replace(farewell, origin=away), 1, home) is None
-    gone = table.update(farewell, 1, home)
+    assert table.apply_announcement(farewell, 1, away) is None
+    assert table.apply_announcement(msgspec.structs.replace(farewell, origin=away), 1, home) is None
+    gone = table.apply_announcement(farewell, 1, home)
     assert gone is not None
     assert gone.kind == "deleted"
 
@@ -214,10 +214,10 @@ def test_a_host_that_has_been_silent_loses_its_session_to_another() -> None:
 def test_a_flood_of_sessions_does_not_evict_a_repeated_one(spoofed: bool) -> None:
     table = SessionTable()
     for n in range(4):
-        table.update(GOOD, n * 30 * S, "192.168.10.10")
+        table.apply_announcement(GOOD, n * 30 * S, "192.168.10.10")
     for n in range(3 * sap.MAX_SESSIONS):
         host = f"10.9.{n // 250 % 250}.{n % 250}" if spoofed else "10.9.9.9"
-        table.update(changed(id=1000 + n, origin=host), 3600 * S + n, host)
+        table.apply_announcement(changed(id=1000 + n, origin=host), 3600 * S + n, host)
         assert sum(table._by_source.values()) == len(list(table)) <= sap.MAX_SESSIONS
     assert GOOD.sdp in [session.sdp for session in table]
 
@@ -225,10 +225,10 @@ def test_a_flood_of_sessions_does_not_evict_a_repeated_one(spoofed: bool) -> Non
 def test_a_flood_that_repeats_itself_evicts_itself() -> None:
     table = SessionTable()
     for n in range(4):
-        table.update(GOOD, n * 30 * S, "192.168.10.10")
+        table.apply_announcement(GOOD, n * 30 * S, "192.168.10.10")
     for at_s in (3600, 3605):
         for n in range(sap.MAX_SESSIONS + 100):
-            table.update(changed(id=1000 + n, origin="10.9.9.9"), at_s * S + n, "10.9.9.9")
+            table.apply_announcement(changed(id=1000 + n, origin="10.9.9.9"), at_s * S + n, "10.9.9.9")
     assert GOOD.sdp in [session.sdp for session in table]
 
 

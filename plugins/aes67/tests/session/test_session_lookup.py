@@ -24,7 +24,7 @@ def offer(by: str, version: int, *, id: int = 7, note: str = "", rtpmap: str = "
 
 def told(named: SessionLookup, *offers: SessionOffer) -> list[tuple[object, ...]]:
     """What is told: the event, and by whom and which version where that is said."""
-    found = named.update(offers)
+    found = named.update_offers(offers)
     return [(each.name, *(each.fields[name] for name in ("by", "version") if name in each.fields)) for each in found]
 
 
@@ -143,6 +143,6 @@ def test_a_session_of_another_format_is_named() -> None:
 def test_unusable_texts_are_bounded_in_events_and_memory() -> None:
     lookup = SessionLookup("stage", FORMAT)
     for n in range(3 * sap.MAX_SESSIONS):
-        (event,) = lookup.update([offer("SAP", 1, id=n, rtpmap="L16/44100/2", note="i=" + "x" * 2000 + "\r\n")])
+        (event,) = lookup.update_offers([offer("SAP", 1, id=n, rtpmap="L16/44100/2", note="i=" + "x" * 2000 + "\r\n")])
         assert all(len(str(value)) <= 200 for value in event.fields.values())
     assert len(lookup._unusable) <= sap.MAX_SESSIONS

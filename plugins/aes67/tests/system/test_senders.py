@@ -86,7 +86,8 @@ async def test_a_source_that_begins_anew_as_another_one_is_followed(studio, sent
     assert metrics == {"foreign": 4, "concealed": silence}
 
 
-async def test_a_source_that_pauses_goes_on_as_the_same_one(studio, sent, troubles, autojump_clock):
+async def test_a_source_that_pauses_goes_on_as_the_same_one(studio, sent, troubles, autojump_clock, monkeypatch):
+    monkeypatch.setattr("phasegraph_aes67.sink.random_ssrc", lambda: 77)
     async with studio.receiving(end_after="5s") as run:
         await studio.send("first")
         await trio.sleep(0.1)

@@ -68,8 +68,8 @@ def test_sinks(graphs, tmp_path, options, path, said):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ('rate = "96kHz"', "it should send 96000 Hz and its input has 48000 Hz (leave rate out to send the input's)"),
-        ("channels = 6", "it should send 6 channels and its input has 2"),
+        ('rate = "96kHz"', "rate is 96000 Hz and the input has 48000 Hz (leave rate out to send the input's)"),
+        ("channels = 6", "channels is 6 and the input has 2"),
     ],
 )
 def test_a_sink_sends_what_its_input_has(graphs, tmp_path, option, said):

@@ -83,7 +83,7 @@ class EgressSet:
             self._egresses.append(egress)
         return egress
 
-    def change_interface(self, before: Interface, now: Interface) -> None:
+    def move_egress(self, before: Interface, now: Interface) -> None:
         """Send through ``now`` what was sent through ``before``. Raises NodeError."""
         for egress in self._egresses:
             if is_same_egress(egress.interface, before):

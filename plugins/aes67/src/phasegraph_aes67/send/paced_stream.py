@@ -167,8 +167,8 @@ class StreamGroup:
             count = 1
             self._end_streams()
         if not self.done:
-            self._send(count, early=early)
-        schedule.advance(count, self._clock.estimate())
+            self._send_packets(count, early=early)
+        schedule.advance_packets(count, self._clock.estimate())
 
     def remove(self, stream: PacedStream) -> None:
         """Send nothing more of a stream, whatever is ready. Called by the data plane."""
@@ -220,7 +220,7 @@ class StreamGroup:
                 stream.finish()
         self.done = all(stream.done for stream in self.streams)
 
-    def _send(self, count: int, *, early: bool) -> None:
+    def _send_packets(self, count: int, *, early: bool) -> None:
         packet = self.schedule.next_packet
         departures, late_ns = self.schedule.depart(count, self._local.now_ns())
         if early:
@@ -228,11 +228,11 @@ class StreamGroup:
         for value in late_ns:
             self._pacing_error.add_one(value)
         if not self._ending:
-            self._count(self.streams, count, self._store.send(packet, count))
+            self._count(self.streams, count, self._store.send_packets(packet, count))
         else:
             for index, stream in enumerate(self.streams):
                 if not stream.done:
-                    self._count((stream,), 1, self._store.send_one(packet, index))
+                    self._count((stream,), 1, self._store.send_packet(packet, index))
         self.schedule.handed_over(self._local.now_ns())
 
     @staticmethod

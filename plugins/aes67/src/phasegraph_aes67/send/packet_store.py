@@ -83,7 +83,7 @@ class PacketStore:
         for buffer in self._buffers:
             buffer.departure_ns[base : base + len(rows)] = rows
 
-    def send(self, packet: int, count: int) -> list[list[int]]:
+    def send_packets(self, packet: int, count: int) -> list[list[int]]:
         """Send these packets of every stream by every leg.
 
         Returns what was refused: nothing, or for each leg the rows counted from the first (row modulo the number of
@@ -91,8 +91,8 @@ class PacketStore:
         """
         return self._send_rows(packet % self.depth * self._width, self._width * count)
 
-    def send_one(self, packet: int, stream: int) -> list[list[int]]:
-        """Send a packet of one stream by every leg; see `send`."""
+    def send_packet(self, packet: int, stream: int) -> list[list[int]]:
+        """Send a packet of one stream by every leg; see `send_packets`."""
         return self._send_rows(packet % self.depth * self._width + stream, 1)
 
     def _send_rows(self, first: int, count: int) -> list[list[int]]:

@@ -1,8 +1,8 @@
-"""Making RTP packets, sans-IO: frames in, rows of packets out."""
+"""Making RTP packets: frames in, rows of packets out. Sans-IO."""
 
 from __future__ import annotations
 
-import zlib
+import secrets
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class Packetiser:
     """
 
     def __init__(self, parameters: StreamParameters, ssrc: int, received: RawSampleReader | None = None) -> None:
-        """``received``: AM824 words that came, and are to be passed on as they are."""
+        """``received`` reads received AM824 words, which are passed on unchanged."""
         if parameters.frames_per_packet is None or parameters.payload_type is None:
             raise ValueError("a sender must know its packet time and payload type")
         self.parameters = parameters
@@ -68,6 +68,6 @@ class Packetiser:
             lengths[whole] = RTP_HEADER_BYTES + len(rest)
 
 
-def ssrc_of(*parts: str) -> int:
-    """A synchronisation source that stays the same for the same sender of the same graph."""
-    return zlib.crc32("\0".join(parts).encode())
+def random_ssrc() -> int:
+    """A synchronisation source that no other sender has (RFC 3550, 8.1), also where one graph runs twice."""
+    return secrets.randbits(32)

@@ -106,7 +106,7 @@ class Schedule:
         """The call that hands packets over has returned. It may have been held up: the next keeps its distance."""
         self._not_before_ns = max(self._not_before_ns, now_ns + self._gap_ns)
 
-    def advance(self, count: int, estimate: ClockEstimate) -> None:
+    def advance_packets(self, count: int, estimate: ClockEstimate) -> None:
         """Go on to the packet after these."""
         self.next_packet += count
         self._estimate = estimate

@@ -105,7 +105,7 @@ class SendSockets:
     def change_interface(self, before: Interface, now: Interface) -> None:
         """Control plane: send through ``now`` what was sent through ``before``. Raises NodeError."""
         for egresses in self._egresses.values():
-            egresses.change_interface(before, now)
+            egresses.move_egress(before, now)
         self._qdisc_check_ns = 0  # its queue is another one
         self.check_qdiscs()
 

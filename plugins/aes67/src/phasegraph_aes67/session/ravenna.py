@@ -47,9 +47,9 @@ async def describe(address: str, port: int, name: str) -> str:
 
 async def request_description(stream: RtspStream, client: DescribeClient) -> None:
     """Request a description and wait for the answer. Raises OSError or MalformedRtsp."""
-    await stream.send(client.request())
+    await stream.send_all(client.request())
     while client.waiting:
-        await stream.send(client.receive_data(await stream.receive_answer()))
+        await stream.send_all(client.receive_data(await stream.receive_answer()))
 
 
 async def browse_ravenna(interface: Interface, report: Callable[[DescribedSession], None]) -> None:

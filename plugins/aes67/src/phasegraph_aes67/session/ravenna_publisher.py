@@ -46,7 +46,7 @@ class RavennaPublisher:
         """Publish this description from now on."""
         self._text = text
         for server in self._servers:
-            server.publish(self._name, text)
+            server.publish_session(self._name, text)
 
     async def run(self) -> None:
         """Publish it until cancelled. Raises NodeError."""
@@ -55,7 +55,7 @@ class RavennaPublisher:
                 for interface in self._interfaces:
                     server = await self._ctx.shared(RtspServers).on(interface, self._port)
                     self._servers.append(server)
-                    server.publish(self._name, self._text)
+                    server.publish_session(self._name, self._text)
                     nursery.start_soon(server.serve)
                     nursery.start_soon(self._register, interface, server.port)
         finally:

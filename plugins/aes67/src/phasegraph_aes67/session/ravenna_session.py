@@ -94,7 +94,7 @@ class RavennaSession:
                 octets = await stream.receive_answer()
             except (OSError, MalformedRtsp):
                 return False
-            await stream.send(client.receive_data(octets))
+            await stream.send_all(client.receive_data(octets))
             self._apply(client, address)
 
     def _apply(self, client: DescribeClient, address: str) -> None:

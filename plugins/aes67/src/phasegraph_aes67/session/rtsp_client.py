@@ -31,7 +31,7 @@ class DescribeClient:
         answers = b""
         while (received := self._reader.next_message()) is not None:
             if isinstance(received, RtspRequest):
-                answers += self._answer(received)
+                answers += self._answer_request(received)
             elif received.headers.get("cseq", str(self._sequence)) == str(self._sequence):
                 self._finish(received)  # answers to other requests, as some devices send them, are ignored
         return answers
@@ -41,7 +41,7 @@ class DescribeClient:
             raise MalformedRtsp(f"it answers {response.status} {response.reason}")
         self.description, self.waiting = response.body, False
 
-    def _answer(self, request: RtspRequest) -> bytes:
+    def _answer_request(self, request: RtspRequest) -> bytes:
         # An ANNOUNCE pushes a new version; a device may announce all of its sessions to every client.
         known = request.method in ("ANNOUNCE", "OPTIONS", "GET_PARAMETER")
         if request.method == "ANNOUNCE" and self.description is not None:

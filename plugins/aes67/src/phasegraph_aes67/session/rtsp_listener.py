@@ -39,9 +39,9 @@ class RtspServer:
         """How many there are."""
         return len(self._clients)
 
-    def publish(self, name: str, sdp: str) -> None:
+    def publish_session(self, name: str, sdp: str) -> None:
         """Publish a session, or its new description, which is announced to the clients that have the old one."""
-        self.catalogue.publish(name, sdp)
+        self.catalogue.put(name, sdp)
         published, self._published = self._published, trio.Event()
         published.set()
 
@@ -72,16 +72,16 @@ class RtspServer:
             async with stream, trio.open_nursery() as nursery:
                 self._clients[connection] = nursery.cancel_scope
                 nursery.start_soon(self._announce, peer, connection)
-                await self._answer(peer, connection)
+                await self._serve_requests(peer, connection)
                 nursery.cancel_scope.cancel()
         except* OSError:
             pass  # it has left
         finally:
             self._clients.pop(connection, None)
 
-    async def _answer(self, peer: RtspStream, connection: RtspServerConnection) -> None:
+    async def _serve_requests(self, peer: RtspStream, connection: RtspServerConnection) -> None:
         while not connection.closing:
-            octets = await peer.receive()
+            octets = await peer.receive_some()
             if not octets:
                 return
             if connection in self._clients:
@@ -89,12 +89,12 @@ class RtspServer:
             refused = connection.refused
             answers = connection.receive_data(octets)
             self.refused += connection.refused - refused
-            await peer.send(answers)
+            await peer.send_all(answers)
 
     async def _announce(self, peer: RtspStream, connection: RtspServerConnection) -> None:
         while True:
             published = self._published
-            await peer.send(connection.announcements())
+            await peer.send_all(connection.announcements())
             await published.wait()
 
 

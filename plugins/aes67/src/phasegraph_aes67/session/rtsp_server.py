@@ -33,7 +33,7 @@ class SessionCatalogue:
         self._numbers: dict[str, int] = {}
         self._sessions: dict[str, CatalogueEntry] = {}
 
-    def publish(self, name: str, text: str) -> None:
+    def put(self, name: str, text: str) -> None:
         """Publish a session, or its new description."""
         number = self._numbers.setdefault(name, len(self._numbers) + 1)
         self._sessions[name] = CatalogueEntry(name, number, text)
@@ -93,7 +93,7 @@ class RtspServerConnection:
         return answers
 
     def announcements(self) -> bytes:
-        """Announcements of new versions of the sessions that the client has requested."""
+        """SapSender of new versions of the sessions that the client has requested."""
         announcements = b""
         for name, before in self._described.items():
             now = self._catalogue.by_name(name)

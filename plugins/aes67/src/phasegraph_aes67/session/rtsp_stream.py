@@ -41,7 +41,7 @@ class RtspStream:
         self._budget = budget
         self._sending = trio.Lock()
 
-    async def receive(self) -> bytes:
+    async def receive_some(self) -> bytes:
         """The next octets; empty where the peer has closed the connection. Raises OSError."""
         try:
             octets = bytes(await self._stream.receive_some(READ_BYTES))
@@ -52,12 +52,12 @@ class RtspStream:
 
     async def receive_answer(self) -> bytes:
         """The next octets. Raises OSError, or MalformedRtsp where the peer has closed the connection."""
-        octets = await self.receive()
+        octets = await self.receive_some()
         if not octets:
             raise MalformedRtsp("it closed the connection without an answer")
         return octets
 
-    async def send(self, octets: bytes) -> None:
+    async def send_all(self, octets: bytes) -> None:
         """Send, if there is anything to send. Raises OSError, also where the peer does not read."""
         if not octets:
             return

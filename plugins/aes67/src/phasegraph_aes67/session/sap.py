@@ -160,7 +160,7 @@ class SapChange(msgspec.Struct, frozen=True):
     """What an announcement, or the time, did to the table."""
 
     kind: str
-    """``added``, ``changed``, ``deleted``, ``expired``, or ``disputed``: see `SessionTable.update`."""
+    """``added``, ``changed``, ``deleted``, ``expired``, or ``disputed``: see `SessionTable.apply_announcement`."""
     session: AnnouncedSession
 
 
@@ -171,7 +171,7 @@ class SessionTable:
         self.changes = 0
         """How often anything has changed: a reader that knows this number knows the table."""
         self.disputes = 0
-        """Announcements of a session that another host announces, and did not delete."""
+        """SapSender of a session that another host announces, and did not delete."""
         self._sessions: OrderedDict[str, AnnouncedSession] = OrderedDict()
         """By key, the one that was announced last at the end."""
         self._by_source: Counter[str] = Counter()
@@ -180,7 +180,7 @@ class SessionTable:
     def __iter__(self) -> Iterator[AnnouncedSession]:
         return iter(self._sessions.values())
 
-    def update(self, announcement: Announcement, now_ns: int, source: str = "") -> SapChange | None:
+    def apply_announcement(self, announcement: Announcement, now_ns: int, source: str = "") -> SapChange | None:
         """Apply an announcement that came from the UDP address ``source``. Returns what it changed, if anything.
 
         A session is modified and deleted only by the host that announced it: the same originating source and the same

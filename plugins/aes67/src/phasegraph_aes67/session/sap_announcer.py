@@ -1,4 +1,4 @@
-"""When a session is announced, and with which packets (RFC 2974, section 3), sans-IO."""
+"""When a session is announced, and by which packets (RFC 2974, section 3). Sans-IO."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ TTL = 255
 """What announcements are sent with (RFC 2974, 3); the groups bound their scope."""
 MEAN_INTERVAL_S = 22.5
 """With a third of it more, a session is announced every 30 s at the latest, as devices expect; the standard's 300 s are
-longer than anyone waits."""
+too long for users."""
 LIMIT_BITS_PER_S = 4000
-"""What all announcements of a group may take (RFC 2974, 3.1)."""
+"""Bandwidth of all announcements of a group (RFC 2974, 3.1)."""
 SPREAD = 1 / 3
-"""How far an interval may be from its mean, so that announcers do not keep step."""
-FAREWELLS = 3
-"""How often a deletion is sent, since nobody repeats it later."""
+"""How far an interval may be from its mean, so that announcers do not synchronise."""
+DELETIONS = 3
+"""How often a deletion is sent, since it is not repeated later."""
 
 
-class Announcer:
+class SapAnnouncer:
     """One session: its newest description is announced when it is new, and then again and again."""
 
     def __init__(self, origin: str, seed: int) -> None:
@@ -44,7 +44,7 @@ class Announcer:
         """Whether it is to be announced."""
         return self.due_ns is not None and now_ns >= self.due_ns
 
-    def packet(self, now_ns: int, total_octets: int) -> bytes:
+    def next_packet(self, now_ns: int, total_octets: int) -> bytes:
         """The announcement, to be sent now; sets when the next is due.
 
         ``total_octets`` is the size of all announcements that share the group, which sets the interval.
@@ -53,7 +53,7 @@ class Announcer:
         self.due_ns = now_ns + round(mean_s * self._random.uniform(1 - SPREAD, 1 + SPREAD) * NS_PER_S)
         return self._packet()
 
-    def farewell(self) -> bytes:
+    def deletion_packet(self) -> bytes:
         """The deletion of what was announced last (RFC 2974, 4)."""
         self.due_ns = None
         return self._packet(deletion=True)

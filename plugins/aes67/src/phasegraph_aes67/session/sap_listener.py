@@ -39,7 +39,7 @@ class SapListener:
             try:
                 if length < 0:
                     raise sap.MalformedSap(sap.SapRejection.TRUNCATED, f"longer than {PACKET_BYTES} bytes")
-                change = self.table.update(sap.decode(bytes(batch.data[row, :length])), now, source)
+                change = self.table.apply_announcement(sap.decode(bytes(batch.data[row, :length])), now, source)
             except sap.MalformedSap as refusal:
                 self.refused[refusal.reason.value] += 1
                 continue

@@ -1,4 +1,4 @@
-"""The announcements of a run: what its sinks announce, through one socket per interface."""
+"""Sends the announcements of all sinks of a run, through one socket for each interface."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from phasegraph.net import Interface
 
 from ..send.egress import Egress, EgressSet, is_same_egress
 from . import sap
-from .sap_announcer import FAREWELLS, TTL, Announcer
+from .sap_announcer import DELETIONS, TTL, SapAnnouncer
 
 
-class Announcements:
-    """Sends what is due, to both groups. Shared by the ``aes67`` sinks of a run."""
+class SapSender:
+    """Sends announcements that are due, to both groups. Shared by the ``aes67`` sinks of a run."""
 
     def __init__(self, ctx: NodeContext) -> None:
         self._local: LocalClock = ctx.local
         self._egresses = EgressSet(ctx.network, TTL, 0, "announce")
-        self._announcers: dict[Announcer, Egress] = {}
+        self._announcers: dict[SapAnnouncer, Egress] = {}
 
-    def open(self, interface: Interface, seed: int) -> Announcer:
+    def add_announcer(self, interface: Interface, seed: int) -> SapAnnouncer:
         """One more session, announced by an interface. Raises NodeError."""
         egress = self._egresses.through(interface)
-        announcer = Announcer(interface.address, seed)
+        announcer = SapAnnouncer(interface.address, seed)
         self._announcers[announcer] = egress
         return announcer
 
-    def change_interface(self, before: Interface, now: Interface) -> None:
+    def move_announcements(self, before: Interface, now: Interface) -> None:
         """Announce through ``now`` what was announced through ``before``. Raises NodeError."""
-        self._egresses.change_interface(before, now)
+        self._egresses.move_egress(before, now)
         for announcer, egress in self._announcers.items():
             if is_same_egress(egress.interface, now) and announcer.due_ns is not None:
                 announcer.origin, announcer.due_ns = now.address, self._local.now_ns()
 
-    def send_due(self, announcer: Announcer) -> None:
+    def send_due(self, announcer: SapAnnouncer) -> None:
         """Announce a session if its time has come."""
         now = self._local.now_ns()
         if announcer.is_due(now):
             total = sum(other.octets for other in self._announcers)
-            self._send(self._announcers[announcer], announcer.packet(now, total))
+            self._send_to_groups(self._announcers[announcer], announcer.next_packet(now, total))
 
-    def withdraw(self, announcer: Announcer) -> None:
-        """Say that a session is over, if it was announced."""
+    def withdraw(self, announcer: SapAnnouncer) -> None:
+        """Announce that a session has ended, if it was announced."""
         sender = self._announcers.pop(announcer)
         if announcer.due_ns is not None:
-            packet = announcer.farewell()
-            for _ in range(FAREWELLS):
-                self._send(sender, packet)
+            packet = announcer.deletion_packet()
+            for _ in range(DELETIONS):
+                self._send_to_groups(sender, packet)
 
     def close(self) -> None:
         """Close the sockets."""
         self._egresses.close()
 
     @staticmethod
-    def _send(sender: Egress, packet: bytes) -> None:
+    def _send_to_groups(sender: Egress, packet: bytes) -> None:
         count = len(sap.GROUPS)
         buffer = sender.buffer(count, len(packet), [(group, sap.PORT) for group in sap.GROUPS])
         buffer.data[:] = np.frombuffer(packet, np.uint8)

@@ -74,7 +74,7 @@ class SessionFollower:
         else:
             await self._ravenna.run(browser)
 
-    def update(self) -> None:
+    def poll_session(self) -> None:
         """Apply what has been announced since the last call."""
         changes = self._listener.poll()
         self._report_disputes([change.session for change in changes if change.kind == "disputed"])
@@ -82,7 +82,7 @@ class SessionFollower:
         if (table.changes, ravenna.changes) != self._seen:
             self._seen = table.changes, ravenna.changes
             offers = [sap_offer(session) for session in table]
-            for event in self._lookup.update(offers if ravenna.offer is None else [*offers, ravenna.offer]):
+            for event in self._lookup.update_offers(offers if ravenna.offer is None else [*offers, ravenna.offer]):
                 self._emit_event(event.name, event.fields)
                 self._wanted = event.description or self._wanted
             if ravenna.problem not in ("", self._ravenna_problem):

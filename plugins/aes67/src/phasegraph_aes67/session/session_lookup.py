@@ -101,7 +101,7 @@ class SessionLookup:
         """Key of the session that is followed; empty where there is none."""
         return "" if self._current is None else self._current.key
 
-    def update(self, offers: Iterable[SessionOffer]) -> Iterator[SessionEvent]:
+    def update_offers(self, offers: Iterable[SessionOffer]) -> Iterator[SessionEvent]:
         """What follows from the sessions that are offered now."""
         offers = list(offers)
         named = [offer for offer in offers if normalized_name(offer.name) == self.name]

@@ -1,4 +1,4 @@
-"""The session description of a stream that we send, as its clock and its versions change; sans-IO."""
+"""The session description of a stream that we send, in versions that name the newest grandmaster. Sans-IO."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ..parameters import StreamParameters
 if TYPE_CHECKING:
     from phasegraph.net import Interface
 
+_ANY = "0.0.0.0"
 _EUI64 = re.compile(r"[0-9A-F]{2}(-[0-9A-F]{2}){7}\Z")
 NTP_EPOCH_S = 2_208_988_800
-"""Of 1970 since 1900: RFC 8866, 5.2, recommends the NTP time as version, which also rises when a sender begins anew."""
+"""1970 since 1900: RFC 8866, 5.2, recommends the NTP time as version, which also rises when a sender starts again."""
 
 
-class Description:
-    """Says who the grandmaster is, in as many versions as there were grandmasters."""
+class LocalDescription:
+    """A description with a new version for each grandmaster and each change of the interfaces."""
 
     def __init__(
         self, clock: ClockReader, legs: Sequence[StreamParameters], *, name: str, session_id: int, preset: sdp.Preset
@@ -34,24 +35,24 @@ class Description:
         self._session_id = session_id
         self._preset = preset
         self._interfaces: tuple[Interface, ...] = ()
-        self._said: tuple[Interface, ...] = ()
-        """What the interfaces were when it was last renewed."""
+        self._published_interfaces: tuple[Interface, ...] = ()
+        """As of the newest version."""
         self._reference = self._newest_reference()
         self._version = 0
 
     def set_interfaces(self, interfaces: Sequence[Interface]) -> None:
-        """Say of which interfaces the legs are sent."""
+        """Set the interfaces that the legs are sent through."""
         self._interfaces = tuple(interfaces)
 
     def is_outdated(self) -> bool:
-        """Whether the clock has another reference than the description says, or an interface another address."""
-        moved = _places(self._interfaces) != _places(self._said)
+        """Whether the clock has another reference than the newest version, or an interface another address."""
+        moved = _places(self._interfaces) != _places(self._published_interfaces)
         return moved or self._newest_reference() != self._reference
 
-    def renew(self, realtime_ns: int) -> str:
-        """A new version, which says what is so now; ``realtime_ns`` dates it."""
+    def new_version(self, realtime_ns: int) -> str:
+        """A new version of the present state; ``realtime_ns`` dates it."""
         self._reference = self._newest_reference()
-        self._said = self._interfaces
+        self._published_interfaces = self._interfaces
         self._version = max(self._version + 1, realtime_ns // NS_PER_S + NTP_EPOCH_S)
         return self.text()
 
@@ -74,13 +75,14 @@ class Description:
 
     def _leg(self, index: int) -> StreamParameters:
         leg = msgspec.structs.replace(self._legs[index], ts_refclk=self._reference_clock(index))
-        # RAVENNA and ST 2110 receivers join source-specifically; others have been seen to hide such a session.
-        if self._preset in ("ravenna", "st2110-30") and leg.multicast and self._interfaces:
-            leg = msgspec.structs.replace(leg, source=self._address(index))
+        # A receiver that knows the source cannot be taken over by another sender. Dante hides such a session.
+        address = self._address(index)
+        if self._preset != "dante" and leg.multicast and address != _ANY:
+            leg = msgspec.structs.replace(leg, source=address)
         return leg
 
     def _address(self, index: int) -> str:
-        return self._interfaces[index].address if self._interfaces else "0.0.0.0"
+        return self._interfaces[index].address if self._interfaces else _ANY
 
     def _reference_clock(self, index: int) -> str:
         # RFC 7273, 4.8; ST 2110-10, 8.2, knows PTP and the sender's own clock, by the interface's MAC.
