@@ -86,7 +86,8 @@ def test_decisions_say_which_edge_they_are_about(tmp_path: Path) -> None:
 
 @full
 def test_a_full_disk_ends_the_trace_and_not_the_run(capfd: pytest.CaptureFixture[str]) -> None:
-    run = run_graph_now(GRAPH, for_s=60, trace=Path("/dev/full"))  # 60 s: more than waits in memory
+    clock = 'schema = 1\n[clocks.house]\nkind = "sim-clock"\n'
+    run = run_graph_now(clock, for_s=60, trace=Path("/dev/full"))  # 60 s: more than waits in memory
     assert run.report["ended"] == "time"
     assert capfd.readouterr().err.count("the trace /dev/full ends early: No space left on device") == 1
 

@@ -179,10 +179,10 @@ async def test_an_ordinary_clock_goes_on_with_that_time_when_its_trust_has_ended
             await trio.sleep(40)
             node = me.nodes["me"]
             before = node.estimate()
-        await trio.sleep(300)
+        await trio.sleep(150)
         assert node.metrics()["port_state"] == "master"
         now = me.local.now_ns()
-        assert abs(node.estimate().reference_at(now) - before.reference_at(now)) < 50_000
+        assert abs(node.estimate().reference_at(now) - before.reference_at(now)) < 25_000
         assert node.estimate().discontinuities == before.discontinuities
 
 
@@ -204,10 +204,10 @@ async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(au
             before = down.estimate()
             now = run.local.now_ns()
             assert abs(before.reference_at(now) - gm.nodes["truth"].true_reference(true_now_ns())) < 10_000
-        await trio.sleep(300)
+        await trio.sleep(150)
         assert run.nodes["me"].estimate().state is ClockState.UNLOCKED
         now = run.local.now_ns()
-        assert abs(down.estimate().reference_at(now) - before.reference_at(now)) < 50_000
+        assert abs(down.estimate().reference_at(now) - before.reference_at(now)) < 25_000
 
 
 @pytest.mark.parametrize("by_s", [-3600.0, 0.05, 1e9])
@@ -332,7 +332,7 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = SimNetwork(SimLocalClock(ppm=-20), wire), SimNetwork(SimLocalClock(ppm=30), wire)
     async with running_graph(GRANDMASTER, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
-        await trio.sleep(30)
+        await trio.sleep(20)
         far.unplug("eth0")
         await trio.sleep(10)
         node = me.nodes["me"]
@@ -340,7 +340,7 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
         assert node.estimate().state is ClockState.HOLDOVER
         discontinuities = node.estimate().discontinuities
         far.plug("eth0")
-        await trio.sleep(30)
+        await trio.sleep(20)
         assert node.metrics()["port_state"] == "slave"
         assert node.estimate().state is ClockState.LOCKED
         assert node.estimate().discontinuities == discontinuities
