@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
@@ -17,6 +16,7 @@ import msgspec
 
 from phasegraph import ClockEstimate
 from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, encode, format_clock_identity
+from phasegraph.testing import Oscillator, SimLocalClock
 from phasegraph_airplay_timing.engine import (
     LeaderChanged,
     LeaderClock,
@@ -96,8 +96,7 @@ class SimLeader:
         self.present = True
         self.sequence = 0
         self._clock = clock
-        self._ppm = ppm
-        self._swing_ppm = swing_ppm
+        self._oscillator = Oscillator(ppm=ppm, swing_ppm=swing_ppm, swing_period_ns=SWING_NS)
         self._corrections = corrections
         self._gap_ns = gap_ns
         self._left = 4
@@ -106,9 +105,7 @@ class SimLeader:
 
     def time_ns(self, true_ns: int) -> int:
         """What its clock shows."""
-        angle = true_ns / SWING_NS * math.tau
-        swing = self._swing_ppm / 1e6 * SWING_NS / math.tau * (1 - math.cos(angle))
-        return self.epoch_ns + true_ns + round(true_ns * self._ppm / 1e6 + swing)
+        return self.epoch_ns + self._oscillator.elapsed(true_ns)
 
     def sleep(self) -> None:
         """Cease to send Syncs, and to answer, until an Announce wakes it."""
@@ -191,7 +188,7 @@ class SimGroup:
         self.here, self.there = here, there
         self.notices: list[str] = []
         self.followed: list[str] = []
-        self._ppm = ppm
+        self._local = SimLocalClock(ppm=ppm, epoch_ns=7_000 * S)
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._last: dict[str, int] = {}
@@ -206,8 +203,7 @@ class SimGroup:
 
     def local_ns(self, true_ns: int | None = None) -> int:
         """Local time of the follower."""
-        true_ns = self.now_ns if true_ns is None else true_ns
-        return 7_000 * S + true_ns + round(true_ns * self._ppm / 1e6)
+        return self._local.at(self.now_ns if true_ns is None else true_ns)
 
     def after(self, delay_ns: int, do: Callable[[], None]) -> None:
         """Have something done after a while."""
