@@ -8,6 +8,7 @@
     python3 tools/dev.py types                mypy --strict
     python3 tools/dev.py contracts            import contracts
     python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
+    python3 tools/dev.py fuzz [TARGET...]     fuzz what strangers send; --seconds N of each target; docs/fuzzing.md
     python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
     python3 tools/dev.py newest [--write]     try the newest version of every dependency; --write: constraints.txt
 
@@ -33,6 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST = (3, 11)
+ATHERIS = "atheris==3.0.0"
+"""The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 NO_TESTS = 5
 """pytest's exit code where no test was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
@@ -49,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
             become([str(python), str(ROOT / "tools" / "demo.py")])
         graph = ["examples/loopback.toml"] if rest[0].startswith("-") else []
         become([str(python), "-m", "phasegraph", "run", *graph, *rest])
-    if command == "test":
-        return test(environment(develop=True), rest)
+    if command in ("test", "fuzz"):
+        return {"test": test, "fuzz": fuzz}[command](environment(develop=True), rest)
     if command == "lint":
         python = environment(develop=True)
         checked = do([python, "-m", "ruff", "check"], may_fail=True)
@@ -174,6 +177,14 @@ def members() -> dict[str, Path]:
 
 
 # Tests
+
+
+def fuzz(python: Path, options: Sequence[str]) -> int:
+    """Run the fuzz targets, under atheris where it can be installed; returns the exit code."""
+    if subprocess.run([python, "-c", "import atheris"], capture_output=True).returncode:
+        install = [*find_pip(python), *INSTALL, "--quiet", ATHERIS]
+        subprocess.run(install, capture_output=True, env=clean_environment())  # without it, mutations are blind
+    return do([python, ROOT / "fuzz" / "run.py", *options], may_fail=True)
 
 
 def test(python: Path, options: Sequence[str]) -> int:

@@ -91,28 +91,8 @@ def compare(
     before each run with strategy and scenario, and returns the run's status function or None. Raises GraphError if
     nothing can be compared, and NodeError if a node fails.
     """
-    if not any(edge.crossing for edge in graph.edges):
-        message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
-        raise GraphError([Problem("", message, "`kernel check` says which edges cross")])
-    for deployment in deployments:  # what is wrong with the graph itself is no strategy's fault
-        Simulation(graph, registry, deployment, seed=seed, log=log)
-    graphs: dict[str, Graph] = {}
-    left_out: dict[str, str] = {}
-    rate = 0
-    for strategy in strategies if strategies is not None else sorted(registry.compensators):
-        try:
-            changed = with_strategy(graph, registry, strategy)
-            for deployment in deployments:
-                trial = Simulation(changed, registry, deployment, seed=seed, log=log)
-                rate = min(truth.tap.stream.format.rate for truth in trial.truths.values())
-        except GraphError as error:
-            if strategies is not None:
-                raise GraphError([_of_strategy(strategy, problem) for problem in error.problems]) from None
-            left_out[strategy] = "; ".join(problem.message for problem in error.problems)
-        else:
-            graphs[strategy] = changed
-    if not graphs:
-        raise GraphError([Problem(f"--strategies {name}", why) for name, why in left_out.items()])
+    _check_comparable(graph, registry, deployments, seed=seed, log=log)
+    graphs, left_out, rate = _graphs_by_strategy(graph, registry, deployments, strategies, seed=seed, log=log)
     results = []
     for strategy, changed in graphs.items():
         for deployment in deployments:
@@ -133,6 +113,46 @@ def compare(
         results=tuple(results),
         left_out=left_out,
     )
+
+
+def _check_comparable(
+    graph: Graph, registry: Registry, deployments: Sequence[Deployment], *, seed: int, log: Any
+) -> None:
+    if not any(edge.crossing for edge in graph.edges):
+        message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
+        raise GraphError([Problem("", message, "`kernel check` says which edges cross")])
+    for deployment in deployments:  # a problem of the graph itself is not a strategy's
+        Simulation(graph, registry, deployment, seed=seed, log=log)
+
+
+def _graphs_by_strategy(
+    graph: Graph,
+    registry: Registry,
+    deployments: Sequence[Deployment],
+    strategies: Sequence[str] | None,
+    *,
+    seed: int,
+    log: Any,
+) -> tuple[dict[str, Graph], dict[str, str], int]:
+    # The graph with each strategy, the strategies left out and why, and the lowest rate of a crossing.
+    graphs: dict[str, Graph] = {}
+    left_out: dict[str, str] = {}
+    rate = 0
+    for strategy in strategies if strategies is not None else sorted(registry.compensators):
+        try:
+            changed = with_strategy(graph, registry, strategy)
+            for deployment in deployments:
+                trial = Simulation(changed, registry, deployment, seed=seed, log=log)
+                rate = min(truth.tap.stream.format.rate for truth in trial.truths.values())
+        except GraphError as error:
+            if strategies is not None:
+                raise GraphError([_of_strategy(strategy, problem) for problem in error.problems]) from None
+            left_out[strategy] = "; ".join(problem.message for problem in error.problems)
+        else:
+            graphs[strategy] = changed
+    if not graphs:
+        raise GraphError([Problem(f"--strategies {name}", why) for name, why in left_out.items()])
+    return graphs, left_out, rate
 
 
 def _check(report: Mapping[str, Any], which: str) -> None:

@@ -1,0 +1,1 @@
+"""Fuzz targets for all input that Phasegraph takes from strangers; see docs/fuzzing.md."""
