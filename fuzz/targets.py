@@ -50,12 +50,12 @@ from phasegraph.testing import sim_registry
 from phasegraph_aes67 import sdp
 from phasegraph_aes67.options import Aes67SourceConfig
 from phasegraph_aes67.parameters import StreamParameters
-from phasegraph_aes67.receive.legs_from_config import legs_of_session
-from phasegraph_aes67.receive.stream_receiver import StreamReceiver
+from phasegraph_aes67.receive.legs_from_config import legs_from_session
+from phasegraph_aes67.receive.stream_receiver import ReceiverSettings, StreamReceiver
 from phasegraph_aes67.rtp import HEADER_BYTES, MalformedRtp, parse_header
 from phasegraph_aes67.session import rtsp, sap
 from phasegraph_aes67.session.rtsp_client import DescribeClient
-from phasegraph_aes67.session.rtsp_server import Catalogue, ServerConnection
+from phasegraph_aes67.session.rtsp_server import RtspServerConnection, SessionCatalogue
 from phasegraph_airplay_timing.engine import PtpEngine, SendDatagram, TimingPeer, TimingRole
 from phasegraph_airplay_timing.engine.compact_engine import CompactEngine
 from phasegraph_airplay_timing.engine.ntp_engine import NtpEngine
@@ -106,6 +106,9 @@ class LockedClock:
         return ClockEstimate(local_ns=LOCAL_NS, reference_ns=EPOCH_NS, state=ClockState.LOCKED)
 
 
+SETTINGS = ReceiverSettings(clock=LockedClock(), link_offset_ns=3 * MS)
+
+
 # RTP
 
 
@@ -139,7 +142,7 @@ def run_receiver(data: bytes) -> None:
     """Any packets, from any sender, at any time, on two legs: the ring stays within its bounds."""
     reader = ByteReader(data)
     second = msgspec.structs.replace(STREAM, address="239.1.1.2")
-    receiver = StreamReceiver((STREAM, second), clock=LockedClock(), link_offset_ns=3 * MS, relative=False)
+    receiver = StreamReceiver((STREAM, second), SETTINGS, relative=False)
     local_ns = LOCAL_NS
     while not reader.exhausted:
         leg, source = receiver.legs[reader.number() % 2], reader.number() % 4
@@ -147,14 +150,19 @@ def run_receiver(data: bytes) -> None:
         packet = reader.chunk(min(reader.number(2), 1500))
         row = np.zeros(1500, np.uint8)
         row[: len(packet)] = np.frombuffer(packet, np.uint8)
-        leg.accept(row, len(packet), local_ns, source)
+        receiver.accept(leg, row, len(packet), local_ns, source // 2, 5004 + source % 2)
+        if reader.number() % 8 == 0:
+            receiver.publish()
     stream = receiver.stream
     if stream.first is not None:
         assert stream.first <= stream.head
         out = np.empty((48, 2), np.float32)
         stream.ring.read(stream.head - 48, out)
         assert np.isfinite(out).all()
-    assert all(not isinstance(value, int) or abs(value) < 1 << 63 for value in receiver.metrics().values())
+    receiver.publish()
+    figures = receiver.figures.latest
+    assert figures.packets_received >= 0
+    assert figures.packets_lost < 1 << 62
 
 
 # IEEE 1588
@@ -319,7 +327,7 @@ def run_sdp_legs(data: bytes) -> None:
     """A session description as a stranger announces it, up to the receiver: all of its addresses are usable."""
     try:
         session = sdp.parse(sdp.decode_sdp(data))
-        legs = legs_of_session(session, Aes67SourceConfig(interface="lo"))
+        legs = legs_from_session(session, Aes67SourceConfig(interface="lo"))
     except (sdp.MalformedSdp, NodeError):
         return
     for leg in legs:
@@ -328,7 +336,7 @@ def run_sdp_legs(data: bytes) -> None:
             ipaddress.IPv4Address(leg.source)
         assert 0 < leg.port < 65536
         assert 0 < leg.channels * (leg.frames_per_packet or 1) < 1 << 20
-    StreamReceiver(legs, clock=LockedClock(), link_offset_ns=3 * MS, relative=False)
+    StreamReceiver(legs, SETTINGS, relative=False)
 
 
 def sap_scripts() -> Iterable[bytes]:
@@ -379,17 +387,18 @@ def run_rtsp(data: bytes) -> None:
     """A connection of a client to our server, and of a server to our client."""
     size, stream = (data[0] & 0x7F) + 1 if data else 1, data[1:]
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-    catalogue = Catalogue()
-    catalogue.offer("Stage", descriptions()[2])
-    server, client = ServerConnection(catalogue, "10.0.0.1", 8554), DescribeClient("rtsp://10.0.0.1/by-name/Stage")
-    client.ask()
+    catalogue = SessionCatalogue()
+    catalogue.publish("Stage", descriptions()[2])
+    server = RtspServerConnection(catalogue, "10.0.0.1", 8554)
+    client = DescribeClient("rtsp://10.0.0.1/by-name/Stage")
+    client.request()
     for piece in pieces:
-        if server.over:
+        if server.closing:
             break
-        assert len(server.feed(piece)) < 1 << 20
+        assert len(server.receive_data(piece)) < 1 << 20
     try:
         for piece in pieces:
-            assert len(client.feed(piece)) < 1 << 20
+            assert len(client.receive_data(piece)) < 1 << 20
     except rtsp.MalformedRtsp:
         pass
     assert client.description is None or len(client.description) <= rtsp.MAX_BODY_BYTES
