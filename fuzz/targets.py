@@ -361,7 +361,7 @@ def run_sap(data: bytes) -> None:
         except sap.MalformedSap:
             continue
         assert len(announcement.sdp) <= sap.MAX_SDP_BYTES
-        table.update(announcement, now_ns, source)
+        table.apply_announcement(announcement, now_ns, source)
         table.expire(now_ns)
         assert sum(1 for _ in table) <= sap.MAX_SESSIONS
         assert all(session.name.isprintable() for session in table)
@@ -388,7 +388,7 @@ def run_rtsp(data: bytes) -> None:
     size, stream = (data[0] & 0x7F) + 1 if data else 1, data[1:]
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
     catalogue = SessionCatalogue()
-    catalogue.publish("Stage", descriptions()[2])
+    catalogue.put("Stage", descriptions()[2])
     server = RtspServerConnection(catalogue, "10.0.0.1", 8554)
     client = DescribeClient("rtsp://10.0.0.1/by-name/Stage")
     client.request()
