@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from phasegraph import StampKind, SystemLocalClock
 from phasegraph.net import Interface
 from phasegraph.net.stamped.foreign_clock import ForeignClock
-from phasegraph.net.stamped.stamper import Stamp
+from phasegraph.net.stamped.stamper import PacketStamp
 from phasegraph.net.stamped.udp_socket import IP_PKTINFO, UdpSocket
 
 NS = 1_000_000_000
@@ -99,7 +99,7 @@ class TestLinux:
             wire.errors.append([stamps(REALTIME_NS + 999 * NS + number % 8), about(number)])
         departed, _ = stamper.drain(10)
         assert [number for number, _ in departed] == numbers
-        assert departed[2][1] == Stamp(999 * NS, StampKind.KERNEL)
+        assert departed[2][1] == PacketStamp(999 * NS, StampKind.KERNEL)
 
     def test_messages_about_something_else_are_passed_over(self) -> None:
         stamper, wire = self.make()
@@ -121,14 +121,14 @@ class TestLinux:
         wire.data.append((b"none", []))
         _, arrived = stamper.drain(10)
         assert [(datagram.data, stamp) for datagram, stamp in arrived] == [
-            (b"both", Stamp(999 * NS, StampKind.HARDWARE)),
-            (b"soft", Stamp(998 * NS, StampKind.KERNEL)),
+            (b"both", PacketStamp(999 * NS, StampKind.HARDWARE)),
+            (b"soft", PacketStamp(998 * NS, StampKind.KERNEL)),
             (b"none", None),
         ]
         assert stamper.stamps is StampKind.HARDWARE
         hardware.offset_ns = lambda: None  # set by somebody meanwhile
         wire.data.append((b"both", [stamps(REALTIME_NS + 999 * NS, 1036 * NS)]))
-        assert stamper.drain(10)[1][0][1] == Stamp(999 * NS, StampKind.KERNEL)
+        assert stamper.drain(10)[1][0][1] == PacketStamp(999 * NS, StampKind.KERNEL)
 
 
 class TestForeignClock:
@@ -232,7 +232,7 @@ def test_macos_ticks_become_nanoseconds() -> None:
     wire.data.append((b"old", [(socket.SOL_SOCKET, 2, bytes(16))]))
     assert stamper.send(b"x", ("10.0.0.2", 319)) is None
     departed, [(first, stamp), (_, none)] = stamper.drain(10)
-    assert (departed, stamp, none) == ((), Stamp(NS, StampKind.KERNEL), None)
+    assert (departed, stamp, none) == ((), PacketStamp(NS, StampKind.KERNEL), None)
     assert (first.destination, first.interface, first.source) == ("224.0.1.129", 2, ("10.0.0.2", 319))
 
 
@@ -282,9 +282,9 @@ class TestWindows:
         winsock.data.append((b"in", pack_control(0xFFFF, 0x300A, struct.pack("=Q", 9_980_000_000)) + info, 0))
         winsock.data.append((b"cut", info[:20], 0x0100))
         departed, arrived = stamper.drain(10)
-        assert departed == [(second, Stamp(999 * NS + 100, StampKind.KERNEL))]
+        assert departed == [(second, PacketStamp(999 * NS + 100, StampKind.KERNEL))]
         assert [(datagram.data, datagram.whole, stamp) for datagram, stamp in arrived] == [
-            (b"in", True, Stamp(998 * NS, StampKind.KERNEL)),
+            (b"in", True, PacketStamp(998 * NS, StampKind.KERNEL)),
             (b"cut", False, None),
         ]
         assert (arrived[0][0].destination, arrived[0][0].interface) == ("224.0.1.129", 5)
@@ -307,7 +307,7 @@ class TestWindows:
     def test_structures_are_laid_out_as_in_ws2def_h(self) -> None:
         from phasegraph.net.stamped import winsock
 
-        assert (ctypes.sizeof(winsock.Message), winsock.Message.control.offset) == (56, 32)
+        assert (ctypes.sizeof(winsock.WsaMessage), winsock.WsaMessage.control.offset) == (56, 32)
         data, name, control = (ctypes.create_string_buffer(content) for content in (b"data", b"name", b"ctl"))
         message = winsock.make_message(name, winsock.Buffer(4, ctypes.addressof(data)), control)
         assert ctypes.string_at(message.buffers[0].at, message.buffers[0].length) == b"data"

@@ -28,7 +28,7 @@ def test_a_report_replaces_the_last_one_as_a_whole(tmp_path: Path) -> None:
     path.write_text("the last run")
     path.chmod(0o640)
     with path.open() as open_before:
-        ReportFile(path).write({"ended": "time"})
+        ReportFile(path).write_report({"ended": "time"})
         assert open_before.read() == "the last run", "another file has its name now"
     assert json.loads(path.read_text()) == {"ended": "time"}
     assert path.stat().st_mode & 0o777 == 0o640
@@ -39,7 +39,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     link = tmp_path / "report.json"
     link.symlink_to(tmp_path / "there" / "report.json")
-    ReportFile(link).write({})
+    ReportFile(link).write_report({})
     assert link.is_symlink()
     assert json.loads((tmp_path / "there" / "report.json").read_text()) == {}
 
@@ -57,7 +57,7 @@ def test_a_pipe_without_a_reader_is_an_error_and_no_wait(tmp_path: Path) -> None
     file.check()
     assert not file.replaceable
     with pytest.raises(OSError, match="No such device or address"):
-        file.write({})
+        file.write_report({})
 
 
 @full
@@ -65,7 +65,7 @@ def test_a_device_is_written_and_not_replaced() -> None:
     file = ReportFile(Path("/dev/full"))
     file.check()
     with pytest.raises(OSError, match="No space left on device"):
-        file.write({})
+        file.write_report({})
 
 
 def report(ended: str = "time", **nodes: dict[str, int]) -> dict[str, object]:

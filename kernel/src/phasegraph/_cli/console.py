@@ -49,7 +49,7 @@ def publish_report(
 
     try:
         if file is not None:
-            file.write(report)
+            file.write_report(report)
     except OSError as error:
         raise click.ClickException(f"cannot write the report {file and file.path}: {error.strerror}") from error
     finally:

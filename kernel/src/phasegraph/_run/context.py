@@ -175,7 +175,7 @@ class Context:
 
     def trace(self, record: str, **fields: Metric) -> None:
         """See `NodeContext.trace`."""
-        self._services.trace.write(record, self.id, self.local.now_ns(), fields)
+        self._services.trace.write_record(record, self.id, self.local.now_ns(), fields)
 
     def close(self) -> None:
         """Leave the data plane, and the objects that are shared."""

@@ -52,7 +52,7 @@ class Meter:
             if isinstance(edge.tap, CrossingTap):
                 figures = edge.tap.figures.latest
                 correction = figures.correction
-                self._services.trace.write(
+                self._services.trace.write_record(
                     "correction",
                     edge.edge.compensator or "",
                     now,

@@ -39,7 +39,7 @@ class ReportFile:
         except OSError as error:
             raise GraphError([Problem("--report", f"cannot write {self.path}: {error.strerror}")]) from error
 
-    def write(self, report: Mapping[str, Any]) -> None:
+    def write_report(self, report: Mapping[str, Any]) -> None:
         """Replace the file. Raises OSError, and leaves the earlier report in that case."""
         text = json.dumps(report, indent=2) + "\n"
         if not self.replaceable:

@@ -133,7 +133,7 @@ class Session:
         report = {**self._snapshot, "ended": "signal"}
         if self._report_file is not None:
             try:
-                self._report_file.write(report)
+                self._report_file.write_report(report)
             except OSError as error:
                 self.services.log.error(f"cannot write the report: {error.strerror}")
         self.services.log.error("the run did not end within a second of the second signal, and was ended by force")
@@ -157,7 +157,7 @@ class Session:
             await trio.sleep(REPORT_S)
             self._snapshot = self.report(running=True)
             if file.replaceable:
-                write = partial(file.write, self._snapshot)
+                write = partial(file.write_report, self._snapshot)
                 try:
                     await self.services.threads.run("report", write, abandon=True, too_late=None)
                 except OSError as error:

@@ -34,7 +34,7 @@ class Trace:
             except OSError as error:
                 raise GraphError([Problem("--trace", f"cannot write {path}: {error.strerror}")]) from error
 
-    def write(self, record: str, node: str, local_ns: int, fields: Mapping[str, Metric]) -> None:
+    def write_record(self, record: str, node: str, local_ns: int, fields: Mapping[str, Metric]) -> None:
         """One line: the kind of record, the node, the local time, and the fields."""
         if self._file is not None:
             line = _encoder.encode({"t": record, "node": node, "local_ns": local_ns, **fields}) + b"\n"
@@ -45,7 +45,7 @@ class Trace:
 
     def clock(self, node: str, local_ns: int, estimate: ClockEstimate) -> None:
         """What a clock says at this local time."""
-        self.write(
+        self.write_record(
             "clock",
             node,
             local_ns,

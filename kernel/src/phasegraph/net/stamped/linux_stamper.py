@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..._core.localtime import LocalClock, StampKind
 from .foreign_clock import ForeignClock
 from .hardware_clock import HardwareClock
-from .stamper import Drained, Stamp
+from .stamper import Drained, PacketStamp
 from .udp_socket import CONTROL_BYTES, Address, Ancillary, UdpSocket
 
 _SO_TIMESTAMPING = 37
@@ -88,11 +88,11 @@ class LinuxStamper:
         hardware = self._hardware.offset_ns() if self._hardware and any(one.hardware for one in raw) else None
         realtime = self._realtime.offset_ns() if any(one.software for one in raw) else None
 
-        def local(raw: _Raw) -> Stamp | None:
+        def local(raw: _Raw) -> PacketStamp | None:
             if raw.hardware and hardware is not None:
-                return Stamp(raw.hardware - hardware, StampKind.HARDWARE)
+                return PacketStamp(raw.hardware - hardware, StampKind.HARDWARE)
             if raw.software and realtime is not None:
-                return Stamp(raw.software - realtime, StampKind.KERNEL)
+                return PacketStamp(raw.software - realtime, StampKind.KERNEL)
             return None
 
         return (

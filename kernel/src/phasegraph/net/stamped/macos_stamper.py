@@ -12,7 +12,7 @@ import socket
 import struct
 
 from ..._core.localtime import LocalClock, StampKind
-from .stamper import Drained, Stamp
+from .stamper import Drained, PacketStamp
 from .udp_socket import Address, Datagram, UdpSocket
 
 _SO_TIMESTAMP_MONOTONIC = 0x0800
@@ -41,12 +41,12 @@ class MacStamper:
         """See `Stamper.drain`."""
         return (), [(datagram, self.stamp(datagram)) for datagram in self._udp.read(limit, self._local.now_ns)]
 
-    def stamp(self, datagram: Datagram) -> Stamp | None:
+    def stamp(self, datagram: Datagram) -> PacketStamp | None:
         """The stamp among a datagram's control messages."""
         for level, kind, value in datagram.ancillary:
             if (level, kind, len(value)) == (socket.SOL_SOCKET, _SCM_TIMESTAMP_MONOTONIC, 8):
                 numerator, denominator = self._tick
-                return Stamp(struct.unpack("=Q", value)[0] * numerator // denominator, StampKind.KERNEL)
+                return PacketStamp(struct.unpack("=Q", value)[0] * numerator // denominator, StampKind.KERNEL)
         return None
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..._core.localtime import LocalClock, StampKind
-from .stamper import Drained, Stamp
+from .stamper import Drained, PacketStamp
 from .udp_socket import Address, UdpSocket
 
 
@@ -27,7 +27,7 @@ class PlainStamper:
     def drain(self, limit: int) -> Drained:
         """See `Stamper.drain`."""
         arrived = self._udp.read(limit, self._local.now_ns)
-        return (), [(datagram, Stamp(datagram.read_ns, StampKind.USER)) for datagram in arrived]
+        return (), [(datagram, PacketStamp(datagram.read_ns, StampKind.USER)) for datagram in arrived]
 
     def close(self) -> None:
         """See `Stamper.close`."""

@@ -9,14 +9,14 @@ from ..._core.localtime import StampKind
 from .udp_socket import Address, Datagram
 
 
-class Stamp(NamedTuple):
+class PacketStamp(NamedTuple):
     """When a packet passed, in local time, and who says so."""
 
     local_ns: int
     kind: StampKind
 
 
-Drained = tuple[Sequence[tuple[int, Stamp | None]], Sequence[tuple[Datagram, Stamp | None]]]
+Drained = tuple[Sequence[tuple[int, PacketStamp | None]], Sequence[tuple[Datagram, PacketStamp | None]]]
 """(packet number, stamp) of departures and (datagram, stamp) of arrivals.
 
 None is a stamp that is missing, or cannot be brought into local time.

@@ -10,7 +10,7 @@ import trio
 
 from ..._core.localtime import LocalClock, StampKind
 from .stamped_socket import Arrival, Departure, StampCounts
-from .stamper import Stamp, Stamper
+from .stamper import PacketStamp, Stamper
 from .udp_socket import Datagram, UdpSocket
 
 TRANSMIT_STAMP_TIMEOUT_S = 0.05
@@ -121,7 +121,7 @@ class SystemStampedSocket:
         items += [self._arrival(datagram, stamp, now) for datagram, stamp in datagrams if self._wanted(datagram)]
         return items
 
-    def _note_copies(self, datagrams: Sequence[tuple[Datagram, Stamp | None]]) -> None:
+    def _note_copies(self, datagrams: Sequence[tuple[Datagram, PacketStamp | None]]) -> None:
         # The system stamps the copy of a multicast that it loops back while it sends. Measured here, against the
         # driver's stamp: 4 to 8 us early, where the middle of the call was off by 7 us, and at p99 by 68.
         for number, sent in self._sent.items():
@@ -129,16 +129,16 @@ class SystemStampedSocket:
                 if stamp and datagram.data == sent.data and sent.before_ns <= stamp.local_ns <= sent.after_ns:
                     self._sent[number] = sent._replace(user_ns=stamp.local_ns)
 
-    def _departure(self, sent: _Sent, stamp: Stamp | None, now: int) -> Departure:
+    def _departure(self, sent: _Sent, stamp: PacketStamp | None, now: int) -> Departure:
         if stamp is None or not sent.before_ns - _SLACK_NS <= stamp.local_ns <= now + _SLACK_NS:
             self._counts.transmit_stamps_missing += 1
-            stamp = Stamp(sent.user_ns, StampKind.USER)
+            stamp = PacketStamp(sent.user_ns, StampKind.USER)
         return Departure(sent.token, *stamp)
 
-    def _arrival(self, datagram: Datagram, stamp: Stamp | None, now: int) -> Arrival:
+    def _arrival(self, datagram: Datagram, stamp: PacketStamp | None, now: int) -> Arrival:
         if stamp is None or not now - _AGE_LIMIT_NS <= stamp.local_ns <= now + _SLACK_NS:
             self._counts.receive_stamps_missing += 1
-            stamp = Stamp(datagram.read_ns, StampKind.USER)
+            stamp = PacketStamp(datagram.read_ns, StampKind.USER)
         return Arrival(datagram.data, datagram.source, datagram.destination, *stamp)
 
     def _wanted(self, datagram: Datagram) -> bool:

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from ..._core.localtime import LocalClock, StampKind
-from .stamper import Drained, Stamp
+from .stamper import Drained, PacketStamp
 from .udp_socket import DATAGRAM_BYTES, Address, Ancillary, Datagram, UdpSocket
 
 _SIO_TIMESTAMPING, _SIO_GET_TX_TIMESTAMP = 0x980000EB, 0x980000EA
@@ -75,7 +75,7 @@ class WindowsStamper:
                 continue
             self._awaited.remove(number)
             departed.append((number, self._stamp(answer)))
-        arrived: list[tuple[Datagram, Stamp | None]] = []
+        arrived: list[tuple[Datagram, PacketStamp | None]] = []
         while len(arrived) < limit:
             try:
                 data, control, flags, peer = self._sockets.receive(DATAGRAM_BYTES)
@@ -90,9 +90,9 @@ class WindowsStamper:
             arrived.append((datagram, self._stamp(stamps[0]) if stamps else None))
         return departed, arrived
 
-    def _stamp(self, value: bytes) -> Stamp:
+    def _stamp(self, value: bytes) -> PacketStamp:
         ticks = int(struct.unpack_from("=Q", value)[0])
-        return Stamp(ticks * 1_000_000_000 // self._sockets.ticks_per_s, StampKind.KERNEL)
+        return PacketStamp(ticks * 1_000_000_000 // self._sockets.ticks_per_s, StampKind.KERNEL)
 
     def close(self) -> None:
         """See `Stamper.close`."""

@@ -23,7 +23,7 @@ class Buffer(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint32), ("at", ctypes.c_void_p))
 
 
-class Message(ctypes.Structure):
+class WsaMessage(ctypes.Structure):
     """WSAMSG."""
 
     _fields_ = (
@@ -36,10 +36,10 @@ class Message(ctypes.Structure):
     )
 
 
-def make_message(name: ctypes.Array[ctypes.c_char], data: Buffer, control: ctypes.Array[ctypes.c_char]) -> Message:
+def make_message(name: ctypes.Array[ctypes.c_char], data: Buffer, control: ctypes.Array[ctypes.c_char]) -> WsaMessage:
     """A message of three buffers, which must outlive it."""
     at = Buffer(len(control), ctypes.addressof(control))
-    return Message(ctypes.addressof(name), len(name), ctypes.pointer(data), 1, at, 0)
+    return WsaMessage(ctypes.addressof(name), len(name), ctypes.pointer(data), 1, at, 0)
 
 
 def pack_address(address: Address) -> bytes:
