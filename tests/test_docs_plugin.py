@@ -4,12 +4,13 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from phasegraph import NodeContext
+from phasegraph import NodeContext, hookimpl
 from phasegraph._plugins.specs import Specs
-from phasegraph.testing import suites
+from phasegraph.testing import run_graph_now, sim_registry, suites
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/write-a-plugin.md").read_text()
@@ -45,6 +46,35 @@ def test_names_all_that_a_node_may_use(method: str) -> None:
 @pytest.mark.parametrize("suite", suites.__all__)
 def test_names_every_suite(suite: str) -> None:
     assert f"`{suite}`" in PAGE
+
+
+CLOCK = re.search(r"^### A clock$.*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_the_clock_of_the_page_is_a_clock() -> None:
+    assert CLOCK is not None
+    names: dict[str, object] = {}
+    exec(CLOCK[1], names)
+    plugin = SimpleNamespace(register_clocks=hookimpl(lambda: [names["KIND"]]))
+    registry = sim_registry()
+    registry.add("counter", "1", plugin)
+    assert registry.plugins[-1].status == "ok", registry.plugins[-1].reason
+    graph = """
+        schema = 1
+        [clocks.house]
+        kind = "counter"
+        start = "1h"
+        [sources.stage]
+        kind = "sim-source"
+        duration = "1s"
+        [sinks.end]
+        kind = "sim-recorder"
+        input = "stage"
+        """
+    run = run_graph_now(graph, registry=registry)
+    assert run.report["ended"] == "completed"
+    assert run.metrics("house")["state"] == "locked"
+    assert run.metrics("end")["frames_in"] == 48_000
 
 
 def test_the_example_graph_is_right_toml() -> None:
