@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .batched.packets import PacketBatch, SendBuffer, ipv4_number
 from .batched.sockets import Receiver, Sender
-from .interfaces import Interface
+from .interfaces import Interface, InterfaceWithoutAddress
 from .network import Network
 from .ports import PortUnavailable, port_holders
 from .stamped.stamped_socket import Arrival, Departure, StampCounts, StampedSocket
@@ -17,6 +17,7 @@ __all__ = [
     "Arrival",
     "Departure",
     "Interface",
+    "InterfaceWithoutAddress",
     "Network",
     "PacketBatch",
     "PortUnavailable",

@@ -24,11 +24,18 @@ class Interface(msgspec.Struct, frozen=True):
     """Its link-local IPv6 address (::1 on the loopback), without scope; empty where it has none."""
     mac: bytes = b""
     """Its Ethernet address, six bytes; empty where it has none or the system does not say."""
+    mtu: int = 0
+    """Octets of the longest IP packet that it sends whole; 0 where unknown."""
+
+
+class InterfaceWithoutAddress(OSError):
+    """An interface that exists and has no IPv4 address, as before DHCP has given it one."""
 
 
 _SIOCGIFADDR = 0x8915
 _SIOCGIFHWADDR = 0x8927
 _SIOCGIFFLAGS = 0x8913
+_SIOCGIFMTU = 0x8921
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _ARPHRD_ETHER = 1
 
@@ -53,6 +60,11 @@ def _mac(name: str) -> bytes:
     return answer[2:8] if ethernet else b""
 
 
+def _mtu(name: str) -> int:
+    answer = _ask(name, _SIOCGIFMTU)
+    return int(struct.unpack_from("=i", answer)[0]) if answer else 0
+
+
 def _addresses6() -> Iterator[tuple[int, ipaddress.IPv6Address]]:
     # (interface index, address) of every IPv6 address; see proc_net(5).
     table = Path("/proc/net/if_inet6")
@@ -69,7 +81,7 @@ def interfaces() -> list[Interface]:
         answer = _ask(name, _SIOCGIFADDR)
         address = socket.inet_ntoa(answer[4:8]) if answer else ""
         if address or index in links:
-            found.append(Interface(name, index, address, links.get(index, ""), _mac(name)))
+            found.append(Interface(name, index, address, links.get(index, ""), _mac(name), _mtu(name)))
     return found
 
 
@@ -94,6 +106,8 @@ def find_interface(name_or_address: str, *, ipv6: bool = False) -> Interface:
         found = _find6(address, there) if isinstance(address, ipaddress.IPv6Address) else _find4(address, there)
         if found is not None:
             return found
+    if not ipv6 and name_or_address in [name for _, name in socket.if_nameindex()]:
+        raise InterfaceWithoutAddress(f"network interface {name_or_address} has no IPv4 address")
     family = " with a link-local IPv6 address" if ipv6 else ""
     raise OSError(f"no network interface {name_or_address!r}{family}; there are: {known}")
 
@@ -109,7 +123,7 @@ def _find4(address: ipaddress.IPv4Address, there: list[Interface]) -> Interface 
     if address.is_loopback:
         for interface in there:
             if interface.address and ipaddress.IPv4Address(interface.address).is_loopback:
-                return Interface(interface.name, interface.index, str(address), interface.address6)
+                return msgspec.structs.replace(interface, address=str(address))
         return Interface("", 0, str(address))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

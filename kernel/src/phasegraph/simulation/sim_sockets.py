@@ -191,6 +191,8 @@ class SimSender:
         self.port = host.free_port()
         self.refuse = 0
         """This number of the next rows is refused, as by a full queue or a network that is down."""
+        self.refusal_errno = 0
+        """See `Sender.refusal_errno`."""
         self._timed = False
         self._closed = False
 
@@ -205,6 +207,8 @@ class SimSender:
         assert isinstance(buffer, SimSendBuffer)
         gone = self._closed or self.host.unplugged(self.interface)
         refused = count if gone else min(self.refuse, count)
+        if refused:
+            self.refusal_errno = errno.ENETDOWN if gone else errno.ENOBUFS
         self.refuse = max(0, self.refuse - refused)
         if count > refused:
             self._transmit(buffer, slice(first + refused, first + count))

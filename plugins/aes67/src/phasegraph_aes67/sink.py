@@ -13,9 +13,10 @@ import trio
 from phasegraph import Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface
 
+from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
-from .send.egress import InterfaceWatch
+from .send.egress import InterfaceWatch, RefusalWatch
 from .send.paced_stream import PacedStream
 from .send.packetiser import Packetiser, random_ssrc
 from .send.send_sockets import SendSockets
@@ -24,6 +25,8 @@ from .session.publication import Publication
 from .session.ravenna_publisher import check_name
 
 POLL_NS = 20_000_000
+UDP_AND_IP_BYTES = 28
+"""Headers of UDP and IPv4, without options."""
 WATCH_S = 0.5
 """How often the interfaces, the pacing and the published session description are checked."""
 
@@ -45,6 +48,9 @@ class Aes67Sink:
         self._stream = self._new_stream()
         self._sockets: SendSockets | None = None
         self._watches: list[InterfaceWatch] = []
+        self._refusals: list[RefusalWatch] = []
+        self._waiting = self._fragments = ""
+        """Troubles: an interface without an address, and packets longer than an MTU."""
         self._was_scheduled_by_qdisc: bool | None = None
         """At the last check."""
         self._publication: Publication | None = None
@@ -77,11 +83,20 @@ class Aes67Sink:
         self._sockets = sockets = ctx.shared(SendSockets)
         self._was_scheduled_by_qdisc = None
         names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
+        if any(lacks_address(ctx, name) for name in names):
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await wait_for_addresses(ctx, names, self._set_waiting)
         interfaces = tuple(sockets.interface(name) for name in names)
         self._watches = [
             InterfaceWatch(name, interface, {"leg": leg} if config.leg_b is not None else {}, partial(_emit_event, ctx))
             for leg, name, interface in zip("ab", names, interfaces, strict=False)
         ]
+        self._refusals = [
+            RefusalWatch(leg.address, watch.name, watch.label, partial(_emit_event, ctx), errors)
+            for leg, watch, errors in zip(self._legs, self._watches, stream.send_errors, strict=True)
+        ]
+        self._check_sizes(ctx, interfaces)
         self._description.set_interfaces(interfaces)
         self._publication = publication = Publication(ctx, self._description, config.sdp_out)
         task_status.started()
@@ -114,10 +129,32 @@ class Aes67Sink:
             publication.withdraw()
             sockets.remove(stream)
 
+    def _set_waiting(self, reason: str) -> None:
+        self._waiting = reason
+
+    def _check_sizes(self, ctx: NodeContext, interfaces: tuple[Interface, ...]) -> None:
+        # AES67-2018, 6.3: packets are not fragmented.
+        size = self._packetiser.packet_bytes + UDP_AND_IP_BYTES
+        short = {each.name: each.mtu for each in interfaces if 0 < each.mtu < size}
+        self._fragments = ""
+        if short:
+            name, mtu = next(iter(short.items()))
+            self._fragments = (
+                f"packets of {size} bytes are longer than the MTU of {name} ({mtu}) and leave as fragments, which many "
+                "receivers do not put together: shorten packet-time, send fewer channels, or raise the MTU"
+            )
+            ctx.event("packets_fragmented", interface=name, mtu=mtu, packet_bytes=size)
+
     def _check_interfaces(self, sockets: SendSockets) -> None:
         change = partial(self._change_interface, sockets)
-        errors = zip(self._watches, self._stream.send_errors, strict=True)
-        back = [watch.check(count, sockets.interface, change) for watch, count in errors]
+        counts = self._stream.send_errors
+        back = [
+            watch.check(count, sockets.interface, change) for watch, count in zip(self._watches, counts, strict=True)
+        ]
+        group = self._stream.group
+        if group is not None:
+            for refusal, count, sender in zip(self._refusals, counts, group.senders, strict=True):
+                refusal.check(count, sender.refusal_errno)
         if any(back):
             self._description.set_interfaces([watch.interface for watch in self._watches])
 
@@ -141,6 +178,8 @@ class Aes67Sink:
         group = self._stream.group
         reason = self._stream.launch_reason or (group.launch.reason if group is not None else "")
         errors = self._stream.send_errors
+        troubles = [self._waiting, self._fragments, *(refusal.trouble for refusal in self._refusals)]
+        trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
         legs = {} if len(errors) < 2 else {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
         return {
             "packets_sent": self._stream.packets_sent,
@@ -148,6 +187,7 @@ class Aes67Sink:
             **legs,
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             **({"pacing_reason": reason} if reason else {}),
+            **({"trouble": trouble} if trouble else {}),
             **(self._publication.metrics() if self._publication is not None else {}),
             "stream": str(self._parameters),
             **({"am824_labels": "as received" if self._copied_words else "own"} if self._is_am824 else {}),

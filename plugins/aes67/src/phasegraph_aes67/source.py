@@ -11,6 +11,7 @@ import trio
 from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 
 from . import sdp
+from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SourceConfig
 from .receive.health import LatenessWatch, LegWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
@@ -61,6 +62,11 @@ class Aes67Source:
         self._ctx = ctx
         self._sockets = ctx.shared(ReceiveSockets)
         name = self._config.session
+        names = list(interfaces_from_config(self._config))
+        if any(lacks_address(ctx, each) for each in names):
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            await wait_for_addresses(ctx, names, self._set_trouble)
         try:
             if name is None:
                 self._subscribe()
@@ -177,6 +183,9 @@ class Aes67Source:
         except Exception:
             self._unsubscribe()  # all of its legs, or none: it is tried again
             raise
+
+    def _set_trouble(self, trouble: str) -> None:
+        self._trouble = trouble
 
     def _silent(self, now_ns: int, limit_ns: int) -> bool:
         last = self._receiver.last_arrival_ns()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
+import msgspec
 import numpy as np
 import pytest
 import trio
 
+from phasegraph.net import InterfaceWithoutAddress
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, running_graph
 from phasegraph_aes67.session.sap_listener import SapListener
 
@@ -94,3 +98,83 @@ async def test_its_announcement_goes_on_too(graphs, autojump_clock):
         assert browser.poll() == [], "it is the same session, in the same version"
         (session,) = browser.table
         assert session.last_ns >= back_ns, "and is told of at once"
+
+
+@pytest.mark.parametrize("role", ["sending", "receiving"])
+async def test_an_interface_without_an_address_is_waited_for(graphs, sent, autojump_clock, role):
+    wire = SimWire()
+    ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
+    late = ours if role == "sending" else theirs
+    find, has_address = late.interface, [False]
+
+    def interface(name, *, ipv6=False):
+        if not has_address[0]:
+            raise InterfaceWithoutAddress(f"network interface {name} has no IPv4 address")
+        return find(name, ipv6=ipv6)
+
+    late.interface = interface
+    receiving = graphs.head + graphs.receiving(end_after="30s")
+    async with (
+        running_graph(receiving, network=theirs) as heard,
+        running_graph(graphs.head + graphs.sending(duration="9s"), network=ours) as run,
+    ):
+        node, id = (run, "out") if role == "sending" else (heard, "it")
+        await trio.sleep(3)
+        assert node.nodes[id].metrics()["trouble"] == "waiting for the network interface eth0 to get an IPv4 address"
+        has_address[0] = True
+        await trio.sleep(7)
+        assert "trouble" not in node.nodes[id].metrics()
+    names = [event["name"] for event in node.report["events"] if event["node"] == id and "interface" in str(event)]
+    assert names[:2] == ["waiting_for_address", "interface_found"]
+    recorded = heard.nodes["recorder"].recording()
+    assert recorded[recorded.any(axis=1)].shape[0] > 5 * 48_000
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (errno.ENETUNREACH, "Network is unreachable (ENETUNREACH); add a route: ip route add 224.0.0.0/4 dev eth0"),
+        (errno.EMSGSIZE, "Message too long (EMSGSIZE); shorten packet-time"),
+        (errno.ENOBUFS, "No buffer space available (ENOBUFS); the send buffer is full"),
+        (errno.EPERM, "Operation not permitted (EPERM); a firewall rule"),
+        (0, "no reason is given"),
+    ],
+)
+async def test_why_packets_are_refused(graphs, autojump_clock, code, words):
+    network = SimNetwork()
+    async with running_graph(graphs.head + graphs.sending(duration="9s"), network=network) as run:
+        await trio.sleep(2)
+        ((egress,),) = run.nodes["out"]._sockets._egresses.values()
+        sender, send = egress._sender, egress._sender.send
+
+        def refuse(buffer, first, count):
+            sender.refusal_errno = code
+            return range(first, first + count)
+
+        sender.send = refuse
+        await trio.sleep(3)
+        assert run.nodes["out"].metrics()["trouble"].startswith("the system refuses packets to 239.69.1.1: " + words)
+        sender.send = send
+        await trio.sleep(2)
+        assert "trouble" not in run.nodes["out"].metrics()
+        sender.send = refuse
+        await trio.sleep(1)
+        sender.send = send
+    (event,) = run.events("sending_refused")
+    assert words.startswith(event["reason"])
+
+
+async def test_packets_longer_than_the_mtu(graphs, autojump_clock):
+    network = SimNetwork()
+    find = network.interface
+    network.interface = lambda name, *, ipv6=False: msgspec.structs.replace(find(name, ipv6=ipv6), mtu=327)
+    async with running_graph(graphs.head + graphs.sending(duration="2s"), network=network) as run:
+        await trio.sleep(1)
+        trouble = run.nodes["out"].metrics()["trouble"]
+        assert trouble.startswith("packets of 328 bytes are longer than the MTU of eth0 (327) and leave as fragments")
+    (event,) = run.events("packets_fragmented")
+    assert (event["mtu"], event["packet_bytes"]) == (327, 328)
+    network.interface = lambda name, *, ipv6=False: msgspec.structs.replace(find(name, ipv6=ipv6), mtu=328)
+    async with running_graph(graphs.head + graphs.sending(duration="2s"), network=network) as run:
+        await trio.sleep(1)
+    assert run.events("packets_fragmented") == []

@@ -187,6 +187,7 @@ class LinuxSender(PlainSender):
         while row < stop:
             done = _sendmmsg(self._fd, buffer.headers_at + row * _MMSGHDR.itemsize, stop - row, 0)
             if done < 0:
+                self.refusal_errno = ctypes.get_errno()
                 refused.append(row)
                 done = 1
             row += done

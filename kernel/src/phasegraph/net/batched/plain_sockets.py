@@ -114,6 +114,8 @@ class PlainSender:
             self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
         self.socket.bind((interface.address, 0))
         self.socket.setblocking(False)
+        self.refusal_errno = 0
+        """See `Sender.refusal_errno`."""
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
         """See `Sender.buffer`."""
@@ -125,7 +127,8 @@ class PlainSender:
         for row in range(first, first + count):
             try:
                 self.socket.sendto(buffer.data[row, : buffer.length[row]].tobytes(), buffer.destinations[row])
-            except OSError:
+            except OSError as error:
+                self.refusal_errno = error.errno or 0
                 refused.append(row)
         return refused
 

@@ -38,6 +38,10 @@ class Receiver(Protocol):
 class Sender(Protocol):
     """A socket that sends rows of packets."""
 
+    @property
+    def refusal_errno(self) -> int:
+        """``errno`` of the newest row that the system refused; 0 where there was none."""
+
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
         """Rows to be filled and sent by this sender."""
 
