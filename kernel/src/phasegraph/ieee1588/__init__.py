@@ -13,6 +13,7 @@ from .codec import decode, encode
 from .data_set_comparison import ComparedDataSet, DataSetRelation, best_data_set, compare_data_sets
 from .extension_tlvs import (
     AlternateTimeOffset,
+    Authentication,
     MasterLocking,
     OrganizationExtension,
     PathTrace,
@@ -53,6 +54,7 @@ __all__ = [
     "Action",
     "AlternateTimeOffset",
     "Announce",
+    "Authentication",
     "CancelUnicast",
     "ComparedDataSet",
     "DataSetRelation",

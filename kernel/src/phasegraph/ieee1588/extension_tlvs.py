@@ -33,6 +33,29 @@ class PathTrace(TypedTlv, frozen=True, gc=False):
         return pack(f"{len(self.clocks)}Q", *self.clocks)
 
 
+class Authentication(TypedTlv, frozen=True, gc=False):
+    """AUTHENTICATION (14.16), without the optional fields disclosedKey, sequenceNo and RES."""
+
+    tlv_type = TlvType.AUTHENTICATION
+
+    spp: int
+    """Security parameters pointer, 8 bits."""
+    security_parameters: int
+    """secParamIndicator, 8 bits: which optional fields there are; 0 for none."""
+    key_id: int
+    """keyID, 32 bits."""
+    icv: bytes
+    """Integrity check value."""
+
+    @classmethod
+    def _from_octets(cls, octets: Octets) -> Self:
+        spp, parameters, key_id = octets.numbers("BBI")
+        return cls(spp, parameters, key_id, octets.rest())
+
+    def _to_octets(self) -> bytes:
+        return pack("BBI", self.spp, self.security_parameters, self.key_id) + self.icv
+
+
 class AlternateTimeOffset(TypedTlv, frozen=True, gc=False):
     """ALTERNATE_TIME_OFFSET_INDICATOR (16.3): another timescale, such as local time, as an offset to PTP time."""
 

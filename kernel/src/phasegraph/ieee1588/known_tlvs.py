@@ -6,6 +6,7 @@ from .extension_tlvs import (
     SMPTE_OUI,
     SMPTE_SYNCHRONIZATION_METADATA,
     AlternateTimeOffset,
+    Authentication,
     OrganizationExtension,
     PathTrace,
     SmpteSynchronizationMetadata,
@@ -26,6 +27,7 @@ _KNOWN: dict[int, type[TypedTlv]] = {
         AcknowledgeCancelUnicast,
         PathTrace,
         AlternateTimeOffset,
+        Authentication,
     )
 }
 

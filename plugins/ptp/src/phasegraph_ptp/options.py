@@ -62,8 +62,24 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     ] = ()
     accept: Annotated[
         tuple[str, ...],
-        Meta(description="Identities of the only grandmasters to follow, such as 00-1D-C1-FF-FE-12-34-56."),
+        Meta(
+            description="Identities of the only grandmasters to follow, or to defer to as a grandmaster, such as "
+            "00-1D-C1-FF-FE-12-34-56."
+        ),
     ] = ()
+    master_only: Annotated[
+        bool, Meta(description="A grandmaster defers to no other one, however good that is (masterOnly).")
+    ] = False
+    sa_file: Annotated[
+        InputFile | None,
+        Meta(description="Keys, as linuxptp's sa_file: all messages are signed, and unsigned ones are dropped."),
+    ] = None
+    spp: Annotated[
+        int | None, Meta(ge=0, le=255, description="Security association of the sa_file; left out, its only one.")
+    ] = None
+    active_key_id: Annotated[
+        int | None, Meta(ge=0, le=2**32 - 1, description="Key that signs; left out, the least of the association.")
+    ] = None
     event_port: Annotated[
         int, Meta(ge=1, le=65535, description="UDP port of event messages; above 1023 it needs no privilege.")
     ] = 319

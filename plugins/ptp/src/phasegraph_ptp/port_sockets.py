@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from phasegraph import NodeContext, StampKind
-from phasegraph.ieee1588 import MalformedMessage, Message, Reason, TransmitTokens, decode, encode
+from phasegraph.ieee1588 import MalformedMessage, Message, Reason, TransmitTokens, decode
 from phasegraph.net import Arrival, Departure, Interface, StampedSocket
 
 PRIMARY = {"udp4": "224.0.1.129", "udp6": "ff0e::181"}
@@ -92,12 +92,12 @@ class PortSockets:
         self._open_sockets()
 
     def send_message(
-        self, listener: PortListener, message: Message, *, event: bool, address: str, token: int | None
+        self, listener: PortListener, data: bytes, *, event: bool, address: str, token: int | None
     ) -> None:
         """Send a message now; with a token, the listener gets the time when it left. Raises OSError."""
         socket, port = (self._event, self.settings.event_port) if event else (self._general, self.settings.general_port)
         own = None if token is None else self._tokens.issue((listener, token))
-        socket.send(encode(message), (address, port), own)
+        socket.send(data, (address, port), own)
 
     async def listen(self, listener: PortListener) -> None:
         """Pass everything that arrives to a listener, until cancelled."""

@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from phasegraph import UNKNOWN_NS, Build, ClockEstimate, ClockState, Metrics, NodeContext, NodeError, StampKind
-from phasegraph.ieee1588 import Management, Message, PortIdentity, format_clock_identity
+from phasegraph.ieee1588 import Management, Message, PortIdentity, encode, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
 from .clock_management import ClockManagement
@@ -20,7 +20,13 @@ from .grandmaster_time import GrandmasterTime
 from .options import PtpConfig
 from .port_sockets import PEER, PRIMARY, PortSockets, SharedPortSockets
 from .protocol import Destination, NewMeasurement, OrdinaryClock, ParentChanged, PortEvent, PortState, SendMessage
-from .settings_from_config import make_identity, settings_from_config, socket_settings_from_config
+from .protocol.authentication import Authenticator
+from .settings_from_config import (
+    authenticator_from_config,
+    make_identity,
+    settings_from_config,
+    socket_settings_from_config,
+)
 from .unix_management import serve_management
 
 PUBLISH_NS = 100_000_000
@@ -37,6 +43,7 @@ class PtpClock:
             config.estimator, lock_within=config.lock_within, unlock_beyond=config.unlock_beyond
         )
         self._serving = GrandmasterTime(config, build)
+        self._authenticator = authenticator_from_config(config, build)
         self._before = ClockEstimate(local_ns=self._local.now_ns(), reference_ns=0)
         self._driver: PtpDriver | None = None
 
@@ -58,7 +65,9 @@ class PtpClock:
             ctx.event("leap_seconds_expired", list=expired)
         for note in sockets.notes():
             ctx.event("stamps", note=note)
-        self._driver = driver = PtpDriver(self._config, ctx, sockets, self._estimator, self._serving, self.estimate())
+        self._driver = driver = PtpDriver(
+            self._config, ctx, sockets, self._estimator, self._serving, self._authenticator, self.estimate()
+        )
         await driver.run(task_status)
 
     def _open_sockets(self, ctx: NodeContext) -> PortSockets:
@@ -85,6 +94,7 @@ class PtpDriver:
         sockets: PortSockets,
         estimator: ClockEstimator,
         serving: GrandmasterTime,
+        authenticator: Authenticator | None,
         published: ClockEstimate,
     ) -> None:
         process = () if ctx.local.virtual or config.role != "follower" else (os.getpid(),)
@@ -96,6 +106,7 @@ class PtpDriver:
         self._sockets = sockets
         self._estimator = estimator
         self._serving = serving
+        self._authenticator = authenticator
         self._engine = OrdinaryClock(
             settings_from_config(config),
             identity=PortIdentity(identity, 1),
@@ -160,6 +171,11 @@ class PtpDriver:
     def message_received(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
         """See `PortListener.message_received`."""
         source = arrival.source[0]
+        if self._authenticator is not None and self._engine.accepts_domain(message):
+            reason = self._authenticator.refusal(message, arrival.data, arrival.local_ns)
+            if reason is not None:
+                self._engine.refuse_unauthentic(reason, message, source, arrival.local_ns)
+                return
         if isinstance(message, Management):
             for response in self._management.responses(message, source, arrival.local_ns):
                 address = source if unicast else PRIMARY[self._config.transport]
@@ -212,7 +228,8 @@ class PtpDriver:
         if isinstance(address, Destination):
             address = groups[address][self._config.transport]
         try:
-            self._sockets.send_message(self, action.message, event=action.event, address=address, token=action.token)
+            data = encode(action.message) if self._authenticator is None else self._authenticator.sign(action.message)
+            self._sockets.send_message(self, data, event=action.event, address=address, token=action.token)
         except OSError as error:
             self._send_errors += 1
             if self._send_errors == 1:

@@ -7,12 +7,14 @@ import ipaddress
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from phasegraph import Build, NodeError
 from phasegraph.ieee1588 import SmpteSynchronizationMetadata, parse_clock_identity
 
 from .options import PtpConfig
 from .port_sockets import PortSocketSettings
 from .profiles import DSCP, PROFILES, Preset
 from .protocol import DelayMechanism, PortRole, Settings, Unicast
+from .protocol.authentication import Authenticator, parse_security_associations
 
 FROM_PROFILE = (
     "domain",
@@ -69,6 +71,11 @@ def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
         yield "unicast-servers", "they are used with unicast = 'negotiated' only", ""
     if config.unicast == "hybrid" and config.delay_mechanism == "p2p":
         yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peer delay requests are multicast: off"
+    if config.master_only and config.role != "grandmaster":
+        yield "master-only", f"a clock with the role {config.role} may have to follow", "role = 'grandmaster'"
+    for option in ("spp", "active_key_id"):
+        if getattr(config, option) is not None and config.sa_file is None:
+            yield option.replace("_", "-"), "there is no key without a file of keys", "name it: sa-file"
     if config.event_port == config.general_port:
         yield "general-port", "event and general messages need two ports", ""
     for option in ("reference", "leap_seconds"):
@@ -93,10 +100,27 @@ def settings_from_config(config: PtpConfig) -> Settings:
         unicast=unicast_mode(config),
         servers=tuple(str(_address(server)) for server in config.unicast_servers),
         accept=frozenset(parse_clock_identity(identity) for identity in config.accept),
+        master_only=config.master_only,
         path_trace=config.path_trace,
         asymmetry_ns=config.asymmetry,
         synchronization_metadata=SmpteSynchronizationMetadata() if metadata else None,
     )
+
+
+def authenticator_from_config(config: PtpConfig, build: Build) -> Authenticator | None:
+    """Signs and checks messages, where there is a file of keys. Raises NodeError for a file that has no such keys."""
+    if config.sa_file is None:
+        return None
+    try:
+        associations = parse_security_associations(build.read_text(config.sa_file))
+        if config.spp is None and len(associations) > 1:
+            raise ValueError(f"the key file has several associations: name one of spp {sorted(associations)}")
+        spp = next(iter(associations)) if config.spp is None else config.spp
+        if spp not in associations or not associations[spp].keys:
+            raise ValueError(f"the key file has no key for spp {spp}")
+        return Authenticator(associations[spp], config.active_key_id)
+    except ValueError as error:
+        raise NodeError(str(error), "see sa_file in linuxptp's manual of ptp4l", option="sa-file") from error
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -30,6 +30,7 @@ from phasegraph.ieee1588 import (
 )
 
 from . import signaling
+from .authentication import AUTH_REASONS
 from .data_sets import DataSets, PortState, TimeProperties, path_trace
 from .data_sets_view import data_sets
 from .intervals import period_ns
@@ -145,6 +146,18 @@ class OrdinaryClock:
                 sdo = message.major_sdo << 8 | message.minor_sdo
                 self._port.diagnosis.record(Cause.OTHER_PROFILE, message, source, local_ns, sdo)
 
+    def accepts_domain(self, message: Message) -> bool:
+        """Whether a message is of this instance's domain and profile."""
+        return message.domain == self.settings.domain and message.major_sdo == self.settings.major_sdo
+
+    def refuse_unauthentic(self, reason: str, message: Message, source: str, local_ns: int) -> None:
+        """A message arrived whose signature is missing or wrong."""
+        self._port.counters[_RECEIVED[message.type]] += 1
+        self._port.drop(reason)
+        self._port.diagnosis.record(Cause.NOT_AUTHENTICATED, message, source, local_ns, AUTH_REASONS[reason])
+        rarely = {"kind": reason, "address": source, "port": str(message.source), "reason": AUTH_REASONS[reason]}
+        self._port.emit_event_rarely(local_ns, "not_authentic", **rarely)
+
     def refuse_version(self, version: int, source: str, local_ns: int) -> None:
         """A datagram of another PTP version arrived from an address."""
         self._port.diagnosis.record_version(version, source, local_ns)
@@ -222,6 +235,9 @@ class OrdinaryClock:
         reason = self._announce_refusal(message, arrival.source)
         if reason is not None:
             port.drop(reason)
+            if reason == "master_only":
+                other = format_clock_identity(message.grandmaster)
+                port.emit_event_rarely(now_ns, "other_master", grandmaster=other, address=arrival.source)
             if reason in _CAUSES:
                 port.diagnosis.record(_CAUSES[reason], message, arrival.source, now_ns, message.steps_removed)
             return
@@ -237,6 +253,8 @@ class OrdinaryClock:
 
     def _announce_refusal(self, message: Announce, source: str) -> str | None:
         settings, own = self._port.settings, self._port.identity.clock
+        if settings.master_only:
+            return "master_only"
         if message.flags & Flag.ALTERNATE_MASTER:
             return "alternate_master"
         if message.steps_removed >= MAX_STEPS_REMOVED:

@@ -136,6 +136,9 @@ class PortStateMachine:
             self._port.emit_event("announce_timeout", port=str(self.incumbent.port))
         if best is None and self.state is PortState.LISTENING and now_ns < self._listen_until_ns:
             return
+        if settings.master_only:
+            self._become_master(now_ns)
+            return
         own = own_data_set(default_ds(settings, self._port.identity))
         if settings.role is PortRole.FOLLOWER:
             if best is not None:

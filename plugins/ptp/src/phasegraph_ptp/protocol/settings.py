@@ -76,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Delay_Req, Pdelay_Req and Signaling messages that are answered at most, from all senders together."""
     accept: frozenset[int] = frozenset()
     """clockIdentities of the only masters, or grandmasters, to follow (17.5); empty for all."""
+    master_only: bool = False
+    """A grandmaster defers to no other master (masterOnly, 8.2.15.5.2)."""
     path_trace: bool = False
     """Whether a master's Announces carry the path trace TLV (16.2)."""
     asymmetry_ns: int = 0
