@@ -130,3 +130,34 @@ def test_contracts_know_every_private_module_and_every_plugin() -> None:
     assert plugins == set(by_name["Plugins do not know each other"]["modules"])
     assert plugins == set(by_name["Plugins use only the kernel's public modules"]["source_modules"])
     assert {"phasegraph", *plugins} == set(contracts["root_packages"])
+
+
+def test_every_distribution_has_the_licence_and_the_version() -> None:
+    licence = (ROOT / "LICENSE").read_text("utf-8")
+    members = [path.parent for path in (ROOT / "all" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml"))]
+    versions = set()
+    for folder in (ROOT / "kernel", *members):
+        assert (folder / "LICENSE").read_text("utf-8") == licence, folder
+        versions.add(tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+    assert len(versions) == 1
+
+
+def test_one_distribution_installs_all_others() -> None:
+    everything = tomllib.loads((ROOT / "all" / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    names = {
+        tomllib.loads(path.read_text("utf-8"))["project"]["name"]
+        for path in (ROOT / "kernel" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml"))
+    }
+    assert {re.split(r"[\[>=]", wish)[0] for wish in everything} == names
+
+
+def test_constraints_name_everything_that_members_depend_on() -> None:
+    pinned = {
+        line.split("==")[0] for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if "==" in line
+    }
+    projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in ROOT.glob("*/*/pyproject.toml")]
+    projects.append(tomllib.loads((ROOT / "kernel" / "pyproject.toml").read_text("utf-8"))["project"])
+    wishes = [wish for project in projects for wish in project.get("dependencies", [])]
+    wishes += tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]["dev"]
+    wanted = {re.split(r"[\[>=<]", wish)[0] for wish in wishes}
+    assert {name for name in wanted if not name.startswith("phasegraph")} - pinned == set()

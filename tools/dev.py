@@ -9,6 +9,8 @@
     python3 tools/dev.py contracts            import contracts
     python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
     python3 tools/dev.py fuzz [TARGET...]     fuzz what strangers send; --seconds N of each target; docs/fuzzing.md
+    python3 tools/dev.py build                wheels and source distributions of everything, in dist/
+    python3 tools/dev.py build --try          then install from dist/ into an empty environment, and run the example
     python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
     python3 tools/dev.py newest [--write]     try the newest version of every dependency; --write: constraints.txt
 
@@ -26,6 +28,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CONSTRAINTS = ROOT / "constraints.txt"
+DIST = ROOT / "dist"
 OLDEST = (3, 11)
 ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
@@ -64,6 +68,9 @@ def main(arguments: Sequence[str]) -> int:
         return do([programs(environment(develop=True)) / "lint-imports"], may_fail=True)
     if command == "isolated" and len(rest) == 1:
         return isolated(rest[0])
+    if command == "build" and rest in ([], ["--try"]):
+        build()
+        return try_wheels() if rest else 0
     if command == "add" and rest:
         pip(environment(), *INSTALL, "-c", str(CONSTRAINTS), *rest)
         return 0
@@ -250,6 +257,55 @@ def constraints_lines() -> list[str]:
 def normal(name: str) -> str:
     """A distribution's name as the packaging standard compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# Distributions
+
+
+def build() -> None:
+    """Write a wheel and a source distribution of every member, and of ``phasegraph-all``, into dist/."""
+    python = environment(develop=True)
+    shutil.rmtree(DIST, ignore_errors=True)
+    for folder in (*members().values(), ROOT / "all"):
+        do([python, "-m", "hatchling", "build", "--directory", str(DIST)], cwd=folder)
+    for wheel in sorted(DIST.glob("*.whl")):
+        check_wheel(wheel)
+    say(f"{len(list(DIST.iterdir()))} files in {DIST}")
+
+
+def check_wheel(wheel: Path) -> None:
+    """End with a sentence where a wheel lacks what its users rely on."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read(next(name for name in names if name.endswith(".dist-info/METADATA"))).decode()
+    lacks = [field for field in ("Summary: ", "License-Expression: ", "Requires-Python: ") if field not in metadata]
+    lacks += [] if any(name.endswith("/licenses/LICENSE") for name in names) else ["the licence"]
+    has_code = any(name.endswith(".py") for name in names)
+    lacks += ["py.typed"] if has_code and not any(name.endswith("/py.typed") for name in names) else []
+    if lacks:
+        raise SystemExit(f"{wheel.name} lacks {', '.join(lacks)}")
+
+
+def try_wheels() -> int:
+    """Install ``phasegraph-all`` from folders alone into an empty environment and run the example; returns its code."""
+    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
+        others, python = Path(temporary, "others"), make_venv(Path(temporary, "venv"))
+        wheels = ("--find-links", str(DIST))
+        say("collecting what our wheels depend on, then installing from folders alone")
+        pip(python, "download", "--dest", str(others), "-c", str(CONSTRAINTS), *wheels, "phasegraph-all")
+        pip(python, *INSTALL, "--no-index", *wheels, "--find-links", str(others), "phasegraph-all")
+        kernel = programs(python) / "kernel"
+        for words in (("--version",), ("plugins",), ("check", str(ROOT / "examples" / "loopback.toml"))):
+            do([kernel, *words], cwd=Path(temporary))
+        if code := do([python, ROOT / "tools" / "demo.py"], may_fail=True, cwd=Path(temporary)):
+            return code
+        ours = sorted(wheel.name.split("-")[0].replace("_", "-") for wheel in DIST.glob("*.whl"))
+        pip(python, "uninstall", "--yes", *ours)
+        left = [str(path) for path in Path(temporary, "venv").rglob("*phasegraph*")]
+        if left or kernel.exists():
+            raise SystemExit(f"uninstalling left {', '.join(left) or kernel}")
+    say("installed from wheels, ran the example, uninstalled without a rest")
+    return 0
 
 
 # A plugin alone
