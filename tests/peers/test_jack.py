@@ -27,7 +27,7 @@ pytestmark = pytest.mark.peers
 RATE = 48_000
 PERIOD = 1024
 """Frames of a cycle: the dummy driver is woken by timers, which a busy machine fires late."""
-PORTS = ("PortAudio:out_0", "PortAudio:out_1")
+PORTS = ("phasegraph-card:out_0", "phasegraph-card:out_1")
 SECONDS = 60
 SETTLED_S = 15
 """When the compensator has locked: callbacks that come when a busy machine lets them tell the card's rate slowly."""

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from phasegraph.testing import SimLocalClock, counter_frames, run_graph, running_graph
-from phasegraph_sinks.soundcard import portaudio
+from phasegraph_sinks.soundcard import jack, portaudio
 
 
 class PortAudioError(Exception):
@@ -164,17 +164,13 @@ class FakeSoundDevice:
 
     def __init__(self, *cards):
         self.cards = list(cards)
-        self.listed = list(cards)
         self.local = SimLocalClock()
         self.streams = []
         self.default = SimpleNamespace(device=[0, 0])
 
-    def _terminate(self):
-        assert not self.streams, "it would close streams that play"
-        self.listed = []
-
-    def _initialize(self):
-        self.listed = [card for card in self.cards if card.present]
+    @property
+    def listed(self):
+        return [card for card in self.cards if card.present]
 
     def query_devices(self):
         return [card.entry() for card in self.listed]
@@ -212,6 +208,7 @@ def plug(monkeypatch):
         module = FakeSoundDevice(*cards)
         module.local = local or module.local
         monkeypatch.setattr(portaudio, "sounddevice", lambda: module)
+        monkeypatch.setattr(jack, "library", lambda: None)
         return module
 
     return plug

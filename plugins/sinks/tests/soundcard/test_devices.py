@@ -7,6 +7,12 @@ from click.testing import CliRunner
 
 from phasegraph import NodeError
 from phasegraph_sinks.soundcard import devices, portaudio
+from phasegraph_sinks.soundcard.card_host import list_cards
+from phasegraph_sinks.soundcard.cards import CardRequest, find_card
+
+
+def found(wanted, direction="output"):
+    return find_card(list_cards(), CardRequest("node", direction, wanted, 48_000, 2, None, 0))
 
 
 def test_lists_cards_with_rates_and_channels(make_card, plug):
@@ -47,7 +53,7 @@ def test_lists_cards_with_rates_and_channels(make_card, plug):
 def test_no_card_at_all(plug, refused):
     plug()
     assert CliRunner().invoke(devices.devices).output == "no sound card was found\n"
-    refused(lambda: portaudio.find(None, "output"), "no default sound card", "there is none", option="device")
+    refused(lambda: found(None), "no default sound card", "no card was found", option="device")
 
 
 def test_without_portaudio_one_sentence_names_the_package(monkeypatch):
@@ -67,9 +73,9 @@ def test_without_portaudio_one_sentence_names_the_package(monkeypatch):
 def test_finds_the_card_that_is_meant(wanted, index, make_card, plug):
     module = plug(make_card(), make_card(name="HDMI 0"), make_card(name="HDMI 0 b"))
     module.default.device = [0, 1]
-    assert portaudio.find(wanted, "output").index == index
+    assert found(wanted).index == index
 
 
 def test_a_card_that_cannot_record_is_none_to_record_from(make_card, plug, refused):
     plug(make_card(inputs=0), make_card(name="HDMI 0", inputs=0))
-    refused(lambda: portaudio.find("USB", "input"), "no sound card 'USB' for input", option="device")
+    refused(lambda: found("USB", "input"), "no sound card 'USB' for input", option="device")

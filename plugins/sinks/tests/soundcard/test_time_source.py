@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from phasegraph_sinks.soundcard.time_source import CALLBACKS, Stamp, choose
+from phasegraph_sinks.soundcard.card_memory import CallbackStamp
+from phasegraph_sinks.soundcard.time_source import CALLBACKS
+from phasegraph_sinks.soundcard.time_source import choose_time_source as choose
 
 RATE = 48_000
 
@@ -16,7 +18,7 @@ def stamps(device, now=lambda at, entry: entry, *, jitter_s=1e-4, block=256, ppm
         at = 1000 + number * block / RATE / (1 + ppm * 1e-6)
         entry = at - 0.02 + abs(random.normal(0, jitter_s))
         said = now(at, entry)
-        result.append(Stamp(number * block, block, device(at, entry), said, round(entry * 1e9), False))
+        result.append(CallbackStamp(number * block, block, device(at, entry), said, round(entry * 1e9), False))
     return result
 
 

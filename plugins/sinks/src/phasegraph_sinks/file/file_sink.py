@@ -69,6 +69,8 @@ class FileSink:
         self._overwrite = config.overwrite
         self._input = input
         self._format: RecordingFormat = recording_format(self._path, config.format, config.subtype, input.format)
+        self.encoding = self._format.encoding
+        """The samples of the file: `kernel check` compares them with the input's."""
         rate = input.format.rate
         queue_bytes = QUEUE_BYTES // (4 * input.format.channels)
         self._queue_frames = max(1, min(frames_in(QUEUE_NS, rate), queue_bytes))

@@ -55,6 +55,11 @@ class RecordingFormat(msgspec.Struct, frozen=True):
         return FILE_CONTAINERS[self.name]
 
     @property
+    def encoding(self) -> Encoding:
+        """The encoding whose samples the file holds without loss."""
+        return {"PCM_16": Encoding.L16, "PCM_24": Encoding.L24}.get(self.subtype, Encoding.FLOAT32)
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of one frame, before any compression."""
         return self.channels * BITS.get(self.subtype, 32) // 8

@@ -1,98 +1,103 @@
-"""The sink's part of the data plane: keeps a card's ring filled with what will sound when its frames do."""
+"""The sink's part of the data plane: keeps a card's ring filled with the frames that sound next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from phasegraph import Input, LocalClock, duration_of, frames_in
 
-from .callback_stamps import StampReader
-from .card_ring import PlayRing
+from .callback_stamps import CallbackStamps
+from .card_memory import PlayRing
+from .cards import OpenedCard
 
 CAPACITY_NS = 1_000_000_000
-"""What a ring holds: no callback is as large."""
+"""Length of a ring: more than any cycle of a card."""
 SHORT_FOR_NS = 2_000_000_000
-"""An input that has been short of what the card needs for so long comes too late by design."""
+"""An input that has been short of what the card needs for this long is late by design."""
 _AWAY_REST_NS = 20_000_000
 _NEVER_NS = 1 << 60
 
 
-class Player:
-    """Plays an input on one opened card: `callback` is the card's, `step` the data plane's."""
+class CardPlayer:
+    """Plays an input on one opened card, through its ring. Data plane only, but for the figures that others read."""
 
     def __init__(
         self,
         input: Input,
         local: LocalClock,
+        ring: PlayRing,
         *,
-        channels: int,
         buffer_ns: int,
-        before: Player | None,
+        before: CardPlayer | None,
         on_end: Callable[[], None],
     ) -> None:
-        """``channels`` the card's, at least the input's; ``buffer_ns`` is kept ready for the callback.
+        """``ring`` has the card's channels, at least the input's; ``buffer_ns`` is kept ready for the callback.
 
-        ``before`` is the same card's, before it was lost: this one counts on. ``on_end`` is called from the step when
-        all of the input has sounded.
+        ``before`` played on the same card before it was lost: this one continues its counts. ``on_end`` is called from
+        the step when all of the input has sounded.
         """
         rate = input.format.rate
-        self.stamps: StampReader = StampReader(rate, local, before=None if before is None else before.stamps.timeline)
-        self.ring = PlayRing(channels, max(1, frames_in(CAPACITY_NS, rate)))
+        timeline = None if before is None else before.stamps.timeline
+        self.ring = ring
+        self.stamps: CallbackStamps = CallbackStamps(ring, rate, local, before=timeline)
         self.frames_out: int = 0 if before is None else before.frames_out
         """Frames of the input that were put into the ring."""
         self.latency_ns = 0
         """From reading a frame to its sounding, at the newest block."""
         self.short_ns = 0
-        """By how much the input comes too late, and has for `SHORT_FOR_NS`; 0 if it comes in time or not at all."""
+        """How late the input is, and has been for `SHORT_FOR_NS`; 0 if it is in time or has no frames at all."""
         self._underruns_before = 0 if before is None else before.underruns
+        self._lost_before = 0 if before is None else before.lost_frames
         self._input = input
         self._on_end = on_end
         self._rate = rate
         self._buffer = frames_in(buffer_ns, rate)
-        self._scratch = np.zeros((self.ring.capacity, input.format.channels), np.float32)
+        self._scratch = np.zeros((ring.capacity, input.format.channels), np.float32)
         self._short: tuple[int, int] | None = None  # since when, and the least since then, in frames
-
-    def callback(self, out: Any, count: int, time: Any, status: Any) -> None:
-        """The card wants ``count`` frames in ``out``: note the times, copy what is there."""
-        called = self.ring.called
-        self.stamps.note(called, count, time.outputBufferDacTime, time.currentTime, status.output_underflow)
-        self.ring.take(out, count)
 
     @property
     def underruns(self) -> int:
-        """Times that silence sounded in the middle: too little was in the ring, or the driver lost frames."""
-        return self._underruns_before + self.ring.underruns + self.stamps.xruns
+        """Times that silence sounded in the middle: too few frames in the ring, lost cycles, xruns of the driver."""
+        return self._underruns_before + self.ring.underruns + self.ring.lost_cycles + self.stamps.xruns
+
+    @property
+    def lost_frames(self) -> int:
+        """Frames that the card did not ask for: their time passed without them."""
+        return self._lost_before + self.ring.lost_frames + self.stamps.lost_frames
+
+    def card_opened(self, opened: OpenedCard) -> None:
+        """The card is open."""
+        self.stamps.card_opened(opened)
 
     def step(self, local_ns: int) -> int:
         """Read stamps, then fill the ring to its depth; returns when to be called again."""
         ring, stamps = self.ring, self.stamps
-        stamps.read()
+        stamps.read_new_stamps()
         timeline = stamps.timeline
         if timeline is None or not self._input.ready:
             return local_ns + stamps.rest_ns()
         ring.skipped = stamps.skipped
-        if ring.last is not None:
-            if local_ns < timeline.time_of(ring.last):
+        last = ring.last
+        if last is not None:
+            if local_ns < timeline.time_of(last):
                 return local_ns + stamps.rest_ns()
             self._on_end()
             return local_ns + _NEVER_NS
         position, first = ring.position, ring.end
-        if first <= position:  # the beginning, or it ran dry: not so near that the callback is there before the frames
+        if first <= position:  # the start, or the ring ran dry: far enough ahead of the next callback
             first = position + stamps.largest
-        count = min(position + max(self._buffer, 2 * stamps.largest) - first, len(self._scratch))
+        count = min(position + self._depth() - first, len(self._scratch))
         if count > 0:
-            # The first block goes by all stamps so far, the others by the newest: their scatter is the compensator's
-            # to weigh.
-            sounds_ns = timeline.time_of(first) if ring.end else timeline.line(first)
+            # The first block goes by all stamps so far, the others by the newest: the compensator weighs their scatter.
+            sounds_ns = timeline.time_of(first) if ring.end else timeline.fitted_time_of(first)
             self.latency_ns = sounds_ns - local_ns
-            if ring.end:  # before, nothing has said where in the input the card begins
-                self._look_for_shortage(count - self._input.available(first), local_ns)
+            if ring.end:  # before, the card has no place in the input
+                self._measure_shortage(count - self._input.available(first), local_ns)
             out = self._scratch[:count]
             there = self._input.read(first, out, sounds_ns)
-            ring.put(first, out[:there])
+            ring.write(first, out[:there])
             self.frames_out += there
             if there < count:
                 ring.last = first + there
@@ -114,7 +119,12 @@ class Player:
                     ring.last = ring.end
         return local_ns + _AWAY_REST_NS
 
-    def _look_for_shortage(self, short: int, local_ns: int) -> None:
+    def _depth(self) -> int:
+        # A cycle of the card, and the buffer for the data plane's own delays, but not more than a second cycle of it.
+        largest = self.stamps.largest
+        return max(self._buffer, largest + min(largest, self._buffer))
+
+    def _measure_shortage(self, short: int, local_ns: int) -> None:
         if not 0 < short < self._rate:
             self._short, self.short_ns = None, 0
             return

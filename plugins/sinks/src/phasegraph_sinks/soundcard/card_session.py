@@ -1,4 +1,10 @@
-"""Keeping a card open while a node runs: opened, watched, lost, waited for, found again."""
+"""Keeps a card open while a node runs: opened, watched, lost, waited for, found again.
+
+    opening -> open -> lost -> searching -> open ...
+
+Real cards live in child processes (`CardProcess`), so every change of state ends within a limit. Where time is
+simulated, cards are opened in this process.
+"""
 
 from __future__ import annotations
 
@@ -6,107 +12,144 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
 import trio
 
-from phasegraph import NodeContext, NodeError
+from phasegraph import NodeContext, NodeError, frames_in
 
-from .callback_stamps import StampReader
-from .portaudio import Card, Direction, Portaudio, is_active, time_of
+from .callback_stamps import CallbackStamps
+from .card_host import OpenCard, open_card
+from .card_memory import CaptureRing, PlayRing
+from .card_player import CAPACITY_NS
+from .card_process import CardProcess
+from .cards import CardRequest, OpenedCard
 
 LOST_NS = 1_000_000_000
-"""A card that has not called for so long is gone."""
+"""A card without a callback for this long is lost."""
 WATCH_NS = 100_000_000
 SEARCH_NS = 1_000_000_000
-"""How often a card that is gone is looked for."""
+"""How often a lost card is searched for."""
+REPORT_NS = 10_000_000_000
+"""Least time between two events about lost frames."""
 
 
-class Side(Protocol):
-    """What a card is opened for: a `Player` or a `Recorder`."""
+class CardSide(Protocol):
+    """What serves an opened card: a `CardPlayer` or a `CardRecorder`."""
 
-    stamps: StampReader
+    stamps: CallbackStamps
 
-    def callback(self, data: Any, count: int, time: Any, status: Any) -> None:
-        """For PortAudio."""
+    def card_opened(self, opened: OpenedCard) -> None:
+        """The card is open."""
+
+    @property
+    def lost_frames(self) -> int:
+        """Frames that the card lost."""
 
     def step(self, local_ns: int) -> int:
         """For the data plane while the card is open."""
 
     def step_without_card(self, local_ns: int) -> int:
-        """For the data plane while it is away."""
+        """For the data plane while the card is away."""
 
 
-S = TypeVar("S", bound=Side)
+S = TypeVar("S", bound=CardSide)
+R = TypeVar("R", bound=PlayRing | CaptureRing)
 
 
-class CardSession(Generic[S]):
+class CardSession(Generic[R, S]):
     """One card, through all its openings in a run of a node."""
 
     def __init__(
         self,
         ctx: NodeContext,
-        card: Card,
-        direction: Direction,
-        make: Callable[[S | None], S],
+        request: CardRequest,
+        ring_type: type[R],
+        make_side: Callable[[R, S | None], S],
         before: S | None,
-        options: dict[str, Any],
+        count_losses: Callable[[S], int],
     ) -> None:
-        """``make`` is called for every opening, with what served the one before; ``options`` are for `Portaudio`.
+        """``make_side`` is called for every opening, with its ring and what served the opening before.
 
-        ``before`` is what served the node's run before this one.
+        ``before`` served the node's run before this one. ``count_losses`` is the number of the side's underruns or
+        overruns.
         """
-        self.card = card
-        self.side: S = make(before)
+        self.side: S | None = before
         """What serves the newest opening."""
         self._ctx = ctx
-        self._direction: Direction = direction
-        self._make = make
-        self._options = options
-        self._portaudio = ctx.shared(Portaudio)
-        self._stream: Any = None
-        self._step: Callable[[int], int] = self.side.step_without_card
+        self._request = request
+        self._ring_type: type[R] = ring_type
+        self._make_side: Callable[[Any, S | None], S] = make_side
+        self._count_losses = count_losses
+        self._capacity = max(1, frames_in(CAPACITY_NS, request.rate))
+        self._card: OpenCard | CardProcess | None = None
+        self._step: Callable[[int], int] = lambda local_ns: local_ns + WATCH_NS
 
-    async def open(self) -> None:
-        """Open the card. Raises NodeError where it refuses."""
-        side, ctx = self.side, self._ctx
-        options = {**self._options, "callback": side.callback}
-        with trio.CancelScope(shield=True):  # a stream that is open must be known to be
-            stream = await ctx.in_thread(partial(self._portaudio.open, self.card, self._direction, options))
-        self._stream = stream
-        side.stamps.opened(stream.latency, lambda: time_of(stream) if self._stream is stream else 0)
+    async def open(self) -> OpenedCard:
+        """Open the card. Raises NodeError where it refuses or does not answer."""
+        before = self.side
+        if self._ctx.local.virtual:
+            ring = self._ring_type(self._request.channels, self._capacity)
+            side = self._make_side(ring, before)
+            card: OpenCard | CardProcess = open_card(self._request, ring, self._ctx.local.now_ns)
+        else:
+            start = partial(CardProcess, self._request, self._ring_type, self._capacity)
+            card = process = await self._ctx.in_thread(start, abandon=True, too_late=CardProcess.kill)
+            side = self._make_side(process.ring, before)
+        self._card, self.side = card, side
+        self._request = msgspec.structs.replace(self._request, known=card.opened.card)
+        side.card_opened(card.opened)
         self._step = side.step
+        return card.opened
 
     async def close(self, *, played_out: bool = False) -> None:
-        """Close the card if it is open; ``played_out`` lets it play what it has been given."""
-        stream, self._stream, self._step = self._stream, None, self.side.step_without_card
-        if stream is not None:
+        """Close the card if it is open; ``played_out`` lets the last frames sound."""
+        card, self._card = self._card, None
+        if self.side is not None:
+            self._step = self.side.step_without_card
+        if card is not None:
             with trio.CancelScope(shield=True):
-                await self._ctx.in_thread(partial(self._portaudio.release, stream, played_out=played_out))
+                await self._ctx.in_thread(partial(card.close, played_out=played_out))
 
-    async def hold(self) -> None:
-        """Have the data plane step, and bring the card back whenever it goes away; until cancelled."""
+    async def watch(self) -> None:
+        """Let the data plane step, report losses, and bring the card back whenever it is lost; until cancelled."""
         ctx = self._ctx
         ctx.attach(lambda local_ns: self._step(local_ns))
+        reported, next_report_ns = self._losses(), 0
         while True:
-            while self._alive():
+            while self._is_alive():
                 await ctx.sleep(WATCH_NS)
-            ctx.event("device_lost", device=self.card.name)
+                losses, now_ns = self._losses(), ctx.local.now_ns()
+                if losses > reported and now_ns >= next_report_ns:
+                    reported, next_report_ns = losses, now_ns + REPORT_NS
+                    self._report_losses(losses)
+            reason = getattr(self._card, "lost_reason", "") or "the card calls no longer"
+            ctx.event("device_lost", device=self._known_name(), reason=reason)
             await self.close()
-            while not await self._back():
+            while not await self._reopened():
                 await ctx.sleep(SEARCH_NS)
-            ctx.event("device_found", device=self.card.name)
+            ctx.event("device_found", device=self._known_name())
 
-    def _alive(self) -> bool:
+    def _report_losses(self, losses: int) -> None:
+        assert self.side is not None
+        name = "underrun" if self._request.direction == "output" else "card_overrun"
+        self._ctx.event(name, device=self._known_name(), count=losses, lost_frames=self.side.lost_frames)
+
+    def _losses(self) -> int:
+        return 0 if self.side is None else self._count_losses(self.side)
+
+    def _known_name(self) -> str:
+        known = self._request.known
+        return "" if known is None else known.name
+
+    def _is_alive(self) -> bool:
+        if self._card is None or self.side is None:
+            return False
         silent_ns = self._ctx.local.now_ns() - self.side.stamps.newest_ns
-        return silent_ns < LOST_NS and is_active(self._stream)
+        return silent_ns < LOST_NS and self._card.is_active()
 
-    async def _back(self) -> bool:
-        before = self.side
+    async def _reopened(self) -> bool:
         try:
-            search = partial(self._portaudio.find_again, self.card, self._direction)
-            self.card = await self._ctx.in_thread(search)
-            self.side = self._make(before)
             await self.open()
         except NodeError:
-            self.side = before
             return False
         return True

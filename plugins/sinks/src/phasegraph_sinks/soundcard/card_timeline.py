@@ -1,8 +1,8 @@
-"""When a card's frames sound (or were heard), from stamps: which frames it lost, how fast it runs, how sure that is.
+"""When a card's frames sound (or were captured), by its stamps: its rate, its lost frames, and the uncertainty of both.
 
-A timeline is a straight line through (frame, local time), drawn through the stamps of the last half minute for its
-slope and through the newest for its place. Frames that the card lost in an xrun are found by the line alone: from
-then on every frame sounds later by what was lost.
+A timeline is a straight line through (frame, local time). Its slope is fitted to the stamps of the last half minute,
+its place to the newest. Frames that the card lost in an xrun show as a jump of the line: every later frame sounds later
+by the lost time.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import numpy as np
 from phasegraph import NS_PER_S
 
 BIN_S = 0.125
-"""Stamps of so much time become one point of the line."""
+"""Stamps of this time become one point of the line."""
 BINS = 240
-"""Points that the line is drawn through: half a minute. A card that warms up by 1 ppm a minute bends it by 1.3 us."""
+"""Points that the line is fitted to: half a minute. A card that warms up by 1 ppm a minute bends it by 1.3 us."""
 ENVELOPE_BINS = 16
-"""Points whose earliest places the line, where stamps are late by unknown amounts."""
+"""Points whose earliest gives the line its place, where stamps are late by unknown amounts."""
 SETTLED_BINS = 4
-"""Points that a stamp is compared with, where stamps are early as often as late."""
+"""Points that a stamp is compared with, where stamps are as often early as late."""
 SLOPE_SPAN_S = 1.0
 """A shorter line has no slope of its own."""
 LARGEST_SLOPE = 1e6
 """In ns per second: 1000 ppm."""
 JUMP_NS = 1_000_000
-"""A deviation beyond this, and beyond eight times the usual, is taken for a jump that nothing announced."""
+"""A deviation beyond this, and beyond eight times the usual, is a jump that the driver did not report."""
 STAMPS_OF_A_JUMP = 12
 STAMPS_OF_AN_XRUN = 3
-"""Stamps in a row that must deviate before a jump is believed; fewer where the driver has reported an xrun."""
+"""Stamps in a row that must deviate before a jump counts; fewer where the driver has reported an xrun."""
 
 
-class _Point:
+class _LinePoint:
     """The mean of some stamps, or the earliest of them: ``y`` ns off the nominal rate at ``x`` seconds."""
 
     __slots__ = ("count", "x", "y")
@@ -43,11 +43,11 @@ class _Point:
         self.x, self.y, self.count = x, y, 1
 
 
-class Timeline:
-    """The line of one card. Give it stamps in order; ask it when a frame sounds."""
+class CardTimeline:
+    """The line of one card, from stamps in order."""
 
     def __init__(self, rate: int, *, late: bool, slope: float = 0.0) -> None:
-        """``late``: stamps are late by varying amounts (they were taken when a callback ran), so the earliest count.
+        """``late``: stamps are late by varying amounts (they are the moments of callbacks), so the earliest count.
 
         ``slope`` is the first guess of how much longer than nominal a frame lasts.
         """
@@ -58,7 +58,7 @@ class Timeline:
         self.lost_from = 0
         """The number, before it is raised, of the first frame that was stamped after the newest loss."""
         self._anchor: tuple[int, int] | None = None
-        self._points: deque[_Point] = deque(maxlen=BINS)
+        self._points: deque[_LinePoint] = deque(maxlen=BINS)
         self._slope = slope * 1e9  # ns per second of frames
         self._place = 0.0  # ns off the anchor's line, by the newest stamp (or the earliest of the newest)
         self._settled = 0.0  # the same by the newest points: what the next stamp is compared with
@@ -77,22 +77,22 @@ class Timeline:
 
     @property
     def rate_ppb(self) -> float:
-        """How much the card runs fast of local time."""
+        """How much faster than nominal the card runs, against local time."""
         return -self._slope / (1.0 + self._slope * 1e-9)
 
     @property
     def sigma_ns(self) -> float:
-        """One standard deviation of `line` at its newest end, from the scatter of its points."""
+        """One standard deviation of `fitted_time_of` at the newest frame, from the scatter of the points."""
         if len(self._points) < SETTLED_BINS:
             return NS_PER_S / self.rate + self.jitter_ns
         return 1.0 + 2.0 * statistics.pstdev(self._offs()) / math.sqrt(len(self._points))
 
     def time_of(self, frame: int) -> int:
-        """Local time at which a frame sounds, by the newest stamp: fresh, and as noisy as stamps are."""
+        """Local time at which a frame sounds, by the newest stamp: without delay, and with the noise of a stamp."""
         return self._at(frame, self._place)
 
-    def line(self, frame: int) -> int:
-        """Local time at which a frame sounds, by all points together."""
+    def fitted_time_of(self, frame: int) -> int:
+        """Local time at which a frame sounds, by the fit to all points."""
         if self.late:
             return self._at(frame, self._place)
         weight = sum(point.count for point in self._points)
@@ -101,61 +101,61 @@ class Timeline:
 
     def frame_at(self, local_ns: int) -> int:
         """The frame that sounds at a local time, to the nearest."""
-        assert self._anchor is not None, "nothing was observed yet"
+        assert self._anchor is not None, "no stamp was added yet"
         frame, ns = self._anchor
         elapsed_ns = (local_ns - ns - self._place) / (1.0 + self._slope * 1e-9)
         return frame + round(elapsed_ns * self.rate / NS_PER_S)
 
-    def observe(self, frame: int, local_ns: int, xrun: bool = False) -> int:
-        """Take in a stamp: ``frame`` sounds at ``local_ns``; ``xrun`` if the driver has reported one since the last.
+    def add_stamp(self, frame: int, local_ns: int, xrun: bool = False) -> int:
+        """Add a stamp: ``frame`` sounds at ``local_ns``; ``xrun`` if the driver has reported one since the last stamp.
 
-        Returns how many frames are now known to have been lost before it: the numbers of this frame and of all that
-        follow are to be raised by so many.
+        Returns how many frames were lost before it, as far as this stamp shows: the numbers of this frame and of all
+        later ones rise by that count.
         """
         if self._anchor is None:
             self._anchor = frame, local_ns
         self._announced = STAMPS_OF_AN_XRUN + 1 if xrun else max(0, self._announced - 1)
         deviation = self._residual(frame, local_ns) - self._slope * self._x(frame) - self._settled
-        off = deviation if self.late else abs(deviation)  # nothing is too early to be true
-        if not self._points or off <= self._limit():
-            self._doubtful.clear()  # they were outliers
-            self._add(frame, local_ns)
+        off = deviation if self.late else abs(deviation)  # no callback runs too early
+        if not self._points or off <= self._deviation_limit():
+            self._doubtful.clear()  # the doubtful stamps were outliers
+            self._add_point(frame, local_ns)
             return 0
         self._doubtful.append((frame, local_ns, deviation))
-        if len(self._doubtful) < self._enough():
+        if len(self._doubtful) < self._stamps_of_jump():
             return 0
-        return self._jump()
+        return self._apply_jump()
 
-    def _jump(self) -> int:
+    def _apply_jump(self) -> int:
         doubtful, self._doubtful, self._announced = self._doubtful, [], 0
         deviations = [deviation for _, _, deviation in doubtful]
         jump = min(deviations) if self.late else statistics.median(deviations)
         lost = max(0, round(jump * self.rate / (NS_PER_S + self._slope)))
         if lost:
             self.lost_from = doubtful[0][0]
-        if not lost:  # it sounds earlier than was thought: no frame is missing, but the line moves
+        if not lost:  # the frames sound earlier than the line: no frame is missing, and the line moves
             for point in self._points:
                 point.y += jump
         for frame, local_ns, _ in doubtful:
-            self._add(frame + lost, local_ns)
+            self._add_point(frame + lost, local_ns)
         return lost
 
-    def _limit(self) -> float:
+    def _deviation_limit(self) -> float:
         if self._announced:
             return NS_PER_S / self.rate + 4.0 * self.jitter_ns
         return JUMP_NS + 8.0 * self.jitter_ns
 
-    def _enough(self) -> int:
+    def _stamps_of_jump(self) -> int:
         if self._announced:
             return STAMPS_OF_AN_XRUN
         return STAMPS_OF_A_JUMP * (4 if self.late else 1)
 
-    def _add(self, frame: int, local_ns: int) -> None:
+    def _add_point(self, frame: int, local_ns: int) -> None:
         x, y = self._x(frame), self._residual(frame, local_ns)
         newest = self._points[-1] if self._points else None
         if newest is None or x // BIN_S != newest.x // BIN_S:
-            self._fit()
-            self._points.append(_Point(x, y))
+            self._fit_slope()
+            self._points.append(_LinePoint(x, y))
         else:
             newest.count += 1
             if not self.late:
@@ -169,7 +169,7 @@ class Timeline:
         self._place = self._settled if self.late else off
         self.jitter_ns += (abs(off - self._settled) - self.jitter_ns) / 64
 
-    def _fit(self) -> None:
+    def _fit_slope(self) -> None:
         if self.span_s >= SLOPE_SPAN_S:
             points = np.array([(point.x, point.y) for point in self._points])
             points -= points.mean(axis=0)
@@ -185,11 +185,11 @@ class Timeline:
         return (frame - self._anchor[0]) / self.rate
 
     def _residual(self, frame: int, local_ns: int) -> int:
-        # Exact in integers: only what is left of the epochs becomes a float.
+        # Exact in integers: only the difference from the nominal line becomes a float.
         assert self._anchor is not None
         return local_ns - self._anchor[1] - (frame - self._anchor[0]) * NS_PER_S // self.rate
 
     def _at(self, frame: int, place: float) -> int:
-        assert self._anchor is not None, "nothing was observed yet"
+        assert self._anchor is not None, "no stamp was added yet"
         nominal = (frame - self._anchor[0]) * NS_PER_S // self.rate
         return self._anchor[1] + nominal + round(self._slope * self._x(frame) + place)

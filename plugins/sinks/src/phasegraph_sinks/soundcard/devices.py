@@ -7,17 +7,19 @@ from typing import Any
 
 import click
 
+from .cards import Card, Direction
+
 
 @click.command(short_help="List sound cards, their rates and channels.")
 @click.option(
     "--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people or scripts."
 )
 def devices(format: str) -> None:
-    """List the sound cards that PortAudio finds, with the rates and channels of each.
+    """List the sound cards of PortAudio and JACK, with the rates and channels of each.
 
-    A card that another program has shows no rates.
+    A card that another program uses shows no rates.
     """
-    listed = describe()
+    listed = describe_cards()
     if format == "json":
         click.echo(json.dumps({"devices": listed}, indent=2))
         return
@@ -31,11 +33,10 @@ def devices(format: str) -> None:
                 click.echo(f"      {direction:6}  up to {channels} channels at {rates or 'no'} kHz")
 
 
-def describe() -> list[dict[str, Any]]:
+def describe_cards() -> list[dict[str, Any]]:
     """Every card, for JSON. Raises NodeError where PortAudio is missing."""
-    from .portaudio import cards, rates_of, sounddevice
+    from .card_host import list_cards
 
-    defaults = dict(zip(("input", "output"), sounddevice().default.device, strict=True))
     return [
         {
             "index": card.index,
@@ -43,13 +44,22 @@ def describe() -> list[dict[str, Any]]:
             "host_api": card.host_api,
             "inputs": card.inputs,
             "outputs": card.outputs,
-            "input_rates": rates_of(card, "input") if card.inputs else [],
-            "output_rates": rates_of(card, "output") if card.outputs else [],
+            "input_rates": _rates(card, "input"),
+            "output_rates": _rates(card, "output"),
             "default_rate": card.default_rate,
-            "default_for": [direction for direction, index in defaults.items() if index == card.index],
+            "default_for": list(card.default_for),
         }
-        for card in cards()
+        for card in list_cards()
     ]
+
+
+def _rates(card: Card, direction: Direction) -> list[int]:
+    from .jack import HOST_API
+    from .portaudio import rates_of
+
+    if not card.channels(direction):
+        return []
+    return [card.default_rate] if card.host_api == HOST_API else rates_of(card, direction)
 
 
 def _default(card: dict[str, Any]) -> str:

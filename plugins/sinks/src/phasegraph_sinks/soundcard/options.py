@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
 from phasegraph import Duration, Metrics
 
-from .callback_stamps import StampReader
+from .callback_stamps import CallbackStamps
 
 Device = Annotated[
     str | int | None,
@@ -16,7 +16,7 @@ Device = Annotated[
 ]
 Latency = Annotated[
     Annotated[Duration, Meta(ge=0, le=2_000_000_000)] | None,
-    Meta(description="What is asked of the driver; what it holds safe if left out."),
+    Meta(description="Latency requested of the driver; the one that it considers safe if left out."),
 ]
 Block = Annotated[
     int,
@@ -24,19 +24,13 @@ Block = Annotated[
 ]
 
 
-def stream_options(*, rate: int, channels: int, latency: int | None, block: int) -> dict[str, Any]:
-    """Options of a raw stream of sounddevice's."""
-    seconds: float | str = "high" if latency is None else latency / 1e9
-    return {"samplerate": rate, "channels": channels, "latency": seconds, "blocksize": block}
-
-
-def card_metrics(stamps: StampReader) -> Metrics:
-    """Figures of a card: its rate against local time, and where its times come from."""
+def card_metrics(stamps: CallbackStamps, lost_frames: int) -> Metrics:
+    """Figures of a card: its rate against local time, its losses, and where its times come from."""
     if stamps.timeline is None or stamps.source is None:
         return {}
     return {
         "device_rate_ppb": round(stamps.timeline.rate_ppb, 1),
         "stamp_jitter_ns": round(stamps.timeline.jitter_ns),
-        "lost_frames": stamps.skipped,
+        "lost_frames": lost_frames,
         "time_source": stamps.source.reason,
     }

@@ -21,10 +21,11 @@ from phasegraph import (
     format_duration,
 )
 
-from .card_player import Player
+from .card_memory import PlayRing
+from .card_player import CardPlayer
 from .card_session import CardSession
-from .options import Block, Device, Latency, card_metrics, stream_options
-from .portaudio import check, find
+from .cards import CardRequest
+from .options import Block, Device, Latency, card_metrics
 
 LOOK_NS = 500_000_000
 
@@ -35,28 +36,32 @@ class SoundcardSinkConfig(SinkConfig, frozen=True, kw_only=True):
     device: Device = None
     rate: Annotated[
         Annotated[SampleRate, Meta(ge=1000, le=768_000)] | None,
-        Meta(description="Frames per second; the input's, which a card must have, as nothing is converted."),
+        Meta(description="Frames per second; the input's, which the card must support: nothing is converted."),
     ] = None
     channels: Annotated[
         Annotated[int, Meta(ge=1, le=1024)] | None,
-        Meta(description="Channels to open; the input's if left out. Any beyond those are silent."),
+        Meta(description="Channels to open; the input's if left out. Further channels are silent."),
     ] = None
     latency: Latency = None
     block: Block = 0
     buffer: Annotated[
         Duration,
-        Meta(description="What lies ready for the callback; at least two blocks of it do.", ge=0, le=500_000_000),
+        Meta(
+            description="What lies ready beyond the callback's next block; at least this much in all.",
+            ge=0,
+            le=500_000_000,
+        ),
     ] = 10_000_000
 
 
 class SoundcardSink:
-    """Plays on the card's own time. An edge with a clock crosses into it, and has a compensator."""
+    """Plays at the card's own rate. An edge with a clock crosses into its domain, and has a compensator."""
 
     def __init__(self, config: SoundcardSinkConfig, input: Input) -> None:
         if config.rate not in (None, input.format.rate):
             raise NodeError(
-                f"it should play {config.rate} Hz and its input has {input.format.rate} Hz",
-                "leave rate out to play the input's; a file source can be converted by its option rate",
+                f"rate is {config.rate} Hz, and the input has {input.format.rate} Hz",
+                "leave rate out to use the input's; a file source converts with its option rate",
                 option="rate",
             )
         self._config = config
@@ -64,41 +69,41 @@ class SoundcardSink:
         self._channels = config.channels or input.format.channels
         if self._channels < input.format.channels:
             raise NodeError(
-                f"its input has {input.format.channels} channels, and {self._channels} are to be opened",
-                "choose channels in input, or open more",
+                f"the input has {input.format.channels} channels, and channels is {self._channels}",
+                "choose channels in input, or set channels to more",
                 option="channels",
             )
-        self._player: Player | None = None
+        self._player: CardPlayer | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Play until the input has ended and all of it has sounded.
 
-        Raises NodeError where there is no such card, or it does not take the input's format.
+        Raises NodeError where there is no such card, or it does not accept the input's format.
         """
         config, format = self._config, self._input.format
-        card = await ctx.in_thread(partial(find, config.device, "output"))
-        await ctx.in_thread(partial(check, card, "output", format.rate, self._channels))
-        self._input.set_device(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
         ended = trio.Event()
 
-        def make(before: Player | None) -> Player:
-            self._player = Player(
+        def make_player(ring: PlayRing, before: CardPlayer | None) -> CardPlayer:
+            self._player = CardPlayer(
                 self._input,
                 ctx.local,
-                channels=self._channels,
+                ring,
                 buffer_ns=config.buffer,
                 before=before,
                 on_end=partial(ctx.call_soon, ended.set),
             )
             return self._player
 
-        options = stream_options(rate=format.rate, channels=self._channels, latency=config.latency, block=config.block)
-        session = CardSession(ctx, card, "output", make, self._player, options)
-        await session.open()
+        request = CardRequest(
+            ctx.id, "output", config.device, format.rate, self._channels, config.latency, config.block
+        )
+        session = CardSession(ctx, request, PlayRing, make_player, self._player, lambda player: player.underruns)
+        card = (await session.open()).card
+        self._input.set_device(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
         task_status.started()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(session.hold)
+                nursery.start_soon(session.watch)
                 nursery.start_soon(self._warn_once, ctx)
                 await ended.wait()
                 nursery.cancel_scope.cancel()
@@ -112,7 +117,7 @@ class SoundcardSink:
             "too_late",
             short_ns=self._player.short_ns,
             latency_ns=self._player.latency_ns,
-            remedy=f"lengthen the source's link-offset by {format_duration(self._player.short_ns)} and more, "
+            remedy=f"lengthen the source's link-offset by at least {format_duration(self._player.short_ns)}, "
             "or shorten latency and buffer",
         )
 
@@ -125,18 +130,18 @@ class SoundcardSink:
             "frames_out": player.frames_out,
             "underruns": player.underruns,
             "latency_ns": player.latency_ns,
-            **card_metrics(player.stamps),
+            **card_metrics(player.stamps, player.lost_frames),
         }
 
 
 def make(config: SoundcardSinkConfig, build: Build, input: Input) -> SoundcardSink:
-    """Raises NodeError where the options do not fit the input. The card is looked for when the node runs."""
+    """Raises NodeError where the options do not fit the input. The card is searched for when the node runs."""
     return SoundcardSink(config, input)
 
 
 KIND = SinkKind(
     kind="soundcard",
-    summary="Plays on a sound card, each frame when its time has come.",
+    summary="Plays on a sound card, each frame at its time.",
     config=SoundcardSinkConfig,
     factory=make,
     domain="device",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import trio
@@ -21,10 +20,11 @@ from phasegraph import (
     StreamFormat,
 )
 
-from .card_recorder import CardClock, Recorder
+from .card_memory import CaptureRing
+from .card_recorder import CardClock, CardRecorder
 from .card_session import CardSession
-from .options import Block, Device, Latency, card_metrics, stream_options
-from .portaudio import check, find
+from .cards import CardRequest
+from .options import Block, Device, Latency, card_metrics
 
 
 class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
     link_offset: Annotated[
         Duration,
         Meta(
-            description="How long after it was heard a frame sounds: time for the driver, and for who plays it.",
+            description="How long after its capture a frame sounds: time for the driver, and for the sinks.",
             ge=0,
             le=NS_PER_S,
         ),
@@ -48,12 +48,12 @@ class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
 
 
 class SoundcardSource:
-    """Frame n is what the card heard at its own time n / rate."""
+    """Frame n is the one that the card captured at its own time n / rate."""
 
     def __init__(self, config: SoundcardSourceConfig) -> None:
         self._config = config
         self._clock = CardClock()
-        self._recorder: Recorder | None = None
+        self._recorder: CardRecorder | None = None
         self.stream = Stream(
             StreamFormat(config.rate, config.channels),
             window_ns=NS_PER_S + 2 * config.link_offset,
@@ -67,19 +67,19 @@ class SoundcardSource:
         Raises NodeError where there is no such card, or it does not have the rate and channels.
         """
         config = self._config
-        card = await ctx.in_thread(partial(find, config.device, "input"))
-        await ctx.in_thread(partial(check, card, "input", config.rate, config.channels))
 
-        def make(before: Recorder | None) -> Recorder:
-            self._recorder = Recorder(self.stream, self._clock, ctx.local, before=before)
+        def make_recorder(ring: CaptureRing, before: CardRecorder | None) -> CardRecorder:
+            self._recorder = CardRecorder(self.stream, self._clock, ctx.local, ring, before=before)
             return self._recorder
 
-        options = stream_options(rate=config.rate, channels=config.channels, latency=config.latency, block=config.block)
-        session = CardSession(ctx, card, "input", make, self._recorder, options)
+        request = CardRequest(
+            ctx.id, "input", config.device, config.rate, config.channels, config.latency, config.block
+        )
+        session = CardSession(ctx, request, CaptureRing, make_recorder, self._recorder, lambda side: side.overruns)
         await session.open()
         task_status.started()
         try:
-            await session.hold()
+            await session.watch()
         finally:
             await session.close()
 
@@ -91,12 +91,12 @@ class SoundcardSource:
         return {
             "frames_in": recorder.frames_in,
             "overruns": recorder.overruns,
-            **card_metrics(recorder.stamps),
+            **card_metrics(recorder.stamps, recorder.lost_frames),
         }
 
 
 def make(config: SoundcardSourceConfig, build: Build) -> SoundcardSource:
-    """Cannot fail: the card is looked for when the node runs."""
+    """Cannot fail: the card is searched for when the node runs."""
     return SoundcardSource(config)
 
 

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph.testing import counter_frames
-from phasegraph_sinks.soundcard.card_ring import CaptureRing, PlayRing
+from phasegraph_sinks.soundcard.card_memory import CaptureRing, PlayRing
 
 CAPACITY = 64
 
 
 def take(ring, count):
     out = bytearray(b"\xff" * (count * ring.channels * 4))
-    ring.take(memoryview(out), count)
+    ring.play(memoryview(out), count)
     return np.frombuffer(bytes(out), np.float32).reshape(count, ring.channels)
 
 
@@ -37,7 +37,7 @@ def test_plays_what_was_put_where_it_belongs(steps):
             if first != ring.end:
                 truth.clear()  # what was put before a gap has gone by, or is given up
             frames = counter_frames(first + 1, count, 2)
-            ring.put(first, frames)
+            ring.write(first, frames)
             truth |= {first + index: frame for index, frame in enumerate(frames)}
         elif what == "skip":
             ring.skipped += count
@@ -53,14 +53,14 @@ def test_counts_underruns_only_in_the_middle():
     ring = PlayRing(1, CAPACITY)
     take(ring, 10)
     assert ring.underruns == 0  # nothing was to play yet
-    ring.put(12, counter_frames(1, 20, 1))
+    ring.write(12, counter_frames(1, 20, 1))
     take(ring, 10)
     assert ring.underruns == 0  # it begins within this block
     take(ring, 20)
     assert ring.underruns == 1  # 8 frames too few
     take(ring, 10)
     assert ring.underruns == 2
-    ring.put(60, counter_frames(1, 10, 1))
+    ring.write(60, counter_frames(1, 10, 1))
     ring.last = 70
     take(ring, 10)
     take(ring, 30)
@@ -70,7 +70,7 @@ def test_counts_underruns_only_in_the_middle():
 
 def test_channels_that_the_input_has_not_are_silent():
     ring = PlayRing(3, CAPACITY)
-    ring.put(0, counter_frames(0, 10, 2))
+    ring.write(0, counter_frames(0, 10, 2))
     heard = take(ring, 10)
     assert np.array_equal(heard[:, :2], counter_frames(0, 10, 2))
     assert not heard[:, 2].any()
@@ -80,11 +80,11 @@ def test_channels_that_the_input_has_not_are_silent():
 def test_captures_in_sequence(steps):
     ring, put, taken = CaptureRing(2, CAPACITY), 0, 0
     for count, reads in steps:
-        ring.put(counter_frames(put, count, 2).tobytes(), count)
+        ring.capture(counter_frames(put, count, 2).tobytes(), count)
         put += count
         if reads:
             overruns = ring.overruns
-            first, frames = ring.take(ring.called)
+            first, frames = ring.read_until(ring.called)
             assert first + len(frames) == put
             assert np.array_equal(frames, counter_frames(first, len(frames), 2))
             # What a callback may be writing over at this moment is given up.

@@ -1,0 +1,308 @@
+"""JACK through its own library: cards of a JACK server, or of PipeWire by ``pw-jack``.
+
+PortAudio could reach them too, but it hides what places a frame in time. JACK numbers every frame of every cycle, and
+names the time at which a cycle starts (`jack_get_cycle_times`), both alike for all clients of a server. So the relation
+between a card's frames and time needs no estimate of this client's, and a cycle that the client missed shows in the
+number of the next.
+
+The cycle times come from a delay-locked loop in the server, which takes 4 s to follow an xrun of the server. Its error
+can be computed back: JACK 2 advances ``next = current + period + 1.41 * omega * lag``, where ``lag`` is how much later
+than predicted the server woke (JackFrameTimer.cpp). `_LagFilter` does so, with the same result in all clients.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import math
+from collections import deque
+from collections.abc import Callable
+from ctypes.util import find_library
+from typing import Any
+
+import numpy as np
+
+from phasegraph import NodeError
+
+from .card_memory import CaptureRing, PlayRing
+from .cards import Card, CardRequest, OpenedCard, check_channels
+
+HOST_API = "JACK Audio Connection Kit"
+_AUDIO = b"32 bit float mono audio"
+_IS_INPUT, _IS_OUTPUT = 1, 2
+_NO_START_SERVER = 1
+_CAPTURE_LATENCY, _PLAYBACK_LATENCY = 0, 1
+_WRAP = 1 << 32
+_MOST_LOST = 1 << 28
+"""Frames beyond which a jump of the server's count is no loss: the count started again."""
+
+_LOOP_GAIN, _LOOP_OMEGA = 1.41, 7.854e-7
+"""Of JACK 2's loop: ``omega`` is the second, times the period in microseconds."""
+_LAG_TIME_US = 250_000
+_MOST_LAGS = 190
+_CERTAIN_US = 150.0
+"""A lag below this is not corrected: the loop removes it within seconds, and a correction would be noise. A single lag
+is uncertain by half a microsecond over the loop's gain: 85 us at a period of 256, 340 us at 64."""
+_AFTER_XRUN_NS = 750_000_000
+"""How long after an xrun of the server the stamps may jump."""
+
+_PROCESS = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
+_XRUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+_SHUTDOWN = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+_MESSAGE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+
+
+class _LatencyRange(ctypes.Structure):
+    _fields_ = (("min", ctypes.c_uint32), ("max", ctypes.c_uint32))
+
+
+_POINTER = ctypes.c_void_p
+_SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "jack_client_open": (_POINTER, (ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int))),
+    "jack_client_close": (ctypes.c_int, (_POINTER,)),
+    "jack_activate": (ctypes.c_int, (_POINTER,)),
+    "jack_get_sample_rate": (ctypes.c_uint32, (_POINTER,)),
+    "jack_get_buffer_size": (ctypes.c_uint32, (_POINTER,)),
+    "jack_port_register": (_POINTER, (_POINTER, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong)),
+    "jack_port_name": (ctypes.c_char_p, (_POINTER,)),
+    "jack_port_by_name": (_POINTER, (_POINTER, ctypes.c_char_p)),
+    "jack_port_get_buffer": (_POINTER, (_POINTER, ctypes.c_uint32)),
+    "jack_port_get_latency_range": (None, (_POINTER, ctypes.c_int, ctypes.POINTER(_LatencyRange))),
+    "jack_connect": (ctypes.c_int, (_POINTER, ctypes.c_char_p, ctypes.c_char_p)),
+    "jack_get_ports": (
+        ctypes.POINTER(ctypes.c_char_p),
+        (_POINTER, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong),
+    ),
+    "jack_free": (None, (_POINTER,)),
+    "jack_set_process_callback": (ctypes.c_int, (_POINTER, _PROCESS, _POINTER)),
+    "jack_set_xrun_callback": (ctypes.c_int, (_POINTER, _XRUN, _POINTER)),
+    "jack_on_info_shutdown": (None, (_POINTER, _SHUTDOWN, _POINTER)),
+    "jack_get_time": (ctypes.c_uint64, ()),
+    "jack_get_version_string": (ctypes.c_char_p, ()),
+    "jack_set_error_function": (None, (_MESSAGE,)),
+    "jack_set_info_function": (None, (_MESSAGE,)),
+    "jack_get_cycle_times": (
+        ctypes.c_int,
+        (
+            _POINTER,
+            ctypes.POINTER(ctypes.c_uint32),
+            ctypes.POINTER(ctypes.c_uint64),
+            ctypes.POINTER(ctypes.c_uint64),
+            ctypes.POINTER(ctypes.c_float),
+        ),
+    ),
+}
+
+
+_ignore = _MESSAGE(lambda message: None)
+
+
+@functools.cache
+def library() -> Any:
+    """The library; None where it is missing or too old."""
+    name = find_library("jack") or "libjack.so.0"
+    try:
+        loaded = ctypes.CDLL("libjack.so.0" if name.startswith("libjack.so") else name)
+        for function, (result, arguments) in _SIGNATURES.items():
+            bound = getattr(loaded, function)
+            bound.restype, bound.argtypes = result, arguments
+    except (OSError, AttributeError):
+        return None
+    # The library prints to stderr otherwise, whether a server runs or not.
+    loaded.jack_set_error_function(_ignore)
+    loaded.jack_set_info_function(_ignore)
+    return loaded
+
+
+def jack_cards(first_index: int) -> list[Card]:
+    """The clients of the running server that play or capture audio, numbered from ``first_index``; none without one."""
+    lib = library()
+    client = None if lib is None else _open_client("phasegraph-list")
+    if client is None:
+        return []
+    try:
+        rate = lib.jack_get_sample_rate(client)
+        counts: dict[str, list[int]] = {}
+        for flag in (_IS_OUTPUT, _IS_INPUT):  # what a client puts out is our input
+            for port in _ports(client, flag):
+                if not port.startswith("phasegraph-"):
+                    counts.setdefault(port.rsplit(":", 1)[0], [0, 0])[flag == _IS_INPUT] += 1
+        names = sorted(counts, key=lambda name: (name != "system", name))
+        return [
+            Card(first_index + place, name, HOST_API, counts[name][0], counts[name][1], rate)
+            for place, name in enumerate(names)
+        ]
+    finally:
+        lib.jack_client_close(client)
+
+
+def _open_client(name: str) -> Any:
+    status = ctypes.c_int(0)
+    return library().jack_client_open(name.encode(), _NO_START_SERVER, ctypes.byref(status))
+
+
+def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
+    lib = library()
+    found = lib.jack_get_ports(client, pattern.encode(), _AUDIO, flags)
+    names: list[str] = []
+    if found:
+        while (name := found[len(names)]) is not None:
+            names.append(name.decode("utf-8", "replace"))
+        lib.jack_free(found)
+    return names
+
+
+class _LagFilter:
+    # How late JACK 2's cycle times are, in microseconds: the mean of the middle half of a quarter of a second, less the
+    # uncertainty. 0 in the steady state, where the loop is better than this.
+
+    def __init__(self, nominal_us: float) -> None:
+        self._gain = _LOOP_GAIN * _LOOP_OMEGA * nominal_us
+        self._lags: deque[float] = deque(maxlen=max(5, min(_MOST_LAGS, int(_LAG_TIME_US / nominal_us))))
+
+    def update(self, current_us: int, next_us: int, period_us: float) -> float:
+        self._lags.append((next_us - current_us - period_us) / self._gain)
+        lags = sorted(self._lags)
+        middle = lags[len(lags) // 4 : len(lags) - len(lags) // 4]
+        lag = sum(middle) / len(middle)
+        return math.copysign(max(0.0, abs(lag) - _CERTAIN_US), lag)
+
+
+class JackCard:
+    """A client of the server that is connected to one card. Calls may block without limit: it lives in a child process.
+
+    Fields that the server's threads write: ``_lost`` (shutdown) and ``_xrun_until_ns`` (xrun). The process callback
+    alone writes the ring, ``_frame`` and ``_lag``; `update_latency` writes ``_latency``.
+    """
+
+    def __init__(
+        self, card: Card, request: CardRequest, ring: PlayRing | CaptureRing, now_ns: Callable[[], int]
+    ) -> None:
+        """Raises NodeError where the card does not have what is requested, or the server refuses."""
+        check_channels(card, request)
+        self._lib = lib = library()
+        self._client = client = _open_client(f"phasegraph-{request.node}"[:32])
+        if client is None:
+            raise NodeError("the JACK server does not answer", "start it, or choose another device", option="device")
+        rate = lib.jack_get_sample_rate(client)
+        if rate != request.rate:
+            lib.jack_client_close(client)
+            raise NodeError(
+                f"the JACK server runs at {rate / 1000:g} kHz, not {request.rate / 1000:g} kHz",
+                "start the server at the stream's rate; nothing is converted silently",
+                option="rate",
+            )
+        self._ring, self._now_ns, self._rate = ring, now_ns, rate
+        self._capture = request.direction == "input"
+        self._lost = ""
+        self._xrun_until_ns = 0
+        self._frame: int | None = None
+        self._count = 0
+        self._latency = 0
+        version = (lib.jack_get_version_string() or b"").decode()
+        nominal_us = lib.jack_get_buffer_size(client) / rate * 1e6
+        self._lag = _LagFilter(nominal_us) if version.startswith("1.9.") else None
+        self._times = (ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_float())
+        self._scratch = np.zeros((ring.capacity, request.channels), np.float32)
+        self._scratch_bytes = self._scratch.data.cast("B")
+        # The callbacks are kept: the library calls them as long as the client lives.
+        self._callbacks = (_PROCESS(self._process), _XRUN(self._on_xrun), _SHUTDOWN(self._on_shutdown))
+        process, xrun, shutdown = self._callbacks
+        lib.jack_set_process_callback(client, process, None)
+        lib.jack_set_xrun_callback(client, xrun, None)
+        lib.jack_on_info_shutdown(client, shutdown, None)
+        word, flag = ("in", _IS_INPUT) if self._capture else ("out", _IS_OUTPUT)
+        self._ports = [
+            lib.jack_port_register(client, f"{word}_{channel}".encode(), _AUDIO, flag, 0)
+            for channel in range(request.channels)
+        ]
+        other = _IS_OUTPUT if self._capture else _IS_INPUT
+        self._device_ports = _ports(client, other, f"^{_escaped(card.name)}:")[: request.channels]
+        self.update_latency()
+        if None in self._ports or lib.jack_activate(client):
+            lib.jack_client_close(client)
+            raise NodeError(f"the JACK server refuses a client for {card.name}", option="device")
+        for port, device_port in zip(self._ports, self._device_ports, strict=False):
+            ours, theirs = lib.jack_port_name(port), device_port.encode()
+            lib.jack_connect(client, *((theirs, ours) if self._capture else (ours, theirs)))
+        self.update_latency()
+        self.opened = OpenedCard(card, self._latency / rate, "JACK's cycle times")
+
+    def is_active(self) -> bool:
+        """Whether the server runs."""
+        return not self._lost
+
+    @property
+    def lost_reason(self) -> str:
+        """Why the server ended; empty while it runs."""
+        return self._lost
+
+    def time_ns(self) -> int:
+        """The server's time."""
+        return int(self._lib.jack_get_time()) * 1000
+
+    def update_latency(self) -> None:
+        """Read the latency of the card's ports again: it follows the server's period."""
+        mode = _CAPTURE_LATENCY if self._capture else _PLAYBACK_LATENCY
+        latencies = []
+        for name in self._device_ports:
+            port = self._lib.jack_port_by_name(self._client, name.encode())
+            if port is not None:
+                span = _LatencyRange()
+                self._lib.jack_port_get_latency_range(port, mode, ctypes.byref(span))
+                latencies.append(span.max)
+        self._latency = max(latencies, default=0)
+
+    def close(self, *, played_out: bool) -> None:
+        """Leave the server. `Player` ends when all frames have sounded, so nothing is left to wait for."""
+        if not self._lost:
+            self._lib.jack_client_close(self._client)
+
+    def _process(self, count: int, argument: Any) -> int:
+        frames, current, following, period = self._times
+        self._lib.jack_get_cycle_times(
+            self._client, ctypes.byref(frames), ctypes.byref(current), ctypes.byref(following), ctypes.byref(period)
+        )
+        frame, ring = frames.value, self._ring
+        if self._frame is not None:
+            lost = (frame - self._frame - self._count) % _WRAP
+            if 0 < lost < _MOST_LOST:
+                ring.lost_frames += lost
+                ring.lost_cycles += 1
+                if isinstance(ring, CaptureRing):
+                    ring.skip_lost(lost)
+                else:
+                    ring.called += lost
+        self._frame, self._count = frame, count
+        lag = self._lag.update(current.value, following.value, period.value) if self._lag is not None else 0.0
+        now_s = (current.value + lag) * 1e-6
+        latency_s = self._latency / self._rate
+        device_s = now_s - latency_s if self._capture else now_s + latency_s
+        entry_ns = self._now_ns()
+        ring.note_callback(ring.called, count, device_s, now_s, entry_ns, entry_ns < self._xrun_until_ns)
+        lib, scratch = self._lib, self._scratch[:count]
+        if isinstance(ring, CaptureRing):
+            for channel, port in enumerate(self._ports):
+                scratch[:, channel] = _port_samples(lib, port, count)
+            ring.capture(self._scratch_bytes, count)
+        else:
+            ring.play(self._scratch_bytes, count)
+            for channel, port in enumerate(self._ports):
+                _port_samples(lib, port, count)[:] = scratch[:, channel]
+        return 0
+
+    def _on_xrun(self, argument: Any) -> int:
+        self._xrun_until_ns = self._now_ns() + _AFTER_XRUN_NS
+        return 0
+
+    def _on_shutdown(self, code: int, reason: bytes | None, argument: Any) -> None:
+        self._lost = (reason or b"").decode("utf-8", "replace") or "the JACK server ended"
+
+
+def _port_samples(lib: Any, port: Any, count: int) -> Any:
+    address = lib.jack_port_get_buffer(port, count)
+    return np.ctypeslib.as_array((ctypes.c_float * count).from_address(address))
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"\\{letter}" if letter in r".^$*+?()[]{}|\/" else letter for letter in name)
