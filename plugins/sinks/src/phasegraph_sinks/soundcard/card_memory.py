@@ -110,6 +110,7 @@ class CardMemory:
 
     @last.setter
     def last(self, frame: int) -> None:
+        """Set by the data plane, once."""
         self._last = frame + 1
 
     def note_callback(self, called: int, count: int, device_s: float, now_s: float, entry_ns: int, xrun: bool) -> None:
