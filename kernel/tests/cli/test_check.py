@@ -22,7 +22,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return graphs
 
 
-def test_a_right_graph_in_words(kernel: Any, graph: Path, built: list[Any]) -> None:
+def test_a_valid_graph_as_text(kernel: Any, graph: Path, built: list[Any]) -> None:
     result = kernel("check", graph)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -71,13 +71,13 @@ def test_an_edge_says_how_samples_are_converted(
     assert f"no crossing, both on clock 'house'; not resampled{words}\n" in result.stdout
 
 
-def test_a_right_graph_in_json(kernel: Any, graph: Path) -> None:
+def test_a_valid_graph_as_json(kernel: Any, graph: Path) -> None:
     result = kernel("check", graph, "--format", "json")
     edge = {"from": "stage", "to": "speakers", "crossing": True, "compensator": "align", "channels": [2, 1]}
     assert json.loads(result.stdout) == {"ok": True, "problems": [], "edges": [edge]}
 
 
-def test_a_wrong_graph_in_words(kernel: Any, graph: Path, built: list[Any]) -> None:
+def test_an_invalid_graph_as_text(kernel: Any, graph: Path, built: list[Any]) -> None:
     result = kernel("check", graph, "--set", "sources.stage.paus=3ms", "--set", "sources.stage.pause=1ms")
     assert result.exit_code == 2
     assert result.stdout == ""
@@ -89,7 +89,7 @@ def test_a_wrong_graph_in_words(kernel: Any, graph: Path, built: list[Any]) -> N
     assert not built
 
 
-def test_a_wrong_graph_in_json_still_tells_its_edges(kernel: Any, graph: Path) -> None:
+def test_an_invalid_graph_as_json_still_has_its_edges(kernel: Any, graph: Path) -> None:
     result = kernel("check", graph, "--format", "json", "--set", "sinks.speakers.lgo=x")
     assert result.exit_code == 2
     answer = json.loads(result.stdout)
@@ -100,7 +100,7 @@ def test_a_wrong_graph_in_json_still_tells_its_edges(kernel: Any, graph: Path) -
     assert [edge["crossing"] for edge in answer["edges"]] == [True]
 
 
-def test_what_only_building_finds_is_told(kernel: Any, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_found_by_building_are_reported(kernel: Any, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(graph: Any, registry: Any) -> None:
         raise GraphError([Problem("sources.stage.notes", "cannot be read\nat all")])
 

@@ -29,7 +29,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return seen
 
 
-def test_run_gives_every_option_on(kernel: Any, run_command: Any) -> None:
+def test_run_passes_every_option_on(kernel: Any, run_command: Any) -> None:
     options = "--profile p --set a.b.c=1 --set a.b.d=2 --for 1.5s --report r.json --trace t.jsonl --log-format json"
     assert kernel("run", "graph.toml", *options.split(), "--log-level", "debug").exit_code == 0
     assert run_command.arguments == (
@@ -88,14 +88,14 @@ def test_every_command_has_help_with_examples(kernel: Any, command: str) -> None
     assert f"  kernel {command}" in result.stdout.partition("Examples:")[2]
 
 
-def test_help_lists_the_commands_and_where_the_others_are(kernel: Any) -> None:
+def test_help_lists_the_commands(kernel: Any) -> None:
     text = kernel("--help").stdout
     assert all(f"  {command} " in text for command in ("run", "check", "plugins", "explain", "schema"))
     assert "`kernel plugins` lists all plugins with their kinds and commands." in text
     assert kernel("--version").stdout == f"kernel, version {__version__}\n"
 
 
-def test_plugins_in_words(kernel: Any) -> None:
+def test_plugins_as_text(kernel: Any) -> None:
     assert kernel("plugins").stdout.splitlines() == [
         "fake 1.0",
         "  kinds     clocks/system, sources/live, compensators/steady, resamplers/sinc, sinks/live, sinks/card",
@@ -104,7 +104,7 @@ def test_plugins_in_words(kernel: Any) -> None:
     ]
 
 
-def test_plugins_in_json(kernel: Any) -> None:
+def test_plugins_as_json(kernel: Any) -> None:
     fake, lost = json.loads(kernel("plugins", "--format", "json").stdout)["plugins"]
     assert (fake["name"], fake["version"], fake["status"], fake["reason"]) == ("fake", "1.0", "ok", "")
     assert "sinks/card" in fake["kinds"]

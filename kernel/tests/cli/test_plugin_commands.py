@@ -42,12 +42,12 @@ def extended(registry: Any) -> Any:
     return registry
 
 
-def test_an_unknown_name_is_looked_for_among_plugins(kernel: Any, extended: Any) -> None:
+def test_an_unknown_command_is_searched_in_the_plugins(kernel: Any, extended: Any) -> None:
     result = kernel("hello")
     assert (result.exit_code, result.stdout) == (0, "hello\n")
 
 
-def test_a_plugin_cannot_replace_the_kernels_commands(kernel: Any, extended: Any) -> None:
+def test_a_plugin_cannot_replace_a_built_in_command(kernel: Any, extended: Any) -> None:
     assert "Report every problem of a graph" in kernel("check", "--help").stdout
 
 

@@ -1,4 +1,4 @@
-"""Graphs that are right: what they resolve to."""
+"""Valid graphs: the nodes, edges and order that result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_options_are_decoded_to_base_units(examine: Any, folder: Path) -> None:
     assert config.sdp == str((folder / "take.wav").resolve())
 
 
-def test_the_only_clock_is_everybodys(examine: Any) -> None:
+def test_the_only_clock_is_the_clock_of_every_node(examine: Any) -> None:
     graph = right(examine(HOUSE + REC + '[sinks.send]\nkind = "net"\ninput = "rec"\n'))
     assert {node.id: node.domain for node in graph.nodes.values()} == {
         "house": "house",
@@ -103,7 +103,7 @@ def test_a_clock_alone_is_a_graph(examine: Any) -> None:
     assert right(examine(HOUSE)).order == ("house",)
 
 
-def test_who_writes_a_file_is_built_before_who_reads_it(examine: Any) -> None:
+def test_the_writer_of_a_file_is_built_before_its_reader(examine: Any) -> None:
     text = (
         HOUSE
         + REC
@@ -126,7 +126,7 @@ def test_every_node_comes_after_what_it_names(examine: Any) -> None:
     assert order.index("align") < order.index("card")
 
 
-def test_load_graph_begins_paths_at_the_files_folder(registry: Any, folder: Path) -> None:
+def test_paths_start_at_the_folder_of_the_graph_file(registry: Any, folder: Path) -> None:
     path = folder / "graph.toml"
     path.write_text("schema = 1\n" + TAKE + OUT + 'input = "take"\n')
     graph = load_graph(path, registry)

@@ -1,4 +1,4 @@
-"""Files that are no graphs: one clear problem, never a traceback, never a wait."""
+"""Files that are not graphs: one clear problem, never a traceback, never a wait."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def test_two_gigabytes_are_not_read(registry: Any, tmp_path: Path) -> None:
         (b"x = {" + b"a." * 400_000 + b"a = 1}", "a dotted key has more than 32 parts"),
     ],
 )
-def test_what_is_no_toml(registry: Any, tmp_path: Path, data: bytes, words: str) -> None:
+def test_text_that_is_not_toml(registry: Any, tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "graph.toml"
     path.write_bytes(data)
     assert words in only_problem(path, registry)
 
 
-def test_a_byte_order_mark_is_no_harm(registry: Any, tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(registry: Any, tmp_path: Path) -> None:
     path = tmp_path / "graph.toml"
     path.write_text('schema = 1\n[clocks.a]\nkind = "system"\n', encoding="utf-8-sig")
     assert list(load_graph(path, registry).nodes) == ["a"]

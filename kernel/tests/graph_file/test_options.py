@@ -1,4 +1,4 @@
-"""Single options: what is taken, and in which words the rest is refused."""
+"""Single options: which values are accepted, and how the others are refused."""
 
 from __future__ import annotations
 

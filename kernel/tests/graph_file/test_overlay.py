@@ -74,7 +74,7 @@ def test_wrong_profiles(examine: Any, profile: str | None, text: str, path: str,
     assert hint in problem.hint
 
 
-def test_a_graph_without_profiles_says_so(examine: Any) -> None:
+def test_a_graph_without_profiles_is_named(examine: Any) -> None:
     (problem,) = examine('[clocks.a]\nkind = "system"', profile="x").problems
     assert problem.hint == "the graph has none"
 
@@ -124,7 +124,7 @@ def test_set_comes_after_the_profile(examine: Any) -> None:
     assert graph.nodes["rec"].config.link_offset == 5_000_000
 
 
-def test_paths_of_set_begin_where_the_command_was_given(examine: Any, folder: Path, tmp_path_factory: Any) -> None:
+def test_paths_of_set_start_at_the_current_directory(examine: Any, folder: Path, tmp_path_factory: Any) -> None:
     here = tmp_path_factory.mktemp("here")
     (here / "take.wav").touch()
     source = '[sources.take]\nkind = "reader"\npath = "take.wav"\n'

@@ -33,11 +33,11 @@ from phasegraph._option_types.wording import (
         (1.5, "1.5"),
     ],
 )
-def test_show(value: object, text: str) -> None:
+def test_values_in_messages(value: object, text: str) -> None:
     assert format_value(value) == text
 
 
-def test_toml() -> None:
+def test_values_as_toml() -> None:
     assert format_toml({"a": [1, "x" * 70], "b": {"c": True}}) == '{a = [1, "' + "x" * 70 + '"], b = {c = true}}'
 
 
@@ -52,7 +52,7 @@ def test_lists_of_words() -> None:
     )
 
 
-def test_places() -> None:
+def test_dotted_paths() -> None:
     assert dotted_path("a", "b-c_1") == "a.b-c_1"
     assert dotted_path("", "a") == "a"
     assert dotted_path("a", "b c\n") == 'a."b c\\n"'

@@ -1,4 +1,4 @@
-"""Graphs that are wrong: each is told in words, at its place, with what would mend it."""
+"""Invalid graphs: each problem is reported in words, at its place, with a remedy."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_it_is_told_once_at_its_place(examine: Any, name: str) -> None:
+def test_the_problem_is_reported_once_at_its_place(examine: Any, name: str) -> None:
     text, path, message, hint = INVALID[name]
     examination = examine(text)
     assert examination.graph is None
@@ -197,7 +197,7 @@ def test_the_schema_must_be_one(registry: Any, folder: Any, text: str, words: st
     assert words in problems[0].message
 
 
-def test_everything_is_told_at_once_and_nothing_follows_from_something_else(examine: Any) -> None:
+def test_all_problems_are_reported_at_once_without_consequences_of_each_other(examine: Any) -> None:
     problems = examine(
         TWO
         + REC
@@ -245,7 +245,7 @@ def test_a_resampler_must_be_there_for_a_crossing_only(examine: Any, registry: A
     assert install_command("phasegraph-compensation") in problem.hint
 
 
-def test_edges_are_told_although_the_graph_is_wrong(examine: Any) -> None:
+def test_edges_are_determined_although_the_graph_is_invalid(examine: Any) -> None:
     examination = examine(HOUSE + REC + '[sinks.card]\nkind = "card"\ninput = "rec"')
     assert [(edge.name, edge.crossing, edge.compensator) for edge in examination.edges] == [("rec->card", True, None)]
 
@@ -255,7 +255,7 @@ def plugin(check: Any) -> Any:
     return SimpleNamespace(validate_graph=hookimpl(check))
 
 
-def test_every_plugin_checks_a_graph_that_is_right(examine: Any, registry: Any) -> None:
+def test_every_plugin_checks_a_valid_graph(examine: Any, registry: Any) -> None:
     seen: list[GraphNode] = []
 
     def look(graph: Any) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Plugins are loaded one by one: whatever is wrong with one is told, and the others work."""
+"""Plugins are loaded one by one: a broken one is reported, and the others work."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def reasons(registry: Registry) -> dict[str, str]:
     return {f"{info.name} {info.version}": info.reason for info in registry.plugins if info.status == "broken"}
 
 
-def test_another_version_of_the_seams_is_refused() -> None:
+def test_another_plugin_api_is_refused() -> None:
     registry = Registry()
     registry.add("new", "9", plugin(clock("atomic", api=2)))
     registry.add("old", "1", plugin(clock("quartz")))
@@ -83,7 +83,7 @@ def test_a_second_plugin_of_one_name_takes_nothing_from_the_first() -> None:
     assert [name for name, _ in registry.implementations("validate_graph", graph=None)] == ["same"]
 
 
-def test_a_hook_that_the_kernel_does_not_know_needs_a_newer_one() -> None:
+def test_an_unknown_hook_needs_a_newer_phasegraph() -> None:
     @hookimpl
     def register_planets() -> None: ...
 

@@ -1,4 +1,4 @@
-"""The compensator: observations in, a ratio out. It asks nobody for the time."""
+"""The compensator: observations in, a ratio out. It reads no clock."""
 
 from typing import Annotated
 
