@@ -8,11 +8,11 @@ every problem is found and not only the first.
 from __future__ import annotations
 
 import enum
-import functools
 import math
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache, singledispatch
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -146,7 +146,7 @@ def record_of(struct: type[msgspec.Struct]) -> Record:
     return _record(struct)
 
 
-@functools.cache
+@cache
 def _record(struct: type[msgspec.Struct]) -> Record:
     return Record(struct, tuple(map(_option, msgspec.structs.fields(struct))))
 
@@ -234,119 +234,105 @@ def _within(number: NumberType, value: float) -> bool:
     )
 
 
+@singledispatch
 def expected(kind: inspect.Type) -> str:
     """What a value must be, to follow "expected": ``a whole number from 0 to 127``."""
-    match kind:
-        case QuantityType():
-            limits = _limits(kind.number, kind.quantity.text) or "with a unit"
-            return f'a {kind.quantity.name} {limits}, such as "{kind.example}"'
-        case MarkedTextType(mark=FilePath(mode=mode)):
-            return "the path of a file" + (" to write" if mode == "write" else "")
-        case MarkedTextType(mark=Ref(role=role)):
-            return "a kind of resampler" if role is Role.RESAMPLER else f"the id of a {role.singular}"
-        case inspect.IntType() | inspect.FloatType():
-            whole = "whole " if isinstance(kind, inspect.IntType) else ""
-            return f"a {whole}number {_limits(kind, str)}".rstrip()
-        case inspect.StrType(pattern=str()):
-            return f"text of the form {kind.pattern}"
-        case inspect.StrType(max_length=int()):
-            return f"text of {kind.min_length or 0} to {kind.max_length} characters"
-        case inspect.StrType(min_length=int()):
-            return (
-                "text that is not empty" if kind.min_length == 1 else f"text of at least {kind.min_length} characters"
-            )
-        case inspect.StrType():
-            return "text"
-        case inspect.BoolType():
-            return "true or false"
-        case ChoiceType():
-            return join_words(list(map(format_value, kind.values)))
-        case SequenceType(min_length=least, max_length=most):
-            length = f" of at least {least}" if least else ""
-            if most is not None:
-                length = f" of {least or 0}" + ("" if most == least else f" to {most}")
-            return f"a list{length}, each item {expected(kind.item)}"
-        case Record():
-            return "a table"
-        case inspect.UnionType():
-            return join_words(list(map(expected, kind.types)))
     return f"a value of type {getattr(getattr(kind, 'annotation', None), '__name__', '')}".rstrip()
+
+
+@expected.register
+def _(kind: QuantityType) -> str:
+    limits = _limits(kind.number, kind.quantity.text) or "with a unit"
+    return f'a {kind.quantity.name} {limits}, such as "{kind.example}"'
+
+
+@expected.register
+def _(kind: MarkedTextType) -> str:
+    if isinstance(kind.mark, FilePath):
+        return "the path of a file" + (" to write" if kind.mark.mode == "write" else "")
+    role = kind.mark.role
+    return "a kind of resampler" if role is Role.RESAMPLER else f"the id of a {role.singular}"
+
+
+@expected.register
+def _(kind: inspect.IntType) -> str:
+    return f"a whole number {_limits(kind, str)}".rstrip()
+
+
+@expected.register
+def _(kind: inspect.FloatType) -> str:
+    return f"a number {_limits(kind, str)}".rstrip()
+
+
+@expected.register
+def _(kind: inspect.StrType) -> str:
+    least, most = kind.min_length or 0, kind.max_length
+    if kind.pattern is not None:
+        return f"text of the form {kind.pattern}"
+    if most is not None:
+        return f"text of {least} to {most} characters"
+    if least > 1:
+        return f"text of at least {least} characters"
+    return "text that is not empty" if least else "text"
+
+
+@expected.register
+def _(kind: inspect.BoolType) -> str:
+    return "true or false"
+
+
+@expected.register
+def _(kind: ChoiceType) -> str:
+    return join_words(list(map(format_value, kind.values)))
+
+
+@expected.register
+def _(kind: SequenceType) -> str:
+    least, most = kind.min_length or 0, kind.max_length
+    length = f" of at least {least}" if least else ""
+    if most is not None:
+        length = f" of {least}" + ("" if most == least else f" to {most}")
+    return f"a list{length}, each item {expected(kind.item)}"
+
+
+@expected.register
+def _(kind: Record) -> str:
+    return "a table"
+
+
+@expected.register
+def _(kind: inspect.UnionType) -> str:
+    return join_words(list(map(expected, kind.types)))
+
+
+_TOML_TYPES: dict[type[inspect.Type], type[Any] | tuple[type[Any], ...]] = {
+    QuantityType: str,
+    MarkedTextType: str,
+    inspect.StrType: str,
+    inspect.IntType: int,
+    inspect.FloatType: (int, float),
+    inspect.BoolType: bool,
+    SequenceType: list,
+    Record: Mapping,
+    OtherType: object,
+}
 
 
 def _accepts(kind: inspect.Type, value: object) -> bool:
     """Whether a value has the right TOML type; it may still be out of range."""
-    match kind:
-        case QuantityType() | MarkedTextType() | inspect.StrType():
-            return isinstance(value, str)
-        case inspect.IntType():
-            return isinstance(value, int) and not isinstance(value, bool)
-        case inspect.FloatType():
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case inspect.BoolType():
-            return isinstance(value, bool)
-        case ChoiceType():
-            return any(type(value) is type(known) for known in kind.values)
-        case SequenceType():
-            return isinstance(value, list)
-        case Record():
-            return isinstance(value, Mapping)
-        case inspect.UnionType():
-            return any(_accepts(each, value) for each in kind.types)
-    return True
+    if isinstance(kind, inspect.UnionType):
+        return any(_accepts(each, value) for each in kind.types)
+    if isinstance(kind, ChoiceType):
+        return any(type(value) is type(known) for known in kind.values)
+    if isinstance(value, bool) and isinstance(kind, NumberType):
+        return False
+    return isinstance(value, _TOML_TYPES[type(kind)])
 
 
 def decode(kind: inspect.Type, value: Any, at: str, diagnostics: Diagnostics) -> Any:
     """The decoded value, or `INVALID` with every reason added to ``diagnostics``."""
-    if isinstance(kind, OtherType):
-        try:
-            return msgspec.convert(_without_overrides(value), kind.annotation)
-        except (msgspec.ValidationError, TypeError, ValueError) as error:
-            return diagnostics.unexpected(at, expected(kind), value, str(error).replace("`", ""))
-    if not _accepts(kind, value):
-        return _wrong_type(kind, value, at, diagnostics)
-    match kind:
-        case QuantityType() if len(value) <= 100:
-            try:
-                number = kind.quantity.parse(value)
-            except ValueError as error:
-                return diagnostics.error(at, str(error))
-            return number if _within(kind.number, number) else diagnostics.unexpected(at, expected(kind), value)
-        case inspect.IntType() if _within(kind, value):
-            return value
-        case inspect.FloatType():
-            number = float(value) if not isinstance(value, int) or value.bit_length() < 1024 else math.inf
-            if math.isfinite(number) and _within(kind, number):
-                return number
-        case MarkedTextType(mark=Ref()) | inspect.BoolType():
-            return value
-        case MarkedTextType() if value:
-            try:
-                return path_in(diagnostics.folder, value)
-            except (OSError, ValueError, RuntimeError) as error:  # a null character, a loop of links
-                return diagnostics.error(at, f"{format_value(value)} is no path: {error}")
-        case inspect.StrType(min_length=least, max_length=most, pattern=pattern):
-            fits = (least or 0) <= len(value) and (most is None or len(value) <= most)
-            if fits and (pattern is None or re.search(pattern, value) is not None):
-                return value
-        case ChoiceType() if value in kind.values:
-            return kind.values[value]
-        case ChoiceType():
-            names = [known for known in kind.values if isinstance(known, str)]
-            return diagnostics.unexpected(at, expected(kind), value, did_you_mean(value, names))
-        case SequenceType(min_length=least, max_length=most):
-            if len(value) < (least or 0) or (most is not None and len(value) > most):
-                return diagnostics.error(at, f"expected {expected(kind)}, got {format_count(len(value), 'item')}")
-            items = [decode(kind.item, item, f"{at}[{index}]", diagnostics) for index, item in enumerate(value)]
-            return INVALID if any(item is INVALID for item in items) else kind.build(items)
-        case Record():
-            values, complete = kind.decode_options(value, at, diagnostics)
-            return kind.construct(values, at, diagnostics) if complete else INVALID
-        case inspect.UnionType():
-            return _decode_union(kind, value, at, diagnostics)
-    return diagnostics.unexpected(at, expected(kind), value)
-
-
-def _wrong_type(kind: inspect.Type, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+    if _accepts(kind, value):
+        return _decode(kind, value, at, diagnostics)
     if isinstance(kind, Record):
         names = join_words([option.name for option in kind.options], "and")
         return diagnostics.unexpected(at, f"a table with {names}", value)
@@ -355,7 +341,80 @@ def _wrong_type(kind: inspect.Type, value: Any, at: str, diagnostics: Diagnostic
     return diagnostics.unexpected(at, expected(kind), value, hint)
 
 
-def _decode_union(kind: inspect.UnionType, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+@singledispatch
+def _decode(kind: inspect.Type, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+    """Decode a value of the right TOML type."""
+    return value
+
+
+@_decode.register
+def _(kind: QuantityType, value: str, at: str, diagnostics: Diagnostics) -> Any:
+    if len(value) <= 100:
+        try:
+            number = kind.quantity.parse(value)
+        except ValueError as error:
+            return diagnostics.error(at, str(error))
+        if _within(kind.number, number):
+            return number
+    return diagnostics.unexpected(at, expected(kind), value)
+
+
+@_decode.register
+def _(kind: MarkedTextType, value: str, at: str, diagnostics: Diagnostics) -> Any:
+    if isinstance(kind.mark, Ref):
+        return value
+    if not value:
+        return diagnostics.unexpected(at, expected(kind), value)
+    try:
+        return path_in(diagnostics.folder, value)
+    except (OSError, ValueError, RuntimeError) as error:  # a null character, a loop of links
+        return diagnostics.error(at, f"{format_value(value)} is no path: {error}")
+
+
+@_decode.register
+def _(kind: inspect.IntType, value: int, at: str, diagnostics: Diagnostics) -> Any:
+    return value if _within(kind, value) else diagnostics.unexpected(at, expected(kind), value)
+
+
+@_decode.register
+def _(kind: inspect.FloatType, value: float, at: str, diagnostics: Diagnostics) -> Any:
+    number = float(value) if not isinstance(value, int) or value.bit_length() < 1024 else math.inf
+    fits = math.isfinite(number) and _within(kind, number)
+    return number if fits else diagnostics.unexpected(at, expected(kind), value)
+
+
+@_decode.register
+def _(kind: inspect.StrType, value: str, at: str, diagnostics: Diagnostics) -> Any:
+    fits = (kind.min_length or 0) <= len(value) and (kind.max_length is None or len(value) <= kind.max_length)
+    if fits and (kind.pattern is None or re.search(kind.pattern, value) is not None):
+        return value
+    return diagnostics.unexpected(at, expected(kind), value)
+
+
+@_decode.register
+def _(kind: ChoiceType, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+    if value in kind.values:
+        return kind.values[value]
+    names = [known for known in kind.values if isinstance(known, str)]
+    return diagnostics.unexpected(at, expected(kind), value, did_you_mean(value, names))
+
+
+@_decode.register
+def _(kind: SequenceType, value: list[Any], at: str, diagnostics: Diagnostics) -> Any:
+    if len(value) < (kind.min_length or 0) or (kind.max_length is not None and len(value) > kind.max_length):
+        return diagnostics.error(at, f"expected {expected(kind)}, got {format_count(len(value), 'item')}")
+    items = [decode(kind.item, item, f"{at}[{index}]", diagnostics) for index, item in enumerate(value)]
+    return INVALID if any(item is INVALID for item in items) else kind.build(items)
+
+
+@_decode.register
+def _(kind: Record, value: Mapping[str, Any], at: str, diagnostics: Diagnostics) -> Any:
+    values, complete = kind.decode_options(value, at, diagnostics)
+    return kind.construct(values, at, diagnostics) if complete else INVALID
+
+
+@_decode.register
+def _(kind: inspect.UnionType, value: Any, at: str, diagnostics: Diagnostics) -> Any:
     """By the first type that fits; with the reasons of the only candidate, or in general words."""
     candidates = [each for each in kind.types if _accepts(each, value)]
     if len(candidates) == 1:
@@ -365,6 +424,14 @@ def _decode_union(kind: inspect.UnionType, value: Any, at: str, diagnostics: Dia
         if decoded is not INVALID:
             return decoded
     return diagnostics.unexpected(at, expected(kind), value)
+
+
+@_decode.register
+def _(kind: OtherType, value: Any, at: str, diagnostics: Diagnostics) -> Any:
+    try:
+        return msgspec.convert(_without_overrides(value), kind.annotation)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        return diagnostics.unexpected(at, expected(kind), value, str(error).replace("`", ""))
 
 
 def _decode_override(kind: inspect.Type, value: Any, at: str, diagnostics: Diagnostics) -> Any:
@@ -389,46 +456,81 @@ def _without_overrides(value: Any) -> Any:
 
 def encode(kind: inspect.Type, value: Any) -> Any:
     """A decoded value as a graph would write it: the inverse of `decode`."""
-    if value is None:
-        return None
-    match kind:
-        case QuantityType():
-            return kind.quantity.text(value)
-        case ChoiceType():
-            return next((written for written, decoded in kind.values.items() if decoded == value), value)
-        case SequenceType():
-            return [encode(kind.item, item) for item in value]
-        case Record():
-            written = {option.name: encode(option.type, getattr(value, option.attribute)) for option in kind.options}
-            return {name: item for name, item in written.items() if item is not None}
-        case inspect.UnionType():
-            for each in kind.types:
-                try:
-                    written = encode(each, value)
-                except (TypeError, ValueError, AttributeError):
-                    continue
-                if _accepts(each, written):
-                    return written
-        case OtherType():
-            return msgspec.to_builtins(value)
+    return None if value is None else _encode(kind, value)
+
+
+@singledispatch
+def _encode(kind: inspect.Type, value: Any) -> Any:
     return value
 
 
+@_encode.register
+def _(kind: QuantityType, value: Any) -> Any:
+    return kind.quantity.text(value)
+
+
+@_encode.register
+def _(kind: ChoiceType, value: Any) -> Any:
+    return next((written for written, decoded in kind.values.items() if decoded == value), value)
+
+
+@_encode.register
+def _(kind: SequenceType, value: Any) -> Any:
+    return [encode(kind.item, item) for item in value]
+
+
+@_encode.register
+def _(kind: Record, value: Any) -> Any:
+    written = {option.name: encode(option.type, getattr(value, option.attribute)) for option in kind.options}
+    return {name: item for name, item in written.items() if item is not None}
+
+
+@_encode.register
+def _(kind: inspect.UnionType, value: Any) -> Any:
+    for each in kind.types:
+        try:
+            written = encode(each, value)
+        except (TypeError, ValueError, AttributeError):
+            continue
+        if _accepts(each, written):
+            return written
+    return value
+
+
+@_encode.register
+def _(kind: OtherType, value: Any) -> Any:
+    return msgspec.to_builtins(value)
+
+
+@singledispatch
 def references(kind: inspect.Type, value: Any, at: str) -> Iterator[Reference]:
     """The nodes and files that a decoded value names; of a `Record`, ``value`` may be a dict by attribute."""
-    match kind:
-        case MarkedTextType() if isinstance(value, str):
-            yield Reference(at, kind.mark, value)
-        case SequenceType() if isinstance(value, list | tuple):
-            for index, item in enumerate(value):
-                yield from references(kind.item, item, f"{at}[{index}]")
-        case Record():
-            for option in kind.options:
-                name = option.attribute
-                known = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-                yield from references(option.type, known, dotted_path(at, option.name))
-        case inspect.UnionType():
-            yield from next(filter(None, (list(references(each, value, at)) for each in kind.types)), [])
+    return iter(())
+
+
+@references.register
+def _(kind: MarkedTextType, value: Any, at: str) -> Iterator[Reference]:
+    if isinstance(value, str):
+        yield Reference(at, kind.mark, value)
+
+
+@references.register
+def _(kind: SequenceType, value: Any, at: str) -> Iterator[Reference]:
+    for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
+        yield from references(kind.item, item, f"{at}[{index}]")
+
+
+@references.register
+def _(kind: Record, value: Any, at: str) -> Iterator[Reference]:
+    for option in kind.options:
+        name = option.attribute
+        known = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+        yield from references(option.type, known, dotted_path(at, option.name))
+
+
+@references.register
+def _(kind: inspect.UnionType, value: Any, at: str) -> Iterator[Reference]:
+    yield from next(filter(None, (list(references(each, value, at)) for each in kind.types)), [])
 
 
 _JSON_LIMITS = {
@@ -446,34 +548,65 @@ def _json_limits(kind: inspect.Type, **names: str) -> dict[str, Any]:
     return {word: limit for word, limit in limits.items() if limit is not None}
 
 
+@singledispatch
 def json_schema(kind: inspect.Type) -> dict[str, Any]:
     """JSON Schema of what a graph may write."""
-    match kind:
-        case QuantityType():  # JSON Schema cannot state the range of what the text means
-            return {"type": "string", "pattern": kind.quantity.pattern, "examples": [kind.example]}
-        case MarkedTextType():
-            return {"type": "string"}
-        case inspect.StrType():
-            return {"type": "string", **_json_limits(kind, min_length="minLength", max_length="maxLength")}
-        case inspect.IntType():
-            return {"type": "integer", **_json_limits(kind)}
-        case inspect.FloatType():
-            return {"type": "number", **_json_limits(kind)}
-        case inspect.BoolType():
-            return {"type": "boolean"}
-        case ChoiceType():
-            return {"enum": list(kind.values)}
-        case SequenceType():
-            lengths = _json_limits(kind, min_length="minItems", max_length="maxItems")
-            return {"type": "array", "items": json_schema(kind.item), **lengths}
-        case inspect.UnionType():
-            return {"anyOf": list(map(json_schema, kind.types))}
-        case Record():
-            properties = {option.name: _option_schema(option) for option in kind.options}
-            required = [option.name for option in kind.options if option.required]
-            schema = {"type": "object", "properties": properties, "additionalProperties": False}
-            return {**schema, "required": required} if required else schema
     return {}
+
+
+@json_schema.register
+def _(kind: QuantityType) -> dict[str, Any]:
+    # JSON Schema cannot state the range of what the text means.
+    return {"type": "string", "pattern": kind.quantity.pattern, "examples": [kind.example]}
+
+
+@json_schema.register
+def _(kind: MarkedTextType) -> dict[str, Any]:
+    return {"type": "string"}
+
+
+@json_schema.register
+def _(kind: inspect.StrType) -> dict[str, Any]:
+    return {"type": "string", **_json_limits(kind, min_length="minLength", max_length="maxLength")}
+
+
+@json_schema.register
+def _(kind: inspect.IntType) -> dict[str, Any]:
+    return {"type": "integer", **_json_limits(kind)}
+
+
+@json_schema.register
+def _(kind: inspect.FloatType) -> dict[str, Any]:
+    return {"type": "number", **_json_limits(kind)}
+
+
+@json_schema.register
+def _(kind: inspect.BoolType) -> dict[str, Any]:
+    return {"type": "boolean"}
+
+
+@json_schema.register
+def _(kind: ChoiceType) -> dict[str, Any]:
+    return {"enum": list(kind.values)}
+
+
+@json_schema.register
+def _(kind: SequenceType) -> dict[str, Any]:
+    lengths = _json_limits(kind, min_length="minItems", max_length="maxItems")
+    return {"type": "array", "items": json_schema(kind.item), **lengths}
+
+
+@json_schema.register
+def _(kind: inspect.UnionType) -> dict[str, Any]:
+    return {"anyOf": list(map(json_schema, kind.types))}
+
+
+@json_schema.register
+def _(kind: Record) -> dict[str, Any]:
+    properties = {option.name: _option_schema(option) for option in kind.options}
+    required = [option.name for option in kind.options if option.required]
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
 
 
 def _option_schema(option: Option) -> dict[str, Any]:
