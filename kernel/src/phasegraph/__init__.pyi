@@ -76,7 +76,10 @@ from ._core.units import parse_duration as parse_duration
 from ._graph_file.graph import Edge as Edge
 from ._graph_file.graph import Graph as Graph
 from ._graph_file.graph import GraphNode as GraphNode
+from ._graph_file.read_graph import read_graph as read_graph
 from ._plugins.specs import Event as Event
 from ._plugins.specs import hookimpl as hookimpl
+from ._system_clock import NtpState as NtpState
+from ._system_clock import read_ntp_state as read_ntp_state
 
 __version__: str

@@ -1,0 +1,18 @@
+"""Phasegraph plugin: commands that look at this computer, its network and its runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from phasegraph import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """The command ``doctor``."""
+    from .doctor.doctor_command import doctor_command
+
+    cli.add_command(doctor_command)
