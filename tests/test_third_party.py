@@ -104,7 +104,7 @@ encoding = "L24"
 rate = "48kHz"
 channels = 2
 packet-time = "1ms"
-link-offset = "60ms"
+link-offset = "600ms"
 
 [compensators.align]
 kind = "proportional"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+from .machine import watched_machine
 from .process import Running, running
 
 KERNEL = (sys.executable, "-m", "phasegraph")
@@ -19,6 +21,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "loopback.toml"
 LIMIT_S = 30.0
 """Longest that a run of about a second may take before it counts as hanging."""
 
+ATTEMPTS = 4
+STALLED_S = 0.1
+"""How much later than it wanted a thread that only sleeps runs, in all, where the machine is to blame for a run."""
 _HICCUPS = (
     "packets_late",
     "packets_lost",
@@ -90,17 +95,22 @@ def overrides(options: Mapping[str, object]) -> list[str]:
 def exact(run: Callable[[], Outcome], compare: Callable[[Outcome], str]) -> Outcome:
     """Run, and hold what came back against what was sent: ``compare`` says what differs, or nothing.
 
-    A run that differs, and whose own report says that frames were late or lost, is repeated once, with a warning that
-    says so. A difference that the report does not admit is a failure at once.
+    A run that differs, and whose own report says that frames were late or lost, is repeated, with a warning that says
+    so. A second one like it is our failure, unless a witness beside it was kept waiting too. Where the machine does
+    that every time, the test is skipped. A difference that the report does not admit is a failure at once.
     """
-    result = run()
-    differs = _told(result, compare)
-    if differs and result.hiccups:
-        hiccup(differs)
-        result = run()
+    lost_s = []
+    while len(lost_s) < ATTEMPTS:
+        with watched_machine() as machine:
+            result = run()
         differs = _told(result, compare)
-    assert not differs, f"{differs}\n{result.stdout}\n{result.stderr}"
-    return result
+        if not differs:
+            return result
+        lost_s.append(machine.lost_s)
+        if not result.hiccups or (len(lost_s) > 1 and machine.lost_s < STALLED_S):
+            raise AssertionError(f"{differs}\n{result.stdout}\n{result.stderr}")
+        hiccup(differs)
+    pytest.skip(f"the machine kept {ATTEMPTS} runs waiting, for {max(lost_s):.2f} s at most: {differs}")
 
 
 def _told(result: Outcome, compare: Callable[[Outcome], str]) -> str:
