@@ -20,6 +20,7 @@ names, and brought up to date when that file or a pyproject.toml has changed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -50,34 +51,47 @@ INSTALL = ("install", *(() if sys.dont_write_bytecode else ("--no-compile",)))
 def main(arguments: Sequence[str]) -> int:
     """Do what the command line asks for; returns the exit code."""
     command, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
-    if command == "run":
-        python = environment()
-        if not rest:
-            become([str(python), str(ROOT / "tools" / "demo.py")])
-        graph = ["examples/loopback.toml"] if rest[0].startswith("-") else []
-        become([str(python), "-m", "phasegraph", "run", *graph, *rest])
-    if command in ("test", "fuzz"):
-        return {"test": test, "fuzz": fuzz}[command](environment(develop=True), rest)
-    if command == "lint":
-        python = environment(develop=True)
-        checked = do([python, "-m", "ruff", "check"], may_fail=True)
-        return do([python, "-m", "ruff", "format", "--check"], may_fail=True) or checked
-    if command == "types":
-        return do([environment(develop=True), "-m", "mypy"], may_fail=True)
-    if command == "contracts":
-        return do([programs(environment(develop=True)) / "lint-imports"], may_fail=True)
-    if command == "isolated" and len(rest) == 1:
-        return isolated(rest[0])
-    if command == "build" and rest in ([], ["--try"]):
-        build()
-        return try_wheels() if rest else 0
-    if command == "add" and rest:
-        pip(environment(), *INSTALL, "-c", str(CONSTRAINTS), *rest)
-        return 0
-    if command == "newest" and rest in ([], ["--write"]):
-        return newest(write=bool(rest))
+    python_tools = {
+        "types": ["-m", "mypy"],
+        "contracts": ["-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
+    }
+    if command in python_tools:
+        return do([environment(develop=True), *python_tools[command]], may_fail=True)
+    commands = {"run": run, "test": test, "fuzz": fuzz, "lint": lint, "isolated": isolated}
+    commands |= {"build": build, "add": add, "newest": newest}
+    if command in commands:
+        with contextlib.suppress(WrongArguments):
+            return commands[command](rest)
     print(__doc__.strip(), file=sys.stderr)
     return 0 if command in ("help", "-h", "--help") else 2
+
+
+class WrongArguments(Exception):
+    """A command was called in a way that its help does not show."""
+
+
+def run(options: Sequence[str]) -> int:
+    """Run the example, or a graph."""
+    python = environment()
+    if not options:
+        return become([str(python), str(ROOT / "tools" / "demo.py")])
+    graph = ["examples/loopback.toml"] if options[0].startswith("-") else []
+    return become([str(python), "-m", "phasegraph", "run", *graph, *options])
+
+
+def lint(_options: Sequence[str]) -> int:
+    """Check rules and format; returns the exit code."""
+    python = environment(develop=True)
+    checked = do([python, "-m", "ruff", "check"], may_fail=True)
+    return do([python, "-m", "ruff", "format", "--check"], may_fail=True) or checked
+
+
+def add(packages: Sequence[str]) -> int:
+    """Install packages into .venv."""
+    if not packages:
+        raise WrongArguments
+    pip(environment(), *INSTALL, "-c", str(CONSTRAINTS), *packages)
+    return 0
 
 
 # The environment
@@ -186,24 +200,25 @@ def members() -> dict[str, Path]:
 # Tests
 
 
-def fuzz(python: Path, options: Sequence[str]) -> int:
+def fuzz(options: Sequence[str]) -> int:
     """Run the fuzz targets, under atheris where it can be installed; returns the exit code."""
+    python = environment(develop=True)
     if subprocess.run([python, "-c", "import atheris"], capture_output=True).returncode:
         install = [*find_pip(python), *INSTALL, "--quiet", ATHERIS]
         subprocess.run(install, capture_output=True, env=clean_environment())  # without it, mutations are blind
     return do([python, ROOT / "fuzz" / "run.py", *options], may_fail=True)
 
 
-def test(python: Path, options: Sequence[str]) -> int:
+def test(options: Sequence[str]) -> int:
     """Run pytest: in parallel what needs no real time, then, where asked for, the rest; returns the exit code."""
     parts = {"--all": (True, True), "--realtime": (False, True)}
     virtual, real = next((parts[option] for option in options if option in parts), (True, False))
     rest = [option for option in options if option not in parts]
-    pytest = [str(python), "-m", "pytest"]
+    pytest = [str(environment(develop=True)), "-m", "pytest"]
     in_virtual_time = [*pytest, "-n", "auto", "--dist", "worksteal", "-m", "not realtime", *rest]
     in_real_time = [*pytest, "-m", "realtime", *rest]
     if not (virtual and real):
-        become(in_virtual_time if virtual else in_real_time, ROOT)
+        return become(in_virtual_time if virtual else in_real_time, ROOT)
     codes = [do(in_virtual_time, may_fail=True), do(in_real_time, may_fail=True)]
     failures = [code for code in codes if code not in (0, NO_TESTS)]  # `-k` may choose tests of one part alone
     return failures[0] if failures else min(codes)
@@ -212,8 +227,10 @@ def test(python: Path, options: Sequence[str]) -> int:
 # Versions
 
 
-def newest(*, write: bool) -> int:
+def newest(options: Sequence[str]) -> int:
     """Test with the newest version of every dependency that the members allow; returns the exit code."""
+    if options not in ([], ["--write"]):
+        raise WrongArguments
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
         python = make_venv(Path(temporary, "venv"))
         say("installing the newest version of everything")
@@ -233,7 +250,7 @@ def newest(*, write: bool) -> int:
         say(f"broken with the newest versions: {', '.join(broken)}")
         return 1
     say("all passed with the newest versions")
-    if write:
+    if options:
         head = [line for line in CONSTRAINTS.read_text("utf-8").splitlines() if line.startswith("#")]
         lines = [f"{name}=={version}" for name, version in sorted(found.items())]
         CONSTRAINTS.write_text("\n".join([*head, *lines, ""]), "utf-8")
@@ -262,8 +279,10 @@ def normal(name: str) -> str:
 # Distributions
 
 
-def build() -> None:
+def build(options: Sequence[str]) -> int:
     """Write a wheel and a source distribution of every member, and of ``phasegraph-all``, into dist/."""
+    if options not in ([], ["--try"]):
+        raise WrongArguments
     python = environment(develop=True)
     shutil.rmtree(DIST, ignore_errors=True)
     for folder in (*members().values(), ROOT / "all"):
@@ -271,6 +290,7 @@ def build() -> None:
     for wheel in sorted(DIST.glob("*.whl")):
         check_wheel(wheel)
     say(f"{len(list(DIST.iterdir()))} files in {DIST}")
+    return try_wheels() if options else 0
 
 
 def check_wheel(wheel: Path) -> None:
@@ -311,9 +331,11 @@ def try_wheels() -> int:
 # A plugin alone
 
 
-def isolated(name: str) -> int:
+def isolated(names: Sequence[str]) -> int:
     """Test one member, or all of them, each installed with the kernel alone; returns the exit code."""
-    known = members()
+    if len(names) != 1:
+        raise WrongArguments
+    (name,), known = names, members()
     if name != "all" and name not in known:
         raise SystemExit(f"there is no member {name!r}; there are: all, {', '.join(known)}")
     codes = {each: isolated_one(each) for each in (known if name == "all" else [name])}
@@ -355,14 +377,14 @@ def do(
     return code
 
 
-def become(command: list[str], cwd: Path | None = None) -> None:
-    """Go on as another program, so that signals reach it."""
+def become(command: list[str], cwd: Path | None = None) -> int:
+    """Go on as another program, so that signals reach it; where that cannot be, run it and return its exit code."""
     if cwd is not None:
         os.chdir(cwd)
     sys.stdout.flush()
     if os.name == "posix":
         os.execv(command[0], command)
-    sys.exit(subprocess.run(command).returncode)
+    return subprocess.run(command).returncode
 
 
 def say(text: str) -> None:
