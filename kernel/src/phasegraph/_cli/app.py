@@ -12,6 +12,7 @@ from .check import check
 from .compare import compare
 from .explain import explain
 from .plugins import plugins
+from .remote import runs, status, stop
 from .run import run
 from .schema import schema
 from .simulate import simulate
@@ -92,5 +93,5 @@ def cli() -> None:
     """
 
 
-for _command in (run, check, simulate, compare, plugins, explain, schema):
+for _command in (run, runs, status, stop, check, simulate, compare, plugins, explain, schema):
     cli.add_command(_command)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .parameters import GraphArgument, duration_option, examples, graph_argument, report_option, trace_option
 
 if TYPE_CHECKING:
+    from .._control.control_server import ControlServer
     from .._run.logging import Format, Level
+    from .._run.session import Session
 
 
 @click.command(
@@ -42,6 +44,13 @@ if TYPE_CHECKING:
 @click.option(
     "--strict", is_flag=True, help="Exit with 1 also where a node received, sent, read or wrote nothing at all."
 )
+@click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Make the control socket here, and not in the folder where kernel status finds it.",
+)
+@click.option("--no-control", is_flag=True, help="Make no control socket.")
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -52,13 +61,35 @@ def run(
     log_format: Format,
     log_level: Level,
     strict: bool,
+    control: Path | None,
+    no_control: bool,
 ) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
 
     Exits with 0 if the run went as asked, 1 if a node failed or was restarting at the end, 2 if the graph or the call
     is wrong.
     """
-    ctx.exit(run_graph(graph, duration_ns, report, trace, log_format, log_level, strict=strict))
+    code = run_graph(
+        graph, duration_ns, report, trace, log_format, log_level, strict=strict, control=control, no_control=no_control
+    )
+    ctx.exit(code)
+
+
+def open_control(session: Session, path: Path | None, log: Any) -> ControlServer | None:
+    """The server of a run's control socket: at a path, or in the runtime folder. Raises GraphError for a path."""
+    from .._control.control_server import ControlServer
+    from .._control.socket_paths import listen, listen_as, run_name
+    from .._core.errors import GraphError, Problem
+
+    try:
+        listener, place = (listen(path), path) if path is not None else listen_as(run_name(session.name))
+    except (OSError, AttributeError) as error:  # AttributeError: a system without Unix sockets
+        reason = getattr(error, "strerror", None) or str(error)
+        if path is not None:
+            raise GraphError([Problem("--control", f"cannot make {path}: {reason}")]) from error
+        log.warning(f"no control socket: {reason}")
+        return None
+    return ControlServer(session, listener, place, log)
 
 
 def run_graph(
@@ -70,6 +101,8 @@ def run_graph(
     log_level: Level,
     *,
     strict: bool = False,
+    control: Path | None = None,
+    no_control: bool = False,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
     import os
@@ -101,8 +134,11 @@ def run_graph(
         device_rates=DeviceRateStore(state_file(), log.warning),
         report_file=report_file,
     )
+    server = None if no_control else open_control(session, control, log)
+    companions = [] if server is None else [server.run]
     with Status(status_form(log_format)) as status:
-        result = trio.run(partial(session.run, for_ns=duration_ns, signals=True, status=status))
+        run_session = partial(session.run, for_ns=duration_ns, signals=True, status=status, companions=companions)
+        result = trio.run(run_session)
     code = publish_report(result, summary_lines(result, strict=strict), report_file, strict=strict)
     if session.last_resort.armed:  # ended at once: nothing that libraries do at exit may hold it up
         with suppress(OSError, ValueError):

@@ -24,7 +24,7 @@ _SHOWN = 3
 """Phrases of a node that are shown; the summary at the end has all of them."""
 
 
-class StatusLine(NamedTuple):
+class NodeLine(NamedTuple):
     """One node or crossing."""
 
     severity: int
@@ -90,21 +90,21 @@ def status_form(log_format: str) -> Literal["live", "plain", "json"]:
     return "live" if sys.stderr.isatty() else "plain"
 
 
-def headline(session: Session, lines: list[StatusLine]) -> str:
+def headline(session: Session, lines: list[NodeLine]) -> str:
     """How long the run has lasted, and how many of its nodes are in trouble."""
     troubled = sum(line.severity > 0 for line in lines)
     trouble = f", {troubled} in trouble" if troubled else ""
     return f"running for {session.meter.duration_s:.0f} s{trouble} (Ctrl-C ends it)"
 
 
-def status_lines(session: Session) -> list[StatusLine]:
+def status_lines(session: Session) -> list[NodeLine]:
     """A line for each node and each crossing, the most urgent first."""
     lines = []
     for built in session.built.nodes.values():
         node = session.meter.node(built, session.supervisor)
-        lines.append(StatusLine(severity(node), built.id, "; ".join(node_phrases(node)[:_SHOWN])))
+        lines.append(NodeLine(severity(node), built.id, "; ".join(node_phrases(node)[:_SHOWN])))
     for name, edge in session.meter.edges().items():
         if edge["crossing"]:
             urgent = edge["metrics"]["state"] != "locked"
-            lines.append(StatusLine(int(urgent), name, "; ".join(edge_phrases(edge))))
+            lines.append(NodeLine(int(urgent), name, "; ".join(edge_phrases(edge))))
     return sorted(lines, key=lambda line: -line.severity)

@@ -27,7 +27,8 @@ class Meter:
         self._graph = graph
         self._services = services
         self._began_ns = services.local.now_ns()
-        self._started_at = _wall_clock()
+        self.started_at = _wall_clock()
+        """Wall clock, UTC, ISO 8601."""
         self._locked_after_s: dict[str, float] = {}
         self._jumps: dict[str, int] = {}
         """Jumps of media time that were reported, by sink."""
@@ -86,7 +87,7 @@ class Meter:
             metrics |= node.node.metrics()
         except Exception as error:  # whatever a plugin raises must not cost the others' figures
             metrics["metrics_failed"] = f"{type(error).__name__}: {error}"
-        return _plain(metrics)
+        return plain_metrics(metrics)
 
     def _clock_metrics(self, node: BuiltNode) -> dict[str, Metric]:
         now = self._services.local.now_ns()
@@ -136,14 +137,14 @@ class Meter:
             "schema": SCHEMA,
             "graph": graph,
             "profile": profile,
-            **({} if virtual else {"started_at": self._started_at, **ended_at}),
+            **({} if virtual else {"started_at": self.started_at, **ended_at}),
             "duration_s": round(self.duration_s, 6),
             "virtual": virtual,
             "ended": "running" if running else supervisor.ended,
             "nodes": {node.id: self.node(node, supervisor) for node in self._graph.nodes.values()},
             "edges": self.edges(),
             "events": [
-                {"at_ns": event.at_ns, "node": event.node, "name": event.name, **_plain(event.fields)}
+                {"at_ns": event.at_ns, "node": event.node, "name": event.name, **plain_metrics(event.fields)}
                 for event in self._services.events
             ],
             "events_forgotten": self._services.events_forgotten,
@@ -178,9 +179,9 @@ def _device(rate: DeviceRate | None) -> dict[str, Metric]:
     return {} if rate is None else {"device_rate_ppb": rate.rate_ppb, "device_sigma_ppb": rate.sigma_ppb}
 
 
-def _plain(figures: Mapping[str, Any]) -> dict[str, Metric]:
-    # A value that JSON does not have must not cost the whole report: numbers of numpy become plain, numbers that are
-    # not finite are left out, and anything else becomes text.
+def plain_metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
+    """Figures as JSON has them: numbers of numpy become plain, numbers that are not finite are left out, and anything
+    else becomes text."""
     plain: dict[str, Metric] = {}
     for name, value in figures.items():
         value = value.item() if hasattr(value, "item") else value

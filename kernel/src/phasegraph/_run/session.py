@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,8 +62,10 @@ class Session:
         )
         self._registry = registry
         self._trace = trace or Trace(None, log.error)
-        self._profile = profile
-        self._name = str(graph.path or "")
+        self.profile = profile
+        self.name = str(graph.path or "")
+        """Path of the graph file."""
+        self._listeners: list[Callable[[Event], object]] = []
         self._device_rates = device_rates
         self._report_file = report_file
         self.services = Services(
@@ -86,11 +88,12 @@ class Session:
         for_ns: int | None = None,
         signals: bool = False,
         status: Callable[[Session], None] | None = None,
+        companions: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> dict[str, Any]:
         """Run to the end and return the report.
 
         ``for_ns`` ends it after a time; with ``signals``, signals end it (see ``SIGNALS``; a second one at once).
-        ``status`` is called twice a second.
+        ``status`` is called twice a second. ``companions`` run beside the nodes until they have ended.
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -99,6 +102,8 @@ class Session:
                 if for_ns is not None:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)
+                for companion in companions:
+                    nursery.start_soon(companion)
                 if self._report_file is not None:
                     nursery.start_soon(self._write_reports, self._report_file)
                 await self.supervisor.run()
@@ -112,7 +117,20 @@ class Session:
 
     def report(self, *, running: bool = False) -> dict[str, Any]:
         """The report now."""
-        return self.meter.report(self.supervisor, graph=self._name, profile=self._profile, running=running)
+        return self.meter.report(self.supervisor, graph=self.name, profile=self.profile, running=running)
+
+    def add_listener(self, listener: Callable[[Event], object]) -> None:
+        """Call a function with every event, on the control plane."""
+        self._listeners.append(listener)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the run on request; ``at_once`` does not wait for sinks. A second request ends it at once too."""
+        if at_once or self.supervisor.stopping:
+            self.supervisor.stop("stopped")
+            self.supervisor.stop_at_once()
+            trio.lowlevel.spawn_system_task(self._end_at_once)
+        else:
+            self.supervisor.stop("stopped")
 
     async def _receive_signals(self, *, task_status: trio.TaskStatus[None]) -> None:
         with trio.open_signal_receiver(*SIGNALS) as received:
@@ -130,13 +148,13 @@ class Session:
         self.services.threads.abandon_all()
 
     def _emergency(self) -> int:
-        report = {**self._snapshot, "ended": "signal"}
+        report = {**self._snapshot, "ended": self.supervisor.ended}
         if self._report_file is not None:
             try:
                 self._report_file.write_report(report)
             except OSError as error:
                 self.services.log.error(f"cannot write the report: {error.strerror}")
-        self.services.log.error("the run did not end within a second of the second signal, and was ended by force")
+        self.services.log.error("the run was to end at once and did not within a second: it was ended by force")
         return exit_code(report) if self._snapshot else 1
 
     async def _stop_after(self, duration_ns: int) -> None:
@@ -167,6 +185,8 @@ class Session:
         log = self.services.log
         write = log.error if event.name == "failed" else log.warning if "reason" in event.fields else log.info
         write(event.name, node=event.node, **event.fields)
+        for listener in self._listeners:
+            listener(event)
         for plugin, observe in self._registry.implementations("on_event", event=event):
             try:
                 observe()

@@ -14,6 +14,7 @@ _ENDED = {
     "time": "Stopped after --for {}",
     "signal": "Stopped by a signal after {}",
     "failed": "Failed after {}",
+    "stopped": "Stopped by request after {}",
 }
 _CARD_LOSSES = {"overruns": "overrun", "underruns": "underrun", "lost_frames": "lost frame"}
 _FRAMES_READ = {
@@ -58,14 +59,8 @@ def severity(node: Mapping[str, Any]) -> int:
 
 def node_phrases(node: Mapping[str, Any]) -> list[str]:
     """What a node did and how it is, most important first. ``node`` is its part of a report."""
-    state, metrics = node["state"], node["metrics"]
-    phrases: list[str] = []
-    if state == "failed":
-        phrases.append(f"failed: {node.get('failure', 'no reason given')}")
-    elif state == "restarting":
-        phrases.append(f"restarting: {node.get('failure', 'no reason given')}")
-    if metrics.get("trouble"):
-        phrases.append(str(metrics["trouble"]))
+    metrics = node["metrics"]
+    phrases = _trouble(node)
     if node["role"] == "clock" and "state" in metrics:
         phrases += _clock(metrics)
     if "packets_received" in metrics:
@@ -80,7 +75,16 @@ def node_phrases(node: Mapping[str, Any]) -> list[str]:
         phrases.append(f"{_count(metrics['underrun_frames'], 'frame')} missing when due, replaced by silence")
     phrases += [_count(metrics[name], word) for name, word in _CARD_LOSSES.items() if metrics.get(name)]
     phrases += [str(metrics[name]) for name in ("stream", "file") if name in metrics]
-    return phrases or [state]
+    return phrases or [node["state"]]
+
+
+def _trouble(node: Mapping[str, Any]) -> list[str]:
+    phrases = []
+    if node["state"] in ("failed", "restarting"):
+        phrases.append(f"{node['state']}: {node.get('failure') or 'no reason given'}")
+    if node["metrics"].get("trouble"):
+        phrases.append(str(node["metrics"]["trouble"]))
+    return phrases
 
 
 def edge_phrases(edge: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,13 @@ import enum
 import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Literal
 
 import trio
 
 from .._core.errors import NodeError
+from .._option_types.wording import did_you_mean
 from .build import BuiltGraph, BuiltNode
 from .context import Context, Services
 from .fallback import WATCH_S
@@ -28,7 +30,7 @@ RESTART_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 RESTART_FORGET_S = 60.0
 """A node that ran longer than this is restarted with the shortest pause."""
 
-Ended = Literal["completed", "time", "signal", "failed"]
+Ended = Literal["completed", "time", "signal", "failed", "stopped"]
 
 
 class State(enum.StrEnum):
@@ -50,6 +52,8 @@ class Supervisor:
         self._stopping = trio.Event()
         self._at_once = trio.Event()
         self._playing: set[str] = set()
+        self._restarts: dict[str, Callable[[], None]] = {}
+        """Ends what each node does now, so that it starts again."""
         self._sink_ended = trio.Event()
         self.ended: Ended = "completed"
         self.states = dict.fromkeys(graph.nodes, State.WAITING)
@@ -68,7 +72,23 @@ class Supervisor:
             self.ended = reason
             self._stopping.set()
         elif reason == "signal":
-            self._at_once.set()
+            self.stop_at_once()
+
+    def stop_at_once(self) -> None:
+        """Do not wait for sinks to drain."""
+        self._at_once.set()
+
+    def restart(self, id: str) -> str:
+        """End a node and start it again. Returns why that is impossible, as a sentence; empty where it happens."""
+        if id not in self.states:
+            hint = did_you_mean(id, self.states)
+            return f"no node '{id}'" + (f" ({hint})" if hint else "")
+        if self.stopping:
+            return "the run is ending"
+        if id not in self._restarts:
+            return f"node '{id}' cannot be restarted: it is {self.states[id].value}"
+        self._restarts[id]()
+        return ""
 
     async def run(self) -> None:
         """Run until every sink has ended, or the run is stopped."""
@@ -172,6 +192,10 @@ class Supervisor:
             if failure is None:
                 self.states[node.id] = State.ENDED
                 return
+            if isinstance(failure, _RestartRequested):
+                attempt = 0
+                self._services.event(node.id, "restarted", {})
+                continue
             if node.config.on_failure != "restart" or self._stopping.is_set():
                 self.fail(node.id, failure, stop=node.config.on_failure == "stop")
                 return
@@ -185,7 +209,8 @@ class Supervisor:
             ready()  # the others do not wait for its recovery, nor a source for it to read on
             if node.input is not None:
                 node.input.suspend()
-            with trio.move_on_after(pause):
+            with trio.move_on_after(pause) as waiting:
+                self._restarts[node.id] = waiting.cancel
                 await self._stopping.wait()
                 return
 
@@ -204,6 +229,7 @@ class Supervisor:
 
             context = Context(node.id, self._services, failed)
             self.states[node.id] = State.RUNNING
+            self._restarts[node.id] = partial(failed, _RestartRequested())
             try:
                 await node.node.run(context, task_status=_Status(is_ready))
             except Exception as error:  # whatever a plugin raises is its node's failure
@@ -217,6 +243,7 @@ class Supervisor:
                 if cancelled is not None:
                     raise cancelled from None
             finally:
+                self._restarts.pop(node.id, None)
                 context.close()
         if scope.cancelled_caught and not failures:
             return NodeError(f"not ready after {START_TIMEOUT_S:g} s")
@@ -233,6 +260,10 @@ class Supervisor:
             self._services.log.error("unexpected failure", node=id, exc_info=error)
         if stop:
             self.stop("failed")
+
+
+class _RestartRequested(Exception):
+    """The node was asked to start again."""
 
 
 class _Once:

@@ -1,0 +1,179 @@
+"""The protocol of the control socket: one JSON object a line, in both directions. No I/O.
+
+A client sends requests, each with a number of its choice. The server answers each with that number, in the order of the
+requests, and sends status and events between the answers to clients that have subscribed. ``docs/control.md`` has the
+JSON Schema, which is made from the classes below.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+PROTOCOL = 1
+"""Version of the protocol. Additions do not change it; clients ignore fields that they do not know."""
+MOST_LINE_BYTES = 1 << 16
+"""A longer line of a client closes its connection."""
+LEAST_INTERVAL_S = 0.2
+
+
+class Hello(Struct, frozen=True, kw_only=True):
+    """The first line of a server."""
+
+    protocol: int = PROTOCOL
+    version: str
+    """Of Phasegraph."""
+    name: str
+    """Of the run: the name of its socket."""
+    graph: str
+    pid: int
+    started_at: str
+    """Wall clock, UTC, ISO 8601."""
+
+
+class StatusRequest(Struct, frozen=True, kw_only=True, tag="status", tag_field="request", forbid_unknown_fields=True):
+    """Asks for one `RunStatus`."""
+
+    id: int = 0
+
+
+class SubscribeRequest(
+    Struct, frozen=True, kw_only=True, tag="subscribe", tag_field="request", forbid_unknown_fields=True
+):
+    """Asks for `RunStatus` at an interval and for events, until the connection ends. A later one replaces it."""
+
+    id: int = 0
+    interval_s: Annotated[float, Meta(ge=LEAST_INTERVAL_S, le=86400.0)] | None = None
+    """Left out: no status."""
+    events: bool = True
+
+
+class StopRequest(Struct, frozen=True, kw_only=True, tag="stop", tag_field="request", forbid_unknown_fields=True):
+    """Ends the run: sources finish, sinks drain. ``at_once`` does not wait for them."""
+
+    id: int = 0
+    at_once: bool = False
+
+
+class RestartRequest(Struct, frozen=True, kw_only=True, tag="restart", tag_field="request", forbid_unknown_fields=True):
+    """Ends one node and starts it again."""
+
+    id: int = 0
+    node: Annotated[str, Meta(max_length=200)]
+
+
+Request = StatusRequest | SubscribeRequest | StopRequest | RestartRequest
+
+
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    """One node of a run."""
+
+    role: str
+    kind: str
+    pace: str
+    """``clock``, ``device`` or ``none``: what paces the node."""
+    state: str
+    """``waiting``, ``running``, ``restarting``, ``ended`` or ``failed``."""
+    severity: int
+    """0 fine, 1 in trouble, 2 restarting, 3 failed."""
+    text: str
+    """What it does and how it is, most important first."""
+    metrics: dict[str, int | float | str]
+    """As in the report."""
+    rates: dict[str, dict[str, float]] = {}
+    """Counters per second over the last 1, 10 and 60 s, by the name of the metric."""
+    failure: str = ""
+
+
+class EdgeStatus(Struct, frozen=True, kw_only=True):
+    """One edge of a run."""
+
+    crossing: bool
+    text: str = ""
+    metrics: dict[str, int | float | str]
+
+
+class RunStatus(Struct, frozen=True, kw_only=True):
+    """A snapshot of a run."""
+
+    name: str
+    graph: str
+    profile: str | None
+    pid: int
+    started_at: str
+    duration_s: float
+    stopping: bool
+    trouble: list[str]
+    """Sentences about the nodes in trouble, the most urgent first; empty where all is well."""
+    nodes: dict[str, NodeStatus]
+    edges: dict[str, EdgeStatus]
+
+
+class RunEvent(Struct, frozen=True, kw_only=True):
+    """An event of a node, as in the report."""
+
+    at_ns: int
+    """Local time."""
+    node: str
+    name: str
+    fields: dict[str, int | float | str] = {}
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one request."""
+
+    id: int
+    ok: bool
+    error: str = ""
+    """A sentence, where ``ok`` is false."""
+    status: RunStatus | None = None
+
+
+class StatusLine(Struct, frozen=True, kw_only=True):
+    """A status of a subscription. A slow reader gets the newest one only."""
+
+    status: RunStatus
+
+
+class EventLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of a subscription."""
+
+    event: RunEvent
+    lost: int = 0
+    """Events after this one that were dropped, since the client read too slowly."""
+
+
+_requests = msgspec.json.Decoder(Request)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_request(line: bytes) -> Request:
+    """A request. Raises ValueError with a sentence for a line that is none."""
+    try:
+        return _requests.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"no request: {error}") from None
+
+
+def encode_line(value: Struct) -> bytes:
+    """A value as a line."""
+    return _encoder.encode(value) + b"\n"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of all lines, in both directions."""
+    types = [StatusRequest, SubscribeRequest, StopRequest, RestartRequest, Hello, Answer, StatusLine, EventLine]
+    references, definitions = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
+    client, server = list(references[:4]), list(references[4:])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Control socket of Phasegraph, protocol {PROTOCOL}",
+        "$defs": {
+            **definitions,
+            "ClientLine": {"description": "A line of a client.", "anyOf": client},
+            "ServerLine": {"description": "A line of a server.", "anyOf": server},
+        },
+        "anyOf": [{"$ref": "#/$defs/ClientLine"}, {"$ref": "#/$defs/ServerLine"}],
+    }

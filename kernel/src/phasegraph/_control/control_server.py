@@ -1,0 +1,294 @@
+"""The server of a run's control socket. It lives on the control plane, and nothing a client does holds up the run.
+
+Bounds: clients, octets of a line, answers and events that wait for a slow reader, status lines (the newest only),
+requests a second. A client that reads nothing for 10 s is disconnected.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .. import __version__
+from .._plugins.specs import Event
+from .._run.report import plain_metrics
+from .._run.summary import edge_phrases, node_phrases, severity
+from .control_protocol import (
+    MOST_LINE_BYTES,
+    Answer,
+    EdgeStatus,
+    EventLine,
+    Hello,
+    NodeStatus,
+    Request,
+    RestartRequest,
+    RunEvent,
+    RunStatus,
+    StatusLine,
+    StatusRequest,
+    StopRequest,
+    SubscribeRequest,
+    decode_request,
+    encode_line,
+)
+from .counter_rates import CounterHistory
+from .socket_paths import peer_user
+
+if TYPE_CHECKING:
+    from .._run.session import Session
+
+MOST_CLIENTS = 64
+MOST_ANSWERS = 16
+"""Answers that wait for a client: it reads them before the server reads its next request."""
+MOST_EVENTS = 1000
+"""Events that wait for a client; more are counted."""
+PATIENCE_S = 10.0
+"""A client that reads nothing for this time is disconnected."""
+REQUEST_PAUSE_S = 0.02
+"""Between two requests of a client."""
+STATUS_AGE_S = 0.2
+"""A status is made at most this often, however many clients ask."""
+SAMPLE_S = 1.0
+
+
+class ControlServer:
+    """Answers clients of one run."""
+
+    def __init__(self, session: Session, listener: socket.socket, path: Path, log: Any) -> None:
+        self._session = session
+        self._listener = listener
+        self._path = path
+        self._log = log
+        self._clients: set[_Client] = set()
+        self._history = CounterHistory()
+        self._status: tuple[float, RunStatus] | None = None
+        self._inode = os.lstat(path).st_ino
+        self.name = path.stem
+
+    async def run(self) -> None:
+        """Serve until cancelled, then remove the socket."""
+        self._listener.setblocking(False)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listener))
+        self._session.add_listener(self._send_event)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._sample)
+                await trio.serve_listeners(self._serve, [listener], handler_nursery=nursery)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Remove the socket, unless another run has replaced it."""
+        self._listener.close()
+        with suppress(OSError):
+            if os.lstat(self._path).st_ino == self._inode:
+                self._path.unlink()
+
+    async def _sample(self) -> None:
+        while True:
+            nodes = self._session.built.nodes.values()
+            metrics = {node.id: self._session.meter.metrics(node) for node in nodes}
+            self._history.add_sample(trio.current_time(), metrics)
+            await trio.sleep(SAMPLE_S)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            user = peer_user(stream.socket)
+            if user not in (None, 0, os.geteuid()):
+                self._log.warning("a control connection of another user was refused", user=user)
+                return
+            if len(self._clients) >= MOST_CLIENTS:
+                await stream.send_all(encode_line(Answer(id=0, ok=False, error="too many clients")))
+                return
+            client = _Client(self, stream)
+            self._clients.add(client)
+            try:
+                await client.run()
+            finally:
+                self._clients.discard(client)
+
+    def hello(self) -> Hello:
+        """The first line to a client."""
+        session = self._session
+        return Hello(
+            version=__version__,
+            name=self.name,
+            graph=session.name,
+            pid=os.getpid(),
+            started_at=session.meter.started_at,
+        )
+
+    def status(self) -> RunStatus:
+        """A snapshot, at most 0.2 s old."""
+        now_s = trio.current_time()
+        if self._status is None or now_s - self._status[0] >= STATUS_AGE_S:
+            self._status = now_s, self._make_status(now_s)
+        return self._status[1]
+
+    def _make_status(self, now_s: float) -> RunStatus:
+        session = self._session
+        nodes: dict[str, NodeStatus] = {}
+        for built in session.built.nodes.values():
+            node = session.meter.node(built, session.supervisor)
+            nodes[built.id] = NodeStatus(
+                **node,
+                severity=severity(node),
+                text="; ".join(node_phrases(node)),
+                rates=self._history.rates(now_s, built.id, node["metrics"]),
+            )
+        edges = {
+            name: EdgeStatus(
+                crossing=edge["crossing"],
+                text="; ".join(edge_phrases(edge)) if edge["crossing"] else "",
+                metrics=edge["metrics"],
+            )
+            for name, edge in session.meter.edges().items()
+        }
+        troubled = sorted((id for id in nodes if nodes[id].severity), key=lambda troubled: -nodes[troubled].severity)
+        return RunStatus(
+            name=self.name,
+            graph=session.name,
+            profile=session.profile,
+            pid=os.getpid(),
+            started_at=session.meter.started_at,
+            duration_s=round(session.meter.duration_s, 3),
+            stopping=session.supervisor.stopping,
+            trouble=[f"{id}: {nodes[id].text}" for id in troubled],
+            nodes=nodes,
+            edges=edges,
+        )
+
+    def _send_event(self, event: Event) -> None:
+        fields = plain_metrics(event.fields)
+        for client in self._clients:
+            client.add_event(RunEvent(at_ns=event.at_ns, node=event.node, name=event.name, fields=fields))
+
+    def answer(self, request: Request) -> Answer:
+        """Do what a request asks. `SubscribeRequest` is its client's."""
+        session = self._session
+        if isinstance(request, StatusRequest):
+            return Answer(id=request.id, ok=True, status=self.status())
+        if isinstance(request, StopRequest):
+            session.stop(at_once=request.at_once)
+        if isinstance(request, RestartRequest):
+            problem = session.supervisor.restart(request.node)
+            if problem:
+                return Answer(id=request.id, ok=False, error=problem)
+        return Answer(id=request.id, ok=True)
+
+
+class _Client:
+    """One connection: a task that reads requests and one that writes, with bounded queues between."""
+
+    def __init__(self, server: ControlServer, stream: trio.SocketStream) -> None:
+        self._server = server
+        self._stream = stream
+        self._answers: deque[bytes] = deque()
+        self._events: deque[RunEvent] = deque()
+        self._events_lost = 0
+        self._wants_events = False
+        self._interval_s: float | None = None
+        self._next_status_s = 0.0
+        self._wake = trio.Event()
+        self._drained = trio.Event()
+        self._ending = False
+
+    async def run(self) -> None:
+        """Serve until the client leaves, or breaks a rule."""
+        self._answers.append(encode_line(self._server.hello()))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, nursery.cancel_scope)
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._read()
+            self._ending = True
+            self._wake.set()
+
+    def add_event(self, event: RunEvent) -> None:
+        """Queue an event, if the client wants events."""
+        if not self._wants_events:
+            return
+        if len(self._events) >= MOST_EVENTS:
+            self._events_lost += 1
+            return
+        self._events.append(event)
+        self._wake.set()
+
+    async def _read(self) -> None:
+        received = bytearray()
+        while data := await self._stream.receive_some(4096):
+            received += data
+            while (end := received.find(b"\n")) >= 0:
+                line = bytes(received[:end])
+                del received[: end + 1]
+                await self._handle(line)
+            if len(received) > MOST_LINE_BYTES:
+                self._add_answer(Answer(id=0, ok=False, error=f"a line is longer than {MOST_LINE_BYTES} octets"))
+                return
+
+    async def _handle(self, line: bytes) -> None:
+        try:
+            request = decode_request(line)
+        except ValueError as error:
+            answer = Answer(id=0, ok=False, error=str(error))
+        else:
+            if isinstance(request, SubscribeRequest):
+                self._wants_events = request.events
+                self._interval_s = request.interval_s
+                self._next_status_s = trio.current_time()
+                answer = Answer(id=request.id, ok=True)
+            else:
+                answer = self._server.answer(request)
+        self._add_answer(answer)
+        while len(self._answers) >= MOST_ANSWERS:
+            self._drained = trio.Event()
+            await self._drained.wait()
+        await trio.sleep(REQUEST_PAUSE_S)
+
+    def _add_answer(self, answer: Answer) -> None:
+        self._answers.append(encode_line(answer))
+        self._wake.set()
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while True:
+                data = self._next_lines()
+                if data:
+                    with trio.move_on_after(PATIENCE_S) as patience:
+                        await self._stream.send_all(data)
+                    if patience.cancelled_caught:
+                        break
+                elif self._ending:
+                    break
+                else:
+                    await self._wait()
+        scope.cancel()
+
+    def _next_lines(self) -> bytes:
+        lines = list(self._answers)
+        self._answers.clear()
+        self._drained.set()
+        while self._events and len(lines) < 100:
+            event = self._events.popleft()
+            lost = 0
+            if not self._events:
+                lost, self._events_lost = self._events_lost, 0
+            lines.append(encode_line(EventLine(event=event, lost=lost)))
+        if self._interval_s is not None and trio.current_time() >= self._next_status_s:
+            # A slow reader gets the newest status only: none is queued while the last one is being sent.
+            self._next_status_s = trio.current_time() + self._interval_s
+            lines.append(encode_line(StatusLine(status=self._server.status())))
+        return b"".join(lines)
+
+    async def _wait(self) -> None:
+        self._wake = trio.Event()
+        if self._answers or self._events or self._ending:
+            return
+        timeout_s = float("inf") if self._interval_s is None else max(0.0, self._next_status_s - trio.current_time())
+        with trio.move_on_after(timeout_s):
+            await self._wake.wait()

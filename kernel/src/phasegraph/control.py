@@ -1,0 +1,317 @@
+"""A client of the control sockets of runs, for scripts and tools: `connect` for plain code, `connect_async` for trio.
+
+    with connect("loopback") as run:
+        print(run.status().trouble)
+
+``docs/control.md`` has the protocol.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import trio
+
+from ._control.control_protocol import (
+    PROTOCOL,
+    Answer,
+    EdgeStatus,
+    EventLine,
+    Hello,
+    NodeStatus,
+    Request,
+    RestartRequest,
+    RunEvent,
+    RunStatus,
+    StatusLine,
+    StatusRequest,
+    StopRequest,
+    SubscribeRequest,
+    encode_line,
+)
+from ._control.socket_paths import run_sockets, runtime_folders
+
+__all__ = [
+    "AsyncRun",
+    "ControlError",
+    "EdgeStatus",
+    "EventLine",
+    "Hello",
+    "NodeStatus",
+    "Run",
+    "RunEvent",
+    "RunStatus",
+    "Subscription",
+    "connect",
+    "connect_async",
+    "find_run",
+    "list_runs",
+]
+
+TIMEOUT_S = 5.0
+_MOST_ANSWER_BYTES = 64 << 20
+_CHUNK = 1 << 16
+
+
+class ControlError(Exception):
+    """A run could not be reached, or refused a request. The message is a sentence."""
+
+
+class _AnyLine(msgspec.Struct, frozen=True):
+    """The fields that tell the lines of a server apart."""
+
+    id: int | None = None
+    event: msgspec.Raw = msgspec.Raw()
+
+
+def _decode(line: bytes) -> Answer | StatusLine | EventLine:
+    try:
+        fields = msgspec.json.decode(line, type=_AnyLine)
+        if fields.id is not None:
+            return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=EventLine if bytes(fields.event) else StatusLine)
+    except msgspec.MsgspecError as error:
+        raise ControlError(f"the run answered with another protocol: {error}") from None
+
+
+def _hello(line: bytes) -> Hello:
+    try:
+        hello = msgspec.json.decode(line, type=Hello)
+    except msgspec.MsgspecError:
+        with suppress(msgspec.MsgspecError):
+            raise ControlError(msgspec.json.decode(line, type=Answer).error) from None
+        raise ControlError("this is not the control socket of a run") from None
+    if hello.protocol != PROTOCOL:
+        raise ControlError(f"the run speaks protocol {hello.protocol}, this client {PROTOCOL}")
+    return hello
+
+
+def _accepted(answer: Answer, id: int) -> Answer:
+    if not answer.ok:
+        raise ControlError(answer.error)
+    if answer.id != id:
+        raise ControlError("the run answered another request")
+    return answer
+
+
+def _status(answer: Answer) -> RunStatus:
+    if answer.status is None:
+        raise ControlError("the run answered without a status")
+    return answer.status
+
+
+def list_runs() -> dict[str, Path]:
+    """The sockets of the runs that this user can reach, by name. Dead ones are left out, and removed."""
+    runs: dict[str, Path] = {}
+    for path in run_sockets():
+        try:
+            with connect(path, timeout_s=1.0):
+                runs.setdefault(path.stem, path)
+        except ControlError as error:
+            if isinstance(error.__cause__, ConnectionRefusedError):
+                with suppress(OSError):
+                    path.unlink()
+    return runs
+
+
+def find_run(name: str | None = None) -> Path:
+    """The socket of a run: by its name, or the only one there is. Raises ControlError with the names that there are."""
+    if name is not None and os.sep in name:
+        return Path(name)
+    runs = list_runs()
+    if name is None and len(runs) == 1:
+        return next(iter(runs.values()))
+    if name is not None and name in runs:
+        return runs[name]
+    folders = " or ".join(str(folder) for folder in runtime_folders())
+    there = f"there are {', '.join(runs)}" if runs else f"there is no socket in {folders}"
+    if name is not None:
+        raise ControlError(f"no run '{name}': {there}")
+    raise ControlError(f"which run? {there}" if runs else f"no run: {there}")
+
+
+class Run:
+    """A connection to a run, for plain code."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """See `connect`."""
+        self._socket = connection
+        self._received = b""
+        self._id = 0
+        self.hello = _hello(self._read_line())
+
+    def status(self) -> RunStatus:
+        """A snapshot of the run."""
+        return _status(self._ask(StatusRequest(id=self._next_id())))
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the run; ``at_once`` does not wait for its sinks."""
+        self._ask(StopRequest(id=self._next_id(), at_once=at_once))
+
+    def restart(self, node: str) -> None:
+        """End a node and start it again."""
+        self._ask(RestartRequest(id=self._next_id(), node=node))
+
+    def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> Iterator[RunStatus | EventLine]:
+        """Status at an interval, and events, until the run ends."""
+        self._ask(SubscribeRequest(id=self._next_id(), interval_s=interval_s, events=events))
+        self._socket.settimeout(None)
+        while True:
+            try:
+                line = _decode(self._read_line())
+            except ControlError as error:
+                if isinstance(error.__cause__, EOFError):
+                    return
+                raise
+            if not isinstance(line, Answer):
+                yield line.status if isinstance(line, StatusLine) else line
+
+    def _next_id(self) -> int:
+        self._id += 1
+        return self._id
+
+    def _ask(self, request: Request) -> Answer:
+        try:
+            self._socket.sendall(encode_line(request))
+        except OSError as error:
+            raise ControlError(f"the run has gone: {error.strerror}") from error
+        while not isinstance(answer := _decode(self._read_line()), Answer):
+            pass
+        return _accepted(answer, request.id)
+
+    def _read_line(self) -> bytes:
+        while (end := self._received.find(b"\n")) < 0:
+            try:
+                data = self._socket.recv(_CHUNK)
+            except OSError as error:
+                raise ControlError(f"the run does not answer: {error.strerror or error}") from error
+            if not data:
+                raise ControlError("the run has ended") from EOFError()
+            self._received += data
+            if len(self._received) > _MOST_ANSWER_BYTES:
+                raise ControlError("the run answered with too long a line")
+        line, self._received = self._received[:end], self._received[end + 1 :]
+        return line
+
+
+@contextmanager
+def connect(run: str | Path | None = None, *, timeout_s: float = TIMEOUT_S) -> Iterator[Run]:
+    """A connection to a run: by its name, by the path of its socket, or to the only one. Raises ControlError."""
+    path = run if isinstance(run, Path) else find_run(run)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(os.fspath(path))
+        except OSError as error:
+            raise ControlError(f"cannot connect to {path}: {error.strerror or error}") from error
+        yield Run(connection)
+
+
+class AsyncRun:
+    """A connection to a run, for trio. One task at a time."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        """See `connect_async`."""
+        self._stream = stream
+        self._received = b""
+        self._id = 0
+        self.hello: Hello | None = None
+
+    async def status(self) -> RunStatus:
+        """See `Run.status`."""
+        return _status(await self.ask(StatusRequest(id=self._next_id())))
+
+    async def stop(self, *, at_once: bool = False) -> None:
+        """See `Run.stop`."""
+        await self.ask(StopRequest(id=self._next_id(), at_once=at_once))
+
+    async def restart(self, node: str) -> None:
+        """See `Run.restart`."""
+        await self.ask(RestartRequest(id=self._next_id(), node=node))
+
+    def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> Subscription:
+        """See `Run.subscribe`: to be iterated over with ``async for``."""
+        return Subscription(self, SubscribeRequest(id=self._next_id(), interval_s=interval_s, events=events))
+
+    async def read_hello(self) -> None:
+        """Read the server's first line into ``hello``."""
+        self.hello = _hello(await self._read_line())
+
+    def _next_id(self) -> int:
+        self._id += 1
+        return self._id
+
+    async def ask(self, request: Request) -> Answer:
+        """Send a request and wait for its answer. Raises ControlError."""
+        try:
+            await self._stream.send_all(encode_line(request))
+        except trio.BrokenResourceError as error:
+            raise ControlError("the run has gone") from error
+        while not isinstance(answer := await self.read(), Answer):
+            pass
+        return _accepted(answer, request.id)
+
+    async def read(self) -> Answer | StatusLine | EventLine:
+        """The next line of the run. Raises ControlError."""
+        return _decode(await self._read_line())
+
+    async def _read_line(self) -> bytes:
+        while (end := self._received.find(b"\n")) < 0:
+            try:
+                data = await self._stream.receive_some(_CHUNK)
+            except trio.BrokenResourceError as error:
+                raise ControlError("the run has gone") from error
+            if not data:
+                raise ControlError("the run has ended") from EOFError()
+            self._received += data
+            if len(self._received) > _MOST_ANSWER_BYTES:
+                raise ControlError("the run answered with too long a line")
+        line, self._received = self._received[:end], self._received[end + 1 :]
+        return line
+
+
+class Subscription:
+    """Status and events of a run, until it ends."""
+
+    def __init__(self, run: AsyncRun, request: SubscribeRequest) -> None:
+        """See `AsyncRun.subscribe`."""
+        self._run = run
+        self._request: SubscribeRequest | None = request
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> RunStatus | EventLine:
+        if self._request is not None:
+            request, self._request = self._request, None
+            await self._run.ask(request)
+        try:
+            while isinstance(line := await self._run.read(), Answer):
+                pass
+        except ControlError as error:
+            if isinstance(error.__cause__, EOFError | trio.BrokenResourceError):
+                raise StopAsyncIteration from None
+            raise
+        return line.status if isinstance(line, StatusLine) else line
+
+
+@asynccontextmanager
+async def connect_async(run: str | Path | None = None) -> AsyncIterator[AsyncRun]:
+    """As `connect`, for trio."""
+    path = run if isinstance(run, Path) else find_run(run)
+    try:
+        stream = await trio.open_unix_socket(path)
+    except (OSError, RuntimeError) as error:
+        raise ControlError(f"cannot connect to {path}: {error}") from error
+    async with stream:
+        connection = AsyncRun(stream)
+        with trio.move_on_after(TIMEOUT_S) as waiting:
+            await connection.read_hello()
+        if waiting.cancelled_caught:
+            raise ControlError("the run does not answer")
+        yield connection
