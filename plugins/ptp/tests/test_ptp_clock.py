@@ -370,3 +370,22 @@ async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
         monkeypatch.setattr(far, "interface", lambda *a, **k: msgspec.structs.replace(there(*a, **k), **changed))
         await trio.sleep(10)
     assert bool([event for event in me.events("state_changed") if event["state"] == "FAULTY"]) is resets
+
+
+@pytest.mark.parametrize("began_s", [0.0, 0.3, 1.1, 1.7])
+async def test_the_first_announce_and_a_working_sync_are_enough_to_begin(autojump_clock: Any, began_s: float) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    near, far = (SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30))
+    async with running_graph(GRANDMASTER, network=near) as gm:
+        await trio.sleep(20 + began_s)
+        async with running_graph(FOLLOWER, network=far) as me:
+            node, announced_s, usable_s = me.nodes["me"], None, None
+            while usable_s is None:
+                await trio.sleep(0.01)
+                if announced_s is None and node.metrics().get("received_announce"):
+                    announced_s = trio.current_time()
+                if node.estimate().bound_ns < 1_000_000:
+                    usable_s = trio.current_time()
+                    assert abs(error_ns(gm, me)) < node.estimate().bound_ns
+            assert announced_s is not None
+            assert usable_s - announced_s <= 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phasegraph.ieee1588 import Announce, Flag, PathTrace, PortIdentity
-from phasegraph_ptp.protocol import PortState, Settings, Unicast
+from phasegraph_ptp.protocol import PortRole, PortState, Settings, Unicast
 from phasegraph_ptp.protocol.foreign_masters import CAPACITY, ForeignMasters
 
 from .bench import GM, GM_ADDRESS, OTHER, US, Bench, S, announce
@@ -204,3 +204,26 @@ def test_who_falls_silent_makes_place() -> None:
     masters.record_announce(announce(), "", 5 * S, S)
     assert masters.make_place(5 * S, None) is None
     assert len(masters) == 1
+
+
+def test_a_single_announce_is_enough_only_of_one_whose_syncs_arrive_and_only_to_begin() -> None:
+    bench = Bench()
+    bench.now_ns = S
+    bench.receive(announce(sequence=1))
+    assert bench.clock.state is PortState.LISTENING
+    bench.synced(1)
+    assert bench.clock.state is PortState.UNCALIBRATED
+    bench.receive(announce(OTHER, sequence=1, priority1=1))
+    bench.synced(1, source=OTHER)
+    assert bench.clock.data.parent.port == GM
+    bench.at(2 * S)
+    bench.receive(announce(OTHER, sequence=2, priority1=1))
+    assert bench.clock.data.parent.port == OTHER
+
+
+def test_a_port_that_may_become_a_master_waits_for_two() -> None:
+    bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
+    bench.now_ns = S
+    bench.receive(announce(sequence=1, priority1=1))
+    bench.synced(1)
+    assert bench.clock.state is PortState.LISTENING

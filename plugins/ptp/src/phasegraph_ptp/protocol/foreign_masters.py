@@ -63,8 +63,9 @@ class ForeignMaster:
         self._set_announce(announce, address)
         return True
 
-    def record_other_message(self, message: Message, now_ns: int) -> None:
-        """A message of it arrived while it is not followed: a Sync and its Follow_Up prove that it works."""
+    def record_other_message(self, message: Message, now_ns: int) -> bool:
+        """A message of it arrived while it is not followed. Returns whether a Sync and its time are complete, which
+        proves that it works."""
         if isinstance(message, Sync):
             self._synced = message.sequence
             timed = not message.two_step or message.sequence == self._followed_up
@@ -73,9 +74,10 @@ class ForeignMaster:
             self._followed_up = message.sequence
             timed = message.sequence == self._synced
         else:
-            return
+            return False
         if timed:
             self.record_timed_sync(now_ns)
+        return timed
 
     def record_sync_interval(self, message: Sync, now_ns: int) -> int:
         """A Sync of it arrived. Returns the interval of its Syncs."""
@@ -126,6 +128,10 @@ class ForeignMaster:
     def qualified(self, now_ns: int) -> bool:
         """FOREIGN_MASTER_THRESHOLD Announces, two, within the window (9.3.2.4.4)."""
         return self._before_ns is not None and now_ns - self._before_ns <= FOREIGN_MASTER_WINDOW * self.interval.ns
+
+    def works(self, now_ns: int) -> bool:
+        """Whether its Syncs arrive."""
+        return self._last_sync_ns is not None and now_ns - self._last_sync_ns <= max(2 * self._syncs.ns, NS_PER_S)
 
     def demote(self, now_ns: int, *, silent: bool, reason: str = "") -> int:
         """Pass it over for a while, each time longer; a ``silent`` one also until it sends a Sync. Returns the time."""
@@ -186,11 +192,16 @@ class ForeignMasters:
         there = (master for master in self._masters.values() if now_ns < master.expires_ns(timeout))
         return next((master for master in there if master.silent or now_ns < master.demoted_until_ns), None)
 
-    def best(self, now_ns: int, incumbent: ForeignMaster | None, timeout: int) -> ForeignMaster | None:
-        """The best that may be chosen (Erbest): of those that are present the incumbent and all that are qualified."""
-        choice = best_data_set(
-            master.data_set
-            for master in self._masters.values()
-            if master.present(now_ns, timeout) and (master is incumbent or master.qualified(now_ns))
-        )
+    def best(
+        self, now_ns: int, incumbent: ForeignMaster | None, timeout: int, *, provisional: bool = False
+    ) -> ForeignMaster | None:
+        """The best that may be chosen (Erbest): of those that are present the incumbent and all that are qualified.
+
+        Where there is none of these, ``provisional`` also admits one whose Syncs arrive after a single Announce.
+        """
+        present = [master for master in self._masters.values() if master.present(now_ns, timeout)]
+        able = [master for master in present if master is incumbent or master.qualified(now_ns)]
+        if provisional and not able:
+            able = [master for master in present if master.works(now_ns)]
+        choice = best_data_set(master.data_set for master in able)
         return None if choice is None else self._masters[choice.sender]

@@ -348,8 +348,9 @@ class OrdinaryClock:
         if slave is not None and message.source == slave.foreign_master.port:
             return slave
         master = self._machine.foreign_masters.get(message.source)
-        if master is not None:
-            master.record_other_message(message, arrival.local_ns)
+        works = master is not None and master.record_other_message(message, arrival.local_ns)
+        if works and self._machine.state is PortState.LISTENING:
+            self._machine.decide(arrival.local_ns)
         timeout = self._port.settings.announce_receipt_timeout
         if master is None or arrival.local_ns >= master.expires_ns(timeout):
             self._port.diagnosis.record(Cause.SYNC_WITHOUT_ANNOUNCE, message, arrival.source, arrival.local_ns)

@@ -131,8 +131,12 @@ class PortStateMachine:
         if self.state in INACTIVE_STATES:
             return
         settings = self._port.settings
-        best = self.foreign_masters.best(now_ns, self.incumbent, settings.announce_receipt_timeout)
-        if self.incumbent is not None and now_ns >= self.incumbent.expires_ns(settings.announce_receipt_timeout):
+        # A follower without a master starts with the first one that works, a whole Announce interval earlier: the
+        # second Announce of a better one changes that, as at any time.
+        provisional = settings.role is PortRole.FOLLOWER and self.state is PortState.LISTENING
+        timeout = settings.announce_receipt_timeout
+        best = self.foreign_masters.best(now_ns, self.incumbent, timeout, provisional=provisional)
+        if self.incumbent is not None and now_ns >= self.incumbent.expires_ns(timeout):
             self._port.emit_event("announce_timeout", port=str(self.incumbent.port))
         if best is None and self.state is PortState.LISTENING and now_ns < self._listen_until_ns:
             return
