@@ -60,7 +60,7 @@ class PtpEngine(TimingEngine):
         ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
         answers for their own. ``timeline`` makes the time that a leader sends of local time.
         """
-        self._choice = LeaderElection(identity)
+        self._election = LeaderElection(identity)
         super().__init__(peers, now_ns)
         self.role = role
         self.follower: PtpFollower | None = None
@@ -78,7 +78,7 @@ class PtpEngine(TimingEngine):
         """See `TimingEngine.set_peers`. A leader that is not among them is dropped."""
         super().set_peers(peers)
         if self._named:
-            self._choice.forget_others(self._named.keys())
+            self._election.forget_others(self._named.keys())
 
     @property
     def one_way(self) -> bool:
@@ -136,43 +136,53 @@ class PtpEngine(TimingEngine):
     def _dispatch(self, message: Message, peer: TimingPeer, local_ns: int, now_ns: int) -> None:
         match message:
             case Announce():
-                reason = "rival" if self.role is TimingRole.LEAD else self._choice.announce(message, peer, now_ns)
+                reason = "rival" if self.role is TimingRole.LEAD else self._election.announce(message, peer, now_ns)
                 if reason is not None:
                     self._drop(reason)
                 self._choose(now_ns)
             case Sync() | FollowUp():
-                candidate = self._choice.sync(message.source.clock, peer, now_ns)
-                self._choose(now_ns)
-                follower = self._of_leader(candidate)
-                if follower is not None:
-                    if isinstance(message, Sync):
-                        sample = follower.sync(message, local_ns, now_ns)
-                    else:
-                        sample = follower.follow_up(message, local_ns, now_ns)
-                    self._measured(sample, now_ns)
+                self._receive_time(message, peer, local_ns, now_ns)
             case DelayResp():
-                follower = self.follower
-                if follower is None or message.source.clock != follower.leader.clock or peer != follower.leader.peer:
-                    self._drop("other_leader")
-                else:
-                    self._measured(follower.delay_resp(message), now_ns)
+                self._receive_answer(message, peer, now_ns)
             case DelayReq() if self.leads:
-                self._choice.asked(message.source.clock, now_ns)
+                self._election.asked(message.source.clock, now_ns)
                 self._leading.answer(peer, message, local_ns)
                 if self.readiness.note(peer.address, now_ns):
                     self._notice("peer_ready", peer=peer.address)
             case PDelayReq():
                 self._leading.answer_neighbour(peer, message, local_ns)
             case Signaling():
-                self.counters["signaling"] += 1
-                try:
-                    lease_s = self._leading.negotiate(peer, message, self.leads)
-                except MalformedMessage:
-                    self._drop("tlv")
-                else:
-                    self._lease(peer, now_ns, lease_s)
+                self._receive_signaling(message, peer, now_ns)
             case _:
                 self._drop("unused")
+
+    def _receive_time(self, message: Sync | FollowUp, peer: TimingPeer, local_ns: int, now_ns: int) -> None:
+        candidate = self._election.sync(message.source.clock, peer, now_ns)
+        self._choose(now_ns)
+        follower = self._of_leader(candidate)
+        if follower is None:
+            return
+        if isinstance(message, Sync):
+            sample = follower.sync(message, local_ns, now_ns)
+        else:
+            sample = follower.follow_up(message, local_ns, now_ns)
+        self._measured(sample, now_ns)
+
+    def _receive_answer(self, message: DelayResp, peer: TimingPeer, now_ns: int) -> None:
+        follower = self.follower
+        if follower is None or message.source.clock != follower.leader.clock or peer != follower.leader.peer:
+            self._drop("other_leader")
+        else:
+            self._measured(follower.delay_resp(message), now_ns)
+
+    def _receive_signaling(self, message: Signaling, peer: TimingPeer, now_ns: int) -> None:
+        self.counters["signaling"] += 1
+        try:
+            lease_s = self._leading.negotiate(peer, message, self.leads)
+        except MalformedMessage:
+            self._drop("tlv")
+        else:
+            self._lease(peer, now_ns, lease_s)
 
     def _of_leader(self, candidate: LeaderCandidate | None) -> PtpFollower | None:
         follower = self.follower
@@ -200,7 +210,7 @@ class PtpEngine(TimingEngine):
 
     def _choose(self, now_ns: int) -> None:
         may_lead = self.role is not TimingRole.FOLLOW and now_ns >= self._lead_from_ns
-        best = self._choice.best(now_ns, self._own if self.role is TimingRole.AUTO else None, syncing=self.leads)
+        best = self._election.best(now_ns, self._own if self.role is TimingRole.AUTO else None, syncing=self.leads)
         if best is None:
             if self.follower is not None and self.role is TimingRole.FOLLOW:
                 self.follower = None
@@ -222,7 +232,7 @@ class PtpEngine(TimingEngine):
         # Sends what is due; returns the next due time.
         if now_ns < self._silent_until_ns:
             return self._silent_until_ns
-        rival = self._choice.insistent(now_ns, self._own) if self.role is TimingRole.AUTO else None
+        rival = self._election.insistent(now_ns, self._own) if self.role is TimingRole.AUTO else None
         if rival is None:
             return self._leading.tick(self.peers, now_ns)
         rival.yielded_to = True

@@ -102,24 +102,9 @@ class NqptpServer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve. Raises NodeError where a port, the interface or a shared memory cannot be had."""
-        options = self._options
         self._refuse_company()
-        control: list[StampedSocket] = []
-        try:
-            for name in self._sessions.names():
-                with contextlib.suppress(RefusedCommand):
-                    self.clients.admit(name)
-            for name in self.clients.by_name:
-                self._memories[name] = MemoryWriter(name, options.directory, now_ns=self._local.now_ns())
-            self._open_control(control)
-            families = families_of(self._network, options.interface)
-            self._sockets = sockets = TimingSockets(
-                self._network, options.interface, options.event_port, options.general_port, families
-            )
-            self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
-            self._senders = self._serve_senders(sockets)
-            for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
-                self._emit_event("socket", note=note)
+        with contextlib.ExitStack() as resources:
+            control, sockets = self._open(resources)
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
                     nursery.start_soon(self._read, socket)
@@ -128,20 +113,38 @@ class NqptpServer:
                 if self._senders is not None:
                     for socket in self._senders.commands:
                         nursery.start_soon(self._listen_to_senders, self._senders, socket)
-                for kept in [*self._sessions.stored_commands(iter(options.names))]:
+                for kept in [*self._sessions.stored_commands(iter(self._options.names))]:
                     self.apply_command(kept)
                 task_status.started()
                 await self._publish()
-        finally:
-            for memory in self._memories.values():
-                memory.close()
-            self._memories.clear()
-            for socket in control:
-                socket.close()
-            if self._senders is not None:
-                self._senders.close()
-            if self._sockets is not None:
-                self._sockets.close()
+
+    def _open(self, resources: contextlib.ExitStack) -> tuple[list[StampedSocket], TimingSockets]:
+        # Memories, control sockets, PTP sockets, and the server of senders.
+        options, now_ns = self._options, self._local.now_ns()
+        resources.callback(self._close_memories)
+        for name in self._sessions.names():
+            with contextlib.suppress(RefusedCommand):
+                self.clients.admit(name)
+        for name in self.clients.by_name:
+            self._memories[name] = MemoryWriter(name, options.directory, now_ns=now_ns)
+        control = self._open_control(resources)
+        families = families_of(self._network, options.interface)
+        self._sockets = sockets = TimingSockets(
+            self._network, options.interface, options.event_port, options.general_port, families
+        )
+        resources.callback(sockets.close)
+        self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
+        self._senders = self._serve_senders(sockets)
+        if self._senders is not None:
+            resources.callback(self._senders.close)
+        for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
+            self._emit_event("socket", note=note)
+        return control, sockets
+
+    def _close_memories(self) -> None:
+        for memory in self._memories.values():
+            memory.close()
+        self._memories.clear()
 
     def apply_command(self, data: bytes) -> None:
         """Apply a datagram of the control port. A refused command is counted, and reported the first time."""
@@ -280,15 +283,19 @@ class NqptpServer:
                     "stop it; or, if it is nqptp, use what it knows with a clock of kind nqptp",
                 )
 
-    def _open_control(self, found: list[StampedSocket]) -> None:
-        refused = None
+    def _open_control(self, resources: contextlib.ExitStack) -> list[StampedSocket]:
+        refused, found = None, []
         for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
             try:
                 loopback = self._network.interface(address, ipv6=ipv6)
-                found.append(self._network.stamped(self._options.control_port, loopback, ipv6=ipv6))
+                socket = self._network.stamped(self._options.control_port, loopback, ipv6=ipv6)
             except PortUnavailable as error:
                 raise NodeError(str(error), f"{error.remedy}; or choose another control-port") from error
             except OSError as error:  # a system without one of the two
                 refused = error
+            else:
+                resources.callback(socket.close)
+                found.append(socket)
         if not found:
             raise NodeError(f"there is no loopback to take commands from: {refused}")
+        return found
