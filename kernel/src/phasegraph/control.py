@@ -46,7 +46,7 @@ __all__ = [
     "Run",
     "RunEvent",
     "RunStatus",
-    "Subscription",
+    "RunSubscription",
     "connect",
     "connect_async",
     "find_run",
@@ -234,9 +234,9 @@ class AsyncRun:
         """See `Run.restart`."""
         await self.ask(RestartRequest(id=self._next_id(), node=node))
 
-    def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> Subscription:
+    def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> RunSubscription:
         """See `Run.subscribe`: to be iterated over with ``async for``."""
-        return Subscription(self, SubscribeRequest(id=self._next_id(), interval_s=interval_s, events=events))
+        return RunSubscription(self, SubscribeRequest(id=self._next_id(), interval_s=interval_s, events=events))
 
     async def read_hello(self) -> None:
         """Read the server's first line into ``hello``."""
@@ -275,7 +275,7 @@ class AsyncRun:
         return line
 
 
-class Subscription:
+class RunSubscription:
     """Status and events of a run, until it ends."""
 
     def __init__(self, run: AsyncRun, request: SubscribeRequest) -> None:
@@ -283,7 +283,7 @@ class Subscription:
         self._run = run
         self._request: SubscribeRequest | None = request
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> RunSubscription:
         return self
 
     async def __anext__(self) -> RunStatus | EventLine:

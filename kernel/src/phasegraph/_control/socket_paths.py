@@ -1,4 +1,4 @@
-"""Where the control sockets of runs are: a folder of the user that nobody else can enter."""
+"""Where the control sockets of runs are: a folder that only its user can enter."""
 
 from __future__ import annotations
 

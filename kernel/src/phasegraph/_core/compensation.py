@@ -21,7 +21,7 @@ class DeviceTime(msgspec.Struct, frozen=True, gc=False):
 
 
 class BufferLevel(msgspec.Struct, frozen=True, gc=False):
-    """At local time ``local_ns``, ``frames`` input frames lay between what arrived and what was read."""
+    """At local time ``local_ns``, ``frames`` input frames had arrived and were not yet read."""
 
     local_ns: int
     frames: float
@@ -46,8 +46,8 @@ class ReadPosition(msgspec.Struct, frozen=True, gc=False):
 class DeviceRate(msgspec.Struct, frozen=True, gc=False):
     """How much the sink's device runs fast of the stream's clock, and one standard deviation of that.
 
-    As an observation it comes first, and says what earlier runs have learned. As part of a `Correction` it says what
-    is known now.
+    As an observation it comes first, and is the rate that earlier runs have measured. In a `Correction` it is the
+    present rate.
     """
 
     rate_ppb: float
@@ -58,7 +58,7 @@ Observation = ClockEstimate | DeviceTime | FramesArrived | BufferLevel | ReadPos
 
 
 class Correction(msgspec.Struct, frozen=True, gc=False):
-    """What to do until the next decision."""
+    """A decision, valid until the next one."""
 
     ratio_ppb: float
     """Input frames per output frame, as its distance from one."""
@@ -66,15 +66,15 @@ class Correction(msgspec.Struct, frozen=True, gc=False):
     """A jump of the read position, once: while nothing sounds yet, or as a counted resync."""
     locked: bool = False
     reason: str = ""
-    """Why, in words: it goes into the trace."""
+    """Why, as a sentence for the trace."""
     silent: bool = False
     """Nothing is to sound yet (the device is being measured): the block is silence, and a step is no resync."""
     device: DeviceRate | None = None
-    """What a strategy that measures the device knows of its rate; it is kept for the next run."""
+    """Rate of the device, by strategies that measure it; it is kept for the next run."""
 
 
 class Compensator(Protocol):
-    """A strategy. ``observe`` whatever is seen, in the order of its local times; ``decide`` once a block."""
+    """A strategy. ``observe`` gets observations in the order of their local times, ``decide`` comes once a block."""
 
     def observe(self, observation: Observation) -> None:
         """Take in one observation; those that the strategy does not use are ignored."""
@@ -99,7 +99,7 @@ class Resampler(Protocol):
 
 @runtime_checkable
 class StreamingResampler(Resampler, Protocol):
-    """One that keeps signal from block to block, and so has to know where in the stream each block lies."""
+    """A resampler that keeps signal from block to block, and needs to know where in the stream each block lies."""
 
     def locate(self, first: int) -> None:
         """The next `render` is about the stream's frames from ``first`` on: that is the first of its rows.

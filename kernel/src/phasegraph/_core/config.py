@@ -40,7 +40,7 @@ OutputFile = Annotated[str, FilePath("write")]
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """What every node has."""
+    """Options that every node has."""
 
     on_failure: Annotated[
         Literal["stop", "restart", "isolate"],
@@ -55,10 +55,10 @@ class ClockConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a clock's options."""
 
     fallback: Annotated[
-        ClockRef | None, Meta(description="Another clock, which stands in while this one is without lock.")
+        ClockRef | None, Meta(description="Another clock, which replaces this one while it is without lock.")
     ] = None
     fallback_after: Annotated[
-        Duration, Meta(description="How long it may be without lock before the fallback stands in.", ge=0)
+        Duration, Meta(description="How long it may be without lock before the fallback replaces it.", ge=0)
     ] = 5_000_000_000
 
 

@@ -1,4 +1,4 @@
-"""Descriptors: what a plugin registers. Data only, so that kinds can be listed, checked and explained."""
+"""Descriptors that plugins register. Data only, so that kinds can be listed, checked and explained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .config import ClockConfig, CompensatorConfig, SinkConfig, SourceConfig
 from .node import Build, ClockSource, Input, Sink, Source
 
 API_VERSION = 1
-"""Version of the seams between kernel and plugins; a kind made for another one is refused at load."""
+"""Version of the interface between kernel and plugins; a kind made for another one is refused at load."""
 
 ClockC = TypeVar("ClockC", bound=ClockConfig)
 SourceC = TypeVar("SourceC", bound=SourceConfig)

@@ -17,7 +17,7 @@ _LOCAL = getattr(time, "CLOCK_MONOTONIC_RAW", None)
 
 
 class StampKind(enum.StrEnum):
-    """Who took the time of a packet. Kinds differ in noise and in bias, so statistics keep them apart."""
+    """Where the time of a packet was taken. Kinds differ in noise and in bias, so statistics keep them apart."""
 
     HARDWARE = "hardware"
     """The network interface, at the wire."""
@@ -42,7 +42,7 @@ def bracketed_offset(local_ns: Callable[[], int], other_ns: Callable[[], int]) -
 
 
 class LocalClock(Protocol):
-    """Where a run gets its time from: the machine's counter, or a simulated one."""
+    """The time of a run: the machine's counter, or a simulated one."""
 
     @property
     def virtual(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a node is, and what the kernel gives it.
+"""Nodes, and what the kernel gives them.
 
 A node is made once, from its configuration and a `Build`, without side effects; its ``run`` does the work and
 ends by being cancelled (clocks, sources) or when its input has ended and everything is written (sinks).
@@ -27,16 +27,18 @@ Metric = int | float | str
 Metrics = Mapping[str, Metric]
 """Names carry their unit: ``offset_ns``, ``buffer_frames``."""
 Step = Callable[[int], int]
-"""A node's part of the data plane: given local time, does what is due and says when it wants to be called next."""
+"""A node's part of the data plane: given local time, does the work that is due and returns when to be called next.
+
+The work of one call is bounded: other nodes wait for it."""
 RawSampleReader = Callable[[int, NDArray[np.uint8]], NDArray[np.bool_]]
-"""Given the sink's frame and an array (frames, channels, bytes of a sample), puts samples there as they came.
+"""Given the sink's frame and an array (frames, channels, bytes of a sample), fills in samples as they were received.
 
 Returns of which frames and channels; for the others `Input.read` has all that there is to know.
 """
 
 
 class Build(Protocol):
-    """What a factory may use. Nothing of it has a side effect on files or the network."""
+    """The services of a factory. None has a side effect on files or the network."""
 
     id: str
     """The node's id in the graph."""
@@ -49,14 +51,14 @@ class Build(Protocol):
         """
 
     def read_text(self, path: str) -> str:
-        """Contents of an input file, or what another node of this graph provides under that path."""
+        """Contents of an input file, or the text that another node of this graph provides under that path."""
 
     def provide(self, path: str, text: str) -> None:
-        """What this node will write to an output file, for nodes of the same graph that read it."""
+        """Announce the text that this node will write to an output file, for nodes of the same graph that read it."""
 
 
 class Input(Protocol):
-    """What a sink plays: the frames of its sources, side by side, in the sink's own order of frames."""
+    """The input of a sink: the frames of its sources, side by side, in the sink's own order of frames."""
 
     @property
     def format(self) -> StreamFormat:
@@ -68,7 +70,7 @@ class Input(Protocol):
 
     @property
     def can_read_ahead(self) -> bool:
-        """Whether every source follows the sink's pace (files, tones), so that reading ahead loses nothing."""
+        """Whether every source is paced by the sink (files, tones), so that reading ahead loses nothing."""
 
     def read_due(self, local_ns: int, limit: int) -> Frames | None:
         """For a sink without a clock: up to ``limit`` frames that have become due by ``local_ns``, in sequence.
@@ -78,18 +80,19 @@ class Input(Protocol):
         """
 
     def skip_due(self, local_ns: int, limit: int) -> int | None:
-        """As `read_due`, for a sink that needs only to know how many frames they were."""
+        """As `read_due`, for a sink that needs only the number of frames."""
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
-        """For a sink with a clock: fill ``out`` with what sounds from its frame ``frame`` on.
+        """For a sink with a clock: fill ``out`` with the sound from its frame ``frame`` on.
 
         ``local_ns`` is the local time at which that frame sounds. Returns how many of the frames come before the
         input's end: fewer than ``len(out)`` means the last ones.
         """
 
     def raw_samples(self, encoding: Encoding, together: int = 1) -> RawSampleReader | None:
-        """A way to have samples as they came, beside `read`: of the channels that are copied from streams of this
-        encoding. None where there are none.
+        """A reader of samples as they were received, beside `read`. None where there are none.
+
+        It reads the channels that are copied from streams of this encoding.
 
         ``together`` says how many neighbouring channels belong together (2: AES3 pairs). Those that a channel map has
         parted or turned round are left out.
@@ -99,14 +102,14 @@ class Input(Protocol):
         """How many frames from the sink's frame ``frame`` on have already arrived."""
 
     def set_device(self, device: str) -> None:
-        """For a sink with a clock of its own: how its device is called from run to run, before the first `read`.
+        """For a sink with a clock of its own: name the device, the same from run to run, before the first `read`.
 
-        Its compensator then begins with what earlier runs have learned of the device.
+        Its compensator then begins with the rate of the device that earlier runs have measured.
         """
 
 
 class NodeContext(Protocol):
-    """What a running node may use."""
+    """The services of a running node."""
 
     id: str
     local: LocalClock
@@ -118,13 +121,16 @@ class NodeContext(Protocol):
         """Join the data plane until ``run`` ends: ``step`` is called from the engine's thread."""
 
     def quantum_ns(self) -> int:
-        """How often the data plane should look at the network, given the latency that the graph allows."""
+        """How often the data plane should read the network, given the latency that the graph allows."""
 
     def shared(self, make: Callable[[NodeContext], T]) -> T:
-        """One object per run and maker: what all nodes of a kind have in common, such as their sockets."""
+        """One object per run and maker, which all nodes of a kind share, such as their sockets.
+
+        It is closed by its ``close``. Where one of its steps fails, all nodes that use it have failed.
+        """
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
-        """From a step: have a function called on the control plane, soon, in order."""
+        """From a step: call a function on the control plane, soon, in order."""
 
     async def sleep(self, duration_ns: int) -> None:
         """Wait, in real or virtual time."""
@@ -144,10 +150,10 @@ class NodeContext(Protocol):
         """
 
     def event(self, name: str, **fields: Metric) -> None:
-        """Something worth telling: goes to the log, the report and observing plugins."""
+        """Emit an event: it goes to the log (limited in lines), the report and observing plugins."""
 
     def trace(self, record: str, **fields: Metric) -> None:
-        """A line of the trace, where one is written."""
+        """Write a line of the trace, where there is one."""
 
 
 class Node(Protocol):

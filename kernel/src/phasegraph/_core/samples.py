@@ -60,7 +60,7 @@ class Encoding(enum.Enum):
             out[:] = encoded.view(np.float32)
 
     def encode(self, frames: Frames) -> Encoded:
-        """Frames -> encoded frames; rounds to nearest, clips at full scale, and makes what is no number silence."""
+        """Frames -> encoded frames; rounds to nearest, clips at full scale, and makes NaN silence."""
         if self is Encoding.FLOAT32:
             return np.ascontiguousarray(frames).view(np.uint8)
         bits = 15 if self is Encoding.L16 else 23
@@ -82,7 +82,7 @@ class Encoding(enum.Enum):
 
 
 _PIECE = 1 << 15
-"""Samples that are converted at a time: their intermediate form stays in the processor's cache."""
+"""Samples that are converted together: their intermediate form stays in the processor's cache."""
 
 
 def _decode_l24(encoded: Encoded, out: Frames) -> None:
