@@ -187,7 +187,7 @@ def _reference(
     groups: Sequence[Route | None], sizes: NDArray[np.intp], arrivals: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     # Arrival in each stream's reference time: streams on one clock together.
-    estimates = [None if route is None else route.receiver.sync_to_clock() for route in groups]
+    estimates = [None if route is None else route.receiver.media_clock.estimate for route in groups]
     distinct: list[ClockEstimate] = []
     for estimate in estimates:
         if estimate is not None and not any(estimate is other for other in distinct):

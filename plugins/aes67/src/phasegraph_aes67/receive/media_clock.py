@@ -57,7 +57,8 @@ class MediaClock:
         self._foreign_timebase = False
         self._offset: int | None = None if relative else self._described_offset
         """None until the next packet sets it."""
-        self._estimate: ClockEstimate | None = None
+        self.estimate: ClockEstimate | None = None
+        """The estimate that the mapping is of; None before the first `update`."""
         self.mapping_epoch = 0
         """Counts the changes of the mapping."""
 
@@ -79,10 +80,10 @@ class MediaClock:
     def update(self) -> tuple[ClockEstimate, MappingChange | None]:
         """The clock's newest estimate, and how the mapping changed with it."""
         estimate = self._clock.estimate()
-        before = self._estimate
+        before = self.estimate
         if estimate is before:
             return estimate, None
-        self._estimate = estimate
+        self.estimate = estimate
         shift, timing_changed = 0, False
         if before is not None and estimate.jumped_since(before):
             # What is in the ring sounds on, at the new time of day: readers move likewise.

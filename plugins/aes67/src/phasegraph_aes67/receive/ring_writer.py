@@ -48,7 +48,7 @@ class RingWriter:
         stream = self.stream
         if self._aes3 is not None:
             payload = self._aes3.marked(payload)
-        if stream.first is not None and frame < stream.head:
+        if frame < stream.head and stream.first is not None:
             there = stream.ring.valid(frame, frames)
             if there.any():
                 payload = payload.reshape(frames, -1)

@@ -28,7 +28,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import ClockEstimate, ClockReader, Metric, Published, Stream, frame_at
+from phasegraph import ClockEstimate, ClockReader, Encoding, Metric, Published, Stream, frame_at
 
 from ..parameters import StreamParameters
 from ..rtp import RtpHeader
@@ -115,8 +115,10 @@ class StreamReceiver:
             for number, parameters in enumerate(legs)
         )
         self._others = tuple(tuple(other for other in self.legs if other is not leg) for leg in self.legs)
+        self._counters = destination.counters
         self._merge = destination.merge if len(legs) > 1 else None
         self._writer = destination.writer
+        self._carries_flags = legs[0].encoding is Encoding.AM824
         self._audio = self._writer.audio
         self._outside = [0 for _ in self.legs]
         # Packets in a row that were wholly too late or too early, by leg.
@@ -154,12 +156,12 @@ class StreamReceiver:
     def last_arrival_ns(self, leg: Leg | None = None) -> int | None:
         """When the newest packet with audio came, on a leg or on any. Any thread may call it."""
         legs = self.legs if leg is None else (leg,)
-        times = [self._destination.counters[leg.number].last_arrival_ns for leg in legs]
+        times = [self._counters[leg.number].last_arrival_ns for leg in legs]
         return max((time for time in times if time is not None), default=None)
 
     def last_in_time_ns(self, leg: Leg) -> int | None:
         """When the newest packet of a leg came that was in time, at least in part. Any thread may call it."""
-        return self._destination.counters[leg.number].last_in_time_ns
+        return self._counters[leg.number].last_in_time_ns
 
     def sync_to_clock(self) -> ClockEstimate:
         """The clock's newest estimate. Where its time jumps, or its reference comes or goes, the stream moves along.
@@ -182,7 +184,7 @@ class StreamReceiver:
     def write_run(self, leg: Leg, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
         """Take in packets that are exactly the expected ones, one a row; the last arrived at ``arrival_ns``."""
         number = leg.number
-        counters = self._destination.counters[number]
+        counters = self._counters[number]
         counters.packets_received += len(payloads)
         counters.lateness.add(lateness_ns)
         counters.last_arrival_ns = counters.last_in_time_ns = arrival_ns
@@ -194,14 +196,15 @@ class StreamReceiver:
             self._merge.write_run(sequence, frame, payloads, lateness_ns, arrival_ns)
         else:
             self._writer.write(frame, payloads.size // self.stream.ring.frame_bytes, payloads, arrival_ns)
-        self._report_audio()
+        if self._carries_flags:
+            self._report_audio()
 
     def accept(
         self, leg: Leg, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0, port: int = 0
     ) -> None:
         """Take in one packet, whatever it is; ``source`` and ``port`` are where it comes from."""
         self._changed = True
-        counters = self._destination.counters[leg.number]
+        counters = self._counters[leg.number]
         followed_before = any(one.sender is not None for one in self.legs)
         sender_before = leg.sender
         outcome = leg.classify(data, length, arrival_ns, source, port, self._others[leg.number])
@@ -230,7 +233,8 @@ class StreamReceiver:
             counters.last_in_time_ns = arrival_ns
             self._outside[number] = 0
             self._jumped[number] = False
-            self._report_audio()
+            if self._carries_flags:
+                self._report_audio()
         else:
             self._outside[number] += 1
             self._jumped[number] |= outcome.broken
@@ -353,7 +357,7 @@ class StreamReceiver:
         )
 
     def _leg_figures(self, leg: Leg) -> LegFigures:
-        counters = self._destination.counters[leg.number]
+        counters = self._counters[leg.number]
         trouble = ""
         if leg.format_differs:
             trouble = self._mismatch[leg.number]
