@@ -385,3 +385,33 @@ def test_a_port_that_is_forbidden_names_the_capability() -> None:
 def test_an_interface_without_the_family_is_refused() -> None:
     with pytest.raises(OSError, match="does not have a link-local IPv6 address"):
         NETWORK.stamped(0, Interface("eth9", 9, "10.9.9.9"), ipv6=True)
+
+
+UNICAST_HOLDER = """
+import socket, sys
+holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+holder.bind((sys.argv[1], 0))
+print(holder.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say who holds a port")
+@pytest.mark.parametrize(("bound", "refused"), [("127.0.0.1", True), ("127.0.0.2", False), ("", False)])
+def test_a_unicast_address_that_another_program_receives_is_refused(bound: str, refused: bool) -> None:
+    # Both may bind it with SO_REUSEADDR, and then one of them receives nothing, without an error.
+    command = [sys.executable, "-c", UNICAST_HOLDER, bound]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        port = int(process.stdout.readline())
+        try:
+            if refused:
+                with pytest.raises(PortUnavailable, match=f"UDP port {port} is held by python.*process {process.pid}"):
+                    NETWORK.receiver(port, address="127.0.0.1")
+            else:
+                NETWORK.receiver(port, address="127.0.0.1").close()
+            NETWORK.receiver(port).close()
+        finally:
+            process.stdin.close()

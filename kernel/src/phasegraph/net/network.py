@@ -26,7 +26,7 @@ class Network(Protocol):
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
         """A receiver on a UDP port; ``address`` binds it to one unicast address (for unicast streams).
 
-        Raises OSError.
+        Raises OSError; `PortUnavailable` where another program has bound that address and port.
         """
 
     def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -26,11 +26,14 @@ class PortUnavailable(OSError):
         return str(self.strerror)
 
 
-def port_unavailable(error: OSError, port: int) -> OSError:
-    """What to raise where binding to a port failed: with a remedy where one is known, else the error itself."""
+def port_unavailable(error: OSError, port: int, holders: Sequence[str] | None = None) -> OSError:
+    """What to raise where binding to a port failed: with a remedy where one is known, else the error itself.
+
+    ``holders`` are looked up unless they are given.
+    """
     if error.errno == errno.EADDRINUSE:
-        holders = " and ".join(port_holders(port))
-        message = f"UDP port {port} is held by {holders}" if holders else f"UDP port {port} is in use"
+        who = " and ".join(port_holders(port) if holders is None else holders)
+        message = f"UDP port {port} is held by {who}" if who else f"UDP port {port} is in use"
         return PortUnavailable(errno.EADDRINUSE, message, "stop the program that holds it")
     if error.errno == errno.EACCES:
         return PortUnavailable(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +11,7 @@ from .._core.localtime import LocalClock
 from .batched.plain_sockets import PlainReceiver, PlainSender
 from .batched.sockets import Receiver, Sender
 from .interfaces import Interface, find_interface, obstacles
+from .ports import port_holders, port_unavailable
 from .stamped.stamped_socket import StampedSocket
 from .stamped.udp_socket import UdpSocket
 
@@ -30,7 +33,9 @@ class SystemNetwork:
         return obstacles(interface)
 
     def receiver(self, port: int, *, address: str = "", batch: int = 2048, packet_bytes: int = 1500) -> Receiver:
-        """See `Network.receiver`."""
+        """See `Network.receiver`. Two sockets of one unicast address: only one receives, so the second is refused."""
+        if address and (holders := port_holders(port, address)):
+            raise port_unavailable(OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)), port, holders)
         if self._batched:
             from .batched.linux_sockets import LinuxReceiver
 

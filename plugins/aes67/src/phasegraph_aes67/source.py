@@ -134,15 +134,15 @@ class Aes67Source:
         if self._follower is not None:
             self._follower.poll_session()
         for watch in self._watches:
-            watch.check(now_ns)
+            watch.check_silence(now_ns)
         if now_ns >= self._compare_ns:
             self._compare_ns = now_ns + COMPARE_NS
-            self._lateness.check(self._receiver, now_ns)
+            self._lateness.check_lateness(self._receiver, now_ns)
             for number, rival in enumerate(self._rivals):
-                rival.check(self._receiver, number, now_ns)
+                rival.check_rivals(self._receiver, number, now_ns)
         self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
         if len(self._watches) > 1:
-            self._protection.check(self._watches, now_ns)
+            self._protection.compare_legs(self._watches, now_ns)
 
     def _troubles(self) -> Iterator[str]:
         if self._follower is not None and not self._watches:

@@ -66,7 +66,7 @@ class Setup:
 
     def metrics(self) -> dict[str, Metric]:
         """The figures of the stream."""
-        self.receiver.publish()
+        self.receiver.publish_figures()
         return self.receiver.figures.latest.metrics()
 
     def payload(self, frame: int, frames: int) -> bytes:

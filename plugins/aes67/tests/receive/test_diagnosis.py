@@ -67,3 +67,36 @@ def test_packets_of_another_format_are_said_and_not_played(make, sent, described
     assert stage.read(BASE + 48 * 20, 48 * 10)[1] == 480, "silence, not noise"
     stage.come(packets(*range(30, 40)))
     assert stage.right(BASE + 48 * 30, 480), "and heard again once it is what is described"
+
+
+@pytest.mark.parametrize(
+    ("rate", "reason"),
+    [
+        (96_000, "go on at about 96 kHz, and 48 kHz is described"),
+        (24_000, "go on at about 24 kHz, and 48 kHz is described"),
+        (0, "the timestamps stand still"),
+        (48_000, "another PTP domain"),
+    ],
+)
+def test_a_sender_of_another_rate(make, rate, reason):
+    # Packets of 1 ms, whose timestamps were right until they went on at another rate.
+    stage = make()
+    stage.come(packets(*range(10)))
+    frames = rate // 1000 or 48
+    for number in range(200):
+        frame = BASE + 48 * 10 + 77 * 48_000_000 + rate // 1000 * number
+        packet = stage.packet(frame, frames=frames, sequence=BASE // 48 + 10 + number)
+        stage.accept(packet, stage.arrival(BASE + 48 * (10 + number), MS + number % 7 * MS))
+    ((name, event),) = stage.events
+    assert name == "timestamps_outside_window"
+    assert reason in event["reason"]
+
+
+@pytest.mark.parametrize("tag", [4, 10, 16])
+def test_an_encrypted_stream(make, tag):
+    stage = make(channels=3, frames_per_packet=48)
+    for number in range(50):
+        stage.accept(stage.packet(BASE + 48 * number) + bytes(tag), stage.arrival(BASE + 48 * number, MS))
+    stage.metrics()
+    rejection = stage.receiver.figures.latest.legs[0].last_rejection
+    assert f"{tag} bytes more than expected are what SRTP adds: is the stream encrypted?" in rejection

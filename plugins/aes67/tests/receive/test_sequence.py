@@ -64,7 +64,7 @@ def test_advancing_is_the_same_as_the_next_ones() -> None:
     for tracker in (one, other):
         tracker.accept(65000)
         tracker.accept(65002)
-    one.advance(2000)
+    one.count_expected(2000)
     for number in range(65003, 67003):
         assert other.accept(number & 0xFFFF) is NEXT
     assert one.expected == other.expected
@@ -79,7 +79,7 @@ def test_how_late_a_missing_packet_may_come() -> None:
         tracker = SequenceTracker()
         tracker.accept(0)
         tracker.accept(2)
-        tracker.advance(passed)
+        tracker.count_expected(passed)
         assert tracker.lost == 1
         assert tracker.accept(1) is verdict
         assert tracker.lost == (0 if verdict is REORDERED else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from phasegraph import NS_PER_S, Encoding, format_duration
@@ -13,6 +14,7 @@ _LEAP_NS = 37 * NS_PER_S
 _NEAR_NS = NS_PER_S // 2
 PLAUSIBLE_NS = 10 * NS_PER_S
 """Nothing on a network takes longer than this: a packet that seems to counts another time."""
+_NUMBERS = re.compile(r"-?[\d.]+( ns| us| ms| s)?")
 _TAGS = (10, 4, 16)
 """Bytes that SRTP appends to a packet: HMAC-SHA1-80, HMAC-SHA1-32, AES-GCM (RFC 3711, RFC 7714)."""
 
@@ -51,6 +53,31 @@ def why_outside_window(
         "the timestamps count another time than this graph's clock: another PTP domain or grandmaster, another "
         'mediaclk offset, or only themselves (then media-clock = "relative")'
     )
+
+
+_RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 90_000, 96_000, 176_400, 192_000, 384_000)
+_OTHER_RATE = 0.25
+"""A rate that is seen over a short time is another than described only if it differs by more than this share."""
+
+
+def why_rate_differs(rate: int, frames: int, duration_ns: int) -> str:
+    """What is wrong where timestamps went on by ``frames`` in this time, at a described ``rate``; else empty."""
+    if duration_ns <= 0:
+        return ""
+    seen = frames * NS_PER_S / duration_ns
+    if abs(seen - rate) < _OTHER_RATE * rate:
+        return ""
+    if abs(seen) < rate / 1000:
+        return "the timestamps stand still"
+    nearest = min(_RATES, key=lambda one: abs(one - seen))
+    if nearest == rate or abs(seen - nearest) > _OTHER_RATE * nearest:
+        return ""
+    return f"the timestamps go on at about {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
+
+
+def is_other_kind(reason: str, before: str) -> bool:
+    """Whether two reasons differ by more than their numbers."""
+    return _NUMBERS.sub("", reason) != _NUMBERS.sub("", before)
 
 
 def why_late(link_offset_ns: int, p99_ns: int, max_ns: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 
-from .diagnosis import why_late, why_rival
+from .diagnosis import is_other_kind, why_late, why_rival
 from .receive_sockets import Subscription
 from .stream_figures import LegFigures
 from .stream_receiver import StreamReceiver
@@ -66,7 +66,7 @@ class LegWatch:
     def _since(self, last_ns: int | None, now_ns: int) -> int:
         return now_ns - max(self._began_ns, last_ns or self._began_ns)
 
-    def check(self, now_ns: int) -> None:
+    def check_silence(self, now_ns: int) -> None:
         """Do what is due."""
         silent_ns = self.silent_ns(now_ns)
         if silent_ns < SILENT_NS:
@@ -76,9 +76,9 @@ class LegWatch:
             self._next_rejoin_ns = REJOIN_NS
             return
         # Whatever keeps packets away may be another by now: the reason is looked for at every check.
-        self.silence_reason = self.subscription.why_silent(now_ns - silent_ns)
+        self.silence_reason = self.subscription.why_silent(now_ns)
         repeat = now_ns - self._reported_ns >= OTHER_REASON_NS
-        if self.silence_reason != self._reported_reason and (repeat or not self._reported_reason):
+        if is_other_kind(self.silence_reason, self._reported_reason) and (repeat or not self._reported_reason):
             self._reported_reason, self._reported_ns = self.silence_reason, now_ns
             self._emit("stream_silent", {**self._label, "silent_ns": silent_ns, "reason": self.silence_reason})
         if self.subscription.name and self.subscription.present == self._interface_lost:
@@ -107,7 +107,7 @@ class Protection:
         """``full``, ``leg a alone``, ``leg b alone``, or ``none`` where neither leg brings anything in time."""
         self._emit = emit
 
-    def check(self, legs: Sequence[LegWatch], now_ns: int) -> None:
+    def compare_legs(self, legs: Sequence[LegWatch], now_ns: int) -> None:
         """Compare the legs, and report a change."""
         useless_ns = [leg.useless_ns(now_ns) for leg in legs]
         quiet = [useless >= UNPROTECTED_NS for useless in useless_ns]
@@ -137,7 +137,7 @@ class LatenessWatch:
         self._before = (0, 0)
         self._repeat_ns = 0
 
-    def check(self, receiver: StreamReceiver, now_ns: int) -> None:
+    def check_lateness(self, receiver: StreamReceiver, now_ns: int) -> None:
         """Compare the figures with those of the last check."""
         figures = receiver.figures.latest
         counted = (figures.packets_late, figures.packets_received)
@@ -168,7 +168,7 @@ class RivalWatch:
         """Checks in a row between which both have sent."""
         self._repeat_ns = 0
 
-    def check(self, receiver: StreamReceiver, leg: int, now_ns: int) -> None:
+    def check_rivals(self, receiver: StreamReceiver, leg: int, now_ns: int) -> None:
         """Compare the figures with those of the last check."""
         figures, before = receiver.figures.latest.legs[leg], self._before
         self._before = figures

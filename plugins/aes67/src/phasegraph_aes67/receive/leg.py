@@ -183,14 +183,14 @@ class Leg:
             self._link_offset_ns,
         )
 
-    def advance(self, count: int, arrival_ns: int) -> tuple[int, int]:
+    def advance_run(self, count: int, arrival_ns: int) -> tuple[int, int]:
         """Count packets that are exactly the expected ones. Returns number and frame of the first."""
         assert self.sequence.expected is not None
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self._restart_candidates = self.format_mismatches = 0
         self.rival_senders.clear()
         self.last_packet_ns = self._last_audio_ns = arrival_ns
-        self.sequence.advance(count)
+        self.sequence.count_expected(count)
         frames = count * self._frames_per_packet
         self._next_frame += frames
         self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
@@ -361,5 +361,5 @@ class Leg:
             return verdict
         self._restart_candidates = 0
         self.sequence.begin(header.sequence)
-        self.sequence.advance(1)
+        self.sequence.count_expected(1)
         return Verdict.RESTART

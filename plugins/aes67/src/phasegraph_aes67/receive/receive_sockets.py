@@ -23,6 +23,8 @@ PORTION = 2000
 FIRST_INTERVAL_NS = 4_000_000
 STEP_BATCHES = 4
 """Batches that one step reads from each socket at most: then other steps have their turn."""
+REJECTED_NS = 500_000_000
+"""How long a packet that was rejected says why a leg is silent."""
 PUBLISH_NS = 200_000_000
 """How often the figures of a stream that is flowing are published."""
 
@@ -86,9 +88,9 @@ class ReceiveSockets:
     def _publish(self) -> None:
         for socket in self._active:
             for receiver, _ in socket.demultiplexer.routes:
-                receiver.publish()
+                receiver.publish_figures()
         for receiver in self._retired.values():
-            receiver.publish()
+            receiver.publish_figures()
 
     def subscribe(self, receiver: StreamReceiver, leg: Leg, interface: str) -> Subscription:
         """Receive a leg of a stream from now on. Raises NodeError with a remedy."""
@@ -147,7 +149,8 @@ class ReceiveSockets:
         try:
             return self._network.receiver(parameters.port, address=address)
         except PortUnavailable as error:
-            raise NodeError(str(error), error.remedy) from error
+            where = f"{address}:{parameters.port} is received by another program"
+            raise NodeError(f"{where}: {error}", f"{error.remedy}, or send to another port") from error
         except OSError as error:
             where = f"{address or 'port'} {parameters.port}"
             if error.errno == errno.EADDRNOTAVAIL:
@@ -180,11 +183,12 @@ class Subscription:
             return False
         return True
 
-    def why_silent(self, since_ns: int) -> str:
-        """What keeps packets away, as far as can be seen; none has been accepted since ``since_ns``."""
+    def why_silent(self, now_ns: int) -> str:
+        """What keeps packets away, as far as can be seen."""
         parameters, figures = self.leg.parameters, self.receiver.figures.latest.legs[self.leg.number]
         rejected_ns = figures.last_rejected_ns
-        rejection = figures.last_rejection if rejected_ns is not None and rejected_ns >= since_ns else ""
+        recent = rejected_ns is not None and now_ns - rejected_ns < REJECTED_NS
+        rejection = figures.last_rejection if recent else ""
         obstacles = self._sockets.obstacles(self._via)
         if self.name and not self.present:
             obstacles = [f"there is no interface {self.name} any more"]

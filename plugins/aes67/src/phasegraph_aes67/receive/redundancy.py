@@ -56,12 +56,12 @@ class RedundantMerge:
         else:
             there = stream.ring.valid(frame, frames).reshape(count, size).all(axis=1)
             for row in np.flatnonzero(~there).tolist():
-                self._writer.write(frame + row * size, size, payloads[row], arrival_ns)
+                self._writer.write_packets(frame + row * size, size, payloads[row], arrival_ns)
             self.lateness.add(lateness_ns[~there])
             return
         if begin < count:
             self.lateness.add(lateness_ns[begin:])
-            self._writer.write(frame + begin * size, frames - begin * size, payloads[begin:], arrival_ns)
+            self._writer.write_packets(frame + begin * size, frames - begin * size, payloads[begin:], arrival_ns)
 
     def is_fresh(self, sequence: int, frame: int, frames: int) -> bool:
         """Count one packet. Returns whether any of its frames is still missing."""

@@ -40,7 +40,7 @@ class RingWriter:
         # Media time that passes twice, after its clock was set back, has more frames than it has room for.
         return max(0, self.stream.head - first - self._frames_written)
 
-    def write(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
+    def write_packets(self, frame: int, frames: int, payload: NDArray[np.uint8], arrival_ns: int) -> None:
         """Write ``frames`` encoded frames at index ``frame``; the last arrived at local time ``arrival_ns``.
 
         A frame that is there stays: another sender, or another count of the same one, fills only what is missing.

@@ -100,7 +100,7 @@ class SequenceTracker:
         ahead = wrapped(sequence - self.expected, 16)
         return -WINDOW <= ahead < self._first - self.expected
 
-    def advance(self, count: int) -> None:
+    def count_expected(self, count: int) -> None:
         """Count ``count`` packets that were exactly the next ones."""
         assert self.expected is not None
         self.expected += count
@@ -119,7 +119,7 @@ class SequenceTracker:
             whole = self._first <= begin and (not self._missing or begin > self._newest_missing)
             if -WINDOW <= ahead <= 0 and whole:
                 fresh = max(0, ahead + count)
-                self.advance(fresh)
+                self.count_expected(fresh)
                 return fresh
         verdicts = [self.accept(number & 0xFFFF, trusted=True) for number in range(sequence, sequence + count)]
         return count - verdicts.count(Verdict.DUPLICATE)

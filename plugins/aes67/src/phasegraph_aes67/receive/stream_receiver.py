@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from phasegraph import ClockEstimate, ClockReader, Encoding, Metric, Published, Stream, frame_at
 
 from ..parameters import StreamParameters
-from ..rtp import RtpHeader
-from .diagnosis import PLAUSIBLE_NS
+from ..rtp import RtpHeader, wrapped
+from .diagnosis import PLAUSIBLE_NS, is_other_kind, why_rate_differs
 from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, Sender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
@@ -124,7 +124,10 @@ class StreamReceiver:
         # Packets in a row that were wholly too late or too early, by leg.
         self._jumped = [False for _ in self.legs]
         # Whether timestamps jumped before them.
+        self._outside_since = [(0, 0) for _ in self.legs]
+        # Timestamp and arrival of the first of them.
         self._out_of_window_reason = ["" for _ in self.legs]
+        self._reported_reason = ["" for _ in self.legs]
         self._mismatch = ["" for _ in self.legs]
         self._allowance: dict[tuple[str, int], tuple[float, int]] = {}
         # Of each event that senders cause, by leg: how many more may be reported, and when that was computed.
@@ -191,11 +194,11 @@ class StreamReceiver:
         self._outside[number] = 0
         self._jumped[number] = False
         self._changed = True
-        sequence, frame = leg.advance(len(payloads), arrival_ns)
+        sequence, frame = leg.advance_run(len(payloads), arrival_ns)
         if self._merge is not None:
             self._merge.write_run(sequence, frame, payloads, lateness_ns, arrival_ns)
         else:
-            self._writer.write(frame, payloads.size // self.stream.ring.frame_bytes, payloads, arrival_ns)
+            self._writer.write_packets(frame, payloads.size // self.stream.ring.frame_bytes, payloads, arrival_ns)
         if self._carries_flags:
             self._report_audio()
 
@@ -238,7 +241,7 @@ class StreamReceiver:
         else:
             self._outside[number] += 1
             self._jumped[number] |= outcome.broken
-            self._outside_window(leg, lateness_ns, arrival_ns)
+            self._outside_window(leg, header.timestamp, lateness_ns, arrival_ns)
 
     def _write_packet(
         self, counters: LegCounters, sequence: int, frame: int, payload: NDArray[np.uint8], lateness_ns: int,
@@ -267,7 +270,7 @@ class StreamReceiver:
         elif merge is not None:
             merge.count_in_time(frame)
         if fresh:
-            self._writer.write(frame + played, frames - played, payload[played:], arrival_ns)
+            self._writer.write_packets(frame + played, frames - played, payload[played:], arrival_ns)
         return True
 
     def _numbers_restart(self, leg: Leg, header: RtpHeader) -> None:
@@ -298,21 +301,27 @@ class StreamReceiver:
         self.media_clock.reset_mapping()
         self._outside = [0 for _ in self.legs]
 
-    def _outside_window(self, leg: Leg, lateness_ns: int, arrival_ns: int) -> None:
+    def _outside_window(self, leg: Leg, timestamp: int, lateness_ns: int, arrival_ns: int) -> None:
         # No frame of the packet that a leg has just brought was in time.
-        outside, clock = self._outside, self.media_clock
-        if outside[leg.number] % FAR_OFF == 0:
-            reason = clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
-            self._out_of_window_reason[leg.number] = reason
-            if outside[leg.number] == FAR_OFF:
-                fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": FAR_OFF, "reason": reason}
+        outside, clock, number = self._outside, self.media_clock, leg.number
+        if outside[number] == 1:
+            self._outside_since[number] = timestamp, arrival_ns
+            self._reported_reason[number] = ""
+        if outside[number] % FAR_OFF == 0:
+            first, since_ns = self._outside_since[number]
+            reason = why_rate_differs(self.parameters.rate, wrapped(timestamp - first, 32), arrival_ns - since_ns)
+            reason = reason or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
+            self._out_of_window_reason[number] = reason
+            if is_other_kind(reason, self._reported_reason[number]):
+                self._reported_reason[number] = reason
+                fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": outside[number], "reason": reason}
                 self._report(leg, "timestamps_outside_window", fields, arrival_ns)
         # A leg that is only slower than the other says nothing about the timestamps.
         active = [one for one in self.legs if arrival_ns - (self.last_arrival_ns(one) or 0) < ACTIVE_NS]
         count = min(outside[one.number] for one in active)
         if clock.self_related:
             # Timestamps that jumped are followed at once; packets that are only delayed may be in time again.
-            if count >= (CONFIRMED_BY if self._jumped[leg.number] else FAR_OFF):
+            if count >= (CONFIRMED_BY if self._jumped[number] else FAR_OFF):
                 self._reset_mapping()
         elif count >= FAR_OFF and clock.may_count_foreign_timebase:
             clock.count_foreign_timebase()
@@ -334,7 +343,7 @@ class StreamReceiver:
             self._settings.emit(name, {**label, **fields})
         self._allowance[name, leg.number] = allowed, now_ns
 
-    def publish(self) -> None:
+    def publish_figures(self) -> None:
         """Publish the figures, where they have changed."""
         if self._changed:
             self._changed = False
