@@ -13,7 +13,7 @@ from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 from . import sdp
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SourceConfig
-from .receive.health import LatenessWatch, LegWatch, Protection, RivalWatch
+from .receive.health import DriftWatch, LatenessWatch, LegWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
 from .receive.stream_receiver import ReceiverSettings, StreamReceiver
@@ -37,6 +37,7 @@ class Aes67Source:
         legs = legs_from_config(config, build)
         settings = ReceiverSettings(
             clock=build.clock(config.clock),
+            clock_name=config.clock or "",
             link_offset_ns=config.link_offset,
             may_run_free=config.media_clock == "auto",
             conceal=config.conceal,
@@ -53,6 +54,7 @@ class Aes67Source:
         self._reported_grandmaster = ""
         self._protection = Protection(self._emit)
         self._lateness = LatenessWatch(self._emit)
+        self._drift = DriftWatch(self._emit)
         self._compare_ns = 0
         self._trouble = ""
         self._follower: SessionFollower | None = None
@@ -137,7 +139,8 @@ class Aes67Source:
             watch.check_silence(now_ns)
         if now_ns >= self._compare_ns:
             self._compare_ns = now_ns + COMPARE_NS
-            self._lateness.check_lateness(self._receiver, now_ns)
+            self._drift.check_rate(self._receiver, now_ns)
+            self._lateness.check_lateness(self._receiver, self._drift.trouble, now_ns)
             for number, rival in enumerate(self._rivals):
                 rival.check_rivals(self._receiver, number, now_ns)
         self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
@@ -149,6 +152,7 @@ class Aes67Source:
             yield self._follower.trouble
         for watch in self._watches:
             yield watch.trouble
+        yield self._drift.trouble
         yield self._lateness.trouble
         for rival in self._rivals:
             yield rival.trouble

@@ -75,6 +75,22 @@ def why_rate_differs(rate: int, frames: int, duration_ns: int) -> str:
     return f"the timestamps go on at about {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
 
 
+_DRIFT_PPB = 10_000
+"""Clocks that are locked to one reference differ by less; crystals of two devices by more."""
+_CERTAIN = 5
+"""Standard errors that a drift must exceed to be reported."""
+
+
+def why_drifts(rate_ppb: float, sigma_ppb: float, clock: str, *, relative: bool) -> str:
+    """What is wrong where the sender's clock runs at another rate than the graph's ``clock``; else empty."""
+    if abs(rate_ppb) < max(_DRIFT_PPB, _CERTAIN * sigma_ppb):
+        return ""
+    name = f"clock '{clock}'" if clock else "this graph's clock"
+    way = "fast" if rate_ppb > 0 else "slow"
+    remedy = "set a link-offset that lasts" if relative else 'set media-clock = "relative"'
+    return f"the sender's clock runs {abs(rate_ppb) / 1000:.0f} ppm {way} of {name}: share a PTP clock, or {remedy}"
+
+
 def is_other_kind(reason: str, before: str) -> bool:
     """Whether two reasons differ by more than their numbers."""
     return _NUMBERS.sub("", reason) != _NUMBERS.sub("", before)

@@ -11,7 +11,7 @@ from phasegraph import Metric, NodeError
 
 from .diagnosis import is_other_kind, why_late, why_rival
 from .receive_sockets import Subscription
-from .stream_figures import LegFigures
+from .stream_figures import LegFigures, StreamFigures
 from .stream_receiver import StreamReceiver
 
 SILENT_NS = 1_000_000_000
@@ -137,8 +137,8 @@ class LatenessWatch:
         self._before = (0, 0)
         self._repeat_ns = 0
 
-    def check_lateness(self, receiver: StreamReceiver, now_ns: int) -> None:
-        """Compare the figures with those of the last check."""
+    def check_lateness(self, receiver: StreamReceiver, drift: str, now_ns: int) -> None:
+        """Compare the figures with those of the last check. ``drift`` is a better reason than a short link offset."""
         figures = receiver.figures.latest
         counted = (figures.packets_late, figures.packets_received)
         count, received = (now - before for now, before in zip(counted, self._before, strict=True))
@@ -149,10 +149,36 @@ class LatenessWatch:
         lateness = figures.lateness.distribution()
         if lateness.largest_ns is None or lateness.largest_ns <= receiver.link_offset_ns:
             return  # they count another time, which `timestamps_outside_window` reports
-        self.trouble = why_late(receiver.link_offset_ns, lateness.percentile(0.99), lateness.largest_ns)
+        self.trouble = drift or why_late(receiver.link_offset_ns, lateness.percentile(0.99), lateness.largest_ns)
         if now_ns >= self._repeat_ns:
             self._emit("packets_come_late", {"late": count, "received": received, "reason": self.trouble})
         self._repeat_ns = now_ns + REPEAT_NS
+
+
+class DriftWatch:
+    """Whether the sender's clock runs at another rate than the graph's."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.trouble = ""
+        """Who runs fast or slow, and what to do, while it lasts."""
+        self._emit = emit
+        self._before: StreamFigures | None = None
+        self._repeat_ns = 0
+
+    def check_rate(self, receiver: StreamReceiver, now_ns: int) -> None:
+        """Look at the newest figures."""
+        figures, before = receiver.figures.latest, self._before
+        self._before = figures
+        self.trouble = ""
+        if figures is before:
+            return  # nothing comes
+        self.trouble = receiver.drift_reason(figures.legs[0].rate_windows)
+        rate = figures.legs[0].sender_rate()
+        if self.trouble and rate is not None:
+            if now_ns >= self._repeat_ns:
+                fields: dict[str, Metric] = {"rate_ppb": round(rate.ppb), "sigma_ppb": round(rate.sigma_ppb)}
+                self._emit("sender_drifts", {**fields, "reason": self.trouble})
+            self._repeat_ns = now_ns + REPEAT_NS
 
 
 class RivalWatch:

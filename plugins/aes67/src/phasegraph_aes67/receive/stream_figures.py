@@ -8,6 +8,7 @@ from phasegraph import Metric
 
 from ..histogram import Histogram, HistogramSnapshot
 from .leg import PacketKind, Sender
+from .sender_rate import RateEstimate, SenderRate, fit_rate
 from .sequence import SequenceTracker
 
 
@@ -26,6 +27,7 @@ class LegCounters:
         self.packets_unconfirmed = 0
         self.lateness = Histogram()
         self.sequence = SequenceTracker()
+        self.rate = SenderRate()
         self.last_arrival_ns: int | None = None
         """When the newest packet with audio came. One reference, which any thread may read."""
         self.last_in_time_ns: int | None = None
@@ -64,6 +66,8 @@ class LegFigures(msgspec.Struct, frozen=True):
     packets_not_audio: int = 0
     packets_unconfirmed: int = 0
     lateness: HistogramSnapshot = HistogramSnapshot()
+    rate_windows: tuple[tuple[int, int], ...] = ()
+    """What the sender's rate follows from; see `fit_rate`."""
     sender: Sender | None = None
     """The sender that is followed."""
     rival: Sender | None = None
@@ -73,6 +77,10 @@ class LegFigures(msgspec.Struct, frozen=True):
     last_rejection: str = ""
     """Why the newest packet that was not accepted was rejected."""
     last_rejected_ns: int | None = None
+
+    def sender_rate(self) -> RateEstimate | None:
+        """The rate of the sender's clock against the graph's; None where it is not known yet."""
+        return fit_rate(self.rate_windows)
 
     def metrics(self) -> dict[str, Metric]:
         """The counters of the leg, by the name of each metric."""
@@ -120,6 +128,9 @@ class StreamFigures(msgspec.Struct, frozen=True):
                 figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
         if self.legs[0].sender is not None:
             figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
+        rate = self.legs[0].sender_rate()
+        if rate is not None:
+            figures |= {"sender_rate_ppb": round(rate.ppb, 1), "sender_rate_sigma_ppb": round(rate.sigma_ppb, 1)}
         return {
             **figures,
             "frames_concealed": self.frames_concealed,

@@ -28,15 +28,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import ClockEstimate, ClockReader, Encoding, Metric, Published, Stream, frame_at
+from phasegraph import ClockEstimate, ClockReader, ClockState, Encoding, Metric, Published, Stream, frame_at
 
 from ..parameters import StreamParameters
 from ..rtp import RtpHeader, wrapped
-from .diagnosis import PLAUSIBLE_NS, is_other_kind, why_rate_differs
+from .diagnosis import PLAUSIBLE_NS, is_other_kind, why_drifts, why_rate_differs
 from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, Sender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
 from .ring_writer import RingWriter
+from .sender_rate import fit_rate
 from .stream_figures import LegCounters, LegFigures, StreamFigures
 
 EARLY_LIMIT_NS = 100_000_000
@@ -47,6 +48,8 @@ FAR_OFF = 50
 """After so many packets in a row outside the window the timestamps do not fit the clock."""
 ACTIVE_NS = 500_000_000
 """A leg is active that has brought a packet within this time."""
+REPEAT_NS = 60_000_000_000
+"""The same reason is reported again after this time without it."""
 EVENT_BURST = 5
 EVENT_INTERVAL_NS = 10_000_000_000
 """Events that senders cause: so many at once of each kind and leg, then one in this time."""
@@ -63,6 +66,8 @@ class ReceiverSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What stays the same for as long as a source runs."""
 
     clock: ClockReader
+    clock_name: str = ""
+    """Its id in the graph; empty where the graph has only one clock."""
     link_offset_ns: int
     may_run_free: bool = False
     """Whether timestamps count only themselves while the clock has no reference."""
@@ -118,6 +123,8 @@ class StreamReceiver:
         self._counters = destination.counters
         self._merge = destination.merge if len(legs) > 1 else None
         self._writer = destination.writer
+        self._rate_epoch = -1
+        # Mapping of the latenesses that the senders' rates follow from.
         self._carries_flags = legs[0].encoding is Encoding.AM824
         self._audio = self._writer.audio
         self._outside = [0 for _ in self.legs]
@@ -127,7 +134,8 @@ class StreamReceiver:
         self._outside_since = [(0, 0) for _ in self.legs]
         # Timestamp and arrival of the first of them.
         self._out_of_window_reason = ["" for _ in self.legs]
-        self._reported_reason = ["" for _ in self.legs]
+        self._reported = [("", 0) for _ in self.legs]
+        # The reason that was reported, and when packets were last outside the window for it.
         self._mismatch = ["" for _ in self.legs]
         self._allowance: dict[tuple[str, int], tuple[float, int]] = {}
         # Of each event that senders cause, by leg: how many more may be reported, and when that was computed.
@@ -166,6 +174,14 @@ class StreamReceiver:
         """When the newest packet of a leg came that was in time, at least in part. Any thread may call it."""
         return self._counters[leg.number].last_in_time_ns
 
+    def drift_reason(self, windows: tuple[tuple[int, int], ...]) -> str:
+        """Why the sender drifts away, if the graph's clock is locked and the windows of its rate show that it does."""
+        rate = fit_rate(windows)
+        if rate is None or self._settings.clock.estimate().state is not ClockState.LOCKED:
+            return ""
+        relative = self.media_clock.self_related
+        return why_drifts(rate.ppb, rate.sigma_ppb, self._settings.clock_name, relative=relative)
+
     def sync_to_clock(self) -> ClockEstimate:
         """The clock's newest estimate. Where its time jumps, or its reference comes or goes, the stream moves along.
 
@@ -190,6 +206,7 @@ class StreamReceiver:
         counters = self._counters[number]
         counters.packets_received += len(payloads)
         counters.lateness.add(lateness_ns)
+        counters.rate.add(arrival_ns, int(lateness_ns[-1]))
         counters.last_arrival_ns = counters.last_in_time_ns = arrival_ns
         self._outside[number] = 0
         self._jumped[number] = False
@@ -229,6 +246,13 @@ class StreamReceiver:
         frame, lateness_ns = self.media_clock.locate(header.timestamp, frames, estimate, arrival_ns)
         if abs(lateness_ns) < PLAUSIBLE_NS:
             counters.lateness.add_one(lateness_ns)
+        if self.media_clock.mapping_epoch != self._rate_epoch:
+            self._rate_epoch = self.media_clock.mapping_epoch
+            for one in self._counters:
+                one.rate.restart()
+        if outcome.broken or outcome.restarted:
+            counters.rate.restart()
+        counters.rate.add(arrival_ns, lateness_ns)
         if outcome.kind is PacketKind.AUDIO:
             leg.expect_after(header, frame, frames, self.media_clock.mapping_epoch)
         number = leg.number
@@ -306,14 +330,18 @@ class StreamReceiver:
         outside, clock, number = self._outside, self.media_clock, leg.number
         if outside[number] == 1:
             self._outside_since[number] = timestamp, arrival_ns
-            self._reported_reason[number] = ""
         if outside[number] % FAR_OFF == 0:
             first, since_ns = self._outside_since[number]
             reason = why_rate_differs(self.parameters.rate, wrapped(timestamp - first, 32), arrival_ns - since_ns)
-            reason = reason or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
+            reason = (
+                reason
+                or self.drift_reason(self._counters[number].rate.windows())
+                or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
+            )
             self._out_of_window_reason[number] = reason
-            if is_other_kind(reason, self._reported_reason[number]):
-                self._reported_reason[number] = reason
+            before, last_ns = self._reported[number]
+            self._reported[number] = reason, arrival_ns
+            if arrival_ns - last_ns >= REPEAT_NS or is_other_kind(reason, before):
                 fields: dict[str, Metric] = {"lateness_ns": lateness_ns, "packets": outside[number], "reason": reason}
                 self._report(leg, "timestamps_outside_window", fields, arrival_ns)
         # A leg that is only slower than the other says nothing about the timestamps.
@@ -384,6 +412,7 @@ class StreamReceiver:
             packets_not_audio=counters.packets_not_audio,
             packets_unconfirmed=counters.packets_unconfirmed,
             lateness=counters.lateness.snapshot(),
+            rate_windows=counters.rate.windows(),
             sender=leg.sender,
             rival=leg.rival,
             trouble=trouble,

@@ -1,0 +1,72 @@
+"""The rate of a sender's media clock against the graph's clock, from the lateness of its packets. Sans-IO.
+
+A packet's lateness is a constant path delay, plus queueing, which only adds, plus what the clocks have drifted apart.
+So the least lateness of each window follows the drift. A line is fitted to the newest windows by least squares; its
+slope is the rate, with the standard error of the slope:
+
+    rate = -slope          sigma = sqrt(sum(residual**2) / (n - 2) / sum((t - mean(t))**2))
+
+A sender whose clock runs fast has packets that come earlier and earlier: its rate is positive.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+import numpy as np
+
+WINDOW_NS = 250_000_000
+WINDOWS = 240
+"""A minute: what a clock does in that time is its rate, not its wander."""
+FEWEST_WINDOWS = 6
+
+
+class RateEstimate(msgspec.Struct, frozen=True):
+    """A rate in parts per billion; positive where the sender's clock is fast."""
+
+    ppb: float
+    sigma_ppb: float
+
+
+class SenderRate:
+    """Keeps the least lateness of each window. The data plane alone writes it."""
+
+    def __init__(self) -> None:
+        self._windows: deque[tuple[int, int]] = deque(maxlen=WINDOWS)
+        self._end_ns: int | None = None
+        self._least: tuple[int, int] = (0, 0)
+
+    def add(self, arrival_ns: int, lateness_ns: int) -> None:
+        """Count a packet."""
+        if self._end_ns is None or arrival_ns >= self._end_ns:
+            if self._end_ns is not None:
+                self._windows.append(self._least)
+            self._end_ns = arrival_ns + WINDOW_NS
+            self._least = arrival_ns, lateness_ns
+        elif lateness_ns < self._least[1]:
+            self._least = arrival_ns, lateness_ns
+
+    def restart(self) -> None:
+        """Forget it all: another sender, or another mapping of timestamps to the clock."""
+        self._windows.clear()
+        self._end_ns = None
+
+    def windows(self) -> tuple[tuple[int, int], ...]:
+        """(arrival, lateness) of the windows that are complete; to be given to `fit_rate` by any thread."""
+        return tuple(self._windows)
+
+
+def fit_rate(windows: tuple[tuple[int, int], ...]) -> RateEstimate | None:
+    """The rate that windows show; None where they are too few."""
+    if len(windows) < FEWEST_WINDOWS:
+        return None
+    points = np.array(windows, np.int64)
+    time, lateness = (points - points[0]).T.astype(np.float64)
+    time -= time.mean()
+    lateness -= lateness.mean()
+    spread = float(time @ time)
+    slope = float(time @ lateness) / spread
+    residual = lateness - slope * time
+    sigma = (float(residual @ residual) / (len(windows) - 2) / spread) ** 0.5
+    return RateEstimate(-slope * 1e9, sigma * 1e9)

@@ -1,0 +1,97 @@
+"""The rate of a sender's clock, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from phasegraph import ClockState
+from phasegraph_aes67.receive.sender_rate import WINDOW_NS, WINDOWS, SenderRate, fit_rate
+
+BASE = 48 * 1_790_000_000_000
+MS = 1_000_000
+
+
+def drifting(stage: Any, ppm: float, seconds: float, jitter_ns: int = 200_000, first: int = 0) -> None:
+    """Packets of 1 ms of a sender that runs this fast."""
+    random = np.random.default_rng(1)
+    for number in range(first, first + int(seconds * 1000)):
+        drift_ns = -int(number * ppm / (1 + ppm * 1e-6))  # of the time of the graph's clock
+        stage.come([BASE + 48 * number], late_ns=MS + drift_ns + int(random.exponential(jitter_ns)))
+
+
+@pytest.mark.parametrize(("ppm", "jitter_ns"), [(0, 0), (-1000, 0), (0.5, 50_000), (100, 50_000), (-3, 2_000_000)])
+def test_the_rate_is_right_within_its_error(make: Any, ppm: float, jitter_ns: int) -> None:
+    stage = make(link_offset_ns=50 * MS)
+    drifting(stage, ppm, 10, jitter_ns)
+    figures = stage.metrics()
+    error = figures["sender_rate_ppb"] - ppm * 1000
+    assert abs(error) <= 4 * figures["sender_rate_sigma_ppb"] + 1
+    assert figures["sender_rate_sigma_ppb"] <= 2 + jitter_ns / 200
+
+
+def test_too_few_windows_have_no_rate() -> None:
+    rate = SenderRate()
+    for number in range(6):
+        rate.add(number * WINDOW_NS, 1000)
+        assert fit_rate(rate.windows()) is None
+    rate.add(6 * WINDOW_NS, 1000)
+    estimate = fit_rate(rate.windows())
+    assert estimate is not None
+    assert estimate.ppb == estimate.sigma_ppb == 0
+    rate.restart()
+    assert rate.windows() == ()
+
+
+def test_a_minute_is_remembered() -> None:
+    rate = SenderRate()
+    for number in range(3 * WINDOWS):
+        rate.add(number * WINDOW_NS, number)
+    assert len(rate.windows()) == WINDOWS
+
+
+def test_a_jump_of_the_clock_begins_it_again(make: Any) -> None:
+    stage = make(relative=True, mediaclk_offset=None)
+    drifting(stage, 0, 3)
+    now = stage.clock.now
+    stage.clock.now = msgspec.structs.replace(now, reference_ns=now.reference_ns + 10**9, discontinuities=1)
+    drifting(stage, 0, 1, first=3000)
+    assert "sender_rate_ppb" not in stage.metrics()
+
+
+@pytest.mark.parametrize(
+    ("ppm", "state", "reason"),
+    [
+        (
+            998,
+            ClockState.LOCKED,
+            "the sender's clock runs 998 ppm fast of this graph's clock: share a PTP clock, or set",
+        ),
+        (
+            -100,
+            ClockState.LOCKED,
+            "the sender's clock runs 100 ppm slow of this graph's clock: share a PTP clock, or set",
+        ),
+        (5, ClockState.LOCKED, ""),
+        (998, ClockState.HOLDOVER, ""),
+    ],
+)
+def test_a_drift_is_named(make: Any, ppm: float, state: ClockState, reason: str) -> None:
+    stage = make(link_offset_ns=50 * MS)
+    drifting(stage, ppm, 5, 20_000)
+    stage.metrics()
+    stage.clock.now = msgspec.structs.replace(stage.clock.now, state=state)
+    windows = stage.receiver.figures.latest.legs[0].rate_windows
+    said = stage.receiver.drift_reason(windows)
+    assert said.startswith(reason) if reason else said == ""
+
+
+def test_packets_that_drift_out_of_the_window_are_not_a_matter_of_the_link_offset(make: Any) -> None:
+    stage = make(link_offset_ns=3 * MS)
+    drifting(stage, -1000, 4, 20_000)
+    assert [name for name, _ in stage.events] == ["timestamps_outside_window"]
+    ((_, event),) = stage.events
+    assert "runs 1000 ppm slow" in event["reason"]
