@@ -152,12 +152,13 @@ class CallbackStamps:
             self._clock = self._clocks[-1] if self._exact else next(near, self._clocks[-1])
             self._offset = bracketed_offset(self._local, self._clock)
         late = not self.source.device
-        if self._before is not None and self._before.late == late:
+        if self._before is not None and (self._before.late, self._before.exact) == (late, bool(self._exact)):
             self.timeline = self._before
             frame, local_ns = self._frame_time(first[0])
             self.skipped = self.timeline.frame_at(local_ns) - frame
+            self.timeline.restart()
         else:
-            self.timeline = CardTimeline(self._rate, late=late, slope=self.source.slope)
+            self.timeline = CardTimeline(self._rate, late=late, slope=self.source.slope, exact=bool(self._exact))
         return first
 
     def _add_stamp(self, stamp: CallbackStamp) -> None:
@@ -170,7 +171,7 @@ class CallbackStamps:
         if lost:
             self.skipped_from = self.timeline.lost_from - self.skipped
             self.skipped += lost
-            self.lost_frames += lost
+            self.lost_frames += max(0, lost)
 
     def _frame_time(self, stamp: CallbackStamp) -> tuple[int, int]:
         # A frame, counted without ``skipped``, and the local time at which it sounds.

@@ -46,13 +46,15 @@ class _LinePoint:
 class CardTimeline:
     """The line of one card, from stamps in order."""
 
-    def __init__(self, rate: int, *, late: bool, slope: float = 0.0) -> None:
+    def __init__(self, rate: int, *, late: bool = False, slope: float = 0.0, exact: bool = False) -> None:
         """``late``: stamps are late by varying amounts (they are the moments of callbacks), so the earliest count.
 
-        ``slope`` is the first guess of how much longer than nominal a frame lasts.
+        ``slope`` is the first guess of how much longer than nominal a frame lasts. ``exact``: stamps have no noise of
+        their own, so a deviation from the newest is a jump, in either direction.
         """
         self.rate = rate
         self.late = late
+        self.exact = exact
         self.jitter_ns = 0.0
         """Mean deviation of the stamps from the line."""
         self.lost_from = 0
@@ -106,6 +108,11 @@ class CardTimeline:
         elapsed_ns = (local_ns - ns - self._place) / (1.0 + self._slope * 1e-9)
         return frame + round(elapsed_ns * self.rate / NS_PER_S)
 
+    def restart(self) -> None:
+        """Forget the points of the line, not its frame numbers: the card was away."""
+        self._points.clear()
+        self._doubtful.clear()
+
     def add_stamp(self, frame: int, local_ns: int, xrun: bool = False) -> int:
         """Add a stamp: ``frame`` sounds at ``local_ns``; ``xrun`` if the driver has reported one since the last stamp.
 
@@ -115,7 +122,11 @@ class CardTimeline:
         if self._anchor is None:
             self._anchor = frame, local_ns
         self._announced = STAMPS_OF_AN_XRUN + 1 if xrun else max(0, self._announced - 1)
-        deviation = self._residual(frame, local_ns) - self._slope * self._x(frame) - self._settled
+        deviation = (
+            self._residual(frame, local_ns)
+            - self._slope * self._x(frame)
+            - (self._place if self.exact else self._settled)
+        )
         off = deviation if self.late else abs(deviation)  # no callback runs too early
         if not self._points or off <= self._deviation_limit():
             self._doubtful.clear()  # the doubtful stamps were outliers
@@ -130,7 +141,9 @@ class CardTimeline:
         doubtful, self._doubtful, self._announced = self._doubtful, [], 0
         deviations = [deviation for _, _, deviation in doubtful]
         jump = min(deviations) if self.late else statistics.median(deviations)
-        lost = max(0, round(jump * self.rate / (NS_PER_S + self._slope)))
+        lost = round(jump * self.rate / (NS_PER_S + self._slope))
+        if not self.exact:
+            lost = max(0, lost)
         if lost:
             self.lost_from = doubtful[0][0]
         if not lost:  # the frames sound earlier than the line: no frame is missing, and the line moves
@@ -142,11 +155,11 @@ class CardTimeline:
 
     def _deviation_limit(self) -> float:
         if self._announced:
-            return NS_PER_S / self.rate + 4.0 * self.jitter_ns
+            return NS_PER_S / self.rate + (0.0 if self.exact else 4.0 * self.jitter_ns)
         return JUMP_NS + 8.0 * self.jitter_ns
 
     def _stamps_of_jump(self) -> int:
-        if self._announced:
+        if self._announced or self.exact:
             return STAMPS_OF_AN_XRUN
         return STAMPS_OF_A_JUMP * (4 if self.late else 1)
 

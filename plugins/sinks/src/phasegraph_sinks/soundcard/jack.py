@@ -15,8 +15,9 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ctypes.util import find_library
 from typing import Any
 
@@ -38,8 +39,10 @@ _MOST_LOST = 1 << 28
 
 _LOOP_GAIN, _LOOP_OMEGA = 1.41, 7.854e-7
 """Of JACK 2's loop: ``omega`` is the second, times the period in microseconds."""
-_LAG_TIME_US = 250_000
-_MOST_LAGS = 190
+_WAKES_TIME_US = 250_000
+_MOST_WAKES = 190
+_NEWEST_WAKES = 5
+_LEAST_JUMP_US = 400.0
 _CERTAIN_US = 150.0
 """A lag below this is not corrected: the loop removes it within seconds, and a correction would be noise. A single lag
 is uncertain by half a microsecond over the loop's gain: 85 us at a period of 256, 340 us at 64."""
@@ -153,19 +156,34 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 
 
 class _LagFilter:
-    # How late JACK 2's cycle times are, in microseconds: the mean of the middle half of a quarter of a second, less the
-    # uncertainty. 0 in the steady state, where the loop is better than this.
+    # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared with
+    # the nominal rate; the mean of the middle half of a quarter of a second is the truth. After a jump only newer
+    # wake-ups count. 0 in the steady state, where the loop is better than this.
 
     def __init__(self, nominal_us: float) -> None:
+        self._nominal_us = nominal_us
         self._gain = _LOOP_GAIN * _LOOP_OMEGA * nominal_us
-        self._lags: deque[float] = deque(maxlen=max(5, min(_MOST_LAGS, int(_LAG_TIME_US / nominal_us))))
+        self._jump_us = _LEAST_JUMP_US + 1.5 * 0.5 / self._gain
+        self._origin_us = 0
+        self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
 
-    def update(self, current_us: int, next_us: int, period_us: float) -> float:
-        self._lags.append((next_us - current_us - period_us) / self._gain)
-        lags = sorted(self._lags)
-        middle = lags[len(lags) // 4 : len(lags) - len(lags) // 4]
-        lag = sum(middle) / len(middle)
+    def update(self, cycles: float, current_us: int, next_us: int, period_us: float) -> float:
+        """``cycles``: periods since the first cycle, missed ones included."""
+        self._origin_us = self._origin_us or current_us
+        predicted = current_us - self._origin_us - cycles * self._nominal_us
+        self._wakes.append(predicted + (next_us - current_us - period_us) / self._gain)
+        newest = list(self._wakes)[-_NEWEST_WAKES:]
+        if abs(statistics.median(newest) - _middle_mean(self._wakes)) > self._jump_us:
+            self._wakes.clear()
+            self._wakes.extend(newest[_NEWEST_WAKES // 2 :])  # these came after the jump
+        lag = _middle_mean(self._wakes) - predicted
         return math.copysign(max(0.0, abs(lag) - _CERTAIN_US), lag)
+
+
+def _middle_mean(values: Iterable[float]) -> float:
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 4 : len(ordered) - len(ordered) // 4]
+    return sum(middle) / len(middle)
 
 
 class JackCard:
@@ -273,11 +291,15 @@ class JackCard:
                     ring.skip_lost(lost)
                 else:
                     ring.called += lost
-        self._frame, self._count = frame, count
-        lag = self._lag.update(current.value, following.value, period.value) if self._lag is not None else 0.0
+        lag = 0.0
+        if self._lag is not None:
+            if count != self._count:  # the server's period has changed
+                self._lag = _LagFilter(count / self._rate * 1e6)
+            lag = self._lag.update(ring.called / count, current.value, following.value, period.value)
         now_s = (current.value + lag) * 1e-6
         latency_s = self._latency / self._rate
         device_s = now_s - latency_s if self._capture else now_s + latency_s
+        self._frame, self._count = frame, count
         entry_ns = self._now_ns()
         ring.note_callback(ring.called, count, device_s, now_s, entry_ns, entry_ns < self._xrun_until_ns)
         lib, scratch = self._lib, self._scratch[:count]
