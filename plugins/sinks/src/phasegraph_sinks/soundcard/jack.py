@@ -156,8 +156,8 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 
 
 class _LagFilter:
-    # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared with
-    # the nominal rate; the mean of the middle half of a quarter of a second is the truth. After a jump only newer
+    # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared
+    # with the nominal rate; the mean of the middle half of a quarter of a second is the truth. After a jump only newer
     # wake-ups count. 0 in the steady state, where the loop is better than this.
 
     def __init__(self, nominal_us: float) -> None:
