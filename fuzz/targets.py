@@ -72,6 +72,7 @@ from phasegraph_ptp.protocol import (
     TimeProperties,
     Unicast,
 )
+from phasegraph_ptp.protocol.authentication import Authenticator, SecurityAssociation, parse_security_associations
 from phasegraph_ptp.protocol.management_data import ClockDescription, ManagementView
 from phasegraph_ptp.protocol.management_responder import answer
 
@@ -272,6 +273,7 @@ def run_ptp_port(data: bytes) -> None:
     while not reader.exhausted:
         kind = reader.number()
         now_ns += reader.choice((0, 1, MS, 100 * MS, S, 10 * S))
+        clock.update_trouble(now_ns)
         if kind == 0:
             clock.tick(now_ns)
         elif kind == 1:
@@ -291,6 +293,29 @@ def run_ptp_port(data: bytes) -> None:
                 tokens = [*tokens[-7:], action.token or 0]
     assert clock.data.port.state is clock.state
     assert len(clock.counters) < 100
+
+
+AUTHENTICATOR = Authenticator(SecurityAssociation(spp=1, keys={1: b"key", 2: b"other"}))
+KEY_FILE = b"[security_association]\nspp 1\nallow_mutable 1\n1 SHA256-128 3 ASCII:key\n2 SHA256-128 HEX:00ff\n"
+
+
+def signed_messages() -> Iterable[bytes]:
+    """Signed messages, and a file of keys."""
+    return [KEY_FILE, *map(AUTHENTICATOR.sign, ptp_messages())]
+
+
+def run_ptp_signature(data: bytes) -> None:
+    """A signed PTP message, or a file of keys: whatever is changed in a message is noticed, and memory is bounded."""
+    with contextlib.suppress(ValueError, UnicodeDecodeError):
+        parse_security_associations(data.decode())
+    try:
+        message = decode(data)
+    except MalformedMessage:
+        return
+    checks = Authenticator(SecurityAssociation(spp=1, keys={1: b"key", 2: b"other"}))
+    reason = checks.refusal(message, data, S)
+    length = int.from_bytes(data[2:4], "big")
+    assert (reason is None) == (data[:length] in {AUTHENTICATOR.sign(each) for each in ptp_messages()})
 
 
 # Session descriptions
@@ -590,6 +615,7 @@ TARGETS = {
             1500,
         ),
         Target("ptp-port", run_ptp_port, ptp_scripts),
+        Target("ptp-signature", run_ptp_signature, signed_messages, 1500),
         Target("sdp", run_sdp, encoded_descriptions, 20_000),
         Target("sdp-legs", run_sdp_legs, encoded_descriptions, 20_000),
         Target("sap", run_sap, sap_scripts, 20_000),

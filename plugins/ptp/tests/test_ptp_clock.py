@@ -14,6 +14,8 @@ from phasegraph import ClockState
 from phasegraph.ieee1588 import (
     ALL_PORTS,
     Action,
+    Announce,
+    Flag,
     Management,
     ManagementId,
     ManagementTlv,
@@ -389,3 +391,30 @@ async def test_the_first_announce_and_a_working_sync_are_enough_to_begin(autojum
                     assert abs(error_ns(gm, me)) < node.estimate().bound_ns
             assert announced_s is not None
             assert usable_s - announced_s <= 1.0
+
+
+async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_the_log(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    stranger = SimNetwork(SimLocalClock(), wire)
+    async with running_graph(FOLLOWER, network=SimNetwork(SimLocalClock(), wire)) as me:
+        sender = stranger.stamped(320, stranger.interface("eth0"))
+        for number in range(6000):
+            flags = Flag.PTP_TIMESCALE | (Flag.LEAP_61 if number & 1 else 0)
+            fields = dict.fromkeys(("clock_class", "clock_accuracy", "clock_variance", "priority2", "steps_removed"), 1)
+            source = PortIdentity(0xAA + (number >> 3) % 2, 1)
+            changing = Announce(
+                source=source,
+                sequence=number & 0xFFFF,
+                flags=flags,
+                log_interval=0,
+                utc_offset_s=number & 0x7FFF,
+                priority1=number >> 4 & 7,
+                grandmaster=source.clock,
+                time_source=0xA0,
+                **fields,
+            )
+            sender.send(encode(changing), (GROUP, 320))
+            await trio.sleep(0.005)
+    assert me.metrics("me")["events_suppressed"] > 1000
+    seen = [event for event in me.session.services.events if event.node == "me"]
+    assert len(seen) < 40 + 30 + 20

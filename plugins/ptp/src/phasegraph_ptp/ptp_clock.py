@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
 import msgspec
 import trio
 
-from phasegraph import UNKNOWN_NS, Build, ClockEstimate, ClockState, Metrics, NodeContext, NodeError, StampKind
+from phasegraph import (
+    NS_PER_S,
+    UNKNOWN_NS,
+    Build,
+    ClockEstimate,
+    ClockState,
+    Metrics,
+    NodeContext,
+    NodeError,
+    StampKind,
+)
 from phasegraph.ieee1588 import Management, Message, PortIdentity, encode, format_clock_identity
 from phasegraph.net import Arrival, PortUnavailable
 
@@ -21,6 +32,7 @@ from .options import PtpConfig
 from .port_sockets import PEER, PRIMARY, PortSockets, SharedPortSockets
 from .protocol import Destination, NewMeasurement, OrdinaryClock, ParentChanged, PortEvent, PortState, SendMessage
 from .protocol.authentication import Authenticator
+from .protocol.response_rate_limit import ResponseRateLimit
 from .settings_from_config import (
     authenticator_from_config,
     make_identity,
@@ -29,6 +41,9 @@ from .settings_from_config import (
 )
 from .unix_management import serve_management
 
+EVENTS_PER_S = 1
+EVENTS_BURST_NS = 40 * NS_PER_S
+"""Events of the port: 40 at once, and one a second for long, whatever strangers send."""
 PUBLISH_NS = 100_000_000
 """How often the estimate is updated while nothing arrives: bounds grow, states change."""
 
@@ -117,6 +132,8 @@ class PtpDriver:
         self._management = ClockManagement(self._engine, sockets, config.transport, ctx.id)
         self._woken = trio.Event()
         self._send_errors = 0
+        self._event_limit = ResponseRateLimit(EVENTS_PER_S, burst_ns=EVENTS_BURST_NS, share=1)
+        self._events_suppressed = 0
         self._stamps: Counter[StampKind] = Counter()
         self._grandmaster = ""
         self._timescale = "arb"
@@ -156,6 +173,7 @@ class PtpDriver:
             "utc_offset_s": properties.utc_offset_s,
             "leap_s": properties.leap61 - properties.leap59,
             "send_errors": self._send_errors,
+            "events_suppressed": self._events_suppressed,
         }
         if metadata is not None:
             metrics["smpte_frame_rate"] = f"{metadata.frame_rate_numerator}/{metadata.frame_rate_denominator}"
@@ -219,8 +237,15 @@ class PtpDriver:
                         self._grandmaster = format_clock_identity(parent.grandmaster)
                         self._timescale = "ptp" if parent.ptp_timescale else "arb"
                 case PortEvent(name, fields):
-                    self._ctx.event(name, **fields)
+                    self._emit_event(name, fields)
         self._woken.set()
+
+    def _emit_event(self, name: str, fields: Mapping[str, int | float | str]) -> None:
+        # What strangers send may change states and grandmasters as often as they like.
+        if self._event_limit.allows(name, self._local.now_ns()):
+            self._ctx.event(name, **fields)
+        else:
+            self._events_suppressed += 1
 
     def _send_message(self, action: SendMessage) -> None:
         groups = {Destination.PRIMARY: PRIMARY, Destination.PEER: PEER}

@@ -102,8 +102,10 @@ async def test_a_step_of_the_systems_clock_is_no_step_of_ours(ptp4l: Any, autoju
 async def test_syncs_cease(ptp4l: Any, autojump_clock: object) -> None:
     async with following(ptp4l) as run:
         await trio.sleep(30)
+        assert "trouble" not in run.nodes["it"].metrics()
         ptp4l.state = PortState.LISTENING
         await until(run, ClockState.HOLDOVER)
+        assert "is listening, and follows no grandmaster" in run.nodes["it"].metrics()["trouble"]
         assert await trusted(run, ptp4l, 30) == {ClockState.HOLDOVER}
         ptp4l.state = PortState.SLAVE
         await until(run, ClockState.LOCKED)
@@ -117,6 +119,7 @@ async def test_ptp4l_does_not_answer_for_a_while(ptp4l: Any, autojump_clock: obj
         await trio.sleep(30)
         ptp4l.answering = False
         await until(run, ClockState.HOLDOVER)
+        assert run.nodes["it"].metrics()["trouble"] == "ptp4l does not answer (no answer): start it again"
         assert await trusted(run, ptp4l, 30) == {ClockState.HOLDOVER}
         ptp4l.answering = True
         await until(run, ClockState.LOCKED)

@@ -198,15 +198,15 @@ class OrdinaryClock:
 
     def fault(self, reason: str) -> None:
         """The port cannot work (FAULTY), such as when its interface is gone. It forgets all masters until `enable`."""
-        self._machine.stop(PortState.FAULTY, reason=reason)
+        self._machine.deactivate(PortState.FAULTY, reason=reason)
 
     def disable(self) -> None:
         """Neither send nor receive (DISABLED) until `enable`."""
-        self._machine.stop(PortState.DISABLED)
+        self._machine.deactivate(PortState.DISABLED)
 
     def enable(self, now_ns: int) -> None:
         """Start again, after `fault` or `disable`."""
-        self._machine.stop(PortState.INITIALIZING)
+        self._machine.deactivate(PortState.INITIALIZING)
         self._machine.start(now_ns)
 
     def end_contracts(self) -> None:

@@ -1,15 +1,15 @@
 """The state machine of the one port of an ordinary clock (IEEE 1588-2019, 9.2), and what runs in which state.
 
     state         runs    entered when                                                left when
-    INITIALIZING  -       `stop`, before `start`                                      `start`
+    INITIALIZING  -       `deactivate`, before `start`                                      `start`
     LISTENING     -       start; the master is lost and no other qualifies            a decision (below)
     UNCALIBRATED  Slave   a best master is chosen (S1)                                offset and delay are measured
     SLAVE         Slave   offset and delay are measured                               another master is chosen, or none
     PRE_MASTER    -       no better clock announces itself (M1, M2)                   there is a time to serve
     MASTER        Master  PRE_MASTER lasted `mastership_delay_ns`                     a better clock announces itself
     PASSIVE       -       a better clock announces itself; this one never follows     that clock is lost
-    FAULTY        -       `stop`: the interface is gone                               `start`
-    DISABLED      -       `stop`                                                      `start`
+    FAULTY        -       `deactivate`: the interface is gone                               `start`
+    DISABLED      -       `deactivate`                                                      `start`
 
 A decision (9.2.6.8) is due when an Announce arrives, when the announce receipt timeout of the incumbent (the master
 that is followed or deferred to) expires, or when a master fails its sync receipt timeout: it announces itself, but
@@ -116,7 +116,7 @@ class PortStateMachine:
         if self.master is not None:
             self.master.close()
 
-    def stop(self, state: PortState, **fields: str) -> None:
+    def deactivate(self, state: PortState, **fields: str) -> None:
         """Forget all masters and end all parts, for FAULTY or DISABLED, or before `start`."""
         if self.unicast_client is not None:
             self.unicast_client.close()
@@ -188,7 +188,7 @@ class PortStateMachine:
         demoted = self.foreign_masters.demoted(now_ns, settings.announce_receipt_timeout)
         if demoted is not None:
             return Trouble(Cause.DEMOTED, f"grandmaster {_name_of(demoted)} is passed over: {demoted.demotion_reason}")
-        return self._port.diagnosis.trouble(now_ns, self._listening_since_ns)
+        return self._port.diagnosis.find_trouble(now_ns, self._listening_since_ns)
 
     def check_calibrated(self) -> None:
         """UNCALIBRATED ends with the first measurement of offset and delay."""

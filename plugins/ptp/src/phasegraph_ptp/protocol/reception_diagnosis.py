@@ -89,7 +89,7 @@ class ReceptionDiagnosis:
         """A master is followed: start over."""
         self._seen.clear()
 
-    def trouble(self, now_ns: int, since_ns: int) -> Trouble | None:
+    def find_trouble(self, now_ns: int, since_ns: int) -> Trouble | None:
         """Why a port that listens since then finds no master; None while it is too early to say."""
         settings, waited_ns = self._settings, now_ns - since_ns
         timeout_ns = settings.announce_receipt_timeout * period_ns(settings.log_announce_interval)
