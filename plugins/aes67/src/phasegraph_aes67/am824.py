@@ -1,4 +1,4 @@
-"""AES3 subframes as AM824 words (ST 2110-31): the label that comes with 24 bits of audio. Sans-IO."""
+"""AES3 subframes as AM824 words (ST 2110-31): a label and 24 bits of audio each. Sans-IO."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BLOCK = 192
 NO_AUDIO = np.uint32(aes3.NO_AUDIO << 24)
 _B, _F, _P, _C, _V = (np.uint32(1 << bit) for bit in (29, 28, 27, 26, 24))
 """Block start, frame start (the first subframe of two), even parity, channel status; validity: zero for audio that may
-be heard. Between the last two is user data."""
+be played. Between the last two is user data."""
 _AUDIO = np.uint32(0xFFFFFF)
 _PROTECTED = np.uint32(0x07FFFFFF)
 """What parity is over: all but the preamble's bits and itself."""
-_REMEMBERED = NO_AUDIO | _B | _F | _C
-"""What a gap takes over from the block before."""
+_KEPT_IN_GAPS = NO_AUDIO | _B | _F | _C
+"""Bits that a gap takes over from the block before."""
 _RATES = {48_000: 0x80, 44_100: 0x40, 32_000: 0xC0}
 
 Words = NDArray[np.uint32]
@@ -30,42 +30,42 @@ Words = NDArray[np.uint32]
 class Subframes:
     """Makes the words of one stream.
 
-    Those that a source received pass as they came, label and all; the others get labels. Where a received stream has a
-    gap, its labels go on as in the block before.
+    Words that a source received are passed on unchanged with their labels; others get labels. In a gap of a received
+    stream, the labels of the block before are repeated.
     """
 
     def __init__(self, channels: int, rate: int, received: RawSampleReader | None) -> None:
-        """``received`` tells the words that came, if this stream passes any on."""
+        """``received`` reads the received words, if this stream passes any on."""
         self._received = received
         self._labels = own_labels(channels, rate)
-        """Of one block, by frame modulo its length: our own, and in time the newest words that came."""
+        """Of one block, by frame modulo its length: our own at first, then those of the newest received words."""
 
     def words(self, frame: int, encoded: Encoded) -> Encoded:
         """The words of ``encoded`` frames without labels, of which the first has index ``frame``."""
         audio = encoded.view(">u4").astype(np.uint32)
         place = (frame + np.arange(len(audio))) % BLOCK
         if self._received is not None:
-            return self._passed(frame, place, audio, self._received)
+            return self._pass_on(frame, place, audio, self._received)
         return _encoded(with_parity(audio | self._labels[place]))
 
-    def _passed(self, frame: int, place: NDArray[np.int64], audio: Words, received: RawSampleReader) -> Encoded:
+    def _pass_on(self, frame: int, place: NDArray[np.int64], audio: Words, received: RawSampleReader) -> Encoded:
         octets = np.zeros((*audio.shape, 4), np.uint8)
         there = received(frame, octets)
-        came = octets.view(">u4")[..., 0].astype(np.uint32)
+        arrived = octets.view(">u4")[..., 0].astype(np.uint32)
         whole = there.all()
         if whole:
-            self._labels[place] = came
+            self._labels[place] = arrived
         else:
             rows, channels = np.nonzero(there)
-            self._labels[place[rows], channels] = came[rows, channels]
-        # The usual case: everything is there, audio, and has not been touched.
-        if whole and not ((came ^ audio) & (_AUDIO | NO_AUDIO)).any():
+            self._labels[place[rows], channels] = arrived[rows, channels]
+        # The usual case: every word was received, is audio, and has not been changed.
+        if whole and not ((arrived ^ audio) & (_AUDIO | NO_AUDIO)).any():
             return octets.reshape(len(audio), -1)
-        # Audio that the graph has changed is a gap's end, which is led up to; what is no audio nobody may change.
-        as_it_was = there & ((came & NO_AUDIO != 0) | (came & _AUDIO == audio))
-        labels = np.where(there, came & ~_AUDIO, self._labels[place] & _REMEMBERED)
+        # Audio that the graph has changed is faded in after a gap; words that are not audio are never changed.
+        unchanged = there & ((arrived & NO_AUDIO != 0) | (arrived & _AUDIO == audio))
+        labels = np.where(there, arrived & ~_AUDIO, self._labels[place] & _KEPT_IN_GAPS)
         made = np.where(labels & NO_AUDIO, labels & ~NO_AUDIO | _V, labels | audio)
-        return _encoded(np.where(as_it_was, came & ~NO_AUDIO, with_parity(made)))
+        return _encoded(np.where(unchanged, arrived & ~NO_AUDIO, with_parity(made)))
 
 
 def _encoded(words: Words) -> Encoded:

@@ -65,7 +65,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="Name of a session that is announced on the network (SAP, or RAVENNA's mDNS and RTSP): the "
-            "announcement says where it is sent to; encoding, rate and channels are what it must have."
+            "announcement has its address; encoding, rate and channels are those that it must have."
         ),
     ] = None
     group: Annotated[
@@ -91,7 +91,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         SourceLeg | None,
         Meta(
             description="A second way on which the same packets come (ST 2022-7), such as "
-            '`{interface = "eth1", group = "239.70.1.10"}`; what a description says of it need not be repeated.'
+            '`{interface = "eth1", group = "239.70.1.10"}`; what a description contains need not be repeated.'
         ),
     ] = None
     link_offset: Annotated[
@@ -116,7 +116,9 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     ] = "auto"
     mediaclk_offset: Annotated[
         int,
-        Meta(ge=0, le=2**32 - 1, description="RTP timestamp of media time zero, where no session description tells."),
+        Meta(
+            ge=0, le=2**32 - 1, description="RTP timestamp of media time zero, without a session description."
+        ),
     ] = 0
     end_after: Annotated[
         Duration | None,
@@ -131,7 +133,7 @@ Pacing = Literal["auto", "thread", "queue"]
 """Who waits for a packet's time."""
 
 
-class Leg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class SinkLeg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """Where the second leg of a redundant stream goes (ST 2022-7)."""
 
     interface: InterfaceName = ""
@@ -178,7 +180,7 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32
     dscp: Annotated[int, Meta(ge=0, le=63, description="DiffServ code point; AES67 asks for 34 (AF41).")] = 34
     leg_b: Annotated[
-        Leg | None,
+        SinkLeg | None,
         Meta(
             description="A second way for the same packets (ST 2022-7), such as "
             '`{interface = "eth1", group = "239.70.1.10"}`.'

@@ -32,17 +32,17 @@ class StreamParameters(msgspec.Struct, frozen=True, kw_only=True):
     rate: int = 48_000
     channels: int = 2
     frames_per_packet: int | None = None
-    """None where the description does not say: the first packet tells."""
+    """None where the description does not give it: it is taken from the first packet."""
     payload_type: int | None = DEFAULT_PAYLOAD_TYPE
-    """None for a receiver that takes the payload type of the first packet."""
+    """None for a receiver that accepts the payload type of the first packet."""
     mediaclk_offset: int | None = 0
     """RTP timestamp of media time zero (RFC 7273, 5.2); None where timestamps have no known relation to a clock."""
     ts_refclk: str = ""
     """Reference clock, in the words of RFC 7273, 4.8; empty where the description has none."""
     source: str | None = None
-    """The only source address to listen to (RFC 4570), if one is named."""
+    """The only source address to receive from (RFC 4570), if one is named."""
     excluded: tuple[str, ...] = ()
-    """Source addresses that are not to be listened to (RFC 4570)."""
+    """Source addresses that are ignored (RFC 4570)."""
     ttl: int | None = None
 
     @property

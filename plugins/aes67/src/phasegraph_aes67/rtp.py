@@ -11,7 +11,7 @@ _HEADER = struct.Struct("!BBHII")
 
 
 class MalformedRtp(ValueError):
-    """Bytes that are no RTP packet; the message says why."""
+    """Bytes that are not an RTP packet; the message gives the reason."""
 
 
 class RtpHeader(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +50,6 @@ def parse_header(packet: bytes | memoryview) -> RtpHeader:
 
 
 def wrapped(difference: int, bits: int) -> int:
-    """A difference of counters of so many bits, as the signed number nearest to zero."""
+    """A difference of counters with this number of bits, as the signed number nearest to zero."""
     half = 1 << (bits - 1)
     return ((difference + half) & ((1 << bits) - 1)) - half

@@ -1,4 +1,4 @@
-"""``kernel sdp``: what a session description says, and what is wrong with it."""
+"""``kernel sdp``: what a session description means, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Examples:
 """
 
 
-@click.command("sdp", short_help="Say what session descriptions mean, and what is wrong.", epilog=EXAMPLES)
+@click.command("sdp", short_help="Explain session descriptions, and what is wrong with them.", epilog=EXAMPLES)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to say it.")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format.")
 @click.pass_context
 def sdp_command(ctx: click.Context, files: tuple[Path, ...], format: str) -> None:
-    """Read session descriptions (SDP) and say in words what each offers and what is wrong with it.
+    """Read session descriptions (SDP), explain what each offers, and list what is wrong with it.
 
     A FILE of - is standard input. Exits with 0 if every description is usable, with 1 if not.
     """
@@ -35,7 +35,7 @@ def sdp_command(ctx: click.Context, files: tuple[Path, ...], format: str) -> Non
         click.echo(json.dumps([result for result, _ in examined], indent=2))
     else:
         for result, session in examined:
-            _say(result, session)
+            _print(result, session)
     ctx.exit(0 if all(result["ok"] for result, _ in examined) else 1)
 
 
@@ -51,7 +51,7 @@ def _examine(file: Path) -> tuple[dict[str, Any], sdp.SessionDescription | None]
 
 
 def examine_text(text: str) -> tuple[dict[str, Any], sdp.SessionDescription | None]:
-    """What scripts get of a description, and the description if it is usable."""
+    """A description for scripts, and the description itself if it is usable."""
     try:
         session = sdp.parse(text)
     except sdp.MalformedSdp as error:
@@ -80,7 +80,7 @@ def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:
     }
 
 
-def _say(result: dict[str, Any], session: sdp.SessionDescription | None) -> None:
+def _print(result: dict[str, Any], session: sdp.SessionDescription | None) -> None:
     if session is None:
         click.echo(f"{result['file']}: not usable: {result['problems'][0]}")
         return

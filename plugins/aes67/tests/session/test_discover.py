@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire
 from phasegraph_aes67.session import sap
-from phasegraph_aes67.session.discover import browse, discover_command
+from phasegraph_aes67.session.discover import browse_sap, discover_command
 from phasegraph_aes67.session.sap_listener import SapListener
 
 pytestmark = pytest.mark.realtime
@@ -41,7 +41,7 @@ async def test_a_session_comes_changes_and_goes(autojump_clock: object) -> None:
         buffer.data[0, : len(octets)] = list(octets)
         buffer.length[0] = len(octets)
         sender.send(buffer, 0, 1)
-        await browse(browser, 1.0, lambda change: told.append(change.kind))
+        await browse_sap(browser, 1.0, lambda change: told.append(change.kind))
 
     for octets in (announcement(1), announcement(1), announcement(2), b"junk", announcement(2, deletion=True)):
         await send(octets)
@@ -89,7 +89,7 @@ def test_one_that_goes_is_told_by_its_name() -> None:
     with announced(announcement(1)), announced(announcement(1, deletion=True)):
         result = CliRunner().invoke(discover_command, ["--interface", "lo", "--for", "1s"])
     assert "- desk, from 192.0.2.1: L24 48 kHz 2 ch, 48 frames a packet, 239.1.0.1:5004: deleted\n" in result.output
-    assert "nothing was heard" not in result.output
+    assert "nothing was received" not in result.output
 
 
 def test_a_wrong_duration() -> None:

@@ -22,9 +22,9 @@ class ReferenceClock(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Literal["ptp", "gptp", "ntp", "gps", "gal", "glonass", "localmac", "local", "private", "unknown"]
     identity: str = ""
-    """clockIdentity in the form ``00-1D-C1-FF-FE-12-34-56``, an NTP server, or a MAC; empty where none is said."""
+    """clockIdentity in the form ``00-1D-C1-FF-FE-12-34-56``, an NTP server, or a MAC; empty where there is none."""
     domain: int | None = None
-    """PTP domain number; None where none is said."""
+    """PTP domain number; None where there is none."""
     traceable: bool = False
     """Any clock that is traceable to TAI will do."""
 
@@ -98,7 +98,7 @@ def _hyphenated(identity: str) -> str:
     return "-".join(octets[at : at + 2] for at in range(0, len(octets), 2))
 
 
-class MediaClock(msgspec.Struct, frozen=True):
+class DirectMediaClock(msgspec.Struct, frozen=True):
     """An ``a=mediaclk:direct`` (RFC 7273, 5.2)."""
 
     offset: int | None
@@ -110,7 +110,7 @@ class MediaClock(msgspec.Struct, frozen=True):
     """What is wrong with it."""
 
 
-def parse_media_clock(value: str) -> MediaClock | None:
+def parse_media_clock(value: str) -> DirectMediaClock | None:
     """Read the value of an ``a=mediaclk``; None where it is not of the form ``direct``."""
     match = _DIRECT.match(value.strip())
     if match is None:
@@ -122,13 +122,13 @@ def parse_media_clock(value: str) -> MediaClock | None:
     text = match[1]
     if text is None:
         problem = f"{line} is without an offset: timestamps have no known relation to the clock"
-        return MediaClock(None, rate, rate_text, problem)
+        return DirectMediaClock(None, rate, rate_text, problem)
     number = _OFFSET.match(text)
     if number is None:
         problem = f"the offset in {line} is not a number: timestamps have no known relation to the clock"
-        return MediaClock(None, rate, rate_text, problem)
+        return DirectMediaClock(None, rate, rate_text, problem)
     signed = int(number[2]) if number[2] is not None else int(number[3], 16)
     offset = (-signed if number[1] else signed) % 2**32
     odd = "negative" if number[1] else "hexadecimal" if number[3] is not None else ""
     problem = f"the offset in {line} is {odd}: it is read as {offset}" if odd else ""
-    return MediaClock(offset, rate, rate_text, problem)
+    return DirectMediaClock(offset, rate, rate_text, problem)

@@ -17,10 +17,17 @@ from .. import sdp
 from ..interface_lookup import find_interface
 from ..sdp_command import examine_text
 from . import sap
+from .mdns import MISSING
 from .ravenna import DescribedSession, browse_ravenna
 from .sap_listener import SapListener
 
-LOOK_S = 0.05
+POLL_S = 0.05
+_SIGNS = {"added": "+", "changed": "~", "deleted": "-", "expired": "-", "disputed": "!"}
+_REMARKS = {
+    "deleted": ": deleted",
+    "expired": ": expired",
+    "disputed": ": ignored, because another host announces this session",
+}
 EXAMPLES = """\
 \b
 Examples:
@@ -30,41 +37,43 @@ Examples:
 """
 
 
-async def browse(listener: SapListener, seconds: float, tell: Callable[[sap.SapChange], None]) -> None:
-    """Listen for so long, telling every change."""
+async def browse_sap(listener: SapListener, seconds: float, report: Callable[[sap.SapChange], None]) -> None:
+    """Listen for this long and report every change."""
     with trio.move_on_after(seconds):
         while True:
             for change in listener.poll():
-                tell(change)
-            await trio.sleep(LOOK_S)
+                report(change)
+            await trio.sleep(POLL_S)
 
 
 class Listing:
-    """What was found, told as it comes if ``live``."""
+    """The sessions that were found, printed as they appear if ``live``."""
 
     def __init__(self, listener: SapListener, *, live: bool) -> None:
         self.listener = listener
         self.ravenna: dict[tuple[str, str], DescribedSession] = {}
         """By name and address."""
+        self._disputed: set[tuple[str, str]] = set()
+        """Sessions, each with a host that announces it beside the first one: reported once."""
         self.notes: list[str] = []
         self._live = live
 
     async def listen(self, interface: Interface, seconds: float) -> None:
-        """Listen for so long."""
+        """Listen for this long."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen_to_ravenna, interface)
-            await browse(self.listener, seconds, self._changed)
+            await browse_sap(self.listener, seconds, self._report_change)
             nursery.cancel_scope.cancel()
 
     async def _listen_to_ravenna(self, interface: Interface) -> None:
         try:
-            await browse_ravenna(interface, self._found)
+            await browse_ravenna(interface, self._report_ravenna)
         except ImportError:
-            self.notes.append("RAVENNA sessions need mDNS, which is not installed: pip install phasegraph-aes67[mdns]")
+            self.notes.append(MISSING)
         except OSError as error:
-            self.notes.append(f"RAVENNA sessions cannot be listened for: {error.strerror or error}")
+            self.notes.append(f"cannot browse RAVENNA sessions: {error.strerror or error}")
 
-    def _found(self, found: DescribedSession) -> None:
+    def _report_ravenna(self, found: DescribedSession) -> None:
         if len(self.ravenna) >= sap.MAX_SESSIONS:
             return
         self.ravenna[found.name, found.address] = found
@@ -72,16 +81,20 @@ class Listing:
             origin = f"{found.address} (RAVENNA)"
             click.echo(_line("+", found.sdp, found.name, origin, found.problem, offered_as=found.name))
 
-    def _changed(self, change: sap.SapChange) -> None:
+    def _report_change(self, change: sap.SapChange) -> None:
+        session = change.session
+        if change.kind == "disputed":
+            host = session.key, session.source
+            if host in self._disputed or len(self._disputed) >= sap.MAX_SESSIONS:
+                return
+            self._disputed.add(host)
         if self._live:
-            session, gone = change.session, change.kind in ("deleted", "expired")
-            sign = "-" if gone else "+" if change.kind == "added" else "~"
-            said = _line(sign, session.sdp, session.key, session.origin)
-            click.echo(f"{said}: {change.kind}" if gone else said)
+            line = _line(_SIGNS[change.kind], session.sdp, session.key, session.origin)
+            click.echo(line + _REMARKS.get(change.kind, ""))
 
     def as_json(self) -> list[dict[str, Any]]:
-        """What scripts get."""
-        heard = [
+        """For scripts."""
+        sessions = [
             {"by": "sap", "origin": each.origin, "key": each.key, "sdp": each.sdp, **examine_text(each.sdp)[0]}
             for each in self.listener.table
         ]
@@ -90,18 +103,18 @@ class Listing:
             if not each.problem:
                 examined = examine_text(each.sdp)[0]
             about = {"by": "mdns", "origin": each.address, "key": sap.session_key(each.sdp), "sdp": each.sdp}
-            heard.append({**about, **examined, "name": each.name})
-        return heard
+            sessions.append({**about, **examined, "name": each.name})
+        return sessions
 
     def summary(self) -> list[str]:
-        """How many there are, and what was amiss."""
+        """How many there are, and notes."""
         found = sum(1 for _ in self.listener.table) + len(self.ravenna)
         lines = [f"{found} session{'' if found == 1 else 's'} announced"]
         if not found:
-            silence = "nothing was heard; devices repeat after 30 s, and --interface says where to listen"
+            silence = "nothing was received; devices repeat after 30 s, and --interface selects where to listen"
             lines = ["no session is announced any more" if self.listener.table.changes else f"{lines[0]}: {silence}"]
         refused = self.listener.refused.items()
-        lines += [f"note: {count} packets were no announcements ({reason})" for reason, count in refused]
+        lines += [f"note: {count} packets were not announcements ({reason})" for reason, count in refused]
         return lines + [f"note: {note}" for note in self.notes]
 
 
@@ -109,10 +122,10 @@ def _line(sign: str, text: str, name: str, origin: str, problem: str = "", offer
     try:
         described = sdp.parse(text)
     except sdp.MalformedSdp as error:
-        said = f"{sign} {name}, from {origin}: not usable: {problem or error}"
+        line = f"{sign} {name}, from {origin}: not usable: {problem or error}"
     else:
-        said = f"{sign} {offered_as or described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
-    return sdp.printable(said)
+        line = f"{sign} {offered_as or described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
+    return sdp.printable(line)
 
 
 @click.command("discover", short_help="List the streams that are announced on the network.", epilog=EXAMPLES)
@@ -120,12 +133,12 @@ def _line(sign: str, text: str, name: str, origin: str, problem: str = "", offer
 @click.option(
     "--for", "duration", default="35s", show_default=True, help="How long to listen; devices repeat after 30 s."
 )
-@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to say it.")
+@click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Output format.")
 def discover_command(interface: str, duration: str, format: str) -> None:
     """Listen to session announcements (SAP) and to RAVENNA devices (mDNS, RTSP), and list the streams.
 
     Exits with 0, also where nothing is announced: Wheatstone and Livewire devices do not announce. RAVENNA needs the
-    package zeroconf: install phasegraph-aes67[mdns].
+    package zeroconf, an extra: phasegraph-aes67[mdns].
     """
     try:
         seconds = parse_duration(duration) / 1e9

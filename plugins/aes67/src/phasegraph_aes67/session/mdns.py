@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from phasegraph import NodeContext
+from phasegraph import NodeContext, install_command
 from phasegraph.net import Interface
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SESSIONS = f"_ravenna_session._sub.{SERVICE}"
 RESOLVE_MS = 3000
 CONFLICT_MS = 2000
 """How long a name is queried before it is used: twice what a responder may wait before it repeats (RFC 6762, 6)."""
-MISSING = "RAVENNA sessions need mDNS, which is not installed: pip install phasegraph-aes67[mdns]"
+MISSING = f"RAVENNA sessions need mDNS, which is not installed: {install_command('phasegraph-aes67[mdns]')}"
 MAX_NAMES = 1024
 """Sessions that are kept; the names of a flood beyond that are ignored."""
 

@@ -35,7 +35,7 @@ class SapAnnouncer:
         """When it is to be announced next; None while there is nothing to announce."""
 
     def announce(self, text: str, now_ns: int) -> None:
-        """Announce a description from now on; its hash tells receivers that it is another version."""
+        """Announce a description from now on; each version has a hash of its own."""
         self._text = text
         self.octets = len(self._packet())
         self.due_ns = now_ns
