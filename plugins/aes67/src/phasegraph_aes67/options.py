@@ -116,9 +116,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     ] = "auto"
     mediaclk_offset: Annotated[
         int,
-        Meta(
-            ge=0, le=2**32 - 1, description="RTP timestamp of media time zero, without a session description."
-        ),
+        Meta(ge=0, le=2**32 - 1, description="RTP timestamp of media time zero, without a session description."),
     ] = 0
     end_after: Annotated[
         Duration | None,
