@@ -12,7 +12,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 
-MOST_SHARED_METHODS = 0.2
+MOST_SHARED_METHODS = 0.1
 """Share of methods whose name four or more classes define, protocols aside."""
 MOST_BANNED_PHRASES = 30
 MOST_COMPLEX_FUNCTIONS = 10
