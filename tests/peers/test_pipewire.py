@@ -121,7 +121,7 @@ def test_we_receive_what_it_announces(routed: Network, tmp_path: Path, encoding:
                     peer.make_ports("pw-play", "Output")
                     peer.link("pw-play:output", "network:playback")
                     player.wait(LIMIT_S)
-                ours.wait_until(lambda: recording.stat().st_size > ENOUGH, "recorded")
+                ours.wait_until(lambda: recording.exists() and recording.stat().st_size > ENOUGH, "recorded")
             ours.signal(signal.SIGINT)
             result = outcome(ours.wait(LIMIT_S), ours, report)
         got = material.read(tmp_path / "copy.wav")

@@ -86,22 +86,35 @@ def test_what_shows_only_when_it_runs(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no folder that takes no files")
 def test_a_recording_that_cannot_be_written(tmp_path: Path) -> None:
-    """A folder that is a file: the sink fails with the path and a remedy, and with it the run."""
+    """A folder that looks right and takes no files: the sink fails with the path and a remedy, and with it the run."""
+    path = "/proc/copy.wav"
+    graph = write_graph(
+        tmp_path / "graph.toml",
+        table("sources", "tone", kind="tone"),
+        table("sinks", "copy", kind="file", input="tone", path=path),
+    )
+    result = run_kernel(graph, tmp_path)
+    assert result.code == 1
+    assert result.report["ended"] == "failed"
+    failure = result.report["nodes"]["copy"]["failure"]
+    assert f"cannot write {path}: " in failure
+    assert "set another path" in failure
+    assert failure in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_a_folder_that_is_a_file_is_found_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "takes").write_text("")
     graph = write_graph(
         tmp_path / "graph.toml",
         table("sources", "tone", kind="tone"),
         table("sinks", "copy", kind="file", input="tone", path="takes/copy.wav"),
     )
-    result = run_kernel(graph, tmp_path)
-    assert result.code == 1
-    assert result.report["ended"] == "failed"
-    failure = result.report["nodes"]["copy"]["failure"]
-    assert f"cannot write {tmp_path}/takes/copy.wav" in failure
-    assert "set another path" in failure
-    assert failure in result.stdout
-    assert "Traceback" not in result.stderr
+    with kernel_running(["run", graph], tmp_path) as process:
+        assert process.wait(CHECK_S) == 2, process.told()
+    assert process.stderr == f"sinks.copy.path: cannot write {tmp_path}/takes/copy.wav: Not a directory\n1 problem\n"
 
 
 @pytest.mark.parametrize("option", ["--report", "--trace"])

@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[dict[str, object], dict[str, tuple[str, ...]]]] = {
     ),
     "no stream to receive": (
         {"sources.stream": {"kind": "aes67"}},
-        {"sources.stream": ("which stream", "give sdp, or")},
+        {"sources.stream": ("no stream to receive is given", "give sdp, or")},
     ),
     "more channels than fit": (
         {"sources.file.path": "wide.wav"},
