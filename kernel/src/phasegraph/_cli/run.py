@@ -11,6 +11,7 @@ from .parameters import GraphArgument, duration_option, examples, graph_argument
 
 if TYPE_CHECKING:
     from .._control.control_server import ControlServer
+    from .._core.privileges import Account
     from .._run.logging import Format, Level
     from .._run.session import Session
 
@@ -51,6 +52,11 @@ if TYPE_CHECKING:
     help="Make the control socket here, and not in the folder where kernel status finds it.",
 )
 @click.option("--no-control", is_flag=True, help="Make no control socket.")
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="Started as root: continue as this user once everything has started, and every port is open.",
+)
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -63,6 +69,7 @@ def run(
     strict: bool,
     control: Path | None,
     no_control: bool,
+    user: str | None,
 ) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
 
@@ -70,7 +77,16 @@ def run(
     is wrong.
     """
     code = run_graph(
-        graph, duration_ns, report, trace, log_format, log_level, strict=strict, control=control, no_control=no_control
+        graph,
+        duration_ns,
+        report,
+        trace,
+        log_format,
+        log_level,
+        strict=strict,
+        control=control,
+        no_control=no_control,
+        user=user,
     )
     ctx.exit(code)
 
@@ -92,6 +108,13 @@ def open_control(session: Session, path: Path | None, log: Any) -> ControlServer
     return ControlServer(session, listener, place, log)
 
 
+async def drop_privileges(session: Session, account: Account, log: Any) -> None:
+    """Become an ordinary user once every node has started."""
+    await session.supervisor.started.wait()
+    account.drop_privileges()
+    log.info("privileges_dropped", user=account.name)
+
+
 def run_graph(
     graph: GraphArgument,
     duration_ns: int | None,
@@ -103,15 +126,17 @@ def run_graph(
     strict: bool = False,
     control: Path | None = None,
     no_control: bool = False,
+    user: str | None = None,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
     import os
     import sys
-    from contextlib import suppress
+    from contextlib import nullcontext, suppress
     from functools import partial
 
     import trio
 
+    from .._core.privileges import find_account
     from .._plugins import loader
     from .._run.device_rates import DeviceRateStore, state_file
     from .._run.logging import make_log
@@ -121,21 +146,29 @@ def run_graph(
     from .console import checked_report_file, publish_report
     from .status import Status, status_form
 
+    account = None if user is None else find_account(user)
+    if account is not None:
+        account.prepare()
     registry = loader.load()
     loaded = graph.load(registry)
     log = make_log(log_format, log_level)
-    report_file = checked_report_file(report)
+    with account.acting() if account is not None else nullcontext():  # what is made here is written later, as the user
+        report_file = checked_report_file(report)
+        trace_file = Trace(trace, log.error)
     session = Session(
         loaded,
         registry,
         log=log,
-        trace=Trace(trace, log.error),
+        trace=trace_file,
         profile=graph.profile,
         device_rates=DeviceRateStore(state_file(), log.warning),
         report_file=report_file,
     )
-    server = None if no_control else open_control(session, control, log)
+    with account.acting() if account is not None else nullcontext():
+        server = None if no_control else open_control(session, control, log)
     companions = [] if server is None else [server.run]
+    if account is not None:
+        companions.append(partial(drop_privileges, session, account, log))
     with Status(status_form(log_format)) as status:
         run_session = partial(session.run, for_ns=duration_ns, signals=True, status=status, companions=companions)
         result = trio.run(run_session)

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import msgspec
 
-from phasegraph import NodeError, SystemLocalClock, bracketed_offset
+from phasegraph import NodeError, SystemLocalClock, bracketed_offset, child_process_options
 
 from .card_memory import CaptureRing, PlayRing, memory_bytes
 from .cards import CardRequest, OpenedCard
@@ -75,6 +75,7 @@ class CardProcess:
                 stderr=self._notes,
                 pass_fds=(file.fileno(),),
                 start_new_session=True,  # Ctrl-C in a terminal is for the parent
+                **child_process_options(),
             )
             order = _Order(request, file.fileno(), capacity)
             try:
