@@ -1,0 +1,94 @@
+"""Strangers on a network: packets that no honest device sends, from a seed. A program for hosts of `netns`.
+
+    python strangers.py rtp GROUP PORT COUNT SEED     a burst of well-formed audio of another sender
+    python strangers.py sap COUNT SEED                announcements, cut, damaged and absurd
+    python strangers.py rtsp HOST PORT SEED           clients that send junk, or nothing, and go away
+
+It needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import sys
+import zlib
+from random import Random
+
+SAP_GROUP, SAP_PORT = "239.255.255.255", 9875
+INTERFACE_ADDRESS = "10.77.0.4"
+"""The address of the host that the strangers live on."""
+_DESCRIPTION = """v=0
+o=- {id} {version} IN IP4 {host}
+s={name}
+c=IN IP4 239.69.9.{last}/32
+t=0 0
+m=audio {port} RTP/AVP 98
+a=rtpmap:98 L24/48000/2
+a=ptime:{ptime}
+a=source-filter: incl IN IP4 {filter}
+a=mediaclk:direct={clock}
+"""
+_ABSURD = ("nobody", "-1", "0", "99999999999999999999", "239.69.9.1 x y", "\x1b[2J", "a" * 3000, "10.0.0.1", "")
+
+
+def _sender() -> socket.socket:
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(INTERFACE_ADDRESS))
+    return sender
+
+
+def rtp(group: str, port: int, count: int, seed: int) -> None:
+    """A burst of audio packets, whose samples are all 0x55."""
+    random = Random(seed)
+    sender, ssrc = _sender(), random.getrandbits(32)
+    sequence, timestamp = random.getrandbits(16), random.getrandbits(32)
+    for number in range(count):
+        if random.random() < 0.01:
+            ssrc = random.getrandbits(32)
+        header = struct.pack("!BBHII", 0x80, 98, (sequence + number) & 0xFFFF, (timestamp + 48 * number) % 2**32, ssrc)
+        with contextlib.suppress(OSError):
+            sender.sendto(header + b"\x55" * 288, (group, port))
+
+
+def sap(count: int, seed: int) -> None:
+    """Announcements and deletions that are damaged in all ways that a seed has."""
+    random, sender = Random(seed), _sender()
+    for _ in range(count):
+        absurd = {name: random.choice(_ABSURD) for name in ("host", "name", "port", "ptime", "filter", "clock", "last")}
+        usual = {"host": "10.77.0.4", "name": "Chaos", "port": "5004", "ptime": "1", "filter": "239.69.9.1 10.77.0.4"}
+        fields = {name: usual.get(name, "1") if random.random() < 0.7 else text for name, text in absurd.items()}
+        text = _DESCRIPTION.format(id=random.randrange(4), version=random.randrange(4), **fields).encode()
+        if random.random() < 0.3:
+            cut = random.randrange(len(text))
+            text = text[:cut] + random.randbytes(random.randrange(20)) + text[cut + random.randrange(5) :]
+        flags = random.choice((0x20, 0x20, 0x24, 0x21, random.randrange(256)))
+        body = b"application/sdp\0" + text
+        packet = bytes([flags, random.choice((0, 0, 200))]) + random.randbytes(2) + socket.inet_aton("10.77.0.4")
+        packet += zlib.compress(body) if flags & 1 else body
+        with contextlib.suppress(OSError):
+            sender.sendto(packet[: random.choice((4, 20, 9000, 9000))], (SAP_GROUP, SAP_PORT))
+
+
+def rtsp(host: str, port: int, seed: int) -> None:
+    """Clients of an RTSP server."""
+    random = Random(seed)
+    pieces = (b"\r\n" * 500, random.randbytes(3000), b"DESCRIBE rtsp://a/by-name/x RTSP/1.0\r\n", b"A" * 9000, b"")
+    for _ in range(20):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1.0) as client:
+            client.settimeout(0.2)
+            for _ in range(random.randrange(5)):
+                client.sendall(random.choice(pieces))
+            client.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 99999999\r\n\r\n")
+            client.recv(4096)
+
+
+if __name__ == "__main__":
+    kind, *words = sys.argv[1:]
+    if kind == "rtp":
+        rtp(words[0], *map(int, words[1:]))
+    elif kind == "sap":
+        sap(*map(int, words))
+    else:
+        rtsp(words[0], *map(int, words[1:]))
