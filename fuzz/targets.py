@@ -153,14 +153,14 @@ def run_receiver(data: bytes) -> None:
         row[: len(packet)] = np.frombuffer(packet, np.uint8)
         receiver.accept(leg, row, len(packet), local_ns, source // 2, 5004 + source % 2)
         if reader.number() % 8 == 0:
-            receiver.publish()
+            receiver.publish_figures()
     stream = receiver.stream
     if stream.first is not None:
         assert stream.first <= stream.head
         out = np.empty((48, 2), np.float32)
         stream.ring.read(stream.head - 48, out)
         assert np.isfinite(out).all()
-    receiver.publish()
+    receiver.publish_figures()
     figures = receiver.figures.latest
     assert figures.packets_received >= 0
     assert figures.packets_lost < 1 << 62
