@@ -102,7 +102,7 @@ def test_reserved_bits_and_later_fields_are_ignored() -> None:
     assert understand(Tlv(5, bytes.fromhex("0f0100000100 fffe"))) == GrantUnicast(0, 1, 256)
 
 
-def test_what_nobody_knows_stays_a_tlv() -> None:
+def test_an_unknown_type_stays_a_tlv() -> None:
     for tlv in (Tlv(0x4242, b"\xca\xfe"), Tlv(TlvType.PAD, bytes(6))):
         assert understand(tlv) is tlv
 

@@ -139,7 +139,7 @@ async def test_hybrid_needs_no_fallback_where_unicast_is_answered(autojump_clock
     assert me.events("unicast_fallback") == []
 
 
-async def test_whoever_leaves_ends_its_contracts(autojump_clock: Any) -> None:
+async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = (SimNetwork(SimLocalClock(), wire) for _ in range(2))
     unicast = 'unicast = "negotiated"\n'
@@ -246,7 +246,7 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
 
 
-async def test_whoever_hears_only_itself_joins_the_groups_anew(
+async def test_a_clock_that_receives_only_itself_joins_the_groups_again(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined: list[tuple[int, int, str]] = []
@@ -266,7 +266,7 @@ async def test_whoever_hears_only_itself_joins_the_groups_anew(
     assert joined == [(at, port, group) for at in (0, 30, 60) for port in (319, 320) for group in groups]
 
 
-async def test_who_hears_others_does_not(autojump_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_that_receives_others_does_not(autojump_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[str] = []
     there = SimStampedSocket.join
     monkeypatch.setattr(SimStampedSocket, "join", lambda socket, group: joined.append(group) or there(socket, group))
@@ -313,7 +313,7 @@ async def test_management_is_answered_but_rubbish_and_a_flood_are_not(autojump_c
     assert metrics["dropped_management_tlv"] == 1
 
 
-async def test_a_port_that_cannot_be_had_is_said_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_port_in_use_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SimNetwork(SimLocalClock())
 
     def stamped(*arguments: object, **options: object) -> None:

@@ -41,7 +41,7 @@ async def test_two_of_ours_with_the_same_keys(autojump_clock: Any, keys: str, mo
     assert [name for name in me.metrics("me") if name.startswith("dropped_auth")] == []
 
 
-async def test_a_rogue_without_the_keys_neither_leads_nor_silences(autojump_clock: Any, keys: str) -> None:
+async def test_a_rogue_without_the_keys_is_neither_followed_nor_deferred_to(autojump_clock: Any, keys: str) -> None:
     near, far, other = hosts(3)
     async with running_graph(GRANDMASTER + keys, network=near) as gm, running_graph(FOLLOWER + keys, network=far) as me:
         await trio.sleep(30)
@@ -54,13 +54,13 @@ async def test_a_rogue_without_the_keys_neither_leads_nor_silences(autojump_cloc
     assert len(me.events("not_authentic")) == 1
 
 
-async def test_a_follower_of_other_keys_says_so(autojump_clock: Any, keys: str) -> None:
+async def test_a_follower_with_other_keys_reports_it(autojump_clock: Any, keys: str) -> None:
     near, far = hosts(2)
     async with running_graph(GRANDMASTER, network=near), running_graph(FOLLOWER + keys, network=far) as me:
         await trio.sleep(20)
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
         trouble = str(me.nodes["me"].metrics()["trouble"])
-    assert "are dropped, it is not signed: give both clocks the same keys (sa-file)" in trouble
+    assert "are dropped (not signed): give both clocks the same keys (sa-file)" in trouble
 
 
 async def test_a_file_that_has_no_such_key(keys: str) -> None:

@@ -98,7 +98,7 @@ def test_the_enterprise_profile_asks_by_unicast(options: dict[str, Any], unicast
     assert settings_from_config(PtpConfig(**options)).unicast is unicast
 
 
-def test_all_of_it_is_told_at_once_and_at_its_place() -> None:
+def test_all_problems_are_listed_at_once_with_their_places() -> None:
     from phasegraph import GraphError
 
     text = 'schema = 1\n[clocks.house]\nkind = "ptp"\nlog-sync-interval = 4\naccept = ["x"]\n'

@@ -58,7 +58,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Figures:
-    """How an estimator did; errors less the asymmetry that nobody can see."""
+    """How an estimator did; errors less the asymmetry that cannot be measured."""
 
     bias_us: float
     sd_us: float
@@ -98,7 +98,7 @@ class Story(Protocol):
         """The local clock at a true time."""
 
     def reference_ns(self, true_ns: float, changes: int) -> int:
-        """The time of the reference after so many changes."""
+        """The time of the reference after a number of changes."""
 
 
 def follow(estimator: ClockEstimator, play: Story, every_s: float | None = None) -> Track:

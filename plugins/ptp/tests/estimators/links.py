@@ -22,7 +22,7 @@ class Path:
     """From the grandmaster."""
     back: Way
     asymmetry_ns: float = 0.0
-    """By how much the way there is longer than the mean of both, queues apart: nobody can see it."""
+    """By how much the way there is longer than the mean of both, queues apart: it cannot be measured."""
     loss: float = 0.0
 
 
@@ -52,7 +52,7 @@ def short_cuts(base: float, less: float, share: float, scale: float) -> Way:
 
 
 def loaded(base: float, share: float, mean: float, period_s: float = 0.0) -> Way:
-    """So many packets wait behind bulk traffic; with a period, in its first half only."""
+    """A share of the packets waits behind bulk traffic; with a period, in its first half only."""
 
     def way(random: np.random.Generator, at: Array) -> Array:
         busy = random.random(len(at)) < share
@@ -73,7 +73,7 @@ def wireless(base: float, mean: float, share: float, least: float, most: float) 
 
 
 def empirical(delays: Array) -> Way:
-    """Measured delays, drawn anew."""
+    """Measured delays, resampled."""
     return lambda random, at: random.choice(delays, len(at))
 
 

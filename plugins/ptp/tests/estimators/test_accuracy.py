@@ -10,7 +10,7 @@ from .figures import follow
 from .links import PATHS
 from .world import OSCILLATORS, Oscillator, World
 
-# path, Syncs and Delay_Reqs every so many seconds, p99 of the error in us, p99 of the rate's error in ppm
+# path, interval of Syncs and of Delay_Reqs in seconds, p99 of the error in us, p99 of the rate's error in ppm
 STEADY = [
     ("hardware", 0.125, 0.125, 0.1, 0.03),
     ("quiet", 0.125, 0.125, 0.4, 0.08),
@@ -66,7 +66,7 @@ def test_a_large_frequency_offset(path: str, ppm: float) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_one_sided_bulk_does_not_keep_it_from_the_truth_for_long(seed: int) -> None:
-    # Half of the packets from the grandmaster wait for a millisecond or so, and nobody waits on the way back.
+    # Half of the packets from the grandmaster wait for a millisecond or so, and none waits on the way back.
     track = follow(make_estimator("kalman"), World(PATHS["bulk"], seed=seed, seconds=15).play())
     late = [abs(error) for at, error in zip(track.at, track.error, strict=True) if at > 3]
     assert max(late) < 20_000
@@ -97,7 +97,7 @@ def test_it_says_that_a_network_is_too_noisy_for_its_lock_limit_but_locks_in_the
     assert 60 < figures.locked_s < 120
 
 
-def test_chosen_quantile_tells_load_from_noise() -> None:
+def test_the_chosen_quantile_distinguishes_load_from_noise() -> None:
     quantile = {}
     for path in ("gaussian", "load"):
         estimator = make_estimator("kalman")

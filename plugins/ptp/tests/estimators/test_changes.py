@@ -79,11 +79,11 @@ def test_one_way_only_is_never_locked(name: str) -> None:
     assert states(track, 5, 30) == {ClockState.ACQUIRING}
     early = [each for at, each in zip(track.at, track.estimates, strict=True) if at < 30]
     assert all(each.path_delay_ns is None and each.bound_ns >= 2**63 for each in early)
-    assert abs(track.error[200]) < 60 * US  # by the delay that nobody told
+    assert abs(track.error[200]) < 60 * US  # by the delay that is not measured
     assert states(track, 39, 40) == {LOCKED}
 
 
-def test_a_path_whose_delay_is_told_no_more_stays_locked() -> None:
+def test_a_path_whose_delay_is_measured_no_longer_stays_locked() -> None:
     track = follow(make_estimator("kalman"), World(PATHS["quiet"], seed=1, seconds=120, one_way=((30, 120),)).play())
     assert states(track, 30, 120) == {LOCKED}
     assert shares(track) == (0, 0)

@@ -124,7 +124,7 @@ class Play:
         return BOOT_NS + round(true_ns + float(np.interp(true_ns, self._grid, self._gain)))
 
     def reference_ns(self, true_ns: float, changes: int) -> int:
-        """The time of the reference after so many changes."""
+        """The time of the reference after a number of changes."""
         return EPOCH_NS + round(true_ns) + sum(change.ahead_ns for change in self._world.changes[:changes])
 
     def _heard(self, random: np.random.Generator, at: Array) -> Array:

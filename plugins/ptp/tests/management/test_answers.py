@@ -87,9 +87,7 @@ def test_questions_are_answered(view: ManagementView, id: ManagementId) -> None:
 
 
 @pytest.mark.parametrize("offset_ns", [-(2.0**48) * 1e9, 2.0**48 * 1e9])
-def test_a_grandmaster_beyond_all_times_is_told_as_far_as_the_field_goes(
-    view: ManagementView, offset_ns: float
-) -> None:
+def test_an_offset_beyond_the_field_becomes_its_largest_value(view: ManagementView, offset_ns: float) -> None:
     current = replace(view.data.current, offset_from_master_ns=offset_ns, mean_delay_ns=-offset_ns)
     told = matter(answer(request(ManagementId.TIME_STATUS_NP), replace(view, data=replace(view.data, current=current))))
     assert isinstance(told, ManagementTlv)
@@ -192,5 +190,5 @@ def test_one_bounded_answer_at_most(
     reply = answer(asked, view)
     assert (reply is None) or len(encode(reply)) <= 400
     assert reply == answer(asked, view)
-    # What we answer is nobody's question.
+    # An answer of ours is no request.
     assert reply is None or answer(reply, view) is None

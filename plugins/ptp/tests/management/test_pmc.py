@@ -135,7 +135,7 @@ async def test_pmc_reads_everything(tmp_path: Path, view: ManagementView) -> Non
 
 
 @pytest.mark.trio
-async def test_pmc_is_told_that_nothing_can_be_set(tmp_path: Path, view: ManagementView) -> None:
+async def test_pmc_gets_an_error_for_a_set(tmp_path: Path, view: ManagementView) -> None:
     printed = ""
     for _ in range(ATTEMPTS):
         if "ERROR_STATUS" not in printed or "priority1" not in printed:

@@ -103,7 +103,7 @@ async def test_what_gets_no_answer_is_counted(path: Path, view: ManagementView, 
 
 
 @pytest.mark.trio
-async def test_who_does_not_read_keeps_nobody_waiting(
+async def test_a_client_that_does_not_read_delays_no_other(
     path: Path, tmp_path: Path, view: ManagementView, client: socket.socket
 ) -> None:
     dropped: Counter[str] = Counter()

@@ -139,7 +139,7 @@ def test_the_choice_does_not_depend_on_the_order_of_arrival(three: list[Compared
     assert len({best_data_set(order) for order in permutations(each_its_own)}) == 1
 
 
-def test_nobody_is_better_than_nobody() -> None:
+def test_without_candidates_there_is_no_best() -> None:
     assert best_data_set([]) is None
 
 

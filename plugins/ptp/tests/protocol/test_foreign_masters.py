@@ -86,7 +86,7 @@ def test_a_copy_of_an_announce_does_not_count() -> None:
     assert heard(bench, 1, S) is UNCALIBRATED
 
 
-def test_after_a_gap_it_has_to_qualify_anew() -> None:
+def test_after_a_gap_it_has_to_qualify_again() -> None:
     bench = Bench()
     heard(bench, 1, 0)
     heard(bench, 2, 5 * S)
@@ -132,7 +132,7 @@ def test_accepted_announces(accepted: dict[str, object]) -> None:
     assert bench.clock.state is UNCALIBRATED
 
 
-def test_our_own_identity_elsewhere_is_told_once() -> None:
+def test_our_own_identity_elsewhere_is_one_event() -> None:
     bench = Bench()
     bench.announced(US)
     assert bench.told("identity_in_use") == []  # our own multicast, looped back

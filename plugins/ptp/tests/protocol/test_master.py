@@ -77,7 +77,7 @@ def test_after_a_pause_there_is_no_burst() -> None:
     assert len(sent(bench, Sync)) == 1
 
 
-def test_a_follow_up_tells_when_its_sync_left() -> None:
+def test_a_follow_up_has_the_time_when_its_sync_left() -> None:
     bench = master()
     bench.clock.serve(ClockEstimate(local_ns=0, reference_ns=7 * S, rate_ppb=1000.0), TimeProperties())
     bench.stamping = False

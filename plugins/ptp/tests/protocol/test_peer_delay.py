@@ -91,7 +91,7 @@ def test_answers_that_do_not_count(answers: object, reason: str) -> None:
     assert bench.samples == []
 
 
-def test_several_answers_to_one_question_are_told() -> None:
+def test_several_answers_to_one_request_are_an_event() -> None:
     bench, sequence = asking()
     bench.stamp(T1)
     bench.receive(response(sequence), at_ns=T4)

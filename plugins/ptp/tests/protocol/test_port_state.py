@@ -82,7 +82,7 @@ def test_passive_ends_when_the_better_one_falls_silent() -> None:
     assert bench.clock.state is PortState.MASTER
 
 
-def test_passive_ends_when_the_better_one_tells_no_time() -> None:
+def test_passive_ends_when_the_better_one_sends_no_sync() -> None:
     bench = Bench(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
@@ -103,7 +103,7 @@ def test_passive_ends_when_the_better_one_tells_no_time() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_passive_lasts_while_the_better_one_tells_the_time(order: tuple[int, int]) -> None:
+def test_passive_lasts_while_the_better_one_sends_syncs(order: tuple[int, int]) -> None:
     bench = Bench(Settings(role=PortRole.GRANDMASTER, log_announce_interval=0), serving=True)
     bench.now_ns = S
     bench.announced(priority1=1)
@@ -158,7 +158,7 @@ def test_the_first_mastership_may_be_delayed() -> None:
     assert states(bench) == ["LISTENING", "PRE_MASTER", "MASTER", "UNCALIBRATED", "MASTER"]
 
 
-def test_nobody_is_master_of_a_time_it_does_not_know() -> None:
+def test_a_port_without_a_time_to_serve_is_no_master() -> None:
     bench = Bench(Settings(role=PortRole.ORDINARY))
     bench.at(100 * S)
     assert bench.clock.state is PortState.PRE_MASTER
@@ -168,7 +168,7 @@ def test_nobody_is_master_of_a_time_it_does_not_know() -> None:
     assert bench.clock.state is PortState.MASTER
 
 
-def test_a_follower_that_becomes_master_tells_what_it_has_learned() -> None:
+def test_a_follower_that_becomes_master_announces_what_it_has_learned() -> None:
     bench = Bench(Settings(role=PortRole.ORDINARY, log_announce_interval=0))
     bench.now_ns = S
     bench.announced(priority1=1)

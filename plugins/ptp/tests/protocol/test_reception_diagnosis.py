@@ -82,7 +82,7 @@ def test_what_arrives_instead(send: Callable[[Bench, int], None], settings: dict
     assert event.fields["reason"] == bench.clock.trouble
 
 
-def test_nothing_is_said_too_early_and_nothing_once_a_master_is_followed() -> None:
+def test_no_trouble_is_reported_too_early_or_once_a_master_is_followed() -> None:
     bench = Bench()
     assert heard(bench, 2, announced(domain=4)) == ""
     assert "in domain 4" in heard(bench, 3, announced(domain=4))

@@ -107,13 +107,13 @@ def test_delay_is_asked_for_when_granted_and_as_often() -> None:
     assert {send.destination for send in asked} == {GM_ADDRESS}
     assert 8 < len(asked) < 24
     assert bench.clock.state is PortState.SLAVE
-    bench.carry_on(10)  # nobody renewed it
+    bench.carry_on(10)  # it was not renewed
     asked_in_time = len(bench.all(MessageType.DELAY_REQ))
     bench.carry_on(10)
     assert len(bench.all(MessageType.DELAY_REQ)) == asked_in_time
 
 
-def test_a_refusal_is_told_and_tried_again_later() -> None:
+def test_a_refusal_is_an_event_and_is_retried_later() -> None:
     bench = client()
     bench.at(0)
     signal(bench, grant(ANNOUNCE, duration_s=0))
@@ -129,7 +129,7 @@ def test_a_refusal_is_told_and_tried_again_later() -> None:
     ("source", "tlv"),
     [("10.6.6.6", grant(ANNOUNCE)), (GM_ADDRESS, grant(SYNC)), (GM_ADDRESS, GrantUnicast(0xF, 0, 300))],
 )
-def test_grants_that_nobody_asked_for(source: str, tlv: GrantUnicast) -> None:
+def test_grants_that_were_not_requested(source: str, tlv: GrantUnicast) -> None:
     bench = client()
     bench.at(0)
     signal(bench, tlv, source=source)
@@ -152,7 +152,7 @@ def test_a_server_that_cancels_is_answered_and_asked_again_later() -> None:
 
 
 @pytest.mark.parametrize("disabled", [True, False])
-def test_whom_we_leave_is_told(disabled: bool) -> None:
+def test_a_server_that_is_left_gets_a_cancel(disabled: bool) -> None:
     bench = client()
     follow(bench)
     signal(bench, grant(SYNC, -3), grant(DELAY_RESP))
@@ -248,7 +248,7 @@ def test_a_client_may_cancel() -> None:
     assert bench.sent == []
 
 
-def test_a_master_that_steps_down_tells_its_clients() -> None:
+def test_a_master_that_steps_down_cancels_its_grants() -> None:
     bench = Bench(Settings(role=PortRole.ORDINARY), serving=True)
     bench.at(20 * S)
     signal(bench, RequestUnicast(SYNC, -3, 100))

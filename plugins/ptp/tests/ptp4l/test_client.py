@@ -92,7 +92,7 @@ async def test_nonsense(
 
 
 @pytest.mark.trio
-async def test_nobody_else_can_answer(ptp4l: Any, tmp_path: Path, autojump_clock: object) -> None:
+async def test_no_other_process_can_answer(ptp4l: Any, tmp_path: Path, autojump_clock: object) -> None:
     asking = Ptp4lClient(str(ptp4l.path), domain=0, major_sdo=0)
     await asking.connect()
     assert asking._link is not None

@@ -39,7 +39,7 @@ def test_one_look_is_not_enough() -> None:
 
 
 @pytest.mark.parametrize("step", [2_000_000, -2_000_000, 3600 * S, -3600 * S])
-def test_a_step_is_told_and_nothing_is_interpolated_over_it(step: int) -> None:
+def test_a_step_is_returned_and_nothing_is_interpolated_over_it(step: int) -> None:
     times = looked((100 * S, EPOCH), (101 * S, EPOCH))
     assert times.add_comparison(ClockComparison(102 * S, EPOCH + step)) == step
     assert times.local_ns(EPOCH + step + 102 * S - 1000) is None

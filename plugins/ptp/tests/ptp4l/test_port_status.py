@@ -78,7 +78,9 @@ def test_the_grandmasters_time() -> None:
         {"PORT_DATA_SET": "001dc1fffe123456 0001 06 fd 0000000000000000 00 03 fd 01 fd 02"},  # MASTER
         {"CURRENT_DATA_SET": "0001 00000000015c0000 0000000000000000"},  # no delay was measured
         {"TIME_STATUS_NP": "00" * 38 + "00000001 acde48fffe234567"},  # no Sync has come
-        {"TIME_STATUS_NP": "000000000000015c 18ead0e9249a841f" + "00" * 26 + "001dc1fffe123456"},  # it follows nobody
+        {
+            "TIME_STATUS_NP": "000000000000015c 18ead0e9249a841f" + "00" * 26 + "001dc1fffe123456"
+        },  # it follows no master
     ],
 )
 def test_no_time_without_a_grandmaster_or_a_delay(changed: dict[str, str]) -> None:

@@ -178,7 +178,7 @@ async def test_ptp4l_is_the_grandmaster(ptp4l: Any, autojump_clock: object) -> N
     async with following(ptp4l) as run:
         assert abs(error_ns(run, ptp4l)) < 10
         assert run.nodes["it"].estimate().path_delay_ns is None
-        ptp4l.local.step_realtime(S)  # whoever follows it is taken along, and so are we
+        ptp4l.local.step_realtime(S)  # its followers step with it, and so do we
         ptp4l.ahead_ns = S
         await trio.sleep(10)
         assert abs(error_ns(run, ptp4l)) < 10

@@ -79,7 +79,7 @@ def test_there_is_one_master_and_it_is_the_best(seed: int, mechanism: DelayMecha
         world.run(random.choice([0, 0, 1.0, 5.0]))
         world.add(random_settings(random, mechanism), ppm=random.uniform(-100, 100))
     world.run(10)
-    # Whatever went wrong until now, whoever was demoted for it: on a clean network they agree.
+    # Whatever went wrong before, and whichever was demoted for it: on a clean network they agree.
     world.link = CLEAN
     world.run(75)
     check_agreement(world, 5)

@@ -78,12 +78,12 @@ def only(*kinds: type[Message]) -> object:
 @pytest.mark.parametrize(
     "passes", [only(Announce), only(Announce, Sync), only(Announce, FollowUp)], ids=["nothing", "Sync", "Follow_Up"]
 )
-def test_a_ghost_is_left_for_one_that_lives(passes: object) -> None:
+def test_a_master_without_syncs_is_left_for_one_that_works(passes: object) -> None:
     world, gm, spare, follower = trio()
     assert callable(passes)
     gm.passes = passes
     world.run(15)
-    assert world.masters() == [gm, spare]  # the ghost does not know
+    assert world.masters() == [gm, spare]  # the mute one does not know
     assert follower.parent == spare.identity
     assert follower.state is PortState.SLAVE
     demoted = follower.notice("master_demoted")
@@ -97,10 +97,10 @@ def test_a_ghost_is_left_for_one_that_lives(passes: object) -> None:
     assert follower.parent == gm.identity
 
 
-def test_a_ghost_from_the_beginning() -> None:
+def test_a_master_without_syncs_from_the_beginning() -> None:
     world = World()
-    ghost = world.add(GM)
-    ghost.passes = lambda message: isinstance(message, Announce)
+    mute = world.add(GM)
+    mute.passes = lambda message: isinstance(message, Announce)
     follower = world.add(FOLLOWER)
     world.run(60)
     assert follower.told_names().count("master_demoted") == 1
@@ -108,27 +108,27 @@ def test_a_ghost_from_the_beginning() -> None:
     assert follower.samples == []
 
 
-def test_a_ghost_does_not_keep_a_grandmaster_passive() -> None:
+def test_a_master_without_syncs_does_not_keep_a_grandmaster_passive() -> None:
     world = World()
-    ghost = world.add(GM)
+    mute = world.add(GM)
     standby = world.add(
         Settings(role=PortRole.GRANDMASTER, log_announce_interval=0, log_sync_interval=-1, priority1=129)
     )
     follower = world.add(FOLLOWER)
     world.run(15)
     assert standby.state is PortState.PASSIVE
-    ghost.passes = lambda message: isinstance(message, Announce)
+    mute.passes = lambda message: isinstance(message, Announce)
     world.run(20)
     assert standby.state is PortState.MASTER
     assert follower.parent == standby.identity
     assert follower.state is PortState.SLAVE
     world.run(300)
     assert standby.told_names().count("master_demoted") == 1
-    ghost.passes = lambda message: True
+    mute.passes = lambda message: True
     world.run(10)
-    assert world.masters() == [ghost]
+    assert world.masters() == [mute]
     assert standby.state is PortState.PASSIVE
-    assert follower.parent == ghost.identity
+    assert follower.parent == mute.identity
 
 
 def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
@@ -149,7 +149,7 @@ def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
     assert follower.notice("master_demoted").fields["for_s"] == 30
 
 
-def test_losses_do_not_make_a_ghost() -> None:
+def test_losses_do_not_demote_a_master() -> None:
     world = World(3, link=Link(jitter_ns=100_000, loss=0.1))
     world.add(GM)
     follower = world.add(FOLLOWER)

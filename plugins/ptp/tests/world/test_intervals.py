@@ -113,7 +113,7 @@ def test_leap_seconds_and_utc_offset_are_passed_on() -> None:
     gm.serve(properties=TimeProperties(utc_offset_s=38, utc_offset_valid=True))
     world.run(2)
     assert follower.notice("time_properties_changed").fields["utc_offset_s"] == 38
-    # TAI does not jump: nothing has changed for whoever follows it.
+    # TAI does not jump: nothing changes for its followers.
     assert len(follower.followed) == followed
 
 

@@ -49,7 +49,7 @@ def test_disorder() -> None:
     assert follower.state is PortState.SLAVE
 
 
-def test_three_on_a_plain_switch_are_told() -> None:
+def test_three_on_a_plain_switch_are_an_event() -> None:
     _, _, follower = pair(Link(), 0.0, Settings(delay_mechanism=P2P))
     assert follower.told_names().count("several_peer_responders") == 1
     assert follower.clock.counters["dropped_several_peers"] > 20

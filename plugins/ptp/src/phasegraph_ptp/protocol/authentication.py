@@ -38,12 +38,12 @@ from .intervals import NS_PER_S, stated_period_ns
 
 ICV_OCTETS = 16
 AUTH_REASONS = {
-    "auth_missing": "it is not signed",
-    "auth_malformed": "its signature is malformed",
-    "auth_parameters": "it is signed with another spp or another type of key",
-    "auth_key": "it is signed with a key that is not in sa-file",
-    "auth_icv": "its signature is wrong: the keys differ, or it was changed on its way",
-    "auth_replay": "it was sent before (replay)",
+    "auth_missing": "not signed",
+    "auth_malformed": "with a malformed signature",
+    "auth_parameters": "signed with another spp or another type of key",
+    "auth_key": "signed with a key that is not in sa-file",
+    "auth_icv": "with a wrong signature: the keys differ, or the message was changed on its way",
+    "auth_replay": "sent before (replay)",
 }
 """Reasons for dropping a message, and what they mean."""
 REORDERED = 8

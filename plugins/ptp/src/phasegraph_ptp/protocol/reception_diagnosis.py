@@ -111,7 +111,7 @@ class ReceptionDiagnosis:
         nothing = f"no Announce in domain {settings.domain} on {place}"
         match cause:
             case Cause.NOT_AUTHENTICATED:
-                return f"messages of {who} are dropped, {value}: give both clocks the same keys (sa-file)"
+                return f"messages of {who} are dropped ({value}): give both clocks the same keys (sa-file)"
             case Cause.NOT_ACCEPTED:
                 return (
                     f"grandmaster {who} announces itself, but is not in accept: add it to accept, or leave accept out"
