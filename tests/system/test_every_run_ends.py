@@ -36,6 +36,7 @@ class Stuck:
 
     async def run(self, ctx, *, task_status=trio.TASK_STATUS_IGNORED):
         task_status.started()
+        print("stuck now", file=sys.stderr, flush=True)
         if self.where == "full":
             raise OSError(28, "No space left on device")
         if self.where == "abandoned":
@@ -80,7 +81,7 @@ def test_a_second_signal_ends_a_run_whose_node_never_returns(tmp_path: Path, whe
     command = [sys.executable, "-c", STUCK, "run", graph, "--report", report]
     with running(command, tmp_path, name="kernel") as process:
         if where == "step":  # a step that hangs stops the data plane: nothing is recorded
-            time.sleep(3)
+            process.wait_until(lambda: "stuck now" in process.stderr, "the step")
         else:
             process.wait_until(lambda: copy.exists() and copy.stat().st_size > 50_000, "recording")
         assert report.read_text() == "the last run"

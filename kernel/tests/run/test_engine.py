@@ -226,6 +226,45 @@ class TestReal:
             each()
         assert len(greedy) > 20
 
+    async def test_a_step_that_never_returns_fails_its_node_and_the_others_go_on(self):
+        engine, release, called, failures = Engine(SystemLocalClock()), threading.Event(), [], []
+
+        def stuck(now):
+            release.wait()
+            raise OSError("too late")
+
+        def good(now):
+            called.append(now)
+            return now + MS
+
+        detach = engine.attach(stuck, failures.append)
+        engine.attach(good, unexpected)
+        try:
+            await run_until(engine, lambda: len(called) > 20)
+            began = time.monotonic()
+            detach()
+            assert time.monotonic() - began < 0.2, "a thread that was left is not waited for"
+        finally:
+            release.set()
+        assert [str(failure) for failure in failures] == ["a step of it did not return within 2 s"]
+
+    async def test_a_slow_step_is_not_a_stuck_one(self):
+        engine, called = Engine(SystemLocalClock()), []
+
+        def slow(now):
+            called.append(now)
+            time.sleep(0.6)
+            return now
+
+        engine.attach(slow, unexpected)
+        await run_until(engine, lambda: len(called) > 5)
+
+    async def test_a_fault_of_the_engine_itself_is_raised(self, monkeypatch):
+        engine = Engine(SystemLocalClock())
+        monkeypatch.setattr(engine, "run_due_steps", lambda generation: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            await engine.run()
+
     async def test_a_step_that_never_returns_keeps_neither_detach_nor_the_end(self):
         engine, begun, release = Engine(SystemLocalClock()), threading.Event(), threading.Event()
 

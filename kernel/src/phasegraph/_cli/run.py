@@ -140,7 +140,7 @@ def run_graph(
     from .._plugins import loader
     from .._run.device_rates import DeviceRateStore, state_file
     from .._run.logging import make_log
-    from .._run.session import Session
+    from .._run.session import Session, deferred_signals
     from .._run.summary import summary_lines
     from .._run.trace import Trace
     from .console import checked_report_file, publish_report
@@ -169,12 +169,20 @@ def run_graph(
     companions = [] if server is None else [server.run]
     if account is not None:
         companions.append(partial(drop_privileges, session, account, log))
-    with Status(status_form(log_format)) as status:
-        run_session = partial(session.run, for_ns=duration_ns, signals=True, status=status, companions=companions)
-        result = trio.run(run_session)
-    code = publish_report(result, summary_lines(result, strict=strict), report_file, strict=strict)
-    if session.last_resort.armed:  # ended at once: nothing that libraries do at exit may hold it up
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-        os._exit(code)
-    return code
+    with deferred_signals() as pending:
+        with Status(status_form(log_format)) as status:
+            run_session = partial(
+                session.run,
+                for_ns=duration_ns,
+                signals=True,
+                pending_signals=pending,
+                status=status,
+                companions=companions,
+            )
+            result = trio.run(run_session)
+        code = publish_report(result, summary_lines(result, strict=strict), report_file, strict=strict)
+        if session.last_resort.armed:  # ended at once: nothing that libraries do at exit may hold it up
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(code)
+        return code

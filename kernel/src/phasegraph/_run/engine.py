@@ -5,7 +5,7 @@ the same steps are called. A step never waits, and returns when it wants to be c
 
 No step starves another: the most overdue runs first, and one that asks to be called again at once, or in the past, is
 due from when it was called, behind every step that has waited longer. How much work one call may do is the step's own
-budget. A step that raises ends its node, and never the engine.
+budget. A step that raises, or does not return for two seconds, ends its node, and never the engine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import Any
 
 import trio
 
+from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
 
@@ -45,6 +46,9 @@ DETACH_S = 0.5
 """How long detaching waits for a step that is running. A step that does not return is left behind."""
 STOP_S = 1.0
 """The same of the end of the engine."""
+CHECK_S = 0.5
+STUCK_CHECKS = 4
+"""A call of a step that is still the same at this many checks does not return: its thread is left behind."""
 LONGEST_S = 1.0
 """The longest virtual time that passes without trio: signals are noticed there."""
 _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
@@ -54,15 +58,17 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 class _Entry:
     """A step that is attached, until it is detached.
 
-    ``attached`` is cleared by `detach` and by the engine's thread when the step raises; it is never set again.
+    ``attached`` is cleared by `detach`, when the step raises, and where it does not return; it is never set again.
     """
 
-    __slots__ = ("attached", "failed", "lock", "step")
+    __slots__ = ("attached", "failed", "lock", "step", "stuck")
 
     def __init__(self, step: Step, failed: Callable[[Exception], None]) -> None:
         self.step = step
         self.failed = failed
         self.attached = True
+        self.stuck = False
+        """Whether its thread was left behind. Written by the control plane."""
         self.lock = threading.RLock()
         """Held while the step runs; a step may detach itself."""
 
@@ -80,6 +86,12 @@ class Engine:
         self._numbers = itertools.count(1)
         self._lively_until = 0
         self._stop = False
+        self._generation = 0
+        """Number of the thread that runs steps. Written by the control plane; a thread of an older number ends."""
+        self._call: tuple[_Entry] | None = None
+        """The call that runs now, another object for each. Written by the engine's thread."""
+        self._crash: Exception | None = None
+        """Why the thread ended. Written by it."""
         self.woken = False
         """Set when a step has called a function on the control plane, which in virtual time has its turn next."""
 
@@ -95,14 +107,17 @@ class Engine:
 
         def detach() -> None:
             entry.attached = False  # first, so that a busy engine does not take the lock again
-            if entry.lock.acquire(timeout=DETACH_S):
+            if not entry.stuck and entry.lock.acquire(timeout=DETACH_S):
                 entry.lock.release()
             self._leaving = True
 
         return detach
 
-    def run_due_steps(self) -> int:
-        """Call the steps that are due, the most overdue first; returns the local time at which the next one is."""
+    def run_due_steps(self, generation: int = 0) -> int:
+        """Call the steps that are due, the most overdue first; returns the local time at which the next one is.
+
+        ``generation`` is that of the calling thread.
+        """
         now = self._local.now_ns()
         queue = self._queue
         while True:
@@ -114,13 +129,19 @@ class Engine:
             if due > now:
                 idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
                 return min(due, now + idle_ns)
-            with entry.lock:
-                if entry.attached:
-                    try:
-                        due = max(operator.index(entry.step(now)), now)
-                    except Exception as error:  # an error of a step is the failure of its node, not of the engine
-                        entry.attached = False
-                        entry.failed(error)
+            if entry.attached:
+                self._call = (entry,)
+                with entry.lock:
+                    if entry.attached:
+                        try:
+                            due = max(operator.index(entry.step(now)), now)
+                        except Exception as error:  # an error of a step is the failure of its node, not of the engine
+                            if not entry.stuck:
+                                entry.attached = False
+                                entry.failed(error)
+                if generation != self._generation:
+                    return now  # this thread was left behind, and the queue is another's
+                self._call = None
             if entry.attached:
                 heapq.heapreplace(queue, (due, number, entry))
             else:
@@ -152,15 +173,34 @@ class Engine:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # collections while audio runs leave out objects that live until the end
-        thread = threading.Thread(target=self._loop, name="phasegraph-engine", daemon=True)
-        thread.start()
+        thread = self._start_thread()
+        seen, checks = self._call, 0
         try:
-            await trio.sleep_forever()
+            while self._crash is None:
+                await trio.sleep(CHECK_S)
+                call = self._call
+                seen, checks = call, checks + 1 if call is not None and call is seen else 0
+                if call is not None and checks >= STUCK_CHECKS:
+                    thread = self._replace_thread(*call)
+            raise self._crash
         finally:
             self._stop = True
             thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
             gc.unfreeze()
             sys.setswitchinterval(switch_interval_s)
+
+    def _start_thread(self) -> threading.Thread:
+        thread = threading.Thread(target=self._loop, args=[self._generation], name="phasegraph-engine", daemon=True)
+        thread.start()
+        return thread
+
+    def _replace_thread(self, entry: _Entry) -> threading.Thread:
+        self._generation += 1
+        self._call = None
+        entry.stuck, entry.attached = True, False
+        self._leaving = True
+        entry.failed(NodeError(f"a step of it did not return within {CHECK_S * STUCK_CHECKS:g} s"))
+        return self._start_thread()
 
     async def _run_virtually(self) -> None:
         # While every task waits for a time after the next step's, time is moved on here: a pass through trio costs as
@@ -186,12 +226,18 @@ class Engine:
         finally:
             _engines.set(_engines.get() - 1)
 
-    def _loop(self) -> None:
+    def _loop(self, generation: int) -> None:
+        try:
+            self._run_steps(generation)
+        except Exception as error:
+            self._crash = error
+
+    def _run_steps(self, generation: int) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
             with suppress(OSError):  # it is the thread's own, and not that of what it may start
                 os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
-        while not self._stop:
-            rest = self.run_due_steps() - self._local.now_ns()
+        while not self._stop and generation == self._generation:
+            rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -31,6 +33,26 @@ ABANDON_S = 0.5
 """After a second signal, how long calls in threads may take before they are left behind."""
 SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
 """What ends a run. A terminal that is closed sends SIGHUP."""
+_MOST_PENDING = 3
+
+
+@contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Collect the signals that end a run while it does not receive them itself: as it starts, and while its report is
+    written. The third ends the process, should that never end."""
+    pending: list[int] = []
+
+    def receive(number: int, frame: object) -> None:
+        pending.append(number)
+        if len(pending) >= _MOST_PENDING:
+            os._exit(1)
+
+    before = {number: signal.signal(number, receive) for number in SIGNALS}
+    try:
+        yield pending
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Session:
@@ -87,18 +109,22 @@ class Session:
         *,
         for_ns: int | None = None,
         signals: bool = False,
+        pending_signals: Sequence[int] = (),
         status: Callable[[Session], None] | None = None,
         companions: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> dict[str, Any]:
         """Run to the end and return the report.
 
-        ``for_ns`` ends it after a time; with ``signals``, signals end it (see ``SIGNALS``; a second one at once).
+        ``for_ns`` ends it after a time; with ``signals``, signals end it (see ``SIGNALS``; a second one at once), also
+        those that are ``pending_signals`` when it starts.
         ``status`` is called twice a second. ``companions`` run beside the nodes until they have ended.
         """
         try:
             async with trio.open_nursery() as nursery:
                 if signals:
                     await nursery.start(self._receive_signals)
+                if pending_signals:
+                    self.supervisor.stop("signal")
                 if for_ns is not None:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)

@@ -95,7 +95,7 @@ class Supervisor:
         try:
             async with AsyncExitStack() as stack:
                 control = await self._nursery(stack)
-                await control.start(self._services.engine.run)
+                await control.start(self._run_engine)
                 for id in self._graph.fallbacks:
                     control.start_soon(self._watch_clock, id)
                 for role in ("clocks", "sources", "sinks"):
@@ -110,6 +110,12 @@ class Supervisor:
                 control.start_soon(self._abandon_calls)
         finally:
             self._services.close()
+
+    async def _run_engine(self, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await self._services.engine.run(task_status=task_status)
+        except Exception as error:  # a fault of the engine's own ends the run, with its report
+            self.fail("engine", error)
 
     @staticmethod
     async def _nursery(stack: AsyncExitStack) -> trio.Nursery:
