@@ -190,7 +190,7 @@ def test_no_frame_of_an_attack_is_heard(
     make: Any, batch_of: Any, attack: str, per_packet: int, restarts: bool, lead_ms: int, most: int, seed: int
 ) -> None:
     """A foreign host beside the wanted sender, whose timestamps fit and may be ahead; no ``source`` is set."""
-    stage, count = make(link_offset_ns=20 * MS), 400
+    stage, singly, count = make(link_offset_ns=20 * MS), make(link_offset_ns=20 * MS), 400
     random = np.random.default_rng(seed)
     wanted = Wanted(stage, restarts)
     arriving: list[tuple[Any, ...]] = []
@@ -216,7 +216,11 @@ def test_no_frame_of_an_attack_is_heard(
     demultiplexer.set_routes(stage.routes)
     while arriving:
         lot, arriving = arriving[:most], arriving[most:]
-        demultiplexer.distribute(batch_of(lot))
+        batch = batch_of(lot)
+        demultiplexer.distribute(batch)
+        for row, (_, arrival_ns, _, host, _, port) in enumerate(lot):
+            singly.receiver.accept(singly.leg, batch.data[row], int(batch.length[row]), arrival_ns, host, port)
+        assert stage.metrics() == singly.metrics()
     out, missing = stage.read(BASE, 48 * count)
     index = np.arange(BASE, BASE + 48 * count)[:, None] * 7 + np.arange(2)
     there = stage.receiver.stream.ring.valid(BASE, 48 * count)

@@ -18,7 +18,7 @@ from phasegraph import NS_PER_S, ClockEstimate
 from phasegraph.net import PacketBatch, ipv4_number
 
 from ..rtp import HEADER_BYTES
-from .leg import NOTHING_EXPECTED, Leg
+from .leg import NOTHING_EXPECTED, Leg, Sender
 from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 
 _NO_ROUTE = -1
@@ -132,6 +132,10 @@ def _write_mixed(
     route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], ok: NDArray[np.bool_]
 ) -> None:
     # Packets of one leg of which some are not as expected: runs of those that are, and the others one by one.
+    kept = _without_foreign(route, batch, rows)
+    if kept is not None:
+        rows = rows[kept]
+        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
     for _ in range(_MOST_RUNS):
         good = len(ok) if ok.all() else int(np.argmin(ok))
         if good:
@@ -143,6 +147,27 @@ def _write_mixed(
             break
         lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
     _accept(route, batch, rows)
+
+
+def _without_foreign(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+    # Which rows remain where packets of other hosts are counted and left out, as `Leg.classify` does: while the
+    # sender's own socket is active. None where there are none, or where another sender might take over.
+    receiver, leg = route
+    if leg.sender is None:
+        return None
+    away = (batch.source[rows] != leg.sender.address) | (batch.source_port[rows] != leg.sender.port)
+    count = int(np.count_nonzero(away))
+    if not count or count == len(rows):
+        return None
+    arrival = batch.arrival_ns[rows]
+    active = arrival - np.maximum.accumulate(np.where(away, leg.last_home_ns, arrival)) < leg.active_ns
+    if not active[away].all():
+        return None
+    last = int(rows[np.flatnonzero(away)[-1]])
+    ssrc = int.from_bytes(batch.data[last, 8:HEADER_BYTES].tobytes(), "big")
+    receiver.count_foreign(leg, count, Sender(int(batch.source[last]), int(batch.source_port[last]), ssrc))
+    kept: NDArray[np.bool_] = ~away
+    return kept
 
 
 def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> None:

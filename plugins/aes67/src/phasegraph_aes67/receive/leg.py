@@ -134,6 +134,8 @@ class Leg:
         self.last_packet_ns: int | None = None
         """When the newest packet of the sender came, with audio or without."""
         self._last_audio_ns: int | None = None
+        self.last_home_ns = 0
+        """When the newest packet came from the sender's address and port, whatever it was."""
         self._link_offset_ns = link_offset_ns
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
@@ -155,6 +157,11 @@ class Leg:
     def format_differs(self) -> bool:
         """Whether packets come that are not played because their format is another."""
         return self.format_mismatches >= CONFIRMED_BY
+
+    @property
+    def active_ns(self) -> int:
+        """How long the sender's socket is active after a packet: `SILENCE_PACKETS`."""
+        return SILENCE_PACKETS * self._frames_per_packet * NS_PER_S // self.parameters.rate
 
     @property
     def payload_bytes(self) -> int:
@@ -189,7 +196,7 @@ class Leg:
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self._restart_candidates = self.format_mismatches = 0
         self.rival_senders.clear()
-        self.last_packet_ns = self._last_audio_ns = arrival_ns
+        self.last_packet_ns = self._last_audio_ns = self.last_home_ns = arrival_ns
         self.sequence.count_expected(count)
         frames = count * self._frames_per_packet
         self._next_frame += frames
@@ -200,6 +207,13 @@ class Leg:
         self, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int, port: int, others: Sequence[Leg]
     ) -> PacketOutcome:
         """What a packet is. ``source`` and ``port`` are where it comes from; ``others`` the stream's other legs."""
+        if self.sender is not None:
+            if (source, port) == (self.sender.address, self.sender.port):
+                self.last_home_ns = arrival_ns
+            elif arrival_ns - self.last_home_ns < self.active_ns:
+                # While the sender's own socket is active, another one is not even looked at: a flood costs little.
+                self.rival = Sender(source, port, int.from_bytes(data[8:HEADER_BYTES].tobytes(), "big"))
+                return PacketOutcome(PacketKind.FOREIGN)
         if self._source not in (None, source) or source in self._excluded:
             return self._rejected(PacketKind.FOREIGN, f"the sender is {IPv4Address(source)}", arrival_ns)
         try:
@@ -217,7 +231,7 @@ class Leg:
         if problem := self._format_problem(header, size):
             return self._rejected(PacketKind.MALFORMED, problem, arrival_ns)
         if sender != before:
-            self._begin_sender(sender, header)
+            self._begin_sender(sender, header, arrival_ns)
         self.rival_senders.clear()
         self._payload_type = header.payload_type
         self.last_packet_ns = self._last_audio_ns = arrival_ns
@@ -282,8 +296,7 @@ class Leg:
         if self.sender is None and not followed:
             return True
         rival = self._count_rival(sender)
-        packet_ns = self._frames_per_packet * NS_PER_S // self.parameters.rate
-        needed_ns = SILENCE_PACKETS * packet_ns
+        needed_ns = self.active_ns
         if not self._is_silent(arrival_ns, needed_ns):
             return False
         home = None if self.sender is None else self.sender.address
@@ -327,10 +340,11 @@ class Leg:
         rival.count = min(rival.count + 1, 4 * CONFIRMED_BY)
         return rival
 
-    def _begin_sender(self, sender: Sender, header: RtpHeader) -> None:
+    def _begin_sender(self, sender: Sender, header: RtpHeader, arrival_ns: int) -> None:
         if not self.sends_as(sender):
             self.sequence.begin(header.sequence)
         self.sender = sender
+        self.last_home_ns = arrival_ns
         self._restart_candidates = 0
 
     def _is_mismatch(self, timestamp: int, payload_bytes: int, *, broken: bool) -> bool:

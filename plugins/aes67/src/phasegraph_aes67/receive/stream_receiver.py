@@ -219,6 +219,12 @@ class StreamReceiver:
         if self._carries_flags:
             self._report_audio()
 
+    def count_foreign(self, leg: Leg, count: int, newest: Sender) -> None:
+        """Count packets of other senders, which are left out."""
+        self._counters[leg.number].packets_foreign += count
+        leg.rival = newest
+        self._changed = True
+
     def accept(
         self, leg: Leg, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0, port: int = 0
     ) -> None:
