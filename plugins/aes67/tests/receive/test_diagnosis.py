@@ -72,8 +72,8 @@ def test_packets_of_another_format_are_said_and_not_played(make, sent, described
 @pytest.mark.parametrize(
     ("rate", "reason"),
     [
-        (96_000, "go on at about 96 kHz, and 48 kHz is described"),
-        (24_000, "go on at about 24 kHz, and 48 kHz is described"),
+        (96_000, "go on at 96 kHz, and 48 kHz is described"),
+        (24_000, "go on at 24 kHz, and 48 kHz is described"),
         (0, "the timestamps stand still"),
         (48_000, "another PTP domain"),
     ],
@@ -83,13 +83,13 @@ def test_a_sender_of_another_rate(make, rate, reason):
     stage = make()
     stage.come(packets(*range(10)))
     frames = rate // 1000 or 48
-    for number in range(200):
+    for number in range(700):
         frame = BASE + 48 * 10 + 77 * 48_000_000 + rate // 1000 * number
         packet = stage.packet(frame, frames=frames, sequence=BASE // 48 + 10 + number)
         stage.accept(packet, stage.arrival(BASE + 48 * (10 + number), MS + number % 7 * MS))
-    ((name, event),) = stage.events
-    assert name == "timestamps_outside_window"
-    assert reason in event["reason"]
+    assert {name for name, _ in stage.events} == {"timestamps_outside_window"}
+    assert len(stage.events) <= 2
+    assert reason in stage.events[-1][1]["reason"]
 
 
 @pytest.mark.parametrize("tag", [4, 10, 16])

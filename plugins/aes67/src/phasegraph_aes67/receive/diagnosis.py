@@ -56,6 +56,8 @@ def why_outside_window(
 
 
 _RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 90_000, 96_000, 176_400, 192_000, 384_000)
+_RATE_NS = NS_PER_S // 2
+"""Time after which a rate is certain enough to be named."""
 _OTHER_RATE = 0.25
 """A rate that is seen over a short time is another than described only if it differs by more than this share."""
 
@@ -69,21 +71,25 @@ def why_rate_differs(rate: int, frames: int, duration_ns: int) -> str:
         return ""
     if abs(seen) < rate / 1000:
         return "the timestamps stand still"
+    if duration_ns < _RATE_NS:
+        return f"the timestamps go on at another rate than the {rate / 1000:g} kHz that are described"
     nearest = min(_RATES, key=lambda one: abs(one - seen))
     if nearest == rate or abs(seen - nearest) > _OTHER_RATE * nearest:
         return ""
-    return f"the timestamps go on at about {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
+    return f"the timestamps go on at {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
 
 
 _DRIFT_PPB = 10_000
 """Clocks that are locked to one reference differ by less; crystals of two devices by more."""
+_MOST_DRIFT_PPB = 20_000_000
+"""No clock is as wrong as this: it is another sample rate."""
 _CERTAIN = 5
 """Standard errors that a drift must exceed to be reported."""
 
 
 def why_drifts(rate_ppb: float, sigma_ppb: float, clock: str, *, relative: bool) -> str:
     """What is wrong where the sender's clock runs at another rate than the graph's ``clock``; else empty."""
-    if abs(rate_ppb) < max(_DRIFT_PPB, _CERTAIN * sigma_ppb):
+    if not max(_DRIFT_PPB, _CERTAIN * sigma_ppb) <= abs(rate_ppb) < _MOST_DRIFT_PPB:
         return ""
     name = f"clock '{clock}'" if clock else "this graph's clock"
     way = "fast" if rate_ppb > 0 else "slow"
