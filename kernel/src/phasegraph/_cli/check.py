@@ -36,7 +36,7 @@ def check(ctx: click.Context, graph: GraphArgument, format: str) -> None:
 
     validation, problems, built = _validate(graph)
     if format == "json":
-        click.echo(json.dumps(_as_json(validation, problems), indent=2))
+        click.echo(json.dumps(_as_json(validation, problems, built), indent=2))
     elif problems:
         print_problems(problems)
     elif validation.graph is not None:
@@ -63,10 +63,11 @@ def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem], BuiltGra
         return validation, error.problems, None
 
 
-def _as_json(validation: Validation, problems: Sequence[Problem]) -> dict[str, Any]:
+def _as_json(validation: Validation, problems: Sequence[Problem], built: BuiltGraph | None) -> dict[str, Any]:
     return {
         "ok": not problems,
         "problems": [{"path": problem.path, "message": problem.message, "hint": problem.hint} for problem in problems],
+        "notes": [{"path": path, "message": note} for path, note in (built.notes if built is not None else ())],
         "edges": [
             {
                 "from": edge.source,
@@ -98,6 +99,8 @@ def describe_graph(graph: Graph, built: BuiltGraph | None) -> list[str]:
     if graph.edges:
         lines += ["", "Edges:"]
         lines += [f"  {edge.source} -> {edge.sink}: {_describe_edge(graph, edge, built)}" for edge in graph.edges]
+    if built is not None and built.notes:
+        lines += ["", "Notes:", *(f"  {path}: {note}" for path, note in built.notes)]
     return lines
 
 

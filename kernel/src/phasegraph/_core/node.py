@@ -56,6 +56,9 @@ class Build(Protocol):
     def provide(self, path: str, text: str) -> None:
         """Announce the text that this node will write to an output file, for nodes of the same graph that read it."""
 
+    def note(self, text: str) -> None:
+        """A sentence about what is odd and no error; ``kernel check`` prints it."""
+
 
 class Input(Protocol):
     """The input of a sink: the frames of its sources, side by side, in the sink's own order of frames."""

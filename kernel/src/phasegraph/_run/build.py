@@ -94,6 +94,8 @@ class BuiltGraph:
         self.edges: list[BuiltEdge] = []
         self.fallbacks: dict[str, FallbackClock] = {}
         """The clocks that have a fallback, by id."""
+        self.notes: list[tuple[str, str]] = []
+        """What is odd and no error: path of the node, and a sentence."""
 
     def clock(self, id: str) -> ClockReader:
         """What readers of the clock of this id get: its own estimate, or its fallback's."""
@@ -155,6 +157,10 @@ class _Build:
     def provide(self, path: str, text: str) -> None:
         """See `Build.provide`."""
         self._provided[path] = text
+
+    def note(self, text: str) -> None:
+        """See `Build.note`."""
+        self._built.notes.append((f"{self._built.graph.nodes[self.id].role}.{self.id}", text))
 
 
 def build_graph(

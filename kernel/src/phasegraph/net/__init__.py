@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .batched.packets import PacketBatch, SendBuffer, ipv4_number
 from .batched.sockets import Receiver, Sender
-from .interfaces import Interface, InterfaceWithoutAddress
+from .interfaces import Interface, InterfaceWithoutAddress, interface_mtu
 from .network import Network
 from .ports import PortUnavailable, port_holders
 from .stamped.stamped_socket import Arrival, Departure, StampCounts, StampedSocket
@@ -27,6 +27,7 @@ __all__ = [
     "StampCounts",
     "StampedSocket",
     "SystemNetwork",
+    "interface_mtu",
     "ipv4_number",
     "port_holders",
 ]

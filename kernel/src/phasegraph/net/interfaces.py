@@ -60,7 +60,8 @@ def _mac(name: str) -> bytes:
     return answer[2:8] if ethernet else b""
 
 
-def _mtu(name: str) -> int:
+def interface_mtu(name: str) -> int:
+    """See `Interface.mtu`; 0 also where there is no interface of this name."""
     answer = _ask(name, _SIOCGIFMTU)
     return int(struct.unpack_from("=i", answer)[0]) if answer else 0
 
@@ -81,7 +82,7 @@ def interfaces() -> list[Interface]:
         answer = _ask(name, _SIOCGIFADDR)
         address = socket.inet_ntoa(answer[4:8]) if answer else ""
         if address or index in links:
-            found.append(Interface(name, index, address, links.get(index, ""), _mac(name), _mtu(name)))
+            found.append(Interface(name, index, address, links.get(index, ""), _mac(name), interface_mtu(name)))
     return found
 
 

@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from phasegraph import Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
-from phasegraph.net import Interface
+from phasegraph.net import Interface, interface_mtu
 
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SinkConfig
@@ -62,6 +62,9 @@ class Aes67Sink:
             session_id=self._session_id,
             preset=config.preset,
         )
+        for name in dict.fromkeys(self._interface_names()):
+            if reason := self._why_fragmented(name, interface_mtu(name) if name else 0):
+                build.note(reason)
         if (config.announce or config.ravenna) and not config.interface:
             raise NodeError(
                 "an announcement names the address that the stream comes from",
@@ -82,7 +85,7 @@ class Aes67Sink:
         stream.count(before.packets_sent, before.send_errors)
         self._sockets = sockets = ctx.shared(SendSockets)
         self._was_scheduled_by_qdisc = None
-        names = [config.interface] if config.leg_b is None else [config.interface, config.leg_b.interface]
+        names = self._interface_names()
         if any(lacks_address(ctx, name) for name in names):
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
@@ -134,16 +137,25 @@ class Aes67Sink:
 
     def _check_sizes(self, ctx: NodeContext, interfaces: tuple[Interface, ...]) -> None:
         # AES67-2018, 6.3: packets are not fragmented.
-        size = self._packetiser.packet_bytes + UDP_AND_IP_BYTES
-        short = {each.name: each.mtu for each in interfaces if 0 < each.mtu < size}
         self._fragments = ""
-        if short:
-            name, mtu = next(iter(short.items()))
-            self._fragments = (
-                f"packets of {size} bytes are longer than the MTU of {name} ({mtu}) and leave as fragments, which many "
-                "receivers do not put together: shorten packet-time, send fewer channels, or raise the MTU"
-            )
-            ctx.event("packets_fragmented", interface=name, mtu=mtu, packet_bytes=size)
+        for each in interfaces:
+            if reason := self._why_fragmented(each.name, each.mtu):
+                self._fragments = reason
+                size = self._packetiser.packet_bytes + UDP_AND_IP_BYTES
+                ctx.event("packets_fragmented", interface=each.name, mtu=each.mtu, packet_bytes=size)
+
+    def _why_fragmented(self, interface: str, mtu: int) -> str:
+        size = self._packetiser.packet_bytes + UDP_AND_IP_BYTES
+        if not 0 < mtu < size:
+            return ""
+        return (
+            f"packets of {size} bytes are longer than the MTU of {interface} ({mtu}) and leave as fragments, which "
+            "many receivers do not put together: shorten packet-time, send fewer channels, or raise the MTU"
+        )
+
+    def _interface_names(self) -> list[str]:
+        leg = self._config.leg_b
+        return [self._config.interface] if leg is None else [self._config.interface, leg.interface]
 
     def _check_interfaces(self, sockets: SendSockets) -> None:
         change = partial(self._change_interface, sockets)

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from phasegraph.net import InterfaceWithoutAddress
-from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, running_graph
+from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, make_session, running_graph
 from phasegraph_aes67.session.sap_listener import SapListener
 
 FRAMES = 48
@@ -178,3 +178,23 @@ async def test_packets_longer_than_the_mtu(graphs, autojump_clock):
     async with running_graph(graphs.head + graphs.sending(duration="2s"), network=network) as run:
         await trio.sleep(1)
     assert run.events("packets_fragmented") == []
+
+
+def test_check_notes_an_mtu_that_is_too_small(graphs, tmp_path, monkeypatch):
+    monkeypatch.setattr("phasegraph_aes67.sink.interface_mtu", {"eth0": 327, "eth1": 1500}.get)
+    session = make_session(graphs.head + graphs.sending(duration="2s"), folder=tmp_path)
+    ((path, note),) = session.built.notes
+    assert path == "sinks.out"
+    assert note.startswith("packets of 328 bytes are longer than the MTU of eth0 (327)")
+    assert make_session(graphs.head + graphs.sending(interface="eth1"), folder=tmp_path).built.notes == []
+
+
+def test_check_notes_what_is_odd_in_a_description(graphs, tmp_path):
+    (tmp_path / "odd.sdp").write_text(
+        "v=0\nc=IN IP4 239.69.1.1/32\nm=audio 5004 RTP/AVP 98\na=rtpmap:98 L24/48000/2\na=ptime:1\na=inactive\n"
+        "a=ts-refclk:local\na=mediaclk:direct=0\n"
+    )
+    session = make_session(graphs.head + graphs.receiving(sdp="odd.sdp"), folder=tmp_path)
+    ((path, note),) = session.built.notes
+    assert path == "sources.it"
+    assert note.endswith("odd.sdp: a=inactive: the sender states that it sends nothing at present")

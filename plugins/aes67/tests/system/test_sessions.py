@@ -11,7 +11,7 @@ import trio
 
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
 from phasegraph_aes67 import sdp
-from phasegraph_aes67.session import sap
+from phasegraph_aes67.session import publication, sap
 from phasegraph_aes67.session.sap_listener import SapListener
 
 SYSTEM = 'schema = 1\n[clocks.house]\nkind = "system"\n'
@@ -335,3 +335,47 @@ async def test_a_change_of_grandmaster_reaches_the_file_and_the_network(wire, tm
     assert f"a=ts-refclk:ptp=IEEE1588-2008:{identity}:3\n" in after
     assert names(receiver)[:3] == ["waiting_for_session", "session_found", "session_changed"]
     assert receiver.events("session_changed")[0]["version"] > receiver.events("session_found")[0]["version"]
+
+
+async def test_announcements_are_heard_again_when_the_interface_is_back(wire, autojump_clock):
+    receiver = wire.host()
+    graph = SYSTEM + wire.graphs.receiving(session="stage", group=None, end_after=None)
+    async with running_graph(graph, network=receiver) as run:
+        await trio.sleep(1)
+        receiver.unplug("eth0")
+        await trio.sleep(5)
+        receiver.plug("eth0", new_index=True)
+        await trio.sleep(5)
+        wire.announce(description())
+        await trio.sleep(1)
+    assert "session_found" in names(run)
+
+
+async def test_a_description_file_is_replaced_whole_and_its_loss_ends_nothing(
+    wire, tmp_path, autojump_clock, monkeypatch
+):
+    graph = SYSTEM + wire.graphs.sending(duration="9s", sdp_out="a.sdp")
+    (tmp_path / "a.sdp").write_text("x" * 10_000)
+    async with running_graph(graph, folder=tmp_path, network=wire.host()) as run:
+        await trio.sleep(1)
+        first = (tmp_path / "a.sdp").read_text()
+        assert first.startswith("v=0")
+        real = publication._replace_file
+
+        def full(path, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(publication, "_replace_file", full)
+        clock = run.nodes["house"]
+        estimate = clock.estimate
+        clock.estimate = lambda: msgspec.structs.replace(estimate(), grandmaster="00-1D-C1-FF-FE-12-34-56", domain=3)
+        await trio.sleep(3)
+        assert (tmp_path / "a.sdp").read_text() == first
+        monkeypatch.setattr(publication, "_replace_file", real)
+        await trio.sleep(2)
+        assert "00-1D-C1-FF-FE-12-34-56:3" in (tmp_path / "a.sdp").read_text()
+        await trio.sleep(4)
+    (event,) = run.events("sdp_not_written")
+    assert "No space left on device" in event["reason"]
+    assert run.metrics("out")["packets_sent"] == 9000
+    assert [path.name for path in tmp_path.iterdir() if "sdp" in path.name] == ["a.sdp"]

@@ -35,6 +35,8 @@ def legs_from_config(config: Aes67SourceConfig, build: Build) -> Legs:
     if config.sdp is not None:
         try:
             session = sdp.parse(build.read_text(config.sdp))
+            for problem in session.problems:
+                build.note(f"{config.sdp}: {problem}")
         except sdp.MalformedSdp as error:
             raise NodeError(f"{config.sdp} is not a usable session description: {error}", option="sdp") from error
         return legs_from_session(session, config)

@@ -10,7 +10,7 @@ import codecs
 import ipaddress
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -149,13 +149,25 @@ def parse(text: str) -> SessionDescription:
         raise MalformedSdp(reason if text.strip() else "it is empty")
     if len(audio) > _MAX_MEDIA:
         problems.append(f"it has {len(audio)} m=audio lines: the first {_MAX_MEDIA} are read")
+    streams, dup_of = _streams(audio[:_MAX_MEDIA], lines.session, problems)
+    unique = tuple(dict.fromkeys(problems))
+    if len(unique) > _MAX_PROBLEMS:
+        unique = (*unique[:_MAX_PROBLEMS], f"{len(unique) - _MAX_PROBLEMS} more problems are not listed")
+    information = audio[0].information or lines.session.information
+    return SessionDescription(lines.name, tuple(streams), unique, tuple(dup_of), information)
+
+
+def _streams(
+    audio: Sequence[_Section], session: _Section, problems: list[str]
+) -> tuple[list[StreamParameters], list[int | None]]:
+    # The streams, and for each the index of the one that it duplicates. Raises MalformedSdp where none is usable.
     streams: list[StreamParameters] = []
     dup_of: list[int | None] = []
     reasons = []
     first_of_group: dict[int, int] = {}
-    for section in audio[:_MAX_MEDIA]:
+    for section in audio:
         try:
-            stream, sources = _stream(section, lines.session, problems)
+            stream, sources = _stream(section, session, problems)
         except MalformedSdp as error:
             reasons.append(str(error))
             continue
@@ -163,7 +175,7 @@ def parse(text: str) -> SessionDescription:
             problems.append(f"the stream to {stream.address}:{stream.port} is described twice: it is used once")
             continue
         index = len(streams)
-        group = _duplication_group(section, lines.session)
+        group = _duplication_group(section, session)
         first = None if group is None else first_of_group.setdefault(group, index)
         if first is not None and first != index and stream.format != streams[first].format:
             problems.append(f"the legs of a=group:DUP differ: {streams[first].format}, and {stream.format}")
@@ -171,17 +183,12 @@ def parse(text: str) -> SessionDescription:
         streams.append(stream)
         dup_of.append(None if first == index else first)
         if _is_duplicated_by_source(section):
-            for source in sources[1:]:
-                streams.append(msgspec.structs.replace(stream, source=source))
-                dup_of.append(index)
+            streams += [msgspec.structs.replace(stream, source=source) for source in sources[1:]]
+            dup_of += [index] * len(sources[1:])
     if not streams:
         raise MalformedSdp(reasons[0])
     problems += [f"one of its streams is not usable: {reason}" for reason in reasons]
-    information = audio[0].information or lines.session.information
-    unique = tuple(dict.fromkeys(problems))
-    if len(unique) > _MAX_PROBLEMS:
-        unique = (*unique[:_MAX_PROBLEMS], f"{len(unique) - _MAX_PROBLEMS} more problems are not listed")
-    return SessionDescription(lines.name, tuple(streams), unique, tuple(dup_of), information)
+    return streams, dup_of
 
 
 def _quote(text: str) -> str:
@@ -329,32 +336,35 @@ def _format(section: _Section, formats: list[str], problems: list[str]) -> tuple
     maps = [match for value in section.all("rtpmap") if (match := _RTPMAP.match(value)) is not None]
     # Some devices name one payload type in the m= line and map another.
     maps.sort(key=lambda match: formats.index(match[1]) if match[1] in formats else len(formats))
-    unsupported = None
-    for match in maps:
-        name = match[2].upper()
-        if name not in ENCODINGS:
-            unsupported = unsupported or match[2]
-            continue
-        if match[4] is not None and match[4].strip(".0"):
-            raise MalformedSdp(f"{match[3]}{match[4]} Hz is not a whole number")
-        if match[4] is not None or match[6].strip():
-            problems.append(f"a=rtpmap:{_quote(match[0].strip())} is read as {name}/{match[3]}/{match[5] or 1}")
-        if match[1] not in formats:
-            offered = _quote(" ".join(formats))
-            problems.append(f"the m= line offers payload type {offered}, its rtpmap is for {match[1]}")
-        rate, channels = int(match[3]), int(match[5] or 1)
-        if int(match[1]) > 127:
-            raise MalformedSdp(f"payload type {match[1]} is not between 0 and 127")
-        if not 8000 <= rate <= 384_000 or not 1 <= channels <= 128:
-            raise MalformedSdp(f"{rate} Hz with {channels} channels is out of range")
-        return int(match[1]), Encoding(name), rate, channels
-    if formats and formats[0] in ("10", "11"):  # RFC 3551, 6: the static types of L16
-        return int(formats[0]), Encoding.L16, 44_100, 2 if formats[0] == "10" else 1
-    if unsupported is None and not maps and formats and formats[0] in _STATIC_TYPES:
-        unsupported = f"{_STATIC_TYPES[formats[0]]} (payload type {formats[0]})"
-    if unsupported is not None:
+    supported = next((match for match in maps if match[2].upper() in ENCODINGS), None)
+    if supported is not None:
+        return _mapped_format(supported, formats, problems)
+    payload_type = formats[0] if formats else ""
+    if payload_type in ("10", "11"):  # RFC 3551, 6: the static types of L16
+        return int(payload_type), Encoding.L16, 44_100, 2 if payload_type == "10" else 1
+    unsupported = maps[0][2] if maps else ""
+    if not maps and payload_type in _STATIC_TYPES:
+        unsupported = f"{_STATIC_TYPES[payload_type]} (payload type {payload_type})"
+    if unsupported:
         raise MalformedSdp(f"encoding {_quote(unsupported)} is not supported: L16, L24 and AM824 are")
     raise MalformedSdp("there is no usable a=rtpmap line, such as a=rtpmap:98 L24/48000/2")
+
+
+def _mapped_format(match: re.Match[str], formats: list[str], problems: list[str]) -> tuple[int, Encoding, int, int]:
+    name, fraction = match[2].upper(), match[4]
+    if fraction is not None and fraction.strip(".0"):
+        raise MalformedSdp(f"{match[3]}{fraction} Hz is not a whole number")
+    if fraction is not None or match[6].strip():
+        problems.append(f"a=rtpmap:{_quote(match[0].strip())} is read as {name}/{match[3]}/{match[5] or 1}")
+    if match[1] not in formats:
+        offered = _quote(" ".join(formats))
+        problems.append(f"the m= line offers payload type {offered}, its rtpmap is for {match[1]}")
+    rate, channels = int(match[3]), int(match[5] or 1)
+    if int(match[1]) > 127:
+        raise MalformedSdp(f"payload type {match[1]} is not between 0 and 127")
+    if not 8000 <= rate <= 384_000 or not 1 <= channels <= 128:
+        raise MalformedSdp(f"{rate} Hz with {channels} channels is out of range")
+    return int(match[1]), Encoding(name), rate, channels
 
 
 def _connection(value: str | None) -> tuple[str, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,9 +25,12 @@ class Publication:
         self._sap_sender = ctx.shared(SapSender)
         self._description = description
         self._path = path
+        self._unwritten = False
+        """Whether the file lacks the newest version."""
+        self._write_problem = ""
         self._announcers: list[SapAnnouncer] = []
         self._ravenna: RavennaPublisher | None = None
-        self._publish_version()
+        self._publish_version(first=True)
 
     def announce(self, interfaces: Sequence[Interface], seed: int) -> None:
         """Announce it from now on, by each of these interfaces. Raises NodeError."""
@@ -43,6 +47,8 @@ class Publication:
         """Publish a new version where the description has changed; announce it where that is due. Raises NodeError."""
         if self._description.is_outdated():
             self._publish_version()
+        elif self._unwritten:
+            self._write_file()
         for announcer in self._announcers:
             self._sap_sender.send_due(announcer)
 
@@ -61,20 +67,42 @@ class Publication:
         while self._announcers:
             self._sap_sender.withdraw(self._announcers.pop())
 
-    def _publish_version(self) -> None:
+    def _publish_version(self, *, first: bool = False) -> None:
         now = self._local.now_ns()
         text = self._description.new_version(now + self._local.realtime_offset_ns())
-        if self._path is not None:
-            _write(self._path, text)
+        self._unwritten = self._path is not None
+        self._write_file(first=first)
         for announcer in self._announcers:
             announcer.announce(text, now)
         if self._ravenna is not None:
             self._ravenna.set_description(text)
 
+    def _write_file(self, *, first: bool = False) -> None:
+        # A file that cannot be written is an error at the start. Later it is an event, and is tried again: the stream
+        # goes on.
+        if self._path is None:
+            return
+        try:
+            _replace_file(Path(self._path), self._description.text())
+        except OSError as error:
+            reason = f"cannot write {self._path}: {error.strerror or error}"
+            if first:
+                raise NodeError(reason, option="sdp-out") from error
+            if reason != self._write_problem:
+                self._ctx.event("sdp_not_written", reason=reason)
+            self._write_problem = reason
+        else:
+            self._unwritten, self._write_problem = False, ""
 
-def _write(path: str, text: str) -> None:
+
+def _replace_file(path: Path, text: str) -> None:
+    # In one step, so that no reader finds half of it.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, newline="")
-    except OSError as error:
-        raise NodeError(f"cannot write {path}: {error.strerror}", option="sdp-out") from error
+        part.write_text(text, newline="")
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
