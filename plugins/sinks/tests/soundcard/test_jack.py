@@ -25,7 +25,11 @@ class FakeServer:
     def __init__(self, period=256, rate=RATE, latency=512):
         self.period, self.rate, self.latency = period, rate, latency
         self.nominal_us = period / rate * 1e6
-        self.frame, self.next_us, self.period_us = 4_294_967_000, 10_000_000, self.nominal_us  # soon wraps
+        self.frame, self.next_us, self.period_us = (
+            4_294_967_000,
+            10_000_000,
+            float(np.float32(self.nominal_us)),
+        )  # soon wraps
         self.current_us = 0
         self.now_us = 10_000_000.0
         self.callbacks = {}
@@ -39,7 +43,7 @@ class FakeServer:
         lag = late_us + self.now_us - self.next_us
         self.current_us = self.next_us
         self.frame = (self.frame + self.period) % (1 << 32)
-        self.period_us += omega * omega * lag
+        self.period_us = float(np.float32(self.period_us + omega * omega * lag))
         self.next_us += int(np.floor(self.period_us + 1.41 * omega * lag + 0.5))
         self.now_us += self.nominal_us
 
@@ -181,9 +185,10 @@ def test_a_missed_cycle_is_counted_and_later_frames_keep_their_time(server):
 
 def test_a_stamp_is_the_server_s_time_and_the_latency_of_its_ports(server):
     card, ring = opened(server)
-    server.cycle()
-    (stamp,) = ring.read_stamps()
-    assert stamp.now_s == pytest.approx(server.current_us * 1e-6)
+    for _ in range(100):
+        server.cycle()
+    stamp = ring.read_stamps()[-1]
+    assert stamp.now_s == pytest.approx(server.current_us * 1e-6, abs=20e-6)
     assert stamp.device_s - stamp.now_s == pytest.approx(512 / RATE)
     assert card.opened.exact_times
     server.latency = 1024
@@ -232,9 +237,9 @@ def test_two_clients_agree_at_once_after_the_server_lost_time(period, lost_us, m
             assert abs(places[0] - places[1]) < 1e9 / RATE
             assert server.now_us - server.current_us > 0.5 * lost_us  # the loop is far behind
             truth_ns = (server.now_us + 512 / RATE * 1e6) * 1000
-            assert abs(places[0] - truth_ns) < 600_000
+            assert abs(places[0] - truth_ns) < 100_000
     for stamps, _, _ in readers:
-        assert stamps.lost_frames == pytest.approx(lost_us * RATE / 1e6, abs=30)
+        assert stamps.lost_frames == pytest.approx(lost_us * RATE / 1e6, abs=3)
         assert stamps.xruns == 1
 
 

@@ -139,6 +139,8 @@ class CardTimeline:
 
     def _apply_jump(self) -> int:
         doubtful, self._doubtful, self._announced = self._doubtful, [], 0
+        if self.exact:
+            doubtful = doubtful[-1:]  # the newest knows most of the jump
         deviations = [deviation for _, _, deviation in doubtful]
         jump = min(deviations) if self.late else statistics.median(deviations)
         lost = round(jump * self.rate / (NS_PER_S + self._slope))

@@ -6,8 +6,8 @@ between a card's frames and time needs no estimate of this client's, and a cycle
 number of the next.
 
 The cycle times come from a delay-locked loop in the server, which takes 4 s to follow an xrun of the server. Its error
-can be computed back: JACK 2 advances ``next = current + period + 1.41 * omega * lag``, where ``lag`` is how much later
-than predicted the server woke (JackFrameTimer.cpp). `_LagFilter` does so, with the same result in all clients.
+can be computed back: JACK 2 changes its period by ``omega ** 2 * lag`` each cycle, where ``lag`` is how much later than
+predicted the server woke (JackFrameTimer.cpp). `_LagFilter` does so, with the same result in all clients.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import functools
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from ctypes.util import find_library
 from typing import Any
 
@@ -37,15 +37,18 @@ _WRAP = 1 << 32
 _MOST_LOST = 1 << 28
 """Frames beyond which a jump of the server's count is no loss: the count started again."""
 
-_LOOP_GAIN, _LOOP_OMEGA = 1.41, 7.854e-7
-"""Of JACK 2's loop: ``omega`` is the second, times the period in microseconds."""
+_LOOP_OMEGA = 7.854e-7
+"""Of JACK 2's loop: ``omega`` is this times the period in microseconds."""
+_FLOAT32_ULPS = 1 << 29
+"""A step of the loop's period, a float of 32 bits, in those of a float of 64."""
 _WAKES_TIME_US = 250_000
 _MOST_WAKES = 190
 _NEWEST_WAKES = 5
-_LEAST_JUMP_US = 400.0
-_CERTAIN_US = 150.0
-"""A lag below this is not corrected: the loop removes it within seconds, and a correction would be noise. A single lag
-is uncertain by half a microsecond over the loop's gain: 85 us at a period of 256, 340 us at 64."""
+_LEAST_JUMP_US, _LEAST_LAG_US = 250.0, 10.0
+_JUMP_STEPS, _LAG_STEPS = 1.5, 0.15
+"""The least jump that is one, and the least lag that is corrected (the loop removes less within seconds, and a
+correction would be noise), each with a share of the step in which a lag is known: 111 us at a period of 64, 28 us at
+256."""
 _AFTER_XRUN_NS = 750_000_000
 """How long after an xrun of the server the stamps may jump."""
 
@@ -157,33 +160,34 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 
 class _LagFilter:
     # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared
-    # with the nominal rate; the mean of the middle half of a quarter of a second is the truth. After a jump only newer
-    # wake-ups count. 0 in the steady state, where the loop is better than this.
+    # with the nominal rate; the mean of a quarter of a second is the truth. After a jump only newer wake-ups count. 0
+    # in the steady state, where the loop is better than this.
 
     def __init__(self, nominal_us: float) -> None:
         self._nominal_us = nominal_us
-        self._gain = _LOOP_GAIN * _LOOP_OMEGA * nominal_us
-        self._jump_us = _LEAST_JUMP_US + 1.5 * 0.5 / self._gain
+        self._gain = (_LOOP_OMEGA * nominal_us) ** 2
+        step_us = math.ulp(nominal_us) * _FLOAT32_ULPS / self._gain
+        self._jump_us = _LEAST_JUMP_US + _JUMP_STEPS * step_us
+        self._least_lag_us = _LEAST_LAG_US + _LAG_STEPS * step_us
         self._origin_us = 0
+        self._period_us = 0.0
         self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
 
-    def update(self, cycles: float, current_us: int, next_us: int, period_us: float) -> float:
-        """``cycles``: periods since the first cycle, missed ones included."""
+    def update(self, cycles: float, current_us: int, period_us: float, *, successive: bool) -> float:
+        """``cycles``: periods since the first, missed cycles included; ``successive``: none was missed just now."""
         self._origin_us = self._origin_us or current_us
         predicted = current_us - self._origin_us - cycles * self._nominal_us
-        self._wakes.append(predicted + (next_us - current_us - period_us) / self._gain)
+        before_us, self._period_us = self._period_us, period_us
+        if before_us and successive:
+            self._wakes.append(predicted + (period_us - before_us) / self._gain)
+        if not self._wakes:
+            return 0.0
         newest = list(self._wakes)[-_NEWEST_WAKES:]
-        if abs(statistics.median(newest) - _middle_mean(self._wakes)) > self._jump_us:
+        if abs(statistics.median(newest) - statistics.fmean(self._wakes)) > self._jump_us:
             self._wakes.clear()
             self._wakes.extend(newest[_NEWEST_WAKES // 2 :])  # these came after the jump
-        lag = _middle_mean(self._wakes) - predicted
-        return math.copysign(max(0.0, abs(lag) - _CERTAIN_US), lag)
-
-
-def _middle_mean(values: Iterable[float]) -> float:
-    ordered = sorted(values)
-    middle = ordered[len(ordered) // 4 : len(ordered) - len(ordered) // 4]
-    return sum(middle) / len(middle)
+        lag = statistics.fmean(self._wakes) - predicted
+        return math.copysign(max(0.0, abs(lag) - self._least_lag_us), lag)
 
 
 class JackCard:
@@ -282,6 +286,7 @@ class JackCard:
             self._client, ctypes.byref(frames), ctypes.byref(current), ctypes.byref(following), ctypes.byref(period)
         )
         frame, ring = frames.value, self._ring
+        lost = 0
         if self._frame is not None:
             lost = (frame - self._frame - self._count) % _WRAP
             if 0 < lost < _MOST_LOST:
@@ -295,7 +300,7 @@ class JackCard:
         if self._lag is not None:
             if count != self._count:  # the server's period has changed
                 self._lag = _LagFilter(count / self._rate * 1e6)
-            lag = self._lag.update(ring.called / count, current.value, following.value, period.value)
+            lag = self._lag.update(ring.called / count, current.value, period.value, successive=not lost)
         now_s = (current.value + lag) * 1e-6
         latency_s = self._latency / self._rate
         device_s = now_s - latency_s if self._capture else now_s + latency_s
