@@ -11,6 +11,7 @@ from .._core.terminal import printable_output
 from .check import check
 from .compare import compare
 from .explain import explain
+from .init import init
 from .plugins import plugins
 from .remote import runs, status, stop
 from .run import run
@@ -93,5 +94,5 @@ def cli() -> None:
     """
 
 
-for _command in (run, runs, status, stop, check, simulate, compare, plugins, explain, schema):
+for _command in (init, run, runs, status, stop, check, simulate, compare, plugins, explain, schema):
     cli.add_command(_command)
