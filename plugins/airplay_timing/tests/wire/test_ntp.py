@@ -33,7 +33,7 @@ def test_without_marker_and_with_another_count() -> None:
     assert (packet.reply, packet.marker, packet.count) == (False, False, 0x0102)
     assert encode(packet) == wire
     answer = reply_to(packet, 0, 0)
-    assert encode(answer)[:4] == bytes.fromhex("80530102")
+    assert encode(answer)[:4] == bytes.fromhex("80d30007")
 
 
 def test_a_longer_datagram_is_read() -> None:

@@ -65,14 +65,15 @@ def request(transmit_ns: int) -> Timing:
 
 
 def reply_to(asked: Timing, receive_ns: int, transmit_ns: int) -> Timing:
-    """The reply to a request that arrived, and is answered, at these local times."""
+    """The reply to a request that arrived, and is answered, at these local times.
+
+    Its first octets are those of every captured reply, whatever the request had: receivers compare them.
+    """
     return Timing(
         reply=True,
         origin=asked.transmit,
         receive=to_ntp(receive_ns),
         transmit=to_ntp(transmit_ns),
-        marker=asked.marker,
-        count=asked.count,
     )
 
 
