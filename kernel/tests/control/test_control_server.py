@@ -20,6 +20,7 @@ from phasegraph import SystemLocalClock
 from phasegraph._control import control_server, socket_paths
 from phasegraph._control.control_protocol import MOST_LINE_BYTES
 from phasegraph._control.control_server import MOST_CLIENTS, MOST_EVENTS, ControlServer
+from phasegraph._control.run_monitor import RunMonitor, recent_losses
 from phasegraph._run.logging import make_log
 from phasegraph.control import ControlError, EventLine, RunStatus, connect_async, find_run, list_runs
 from phasegraph.testing import make_session
@@ -47,11 +48,12 @@ class Running:
 async def running(folder: Path, text: str = GRAPH) -> AsyncIterator[Running]:
     path = folder / "run.sock"
     session = make_session(text, local=SystemLocalClock())
-    server = ControlServer(session, socket_paths.listen(path), path, make_log(level="error"))
+    monitor = RunMonitor(session, "run")
+    server = ControlServer(monitor, socket_paths.listen(path), path, make_log(level="error"))
     it = Running(session, server, path)
 
     async def run() -> None:
-        it.report = await session.run(companions=[server.run])
+        it.report = await session.run(companions=[monitor.run, server.run])
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
@@ -243,8 +245,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
 
 
 def test_runs_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setattr(socket_paths, "runtime_folders", lambda: [tmp_path / "phasegraph"])
     first, one = socket_paths.listen_as(socket_paths.run_name("/graphs/Main hall.toml"))
     second, two = socket_paths.listen_as("Main-hall")
     assert (one.name, two.name) == ("Main-hall.sock", "Main-hall-2.sock")
@@ -266,3 +267,23 @@ def test_the_peer_is_known() -> None:
     one, other = socket.socketpair()
     with one, other:
         assert socket_paths.peer_user(one) == os.geteuid()
+
+
+def test_folders_of_a_service_a_session_and_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert socket_paths.runtime_folders()[0] == Path("/run/phasegraph")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert socket_paths.runtime_folders()[0].name == "phasegraph-1000"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    assert socket_paths.runtime_folders()[0] == Path("/run/user/1000/phasegraph")
+    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/hall:/run/other")
+    assert socket_paths.runtime_folders()[0] == Path("/run/hall")
+
+
+def test_a_loss_of_the_last_seconds_is_trouble() -> None:
+    assert recent_losses({}) == ""
+    assert recent_losses({"10": {"packets_received": 1000.0, "packets_lost": 0.0}}) == ""
+    rates = {"10": {"packets_received": 1000.0, "packets_lost": 1.2, "underrun_frames": 144.0}}
+    assert recent_losses(rates) == "12 lost, 1 440 frames missing in the last 10 s"

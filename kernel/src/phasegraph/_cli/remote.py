@@ -14,10 +14,6 @@ from .parameters import examples, format_option
 if TYPE_CHECKING:
     from ..control import RunStatus
 
-_MARKS = ("  ", "! ", "! ", "X ")
-_COLOURS = (None, "yellow", "yellow", "red")
-_PHRASES = 3
-
 
 @contextmanager
 def _sentences() -> Iterator[None]:
@@ -103,15 +99,13 @@ def stop(name: str | None, at_once: bool) -> None:
 
 
 def _print_status(snapshot: RunStatus, *, clear: bool) -> None:
+    from .._core.terminal import printable
+    from .status import COLOURS, columns, headline, node_lines, terminal_width
+
+    out = getattr(sys.stdout, "unfiltered", sys.stdout)  # for our own colours: the lines are printable
     if clear:
-        click.clear()
-    troubled = f", {len(snapshot.trouble)} in trouble" if snapshot.trouble else ""
-    doing = "ending" if snapshot.stopping else "running"
-    click.echo(f"{snapshot.name} (process {snapshot.pid}): {doing} for {snapshot.duration_s:.0f} s{troubled}")
-    lines = [(node.severity, id, node.text) for id, node in snapshot.nodes.items()]
-    for name, edge in snapshot.edges.items():
-        if edge.crossing:
-            lines.append((int(edge.metrics.get("state") != "locked"), name, edge.text))
-    for severity, name, text in sorted(lines, key=lambda line: -line[0]):
-        shown = "; ".join(text.split("; ")[:_PHRASES])
-        click.echo(click.style(f"{_MARKS[severity]}{name}: {shown}", fg=_COLOURS[severity]))
+        click.echo("\x1b[2J\x1b[H", nl=False, file=out)
+    lines = node_lines(snapshot)
+    click.echo(printable(f"{snapshot.name} (process {snapshot.pid}): {headline(snapshot)}"), file=out)
+    for line, shown in zip(lines, columns(lines, terminal_width()), strict=True):
+        click.echo(click.style(shown, fg=COLOURS[line.severity] or None), file=out)

@@ -11,6 +11,7 @@ from .parameters import GraphArgument, duration_option, examples, graph_argument
 
 if TYPE_CHECKING:
     from .._control.control_server import ControlServer
+    from .._control.run_monitor import RunMonitor
     from .._core.privileges import Account
     from .._run.logging import Format, Level
     from .._run.session import Session
@@ -91,21 +92,22 @@ def run(
     ctx.exit(code)
 
 
-def open_control(session: Session, path: Path | None, log: Any) -> ControlServer | None:
+def open_control(monitor: RunMonitor, path: Path | None, log: Any) -> ControlServer | None:
     """The server of a run's control socket: at a path, or in the runtime folder. Raises GraphError for a path."""
     from .._control.control_server import ControlServer
-    from .._control.socket_paths import listen, listen_as, run_name
+    from .._control.socket_paths import listen, listen_as
     from .._core.errors import GraphError, Problem
 
     try:
-        listener, place = (listen(path), path) if path is not None else listen_as(run_name(session.name))
+        listener, place = (listen(path), path) if path is not None else listen_as(monitor.name)
     except (OSError, AttributeError) as error:  # AttributeError: a system without Unix sockets
         reason = getattr(error, "strerror", None) or str(error)
         if path is not None:
             raise GraphError([Problem("--control", f"cannot make {path}: {reason}")]) from error
         log.warning(f"no control socket: {reason}")
         return None
-    return ControlServer(session, listener, place, log)
+    monitor.name = place.stem
+    return ControlServer(monitor, listener, place, log)
 
 
 async def drop_privileges(session: Session, account: Account, log: Any) -> None:
@@ -136,6 +138,8 @@ def run_graph(
 
     import trio
 
+    from .._control.run_monitor import RunMonitor
+    from .._control.socket_paths import run_name
     from .._core.privileges import find_account
     from .._plugins import loader
     from .._run.device_rates import DeviceRateStore, state_file
@@ -165,18 +169,24 @@ def run_graph(
         report_file=report_file,
     )
     with account.acting() if account is not None else nullcontext():
-        server = None if no_control else open_control(session, control, log)
-    companions = [] if server is None else [server.run]
+        monitor = RunMonitor(session, run_name(session.name))
+    server = None if no_control else open_control(monitor, control, log)
+    companions = [monitor.run] if server is None else [monitor.run, server.run]
     if account is not None:
         companions.append(partial(drop_privileges, session, account, log))
     with deferred_signals() as pending:
         with Status(status_form(log_format)) as status:
+
+            def show(session: Session) -> None:
+                if status.wants(session.meter.duration_s):
+                    status.show(monitor.status())
+
             run_session = partial(
                 session.run,
                 for_ns=duration_ns,
                 signals=True,
                 pending_signals=pending,
-                status=status,
+                status=show,
                 companions=companions,
             )
             result = trio.run(run_session)

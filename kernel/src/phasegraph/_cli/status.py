@@ -1,8 +1,9 @@
-"""The status of a running graph: live on a terminal, a line every 10 s elsewhere. Trouble comes first."""
+"""The status of a run for people: trouble first, in columns, cut at the width of the terminal."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from contextlib import suppress
 from types import TracebackType
@@ -10,17 +11,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .._core.terminal import printable
 from .._run.logging import StandardError
-from .._run.summary import edge_phrases, node_phrases, severity
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from .._run.session import Session
+    from .._control.control_protocol import RunStatus
 
 PLAIN_INTERVAL_S = 10.0
 _MARKS = ("  ", "! ", "! ", "X ")
-_STYLES = ("", "yellow", "yellow", "bold red")
-_SHOWN = 3
+COLOURS = ("", "yellow", "yellow", "red")
+"""Of a line, by its severity."""
+_WIDEST_NAME = 20
+_PHRASES = 3
 """Phrases of a node that are shown; the summary at the end has all of them."""
 
 
@@ -28,13 +30,40 @@ class NodeLine(NamedTuple):
     """One node or crossing."""
 
     severity: int
-    """See `phasegraph._run.summary.severity`."""
+    """0 fine, 1 in trouble, 2 restarting, 3 failed."""
     name: str
     text: str
 
 
+def headline(snapshot: RunStatus) -> str:
+    """How long the run has lasted, and how many of its nodes are in trouble."""
+    troubled = f", {len(snapshot.trouble)} in trouble" if snapshot.trouble else ""
+    return f"{'ending' if snapshot.stopping else 'running'} for {snapshot.duration_s:.0f} s{troubled}"
+
+
+def node_lines(snapshot: RunStatus) -> list[NodeLine]:
+    """A line for each node and each crossing, the most urgent first."""
+    lines = [
+        NodeLine(node.severity, id, "; ".join(node.text.split("; ")[:_PHRASES])) for id, node in snapshot.nodes.items()
+    ]
+    lines += [
+        NodeLine(int(edge.metrics.get("state") != "locked"), name, edge.text)
+        for name, edge in snapshot.edges.items()
+        if edge.crossing
+    ]
+    return sorted(lines, key=lambda line: -line.severity)
+
+
+def columns(lines: list[NodeLine], width: int) -> list[str]:
+    """The lines with a mark, the name and the text in columns, cut at a width."""
+    names = min(_WIDEST_NAME, max((len(line.name) for line in lines), default=0))
+    texts = [f"{_MARKS[line.severity]}{line.name:{names}} {line.text}" for line in lines]
+    texts = [printable(text) for text in texts]
+    return [text if len(text) <= width else text[: width - 1] + "…" for text in texts]
+
+
 class Status:
-    """Shows a session's state on standard error whenever it is called."""
+    """Shows snapshots of a run on standard error."""
 
     def __init__(self, form: Literal["live", "plain", "json"]) -> None:
         """``live`` redraws a terminal; ``plain`` and ``json`` write a line every 10 s."""
@@ -47,7 +76,7 @@ class Status:
             from rich.console import Console
             from rich.live import Live
 
-            # Drawn when the session calls, not by a thread of rich's own beside the engine's.
+            # Drawn when a snapshot is shown, not by a thread of rich's own beside the engine's.
             console = Console(file=getattr(sys.stderr, "unfiltered", sys.stderr))
             self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
@@ -60,27 +89,29 @@ class Status:
             with suppress(OSError):  # the terminal may be gone
                 self._live.stop()
 
-    def __call__(self, session: Session) -> None:
-        """Show the present state."""
+    def wants(self, duration_s: float) -> bool:
+        """Whether a snapshot is to be shown now."""
+        return self._live is not None or duration_s >= self._next_s
+
+    def show(self, snapshot: RunStatus) -> None:
+        """Show a snapshot."""
+        lines = node_lines(snapshot)
         if self._live is not None:
             from rich.text import Text
 
-            text = Text(printable(headline(session, lines := status_lines(session))), no_wrap=True, overflow="ellipsis")
-            for line in lines:
-                text.append(f"\n{_MARKS[line.severity]}{line.name}: {printable(line.text)}", _STYLES[line.severity])
+            text = Text(f"{headline(snapshot)} (Ctrl-C ends it)", no_wrap=True, overflow="ellipsis")
+            for line, shown in zip(lines, columns(lines, self._live.console.width), strict=True):
+                text.append(f"\n{shown}", COLOURS[line.severity])
             with suppress(OSError):
                 self._live.update(text, refresh=True)
-        elif session.meter.duration_s >= self._next_s:
-            self._next_s += PLAIN_INTERVAL_S
-            lines = status_lines(session)
-            if self._form == "json":
-                fields = {line.name: {"severity": line.severity, "text": line.text} for line in lines}
-                shown = json.dumps(
-                    {"event": "status", "duration_s": round(session.meter.duration_s, 1), "nodes": fields}
-                )
-            else:
-                shown = " | ".join([headline(session, lines), *(f"{line.name}: {line.text}" for line in lines)])
-            print(shown, file=StandardError(), flush=True)
+            return
+        self._next_s += PLAIN_INTERVAL_S
+        if self._form == "json":
+            nodes = {line.name: {"severity": line.severity, "text": line.text} for line in lines}
+            shown = json.dumps({"event": "status", "duration_s": round(snapshot.duration_s, 1), "nodes": nodes})
+        else:
+            shown = " | ".join([headline(snapshot), *(f"{line.name}: {line.text}" for line in lines)])
+        print(shown, file=StandardError(), flush=True)
 
 
 def status_form(log_format: str) -> Literal["live", "plain", "json"]:
@@ -90,21 +121,6 @@ def status_form(log_format: str) -> Literal["live", "plain", "json"]:
     return "live" if sys.stderr.isatty() else "plain"
 
 
-def headline(session: Session, lines: list[NodeLine]) -> str:
-    """How long the run has lasted, and how many of its nodes are in trouble."""
-    troubled = sum(line.severity > 0 for line in lines)
-    trouble = f", {troubled} in trouble" if troubled else ""
-    return f"running for {session.meter.duration_s:.0f} s{trouble} (Ctrl-C ends it)"
-
-
-def status_lines(session: Session) -> list[NodeLine]:
-    """A line for each node and each crossing, the most urgent first."""
-    lines = []
-    for built in session.built.nodes.values():
-        node = session.meter.node(built, session.supervisor)
-        lines.append(NodeLine(severity(node), built.id, "; ".join(node_phrases(node)[:_SHOWN])))
-    for name, edge in session.meter.edges().items():
-        if edge["crossing"]:
-            urgent = edge["metrics"]["state"] != "locked"
-            lines.append(NodeLine(int(urgent), name, "; ".join(edge_phrases(edge))))
-    return sorted(lines, key=lambda line: -line.severity)
+def terminal_width() -> int:
+    """Columns of standard output; very many where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000

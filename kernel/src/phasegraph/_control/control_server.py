@@ -11,25 +11,21 @@ import socket
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
 from .. import __version__
 from .._plugins.specs import Event
 from .._run.report import plain_metrics
-from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import (
     MOST_LINE_BYTES,
     Answer,
-    EdgeStatus,
     EventLine,
     Hello,
-    NodeStatus,
     Request,
     RestartRequest,
     RunEvent,
-    RunStatus,
     StatusLine,
     StatusRequest,
     StopRequest,
@@ -37,11 +33,8 @@ from .control_protocol import (
     decode_request,
     encode_line,
 )
-from .counter_rates import CounterHistory
+from .run_monitor import RunMonitor
 from .socket_paths import peer_user
-
-if TYPE_CHECKING:
-    from .._run.session import Session
 
 MOST_CLIENTS = 64
 MOST_ANSWERS = 16
@@ -52,24 +45,19 @@ PATIENCE_S = 10.0
 """A client that reads nothing for this time is disconnected."""
 REQUEST_PAUSE_S = 0.02
 """Between two requests of a client."""
-STATUS_AGE_S = 0.2
-"""A status is made at most this often, however many clients ask."""
-SAMPLE_S = 1.0
 
 
 class ControlServer:
     """Answers clients of one run."""
 
-    def __init__(self, session: Session, listener: socket.socket, path: Path, log: Any) -> None:
-        self._session = session
+    def __init__(self, monitor: RunMonitor, listener: socket.socket, path: Path, log: Any) -> None:
+        self.monitor = monitor
+        self._session = monitor.session
         self._listener = listener
         self._path = path
         self._log = log
         self._clients: set[_Client] = set()
-        self._history = CounterHistory()
-        self._status: tuple[float, RunStatus] | None = None
         self._inode = os.lstat(path).st_ino
-        self.name = path.stem
 
     async def run(self) -> None:
         """Serve until cancelled, then remove the socket."""
@@ -77,9 +65,7 @@ class ControlServer:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listener))
         self._session.add_listener(self._send_event)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._sample)
-                await trio.serve_listeners(self._serve, [listener], handler_nursery=nursery)
+            await trio.serve_listeners(self._serve, [listener])
         finally:
             self.close()
 
@@ -89,13 +75,6 @@ class ControlServer:
         with suppress(OSError):
             if os.lstat(self._path).st_ino == self._inode:
                 self._path.unlink()
-
-    async def _sample(self) -> None:
-        while True:
-            nodes = self._session.built.nodes.values()
-            metrics = {node.id: self._session.meter.metrics(node) for node in nodes}
-            self._history.add_sample(trio.current_time(), metrics)
-            await trio.sleep(SAMPLE_S)
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -118,50 +97,10 @@ class ControlServer:
         session = self._session
         return Hello(
             version=__version__,
-            name=self.name,
+            name=self.monitor.name,
             graph=session.name,
             pid=os.getpid(),
             started_at=session.meter.started_at,
-        )
-
-    def status(self) -> RunStatus:
-        """A snapshot, at most 0.2 s old."""
-        now_s = trio.current_time()
-        if self._status is None or now_s - self._status[0] >= STATUS_AGE_S:
-            self._status = now_s, self._make_status(now_s)
-        return self._status[1]
-
-    def _make_status(self, now_s: float) -> RunStatus:
-        session = self._session
-        nodes: dict[str, NodeStatus] = {}
-        for built in session.built.nodes.values():
-            node = session.meter.node(built, session.supervisor)
-            nodes[built.id] = NodeStatus(
-                **node,
-                severity=severity(node),
-                text="; ".join(node_phrases(node)),
-                rates=self._history.rates(now_s, built.id, node["metrics"]),
-            )
-        edges = {
-            name: EdgeStatus(
-                crossing=edge["crossing"],
-                text="; ".join(edge_phrases(edge)) if edge["crossing"] else "",
-                metrics=edge["metrics"],
-            )
-            for name, edge in session.meter.edges().items()
-        }
-        troubled = sorted((id for id in nodes if nodes[id].severity), key=lambda troubled: -nodes[troubled].severity)
-        return RunStatus(
-            name=self.name,
-            graph=session.name,
-            profile=session.profile,
-            pid=os.getpid(),
-            started_at=session.meter.started_at,
-            duration_s=round(session.meter.duration_s, 3),
-            stopping=session.supervisor.stopping,
-            trouble=[f"{id}: {nodes[id].text}" for id in troubled],
-            nodes=nodes,
-            edges=edges,
         )
 
     def _send_event(self, event: Event) -> None:
@@ -173,7 +112,7 @@ class ControlServer:
         """Do what a request asks. `SubscribeRequest` is its client's."""
         session = self._session
         if isinstance(request, StatusRequest):
-            return Answer(id=request.id, ok=True, status=self.status())
+            return Answer(id=request.id, ok=True, status=self.monitor.status())
         if isinstance(request, StopRequest):
             session.stop(at_once=request.at_once)
         if isinstance(request, RestartRequest):
@@ -282,7 +221,7 @@ class _Client:
         if self._interval_s is not None and trio.current_time() >= self._next_status_s:
             # A slow reader gets the newest status only: none is queued while the last one is being sent.
             self._next_status_s = trio.current_time() + self._interval_s
-            lines.append(encode_line(StatusLine(status=self._server.status())))
+            lines.append(encode_line(StatusLine(status=self._server.monitor.status())))
         return b"".join(lines)
 
     async def _wait(self) -> None:
