@@ -65,7 +65,7 @@ def test_an_edge_says_how_samples_are_converted(
 ) -> None:
     stream = SimpleNamespace(format=SimpleNamespace(encoding=given))
     sink = SimpleNamespace(node=None, config=SimpleNamespace(encoding=passed_on))
-    built = SimpleNamespace(stream=lambda _: stream, nodes={"speakers": sink})
+    built = SimpleNamespace(notes=[], stream=lambda _: stream, nodes={"speakers": sink})
     monkeypatch.setattr(build, "build_graph", lambda graph, registry: built)
     result = kernel("check", graph, "--profile", "plain")
     assert f"no crossing, both on clock 'house'; not resampled{words}\n" in result.stdout
@@ -74,7 +74,7 @@ def test_an_edge_says_how_samples_are_converted(
 def test_a_valid_graph_as_json(kernel: Any, graph: Path) -> None:
     result = kernel("check", graph, "--format", "json")
     edge = {"from": "stage", "to": "speakers", "crossing": True, "compensator": "align", "channels": [2, 1]}
-    assert json.loads(result.stdout) == {"ok": True, "problems": [], "edges": [edge]}
+    assert json.loads(result.stdout) == {"ok": True, "problems": [], "notes": [], "edges": [edge]}
 
 
 def test_an_invalid_graph_as_text(kernel: Any, graph: Path, built: list[Any]) -> None:
@@ -123,3 +123,15 @@ def test_a_flood_of_problems_is_cut(kernel: Any, tmp_path: Path) -> None:
     lines = kernel("check", path).stderr.splitlines()
     assert lines[-1] == "501 problems, 301 of them not shown"
     assert len(lines) == 201
+
+
+def test_notes_of_nodes(kernel: Any, graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = SimpleNamespace(node=None, config=SimpleNamespace(encoding=None))
+    note = ("sinks.speakers", "packets are longer than the MTU")
+    stream = SimpleNamespace(format=SimpleNamespace(encoding=Encoding.L24))
+    built = SimpleNamespace(notes=[note], stream=lambda _: stream, nodes={"speakers": sink})
+    monkeypatch.setattr(build, "build_graph", lambda graph, registry: built)
+    result = kernel("check", graph, "--profile", "plain")
+    assert "\nNotes:\n  sinks.speakers: packets are longer than the MTU\n" in result.stdout
+    result = kernel("check", graph, "--profile", "plain", "--format", "json")
+    assert json.loads(result.stdout)["notes"] == [{"path": note[0], "message": note[1]}]
