@@ -62,6 +62,32 @@ async def test_a_node_that_cannot_say_its_figures_costs_only_those(autojump_cloc
     assert run.metrics("house")["state"] == "locked"
 
 
+async def test_a_clock_whose_estimate_fails_costs_only_its_own_figures(autojump_clock) -> None:
+    def estimate() -> None:
+        raise ZeroDivisionError("nought")
+
+    async with running_graph(GRAPH) as run:
+        run.nodes["other"].estimate = estimate
+        await trio.sleep(1)
+    assert run.metrics("other") == {"metrics_failed": "ZeroDivisionError: nought"}
+    assert run.metrics("house")["state"] == "locked"
+
+
+async def test_what_watches_a_run_does_not_end_it(autojump_clock, capsys: pytest.CaptureFixture[str]) -> None:
+    async def companion() -> None:
+        raise ZeroDivisionError("beside")
+
+    def status(session: object) -> None:
+        raise ZeroDivisionError("status")
+
+    session = make_session(GRAPH)
+    report = await session.run(for_ns=5_000_000_000, companions=[companion], status=status)
+    assert report["ended"] == "time"
+    told = capsys.readouterr().err
+    assert told.count("the status failed") == 1
+    assert "unexpected failure beside the run, which goes on" in told
+
+
 async def test_a_run_that_lasts_remembers_its_newest_events(autojump_clock) -> None:
     async with running_graph(GRAPH) as run:
         for number in range(MOST_EVENTS + 3):

@@ -43,10 +43,7 @@ class Meter:
         now = self._services.local.now_ns()
         for node in self._graph.nodes.values():
             if node.role == "clocks":
-                estimate = self._graph.clock(node.id).estimate()
-                self._services.trace.clock(node.id, now, estimate)
-                if estimate.state is ClockState.LOCKED:
-                    self._locked_after_s.setdefault(node.id, self.duration_s)
+                self._sample_clock(node.id, now)
             elif node.input is not None:
                 self._report_jumps(node.id, node.input)
         for edge in self._graph.edges:
@@ -66,6 +63,15 @@ class Meter:
                     },
                 )
 
+    def _sample_clock(self, id: str, now: int) -> None:
+        try:
+            estimate = self._graph.clock(id).estimate()
+        except Exception:  # an error of a plugin, which its metrics report
+            return
+        self._services.trace.clock(id, now, estimate)
+        if estimate.state is ClockState.LOCKED:
+            self._locked_after_s.setdefault(id, self.duration_s)
+
     def _report_jumps(self, id: str, input: SinkInput) -> None:
         figures = input.figures.latest
         if figures.media_time_jumps > self._jumps.get(id, 0):
@@ -77,13 +83,13 @@ class Meter:
     def metrics(self, node: BuiltNode) -> dict[str, Metric]:
         """The figures of a node now. What was not measured is left out."""
         metrics: dict[str, Metric] = {}
-        if node.role == "clocks":
-            metrics |= self._clock_metrics(node)
         if node.input is not None:
             figures = node.input.figures.latest
             metrics["underruns"] = figures.underruns
             metrics["underrun_frames"] = figures.missing_frames
         try:
+            if node.role == "clocks":
+                metrics |= self._clock_metrics(node)
             metrics |= node.node.metrics()
         except Exception as error:  # whatever a plugin raises must not cost the others' figures
             metrics["metrics_failed"] = f"{type(error).__name__}: {error}"

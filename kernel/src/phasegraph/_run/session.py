@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from .._core.errors import NodeError
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
@@ -22,7 +23,7 @@ from .device_rates import DeviceRateStore
 from .last_resort import LastResort
 from .report import Meter, exit_code
 from .report_file import ReportFile
-from .supervise import Supervisor
+from .supervise import Supervisor, describe
 from .trace import Trace
 
 SAMPLE_S = 0.5
@@ -129,7 +130,7 @@ class Session:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)
                 for companion in companions:
-                    nursery.start_soon(companion)
+                    nursery.start_soon(self._run_companion, companion)
                 if self._report_file is not None:
                     nursery.start_soon(self._write_reports, self._report_file)
                 await self.supervisor.run()
@@ -188,11 +189,22 @@ class Session:
         await trio.sleep(duration_ns / 1e9)
         self.supervisor.stop("time")
 
+    async def _run_companion(self, companion: Callable[[], Awaitable[None]]) -> None:
+        # What only watches a run must not end it.
+        try:
+            await companion()
+        except Exception as error:
+            self.services.log.error("unexpected failure beside the run, which goes on", exc_info=error)
+
     async def _sample(self, status: Callable[[Session], None] | None) -> None:
         while True:
             self.meter.sample()
             if status is not None:
-                status(self)
+                try:
+                    status(self)
+                except Exception as error:  # the run goes on without its status
+                    self.services.log.error("the status failed", exc_info=error)
+                    status = None
             await trio.sleep(SAMPLE_S)
 
     async def _write_reports(self, file: ReportFile) -> None:
@@ -204,8 +216,8 @@ class Session:
                 write = partial(file.write_report, self._snapshot)
                 try:
                     await self.services.threads.run("report", write, abandon=True, too_late=None)
-                except OSError as error:
-                    self.services.log.error(f"cannot write the report {file.path}: {error.strerror}")
+                except (OSError, NodeError) as error:  # NodeError: earlier writes have not returned
+                    self.services.log.error(f"cannot write the report {file.path}: {describe(error)}")
 
     def _observe(self, event: Event) -> None:
         log = self.services.log
