@@ -50,14 +50,24 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path
         ReportFile(tmp_path / name).check()
 
 
-def test_a_pipe_without_a_reader_is_an_error_and_no_wait(tmp_path: Path) -> None:
+def test_a_pipe_without_a_reader_is_refused_before_the_run(tmp_path: Path) -> None:
     path = tmp_path / "report.fifo"
     os.mkfifo(path)
-    file = ReportFile(path)
-    file.check()
-    assert not file.replaceable
-    with pytest.raises(OSError, match="No such device or address"):
-        file.write_report({})
+    with pytest.raises(GraphError, match="No such device or address"):
+        ReportFile(path).check()
+
+
+def test_a_pipe_gets_the_report_and_then_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "report.fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(reader, "rb") as pipe:
+        file = ReportFile(path)
+        file.check()
+        assert not file.replaceable
+        assert pipe.read() is None, "the end comes with the report"
+        file.write_report({"ended": "time"})
+        assert json.loads(pipe.read()) == {"ended": "time"}
 
 
 @full

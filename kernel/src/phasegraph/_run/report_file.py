@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .._core.errors import GraphError, Problem
 from .._core.files import create_file
@@ -20,6 +20,8 @@ class ReportFile:
         self.path = path
         self._target = Path(os.path.realpath(path))
         self._beside = self._target.with_name(f".{self._target.name}.{os.getpid()}")
+        self._device: BinaryIO | None = None
+        """A device or a pipe, open since it was checked: a pipe's reader ends when its writer closes it."""
 
     @property
     def replaceable(self) -> bool:
@@ -32,10 +34,8 @@ class ReportFile:
             if self.replaceable:
                 self._beside.touch()
                 self._beside.unlink()
-            elif self._target.is_dir():
-                raise IsADirectoryError(21, "Is a directory")
-            elif not os.access(self._target, os.W_OK):
-                raise PermissionError(13, "Permission denied")
+            else:
+                self._device = create_file(self._target)
         except OSError as error:
             raise GraphError([Problem("--report", f"cannot write {self.path}: {error.strerror}")]) from error
 
@@ -43,7 +43,8 @@ class ReportFile:
         """Replace the file. Raises OSError, and leaves the earlier report in that case."""
         text = json.dumps(report, indent=2) + "\n"
         if not self.replaceable:
-            with create_file(self._target) as device:
+            device, self._device = self._device or create_file(self._target), None
+            with device:
                 device.write(text.encode())
             return
         try:
