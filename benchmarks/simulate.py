@@ -8,7 +8,7 @@ Without graphs: one stream into a file, and one stream to a sound card that is s
 and by the processor time that it used: on a busy machine the latter is nearer to what an idle one would need.
 
 The shares are of a run of its own under Python's profiler, by who was called: time of a function that is not part of
-Phasegraph counts for its caller. The profiler favours nobody, but calls of small functions look dearer than they are.
+Phasegraph counts for its caller. The profiler makes calls of small functions look more expensive than they are.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class ByteReader:
         return self.chunk(len(self._data))
 
     def number(self, octets: int = 1) -> int:
-        """An unsigned number of so many octets."""
+        """An unsigned number, big-endian."""
         return int.from_bytes(self.chunk(octets).ljust(octets, b"\0"), "big")
 
     def choice(self, values: Sequence[T]) -> T:

@@ -82,7 +82,7 @@ def make() -> Make:
             seed=seed,
             log=make_log(level="error"),
             for_ns=round(for_s * 1e9),
-            listen_ns=round(audio_s * 1e9),
+            rendered_ns=round(audio_s * 1e9),
         )
 
     return build

@@ -53,7 +53,7 @@ def _list_scenarios(ctx: click.Context, param: click.Parameter, value: bool) -> 
 @seed_option
 @duration_option(
     "--audio",
-    "listen_ns",
+    "rendered_ns",
     help="Render this much of the end, with a tone, and measure its THD+N. The rest is only counted.",
 )
 @report_option
@@ -65,7 +65,7 @@ def simulate(
     scenario: str,
     duration_ns: int,
     seed: int,
-    listen_ns: int | None,
+    rendered_ns: int | None,
     report: Path | None,
     trace: Path | None,
 ) -> None:
@@ -96,7 +96,7 @@ def simulate(
         seed=seed,
         log=log,
         for_ns=duration_ns,
-        listen_ns=listen_ns or 0,
+        rendered_ns=rendered_ns or 0,
         trace=Trace(trace, log.error),
         profile=graph.profile,
     )

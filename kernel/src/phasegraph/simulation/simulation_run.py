@@ -43,11 +43,11 @@ class Simulation:
         seed: int,
         log: Any,
         for_ns: int | None = None,
-        listen_ns: int = 0,
+        rendered_ns: int = 0,
         trace: Trace | None = None,
         profile: str | None = None,
     ) -> None:
-        """``listen_ns`` is the length of the end of the run that is rendered, with a tone from simulated sources.
+        """``rendered_ns`` is the length of the end of the run that is rendered, with a tone from simulated sources.
 
         Raises GraphError with every problem of the graph and of the deployment's tables for its nodes.
         """
@@ -56,8 +56,8 @@ class Simulation:
         self.seed = seed
         self._for_ns = for_ns
         self._rendered = RenderedSpan()
-        if listen_ns and for_ns is not None:
-            self._rendered = RenderedSpan(max(0, for_ns - listen_ns), for_ns)
+        if rendered_ns and for_ns is not None:
+            self._rendered = RenderedSpan(max(0, for_ns - rendered_ns), for_ns)
         local = SimLocalClock(oscillator=deployment.scenario.local.oscillator())
         self.substitution = NodeSubstitution(deployment, seed, local, self._rendered)
         self.session = Session(

@@ -14,7 +14,7 @@ from .drift_world import DriftTrace
 _SMOOTH_HZ = 5.0
 """Faster changes of pitch are perceived as noise, not as pitch."""
 _TONE_HZ, _NOTCH_HZ = 10_000.0, 20.0
-_LISTEN = 1 << 17
+_TONE_BLOCKS = 1 << 17
 """Largest number of blocks, at the end, in which the tone is evaluated."""
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ def tracking_error_of(trace: DriftTrace) -> TrackingError:
         ratio_most=float(np.abs(off).max()),
         slope_acquiring=float(slopes.max()),
         slope=float(slopes[half:].max()),
-        noise_db=_noise_db(off[half:][-_LISTEN:], dt),
+        noise_db=_noise_db(off[half:][-_TONE_BLOCKS:], dt),
         underruns=trace.underruns,
         resyncs=trace.resyncs,
     )

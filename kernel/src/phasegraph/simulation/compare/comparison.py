@@ -20,7 +20,7 @@ from ..simulation_run import Simulation
 
 DEFAULT_SCENARIOS = ("studio", "usb-card", "hot-card", "gm-loss")
 """The scenarios of a comparison that names none: they differ in card and clock, and need no long link offset."""
-LISTEN_NS = 20 * NS_PER_S
+RENDERED_NS = 20 * NS_PER_S
 """The end of each run that is rendered, to measure the THD+N of a tone."""
 Point = tuple[float, float, float]
 
@@ -97,7 +97,13 @@ def compare(
     for strategy, changed in graphs.items():
         for deployment in deployments:
             simulation = Simulation(
-                changed, registry, deployment, seed=seed, log=log, for_ns=for_ns, listen_ns=min(LISTEN_NS, for_ns // 2)
+                changed,
+                registry,
+                deployment,
+                seed=seed,
+                log=log,
+                for_ns=for_ns,
+                rendered_ns=min(RENDERED_NS, for_ns // 2),
             )
             if keep_points:
                 for truth in simulation.truths.values():
