@@ -32,6 +32,23 @@ class Impairment(msgspec.Struct, frozen=True, kw_only=True):
     burst_ns: int = 0
     """Packets wait for the next multiple of this and arrive together, as over Wi-Fi; 0 for none."""
 
+    def arrivals(self, sent: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+        """When packets arrive that are sent at these times, without regard to their order."""
+        arrival = sent + self.delay_ns
+        if self.jitter_ns:
+            if self.jitter == "exponential":
+                arrival += random.exponential(self.jitter_ns, len(sent)).astype(np.int64)
+            else:
+                arrival += random.integers(0, self.jitter_ns, len(sent), endpoint=True)
+        if self.burst_ns:
+            arrival = -(-arrival // self.burst_ns) * self.burst_ns
+        return arrival
+
+    @property
+    def loss_begins(self) -> float:
+        """Probability that a burst of loss begins with a packet: it makes ``loss`` the share of lost packets."""
+        return min(1.0, self.loss / (self.loss_burst * (1.0 - self.loss))) if self.loss < 1.0 else 1.0
+
 
 class Every(msgspec.Struct, frozen=True):
     """Every ``n``-th packet of a flow, beginning with number ``first`` (packets count from 0)."""
@@ -75,6 +92,13 @@ class Counts(msgspec.Struct):
     swapped: int = 0
     delivered: int = 0
     """Packets that have arrived or are in transit, duplicates included."""
+
+
+def drawn(probability: float, count: int, random: np.random.Generator) -> NDArray[np.bool_]:
+    """For each of ``count`` packets, whether it is drawn with this probability."""
+    if not probability:
+        return np.zeros(count, np.bool_)
+    return random.random(count) < probability
 
 
 def chosen(which: Collection[int] | Every, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .impairments import Counts, Faults, Impairment, chosen
+from .impairments import Counts, Faults, Impairment, chosen, drawn
 
 _SWAPPED_BY_NS = 1_000
 """A packet that changes places with its successor arrives this long after it."""
@@ -92,11 +92,13 @@ class Link:
         if lost.any():
             self.truth.dropped += int(np.count_nonzero(lost))
             packets, numbers, flow = packets.rows(~lost), numbers[~lost], flow[~lost]
-        arrival = np.maximum(self._arrival(len(flow), now), self._last[flow])
+        arrival = np.maximum(
+            self.impairment.arrivals(np.full(len(flow), now, np.int64), self._random), self._last[flow]
+        )
         self._last[flow] = arrival
         packets = Packets(packets.data, packets.length, flow, arrival)
-        twice = self._chance(self.impairment.duplicate, len(flow)) | chosen(self.faults.duplicate, numbers)
-        swap = self._chance(self.impairment.swap, len(flow)) | chosen(self.faults.swap, numbers)
+        twice = drawn(self.impairment.duplicate, len(flow), self._random) | chosen(self.faults.duplicate, numbers)
+        swap = drawn(self.impairment.swap, len(flow), self._random) | chosen(self.faults.swap, numbers)
         swap &= ~twice  # or it would change places with itself
         if twice.any():
             self.truth.duplicated += int(np.count_nonzero(twice))
@@ -112,30 +114,12 @@ class Link:
         if how.loss:
             # Two states per flow, good and losing: losing has the share ``loss`` and the mean length ``loss_burst``.
             losing = self._losing[flow]
-            back = 1.0 / how.loss_burst
-            begin = back * how.loss / (1.0 - how.loss) if how.loss < 1.0 else 1.0
-            drawn = self._random.random(len(flow))
-            losing = np.where(losing, drawn >= back, drawn < begin) if how.loss_burst > 1.0 else drawn < how.loss
+            chance = self._random.random(len(flow))
+            in_burst = np.where(losing, chance >= 1.0 / how.loss_burst, chance < how.loss_begins)
+            losing = in_burst if how.loss_burst > 1.0 else chance < how.loss
             self._losing[flow] = losing
             lost |= losing
         return lost
-
-    def _arrival(self, count: int, now: int) -> NDArray[np.int64]:
-        how = self.impairment
-        arrival = np.full(count, now + how.delay_ns, np.int64)
-        if how.jitter_ns:
-            if how.jitter == "exponential":
-                arrival += self._random.exponential(how.jitter_ns, count).astype(np.int64)
-            else:
-                arrival += self._random.integers(0, how.jitter_ns, count, endpoint=True)
-        if how.burst_ns:
-            arrival = -(-arrival // how.burst_ns) * how.burst_ns
-        return arrival
-
-    def _chance(self, probability: float, count: int) -> NDArray[np.bool_]:
-        if not probability:
-            return np.zeros(count, np.bool_)
-        return self._random.random(count) < probability
 
     def _swap(self, packets: Packets, swap: NDArray[np.bool_]) -> Packets:
         # A packet that changes places waits for the next one of its flow. Without a next one it never arrives.

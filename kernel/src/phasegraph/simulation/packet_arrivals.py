@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .impairments import Impairment
+from .impairments import Impairment, drawn
 
 _OVERTAKEN_BY_NS = 1_000
 PACKETS = np.dtype(
@@ -44,8 +44,8 @@ class PacketArrivals:
         self._lost = len(sent) - 1 - int(kept[-1]) if len(kept) else self._lost + len(sent)
         if not len(kept):
             return packets
-        arrival = np.maximum.accumulate(np.maximum(self._newest, self._delayed(sent[kept])))
-        swap = self._chance(self._how.swap, len(kept))
+        arrival = np.maximum.accumulate(np.maximum(self._newest, self._how.arrivals(sent[kept], self._random)))
+        swap = drawn(self._how.swap, len(kept), self._random)
         swap[-1:] = False
         swap[1:] &= ~swap[:-1]
         moved = np.flatnonzero(swap)
@@ -53,41 +53,22 @@ class PacketArrivals:
         self._newest = int(arrival.max())
         packets["arrival"] = arrival
         packets["late"] = arrival - sent[kept] + lasts_ns
-        packets["twice"] = self._chance(self._how.duplicate, len(kept))
+        packets["twice"] = drawn(self._how.duplicate, len(kept), self._random)
         packets["overtaken"] = swap
         return packets[np.argsort(arrival, kind="stable")] if len(moved) else packets
-
-    def _delayed(self, sent: NDArray[np.int64]) -> NDArray[np.int64]:
-        how = self._how
-        arrival = sent + how.delay_ns
-        if how.jitter_ns:
-            if how.jitter == "exponential":
-                arrival += self._random.exponential(how.jitter_ns, len(sent)).astype(np.int64)
-            else:
-                arrival += self._random.integers(0, how.jitter_ns, len(sent), endpoint=True)
-        if how.burst_ns:
-            arrival = -(-arrival // how.burst_ns) * how.burst_ns
-        return arrival
 
     def _losses(self, count: int) -> NDArray[np.bool_]:
         how = self._how
         if how.loss_burst <= 1.0 or how.loss in (0.0, 1.0):
-            return self._chance(how.loss, count)
+            return drawn(how.loss, count, self._random)
         # Two states, good and losing; the transitions make ``loss`` the share and ``loss_burst`` the mean length.
-        back = 1.0 / how.loss_burst
-        begin = min(1.0, back * how.loss / (1.0 - how.loss))
         lost = np.zeros(count, np.bool_)
         at = 0
         while at < count:
             # The state lasts for a geometric number of packets, which has no memory: a stretch may end anywhere.
-            length = int(self._random.geometric(back if self._losing else begin))
+            length = int(self._random.geometric(1.0 / how.loss_burst if self._losing else how.loss_begins))
             lost[at : at + length] = self._losing
             if at + length <= count:
                 self._losing = not self._losing
             at += length
         return lost
-
-    def _chance(self, probability: float, count: int) -> NDArray[np.bool_]:
-        if not probability:
-            return np.zeros(count, np.bool_)
-        return self._random.random(count) < probability
