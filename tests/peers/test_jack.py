@@ -1,4 +1,4 @@
-"""A sound card that PortAudio takes for real: JACK with its dummy driver, whose ports a program of its own records."""
+"""A sound card of JACK with its dummy driver, whose ports a program of JACK's own records."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from ctypes.util import find_library
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -42,54 +44,68 @@ STALL_S = 0.008
 FREQUENCY = 997.0
 
 
-class Jack(msgspec.Struct):
+@dataclass
+class Jack:
     """A running server."""
 
     name: str
     folder: Path
+    process: Running
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What makes programs use it."""
-        return {"JACK_DEFAULT_SERVER": self.name, "JACK_NO_START_SERVER": "1"}
+    @staticmethod
+    def environment_of(name: str) -> dict[str, str]:
+        """What makes programs use a server."""
+        return {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
+
+    def ports(self) -> list[str]:
+        """Its ports."""
+        environment = {**os.environ, **self.environment_of(self.name)}
+        listed = subprocess.run(["jack_lsp"], env=environment, capture_output=True, text=True, check=False)
+        return listed.stdout.split()
 
     def has_ports(self) -> bool:
         """Whether something has opened the card."""
-        listed = subprocess.run(
-            ["jack_lsp"], env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
-        )
-        return PORTS[0] in listed.stdout.split()
+        return PORTS[0] in self.ports()
 
 
 @pytest.fixture
 def jack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jack]:
     """JACK with a card that does not exist, under a name of its own."""
+    with server(tmp_path, monkeypatch, PERIOD) as found:
+        yield found
+
+
+@contextmanager
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch, period: int, *, name: str = "") -> Iterator[Jack]:
+    """As the fixture, with another period."""
     for program in ("jackd", "jack_rec", "jack_lsp"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (Debian package jackd2)")
-    if find_library("portaudio") is None:
-        pytest.skip("PortAudio is not installed (Debian package libportaudio2)")
-    server = Jack(f"phasegraph-{os.getpid()}", tmp_path / "jack")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    if find_library("jack") is None:
+        pytest.skip("libjack is not installed (Debian package libjack-jackd2-0)")
+    name = name or f"phasegraph-{os.getpid()}"
+    for variable, value in Jack.environment_of(name).items():
+        monkeypatch.setenv(variable, value)
     scheduling = ("-R", "-P", "60") if os.geteuid() == 0 else ("-r",)
-    command = ["jackd", *scheduling, "-n", server.name, "-d", "dummy", "-r", str(RATE), "-p", str(PERIOD)]
-    with running(command, server.folder) as process:
+    command = ["jackd", *scheduling, "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)]
+    folder.mkdir(exist_ok=True)
+    with running(command, folder / "jack") as process:
+        found = Jack(name, folder / "jack", process)
 
         def answers() -> bool:
             return subprocess.run(["jack_lsp"], capture_output=True, check=False).returncode == 0
 
         process.wait_until(answers, "answering")
-        yield server
+        yield found
         process.signal(signal.SIGTERM)  # one that is killed stays in JACK's register of eight servers
         process.wait(10)
 
 
-def captured(jack: Jack, process: Running, seconds: int) -> NDArray[np.float64]:
-    """What the card plays from now on, as soon as somebody has opened it."""
-    process.wait_until(jack.has_ports, "playing")
+def captured(jack: Jack, process: Running, seconds: int, ports: Sequence[str] = PORTS) -> NDArray[np.float64]:
+    """What the card plays from now on, as soon as something has opened it."""
+    process.wait_until(lambda: set(ports) <= set(jack.ports()), "playing")
     file = jack.folder / "captured.wav"
-    with running(["jack_rec", "-f", file, "-d", str(seconds), "-b", "32", *PORTS], jack.folder) as recorder:
+    with running(["jack_rec", "-f", file, "-d", str(seconds), "-b", "32", *ports], jack.folder) as recorder:
         assert recorder.wait(seconds + 20) == 0, recorder.told()
     samples: NDArray[np.float64] = soundfile.read(file, always_2d=True)[0]
     return samples
@@ -272,3 +288,108 @@ def test_a_stream_keeps_its_place_on_a_card_of_another_clock(
         if wrong:
             raise
         pytest.skip(UNDECIDED)
+
+
+TONE = """
+schema = 1
+[sources.tone]
+kind = "tone"
+[sinks.card]
+kind = "soundcard"
+device = "system"
+input = "tone"
+[sinks.take]
+kind = "file"
+input = "tone"
+path = "take.wav"
+overwrite = true
+"""
+
+
+@pytest.mark.parametrize("period", [256, 4096, 8192])
+def test_any_period_plays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, period: int) -> None:
+    with server(tmp_path, monkeypatch, period) as jack, watched(STALL_S) as stalls:
+        result, heard = played(jack, tmp_path, TONE, 6, "--for", "9s")
+    assert result.code == 0, result.stderr
+    begin = int(np.argmax(heard.any(axis=1)))
+    found = stretches(heard[begin:, 0])
+    assert len(heard) - begin > 4 * RATE
+    assert result.metrics("card")["underruns"] <= stalls.count
+    assert len(found) - 1 <= stalls.count, found
+
+
+def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "graph.toml").write_text(TONE)
+    report, name = tmp_path / "report.json", f"phasegraph-dies-{os.getpid()}"
+    with ExitStack() as stack:
+        with server(tmp_path / "first", monkeypatch, PERIOD, name=name) as jack:
+            process = stack.enter_context(kernel_running(["run", "graph.toml", "--report", report], tmp_path))
+            process.wait_until(jack.has_ports, "playing")
+            take = tmp_path / "take.wav"
+            process.wait_until(lambda: take.exists() and take.stat().st_size > 4 * RATE, "recording")
+            jack.process.signal(signal.SIGKILL)
+            process.wait_until(lambda: "device_lost" in process.stderr, "lost")
+        with server(tmp_path / "second", monkeypatch, PERIOD, name=name):
+            process.wait_until(lambda: "device_found" in process.stderr, "found again")
+        process.wait_until(lambda: process.stderr.count("device_lost") == 2, "lost again")
+        process.signal(signal.SIGTERM)
+        result = outcome(process.wait(15), process, report)
+    assert result.code == 0, result.stderr
+    events = [event["name"] for event in result.report["events"] if event["node"] == "card"]
+    assert [name for name in events if name.startswith("device")] == ["device_lost", "device_found", "device_lost"]
+    assert soundfile.info(tmp_path / "take.wav").frames > 2 * RATE
+
+
+ROOMS = STREAM.split("[sources.stage]")[0]
+ROOM = """
+[sources.{name}]
+kind = "aes67"
+clock = "house"
+interface = "127.0.0.1"
+sdp = "stream.sdp"
+link-offset = "250ms"
+[compensators.align-{name}]
+kind = "combined"
+[sinks.{name}-card]
+kind = "soundcard"
+device = "system"
+input = "{name}"
+compensator = "align-{name}"
+"""
+TOGETHER_FRAMES = 2.0
+
+
+@pytest.mark.parametrize("period", [128, 1024])
+def test_two_rooms_on_one_server_sound_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, period: int) -> None:
+    """Judged by the recorded sound: the tone's phase on both. Each room is a process that starts at another time."""
+    ports = [f"phasegraph-{name}-card:out_0" for name in ("hall", "foyer")]
+    (tmp_path / "send.toml").write_text(ROOMS.format(group=free_group(), port=free_port()))
+    head = 'schema = 1\n[clocks.house]\nkind = "system"\n'
+    for name in ("hall", "foyer"):
+        (tmp_path / f"{name}.toml").write_text(head + ROOM.format(name=name))
+
+    def attempt() -> str:
+        with (
+            server(tmp_path / "jack", monkeypatch, period) as jack,
+            watched(STALL_S) as stalls,
+            kernel_running(["run", "send.toml"], tmp_path) as sender,
+        ):
+            sender.wait_until((tmp_path / "stream.sdp").exists, "described")
+            with (
+                kernel_running(["run", "hall.toml"], tmp_path) as hall,
+                kernel_running(["run", "foyer.toml"], tmp_path) as foyer,
+            ):
+                for process, port in ((hall, ports[0]), (foyer, ports[1])):
+                    process.wait_until(lambda: port in jack.ports(), "playing")  # noqa: B023
+                heard = captured(jack, hall, 25, ports)[15 * RATE :]
+        turns = FREQUENCY / RATE * np.arange(len(heard))
+        phases = np.exp(-2j * np.pi * turns)[:, np.newaxis] * heard
+        blocks = phases[: len(heard) // RATE * RATE].reshape(-1, RATE, 2).sum(axis=1)
+        apart = np.angle(blocks[:, 0] * blocks[:, 1].conj()) / (2 * np.pi) * RATE / FREQUENCY
+        if np.abs(apart).max() <= TOGETHER_FRAMES:
+            return ""
+        if stalls.count:
+            pytest.skip(f"{UNDECIDED}: {np.round(apart, 2).tolist()} frames apart, {stalls.count} stalls")
+        return f"{np.round(apart, 2).tolist()} frames apart"
+
+    same_audio(attempt)

@@ -209,6 +209,18 @@ async def test_a_file_goes_on_for_others_while_a_card_is_away(make_card, playing
     assert len(sound(card)) == pytest.approx(2.73 * 48_000, rel=0.02)
 
 
+async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card, playing, autojump_clock):
+    card, other = make_card(), make_card(name="HDMI 0")
+    graph = FILE.replace('"1s"', '"3s"') + '[sinks.second]\nkind = "soundcard"\ninput = "file"\ndevice = "HDMI 0"\n'
+    async with playing(graph.replace("[sinks.speakers]", '[sinks.speakers]\ndevice = "USB"'), card, other) as run:
+        await trio.sleep(0.05)
+        card.present = False
+        await trio.sleep(8)
+    assert not card.played or not card.heard().any()
+    assert run.report["ended"] == "completed"
+    assert np.array_equal(sound(other), counter_frames(0, 144_000, 2))
+
+
 async def test_says_when_the_link_offset_is_too_short(make_card, play, autojump_clock):
     card = make_card()
     card.latency_s = 0.05

@@ -55,6 +55,7 @@ class CardPlayer:
         self._rate = rate
         self._buffer = frames_in(buffer_ns, rate)
         self._scratch = np.zeros((ring.capacity, input.format.channels), np.float32)
+        self._away_ns: int | None = None  # since when the input is read at its nominal rate
         self._short: tuple[int, int] | None = None  # since when, and the least since then, in frames
 
     @property
@@ -109,9 +110,14 @@ class CardPlayer:
         if ring.last is not None:
             self._on_end()
             return local_ns + _NEVER_NS
-        if timeline is not None and self._input.can_read_ahead and ring.end:
+        if self._input.can_read_ahead and self._input.ready:
             first = ring.end
-            count = min(timeline.frame_at(local_ns) - first, len(self._scratch))
+            if timeline is None or not first or self._away_ns is not None:  # the card was lost before it played
+                self._away_ns = local_ns if self._away_ns is None else self._away_ns
+                stop = frames_in(local_ns - self._away_ns, self._rate)
+            else:
+                stop = timeline.frame_at(local_ns)
+            count = min(stop - first, len(self._scratch))
             if count > 0:
                 there = self._input.read(first, self._scratch[:count], local_ns)
                 ring.end = first + there
