@@ -13,7 +13,7 @@ from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 from . import sdp
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SourceConfig
-from .receive.health import DriftWatch, LatenessWatch, LegWatch, Protection, RivalWatch
+from .receive.health import DriftWatch, LatenessWatch, LegWatch, NumbersWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
 from .receive.stream_receiver import ReceiverSettings, StreamReceiver
@@ -55,6 +55,7 @@ class Aes67Source:
         self._protection = Protection(self._emit)
         self._lateness = LatenessWatch(self._emit)
         self._drift = DriftWatch(self._emit)
+        self._numbers = NumbersWatch(self._emit)
         self._compare_ns = 0
         self._trouble = ""
         self._follower: SessionFollower | None = None
@@ -139,6 +140,7 @@ class Aes67Source:
             watch.check_silence(now_ns)
         if now_ns >= self._compare_ns:
             self._compare_ns = now_ns + COMPARE_NS
+            self._numbers.check_numbers(self._receiver, now_ns)
             self._drift.check_rate(self._receiver, now_ns)
             self._lateness.check_lateness(self._receiver, self._drift.trouble, now_ns)
             for number, rival in enumerate(self._rivals):
@@ -152,6 +154,7 @@ class Aes67Source:
             yield self._follower.trouble
         for watch in self._watches:
             yield watch.trouble
+        yield self._numbers.trouble
         yield self._drift.trouble
         yield self._lateness.trouble
         for rival in self._rivals:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from phasegraph import ClockState, Encoding
+from phasegraph_aes67.receive.health import NumbersWatch
 from phasegraph_aes67.receive.leg import CONFIRMED_BY
 from phasegraph_aes67.receive.stream_receiver import FAR_OFF
 
@@ -100,3 +101,30 @@ def test_an_encrypted_stream(make, tag):
     stage.metrics()
     rejection = stage.receiver.figures.latest.legs[0].last_rejection
     assert f"{tag} bytes more than expected are what SRTP adds: is the stream encrypted?" in rejection
+
+
+@pytest.mark.parametrize(
+    ("numbers", "stamps", "reason"),
+    [
+        (lambda n: 2 * n, lambda n: n, "500 packets are missing by number, no audio by timestamp"),
+        (lambda n: 0, lambda n: n, "500 of 500 packets repeat a sequence number"),
+        (lambda n: n, lambda n: n + n // 76 * 20, "timestamps jumped 7 times while the sequence numbers went on"),
+        (lambda n: n, lambda n: n, ""),
+        (lambda n: n + n // 50, lambda n: n + n // 50, ""),
+    ],
+    ids=["by two", "stuck", "audio left out", "all well", "losses"],
+)
+def test_numbers_that_do_not_belong_together(make, numbers, stamps, reason):
+    # Packets of 1 ms that are in time, however their timestamps go on.
+    stage = make(link_offset_ns=300 * MS)
+    events: list[tuple[str, dict[str, object]]] = []
+    watch = NumbersWatch(lambda name, fields: events.append((name, fields)))
+    for number in range(550):
+        if number in (50, 549):
+            stage.metrics()
+            watch.check_numbers(stage.receiver, number * MS)
+        frame = BASE + 48 * stamps(number)
+        packet = stage.packet(frame, sequence=7 + numbers(number))
+        stage.accept(packet, stage.arrival(BASE + 48 * stamps(number), MS))
+    assert reason.replace("500", "499") in watch.trouble if reason else watch.trouble == ""
+    assert [name for name, _ in events] == (["numbers_differ"] if reason else [])

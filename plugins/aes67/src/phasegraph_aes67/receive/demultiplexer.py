@@ -85,14 +85,17 @@ class Demultiplexer:
         the table that it began with."""
         self._table = _Table(routes)
 
-    def distribute(self, batch: PacketBatch) -> None:
-        """Hand each packet of a batch to the receiver of its leg."""
-        count = batch.count
-        if not count:
-            return
+    def distribute(self, batch: PacketBatch, first: int = 0, stop: int | None = None) -> int:
+        """Hand each packet of a batch, or of its rows ``first .. stop``, to the receiver of its leg.
+
+        Returns how many of them went one by one: these cost many times more.
+        """
+        count = (batch.count if stop is None else min(stop, batch.count)) - first
+        if count <= 0:
+            return 0
         table = self._table
         slots = table.slots(batch)
-        order = np.argsort(slots, kind="stable")
+        order = np.argsort(slots[first : first + count], kind="stable") + first
         slots = slots[order]
         starts = np.flatnonzero(np.diff(slots, prepend=_NO_ROUTE - 1))
         stops = np.append(starts[1:], count)
@@ -102,15 +105,17 @@ class Demultiplexer:
         lateness, ok = _inspect(batch, order, starts, stops, groups)
         clean = np.logical_and.reduceat(ok, starts)
         even = _evenly_spaced(order, starts, stops)
-        for route, start, stop, is_clean, is_even in zip(
+        singly = 0
+        for route, start, end, is_clean, is_even in zip(
             groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
         ):
             if route is None:
                 continue
             if is_clean:
-                _write_run(route, batch, order[start:stop], lateness[start:stop], even=is_even)
+                _write_run(route, batch, order[start:end], lateness[start:end], even=is_even)
             else:
-                _write_mixed(route, batch, order[start:stop], lateness[start:stop], ok[start:stop])
+                singly += _write_mixed(route, batch, order[start:end], lateness[start:end], ok[start:end])
+        return singly
 
 
 def _write_run(
@@ -130,8 +135,10 @@ def _write_run(
 
 def _write_mixed(
     route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], ok: NDArray[np.bool_]
-) -> None:
-    # Packets of one leg of which some are not as expected: runs of those that are, and the others one by one.
+) -> int:
+    # Packets of one leg of which some are not as expected: runs of those that are, and the others one by one. Returns
+    # how many of the others there were.
+    singly = 0
     kept = _without_foreign(route, batch, rows)
     if kept is not None:
         rows = rows[kept]
@@ -141,12 +148,12 @@ def _write_mixed(
         if good:
             run = rows[:good]
             _write_run(route, batch, run, lateness[:good], even=good < 3 or not np.diff(run, n=2).any())
-        _accept(route, batch, rows[good : good + 1])
+        singly += _accept(route, batch, rows[good : good + 1])
         rows = rows[good + 1 :]
         if len(rows) < _SHORTEST_RUN:
             break
         lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
-    _accept(route, batch, rows)
+    return singly + _accept(route, batch, rows)
 
 
 def _without_foreign(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> NDArray[np.bool_] | None:
@@ -170,11 +177,12 @@ def _without_foreign(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -
     return kept
 
 
-def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> None:
+def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> int:
     receiver, leg = route
     columns = (batch.length, batch.arrival_ns, batch.source, batch.source_port)
     for row, *about in zip(rows.tolist(), *(column[rows].tolist() for column in columns), strict=True):
         receiver.accept(leg, batch.data[row], *about)
+    return len(rows)
 
 
 def _inspect(

@@ -83,6 +83,8 @@ _DRIFT_PPB = 10_000
 """Clocks that are locked to one reference differ by less; crystals of two devices by more."""
 _MOST_DRIFT_PPB = 20_000_000
 """No clock is as wrong as this: it is another sample rate."""
+_ODD = 20
+"""Packets in a second that are no accident."""
 _CERTAIN = 5
 """Standard errors that a drift must exceed to be reported."""
 
@@ -122,6 +124,22 @@ def why_format_differs(parameters: StreamParameters, payload_bytes: int, step: i
     if fitting:
         return f"{seen}: {' or '.join(fitting)} would fit"
     return seen + why_encrypted(payload_bytes, step * parameters.frame_bytes)
+
+
+def why_numbers_differ(received: int, lost: int, duplicate: int, jumps: int, frames_missing: int) -> str:
+    """What is wrong with a sender's numbers, by what was counted in a second; empty where nothing is."""
+    if lost >= _ODD and not frames_missing:
+        return (
+            f"sequence numbers do not fit the timestamps: {lost} packets are missing by number, no audio by timestamp"
+        )
+    if jumps >= 2 and not lost:
+        return f"timestamps jumped {jumps} times while the sequence numbers went on: the sender leaves audio out"
+    if duplicate >= _ODD and 2 * duplicate >= received:
+        return (
+            f"{duplicate} of {received} packets repeat a sequence number: the network brings them twice, or the "
+            "sender's numbers do not go on"
+        )
+    return ""
 
 
 def why_rival(followed: str, ignored: str) -> str:

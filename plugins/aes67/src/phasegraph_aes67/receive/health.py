@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 
-from .diagnosis import is_other_kind, why_late, why_rival
+from .diagnosis import is_other_kind, why_late, why_numbers_differ, why_rival
 from .receive_sockets import Subscription
 from .stream_figures import LegFigures, StreamFigures
 from .stream_receiver import StreamReceiver
@@ -178,6 +178,39 @@ class DriftWatch:
             if now_ns >= self._repeat_ns:
                 fields: dict[str, Metric] = {"rate_ppb": round(rate.ppb), "sigma_ppb": round(rate.sigma_ppb)}
                 self._emit("sender_drifts", {**fields, "reason": self.trouble})
+            self._repeat_ns = now_ns + REPEAT_NS
+
+
+class NumbersWatch:
+    """Whether a sender's sequence numbers and timestamps belong together."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.trouble = ""
+        """What is wrong, while it is."""
+        self._emit = emit
+        self._before: StreamFigures | None = None
+        self._repeat_ns = 0
+
+    def check_numbers(self, receiver: StreamReceiver, now_ns: int) -> None:
+        """Compare the figures with those of the last check."""
+        figures, before = receiver.figures.latest, self._before
+        self._before = figures
+        self.trouble = ""
+        if before is None or before is figures or len(figures.legs) != len(before.legs):
+            return
+        now, then = figures.legs[0], before.legs[0]
+        if now.sender != then.sender:
+            return
+        self.trouble = why_numbers_differ(
+            now.packets_received - then.packets_received,
+            figures.packets_lost - before.packets_lost,
+            now.packets_duplicate - then.packets_duplicate,
+            now.timestamp_jumps - then.timestamp_jumps,
+            figures.frames_concealed - before.frames_concealed,
+        )
+        if self.trouble:
+            if now_ns >= self._repeat_ns:
+                self._emit("numbers_differ", {"reason": self.trouble})
             self._repeat_ns = now_ns + REPEAT_NS
 
 

@@ -7,7 +7,7 @@ import errno
 from collections.abc import Sequence
 
 from phasegraph import NodeContext, NodeError, Stream
-from phasegraph.net import Interface, PortUnavailable, Receiver, port_holders
+from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
@@ -22,7 +22,8 @@ PORTION = 2000
 """Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
 STEP_BATCHES = 4
-"""Batches that one step reads from each socket at most: then other steps have their turn."""
+STEP_SINGLY = 256
+"""Batches of each socket, and packets one by one, after which a step lets other steps have their turn."""
 REJECTED_NS = 500_000_000
 """How long a packet that was rejected says why a leg is silent."""
 PUBLISH_NS = 200_000_000
@@ -37,6 +38,23 @@ class _Socket:
         self.portion = min(PORTION, FILL * receiver.room)
         """Packets to be handled at once."""
         self.demultiplexer = Demultiplexer()
+        self._batch: PacketBatch | None = None
+        self._at = 0
+        """The first row of the batch that has not been handled. Written by the data plane, as the batch."""
+        self._rows = PORTION * 2
+        """Rows to be handled together: few, where they go one by one."""
+
+    def handle(self) -> tuple[int, int, bool]:
+        """Data plane: handle the next packets. Returns how many, how many one by one, and whether there are more."""
+        batch = self._batch
+        if batch is None:
+            batch, self._at = self.receiver.receive(), 0
+        first, stop = self._at, min(batch.count, self._at + self._rows)
+        singly = self.demultiplexer.distribute(batch, first, stop)
+        self._rows = STEP_SINGLY if singly and 2 * singly >= min(stop - first, STEP_SINGLY) else PORTION * 2
+        self._at = stop
+        self._batch = batch if stop < batch.count else None
+        return stop - first, singly, stop < batch.count or batch.count == batch.capacity
 
 
 class ReceiveSockets:
@@ -62,19 +80,20 @@ class ReceiveSockets:
         ctx.attach(self.step)
 
     def step(self, now_ns: int) -> int:
-        """Data plane: read what has arrived, one batch of each socket in turn; the rest of a flood waits."""
+        """Data plane: read what has arrived, some of each socket in turn; the rest of a flood waits."""
         received: dict[_Socket, int] = dict.fromkeys(self._active, 0)
         waiting = list(self._active)
+        left = STEP_SINGLY
         for _ in range(STEP_BATCHES):
             full = []
             for socket in waiting:
-                batch = socket.receiver.receive()
-                socket.demultiplexer.distribute(batch)
-                received[socket] += batch.count
-                if batch.count == batch.capacity:
+                count, singly, more = socket.handle()
+                received[socket] += count
+                left -= singly
+                if more:
                     full.append(socket)
             waiting = full
-            if not waiting:
+            if not waiting or left <= 0:
                 break
         fullest = max((count / socket.portion for socket, count in received.items()), default=0.0)
         if now_ns >= self._publish_ns or not fullest:

@@ -25,6 +25,7 @@ class LegCounters:
         self.packets_foreign = 0
         self.packets_not_audio = 0
         self.packets_unconfirmed = 0
+        self.timestamp_jumps = 0
         self.lateness = Histogram()
         self.sequence = SequenceTracker()
         self.rate = SenderRate()
@@ -65,6 +66,8 @@ class LegFigures(msgspec.Struct, frozen=True):
     packets_foreign: int = 0
     packets_not_audio: int = 0
     packets_unconfirmed: int = 0
+    timestamp_jumps: int = 0
+    """Packets whose number was the next, and their timestamp was not."""
     lateness: HistogramSnapshot = HistogramSnapshot()
     rate_windows: tuple[tuple[int, int], ...] = ()
     """What the sender's rate follows from; see `fit_rate`."""

@@ -258,6 +258,7 @@ class StreamReceiver:
                 one.rate.restart()
         if outcome.broken or outcome.restarted:
             counters.rate.restart()
+            counters.timestamp_jumps += leg.sender is sender_before
         counters.rate.add(arrival_ns, lateness_ns)
         if outcome.kind is PacketKind.AUDIO:
             leg.expect_after(header, frame, frames, self.media_clock.mapping_epoch)
@@ -417,6 +418,7 @@ class StreamReceiver:
             packets_foreign=counters.packets_foreign,
             packets_not_audio=counters.packets_not_audio,
             packets_unconfirmed=counters.packets_unconfirmed,
+            timestamp_jumps=counters.timestamp_jumps,
             lateness=counters.lateness.snapshot(),
             rate_windows=counters.rate.windows(),
             sender=leg.sender,
