@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from phasegraph import NodeContext
-from phasegraph._run.context import MOST_EVENTS, Context
+from phasegraph._run.context import MOST_EVENTS, MOST_TEXT, Context
 from phasegraph.testing import make_session, run_graph_now, running_graph
 
 GRAPH = """
@@ -97,6 +97,12 @@ async def test_a_run_that_lasts_remembers_its_newest_events(autojump_clock) -> N
     assert run.report["events_forgotten"] == 3
     newest = run.report["events"][-1]
     assert {**newest, "at_ns": 0} == {"at_ns": 0, "node": "card", "name": "xrun", "number": MOST_EVENTS + 2}
+
+
+async def test_a_long_text_of_a_stranger_is_cut(autojump_clock) -> None:
+    async with running_graph(GRAPH) as run:
+        run.session.services.event("card", "session_unusable", {"reason": "x" * 10_000_000})
+    assert len(run.events("session_unusable")[0]["reason"]) == MOST_TEXT
 
 
 def test_decisions_say_which_edge_they_are_about(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import click
 from .parameters import GraphArgument, duration_option, examples, graph_argument, report_option, trace_option
 
 if TYPE_CHECKING:
-    from .._control.control_server import ControlServer
-    from .._control.run_monitor import RunMonitor
+    import socket
+
     from .._core.privileges import Account
     from .._run.logging import Format, Level
     from .._run.session import Session
@@ -92,28 +92,29 @@ def run(
     ctx.exit(code)
 
 
-def open_control(monitor: RunMonitor, path: Path | None, log: Any) -> ControlServer | None:
-    """The server of a run's control socket: at a path, or in the runtime folder. Raises GraphError for a path."""
-    from .._control.control_server import ControlServer
-    from .._control.socket_paths import listen, listen_as
+def open_control(graph: str, path: Path | None, log: Any) -> tuple[socket.socket, Path] | None:
+    """The control socket of a run and its place: a path, or the runtime folder. Raises GraphError for a path."""
+    from .._control.socket_paths import listen, listen_as, run_name
     from .._core.errors import GraphError, Problem
 
     try:
-        listener, place = (listen(path), path) if path is not None else listen_as(monitor.name)
+        return (listen(path), path) if path is not None else listen_as(run_name(graph))
     except (OSError, AttributeError) as error:  # AttributeError: a system without Unix sockets
         reason = getattr(error, "strerror", None) or str(error)
         if path is not None:
             raise GraphError([Problem("--control", f"cannot make {path}: {reason}")]) from error
         log.warning(f"no control socket: {reason}")
         return None
-    monitor.name = place.stem
-    return ControlServer(monitor, listener, place, log)
 
 
 async def drop_privileges(session: Session, account: Account, log: Any) -> None:
     """Become an ordinary user once every node has started."""
     await session.supervisor.started.wait()
-    account.drop_privileges()
+    try:
+        account.drop_privileges()
+    except Exception as error:  # the run must not go on with them
+        session.supervisor.fail("--user", error)
+        return
     log.info("privileges_dropped", user=account.name)
 
 
@@ -138,6 +139,7 @@ def run_graph(
 
     import trio
 
+    from .._control.control_server import ControlServer
     from .._control.run_monitor import RunMonitor
     from .._control.socket_paths import run_name
     from .._core.privileges import find_account
@@ -169,9 +171,11 @@ def run_graph(
         report_file=report_file,
     )
     with account.acting() if account is not None else nullcontext():
-        monitor = RunMonitor(session, run_name(session.name))
-    server = None if no_control else open_control(monitor, control, log)
-    companions = [monitor.run] if server is None else [monitor.run, server.run]
+        opened = None if no_control else open_control(session.name, control, log)
+    monitor = RunMonitor(session, opened[1].stem if opened else run_name(session.name))
+    companions = [monitor.run]
+    if opened is not None:
+        companions.append(ControlServer(monitor, *opened, log).run)
     if account is not None:
         companions.append(partial(drop_privileges, session, account, log))
     with deferred_signals() as pending:

@@ -20,6 +20,8 @@ from .trace import Trace
 T = TypeVar("T")
 MOST_EVENTS = 20_000
 """Events that a run remembers: the newest."""
+MOST_TEXT = 1000
+"""Characters of a text in an event: strangers may send much longer ones."""
 
 
 class Services:
@@ -51,6 +53,7 @@ class Services:
 
     def event(self, node: str, name: str, fields: dict[str, Metric]) -> None:
         """Record an event and call the observers."""
+        fields = {key: _shortened(value) for key, value in fields.items()}
         event = Event(self.local.now_ns(), node, name, fields)
         self.events_forgotten += len(self.events) == MOST_EVENTS
         self.events.append(event)
@@ -185,3 +188,9 @@ class Context:
         for shared in self.uses:
             shared.release(self)
         self.uses.clear()
+
+
+def _shortened(value: Metric) -> Metric:
+    if isinstance(value, str) and len(value) > MOST_TEXT:
+        return value[: MOST_TEXT - 1] + "…"
+    return value

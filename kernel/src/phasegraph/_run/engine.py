@@ -72,6 +72,20 @@ class _Entry:
         self.lock = threading.RLock()
         """Held while the step runs; a step may detach itself."""
 
+    def run(self, now: int) -> int:
+        """Call the step, if it is attached; returns when it is due next. Runs in the engine's thread."""
+        if not self.attached:
+            return now
+        with self.lock:
+            if self.attached:
+                try:
+                    return max(operator.index(self.step(now)), now)
+                except Exception as error:  # an error of a step is the failure of its node, not of the engine
+                    if not self.stuck:
+                        self.attached = False
+                        self.failed(error)
+        return now
+
 
 class Engine:
     """Calls every attached step when it is due."""
@@ -129,19 +143,11 @@ class Engine:
             if due > now:
                 idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
                 return min(due, now + idle_ns)
-            if entry.attached:
-                self._call = (entry,)
-                with entry.lock:
-                    if entry.attached:
-                        try:
-                            due = max(operator.index(entry.step(now)), now)
-                        except Exception as error:  # an error of a step is the failure of its node, not of the engine
-                            if not entry.stuck:
-                                entry.attached = False
-                                entry.failed(error)
-                if generation != self._generation:
-                    return now  # this thread was left behind, and the queue is another's
-                self._call = None
+            self._call = (entry,)
+            due = entry.run(now)
+            if generation != self._generation:
+                return now  # this thread was left behind, and the queue is another's
+            self._call = None
             if entry.attached:
                 heapq.heapreplace(queue, (due, number, entry))
             else:
