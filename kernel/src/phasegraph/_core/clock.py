@@ -22,8 +22,8 @@ UNKNOWN_NS = float(2**63)
 FOUND_NS = 100_000_000
 """A change of the map by more than this is a jump to another time; a smaller one corrects the map."""
 LATEST_NS = 3 << 61
-"""No time is later than this (the year 2189). A clock accepts times up to ``1 << 62`` and may run on from there; the types
-that carry times end at ``1 << 63``, and sums must fit."""
+"""No time is later than this (the year 2189). A clock accepts times up to ``1 << 62`` and may run on from there; the
+types that carry times end at ``1 << 63``, and sums must fit."""
 
 
 class ClockState(enum.StrEnum):
