@@ -250,9 +250,9 @@ PORTS = [
     )
     for role in PortRole
     for mechanism, unicast in (
-        (DelayMechanism.E2E, Unicast.INACTIVE_STATES),
+        (DelayMechanism.E2E, Unicast.OFF),
         (DelayMechanism.E2E, Unicast.NEGOTIATED),
-        (DelayMechanism.P2P, Unicast.INACTIVE_STATES),
+        (DelayMechanism.P2P, Unicast.OFF),
     )
 ]
 

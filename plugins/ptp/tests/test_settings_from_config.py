@@ -86,10 +86,10 @@ def test_what_is_refused(options: dict[str, Any], option: str, words: str) -> No
 @pytest.mark.parametrize(
     ("options", "unicast"),
     [
-        ({}, Unicast.INACTIVE_STATES),
+        ({}, Unicast.OFF),
         ({"profile": "enterprise"}, Unicast.HYBRID),
-        ({"profile": "enterprise", "unicast": "off"}, Unicast.INACTIVE_STATES),
-        ({"profile": "enterprise", "delay_mechanism": "p2p"}, Unicast.INACTIVE_STATES),
+        ({"profile": "enterprise", "unicast": "off"}, Unicast.OFF),
+        ({"profile": "enterprise", "delay_mechanism": "p2p"}, Unicast.OFF),
         ({"unicast": "hybrid"}, Unicast.HYBRID),
     ],
 )

@@ -40,11 +40,31 @@ def unicast_mode(config: PtpConfig) -> Unicast:
     """As written, or as in the profile; peer delay requests are multicast."""
     if config.unicast is not None:
         return Unicast(config.unicast)
-    return Unicast.INACTIVE_STATES if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
+    return Unicast.OFF if config.delay_mechanism == "p2p" else Unicast(PROFILES[config.profile].unicast)
 
 
-def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
+Problems = Iterator[tuple[str, str, str]]
+
+
+def option_problems(config: PtpConfig) -> Problems:
     """Problems of a clock's options beyond their types: (option, message, hint)."""
+    yield from _outside_profile(config)
+    yield from _unicast_problems(config)
+    yield from _role_problems(config)
+    for identity in config.accept:
+        try:
+            parse_clock_identity(identity)
+        except ValueError as error:
+            yield "accept", str(error), ""
+    if config.event_port == config.general_port:
+        yield "general-port", "event and general messages need two ports", ""
+    try:
+        ZoneInfo(config.time_zone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        yield "time-zone", f"no time zone {config.time_zone!r} is known here", "such as 'Europe/Berlin' or 'UTC'"
+
+
+def _outside_profile(config: PtpConfig) -> Problems:
     for option in FROM_PROFILE:
         preset: Preset = getattr(PROFILES[config.profile], option)
         value = option_value(config, option)
@@ -55,11 +75,9 @@ def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
                 f"{value} is outside what the profile {config.profile} allows: {range}",
                 f"its default is {preset.default}; another profile may allow it",
             )
-    for identity in config.accept:
-        try:
-            parse_clock_identity(identity)
-        except ValueError as error:
-            yield "accept", str(error), ""
+
+
+def _unicast_problems(config: PtpConfig) -> Problems:
     if config.unicast == "negotiated" and not config.unicast_servers and config.role != "grandmaster":
         yield "unicast-servers", "no server to negotiate with is given", "name the grandmasters' addresses"
     version = 6 if config.transport == "udp6" else 4
@@ -71,20 +89,17 @@ def option_problems(config: PtpConfig) -> Iterator[tuple[str, str, str]]:
         yield "unicast-servers", "they are used with unicast = 'negotiated' only", ""
     if config.unicast == "hybrid" and config.delay_mechanism == "p2p":
         yield "unicast", "hybrid sends Delay_Req, and delay-mechanism is p2p", "peer delay requests are multicast: off"
+
+
+def _role_problems(config: PtpConfig) -> Problems:
     if config.master_only and config.role != "grandmaster":
         yield "master-only", f"a clock with the role {config.role} may have to follow", "role = 'grandmaster'"
     for option in ("spp", "active_key_id"):
         if getattr(config, option) is not None and config.sa_file is None:
             yield option.replace("_", "-"), "there is no key without a file of keys", "name it: sa-file"
-    if config.event_port == config.general_port:
-        yield "general-port", "event and general messages need two ports", ""
     for option in ("reference", "leap_seconds"):
         if getattr(config, option) and config.role == "follower":
             yield option.replace("_", "-"), "a follower serves no time", "role = 'grandmaster' or 'ordinary'"
-    try:
-        ZoneInfo(config.time_zone)
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        yield "time-zone", f"no time zone {config.time_zone!r} is known here", "such as 'Europe/Berlin' or 'UTC'"
 
 
 def settings_from_config(config: PtpConfig) -> Settings:

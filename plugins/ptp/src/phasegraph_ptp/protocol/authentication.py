@@ -76,7 +76,7 @@ def parse_security_associations(text: str) -> dict[int, SecurityAssociation]:
     spp: int | None = None
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
-        if not words or line.lstrip().startswith("#"):
+        if not words or words[0].startswith("#"):
             continue
         try:
             if words[0].lower() == "[security_association]":
@@ -88,17 +88,8 @@ def parse_security_associations(text: str) -> dict[int, SecurityAssociation]:
                 found[spp] = SecurityAssociation(spp=spp, keys={})
             elif spp is None:
                 raise ValueError("a line with spp comes first")
-            elif words[0] == "allow_mutable":
-                mutable = bool(_in_range(int(words[1]), 1))
-                found[spp] = msgspec.structs.replace(found[spp], allow_mutable=mutable)
-            elif words[0] in ("seqnum_length", "res_length"):
-                if int(words[1]):
-                    raise ValueError(f"{words[0]} is not supported: set 0")
-            elif words[0] != "seqid_window":
-                id, key = _key(words)
-                if id in found[spp].keys:
-                    raise ValueError(f"key {id} is there twice")
-                found[spp] = msgspec.structs.replace(found[spp], keys={**found[spp].keys, id: key})
+            else:
+                found[spp] = _with_line(found[spp], words)
         except (ValueError, IndexError) as error:
             readable = isinstance(error, ValueError) and "invalid literal" not in str(error)
             reason = str(error) if readable else "it is not as it should be"
@@ -106,6 +97,21 @@ def parse_security_associations(text: str) -> dict[int, SecurityAssociation]:
     if not any(association.keys for association in found.values()):
         raise ValueError(f"the key file has no key of the type {_ALGORITHM}")
     return found
+
+
+def _with_line(association: SecurityAssociation, words: list[str]) -> SecurityAssociation:
+    if words[0] == "allow_mutable":
+        return msgspec.structs.replace(association, allow_mutable=bool(_in_range(int(words[1]), 1)))
+    if words[0] in ("seqnum_length", "res_length"):
+        if int(words[1]):
+            raise ValueError(f"{words[0]} is not supported: set 0")
+        return association
+    if words[0] == "seqid_window":
+        return association
+    id, key = _key(words)
+    if id in association.keys:
+        raise ValueError(f"key {id} is there twice")
+    return msgspec.structs.replace(association, keys={**association.keys, id: key})
 
 
 def _in_range(value: int, most: int) -> int:

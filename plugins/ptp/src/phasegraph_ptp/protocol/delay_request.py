@@ -58,7 +58,7 @@ class DelayRequester:
         self._missed: deque[int] = deque(maxlen=_REMEMBERED)
         self._misses = 0
         self._answered_ns = 0
-        self._unicast = settings.unicast is not Unicast.INACTIVE_STATES
+        self._unicast = settings.unicast is not Unicast.OFF
         self._retry_ns = NEVER
         self._patience_ns = FIRST_RETRY_NS
 

@@ -143,13 +143,17 @@ class PortStateMachine:
         if settings.master_only:
             self._become_master(now_ns)
             return
-        own = own_data_set(default_ds(settings, self._port.identity))
         if settings.role is PortRole.FOLLOWER:
             if best is not None:
                 self._become_slave(best, now_ns)
             elif self.state is not PortState.LISTENING:
                 self._start_listening(now_ns)
             return
+        self._apply_recommendation(best, now_ns)
+
+    def _apply_recommendation(self, best: ForeignMaster | None, now_ns: int) -> None:
+        settings = self._port.settings
+        own = own_data_set(default_ds(settings, self._port.identity))
         match recommend(own, best.data_set if best is not None else None):
             case Recommended.MASTER:
                 self._become_master(now_ns)

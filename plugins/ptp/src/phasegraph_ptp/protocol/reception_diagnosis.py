@@ -106,39 +106,40 @@ class ReceptionDiagnosis:
         return None
 
     def _sentence(self, cause: Cause, seen: _Seen) -> str:
-        settings, place, value = self._settings, self._place, seen.value
-        who = f"{seen.clock} ({seen.address})"
-        nothing = f"no Announce in domain {settings.domain} on {place}"
-        match cause:
-            case Cause.NOT_AUTHENTICATED:
-                return f"messages of {who} are dropped ({value}): give both clocks the same keys (sa-file)"
-            case Cause.NOT_ACCEPTED:
-                return (
-                    f"grandmaster {who} announces itself, but is not in accept: add it to accept, or leave accept out"
-                )
-            case Cause.NOT_A_SERVER:
-                return f"grandmaster {who} announces itself, but {seen.address} is not in unicast-servers: add it"
-            case Cause.ALTERNATE_MASTER:
-                return f"{who} announces itself as an alternate master only: make it the master, or add a grandmaster"
-            case Cause.STEPS_REMOVED:
-                return f"Announces of grandmaster {who} have passed {value} clocks: look for a loop of boundary clocks"
-            case Cause.SYNC_WITHOUT_ANNOUNCE:
-                remedy = "let it send Announce, and let its general messages (general-port) pass"
-                return f"{nothing}, though {who} sends Sync: {remedy}"
-            case Cause.OTHER_DOMAIN:
-                return f"{nothing}; grandmaster {who} is in domain {value}: set domain = {value}"
-            case Cause.OTHER_PROFILE:
-                name = ", as gPTP (IEEE 802.1AS) does" if value == _GPTP << 8 else ""
-                remedy = "set the grandmaster to an IEEE 1588 profile, or let ptp4l follow it and use kind = 'ptp4l'"
-                return f"{nothing}; {who} sends sdoId {value:#x}{name}: {remedy}"
-            case Cause.OTHER_VERSION:
-                remedy = "switch a Dante device to AES67 mode, or add a grandmaster of version 2"
-                return f"no PTP version 2 on {place}; {seen.address} sends version {value}: {remedy}"
-            case Cause.NO_GRANDMASTER:
-                return f"{nothing}; {seen.address} sends {value} only, and is no grandmaster: add one"
-            case _ if settings.unicast is Unicast.NEGOTIATED:
-                servers = ", ".join(settings.servers)
-                return f"no PTP message on {place}: {servers} (unicast-servers) answers no request for unicast"
-            case _:
-                remedy = "is a grandmaster there, is this its network, and does the switch forward multicast?"
-                return f"no PTP message on {place}: {remedy}"
+        settings = self._settings
+        if cause is Cause.SILENCE and settings.unicast is Unicast.NEGOTIATED:
+            servers = ", ".join(settings.servers)
+            return f"no PTP message on {self._place}: {servers} (unicast-servers) answers no request for unicast"
+        value = seen.value
+        if cause is Cause.OTHER_PROFILE and isinstance(value, int):
+            value = f"{value:#x}" + (", as gPTP (IEEE 802.1AS) does" if value == _GPTP << 8 else "")
+        return _SENTENCES[cause].format(
+            who=f"{seen.clock} ({seen.address})",
+            nothing=f"no Announce in domain {settings.domain} on {self._place}",
+            address=seen.address,
+            place=self._place,
+            value=value,
+        )
+
+
+_SENTENCES = {
+    Cause.NOT_AUTHENTICATED: "messages of {who} are dropped ({value}): give both clocks the same keys (sa-file)",
+    Cause.NOT_ACCEPTED: "grandmaster {who} announces itself, but is not in accept: add it to accept, or leave "
+    "accept out",
+    Cause.NOT_A_SERVER: "grandmaster {who} announces itself, but {address} is not in unicast-servers: add it",
+    Cause.ALTERNATE_MASTER: "{who} announces itself as an alternate master only: make it the master, or add a "
+    "grandmaster",
+    Cause.STEPS_REMOVED: "Announces of grandmaster {who} have passed {value} clocks: look for a loop of boundary "
+    "clocks",
+    Cause.SYNC_WITHOUT_ANNOUNCE: "{nothing}, though {who} sends Sync: let it send Announce, and let its general messages "
+    "(general-port) pass",
+    Cause.OTHER_DOMAIN: "{nothing}; grandmaster {who} is in domain {value}: set domain = {value}",
+    Cause.OTHER_PROFILE: "{nothing}; {who} sends sdoId {value}: set the grandmaster to an IEEE 1588 profile, or let ptp4l "
+    "follow it and use kind = 'ptp4l'",
+    Cause.OTHER_VERSION: "no PTP version 2 on {place}; {address} sends version {value}: switch a Dante device to AES67 "
+    "mode, or add a grandmaster of version 2",
+    Cause.NO_GRANDMASTER: "{nothing}; {address} sends {value} only, and is no grandmaster: add one",
+    Cause.SILENCE: "no PTP message on {place}: is a grandmaster there, is this its network, and does the switch forward "
+    "multicast?",
+}
+"""What to say of each cause, with a remedy. Values of strangers are numbers, or words of ours."""

@@ -30,7 +30,7 @@ class DelayMechanism(enum.StrEnum):
 class Unicast(enum.StrEnum):
     """Messages that a port sends by unicast without being asked. Unicast requests are always answered by unicast."""
 
-    INACTIVE_STATES = "off"
+    OFF = "off"
     HYBRID = "hybrid"
     """Delay_Req goes to the master alone; after three misses by multicast again, until unicast works."""
     NEGOTIATED = "negotiated"
@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Announce intervals without an Announce after which a master is gone (8.2.15.4.2)."""
     mastership_delay_ns: int = 0
     """Time in PRE_MASTER before the port becomes MASTER for the first time."""
-    unicast: Unicast = Unicast.INACTIVE_STATES
+    unicast: Unicast = Unicast.OFF
     servers: tuple[str, ...] = ()
     """Addresses to ask for unicast messages, where `unicast` is negotiated (17.4)."""
     request_duration_s: int = 300

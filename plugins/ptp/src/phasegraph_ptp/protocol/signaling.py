@@ -43,20 +43,29 @@ def handle(
             port.drop("tlv")
             continue
         if isinstance(tlv, RequestUnicast):
-            if unicast_master is None:
-                answers.append(GrantUnicast(tlv.message_type, tlv.log_interval, 0).to_tlv())
-            else:
-                answers.append(unicast_master.answer_request(tlv, message.source, address, now_ns).to_tlv())
+            granted = GrantUnicast(tlv.message_type, tlv.log_interval, 0)
+            if unicast_master is not None:
+                granted = unicast_master.answer_request(tlv, message.source, address, now_ns)
+            answers.append(granted.to_tlv())
         elif isinstance(tlv, GrantUnicast) and unicast_client is not None:
             unicast_client.granted(tlv, address, now_ns)
         elif isinstance(tlv, CancelUnicast):
-            if unicast_master is not None and not tlv.maintain_request:
-                unicast_master.cancel_grant(tlv.message_type, address)
-            if unicast_client is not None and not tlv.maintain_grant:
-                unicast_client.cancelled(tlv.message_type, address, now_ns)
-            answers.append(
-                AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant).to_tlv()
-            )
+            _cancel(tlv, address, now_ns, unicast_master, unicast_client)
+            acknowledged = AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant)
+            answers.append(acknowledged.to_tlv())
     if answers:
         header = port.header(MessageType.SIGNALING, address)
         port.send_general(Signaling(**header, target=message.source, tlvs=tuple(answers)), address)
+
+
+def _cancel(
+    tlv: CancelUnicast,
+    address: str,
+    now_ns: int,
+    unicast_master: UnicastMaster | None,
+    unicast_client: UnicastClient | None,
+) -> None:
+    if unicast_master is not None and not tlv.maintain_request:
+        unicast_master.cancel_grant(tlv.message_type, address)
+    if unicast_client is not None and not tlv.maintain_grant:
+        unicast_client.cancelled(tlv.message_type, address, now_ns)
