@@ -131,15 +131,15 @@ _SENTENCES = {
     "grandmaster",
     Cause.STEPS_REMOVED: "Announces of grandmaster {who} have passed {value} clocks: look for a loop of boundary "
     "clocks",
-    Cause.SYNC_WITHOUT_ANNOUNCE: "{nothing}, though {who} sends Sync: let it send Announce, and let its general messages "
-    "(general-port) pass",
+    Cause.SYNC_WITHOUT_ANNOUNCE: "{nothing}, though {who} sends Sync: let it send Announce, and let its general "
+    "messages (general-port) pass",
     Cause.OTHER_DOMAIN: "{nothing}; grandmaster {who} is in domain {value}: set domain = {value}",
-    Cause.OTHER_PROFILE: "{nothing}; {who} sends sdoId {value}: set the grandmaster to an IEEE 1588 profile, or let ptp4l "
-    "follow it and use kind = 'ptp4l'",
+    Cause.OTHER_PROFILE: "{nothing}; {who} sends sdoId {value}: set the grandmaster to an IEEE 1588 profile, or let "
+    "ptp4l follow it and use kind = 'ptp4l'",
     Cause.OTHER_VERSION: "no PTP version 2 on {place}; {address} sends version {value}: switch a Dante device to AES67 "
     "mode, or add a grandmaster of version 2",
     Cause.NO_GRANDMASTER: "{nothing}; {address} sends {value} only, and is no grandmaster: add one",
-    Cause.SILENCE: "no PTP message on {place}: is a grandmaster there, is this its network, and does the switch forward "
-    "multicast?",
+    Cause.SILENCE: "no PTP message on {place}: is a grandmaster there, is this its network, and does the switch "
+    "forward multicast?",
 }
 """What to say of each cause, with a remedy. Values of strangers are numbers, or words of ours."""
