@@ -14,18 +14,20 @@ _LEAP_NS = 37 * NS_PER_S
 _NEAR_NS = NS_PER_S // 2
 PLAUSIBLE_NS = 10 * NS_PER_S
 """Nothing on a network takes longer than this: a packet that seems to counts another time."""
-_NUMBERS = re.compile(r"-?[\d.]+( ns| us| ms| s)?")
+_NUMBERS = re.compile(r"-?[\d.]+( (ns|µs|ms|s|min|h)\b)?")
 _TAGS = (10, 4, 16)
 """Bytes that SRTP appends to a packet: HMAC-SHA1-80, HMAC-SHA1-32, AES-GCM (RFC 3711, RFC 7714)."""
 
 
-def why_silent(parameters: StreamParameters, interface: str, rejection: str, obstacles: Sequence[str]) -> str:
-    """Why no packet of a stream is accepted.
+def why_rejected(rejection: str, ago_ns: int) -> str:
+    """Why a stream is silent whose packets are all rejected; the last one arrived this long ago, 0 for just now."""
+    if ago_ns:
+        return f"packets arrived until {format_duration(ago_ns)} ago and were rejected: {rejection}"
+    return f"packets arrive and are rejected: {rejection}"
 
-    ``rejection`` is why the packets that arrive are rejected, ``obstacles`` is what the system knows.
-    """
-    if rejection:
-        return f"packets arrive and are rejected: {rejection}"
+
+def why_silent(parameters: StreamParameters, interface: str, obstacles: Sequence[str]) -> str:
+    """Why no packet of a stream arrives; ``obstacles`` is what the system knows."""
     by = f"by {interface}" if interface else "by the interface that the routes lead to (the option interface names one)"
     source = f" from {parameters.source} alone" if parameters.source else ""
     where = f"nothing comes to {parameters.address}:{parameters.port} {by}{source}"

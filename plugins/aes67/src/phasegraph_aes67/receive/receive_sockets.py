@@ -12,7 +12,7 @@ from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, po
 from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
 from .demultiplexer import Demultiplexer, Route
-from .diagnosis import why_silent
+from .diagnosis import why_rejected, why_silent
 from .leg import Leg
 from .stream_receiver import StreamReceiver
 
@@ -25,7 +25,7 @@ STEP_BATCHES = 4
 STEP_SINGLY = 256
 """Batches of each socket, and packets one by one, after which a step lets other steps have their turn."""
 REJECTED_NS = 500_000_000
-"""How long a packet that was rejected says why a leg is silent."""
+"""Packets that are rejected for so long after the last one that was accepted say why a leg is silent."""
 PUBLISH_NS = 200_000_000
 """How often the figures of a stream that is flowing are published."""
 
@@ -206,14 +206,16 @@ class Subscription:
         """What keeps packets away, as far as can be seen."""
         parameters, figures = self.leg.parameters, self.receiver.figures.latest.legs[self.leg.number]
         rejected_ns = figures.last_rejected_ns
-        recent = rejected_ns is not None and now_ns - rejected_ns < REJECTED_NS
-        rejection = figures.last_rejection if recent else ""
+        accepted_ns = self.receiver.last_arrival_ns(self.leg)
+        if rejected_ns is not None and (accepted_ns is None or rejected_ns - accepted_ns >= REJECTED_NS):
+            ago_ns = now_ns - rejected_ns
+            return why_rejected(figures.last_rejection, 0 if ago_ns < REJECTED_NS else ago_ns)
         obstacles = self._sockets.obstacles(self._via)
         if self.name and not self.present:
             obstacles = [f"there is no interface {self.name} any more"]
         elif not parameters.multicast and (others := port_holders(parameters.port, parameters.address)):
             obstacles = [*obstacles, f"{' and '.join(others)} also receives it: unicast reaches only one program"]
-        return why_silent(parameters, self._via.name or self.name, rejection, obstacles)
+        return why_silent(parameters, self._via.name or self.name, obstacles)
 
     def rejoin(self) -> None:
         """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.
