@@ -1,4 +1,4 @@
-"""The flags of AES3 subframes (SMPTE ST 2110-31; AES3-1, AES3-2), sans-IO: whether what they carry is audio."""
+"""The flags of AES3 subframes (SMPTE ST 2110-31; AES3-1, AES3-2), sans-IO: whether their samples are audio."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_AUDIO = 0x80
 
 
 class Aes3Flags:
-    """Reads the channel status of a stream as far as it matters to who plays it."""
+    """Reads from the channel status of a stream whether its samples are linear PCM."""
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
@@ -30,21 +30,23 @@ class Aes3Flags:
         return bool(self._pcm.all())
 
     def marked(self, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Frames that follow those before, AM824 as it came, with what is no audio marked: each word by its own
-        block, and both of a pair where one says so."""
+        """The next AM824 frames as received, with words that are no audio marked.
+
+        Each word is marked by its own block; both words of a pair are marked where one of them is no audio.
+        """
         octets = payload.reshape(-1, self._channels, 4)
         flags = octets[..., 0]
         if self.audio and not self._begun.any() and not (flags & (BLOCK | NO_AUDIO)).any():
-            return payload  # audio as before, and no block begins that could say anything else
+            return payload  # audio as before, and no block begins that could change that
         octets = octets.copy()
         flags = octets[..., 0]
-        data = ~self._look(flags)
+        data = ~self._linear_pcm(flags)
         data[..., : 2 * (self._channels // 2)] |= data[..., self._partners]
         flags &= ~np.uint8(NO_AUDIO)
         flags |= data * np.uint8(NO_AUDIO)
         return octets.reshape(payload.shape)
 
-    def _look(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def _linear_pcm(self, flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
         # Which words are linear PCM: by frame and channel, or by channel where no frame differs from the others.
         begun = np.concatenate([self._begun[None], flags & BLOCK != 0])
         begun[:, 1::2] |= begun[:, : self._channels - 1 : 2]  # the first subframe of two says it for both

@@ -49,7 +49,7 @@ class SourceLeg(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     interface: Annotated[str | None, Meta(description="Network interface of that leg, by name or IPv4 address.")] = None
     group: Annotated[str | None, Meta(description="IPv4 address that this leg is sent to.")] = None
     port: Annotated[int | None, Meta(ge=1, le=65535, description="UDP port of that leg.")] = None
-    source: Annotated[str | None, Meta(description="IPv4 address of the only sender to listen to on that leg.")] = None
+    source: Annotated[str | None, Meta(description="IPv4 address of the only sender to receive on that leg.")] = None
 
 
 class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
@@ -78,19 +78,19 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     channels: Annotated[int, Meta(ge=1, le=128, description="Number of channels.")] = 2
     packet_time: Annotated[
         Duration,
-        Meta(ge=20_000, le=20_000_000, description="Packet time that is expected; another one is understood."),
+        Meta(ge=20_000, le=20_000_000, description="Expected packet time; the source also accepts others."),
     ] = DEFAULT_PACKET_TIME_NS
     payload_type: Annotated[
         int | None, Meta(ge=0, le=127, description="RTP payload type; left out, that of the first packet.")
     ] = None
     source: Annotated[
         str | None,
-        Meta(description="IPv4 address of the only sender to listen to (source-specific multicast)."),
+        Meta(description="IPv4 address of the only sender to receive (source-specific multicast)."),
     ] = None
     leg_b: Annotated[
         SourceLeg | None,
         Meta(
-            description="A second way on which the same packets come (ST 2022-7), such as "
+            description="A second leg with the same packets (ST 2022-7), such as "
             '`{interface = "eth1", group = "239.70.1.10"}`; what a description contains need not be repeated.'
         ),
     ] = None
@@ -99,18 +99,18 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=10_000_000_000,
-            description="How long after its media time a frame sounds. What arrives later than that is lost.",
+            description="How long after its media time a frame sounds. Frames that arrive later are lost.",
         ),
     ] = 3_000_000
     conceal: Annotated[
         bool,
-        Meta(description="Fade over gaps with what sounds around them, up to 20 ms; otherwise they are silence."),
+        Meta(description="Fade over gaps with the sound around them, up to 20 ms; otherwise they are silence."),
     ] = True
     media_clock: Annotated[
         Literal["auto", "absolute", "relative"],
         Meta(
             description="Whether timestamps count the clock's time (absolute) or only themselves (relative: the first "
-            "packet sets the relation). Auto is absolute, unless a session description has no mediaclk line, and "
+            "packet sets the mapping). Auto is absolute, unless a session description has no mediaclk line, and "
             "relative for as long as the clock has no reference."
         ),
     ] = "auto"
@@ -122,7 +122,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         Duration | None,
         Meta(
             ge=10_000_000,
-            description="Take the stream as ended when no packet has come for so long; left out, it never ends.",
+            description="The stream ends after this time without a packet; left out, it never ends.",
         ),
     ] = None
 

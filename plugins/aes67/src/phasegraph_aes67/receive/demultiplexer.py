@@ -1,4 +1,4 @@
-"""Batches of packets are told apart by leg, and runs of expected packets found in arrays. Sans-IO.
+"""Sorts batches of packets by leg, and finds runs of expected packets in arrays. Sans-IO.
 
 The usual case, a run of packets of one leg that simply follow each other, is recognised for all legs of a batch
 at once with array operations and costs one copy per run. Everything else (the first packet, a gap, a duplicate,
@@ -45,7 +45,7 @@ class _Table:
         self._keys: NDArray[np.int64] = np.array(addresses, np.int64)
         _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
         self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
-        # Legs with one address: told apart by interface and source.
+        # Legs with one address: they differ in interface or source.
 
     def slots(self, batch: PacketBatch) -> NDArray[np.int64]:
         """Of each packet the route, by its place in the table."""
@@ -68,7 +68,7 @@ class _Table:
 
 
 class Demultiplexer:
-    """The legs that arrive on one socket, told apart by destination address."""
+    """Sorts the packets of one socket by leg: by destination address, interface and source."""
 
     def __init__(self) -> None:
         self._table = _Table(())

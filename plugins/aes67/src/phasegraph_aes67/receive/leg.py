@@ -358,8 +358,8 @@ class Leg:
         return self.format_differs and 0 < step < MOST_STEP
 
     def _order(self, header: RtpHeader) -> Verdict:
-        # A sender that restarts under its old name may do so among numbers that were seen already. What tells its
-        # packets from duplicates is that their timestamps are others.
+        # A sender that restarts under its old SSRC may do so among numbers that were seen already. Its packets differ
+        # from duplicates in their timestamps.
         fits = self.fits(header)
         if not fits and self.sequence.precedes(header.sequence):
             verdict = Verdict.DUPLICATE

@@ -246,14 +246,14 @@ class Subscription:
 
 
 def _alike(leg: Leg, other: Leg) -> bool:
-    # Whether packets could be of either: one address, and neither interface nor source tells them apart.
+    # Whether packets could be of either leg: one address, and neither interface nor source differs.
     one, two = leg.parameters, other.parameters
     apart = 0 != leg.interface != other.interface != 0 or (one.source and two.source and one.source != two.source)
     return one.address == two.address and not apart
 
 
 def _join(receiver: Receiver, parameters: StreamParameters, via: Interface) -> bool:
-    # False where the socket is full: Linux allows 20 groups a socket unless told otherwise.
+    # False where the socket is full: Linux allows 20 groups a socket by default.
     try:
         receiver.join(parameters.address, via, parameters.source)
     except OSError as error:

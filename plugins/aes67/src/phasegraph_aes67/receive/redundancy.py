@@ -52,7 +52,7 @@ class RedundantMerge:
         if stream.first is None or frame >= stream.head:
             begin = 0
         elif frame >= stream.contiguous_from and frame >= stream.first:
-            begin = min(-(-(stream.head - frame) // size), count)  # the other leg is ahead by so many packets
+            begin = min(-(-(stream.head - frame) // size), count)  # packets that the other leg has brought
         else:
             there = stream.ring.valid(frame, frames).reshape(count, size).all(axis=1)
             for row in np.flatnonzero(~there).tolist():

@@ -110,7 +110,7 @@ class StreamFigures(msgspec.Struct, frozen=True):
     timing: str
 
     def with_legs(self, count: int) -> StreamFigures:
-        """The same figures, for a session with so many legs."""
+        """The same figures, for a session with ``count`` legs."""
         legs = (*self.legs, *(LegFigures() for _ in range(count)))[:count]
         return msgspec.structs.replace(self, legs=legs)
 

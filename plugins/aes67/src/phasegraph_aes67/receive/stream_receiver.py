@@ -45,14 +45,14 @@ EARLY_LIMIT_NS = 100_000_000
 READ_LAG_NS = 400_000_000
 """How long after a frame was due a reader without a clock (a file) may still read it."""
 FAR_OFF = 50
-"""After so many packets in a row outside the window the timestamps do not fit the clock."""
+"""Packets in a row outside the window after which the timestamps do not fit the clock."""
 ACTIVE_NS = 500_000_000
 """A leg is active that has brought a packet within this time."""
 REPEAT_NS = 60_000_000_000
 """The same reason is reported again after this time without it."""
 EVENT_BURST = 5
 EVENT_INTERVAL_NS = 10_000_000_000
-"""Events that senders cause: so many at once of each kind and leg, then one in this time."""
+"""Events that senders cause: a burst of each kind and leg, then one in each interval."""
 
 Emit = Callable[[str, dict[str, Metric]], None]
 """Called with an event's name and fields."""
@@ -201,7 +201,7 @@ class StreamReceiver:
         return leg.expectation(self.media_clock.mapping_epoch)
 
     def write_run(self, leg: Leg, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
-        """Take in packets that are exactly the expected ones, one a row; the last arrived at ``arrival_ns``."""
+        """Write packets that are exactly the expected ones, one a row; the last arrived at ``arrival_ns``."""
         number = leg.number
         counters = self._counters[number]
         counters.packets_received += len(payloads)
@@ -228,7 +228,7 @@ class StreamReceiver:
     def accept(
         self, leg: Leg, data: NDArray[np.uint8], length: int, arrival_ns: int, source: int = 0, port: int = 0
     ) -> None:
-        """Take in one packet, whatever it is; ``source`` and ``port`` are where it comes from."""
+        """Handle one packet, whatever it is; ``source`` and ``port`` are where it comes from."""
         self._changed = True
         counters = self._counters[leg.number]
         followed_before = any(one.sender is not None for one in self.legs)
