@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,19 @@ def test_files_are_read_and_written(tmp_path: Path) -> None:
 def test_a_run_does_not_wait_for_a_reader_of_its_report(pipe: Path, tmp_path: Path, option: str) -> None:
     graph = tmp_path / "graph.toml"
     graph.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')
-    result = CliRunner().invoke(cli, ["run", str(graph), option, str(pipe)])
+    result = CliRunner().invoke(cli, ["run", str(graph), "--for", "1s", option, str(pipe)])
     assert result.exit_code == 2
     assert f"{option}: cannot write {pipe}" in result.stderr
+
+
+def test_a_report_may_go_to_a_pipe_that_has_a_reader(tmp_path: Path) -> None:
+    graph = tmp_path / "graph.toml"
+    graph.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "phasegraph", "run", graph, "--for", "100ms", "--report", f"/dev/fd/{writer}"]
+    process = subprocess.Popen(command, pass_fds=[writer], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        text = pipe.read()
+    assert process.wait() == 0
+    assert json.loads(text)["ended"] == "time"

@@ -18,7 +18,9 @@ class ReportFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._target = Path(os.path.realpath(path))
+        # The real path of a pipe under /dev/fd is no path.
+        special = path.exists() and not path.is_file()
+        self._target = path if special else Path(os.path.realpath(path))
         self._beside = self._target.with_name(f".{self._target.name}.{os.getpid()}")
         self._device: BinaryIO | None = None
         """A device or a pipe, open since it was checked: a pipe's reader ends when its writer closes it."""
