@@ -158,4 +158,4 @@ async def test_without_mdns_it_is_said_once(stage, monkeypatch):
         assert state.startswith(f"waiting for an announcement of {stage.name!r}, by SAP alone: ")
         await trio.sleep(1)
     assert events(run) == ["waiting_for_session", "ravenna_unavailable"]
-    assert "pip install phasegraph-aes67[mdns]" in run.events("ravenna_unavailable")[0]["reason"]
+    assert mdns.MISSING in run.events("ravenna_unavailable")[0]["reason"]

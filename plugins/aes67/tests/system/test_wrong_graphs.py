@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from phasegraph import GraphError
+from phasegraph import GraphError, install_command
 from phasegraph.testing import SimNetwork, make_session, run_graph
 
 
@@ -108,7 +108,7 @@ def test_a_sink_that_needs_mdns_says_how_to_get_it(graphs, tmp_path, monkeypatch
     monkeypatch.setattr("phasegraph_aes67.session.mdns.installed", lambda: False)
     found = problems(graphs.head + graphs.sending(ravenna=True), tmp_path)
     assert found == {"sinks.out.ravenna": found["sinks.out.ravenna"]}
-    assert "pip install phasegraph-aes67[mdns]" in found["sinks.out.ravenna"]
+    assert install_command("phasegraph-aes67[mdns]") in found["sinks.out.ravenna"]
 
 
 async def failing(graph, network=None, node="it"):
