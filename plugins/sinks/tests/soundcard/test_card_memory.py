@@ -37,7 +37,7 @@ def test_plays_what_was_put_where_it_belongs(steps):
             if first != ring.end:
                 truth.clear()  # what was put before a gap has gone by, or is given up
             frames = counter_frames(first + 1, count, 2)
-            ring.write(first, frames)
+            ring.write_frames(first, frames)
             truth |= {first + index: frame for index, frame in enumerate(frames)}
         elif what == "skip":
             ring.skipped += count
@@ -53,14 +53,14 @@ def test_counts_underruns_only_in_the_middle():
     ring = PlayRing(1, CAPACITY)
     take(ring, 10)
     assert ring.underruns == 0  # nothing was to play yet
-    ring.write(12, counter_frames(1, 20, 1))
+    ring.write_frames(12, counter_frames(1, 20, 1))
     take(ring, 10)
     assert ring.underruns == 0  # it begins within this block
     take(ring, 20)
     assert ring.underruns == 1  # 8 frames too few
     take(ring, 10)
     assert ring.underruns == 2
-    ring.write(60, counter_frames(1, 10, 1))
+    ring.write_frames(60, counter_frames(1, 10, 1))
     ring.last = 70
     take(ring, 10)
     take(ring, 30)
@@ -70,7 +70,7 @@ def test_counts_underruns_only_in_the_middle():
 
 def test_channels_that_the_input_has_not_are_silent():
     ring = PlayRing(3, CAPACITY)
-    ring.write(0, counter_frames(0, 10, 2))
+    ring.write_frames(0, counter_frames(0, 10, 2))
     heard = take(ring, 10)
     assert np.array_equal(heard[:, :2], counter_frames(0, 10, 2))
     assert not heard[:, 2].any()

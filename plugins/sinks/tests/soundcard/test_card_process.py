@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 
+import msgspec
 import pytest
 
 from phasegraph import NodeError
 from phasegraph_sinks.soundcard import card_process
-from phasegraph_sinks.soundcard.card_memory import PlayRing
+from phasegraph_sinks.soundcard.card_memory import PlayRing, memory_bytes
 from phasegraph_sinks.soundcard.card_process import CardProcess
 from phasegraph_sinks.soundcard.cards import CardRequest
 
@@ -54,7 +58,7 @@ sys.stdin.readline()
 """
     )
     process = open_process()
-    process.ring.write(0, card_process_frames())
+    process.ring.write_frames(0, card_process_frames())
     deadline = time.monotonic() + 30
     while not process.ring.lost_frames and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -108,3 +112,37 @@ def test_a_child_that_ends_while_it_plays_is_lost(child):
     assert not process.is_active()
     assert process.lost_reason == "the server ended"
     process.close(played_out=False)
+
+
+def test_what_a_library_prints_is_no_answer(child):
+    child('print("jack server is not running", file=sys.stderr, flush=True); answer(); sys.stdin.readline()')
+    process = open_process()
+    assert process.opened.card.name == "fake"
+    process.close(played_out=True)
+
+
+@pytest.mark.parametrize("word", [b"", b"close\n", b"play out\n"])
+def test_the_real_child_ends_with_its_parent_while_a_driver_hangs(word, tmp_path):
+    # A driver that never answers; the parent goes away, and nothing stays behind.
+    (tmp_path / "sounddevice.py").write_text("import time\nprint('opening', flush=True)\ntime.sleep(1000)\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    size = memory_bytes(2, 4800)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        order = card_process._Order(REQUEST, file.fileno(), 4800)
+        real = subprocess.Popen(
+            [sys.executable, "-m", card_process.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(file.fileno(),),
+            env=environment,
+        )
+    with real:
+        real.stdin.write(msgspec.json.encode(order) + b"\n")
+        real.stdin.flush()
+        assert real.stderr.readline() == b"opening\n"
+        real.stdin.write(word)
+        real.stdin.close()
+        assert real.wait(30) == 1
+        assert real.stdout.read() == b""

@@ -153,7 +153,7 @@ def test_connects_its_ports_and_plays_each_channel(server):
         ("phasegraph-speakers:out_0", "system:playback_1"),
         ("phasegraph-speakers:out_1", "system:playback_2"),
     ]
-    ring.write(256, counter_frames(0, 1000, 2))
+    ring.write_frames(256, counter_frames(0, 1000, 2))
     for _ in range(3):
         server.cycle()
     heard = np.stack([server.samples(f"phasegraph-speakers:out_{channel}") for channel in (0, 1)], axis=1)

@@ -163,9 +163,9 @@ async def test_a_stalled_data_plane_is_an_underrun(make_card, playing, autojump_
         player = run.nodes["speakers"]._player
         read_stamps = player.stamps.read_new_stamps
         player.stamps.read_new_stamps = lambda: None
-        write, player.ring.write = player.ring.write, lambda first, frames: None
+        write, player.ring.write_frames = player.ring.write_frames, lambda first, frames: None
         await trio.sleep(0.5)
-        player.ring.write, player.stamps.read_new_stamps = write, read_stamps
+        player.ring.write_frames, player.stamps.read_new_stamps = write, read_stamps
         await trio.sleep(1)
     assert run.metrics("speakers")["underruns"] > 10
     early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1]

@@ -156,7 +156,7 @@ class CallbackStamps:
             self.timeline = self._before
             frame, local_ns = self._frame_time(first[0])
             self.skipped = self.timeline.frame_at(local_ns) - frame
-            self.timeline.restart()
+            self.timeline.forget_points()
         else:
             self.timeline = CardTimeline(self._rate, late=late, slope=self.source.slope, exact=bool(self._exact))
         return first

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from phasegraph import NodeError
+from phasegraph import NodeError, bracketed_offset
 
 from . import jack, portaudio
-from .card_memory import CaptureRing, PlayRing
+from .card_memory import CaptureRing, CardMemory, PlayRing
 from .cards import Card, CardRequest, OpenedCard, find_card
 
 
@@ -45,3 +45,9 @@ def open_card(request: CardRequest, ring: PlayRing | CaptureRing, now_ns: Callab
     if card.host_api == jack.HOST_API:
         return jack.JackCard(card, request, ring, now_ns)
     return portaudio.PortAudioCard(card, request, ring, now_ns)
+
+
+def measure_clock(card: OpenCard, ring: CardMemory, now_ns: Callable[[], int]) -> None:
+    """Write how far the driver's own time is ahead of local time, where it has one."""
+    if card.time_ns():
+        ring.clock_offset_ns = bracketed_offset(now_ns, card.time_ns)

@@ -138,7 +138,7 @@ class CardMemory:
 
 
 class PlayRing(CardMemory):
-    """From the data plane (`write`) to the callback (`play`), by the card's frame number.
+    """From the data plane (`write_frames`) to the callback (`play`), by the card's frame number.
 
     The callback counts in ``called`` the frames that it was asked for. ``skipped`` more have passed without it, as the
     card's time shows; together they are the number of the next frame.
@@ -153,7 +153,7 @@ class PlayRing(CardMemory):
         """The frame that the callback plays next."""
         return self.called + self.skipped
 
-    def write(self, first: int, frames: Frames) -> None:
+    def write_frames(self, first: int, frames: Frames) -> None:
         """Data plane: give frames from ``first`` on, not before ``end``; missing channels are silence.
 
         At most ``capacity`` frames after `position` find room.

@@ -98,7 +98,7 @@ class CardPlayer:
                 self._measure_shortage(count - self._input.available(first), local_ns)
             out = self._scratch[:count]
             there = self._input.read(first, out, sounds_ns)
-            ring.write(first, out[:there])
+            ring.write_frames(first, out[:there])
             self.frames_out += there
             if there < count:
                 ring.last = first + there

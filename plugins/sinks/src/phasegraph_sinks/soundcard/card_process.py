@@ -18,16 +18,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from phasegraph import NodeError, SystemLocalClock, bracketed_offset, child_process_options
+from phasegraph import NodeError, SystemLocalClock, child_process_options
 
 from .card_memory import CaptureRing, PlayRing, memory_bytes
 from .cards import CardRequest, OpenedCard
 
+SUPPORTED = sys.platform != "win32"
+"""Whether a process can share the memory here; elsewhere cards are opened in this process."""
 START_S = 20.0
 """Longest time for a card to open: some drivers take seconds, a busy machine takes more."""
 CLOSE_S = 2.0
@@ -167,33 +168,38 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the parent ends its child
     from . import card_host
 
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     local = SystemLocalClock()
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=_Order)
     request = order.request
     memory = mmap.mmap(order.memory, memory_bytes(request.channels, order.capacity))
     kind = PlayRing if request.direction == "output" else CaptureRing
     ring = kind(request.channels, order.capacity, memory)
-    _raise_priority()
-    try:
-        card = card_host.open_card(request, ring, local.now_ns)
-    except NodeError as error:
-        _answer(_Answer(error=error.message, hint=error.hint, option=error.option))
-        return
-    ring.clock_offset_ns = _clock_offset_ns(card.time_ns, local.now_ns)
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # a collection in a callback would be heard
-    _answer(_Answer(opened=card.opened))
     words: list[bytes] = []
-    ended = threading.Event()
+    opened, ended = threading.Event(), threading.Event()
 
     def wait_for_parent() -> None:
         words.append(sys.stdin.buffer.readline())
         ended.set()
+        if not opened.is_set():
+            os._exit(1)  # the driver has not answered yet, and may never
 
     threading.Thread(target=wait_for_parent, daemon=True).start()
+    _raise_priority()
+    try:
+        card = card_host.open_card(request, ring, local.now_ns)
+    except NodeError as error:
+        _write_answer(answers, _Answer(error=error.message, hint=error.hint, option=error.option))
+        os._exit(0)
+    opened.set()
+    card_host.measure_clock(card, ring, local.now_ns)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # a collection would delay a callback
+    _write_answer(answers, _Answer(opened=card.opened))
     while not ended.wait(_TICK_S) and card.is_active():
-        ring.clock_offset_ns = _clock_offset_ns(card.time_ns, local.now_ns)
+        card_host.measure_clock(card, ring, local.now_ns)
         update_latency = getattr(card, "update_latency", None)
         if update_latency is not None:
             update_latency()
@@ -207,13 +213,9 @@ def main() -> None:
     os._exit(0)  # without the libraries' own endings, which may wait for a server that is gone
 
 
-def _clock_offset_ns(card_ns: Callable[[], int], local_ns: Callable[[], int]) -> int:
-    return bracketed_offset(local_ns, card_ns) if card_ns() else 0
-
-
-def _answer(answer: _Answer) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-    sys.stdout.buffer.flush()
+def _write_answer(answers: BinaryIO, answer: _Answer) -> None:
+    answers.write(msgspec.json.encode(answer) + b"\n")
+    answers.flush()
 
 
 def _raise_priority() -> None:

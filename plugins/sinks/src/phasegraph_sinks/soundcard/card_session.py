@@ -3,7 +3,7 @@
     opening -> open -> lost -> searching -> open ...
 
 Real cards live in child processes (`CardProcess`), so every change of state ends within a limit. Where time is
-simulated, cards are opened in this process.
+simulated, and on Windows, cards are opened in this process.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import trio
 from phasegraph import NodeContext, NodeError, frames_in
 
 from .callback_stamps import CallbackStamps
-from .card_host import OpenCard, open_card
+from .card_host import OpenCard, measure_clock, open_card
 from .card_memory import CaptureRing, PlayRing
 from .card_player import CAPACITY_NS
-from .card_process import CardProcess
+from .card_process import SUPPORTED, CardProcess
 from .cards import CardRequest, OpenedCard
 
 LOST_NS = 1_000_000_000
@@ -87,10 +87,12 @@ class CardSession(Generic[R, S]):
     async def open(self) -> OpenedCard:
         """Open the card. Raises NodeError where it refuses or does not answer."""
         before = self.side
-        if self._ctx.local.virtual:
+        if self._ctx.local.virtual or not SUPPORTED:
             ring = self._ring_type(self._request.channels, self._capacity)
             side = self._make_side(ring, before)
-            card: OpenCard | CardProcess = open_card(self._request, ring, self._ctx.local.now_ns)
+            work = partial(open_card, self._request, ring, self._ctx.local.now_ns)
+            card: OpenCard | CardProcess = await self._ctx.in_thread(work)
+            measure_clock(card, ring, self._ctx.local.now_ns)
         else:
             start = partial(CardProcess, self._request, self._ring_type, self._capacity)
             card = process = await self._ctx.in_thread(start, abandon=True, too_late=CardProcess.kill)

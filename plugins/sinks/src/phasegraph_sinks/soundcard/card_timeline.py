@@ -108,7 +108,7 @@ class CardTimeline:
         elapsed_ns = (local_ns - ns - self._place) / (1.0 + self._slope * 1e-9)
         return frame + round(elapsed_ns * self.rate / NS_PER_S)
 
-    def restart(self) -> None:
+    def forget_points(self) -> None:
         """Forget the points of the line, not its frame numbers: the card was away."""
         self._points.clear()
         self._doubtful.clear()
