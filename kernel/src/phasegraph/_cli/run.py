@@ -44,6 +44,11 @@ if TYPE_CHECKING:
     help="The least important messages that are logged.",
 )
 @click.option(
+    "--status",
+    type=click.Choice(["none", "plain", "live"]),
+    help="Show the status live, or as a line every 10 s; left out: live on a terminal.",
+)
+@click.option(
     "--strict", is_flag=True, help="Exit with 1 also where a node received, sent, read or wrote nothing at all."
 )
 @click.option(
@@ -67,6 +72,7 @@ def run(
     trace: Path | None,
     log_format: Format,
     log_level: Level,
+    status: str | None,
     strict: bool,
     control: Path | None,
     no_control: bool,
@@ -84,6 +90,7 @@ def run(
         trace,
         log_format,
         log_level,
+        status_wanted=status,
         strict=strict,
         control=control,
         no_control=no_control,
@@ -129,6 +136,7 @@ def run_graph(
     strict: bool = False,
     control: Path | None = None,
     no_control: bool = False,
+    status_wanted: str | None = None,
     user: str | None = None,
 ) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
@@ -179,7 +187,7 @@ def run_graph(
     if account is not None:
         companions.append(partial(drop_privileges, session, account, log))
     with deferred_signals() as pending:
-        with Status(status_form(log_format)) as status:
+        with Status(status_form(status_wanted, log_format)) as status:
 
             def show(session: Session) -> None:
                 if status.wants(session.meter.duration_s):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .._control.control_protocol import RunStatus
 
+Form = Literal["live", "plain", "json", "none"]
 PLAIN_INTERVAL_S = 10.0
 _MARKS = ("  ", "! ", "! ", "X ")
 COLOURS = ("", "yellow", "yellow", "red")
@@ -65,8 +66,8 @@ def columns(lines: list[NodeLine], width: int) -> list[str]:
 class Status:
     """Shows snapshots of a run on standard error."""
 
-    def __init__(self, form: Literal["live", "plain", "json"]) -> None:
-        """``live`` redraws a terminal; ``plain`` and ``json`` write a line every 10 s."""
+    def __init__(self, form: Form) -> None:
+        """``live`` redraws a terminal; ``plain`` and ``json`` write a line every 10 s; ``none`` shows nothing."""
         self._form = form
         self._live: Live | None = None
         self._next_s = PLAIN_INTERVAL_S
@@ -91,7 +92,7 @@ class Status:
 
     def wants(self, duration_s: float) -> bool:
         """Whether a snapshot is to be shown now."""
-        return self._live is not None or duration_s >= self._next_s
+        return self._form != "none" and (self._live is not None or duration_s >= self._next_s)
 
     def show(self, snapshot: RunStatus) -> None:
         """Show a snapshot."""
@@ -114,11 +115,14 @@ class Status:
         print(shown, file=StandardError(), flush=True)
 
 
-def status_form(log_format: str) -> Literal["live", "plain", "json"]:
-    """The form of the status beside a log of a format: live where standard error is a terminal."""
+def status_form(wanted: str | None, log_format: str) -> Form:
+    """The form of the status: as it is wanted, else live where standard error is a terminal. JSON beside a JSON log."""
+    if wanted == "none":
+        return "none"
     if log_format == "json":
         return "json"
-    return "live" if sys.stderr.isatty() else "plain"
+    live = sys.stderr.isatty() if wanted is None else wanted == "live"
+    return "live" if live else "plain"
 
 
 def terminal_width() -> int:

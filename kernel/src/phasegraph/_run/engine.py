@@ -5,7 +5,7 @@ the same steps are called. A step never waits, and returns when it wants to be c
 
 No step starves another: the most overdue runs first, and one that asks to be called again at once, or in the past, is
 due from when it was called, behind every step that has waited longer. How much work one call may do is the step's own
-budget. A step that raises, or does not return for two seconds, ends its node, and never the engine.
+budget. A step that raises, or does not return for five seconds, ends its node, and never the engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ DETACH_S = 0.5
 STOP_S = 1.0
 """The same of the end of the engine."""
 CHECK_S = 0.5
-STUCK_CHECKS = 4
+STUCK_CHECKS = 10
 """A call of a step that is still the same at this many checks does not return: its thread is left behind."""
 LONGEST_S = 1.0
 """The longest virtual time that passes without trio: signals are noticed there."""
