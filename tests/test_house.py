@@ -139,7 +139,8 @@ def test_every_distribution_has_the_licence_and_the_version() -> None:
     for folder in (ROOT / "kernel", *members):
         assert (folder / "LICENSE").read_text("utf-8") == licence, folder
         versions.add(tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]["version"])
-    assert len(versions) == 1
+    cited = re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert versions == set(cited)
 
 
 def test_one_distribution_installs_all_others() -> None:
