@@ -43,6 +43,7 @@ SETTLE_S, PAUSE_S, END_S = 5.0, 1.5, 6.0
 """Before the first fault, between two faults, and after the last one."""
 RECOVERY_S = 2.0
 """Time after an outage until audio arrives again: groups are joined again, a new sender is accepted."""
+MOST_RATE_PPB = 1_000_000.0
 MOST_GROWTH_MB = 60.0
 STOP_S = 10.0
 
@@ -396,6 +397,8 @@ def test_chaos(chaos: Chaos, capsys: pytest.CaptureFixture[str]) -> None:
     # The counters are true.
     assert recorder["frames_in"] == got.frames, told
     assert recorder["underrun_frames"] == got.silent, told
+    # Sender and device follow one grandmaster, so a rate between them is an error of the estimate.
+    assert abs(stage.get("sender_rate_ppb", 0.0)) <= MOST_RATE_PPB, told
     assert growth_mb < MOST_GROWTH_MB, told
     # Every node that could not go on says so, and only those failed.
     states = {id: node["state"] for id, node in result.report["nodes"].items()}

@@ -95,3 +95,14 @@ def test_packets_that_drift_out_of_the_window_are_not_a_matter_of_the_link_offse
     assert [name for name, _ in stage.events] == ["timestamps_outside_window"]
     ((_, event),) = stage.events
     assert "runs 1000 ppm slow" in event["reason"]
+
+
+@pytest.mark.parametrize("jump_packets", [100, 3_500, 40_000, 19_965_000])
+def test_a_sender_whose_timestamps_jump_has_the_rate_after_the_jump(make: Any, jump_packets: int) -> None:
+    # A sender that starts before its clock has locked: sequence numbers follow from its media time, and jump with it.
+    stage = make(link_offset_ns=50 * MS)
+    for number in range(3000):
+        stage.come([BASE + 48 * (number + jump_packets)], late_ns=MS - jump_packets * MS)
+    drifting(stage, 0, 4, first=3000)
+    figures = stage.metrics()
+    assert abs(figures["sender_rate_ppb"]) <= 10_000

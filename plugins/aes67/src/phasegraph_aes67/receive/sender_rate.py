@@ -20,6 +20,8 @@ WINDOW_NS = 250_000_000
 WINDOWS = 240
 """A minute: what a clock does in that time is its rate, not its wander."""
 FEWEST_WINDOWS = 6
+STEP_NS = 20_000_000
+"""The least lateness of two windows in a row differs by more only if the timestamps jumped, or a queue filled up."""
 
 
 class RateEstimate(msgspec.Struct, frozen=True):
@@ -41,11 +43,18 @@ class SenderRate:
         """Count a packet."""
         if self._end_ns is None or arrival_ns >= self._end_ns:
             if self._end_ns is not None:
+                if self._windows and self._is_step(self._windows[-1], self._least):
+                    self._windows.clear()
                 self._windows.append(self._least)
             self._end_ns = arrival_ns + WINDOW_NS
             self._least = arrival_ns, lateness_ns
         elif lateness_ns < self._least[1]:
             self._least = arrival_ns, lateness_ns
+
+    @staticmethod
+    def _is_step(before: tuple[int, int], after: tuple[int, int]) -> bool:
+        # Beside the step, twice of what a clock drifts that is 1000 ppm off.
+        return abs(after[1] - before[1]) > STEP_NS + (after[0] - before[0]) // 500
 
     def restart(self) -> None:
         """Forget it all: another sender, or another mapping of timestamps to the clock."""
