@@ -220,6 +220,18 @@ async def test_strangers_cause_few_events(wire, autojump_clock):
     assert len(unusable) + sum(event.get("suppressed", 0) for event in everything) == 300
 
 
+async def test_a_session_that_comes_and_goes_fills_no_log(wire, autojump_clock):
+    async with wire.waiting() as run:
+        for _ in range(200):
+            wire.announce(description())
+            await trio.sleep(0.3)
+            wire.announce(description(), deletion=True)
+            await trio.sleep(0.3)
+    told = names(run)
+    assert 20 <= told.count("session_found") <= 34
+    assert 20 <= told.count("session_gone") <= 34
+
+
 async def test_a_session_of_another_format_says_what_to_change(wire, autojump_clock):
     async with wire.waiting() as run:
         wire.announce(description(rtpmap="L16/44100/2"))

@@ -16,9 +16,10 @@ from .session_lookup import SessionLookup, sap_offer
 
 PATIENCE_NS = 10 * NS_PER_S
 """How long a session may be missing before an event states that RAVENNA's way is not available."""
-EVENT_BURST = 5
+EVENT_BURST = {"session_unusable": 5, "session_disputed": 5}
+OTHER_EVENT_BURST = 20
 EVENT_INTERVAL_NS = 10 * NS_PER_S
-"""Events that strangers cause: a burst, then one each interval. The others are counted."""
+"""Strangers can cause every event: of each kind there is a burst, then one in each interval. Others are counted."""
 
 
 class SessionFollower:
@@ -42,8 +43,8 @@ class SessionFollower:
         self._wanted: sdp.SessionDescription | None = None
         self._reason = self._ravenna_problem = self._no_ravenna = ""
         self._disputed: set[tuple[str, str]] = set()
-        self._budget = EVENT_BURST
-        self._budget_ns = ctx.local.now_ns()
+        self._budgets: dict[str, tuple[int, int]] = {}
+        """Of each kind of event: how many are left, and since when."""
         self._suppressed = 0
         ctx.event("waiting_for_session", session=name)
 
@@ -121,14 +122,14 @@ class SessionFollower:
 
     def _emit_event(self, name: str, fields: dict[str, Metric]) -> None:
         now_ns = self._ctx.local.now_ns()
-        earned = (now_ns - self._budget_ns) // EVENT_INTERVAL_NS
-        self._budget_ns += earned * EVENT_INTERVAL_NS
-        self._budget = min(EVENT_BURST, self._budget + earned)
-        if name in ("session_unusable", "session_disputed"):
-            if self._budget == 0:
-                self._suppressed += 1
-                return
-            self._budget -= 1
+        burst = EVENT_BURST.get(name, OTHER_EVENT_BURST)
+        left, since_ns = self._budgets.get(name, (burst, now_ns))
+        earned = (now_ns - since_ns) // EVENT_INTERVAL_NS
+        left = min(burst, left + earned)
+        self._budgets[name] = max(0, left - 1), since_ns + earned * EVENT_INTERVAL_NS
+        if left == 0:
+            self._suppressed += 1
+            return
         suppressed: dict[str, Metric] = {"suppressed": self._suppressed} if self._suppressed else {}
         self._suppressed = 0
         self._ctx.event(name, **fields, **suppressed)
