@@ -375,7 +375,7 @@ def test_a_port_that_is_shared_is_noted() -> None:
 def test_a_port_that_is_forbidden_names_the_capability() -> None:
     error = port_unavailable(PermissionError(errno.EACCES, "Permission denied"), 319)
     assert isinstance(error, PortUnavailable)
-    assert str(error) == "UDP port 319 is not for every user of this system"
+    assert str(error) == "opening UDP port 319 needs a privilege"
     assert "CAP_NET_BIND_SERVICE" in error.remedy
     assert "ip_unprivileged_port_start=319" in error.remedy
     other = OSError(errno.EADDRNOTAVAIL, "no")

@@ -38,7 +38,7 @@ def port_unavailable(error: OSError, port: int, holders: Sequence[str] | None = 
     if error.errno == errno.EACCES:
         return PortUnavailable(
             errno.EACCES,
-            f"UDP port {port} is not for every user of this system",
+            f"opening UDP port {port} needs a privilege",
             "grant CAP_NET_BIND_SERVICE (in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE), "
             f"or run sysctl net.ipv4.ip_unprivileged_port_start={port}",
         )

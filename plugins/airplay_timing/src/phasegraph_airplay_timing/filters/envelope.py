@@ -38,7 +38,7 @@ _QUARTILE, _YOUNG = 0.7, 20
 """By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
 it, times the root of their number; and more, by the share of `_YOUNG` points, while the rate is not known well yet."""
 _FEW_NS = 1_000_000.0
-"""One sigma where there are too few points to emit_event, if the corridor is not so wide that it may be more."""
+"""One sigma where there are too few points, if the corridor is not so wide that it may be more."""
 _RATE_SIGMA = 50e-6
 """One sigma of the difference of two clocks' rates, before any packet."""
 
