@@ -18,7 +18,7 @@ from .statistic_weighting import Scatter, StatisticWeights, weigh_statistics
 Vector = NDArray[np.float64]
 
 HOPS = ((0.3, 4), (0.1, 8), (0.0, 16))
-"""(spacing of Syncs in s, packets a block): Syncs at least so far apart make a block of so many new packets."""
+"""(spacing of Syncs in s, packets a block): Syncs at least this far apart make a block of this many new packets."""
 GUESSED = 1.3
 """The scatter of a few packets is stretched by this."""
 _EVERY = 40

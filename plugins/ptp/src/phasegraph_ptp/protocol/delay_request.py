@@ -193,7 +193,7 @@ class DelayRequester:
             return
         self._misses += 1
         if self._misses == MISSES_BEFORE_FALLBACK:
-            self._delay.forget()  # the path may have become so long that every answer is late
+            self._delay.forget()  # the path may be longer now than every answer is waited for
             if self._unicast and self._port.settings.unicast is Unicast.HYBRID:
                 self._fall_back(now_ns)
 
