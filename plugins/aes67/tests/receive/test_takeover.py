@@ -214,13 +214,15 @@ def test_no_frame_of_an_attack_is_heard(
     arriving.sort(key=lambda one: one[1])
     demultiplexer = Demultiplexer()
     demultiplexer.set_routes(stage.routes)
-    while arriving:
-        lot, arriving = arriving[:most], arriving[most:]
+    for begin in range(0, len(arriving), most):
+        lot = arriving[begin : begin + most]
         batch = batch_of(lot)
         demultiplexer.distribute(batch)
         for row, (_, arrival_ns, _, host, _, port) in enumerate(lot):
             singly.receiver.accept(singly.leg, batch.data[row], int(batch.length[row]), arrival_ns, host, port)
-        assert stage.metrics() == singly.metrics()
+        if most > 1 or begin % 40 == 0:
+            assert stage.metrics() == singly.metrics()
+    assert stage.metrics() == singly.metrics()
     out, missing = stage.read(BASE, 48 * count)
     index = np.arange(BASE, BASE + 48 * count)[:, None] * 7 + np.arange(2)
     there = stage.receiver.stream.ring.valid(BASE, 48 * count)
