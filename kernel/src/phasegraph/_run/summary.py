@@ -16,7 +16,12 @@ _ENDED = {
     "failed": "Failed after {}",
     "stopped": "Stopped by request after {}",
 }
-_CARD_LOSSES = {"overruns": "overrun", "underruns": "underrun", "lost_frames": "lost frame"}
+_FRAME_LOSSES = {
+    "overruns": "overrun",
+    "underruns": "underrun",
+    "lost_frames": "lost frame",
+    "unwritten_frames": "unwritten frame",
+}
 _FRAMES_READ = {
     ("source", "none"): "read",
     ("source", "device"): "captured",
@@ -73,7 +78,7 @@ def node_phrases(node: Mapping[str, Any]) -> list[str]:
             phrases.append(f"{verb} {_count(metrics[name], 'frame')}")
     if metrics.get("underrun_frames"):
         phrases.append(f"{_count(metrics['underrun_frames'], 'frame')} missing when due, replaced by silence")
-    phrases += [_count(metrics[name], word) for name, word in _CARD_LOSSES.items() if metrics.get(name)]
+    phrases += [_count(metrics[name], word) for name, word in _FRAME_LOSSES.items() if metrics.get(name)]
     phrases += [str(metrics[name]) for name in ("stream", "file") if name in metrics]
     return phrases or [node["state"]]
 

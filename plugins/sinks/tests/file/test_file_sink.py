@@ -179,6 +179,7 @@ async def test_gives_up_on_a_disk_that_stalls_while_stopping(
             await trio.sleep(file_sink.DRAIN_S + 1)
         ctx.gate.set()
     (fields,) = ctx.named("unwritten")
+    assert sink.metrics()["unwritten_frames"] == fields["frames"]
     assert fields["frames"] > 7 * 48_000
     assert soundfile.info(tmp_path / "out.wav").frames > 0
 
@@ -271,7 +272,9 @@ async def test_a_full_disk_fails_in_words_and_a_restart_goes_on(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.option == "path"
-    assert "File too large" in str(caught.value)
+    assert "File too large (EFBIG)" in str(caught.value)
+    waiting = sink.metrics()
+    assert waiting["unwritten_frames"] == waiting["frames_in"] - round(waiting["duration_s"] * 48_000) > 0
     with soundfile.SoundFile(tmp_path / f"out.{suffix}") as first:
         assert np.array_equal(first.read(20_000, dtype="int32") / 2.0**31, frames[:20_000])
     await sink.run(ctx)
@@ -279,6 +282,7 @@ async def test_a_full_disk_fails_in_words_and_a_restart_goes_on(
     assert ctx.named("new-file") == [{"file": str(second)}]
     rest = read(second)
     assert np.array_equal(rest, frames[len(frames) - len(rest) :])
+    assert sink.metrics()["unwritten_frames"] == 0
     written = sink.metrics()["duration_s"] * 48_000
     assert written == pytest.approx(200_000)  # nothing is missing between the two
 

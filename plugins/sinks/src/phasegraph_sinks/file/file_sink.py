@@ -79,6 +79,7 @@ class FileSink:
         self._recording: RecordingFile | None = None
         self._reserved: str | None = None  # the next file, until it is made
         self._failure: NodeError | None = None
+        self._gave_up = False  # stopped, with frames that the disk did not accept in time
         self._stalled = False  # written by the data plane
         self._frames_in = 0  # written by the data plane
         self._frames_done = 0  # written by the control plane, as are the figures below
@@ -157,6 +158,7 @@ class FileSink:
                     self._queue.drop_first()
                     self._frames_done += len(block)
             if writing.cancelled_caught:
+                self._gave_up = True
                 ctx.event("unwritten", file=self._file, frames=self._queue.frames)
         except NodeError as error:
             self._failure = error
@@ -219,7 +221,7 @@ class FileSink:
     def metrics(self) -> Metrics:
         """``frames_in``, ``overruns``, ``file``; and over all files of this run ``duration_s`` and ``peak_dbfs``.
 
-        ``file`` is the newest file, or the path of the first before it is made.
+        ``unwritten_frames`` wait for a disk that has refused them. ``file`` is the newest file, or the path of the first before it is made.
         """
         written, peak = self._frames_before, self._peak_before
         if self._recording is not None:
@@ -228,6 +230,7 @@ class FileSink:
         return {
             "frames_in": self._frames_in,
             "overruns": self._overruns,
+            "unwritten_frames": self._queue.frames if self._gave_up or self._failure is not None else 0,
             "file": self._file,
             "duration_s": written / self._format.rate,
             "peak_dbfs": pcm.dbfs(peak),
