@@ -221,7 +221,8 @@ class FileSink:
     def metrics(self) -> Metrics:
         """``frames_in``, ``overruns``, ``file``; and over all files of this run ``duration_s`` and ``peak_dbfs``.
 
-        ``unwritten_frames`` wait for a disk that has refused them. ``file`` is the newest file, or the path of the first before it is made.
+        ``unwritten_frames`` wait for a disk that has refused them.
+        ``file`` is the newest file, or the path of the first before it is made.
         """
         written, peak = self._frames_before, self._peak_before
         if self._recording is not None:

@@ -43,7 +43,10 @@ _FLOAT32_ULPS = 1 << 29
 """A step of the loop's period, a float of 32 bits, in those of a float of 64."""
 _WAKES_TIME_US = 250_000
 _MOST_WAKES = 190
-_NEWEST_WAKES = 5
+_JUMP_WAKES = 3
+"""Wake-ups in a row that are a jump; fewer were late."""
+_JUMP_CYCLES = 16
+"""Cycles after a jump in which the stamps may move by whole frames."""
 _LEAST_JUMP_US, _LEAST_LAG_US = 250.0, 10.0
 _JUMP_STEPS, _LAG_STEPS = 1.5, 0.15
 """The least jump that is one, and the least lag that is corrected (the loop removes less within seconds, and a
@@ -171,6 +174,9 @@ class _LagFilter:
         self._least_lag_us = _LEAST_LAG_US + _LAG_STEPS * step_us
         self._origin_us = 0
         self._period_us = 0.0
+        self.since_jump = _JUMP_CYCLES
+        """Cycles since the newest jump: clients that see the same cycles agree on it."""
+        self._doubtful: list[float] = []
         self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
 
     def update(self, cycles: float, current_us: int, period_us: float, *, successive: bool) -> float:
@@ -178,16 +184,25 @@ class _LagFilter:
         self._origin_us = self._origin_us or current_us
         predicted = current_us - self._origin_us - cycles * self._nominal_us
         before_us, self._period_us = self._period_us, period_us
+        self.since_jump += 1
         if before_us and successive:
-            self._wakes.append(predicted + (period_us - before_us) / self._gain)
+            self._add_wake(predicted + (period_us - before_us) / self._gain)
         if not self._wakes:
             return 0.0
-        newest = list(self._wakes)[-_NEWEST_WAKES:]
-        if abs(statistics.median(newest) - statistics.fmean(self._wakes)) > self._jump_us:
-            self._wakes.clear()
-            self._wakes.extend(newest[_NEWEST_WAKES // 2 :])  # these came after the jump
         lag = statistics.fmean(self._wakes) - predicted
         return math.copysign(max(0.0, abs(lag) - self._least_lag_us), lag)
+
+    def _add_wake(self, wake_us: float) -> None:
+        if self._wakes and abs(wake_us - statistics.fmean(self._wakes)) > self._jump_us:
+            self._doubtful.append(wake_us)
+            if len(self._doubtful) < _JUMP_WAKES:
+                return
+            self._wakes.clear()
+            self._wakes.extend(self._doubtful)
+            self.since_jump = 0
+        else:
+            self._wakes.append(wake_us)
+        self._doubtful.clear()
 
 
 class JackCard:
@@ -306,7 +321,9 @@ class JackCard:
         device_s = now_s - latency_s if self._capture else now_s + latency_s
         self._frame, self._count = frame, count
         entry_ns = self._now_ns()
-        ring.note_callback(ring.called, count, device_s, now_s, entry_ns, entry_ns < self._xrun_until_ns)
+        # Where the jump shows in the times, that decides: the server reports xruns to each client when it can.
+        xrun = entry_ns < self._xrun_until_ns if self._lag is None else self._lag.since_jump < _JUMP_CYCLES
+        ring.note_callback(ring.called, count, device_s, now_s, entry_ns, xrun)
         lib, scratch = self._lib, self._scratch[:count]
         if isinstance(ring, CaptureRing):
             for channel, port in enumerate(self._ports):
