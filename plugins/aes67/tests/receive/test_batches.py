@@ -91,6 +91,19 @@ def setup(make: Callable[..., Any], plan: Plan, number: int, clock: Any) -> Any:
     )
 
 
+def delay(happens: set[str], plan: Plan, random: np.random.Generator) -> int:
+    """How much later than usual a packet comes, in ns."""
+    swapped_ns = int(1.5e9 * plan.frames / plan.rate) if "swapped" in happens else 0
+    return swapped_ns + (int(random.integers(30 * MS)) if "late" in happens else 0)
+
+
+def spoiled(packet: bytes, happens: set[str], random: np.random.Generator) -> bytes | None:
+    """The packet as it arrives; None for one that is too long."""
+    if "cut" in happens:
+        packet = packet[: int(random.integers(len(packet)))]
+    return None if "too_long" in happens else packet
+
+
 def sending(stage: Any, plan: Plan, count: int, random: np.random.Generator) -> Iterator[Arriving]:
     """What one sender and its troublesome network deliver."""
     address = stage.parameters.address
@@ -107,27 +120,17 @@ def sending(stage: Any, plan: Plan, count: int, random: np.random.Generator) -> 
         if "stall" in happens:
             stalled = 80
         stalled -= stalled > 0
-        late_ns += 1_500 * MS * (stalled > 0)
-        if "swapped" in happens:
-            late_ns += int(1.5e9 * plan.frames / plan.rate)
-        if "late" in happens:
-            late_ns += int(random.integers(30 * MS))
+        late_ns += 1_500 * MS * (stalled > 0) + delay(happens, plan, random)
         if "jump" in happens:
             number += int(random.integers(-6000, 6000))
-        if "new_sender" in happens:
-            ssrc += 1
+        ssrc += "new_sender" in happens
         how: dict[str, Any] = {"sequence": number, "ssrc": ssrc, "frames": frames}
         if "extras" in happens:
             how |= {"first": 0x81, "between": bytes(4)}
         if "another_type" in happens:
             how["payload_type"] = 11
         shown = frame + (plan.rate // 3 if "early" in happens else 0)
-        packet: bytes | None = stage.packet(shown, **how)
-        assert packet is not None
-        if "cut" in happens:
-            packet = packet[: int(random.integers(len(packet)))]
-        if "too_long" in happens:
-            packet = None
+        packet = spoiled(stage.packet(shown, **how), happens, random)
         at = stage.arrival(frame, late_ns)
         for _ in range(("lost" not in happens) + ("doubled" in happens)):
             yield packet, at, address

@@ -195,7 +195,8 @@ class Leg:
         assert self.sequence.expected is not None
         first, frame = self.sequence.expected & 0xFFFF, self._next_frame
         self._restart_candidates = self.format_mismatches = 0
-        self.rival_senders.clear()
+        if self.rival_senders:
+            self.rival_senders.clear()
         self.last_packet_ns = self._last_audio_ns = self.last_home_ns = arrival_ns
         self.sequence.count_expected(count)
         frames = count * self._frames_per_packet

@@ -26,7 +26,7 @@ STEP_SINGLY = 256
 """Batches of each socket, and packets one by one, after which a step lets other steps have their turn."""
 REJECTED_NS = 500_000_000
 """A leg whose packets were all rejected for this long reports the reason as that of its silence."""
-PUBLISH_NS = 200_000_000
+PUBLISH_NS = 500_000_000
 """How often the figures of a stream that is flowing are published."""
 
 

@@ -48,6 +48,11 @@ class RingWriter:
         stream = self.stream
         if self._aes3 is not None:
             payload = self._aes3.marked(payload)
+        if frame == stream.head and stream.first is not None:
+            self._frames_written += frames
+            stream.ring.write(frame, payload)
+            stream.mark_written(frame, frame + frames, arrival_ns)
+            return
         if frame < stream.head and stream.first is not None:
             there = stream.ring.valid(frame, frames)
             if there.any():

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 WINDOW_NS = 250_000_000
+SAMPLE_NS = 50_000_000
 WINDOWS = 240
 """A minute: what a clock does in that time is its rate, not its wander."""
 FEWEST_WINDOWS = 6
@@ -38,9 +39,12 @@ class SenderRate:
         self._windows: deque[tuple[int, int]] = deque(maxlen=WINDOWS)
         self._end_ns: int | None = None
         self._least: tuple[int, int] = (0, 0)
+        self.next_sample_ns = 0
+        """A run of packets that arrives before this need not be counted."""
 
     def add(self, arrival_ns: int, lateness_ns: int) -> None:
         """Count a packet."""
+        self.next_sample_ns = arrival_ns + SAMPLE_NS
         if self._end_ns is None or arrival_ns >= self._end_ns:
             if self._end_ns is not None:
                 if self._windows and self._is_step(self._windows[-1], self._least):
@@ -60,6 +64,7 @@ class SenderRate:
         """Forget it all: another sender, or another mapping of timestamps to the clock."""
         self._windows.clear()
         self._end_ns = None
+        self.next_sample_ns = 0
 
     def windows(self) -> tuple[tuple[int, int], ...]:
         """(arrival, lateness) of the windows that are complete; to be given to `fit_rate` by any thread."""

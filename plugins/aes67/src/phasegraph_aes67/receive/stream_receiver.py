@@ -197,7 +197,8 @@ class StreamReceiver:
 
     def expectation(self, leg: Leg) -> Expectation:
         """The next packet of a leg, as numbers; see `Leg.expectation`."""
-        self.sync_to_clock()
+        if self._settings.clock.estimate() is not self.media_clock.estimate:
+            self.sync_to_clock()
         return leg.expectation(self.media_clock.mapping_epoch)
 
     def write_run(self, leg: Leg, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
@@ -206,10 +207,12 @@ class StreamReceiver:
         counters = self._counters[number]
         counters.packets_received += len(payloads)
         counters.lateness.add(lateness_ns)
-        counters.rate.add(arrival_ns, int(lateness_ns[-1]))
+        if arrival_ns >= counters.rate.next_sample_ns:
+            counters.rate.add(arrival_ns, int(lateness_ns[-1]))
         counters.last_arrival_ns = counters.last_in_time_ns = arrival_ns
-        self._outside[number] = 0
-        self._jumped[number] = False
+        if self._outside[number]:
+            self._outside[number] = 0
+            self._jumped[number] = False
         self._changed = True
         sequence, frame = leg.advance_run(len(payloads), arrival_ns)
         if self._merge is not None:
