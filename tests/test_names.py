@@ -6,9 +6,13 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+
+import grimp
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,3 +82,15 @@ def test_few_functions_are_complex() -> None:
     found = [line for line in checked.stdout.splitlines() if "C901" in line]
     assert checked.returncode in (0, 1), checked.stderr
     assert len(found) <= MOST_COMPLEX_FUNCTIONS, "\n".join(found)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # Imports for type checkers count too.
+    packages = sorted(path.name for path in ROOT.glob("*/src/*") if path.is_dir())
+    packages += sorted(path.name for path in ROOT.glob("plugins/*/src/*") if path.is_dir())
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=False, cache_dir=None)
+    order = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        list(TopologicalSorter(order).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))

@@ -19,7 +19,7 @@ from ..net import Interface
 from .impairments import Counts, Faults, Impairment, Stamping
 from .link import Link, Packets
 from .local_clock import SimLocalClock, true_now_ns
-from .sim_sockets import SimReceiver, SimSender, WireListener, WireSender, is_group
+from .sim_sockets import SimHost, SimReceiver, SimSender, WireListener, WireSender, is_group
 from .sim_stamped import SimStampedSocket
 
 ListeningFlows = tuple[WireListener, int, NDArray[np.bool_]]
@@ -58,7 +58,7 @@ class SimWire:
         """The link between two hosts (or from one to itself); of a separate network if its interface is named."""
         return self._link(source, destination, self.segment(interface, source.number))
 
-    def _link(self, source: SimNetwork, destination: SimNetwork, segment: str) -> Link:
+    def _link(self, source: SimHost, destination: SimHost, segment: str) -> Link:
         key = (source.number, destination.number, segment)
         if key not in self.links:
             seed = (self.seed, source.number, destination.number, *segment.encode())

@@ -6,17 +6,16 @@ import errno
 import ipaddress
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..net import Interface, PacketBatch, SendBuffer, ipv4_number
+from .impairments import Stamping
 from .link import Packets
-from .local_clock import true_now_ns
+from .local_clock import SimLocalClock, true_now_ns
 
-if TYPE_CHECKING:
-    from .network import SimNetwork
 _ABOUT = np.dtype([(name, np.int64) for name in ("length", "arrival", "destination", "source", "port", "interface")])
 
 
@@ -25,10 +24,53 @@ def is_group(address: str) -> bool:
     return ipaddress.ip_address(address).is_multicast
 
 
+class SimHost(Protocol):
+    """A host of a wire, as its sockets see it."""
+
+    local: SimLocalClock
+    number: int
+    """Its number on the wire."""
+    version: int
+    """Changes when a listener is added, changed or removed."""
+    holds: bool
+    """Whether its senders can hold packets until their time."""
+    socket_packets: int
+    stamping: Stamping
+
+    @property
+    def wire(self) -> Carrier:
+        """The wire that it is on."""
+
+    def unplugged(self, interface: Interface) -> bool:
+        """Whether an interface has no link."""
+
+    def free_port(self) -> int:
+        """A port that no socket has."""
+
+    def unicast_receiver(self, address: str, port: int) -> WireListener | None:
+        """The socket that gets unicast packets to an address and port."""
+
+    def closed(self, receiver: WireListener) -> None:
+        """A socket is closed."""
+
+
+class Carrier(Protocol):
+    """A wire, as the sockets of its hosts see it."""
+
+    destinations: list[str]
+    """Address of every flow, by its number."""
+
+    def flow(self, address: str, port: int) -> int:
+        """The number of the flow to an address and port."""
+
+    def carry(self, sender: WireSender, packets: Packets, at_ns: int | None = None) -> None:
+        """Carry packets to the listeners that accept them, now or from a later true time on."""
+
+
 class WireSender(Protocol):
     """A socket that sends over a wire."""
 
-    host: SimNetwork
+    host: SimHost
     interface: Interface
     address: str
     """Source address of its packets."""
@@ -54,7 +96,7 @@ class WireListener(Protocol):
 class SimReceiver:
     """A simulated socket bound to a port. Packets wait in arrays until they have arrived and are read."""
 
-    def __init__(self, host: SimNetwork, port: int, address: str, batch: int, packet_bytes: int, limit: int) -> None:
+    def __init__(self, host: SimHost, port: int, address: str, batch: int, packet_bytes: int, limit: int) -> None:
         self.port = port
         self.address = address
         self._host = host
@@ -183,7 +225,7 @@ class SimSendBuffer(SendBuffer):
 class SimSender:
     """A simulated socket that sends through one interface."""
 
-    def __init__(self, host: SimNetwork, interface: Interface) -> None:
+    def __init__(self, host: SimHost, interface: Interface) -> None:
         self.host = host
         self.interface = interface
         self.address = interface.address

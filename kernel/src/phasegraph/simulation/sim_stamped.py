@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import trio
@@ -22,10 +22,7 @@ from ..net.stamped.udp_socket import DATAGRAM_BYTES
 from .impairments import chosen
 from .link import Packets
 from .local_clock import true_now_ns
-from .sim_sockets import WireSender, is_group
-
-if TYPE_CHECKING:
-    from .network import SimNetwork
+from .sim_sockets import SimHost, WireSender, is_group
 
 
 class _Event(NamedTuple):
@@ -43,7 +40,7 @@ class _Event(NamedTuple):
 class SimStampedSocket:
     """Implements `phasegraph.net.StampedSocket`. How it stamps is its host's `SimNetwork.stamping`."""
 
-    def __init__(self, host: SimNetwork, port: int, interface: Interface, *, ipv6: bool, seed: tuple[int, ...]) -> None:
+    def __init__(self, host: SimHost, port: int, interface: Interface, *, ipv6: bool, seed: tuple[int, ...]) -> None:
         self.host = host
         self.interface = interface
         self.port = port
