@@ -115,7 +115,7 @@ TABLE: list[tuple[str, Message]] = [
             tlvs=(Tlv(TlvType.PATH_TRACE, bytes.fromhex("001dc1fffe123456")),),
         ),
     ),
-    (  # asks everybody for Announce messages, and carries a TLV that nobody knows
+    (  # requests Announce of all ports, and carries an unknown TLV
         f"0c 02 003c 00 00 0400 0000000000000000 00000000 {SOURCE_A} 0003 05 7f ffffffffffffffff ffff"
         "0004 0006 b0 01 0000012c 4242 0002 cafe",
         Signaling(

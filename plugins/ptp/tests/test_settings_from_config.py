@@ -63,7 +63,7 @@ def test_every_value_can_be_overridden() -> None:
         ({"profile": "enterprise", "log_announce_interval": 1}, "log-announce-interval", "allows: 0 only"),
         ({"profile": "st2059-2", "log_sync_interval": 0}, "log-sync-interval", "-7 to -1"),
         ({"announce_receipt_timeout": 11}, "announce-receipt-timeout", "2 to 10"),
-        ({"accept": ("nobody",)}, "accept", "expected a clock identity such as"),
+        ({"accept": ("no one",)}, "accept", "expected a clock identity such as"),
         ({"unicast": "negotiated"}, "unicast-servers", "no server to negotiate with"),
         ({"unicast_servers": ("192.0.2.1",)}, "unicast-servers", "unicast = 'negotiated' only"),
         ({"unicast": "negotiated", "unicast_servers": ("gm.local",)}, "unicast-servers", "'gm.local' is not a unicast"),

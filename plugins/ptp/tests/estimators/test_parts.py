@@ -114,7 +114,7 @@ def test_the_scatter_of_blocks_is_found_while_the_rate_moves() -> None:
 
 
 def settled_bank(biased: float) -> KalmanBank:
-    """A bank that has seen blocks in which the middle of the Syncs is late by so much."""
+    """A bank that has seen blocks in which the middle of the Syncs is late by this much."""
     random = np.random.default_rng(1)
     start = np.array([np.full(4, 20_000.0), np.zeros(4), np.full(4, 20_000.0)])
     bank = KalmanBank(start, np.repeat(np.diag([1e8, 1e6, 1e8])[:, :, None], 4, axis=2))

@@ -52,7 +52,7 @@ def error_ns(run: GraphRun, ptp4l: Any) -> int:
 
 
 async def trusted(run: GraphRun, ptp4l: Any, seconds: float) -> set[ClockState]:
-    """Watch for so long that its bound covers the truth; returns the states that were seen."""
+    """Check for a time that its bound covers the truth; returns the states that were seen."""
     states = set()
     for _ in range(round(seconds * 20)):
         await trio.sleep(0.05)

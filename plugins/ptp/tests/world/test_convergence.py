@@ -59,7 +59,7 @@ def expected_state(node: Node, winner: Node | None) -> PortState:
 
 
 def check_agreement(world: World, seconds: int) -> None:
-    """For so long nothing changes, and everybody is what the algorithm says."""
+    """Until then nothing changes, and every port is what the algorithm decides."""
     winner = best_of(world.nodes)
     for _ in range(4 * seconds):
         world.run(0.25)
