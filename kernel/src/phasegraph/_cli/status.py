@@ -1,4 +1,7 @@
-"""The status of a run for people: trouble first, in columns, cut at the width of the terminal."""
+"""The status of a run for people: trouble first, in columns, cut at the width of the terminal.
+
+`kernel run` and `kernel status` print it; the command ``status`` itself is in `remote`.
+"""
 
 from __future__ import annotations
 

@@ -3,16 +3,21 @@
 A filter (Kalman bank, regression, envelope ...) describes the reference by a `ClockFix`, which may move with every
 packet. A graph reads a `SlewedClock` instead, which is steered towards each fix.
 
-State of the published clock at local time t, with t0 the local time of the last `steer`:
+The published clock at local time t, where t0 is the local time of the last `steer` (rates and slews as ratios):
 
     reference(t) = reference(t0) + (t - t0) * (1 + rate) + slew * min(t - t0, slew_time)
     lag(t)       = lag(t0) + slew * min(t - t0, slew_time)         published less fix; the slew takes it to zero
-    slew         = -lag(t0) / slew_time, at most `slew_limit` while locked, `FREE_SLEW` before
+    slew         = -lag(t0) / slew_time, at most `slew_limit` while locked, `FREE_SLEW` before. At the limit
+                   slew_time becomes longer: |lag(t0)| / limit
 
-The map is continuous in phase. It jumps, and counts a discontinuity, only where `steer` is given another timescale, or
-the fix is farther than `step_beyond` away and cannot be reached as a correction: the reference is another one, the
-clock is not locked, or the distance exceeds the fix's own bound. The first fix is no discontinuity: before it there
-was no time to jump from.
+The map is continuous in phase, with three exceptions:
+
+- A discontinuity: `steer` is given another timescale, or the fix is farther than `step_beyond` away and cannot be
+  reached as a correction (the reference is another one, the clock is not locked, or the distance exceeds the fix's own
+  bound). The clock jumps, counts it, and loses its lock.
+- The first fix: before it there was no time to jump from.
+- A `steer` with ``slew_s`` = 0, which a follower may give while its clock was never locked: the clock takes over the
+  fix, and counts no discontinuity unless the first exception holds.
 
 States, the same for every clock that is published here:
 
@@ -22,8 +27,8 @@ States, the same for every clock that is published here:
                 `lock_within`, and the rate so sure that this holds for `LOCK_HORIZON`. A network may be too noisy
                 ever to come so close: after `PATIENCE`, a bound within half of `unlock_beyond` is good as well.
                 A locked clock stays locked until its bound exceeds `unlock_beyond`.
-    HOLDOVER    the reference is silent, or is being replaced; the clock runs on at its last rate, the bound grows, and
-                is still within `unlock_beyond`
+    HOLDOVER    the reference is silent, or is being replaced, and the bound does not exceed `unlock_beyond` yet; the
+                clock runs on at its last rate, and its bound grows
 
 The constants are those of the ``ptp`` clock, chosen by what `benchmarks/ptp_estimators.py` prints (its columns
 "converged", "locked", ">3s" and ">bound"; docs/validation/ptp_estimators.md has the figures).
