@@ -170,9 +170,13 @@ def _without_foreign(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -
     active = arrival - np.maximum.accumulate(np.where(away, leg.last_home_ns, arrival)) < leg.active_ns
     if not active[away].all():
         return None
-    last = int(rows[np.flatnonzero(away)[-1]])
-    ssrc = int.from_bytes(batch.data[last, 8:HEADER_BYTES].tobytes(), "big")
-    receiver.count_foreign(leg, count, Sender(int(batch.source[last]), int(batch.source_port[last]), ssrc))
+    whole = rows[away & (batch.length[rows] >= HEADER_BYTES)]
+    newest = None
+    if len(whole):
+        last = int(whole[-1])
+        ssrc = int.from_bytes(batch.data[last, 8:HEADER_BYTES].tobytes(), "big")
+        newest = Sender(int(batch.source[last]), int(batch.source_port[last]), ssrc)
+    receiver.count_others(leg, len(whole), count - len(whole), newest)
     kept: NDArray[np.bool_] = ~away
     return kept
 

@@ -213,6 +213,8 @@ class Leg:
                 self.last_home_ns = arrival_ns
             elif arrival_ns - self.last_home_ns < self.active_ns:
                 # While the sender's own socket is active, another one is not even looked at: a flood costs little.
+                if length < HEADER_BYTES:
+                    return PacketOutcome(PacketKind.MALFORMED)
                 self.rival = Sender(source, port, int.from_bytes(data[8:HEADER_BYTES].tobytes(), "big"))
                 return PacketOutcome(PacketKind.FOREIGN)
         if self._source not in (None, source) or source in self._excluded:

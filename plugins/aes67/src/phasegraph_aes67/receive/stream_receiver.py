@@ -222,10 +222,12 @@ class StreamReceiver:
         if self._carries_flags:
             self._report_audio()
 
-    def count_foreign(self, leg: Leg, count: int, newest: Sender) -> None:
-        """Count packets of other senders, which are left out."""
-        self._counters[leg.number].packets_foreign += count
-        leg.rival = newest
+    def count_others(self, leg: Leg, foreign: int, malformed: int, newest: Sender | None) -> None:
+        """Count packets of other hosts, which are left out; ``newest`` is the sender of the last foreign one."""
+        counters = self._counters[leg.number]
+        counters.packets_foreign += foreign
+        counters.packets_malformed += malformed
+        leg.rival = newest or leg.rival
         self._changed = True
 
     def accept(
