@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import trio
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding, NodeError
@@ -316,6 +316,8 @@ class TestWrongLengths:
         assert mismatched_region(str(path)) is None
 
     @given(st.binary(max_size=200), st.sampled_from(HEADS))
+    @example(bytes(23) + b"\x80", HEADS[-1])
+    @example(bytes(23) + b"\x01", HEADS[-1])
     @settings(max_examples=200, deadline=None)
     def test_any_bytes_are_read_without_an_error(self, rest, head):
         with tempfile.NamedTemporaryFile() as file:

@@ -179,6 +179,8 @@ def _aiff_format(file: BinaryIO, at: int, size: int, *, compressed: bool) -> _Sa
 
 
 def _unpack_at(file: BinaryIO, at: int, layout: str) -> tuple[Any, ...]:
+    if at > os.fstat(file.fileno()).st_size:
+        raise struct.error("a chunk begins behind the end")
     file.seek(at)
     return struct.unpack(layout, file.read(struct.calcsize(layout)))
 
