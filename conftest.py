@@ -1,4 +1,4 @@
-"""Which tests run in real time, for the whole tree.
+"""Which tests run in real time, and which examples Hypothesis draws, for the whole tree.
 
 A test without the marker `realtime` runs beside others, on a machine of any speed. So it opens no socket of a network,
 and no assertion of it depends on how long something took. Tests in the folders below are marked here; others mark
@@ -12,6 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a change passes or fails by itself. `--hypothesis-profile=default` draws
+# others.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 REALTIME_FOLDERS = ("tests/system", "tests/peers")
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
