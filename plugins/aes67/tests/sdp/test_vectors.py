@@ -75,17 +75,18 @@ COMPLAINTS = {
     "sdptransform_ts-refclk-sess": "encoding PCMU",
 }
 SAID = {
+    "ebu_list_nmos_16ch": ["2304 octets of payload"],
     "aes67vsc_chan_mismatch": ["i= names 2 channels, the rtpmap 8"],
     "dante_glensound_aoip44_pt_mismatch": ["payload type 97"],
     "demo_stagebox_dup": ["framecount:6"],
-    "livewire_node_origin_c_after_a": ["mediaclk", "ts-refclk", "ptime"],
-    "mast_livewire-stl": ["ts-refclk"],
+    "livewire_node_origin_c_after_a": ["ptime", "mediaclk", "ts-refclk"],
+    "mast_livewire-stl": ["ts-refclk", "1566 octets of payload"],
     "mast_xnode-l24-48000-2": ["ptime"],
-    "njh_recorder_mono": ["mediaclk", "ts-refclk", "ptime"],
+    "njh_recorder_mono": ["ptime", "mediaclk", "ts-refclk"],
     "sdptransform_dante-aes67": ["mediaclk", "ts-refclk"],
-    "sdptransform_mediaclk-avbtp": ["mediaclk", "ptime"],
+    "sdptransform_mediaclk-avbtp": ["ptime", "mediaclk"],
     "sdptransform_mediaclk-ptp-v2": ["ptime"],
-    "sdptransform_mediaclk-rtp": ["mediaclk", "ptime"],
+    "sdptransform_mediaclk-rtp": ["ptime", "mediaclk"],
 }
 
 

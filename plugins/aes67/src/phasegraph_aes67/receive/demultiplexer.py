@@ -18,7 +18,7 @@ from phasegraph import NS_PER_S, ClockEstimate
 from phasegraph.net import PacketBatch, ipv4_number
 
 from ..rtp import HEADER_BYTES
-from .leg import NOTHING_EXPECTED, Leg, Sender
+from .leg import NOTHING_EXPECTED, Leg, RtpSender
 from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 
 _NO_ROUTE = -1
@@ -175,7 +175,7 @@ def _without_foreign(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -
     if len(whole):
         last = int(whole[-1])
         ssrc = int.from_bytes(batch.data[last, 8:HEADER_BYTES].tobytes(), "big")
-        newest = Sender(int(batch.source[last]), int(batch.source_port[last]), ssrc)
+        newest = RtpSender(int(batch.source[last]), int(batch.source_port[last]), ssrc)
     receiver.count_others(leg, len(whole), count - len(whole), newest)
     kept: NDArray[np.bool_] = ~away
     return kept

@@ -51,7 +51,7 @@ NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, 0, -2, 1, 0)
 """What no packet meets: no datagram has a length of -2."""
 
 
-class Sender(msgspec.Struct, frozen=True, gc=False):
+class RtpSender(msgspec.Struct, frozen=True, gc=False):
     """Who sends a stream."""
 
     address: int
@@ -107,7 +107,7 @@ class _Rival:
 
     __slots__ = ("count", "sender")
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: RtpSender) -> None:
         self.sender = sender
         self.count = 0
 
@@ -124,9 +124,9 @@ class Leg:
         self.sequence = sequence
         self.interface = 0
         """Index of the interface that the packets come by; 0 for any. The control plane alone writes it."""
-        self.sender: Sender | None = None
+        self.sender: RtpSender | None = None
         """The sender that is followed; None before the first packet. Frozen, so that any thread may read it."""
-        self.rival: Sender | None = None
+        self.rival: RtpSender | None = None
         """The newest other sender. Frozen, so that any thread may read it."""
         self.last_rejection = ""
         """Why the newest packet that was not accepted was rejected."""
@@ -215,7 +215,7 @@ class Leg:
                 # While the sender's own socket is active, another one is not even looked at: a flood costs little.
                 if length < HEADER_BYTES:
                     return PacketOutcome(PacketKind.MALFORMED)
-                self.rival = Sender(source, port, int.from_bytes(data[8:HEADER_BYTES].tobytes(), "big"))
+                self.rival = RtpSender(source, port, int.from_bytes(data[8:HEADER_BYTES].tobytes(), "big"))
                 return PacketOutcome(PacketKind.FOREIGN)
         if self._source not in (None, source) or source in self._excluded:
             return self._rejected(PacketKind.FOREIGN, f"the sender is {IPv4Address(source)}", arrival_ns)
@@ -225,7 +225,7 @@ class Leg:
             header = parse_header(data[:length].data)
         except MalformedRtp as error:
             return self._rejected(PacketKind.MALFORMED, str(error), arrival_ns)
-        sender, before = Sender(source, port, header.ssrc), self.sender
+        sender, before = RtpSender(source, port, header.ssrc), self.sender
         if sender != before and not self._takes_over(sender, header, arrival_ns, others):
             return PacketOutcome(PacketKind.FOREIGN)
         size = header.payload_stop - header.payload_start
@@ -294,7 +294,7 @@ class Leg:
         self.sequence.fill(header.sequence)
         return PacketOutcome(PacketKind.NOT_AUDIO, header)
 
-    def _takes_over(self, sender: Sender, header: RtpHeader, arrival_ns: int, others: Sequence[Leg]) -> bool:
+    def _takes_over(self, sender: RtpSender, header: RtpHeader, arrival_ns: int, others: Sequence[Leg]) -> bool:
         followed = [leg for leg in others if leg.sender is not None]
         if self.sender is None and not followed:
             return True
@@ -322,11 +322,11 @@ class Leg:
     def _is_silent(self, now_ns: int, duration_ns: int) -> bool:
         return self.last_packet_ns is None or now_ns - self.last_packet_ns >= duration_ns
 
-    def sends_as(self, sender: Sender) -> bool:
+    def sends_as(self, sender: RtpSender) -> bool:
         """Whether the leg's own sender has the same SSRC."""
         return self.sender is not None and self.sender.ssrc == sender.ssrc
 
-    def _count_rival(self, sender: Sender) -> _Rival:
+    def _count_rival(self, sender: RtpSender) -> _Rival:
         rivals = self.rival_senders
         self.rival = sender
         rival = rivals.get((sender.address, sender.port))
@@ -343,7 +343,7 @@ class Leg:
         rival.count = min(rival.count + 1, 4 * CONFIRMED_BY)
         return rival
 
-    def _begin_sender(self, sender: Sender, header: RtpHeader, arrival_ns: int) -> None:
+    def _begin_sender(self, sender: RtpSender, header: RtpHeader, arrival_ns: int) -> None:
         if not self.sends_as(sender):
             self.sequence.begin(header.sequence)
         self.sender = sender

@@ -7,7 +7,7 @@ import msgspec
 from phasegraph import Metric
 
 from ..histogram import Histogram, HistogramSnapshot
-from .leg import PacketKind, Sender
+from .leg import PacketKind, RtpSender
 from .sender_rate import RateEstimate, SenderRate, fit_rate
 from .sequence import SequenceTracker
 
@@ -71,9 +71,9 @@ class LegFigures(msgspec.Struct, frozen=True):
     lateness: HistogramSnapshot = HistogramSnapshot()
     rate_windows: tuple[tuple[int, int], ...] = ()
     """What the sender's rate follows from; see `fit_rate`."""
-    sender: Sender | None = None
+    sender: RtpSender | None = None
     """The sender that is followed."""
-    rival: Sender | None = None
+    rival: RtpSender | None = None
     """The newest of the other senders on the same address."""
     trouble: str = ""
     """Why packets that arrive are not played; empty where they are."""

@@ -33,7 +33,7 @@ from phasegraph import ClockEstimate, ClockReader, ClockState, Encoding, Metric,
 from ..parameters import StreamParameters
 from ..rtp import RtpHeader, wrapped
 from .diagnosis import PLAUSIBLE_NS, is_other_kind, why_drifts, why_rate_differs
-from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, Sender
+from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, RtpSender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
 from .ring_writer import RingWriter
@@ -222,7 +222,7 @@ class StreamReceiver:
         if self._carries_flags:
             self._report_audio()
 
-    def count_others(self, leg: Leg, foreign: int, malformed: int, newest: Sender | None) -> None:
+    def count_others(self, leg: Leg, foreign: int, malformed: int, newest: RtpSender | None) -> None:
         """Count packets of other hosts, which are left out; ``newest`` is the sender of the last foreign one."""
         counters = self._counters[leg.number]
         counters.packets_foreign += foreign
@@ -315,7 +315,7 @@ class StreamReceiver:
         if self._merge is not None and not any(other.fits(header) for other in others):
             self._merge.sequence.begin(header.sequence)
 
-    def _sender_changed(self, leg: Leg, before: Sender | None, header: RtpHeader, *, first: bool) -> None:
+    def _sender_changed(self, leg: Leg, before: RtpSender | None, header: RtpHeader, *, first: bool) -> None:
         # ``first``: no leg had a sender before.
         sender = leg.sender
         assert sender is not None
