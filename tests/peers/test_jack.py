@@ -308,14 +308,15 @@ overwrite = true
 
 @pytest.mark.parametrize("period", [256, 4096, 8192])
 def test_any_period_plays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, period: int) -> None:
-    with server(tmp_path, monkeypatch, period) as jack, watched(STALL_S) as stalls:
+    # A machine that keeps threads waiting for half a cycle of the server makes it miss the cycle.
+    with server(tmp_path, monkeypatch, period) as jack, watched(min(STALL_S, period / RATE / 2)) as stalls:
         result, heard = played(jack, tmp_path, TONE, 6, "--for", "9s")
     assert result.code == 0, result.stderr
     begin = int(np.argmax(heard.any(axis=1)))
     found = stretches(heard[begin:, 0])
     assert len(heard) - begin > 4 * RATE
-    assert result.metrics("card")["underruns"] <= stalls.count
-    assert len(found) - 1 <= stalls.count, found
+    # The sound decides: the driver without hardware also loses fractions of a cycle, which the sink counts.
+    assert len(found) - 1 <= min(stalls.count, result.metrics("card")["underruns"]), found
 
 
 def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +330,8 @@ def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monke
             process.wait_until(lambda: take.exists() and take.stat().st_size > 4 * RATE, "recording")
             jack.process.signal(signal.SIGKILL)
             process.wait_until(lambda: "device_lost" in process.stderr, "lost")
+            recorded = take.stat().st_size
+            process.wait_until(lambda: take.stat().st_size > recorded, "recording on")
         with server(tmp_path / "second", monkeypatch, PERIOD, name=name):
             process.wait_until(lambda: "device_found" in process.stderr, "found again")
         process.wait_until(lambda: process.stderr.count("device_lost") == 2, "lost again")
@@ -337,7 +340,7 @@ def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monke
     assert result.code == 0, result.stderr
     events = [event["name"] for event in result.report["events"] if event["node"] == "card"]
     assert [name for name in events if name.startswith("device")] == ["device_lost", "device_found", "device_lost"]
-    assert soundfile.info(tmp_path / "take.wav").frames > 2 * RATE
+    assert soundfile.info(tmp_path / "take.wav").frames * 8 > recorded
 
 
 ROOMS = STREAM.split("[sources.stage]")[0]
