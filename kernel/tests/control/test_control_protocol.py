@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +15,8 @@ from phasegraph._control.control_protocol import (
     StopRequest,
     SubscribeRequest,
     decode_request,
-    json_schema,
 )
 from phasegraph._control.counter_rates import CounterHistory
-
-SCHEMA = Path(__file__).parents[3] / "docs" / "control.schema.json"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +62,6 @@ def test_a_line_that_is_no_request_is_refused_with_a_reason(line: bytes, reason:
 def test_any_bytes_are_a_request_or_an_error(line: bytes) -> None:
     with suppress(ValueError):
         decode_request(line)
-
-
-def test_the_schema_in_the_documentation_is_that_of_the_code() -> None:
-    assert json.loads(SCHEMA.read_text()) == json_schema()
 
 
 def test_rates_are_of_the_last_1_10_and_60_seconds() -> None:
