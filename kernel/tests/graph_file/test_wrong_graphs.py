@@ -133,7 +133,7 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
         "(clock 'b') to 'send' (clock 'house')",
         'add compensator = "fix"',
     ),
-    "a source that nobody hears": (TAKE, "sources.take", "no sink reads this source", 'input = "take"'),
+    "a source without a sink": (TAKE, "sources.take", "no sink reads this source", 'input = "take"'),
     "a cycle of clocks": (
         HOUSE + 'fallback = "b"\n[clocks.b]\nkind = "system"\nfallback = "house"',
         "clocks.b",

@@ -38,7 +38,7 @@ class Account(NamedTuple):
         _child_options.update(user=self.uid, group=self.gid, extra_groups=list(self.groups))
 
     def drop_privileges(self) -> None:
-        """Become the user for good, in all threads."""
+        """Become the user, in all threads and without a way back."""
         os.setgroups(self.groups)
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)

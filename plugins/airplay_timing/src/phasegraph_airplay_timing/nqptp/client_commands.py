@@ -3,10 +3,11 @@ r"""Commands of clients on nqptp's control port: ``<shared memory> <command>[ <a
 from __future__ import annotations
 
 import enum
-import ipaddress
 import re
 
 import msgspec
+
+from ..peer_address import plain_address
 
 MOST_OCTETS = 4096
 MOST_PEERS = 64
@@ -97,9 +98,6 @@ def parse(data: bytes) -> ClientCommand:
 
 def _address(text: str) -> str:
     try:
-        address = ipaddress.ip_address(text)
+        return plain_address(text)
     except ValueError:
         raise RefusedCommand(CommandRefusal.ADDRESS, f"{text!r} is no IP address") from None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address).partition("%")[0]

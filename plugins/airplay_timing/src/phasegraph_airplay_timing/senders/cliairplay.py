@@ -7,10 +7,11 @@ a sample that it finds twice. Times are of CLOCK_REALTIME, which both sides read
 from __future__ import annotations
 
 import enum
-import ipaddress
 import struct
 
 import msgspec
+
+from ..peer_address import plain_address
 
 NAME = "/cliairplay-ptp"
 CONTROL_PORT = 9010
@@ -102,8 +103,6 @@ def acknowledgement(peers: int, clock: int) -> bytes:
 
 def _address(text: str) -> str:
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        return plain_address(text)
     except ValueError:
         raise ValueError(f"{text!r} is not an IP address") from None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
