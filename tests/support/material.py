@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
@@ -98,3 +99,36 @@ def excerpt(material: Words, got: Words) -> str:
         return f"frame {sounding[0]} of the recording is nowhere in the material"
     expected = np.resize(np.roll(material, -int(begins[0]), axis=0), piece.shape)
     return difference(expected, piece)
+
+
+class Recording(msgspec.Struct):
+    """A recording, compared with the material that was played over and over."""
+
+    frames: int
+    silent: int
+    """Frames of silence."""
+    wrong: int
+    """Frames that are not in the material."""
+    places: list[int]
+    """Differences of place in the recording and in the material, modulo its length: one for each life of the sender."""
+
+
+def compare(sent: Words, got: Words) -> Recording:
+    """Find every frame of a recording in the material, all of whose frames differ."""
+    keys, wanted = (words.astype(np.int64) @ np.array([1 << 32, 1]) for words in (sent, got))
+    order = np.argsort(keys)
+    at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    silent = ~got.any(axis=1)
+    found = (keys[at] == wanted) & ~silent
+    rows = np.flatnonzero(found)
+    apart: NDArray[np.int64] = (rows - at[rows]) % len(sent)
+    changes = np.flatnonzero(np.diff(apart, prepend=-1))
+    wrong = int(np.count_nonzero(~found & ~silent))
+    return Recording(len(got), int(np.count_nonzero(silent)), wrong, apart[changes].tolist())
+
+
+def noise_without_silence(frames: int, *, seed: int = 1) -> Words:
+    """Material whose frames all differ, none of them silent."""
+    words = noise(frames, 2, seed=seed)
+    words[~words.any(axis=1)] = 512
+    return words

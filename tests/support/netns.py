@@ -129,6 +129,24 @@ def network(middle: Middle = "wire") -> Iterator[Network]:
         yield Network(near, far, between)
 
 
+@contextmanager
+def star(names: dict[str, str]) -> Iterator[tuple[Host, dict[str, Host]]]:
+    """A bridge and hosts with these addresses, each at the bridge's leg of its name."""
+    with ExitStack() as stack:
+        bridge = stack.enter_context(host())
+        bridge.ip("link add bridge type bridge mcast_snooping 0 forward_delay 0", "link set bridge up")
+        hosts = {}
+        for name, address in names.items():
+            hosts[name] = here = stack.enter_context(host())
+            here.ip(
+                f"link add {INTERFACE} type veth peer name {name[:15]} netns {bridge.pid}",
+                f"link set {INTERFACE} up",
+                f"addr add {address}/24 dev {INTERFACE}",
+            )
+            bridge.ip(f"link set {name[:15]} master bridge", f"link set {name[:15]} up")
+        yield bridge, hosts
+
+
 def _address(near: Host, far: Host) -> None:
     for end, address, address6 in ((near, NEAR, NEAR6), (far, FAR, FAR6)):
         end.ip(f"addr add {address}/24 dev {INTERFACE}")

@@ -17,19 +17,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from ctypes.util import find_library
 from pathlib import Path
 from random import Random
 
-import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tests.support import material, netns, strangers
 from tests.support.kernel import KERNEL, outcome
 from tests.support.machine import watched_machine
-from tests.support.material import Words
 from tests.support.netns import INTERFACE, Host
 from tests.support.process import Running, running
 
@@ -250,24 +247,6 @@ class Chaos:
             stack.close()
 
 
-@contextmanager
-def star(names: dict[str, str]) -> Iterator[tuple[Host, dict[str, Host]]]:
-    """A bridge and hosts with these addresses, each at the bridge's leg of its name."""
-    with ExitStack() as stack:
-        bridge = stack.enter_context(netns.host())
-        bridge.ip("link add bridge type bridge mcast_snooping 0 forward_delay 0", "link set bridge up")
-        hosts = {}
-        for name, address in names.items():
-            hosts[name] = here = stack.enter_context(netns.host())
-            here.ip(
-                f"link add {INTERFACE} type veth peer name {name[:15]} netns {bridge.pid}",
-                f"link set {INTERFACE} up",
-                f"addr add {address}/24 dev {INTERFACE}",
-            )
-            bridge.ip(f"link set {name[:15]} master bridge", f"link set {name[:15]} up")
-        yield bridge, hosts
-
-
 @pytest.fixture
 def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chaos]:
     """Hosts on which nothing runs."""
@@ -278,7 +257,7 @@ def chaos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chaos]:
     (tmp_path / "small").mkdir()
     made = Chaos(tmp_path, Random(SEED))
     addresses = {"grandmaster": GRANDMASTER, "sender": SENDER, "device": DEVICE, "stranger": STRANGER}
-    with star(addresses) as (made.bridge, made.hosts):
+    with netns.star(addresses) as (made.bridge, made.hosts):
         try:
             yield made
         finally:
@@ -297,53 +276,20 @@ def wait_for_lock(run: Running) -> None:
     run.wait_until(lambda: re.search(r"\] locked\b", run.stderr) is not None, "locked", 40.0)
 
 
-class Recording(msgspec.Struct):
-    """A recording, compared with the material that was played over and over."""
-
-    frames: int
-    silent: int
-    """Frames of silence."""
-    wrong: int
-    """Frames that are not in the material."""
-    places: list[int]
-    """Differences of place in the recording and in the material, modulo its length: one for each life of the sender."""
-
-
-def compare(sent: Words, got: Words) -> Recording:
-    """Find every frame of a recording in the material, all of whose frames differ."""
-    keys, wanted = (words.astype(np.int64) @ np.array([1 << 32, 1]) for words in (sent, got))
-    order = np.argsort(keys)
-    at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
-    silent = ~got.any(axis=1)
-    found = (keys[at] == wanted) & ~silent
-    rows = np.flatnonzero(found)
-    apart: NDArray[np.int64] = (rows - at[rows]) % len(sent)
-    changes = np.flatnonzero(np.diff(apart, prepend=-1))
-    wrong = int(np.count_nonzero(~found & ~silent))
-    return Recording(len(got), int(np.count_nonzero(silent)), wrong, apart[changes].tolist())
-
-
-def noise_without_silence(frames: int) -> Words:
-    """Material whose frames all differ, none of them silent."""
-    words = material.noise(frames, 2, seed=SEED)
-    words[~words.any(axis=1)] = 512
-    return words
-
-
 def test_a_recording_with_a_gap_and_a_foreign_frame_is_found_out() -> None:
-    sent = noise_without_silence(1000)
+    sent = material.noise_without_silence(1000)
     got = np.concatenate([sent[100:], sent[:300]])
-    assert compare(sent, got) == Recording(1200, 0, 0, [900])
+    assert material.compare(sent, got) == material.Recording(1200, 0, 0, [900])
     got[200:250] = 0
     got[400] = 0x55555500
-    assert compare(sent, got) == Recording(1200, 50, 1, [900])
+    assert material.compare(sent, got) == material.Recording(1200, 50, 1, [900])
     moved = np.concatenate([got, sent[7:20]])
-    assert compare(sent, moved).places == [900, (1200 - 7) % 1000]
+    assert material.compare(sent, moved).places == [900, (1200 - 7) % 1000]
 
 
 def test_chaos(chaos: Chaos, capsys: pytest.CaptureFixture[str]) -> None:
     folder = chaos.folder
-    sent = noise_without_silence(MATERIAL_S * RATE)
+    sent = material.noise_without_silence(MATERIAL_S * RATE)
     material.write(folder / "music.wav", sent)
     has_jack = shutil.which("jackd") is not None and find_library("portaudio") is not None
     (folder / "grandmaster.toml").write_text(GRANDMASTER_GRAPH)
@@ -380,7 +326,7 @@ def test_chaos(chaos: Chaos, capsys: pytest.CaptureFixture[str]) -> None:
     result = outcome(device.wait(STOP_S), device, folder / "device.json")
     stop_s = time.monotonic() - stopping
 
-    got = compare(sent, material.read(folder / "recorded.wav"))
+    got = material.compare(sent, material.read(folder / "recorded.wav"))
     stage, recorder = result.metrics("stage"), result.metrics("recorder")
     told = "\n".join(chaos.log) + f"\n{got}\n{stage}\n{recorder}\nmemory {growth_mb:+.1f} MB, stopped in {stop_s:.1f} s"
     with capsys.disabled():
