@@ -6,6 +6,7 @@ import contextlib
 import ctypes.util
 import datetime
 import json
+import math
 import re
 import socket
 import struct
@@ -118,7 +119,13 @@ class Ours(Follower):
             for local in range(now["local_ns"], end, round(PERIOD_S * 1e9)):
                 since, true = local - now["local_ns"], truth.at(local)
                 reference = now["reference_ns"] + since + round(since * now["rate_ppb"] / 1e9)
-                samples.append((true, reference - true, now["sigma_ns"], now["bound_ns"]))
+                samples.append(
+                    (
+                        true,
+                        reference - true,
+                        *(math.inf if now[name] is None else now[name] for name in ("sigma_ns", "bound_ns")),
+                    )
+                )
         at, error, sigma, bound = zip(*samples, strict=True)
         return Errors(np.array(at, np.int64), np.array(error, np.int64), np.array(sigma), np.array(bound))
 

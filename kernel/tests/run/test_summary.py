@@ -72,7 +72,7 @@ def test_a_receiver(metrics: dict[str, Any], phrases: str) -> None:
     [
         ("source", "none", "frames_out", "read 297 600 frames"),
         ("source", "device", "frames_out", "captured 297 600 frames"),
-        ("sink", "none", "frames_in", "recorded 297 600 frames"),
+        ("sink", "none", "frames_in", "received 297 600 frames"),
         ("sink", "device", "frames_in", "played 297 600 frames"),
     ],
 )
@@ -136,6 +136,12 @@ def test_columns_fit_the_terminal() -> None:
 
 
 def test_a_failed_node_says_why_first() -> None:
-    failed = node("sink", state="failed", pace="none", failure="No space left on device", metrics={"frames_in": 5})
-    assert node_phrases(failed) == ["failed: No space left on device", "recorded 5 frames"]
+    failed = node(
+        "sink",
+        state="failed",
+        pace="none",
+        failure="No space left on device",
+        metrics={"frames_in": 5, "file": "a.wav"},
+    )
+    assert node_phrases(failed) == ["failed: No space left on device", "recorded 5 frames", "a.wav"]
     assert node_phrases(node("sink", state="ended")) == ["ended"]

@@ -25,7 +25,7 @@ _FRAME_LOSSES = {
 _FRAMES_READ = {
     ("source", "none"): "read",
     ("source", "device"): "captured",
-    ("sink", "none"): "recorded",
+    ("sink", "none"): "received",
     ("sink", "device"): "played",
 }
 """What a node does with its frames, by its role and by what paces it (see `phasegraph._core.kinds.Domain`)."""
@@ -73,6 +73,8 @@ def node_phrases(node: Mapping[str, Any]) -> list[str]:
     if "packets_sent" in metrics:
         phrases += _sent(metrics)
     verb = _FRAMES_READ.get((node["role"], node.get("pace", "none")), "handled")
+    if node["role"] == "sink" and "file" in metrics:
+        verb = "recorded"
     for name in ("frames_in", "frames_out"):
         if name in metrics:
             phrases.append(f"{verb} {_count(metrics[name], 'frame')}")

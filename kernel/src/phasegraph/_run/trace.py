@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from .._core.clock import ClockEstimate
+from .._core.clock import UNKNOWN_NS, ClockEstimate
 from .._core.errors import GraphError, Problem
 from .._core.files import create_file
 from .._core.node import Metric
@@ -34,8 +34,8 @@ class Trace:
             except OSError as error:
                 raise GraphError([Problem("--trace", f"cannot write {path}: {error.strerror}")]) from error
 
-    def write_record(self, record: str, node: str, local_ns: int, fields: Mapping[str, Metric]) -> None:
-        """One line: the kind of record, the node, the local time, and the fields."""
+    def write_record(self, record: str, node: str, local_ns: int, fields: Mapping[str, Metric | None]) -> None:
+        """One line: the kind of record, the node, the local time, and the fields; what is not known is None."""
         if self._file is not None:
             line = _encoder.encode({"t": record, "node": node, "local_ns": local_ns, **fields}) + b"\n"
             try:
@@ -52,8 +52,8 @@ class Trace:
             {
                 "reference_ns": estimate.reference_at(local_ns),
                 "rate_ppb": estimate.rate_ppb,
-                "sigma_ns": estimate.sigma_ns,
-                "bound_ns": estimate.bound_ns,
+                "sigma_ns": _where_known(estimate.sigma_ns),
+                "bound_ns": _where_known(estimate.bound_ns),
                 "state": estimate.state.value,
                 "grandmaster": estimate.grandmaster,
             },
@@ -74,3 +74,7 @@ class Trace:
             with suppress(OSError):  # it would write what it still has
                 file.close()
         self._warn(f"the trace {self._path} ends early: {error.strerror}")
+
+
+def _where_known(figure_ns: float) -> float | None:
+    return figure_ns if figure_ns < UNKNOWN_NS else None
