@@ -100,10 +100,10 @@ INVALID: dict[str, tuple[str, str, str, str]] = {
         "no clock given, and the graph has 2",
         'set clock = "house" or "b"',
     ),
-    "channel zero": (
-        TAKE + OUT + 'input = [{source = "take", channels = [0]}]',
+    "channel below zero": (
+        TAKE + OUT + 'input = [{source = "take", channels = [-1]}]',
         "sinks.out.input[0].channels[0]",
-        "expected a whole number of at least 1, got 0",
+        "expected a whole number of at least 0, got -1",
         "",
     ),
     "no channels": (

@@ -157,6 +157,13 @@ class TestChannels:
         out, _ = read(sink(clock, (AlignedTap(stream), [3, 0, 3]), (AlignedTap(stream), [1])), 0, 100)
         np.testing.assert_array_equal(out, counter_frames(0, 100, 4)[:, [3, 0, 3, 1]])
 
+    def test_a_channel_of_no_source_is_silence(self, make_stream, write, clock):
+        stream = make_stream(channels=2)
+        write(stream, 0, 100)
+        out, _ = read(sink(clock, (AlignedTap(stream), [-1, 1, -1]), AlignedTap(stream)), 0, 100)
+        assert not out[:, [0, 2]].any()
+        np.testing.assert_array_equal(out[:, [1, 3, 4]], counter_frames(0, 100, 2)[:, [1, 0, 1]])
+
     def test_one_of_two_channels_beside_a_whole_source_of_the_same_width(self, make_stream, write, clock):
         a, b = make_stream(channels=2), make_stream(channels=2)
         write(a, 0, 50)
@@ -271,6 +278,8 @@ class TestAsReceived:
             ([1, 0, 2, 3], [2, 3]),
             ([1, 2, 3], []),
             ([0, 1, 2], [0, 1]),
+            ([-1, -1, 2, 3], [2, 3]),
+            ([-1, 1, 2, 3], [2, 3]),
         ],
     )
     def test_pairs_that_stay_together(self, make_stream, write, clock, channels, kept):

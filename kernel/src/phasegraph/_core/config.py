@@ -83,8 +83,8 @@ class InputChannels(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ren
 
     source: Annotated[str, Ref(Role.SOURCE)]
     channels: Annotated[
-        tuple[Annotated[int, Meta(ge=1)], ...] | None,
-        Meta(description="Which channels of the source, in order, counted from 1; all of them if left out."),
+        tuple[Annotated[int, Meta(ge=0)], ...] | None,
+        Meta(description="Channels of the source, in order, counted from 1; 0 is silence; all of them if left out."),
     ] = None
 
 

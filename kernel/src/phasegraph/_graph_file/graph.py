@@ -36,7 +36,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     sink: str
     channels: tuple[int, ...] | None = None
-    """Channels of the source, in order, counted from 1; None for all of them."""
+    """Channels of the source, in order, counted from 1, with 0 for silence; None for all of them."""
     crossing: bool = False
     """Whether source and sink run on different clocks."""
     compensator: str | None = None

@@ -294,7 +294,7 @@ def _channels(edge: BuiltEdge) -> list[int] | None:
     if beyond:
         raise NodeError(
             f"{edge.edge.source} has {there} channels, there is no channel {beyond[0]}",
-            "channels count from 1",
+            "channels count from 1, and 0 is silence",
             option="input",
         )
     return [channel - 1 for channel in channels]

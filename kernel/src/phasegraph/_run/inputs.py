@@ -38,7 +38,7 @@ class SinkInput:
     def __init__(
         self, taps: Sequence[tuple[Tap, Sequence[int] | None]], format: StreamFormat, clock: ClockReader | None
     ) -> None:
-        """``taps`` with the channels (from 0) that are read of each; ``clock`` paces a sink that has none."""
+        """``taps`` with their channels that are read (from 0; -1 is silence); ``clock`` paces a sink that has none."""
         self.format = format
         self._taps = tuple(taps)
         self._clock = clock
@@ -207,6 +207,8 @@ class SinkInput:
             tap.fill(frame, part, local_ns)
             taken = part if channels is None else part[:, channels]
             out[:, channel : channel + taken.shape[1]] = taken
+            for silent in () if channels is None else (at for at, of in enumerate(channels) if of < 0):
+                out[:, channel + silent] = 0.0
             channel += taken.shape[1]
         return self._before_end(frame, len(out))
 
@@ -221,7 +223,8 @@ class SinkInput:
                 kept = [
                     at + more
                     for at in range(-begin % together, len(taken) - together + 1, together)
-                    if taken[at] % together == 0
+                    if taken[at] >= 0
+                    and taken[at] % together == 0
                     and taken[at : at + together] == list(range(taken[at], taken[at] + together))
                     for more in range(together)
                 ]
