@@ -48,6 +48,7 @@ from ._core.localtime import bracketed_offset as bracketed_offset
 from ._core.node import Build as Build
 from ._core.node import ClockSource as ClockSource
 from ._core.node import Input as Input
+from ._core.node import MediaPosition as MediaPosition
 from ._core.node import Metric as Metric
 from ._core.node import Metrics as Metrics
 from ._core.node import Node as Node

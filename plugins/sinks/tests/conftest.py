@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph import Encoding, NodeError, StreamFormat, frames_in
+from phasegraph import Encoding, MediaPosition, NodeError, StreamFormat, frames_in
 
 
 class FakeLocal:
@@ -76,7 +76,9 @@ class FakeInput:
 
     ready = True
 
-    def __init__(self, frames, format, *, paced=False, endless=False):
+    def __init__(self, frames, format, *, paced=False, endless=False, first_frame=0, timescale="arb"):
+        self.first_frame = first_frame
+        self.timescale = timescale
         self.frames = frames
         self.format = format
         self.paced = paced
@@ -100,6 +102,9 @@ class FakeInput:
         out[: len(there)] = there
         self.taken += count
         return out
+
+    def media_position(self):
+        return MediaPosition(self.first_frame + self.taken, self.timescale)
 
     def skip_due(self, local_ns, limit):
         frames = self.read_due(local_ns, limit)

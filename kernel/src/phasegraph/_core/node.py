@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 import trio
 from numpy.typing import NDArray
@@ -35,6 +36,15 @@ RawSampleReader = Callable[[int, NDArray[np.uint8]], NDArray[np.bool_]]
 
 Returns of which frames and channels; for the others `Input.read` has all that there is to know.
 """
+
+
+class MediaPosition(msgspec.Struct, frozen=True, gc=False):
+    """A place in media time: a frame of a stream, counted from the epoch of its clock."""
+
+    frame: int
+    """Absolute frame index; the link offset is not part of it."""
+    timescale: str
+    """What the clock counts: ``ptp`` (TAI), ``utc`` or ``arb``."""
 
 
 class Build(Protocol):
@@ -84,6 +94,12 @@ class Input(Protocol):
 
     def skip_due(self, local_ns: int, limit: int) -> int | None:
         """As `read_due`, for a sink that needs only the number of frames."""
+
+    def media_position(self) -> MediaPosition | None:
+        """Of the next frame that `read_due` returns; None while that is unknown.
+
+        Frames of an input without a clock count from 0, on timescale ``arb``. To be called by the step that reads.
+        """
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
         """For a sink with a clock: fill ``out`` with the sound from its frame ``frame`` on.

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .._core.clock import ClockEstimate, frame_at, frames_in
-from .._core.node import RawSampleReader
+from .._core.node import MediaPosition, RawSampleReader
 from .._core.published import Published
 from .._core.samples import Encoding, Frames
 from .._core.stream import ClockReader, StreamFormat
@@ -114,6 +114,13 @@ class SinkInput:
         if count:
             self.skip_frames(position, count, local_ns)
         return count
+
+    def media_position(self) -> MediaPosition | None:
+        """See `Input.media_position`."""
+        if self._position is None:
+            return None
+        delay = max(tap.stream.playout_delay_frames for tap, _ in self._taps)
+        return MediaPosition(self._position - delay, "arb" if self._estimate is None else self._estimate.timescale)
 
     def _due_frames(self, local_ns: int, limit: int) -> tuple[int, int] | None:
         # First and number of the frames that are read now; None at the end.

@@ -8,10 +8,14 @@ from typing import Annotated
 
 import trio
 from msgspec import Meta
+from msgspec.structs import replace
 
 from phasegraph import (
     Build,
+    Duration,
+    Frames,
     Input,
+    MediaPosition,
     Metrics,
     NodeContext,
     NodeError,
@@ -24,10 +28,12 @@ from phasegraph import (
 
 from .. import pcm
 from ..due_frames import DueFrames
+from .broadcast_extension import broadcast_info
 from .file_locks import FileLocks, file_locks
 from .file_writer import RecordingFile, check_folder, check_recordable
 from .recording_format import ContainerName, RecordingFormat, SubtypeName, recording_format
-from .write_queue import WriteQueue
+from .recording_time import START_PATTERN, RecordingTime, has_start, path_at
+from .write_queue import QueuedBlock, WriteQueue
 
 QUEUE_NS = 30_000_000_000
 """How long a disk may stall before frames are lost."""
@@ -42,7 +48,13 @@ DRAIN_S = 4.0
 class FileSinkConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of a ``file`` sink."""
 
-    path: Annotated[OutputFile, Meta(description="The file to record to; missing folders are made.")]
+    path: Annotated[
+        OutputFile,
+        Meta(
+            description="The file to record to; missing folders are made. {start:%Y-%m-%dT%H%M%SZ} in it is the media "
+            "time of its first frame, in UTC, by any directives of strftime."
+        ),
+    ]
     format: Annotated[
         ContainerName,
         Meta(description="Container; auto follows the path's suffix. A wav beyond 4 GiB becomes RF64."),
@@ -55,6 +67,21 @@ class FileSinkConfig(SinkConfig, frozen=True, kw_only=True):
         bool,
         Meta(description="Replace an existing file. Without it an existing file is an error, before anything runs."),
     ] = False
+    split: Annotated[
+        Annotated[Duration, Meta(ge=1_000_000_000)] | None,
+        Meta(
+            description="Length of a file by media time: 1h begins a new file at every full hour. The path needs "
+            "{start:...} then."
+        ),
+    ] = None
+    utc_offset: Annotated[
+        int,
+        Meta(
+            ge=-32768,
+            le=32767,
+            description="TAI less UTC in seconds: names, splits and time references are in UTC, PTP counts TAI.",
+        ),
+    ] = 37
 
 
 class FileSink:
@@ -65,18 +92,29 @@ class FileSink:
     """
 
     def __init__(self, config: FileSinkConfig, input: Input) -> None:
-        self._path = os.path.abspath(config.path)
+        path = os.path.abspath(config.path)
+        self._named_by_time = has_start(path)
+        self._path = path if self._named_by_time else path.format()
+        if config.split is not None and not self._named_by_time:
+            raise NodeError(
+                "the files of a split recording need names by time",
+                f"write {START_PATTERN} where the time belongs, such as stage-{START_PATTERN}.wav",
+                option="path",
+            )
+        self._time = RecordingTime(input.format.rate, config.utc_offset, config.split)
         self._overwrite = config.overwrite
         self._input = input
         self._format: RecordingFormat = recording_format(self._path, config.format, config.subtype, input.format)
         self.encoding = self._format.encoding
         """The samples of the file: `kernel check` compares them with the input's."""
+        self._check_path()
         rate = input.format.rate
         queue_bytes = QUEUE_BYTES // (4 * input.format.channels)
         self._queue_frames = max(1, min(frames_in(QUEUE_NS, rate), queue_bytes))
         self._copy_frames = max(1, frames_in(_COPY_AHEAD_NS, rate))
         self._queue = WriteQueue()
         self._recording: RecordingFile | None = None
+        self._next: MediaPosition | None = None  # the frame that continues the file
         self._reserved: str | None = None  # the next file, until it is made
         self._failure: NodeError | None = None
         self._gave_up = False  # stopped, with frames that the disk did not accept in time
@@ -94,10 +132,11 @@ class FileSink:
         """
         self._failure = None
         self._queue.expect_blocks()
-        await ctx.in_thread(partial(check_folder, self._path))
+        await ctx.in_thread(partial(check_folder, self._first_folder()))
         if self._recording is None:
-            await ctx.in_thread(partial(check_recordable, self._path, overwrite=self._overwrite))
-        path = self._next_path(ctx)  # raises where another node of the run has the file
+            await ctx.in_thread(self._check_path)
+        # Raises where another node of the run has the file; a name by time is reserved before its time is known.
+        path = self._path if self._named_by_time else self._next_path(ctx, self._path)
         ctx.shared(file_locks).add_writer(path, ctx.id)
         self._reserved = path
         task_status.started()
@@ -123,9 +162,10 @@ class FileSink:
             frames = self._input.read_due(now_ns, limit)
             if frames is None:
                 return None
-            if len(frames):
+            position = self._input.media_position()
+            if len(frames) and position is not None:
                 self._frames_in += len(frames)
-                ctx.call_soon(self._queue.append, frames)
+                ctx.call_soon(self._append, frames, replace(position, frame=position.frame - len(frames)))
             return len(frames)
 
         def must_wait() -> bool:
@@ -143,6 +183,13 @@ class FileSink:
         due = DueFrames(ctx, self._input.format, read_block, must_wait)
         await due.run()
 
+    def _append(self, frames: Frames, position: MediaPosition) -> None:
+        # Into parts of one file each.
+        while len(frames):
+            count = min(len(frames), self._time.frames_left(position) or len(frames))
+            self._queue.append(QueuedBlock(frames[:count], position))
+            frames, position = frames[count:], replace(position, frame=position.frame + count)
+
     def _report_overrun(self, ctx: NodeContext) -> None:
         self._overruns += 1
         ctx.event("overrun", file=self._file, queue_ns=duration_of(self._queue.frames, self._format.rate))
@@ -152,9 +199,10 @@ class FileSink:
         try:
             with writing:
                 while (block := await self._queue.wait_first()) is not None:
-                    if recording is None or not recording.fits(len(block)):
-                        recording = await self._next_file(ctx)
-                    await ctx.in_thread(partial(recording.append, block))
+                    if recording is None or not recording.fits(len(block)) or self._splits_before(block):
+                        recording = await self._next_file(ctx, block.position)
+                    await ctx.in_thread(partial(recording.append, block.frames))
+                    self._next = replace(block.position, frame=block.position.frame + len(block))
                     self._queue.drop_first()
                     self._frames_done += len(block)
             if writing.cancelled_caught:
@@ -170,17 +218,36 @@ class FileSink:
                 except NodeError as error:
                     self._failure = self._failure or error
 
-    async def _next_file(self, ctx: NodeContext) -> RecordingFile:
+    def _splits_before(self, block: QueuedBlock) -> bool:
+        # A jump of media time ends a file too, so that the time of every frame follows from its file's start.
+        if self._time.split_ns is None or self._next is None:
+            return False
+        begins_period = self._time.period(block.position) != self._time.period(
+            replace(self._next, frame=self._next.frame - 1)
+        )
+        return begins_period or block.position != self._next
+
+    async def _next_file(self, ctx: NodeContext, position: MediaPosition) -> RecordingFile:
         await self._close_file(ctx)
         if self._recording is not None:
             self._frames_before += self._recording.frames
             self._peak_before = max(self._peak_before, self._recording.peak)
             self._recording = None
-        if self._reserved is None:
-            self._reserved = self._next_path(ctx)
+        start = self._time.start(position)
+        if self._named_by_time:
+            self._release_reserved(ctx)
+            path = self._next_path(ctx, path_at(self._path, start))
+            await ctx.in_thread(partial(check_folder, path))
+            ctx.shared(file_locks).add_writer(path, ctx.id)
+            self._reserved = path
+        elif self._reserved is None:
+            self._reserved = self._next_path(ctx, self._path)
             ctx.shared(file_locks).add_writer(self._reserved, ctx.id)
-        path, replace = self._reserved, self._overwrite
-        make = partial(RecordingFile, path, self._format, overwrite=replace)
+        path = self._reserved
+        info = None
+        if position.timescale != "arb":
+            info = broadcast_info(start, self._time.samples_since_midnight(position), os.path.basename(path))
+        make = partial(RecordingFile, path, self._format, overwrite=self._overwrite, broadcast_info=info)
         self._recording = recording = await ctx.in_thread(make)
         self._reserved = None
         if path != self._path:
@@ -202,17 +269,26 @@ class FileSink:
         if path is not None:
             ctx.shared(file_locks).remove_writer(path, ctx.id)
 
-    def _next_path(self, ctx: NodeContext) -> str:
-        # A file that this node has written in this run is never written again.
+    def _next_path(self, ctx: NodeContext, path: str) -> str:
+        # A file that this node has written in this run is never written again. An existing file is an error where the
+        # graph names it, and a further take where media time does.
         locks: FileLocks = ctx.shared(file_locks)
-        stem, suffix = os.path.splitext(self._path)
-        take, candidate = 1, self._path
+        stem, suffix = os.path.splitext(path)
+        take, candidate = 1, path
         while locks.was_written_by(candidate, ctx.id) or (
-            take > 1 and not self._overwrite and os.path.lexists(candidate)
+            (take > 1 or self._named_by_time) and not self._overwrite and os.path.lexists(candidate)
         ):
             take += 1
             candidate = f"{stem}-take-{take}{suffix}"
         return candidate
+
+    def _check_path(self) -> None:
+        if not self._named_by_time:
+            check_recordable(self._path, overwrite=self._overwrite)
+
+    def _first_folder(self) -> str:
+        # A path in the folder that does not depend on time.
+        return self._path[: self._path.index("{")] + "-" if self._named_by_time else self._path
 
     @property
     def _file(self) -> str:
@@ -240,9 +316,7 @@ class FileSink:
 
 def make(config: FileSinkConfig, build: Build, input: Input) -> FileSink:
     """Raises NodeError for a path, format and subtype that do not go together, or a path that may not be written."""
-    sink = FileSink(config, input)
-    check_recordable(os.path.abspath(config.path), overwrite=config.overwrite)
-    return sink
+    return FileSink(config, input)
 
 
 KIND = SinkKind(

@@ -15,11 +15,12 @@ from phasegraph import Frames, NodeError
 
 from .. import pcm
 from . import wav_headers
-from .libsndfile import error_number, reason, set_flag, soundfile
+from .libsndfile import error_number, reason, set_flag, set_struct, soundfile
 from .recording_format import BITS, MAX_32_BIT_SIZE, RecordingFormat
 
 _RF64_AUTO_DOWNGRADE = 0x1210
 _SET_UPDATE_HEADER_AUTO = 0x1061
+_SET_BROADCAST_INFO = 0x10F1
 _REMEDIES = {
     errno.ENOSPC: "free space on the disk, or set a path on another disk",
     errno.EDQUOT: "free space within the user's quota, or set another path",
@@ -74,8 +75,10 @@ class RecordingFile:
     The file is locked while it is open: two processes do not write one file.
     """
 
-    def __init__(self, path: str, format: RecordingFormat, *, overwrite: bool) -> None:
-        """Makes the file.
+    def __init__(
+        self, path: str, format: RecordingFormat, *, overwrite: bool, broadcast_info: bytes | None = None
+    ) -> None:
+        """Makes the file, with a ``bext`` chunk (see ``broadcast_extension``) where one is given and the format has it.
 
         Raises NodeError (option ``path`` or ``overwrite``) where that is not possible, and leaves no file then.
         """
@@ -99,6 +102,8 @@ class RecordingFile:
         except BaseException:
             self._remove()
             raise
+        if broadcast_info is not None and format.name in ("wav", "rf64"):
+            set_struct(self._file, _SET_BROADCAST_INFO, broadcast_info)
         set_flag(self._file, _SET_UPDATE_HEADER_AUTO)
 
     def fits(self, count: int) -> bool:

@@ -61,6 +61,15 @@ def set_flag(file: Any, command: int, on: bool = True) -> bool:
         return False
 
 
+def set_struct(file: Any, command: int, content: bytes) -> bool:
+    """As `set_flag`, for a command that takes a struct."""
+    module = soundfile()
+    try:
+        return bool(module._snd.sf_command(file._file, command, module._ffi.from_buffer(content), len(content)))
+    except (AttributeError, TypeError):
+        return False
+
+
 def read_forward(file: Any, out: Any) -> int:
     """Read frames of an open ``SoundFile`` into ``out`` (int32 or float32, C-contiguous); returns their number.
 

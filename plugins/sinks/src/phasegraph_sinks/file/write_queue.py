@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 
+import msgspec
 import trio
 
-from phasegraph import Frames
+from phasegraph import Frames, MediaPosition
+
+
+class QueuedBlock(msgspec.Struct, frozen=True, gc=False):
+    """Frames of one file, in sequence."""
+
+    frames: Frames
+    position: MediaPosition
+    """Of the first one."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
 
 
 class WriteQueue:
@@ -18,7 +30,7 @@ class WriteQueue:
     def __init__(self) -> None:
         self.frames = 0
         """Frames that wait, the block that is being written included."""
-        self._blocks: deque[Frames] = deque()
+        self._blocks: deque[QueuedBlock] = deque()
         self._ended = False
         self._changed = trio.Event()
 
@@ -31,13 +43,13 @@ class WriteQueue:
         self._ended = True
         self._wake()
 
-    def append(self, block: Frames) -> None:
+    def append(self, block: QueuedBlock) -> None:
         """Append a block."""
         self._blocks.append(block)
         self.frames += len(block)
         self._wake()
 
-    async def wait_first(self) -> Frames | None:
+    async def wait_first(self) -> QueuedBlock | None:
         """The first block, once there is one; it stays in the queue. None when the queue is empty and has ended."""
         while not self._blocks:
             if self._ended:
