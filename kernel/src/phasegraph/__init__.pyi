@@ -65,6 +65,8 @@ from ._core.samples import Encoded as Encoded
 from ._core.samples import Encoding as Encoding
 from ._core.samples import Frames as Frames
 from ._core.samples import silence as silence
+from ._core.session_offer import OfferedStream as OfferedStream
+from ._core.session_offer import SessionOffer as SessionOffer
 from ._core.stream import ClockReader as ClockReader
 from ._core.stream import Stream as Stream
 from ._core.stream import StreamFormat as StreamFormat
@@ -79,6 +81,7 @@ from ._graph_file.graph import Edge as Edge
 from ._graph_file.graph import Graph as Graph
 from ._graph_file.graph import GraphNode as GraphNode
 from ._graph_file.read_graph import read_graph as read_graph
+from ._plugins.session_parser import session_parser as session_parser
 from ._plugins.specs import Event as Event
 from ._plugins.specs import hookimpl as hookimpl
 from ._system_clock import NtpState as NtpState

@@ -49,6 +49,15 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             "or go on without it."
         ),
     ] = "stop"
+    label: Annotated[
+        str,
+        Meta(
+            max_length=200, description="Name of the node for people, in controllers and on pages; its id by default."
+        ),
+    ] = ""
+    description: Annotated[
+        str, Meta(max_length=1000, description="What the node is for, for people who see it in a controller.")
+    ] = ""
 
 
 class ClockConfig(NodeConfig, frozen=True, kw_only=True):

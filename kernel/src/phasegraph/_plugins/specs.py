@@ -6,7 +6,7 @@ implementation may omit arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         SourceKind,
         TransportKind,
     )
+    from .._core.session_offer import SessionOffer
     from .._graph_file.graph import Graph
 
 PROJECT = "phasegraph"
@@ -83,6 +84,11 @@ class Specs:
     @hookspec
     def register_commands(self, cli: click.Group) -> None:
         """Add commands to ``kernel``."""
+
+    @hookspec
+    def session_description_parser(self) -> Callable[[str], SessionOffer]:
+        """A function that reads a session description; it raises ValueError with the reason."""
+        raise AssertionError("a specification is not called")
 
     @hookspec
     def on_event(self, event: Event) -> None:

@@ -7,7 +7,7 @@ Neither is imported before a graph has one: of kinds, the options are enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from phasegraph import hookimpl
@@ -15,7 +15,7 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import Build, Input, Sink, Source, TransportKind
+    from phasegraph import Build, Input, SessionOffer, Sink, Source, TransportKind
 
     from .options import Aes67SinkConfig, Aes67SourceConfig
 
@@ -47,6 +47,14 @@ def register_transports() -> Iterable[TransportKind]:
             ),
         )
     ]
+
+
+@hookimpl
+def session_description_parser() -> Callable[[str], SessionOffer]:
+    """The tolerant reader of session descriptions, for programs that hand streams to a run."""
+    from .session_offers import offer_of
+
+    return offer_of
 
 
 @hookimpl

@@ -56,6 +56,13 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     """Options of the receiving side."""
 
     clock: Clock = None
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="With false the source receives nothing, and needs no stream: its sinks get silence. A "
+            "controller may connect it later."
+        ),
+    ] = True
     interface: InterfaceName = ""
     sdp: Annotated[
         InputFile | None,
@@ -143,6 +150,9 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     """Options of the sending side."""
 
     clock: Clock = None
+    enabled: Annotated[bool, Meta(description="With false the sink sends nothing until a controller enables it.")] = (
+        True
+    )
     interface: InterfaceName = ""
     group: Annotated[str, Meta(description="IPv4 address to send to: a multicast group or a host.")]
     port: Port = DEFAULT_PORT

@@ -79,6 +79,9 @@ class Aes67Sink:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Ends when the input has ended and its last packet has been sent."""
         config = self._config
+        if not config.enabled:
+            task_status.started()
+            return
         before = self._stream
         sent = trio.Event()
         self._stream = stream = self._new_stream(partial(ctx.call_soon, sent.set))
@@ -202,6 +205,7 @@ class Aes67Sink:
             **({"trouble": trouble} if trouble else {}),
             **(self._publication.metrics() if self._publication is not None else {}),
             "stream": str(self._parameters),
+            "session_description": self._description.text(),
             **({"am824_labels": "as received" if self._copied_words else "own"} if self._is_am824 else {}),
         }
 

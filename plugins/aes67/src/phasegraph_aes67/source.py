@@ -13,6 +13,7 @@ from phasegraph import Build, Metric, Metrics, NodeContext, Stream
 from . import sdp
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SourceConfig
+from .parameters import frames_per_packet
 from .receive.health import DriftWatch, LatenessWatch, LegWatch, NumbersWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
@@ -66,14 +67,15 @@ class Aes67Source:
         self._sockets = ctx.shared(ReceiveSockets)
         name = self._config.session
         names = list(interfaces_from_config(self._config))
-        if any(lacks_address(ctx, each) for each in names):
+        enabled = self._config.enabled
+        if enabled and any(lacks_address(ctx, each) for each in names):
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             await wait_for_addresses(ctx, names, self._set_trouble)
         try:
-            if name is None:
+            if name is None and enabled:
                 self._subscribe()
-            else:
+            elif name is not None and enabled:
                 interface = self._sockets.interface(self._config.interface)
                 listener = ctx.shared(SapListeners).on(interface)
                 self._follower = SessionFollower(ctx, listener, name, self.stream.format, self._receive_session)
@@ -100,13 +102,16 @@ class Aes67Source:
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`: the figures that the data plane published last."""
-        known = self._config.session is None or self._receiver.parameters.address != NOWHERE
+        known = self._receiver.parameters.address != NOWHERE
+        description = self._session_description() if known and self._config.enabled else ""
         figures: dict[str, Metric] = {
             **self._receiver.figures.latest.metrics(),
             "socket_dropped": self._sockets.dropped() if self._sockets is not None else 0,
             "rejoins": self._rejoins_before + sum(watch.rejoins for watch in self._watches),
             "stream": str(self._receiver.parameters if known else self.stream.format),
         }
+        if description:
+            figures["session_description"] = description
         if self._trouble:
             figures["trouble"] = self._trouble
         if self._receiver.redundant:
@@ -114,6 +119,16 @@ class Aes67Source:
         if self._follower is not None:
             figures["session"] = self._follower.state
         return figures
+
+    def _session_description(self) -> str:
+        first, *others = (leg.parameters for leg in self._receiver.legs)
+        packet = first.frames_per_packet or frames_per_packet(self._config.packet_time, first.rate)
+        legs = [msgspec.structs.replace(leg, frames_per_packet=packet) for leg in (first, *others)]
+        second = legs[1] if len(legs) > 1 else None
+        name = self._config.label or (self._ctx.id if self._ctx is not None else "")
+        return sdp.write(
+            legs[0], second=second, name=name, origin=first.source or NOWHERE, session_id=0, preset="st2110-30"
+        )
 
     def _relative(self, legs: Legs) -> bool:
         how = self._config.media_clock

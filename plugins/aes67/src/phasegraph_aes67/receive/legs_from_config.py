@@ -26,7 +26,7 @@ def legs_from_config(config: Aes67SourceConfig, build: Build) -> Legs:
         _check_address(leg_b.group, "leg-b.group")
         _check_address(leg_b.source, "leg-b.source")
     given = [name for name in ("sdp", "session", "group") if getattr(config, name) is not None]
-    if not given:
+    if not given and config.enabled:
         raise NodeError(
             "no stream to receive is given", "give sdp, or session or group with encoding, rate and channels"
         )

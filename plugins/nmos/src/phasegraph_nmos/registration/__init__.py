@@ -1,0 +1,1 @@
+"""The dialogue with registries (IS-04). No I/O: times are arguments."""
