@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 
@@ -17,8 +18,8 @@ ADOPTED_NS = 15_000_000_000
 _MOST_TOKENS = 256
 
 
-class TimingEngine:
-    """Told of datagrams, departures and time; has actions and a deadline. Subclasses are the modes."""
+class TimingEngine(ABC):
+    """Gets datagrams, departures and time; has actions and a deadline. Subclasses are the modes."""
 
     def __init__(self, peers: Iterable[TimingPeer], now_ns: int) -> None:
         self.counters: Counter[str] = Counter()
@@ -63,17 +64,17 @@ class TimingEngine:
         """Whether the leader that is followed does not answer, so that only its Syncs are measured."""
         return False
 
+    @abstractmethod
     def receive(self, data: bytes, source: tuple[str, int], local_ns: int, now_ns: int) -> None:
         """A datagram arrived at ``local_ns``. Whatever is in it, nothing is raised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def departed(self, token: int, local_ns: int) -> None:
         """A datagram that was sent with a token left."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tick(self, now_ns: int) -> None:
         """Do what is due."""
-        raise NotImplementedError
 
     def actions(self) -> list[Action]:
         """Actions that are due; each is returned once."""

@@ -26,7 +26,9 @@ class NqptpClient(msgspec.Struct):
     peers: tuple[str, ...] = ()
     """Addresses of the devices that take part in its timing."""
     active: bool = False
-    """Whether it plays: nqptp writes only then, so this does too."""
+    """Whether it plays."""
+    begun: bool = False
+    """Whether it has played since it named its peers. Two receivers may share a name: one ends, and the other plays."""
     heard: bool = False
     """Whether a command of it has come yet."""
 
@@ -61,8 +63,9 @@ class NqptpClients:
             case CommandVerb.TIMING:
                 client.peers = command.peers
                 client.active &= bool(command.peers)
+                client.begun &= bool(command.peers)
             case CommandVerb.BEGIN:
-                client.active = True
+                client.active = client.begun = True
             case CommandVerb.END:
                 client.active = False
             case CommandVerb.PAUSE:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import trio
 
-from phasegraph import LocalClock, Metric, NodeError
+from phasegraph import ClockState, LocalClock, Metric, NodeError
 from phasegraph.net import Arrival, Departure, Network, PortUnavailable, StampedSocket, port_holders
 
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
@@ -57,6 +57,11 @@ class PeerGroup(msgspec.Struct):
     participant: TimingParticipant
     publication: RecordPublisher
     record: NqptpRecord = NqptpRecord()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the leader's Syncs come."""
+        return self.participant.tracker.estimate.state in (ClockState.ACQUIRING, ClockState.LOCKED)
 
 
 class NqptpServer:
@@ -238,7 +243,9 @@ class NqptpServer:
                 each.record = each.publication.record(each.participant.advance(now))
             for name, memory in self._memories.items():
                 client = self.clients.by_name[name]
-                known = self.groups.get(client.peers) if client.active else None
+                known = self.groups.get(client.peers) if client.begun else None
+                if known is not None and not client.active and not known.synced:
+                    known = None
                 record = NqptpRecord() if known is None else known.record
                 if known is not None and record == NqptpRecord() and now - memory.kept.local_ns <= KEPT_NS:
                     continue  # the last server's record holds until this one knows the clock

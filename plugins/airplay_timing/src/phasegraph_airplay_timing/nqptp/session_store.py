@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from .client_commands import MOST_OCTETS, is_name
+from .client_commands import MOST_OCTETS, CommandVerb, is_name
 from .clients import PREFIX, NqptpClient
 
 _MARK = "~"
@@ -53,7 +53,8 @@ class SessionStore:
         if not client.peers:
             path.unlink(missing_ok=True)
             return
-        commands = [f"{name} T {' '.join(client.peers)}", f"{name} {'B' if client.active else 'E'}"]
+        verbs = ([CommandVerb.BEGIN] if client.begun or client.active else []) + ([] if client.active else [CommandVerb.END])
+        commands = [f"{name} T {' '.join(client.peers)}", *(f"{name} {verb.value}" for verb in verbs)]
         _write(path, "\n".join(commands))
 
     def stored_commands(self, names: Iterator[str]) -> Iterator[bytes]:
