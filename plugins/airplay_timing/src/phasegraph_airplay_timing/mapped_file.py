@@ -21,14 +21,19 @@ DIRECTORY = "/dev/shm"
 class MappedFile:
     """A shared memory that this process alone writes. A file of the name is used again, since readers map it once."""
 
-    def __init__(self, name: str, directory: str, size: int) -> None:
-        """Raises NodeError where the file cannot be opened, or another process serves it."""
+    def __init__(self, name: str, directory: str, size: int, *, reopened: bool = False) -> None:
+        """With ``reopened``, readers look for the file each time, so that one of another size or user is replaced.
+
+        Raises NodeError where the file cannot be opened, or another process serves it.
+        """
         self.path = Path(directory) / name.removeprefix("/")
         self._barrier = threading.Lock()
         if not self.path.parent.is_dir():
             hint = "Linux keeps shared memory there; in a container, mount the host's"
             raise NodeError(f"there is no directory {self.path.parent}", hint)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        if reopened:
+            _remove_unusable(self.path, size)
         with contextlib.ExitStack() as undo:
             try:
                 self._file = os.open(self.path, flags, 0o644)
@@ -56,12 +61,25 @@ class MappedFile:
         with self._barrier:
             self.memory[second] = data
 
+    def write_ordered(self, where: slice, data: bytes) -> None:
+        """Write octets: a reader sees them after what was written before."""
+        with self._barrier:
+            self.memory[where] = data
+
     def close(self, *, remove: bool = False) -> None:
         """Let go of the file. It stays as it is, unless ``remove``."""
         self.memory.close()
         if remove:
             self.path.unlink(missing_ok=True)
         os.close(self._file)
+
+
+def _remove_unusable(path: Path, size: int) -> None:
+    # A file that another program left. Of one that still runs the file is locked or the ports are taken.
+    with contextlib.suppress(OSError):
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size or status.st_uid not in (0, os.geteuid()):
+            path.unlink()
 
 
 def _check(path: Path, status: os.stat_result, size: int) -> None:

@@ -54,6 +54,7 @@ def airplay_command() -> None:
 @click.option("--event-port", type=_PORT, default=319, show_default=True, help="UDP port of PTP's event messages.")
 @click.option("--general-port", type=_PORT, default=320, show_default=True, help="UDP port of PTP's general messages.")
 @click.option("--control-port", type=_PORT, default=9000, show_default=True, help="UDP port of receivers' commands.")
+@click.option("--nqptp/--no-nqptp", "serve_nqptp", default=True, help="Serve receivers in place of nqptp, or not.")
 @click.option("--airptp/--no-airptp", "serve_airptp", default=True, help="Serve OwnTone in place of airptp, or not.")
 @click.option(
     "--cliairplay/--no-cliairplay",
@@ -78,6 +79,7 @@ def serve_command(
     event_port: int,
     general_port: int,
     control_port: int,
+    serve_nqptp: bool,
     serve_airptp: bool,
     serve_cliairplay: bool,
     sender_control_port: int,
@@ -87,7 +89,8 @@ def serve_command(
     """Be what nqptp is to an AirPlay 2 receiver on this computer, such as shairport-sync: it needs no change.
 
     Start it before the receivers. It runs until it is interrupted, may be started again at any time, and exits with 1
-    where a port, the interface or a shared memory cannot be had.
+    where a port, the interface or a shared memory cannot be had. Where nqptp, airptp or cliairplay serve already, it
+    serves the programs that they do not serve, with their time, and takes their place when they end.
     """
     import trio  # here and below: the kernel asks for commands before it knows which one is meant
     from platformdirs import user_state_path
@@ -107,6 +110,7 @@ def serve_command(
         general_port=general_port,
         control_port=control_port,
         directory=directory,
+        serve_nqptp=serve_nqptp,
         serve_airptp=serve_airptp,
         serve_cliairplay=serve_cliairplay,
         sender_control_port=sender_control_port,

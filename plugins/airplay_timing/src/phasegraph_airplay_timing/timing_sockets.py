@@ -75,6 +75,24 @@ class TimingSockets:
             socket.close()
 
 
+def open_loopback(network: Network, port: int, remedy: str) -> list[StampedSocket]:
+    """Sockets of a port at 127.0.0.1 and ::1, where clients of this computer send to. Raises NodeError."""
+    opened: list[StampedSocket] = []
+    refused: OSError | None = None
+    for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
+        try:
+            opened.append(network.stamped(port, network.interface(address, ipv6=ipv6), ipv6=ipv6))
+        except PortUnavailable as error:
+            for socket in opened:
+                socket.close()
+            raise NodeError(str(error), f"{error.remedy}; {remedy}") from error
+        except OSError as error:  # a system without one of the two
+            refused = error
+    if not opened:
+        raise NodeError(f"there is no loopback to take commands from: {refused}")
+    return opened
+
+
 def families_of(network: Network, interface: str) -> set[bool]:
     """For which of IPv4 (False) and IPv6 (True) an interface has an address; without any, opening sockets says why."""
     families = set()

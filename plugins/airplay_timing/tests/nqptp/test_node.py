@@ -19,6 +19,7 @@ from phasegraph.testing import (
     true_now_ns,
 )
 from phasegraph_airplay_timing.nqptp.nqptp_record import NqptpRecord
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryWriter
 
 S = 10**9
@@ -146,3 +147,24 @@ async def test_what_was_written_long_ago_is_no_time(wired: SimNetwork, tmp_path:
         assert run.nodes["it"].estimate().state is not ClockState.LOCKED
         assert run.nodes["it"].metrics()["records_elsewhen"] > 20
     memory.close()
+
+
+@pytest.mark.parametrize("server", ["airptp", "cliairplay"])
+async def test_the_time_of_the_other_programs_is_a_clock_too(
+    wired: SimNetwork, tmp_path: Path, nursery: trio.Nursery, autojump_clock: object, server: str
+) -> None:
+    served = NqptpServer(
+        NqptpServerOptions(interface="eth0", directory=str(tmp_path), serve_airptp=True, serve_cliairplay=True),
+        wired,
+        wired.local,
+        lambda name, **fields: None,
+    )
+    await nursery.start(served.run)
+    async with running_graph(graph(tmp_path) + f'server = "{server}"\n', network=wired) as run:
+        await trio.sleep(8)
+        now = wired.local.now_ns()
+        estimate = run.nodes["it"].estimate()
+        assert estimate.state is ClockState.LOCKED
+        assert abs(estimate.reference_at(now) - now) < 1_000, "both lead CLOCK_MONOTONIC, which is local time here"
+        assert estimate.grandmaster
+    assert len(run.events("following")) == 1

@@ -18,6 +18,7 @@ from phasegraph import SystemLocalClock
 from phasegraph.ieee1588 import DelayReq, PortIdentity, encode
 from phasegraph_airplay_timing.nqptp.nqptp_record import MemoryNotServed, NqptpRecord
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
+from phasegraph_airplay_timing.senders.airptp import parse_command
 from phasegraph_airplay_timing.serve_command import serve_command
 from phasegraph_airplay_timing.wire import apple, compose
 
@@ -82,14 +83,17 @@ class Leader:
 class Host:
     """The server, a leader beside it, and a receiver."""
 
-    def __init__(self, port: int, control: int, directory: Path) -> None:
+    def __init__(self, port: int, control: int, sender_control: int, directory: Path) -> None:
         self.port = port
         self.control = control
+        self.sender_control = sender_control
         self.memory = MemoryReader("/nqptp", str(directory))
         self.options = ["--interface", "127.0.0.1", "--event-port", str(port), "--general-port", str(port + 1)]
         self.options += [
             "--control-port",
             str(control),
+            "--sender-control-port",
+            str(sender_control),
             "--directory",
             str(directory),
             "--state",
@@ -135,7 +139,7 @@ class Host:
 
 @pytest.fixture
 def host(free_ports: Callable[[int], list[int]], tmp_path: Path) -> Host:
-    return Host(*free_ports(2), tmp_path)
+    return Host(*free_ports(3), tmp_path)
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
@@ -174,6 +178,50 @@ def test_commands_come_by_ipv6_too(host: Host) -> None:
         host.say("T 127.0.0.2", "::1")
         host.say("B", "::1")
         host.until_known()
+
+
+AIRPTP = """
+import socket, struct, sys, time
+port, path = int(sys.argv[1]), sys.argv[2]
+general = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+general.bind(("127.0.0.1", port + 1))
+event = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+event.bind(("127.0.0.1", port))
+with open(path, "wb") as file:
+    file.write(struct.pack("@HH4xQqHH??2x", 0, 1, 0x0102030405060708, int(time.time()), port, port + 1, True, False))
+print("ready", flush=True)
+print(general.recv(200).hex(), flush=True)
+time.sleep(60)
+"""
+"""A program in airptp's place: it holds the ports, writes its status once, and shows the first command."""
+
+
+def test_it_attaches_to_a_running_airptp_and_takes_its_place(host: Host, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", AIRPTP, str(host.port), str(tmp_path / "airptp_shm")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with host.serving() as process, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stream:
+            stream.settimeout(ENOUGH_S)
+            stream.sendto(b"R 127.0.0.9", ("127.0.0.1", host.sender_control))
+            assert stream.recv(200) == b"OK peers=1 gm=0102030405060708 role=grandmaster"
+            command = parse_command(bytes.fromhex(other.stdout.readline()))
+            assert command is not None
+            assert command.address == "127.0.0.9"
+            host.say("T 127.0.0.1")
+            host.say("B")
+            deadline = time.monotonic() + ENOUGH_S
+            while host.record().clock != 0x0102_0304_0506_0708:
+                time.sleep(0.05)
+                assert time.monotonic() < deadline
+            monotonic_ns = host.record().offset_ns + LOCAL.now_ns()
+            assert abs(monotonic_ns - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) < 5 * MS
+            other.kill()
+            assert process.stderr is not None
+            while " detached " not in process.stderr.readline():
+                assert process.poll() is None
+            host.say("T 127.0.0.2")
+            host.until_known()
 
 
 def test_a_port_that_somebody_has(host: Host) -> None:

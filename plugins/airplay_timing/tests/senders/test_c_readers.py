@@ -12,6 +12,9 @@ import pytest
 
 from phasegraph_airplay_timing.mapped_file import MappedFile
 from phasegraph_airplay_timing.senders import airptp, cliairplay
+from phasegraph_airplay_timing.senders.airptp_status import AirptpStatusWriter
+from phasegraph_airplay_timing.senders.cliairplay_service import CliairplayService
+from phasegraph_airplay_timing.senders.receiver_registry import ReceiverRegistry
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
 READS = 2_000_000
@@ -31,6 +34,26 @@ struct memory { uint32_t version, reserved; struct sample main, secondary; };
 
 int main(int count, char **words) {
     int file = open(words[2], O_RDONLY);
+    if (!strcmp(words[1], "alive")) {
+        /* Each status that is written has clock = ts, both of two equal halves: others are torn or stale. */
+        volatile struct status *found = mmap(0, sizeof *found, PROT_READ, MAP_SHARED, file, 0);
+        long taken = 0, wrong = 0, different = 0;
+        time_t last = 0;
+        for (long i = atol(words[3]); i > 0; i--) {
+            time_t before = found->ts;
+            __sync_synchronize();
+            uint64_t clock = found->clock;
+            uint16_t event = found->event;
+            __sync_synchronize();
+            if (!before || before != found->ts) continue;
+            taken++;
+            wrong += clock != (uint64_t)before || (clock >> 32) != (clock & 0xffffffff) || event != 319;
+            different += before != last;
+            last = before;
+        }
+        printf("%ld %ld %ld\n", taken, wrong, different);
+        return 0;
+    }
     if (!strcmp(words[1], "status")) {
         struct status *found = mmap(0, sizeof *found, PROT_READ, MAP_SHARED, file, 0);
         printf("%zu %u %u %llx %lld %u %u %d %d\n", sizeof *found, found->major, found->minor,
@@ -70,6 +93,54 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.write_text(SOURCE)
     subprocess.run([compiler, "-O2", "-Wall", "-Werror", "-o", program, source], check=True, timeout=60)
     return program
+
+
+def test_a_client_of_airptp_never_reads_a_torn_or_stale_status(reader: Path, tmp_path: Path) -> None:
+    # Server after server ends without a word, and the next one takes its memory with another clock.
+    number, path = 1, tmp_path / "airptp_shm"
+    AirptpStatusWriter(str(tmp_path), 1 << 32 | 1, (319, 320), ipv4=True, ipv6=True).abandon()
+    with subprocess.Popen([reader, "alive", path, str(READS)], stdout=subprocess.PIPE, text=True) as process:
+        while number % 100 or process.poll() is None:
+            number += 1
+            clock = number << 32 | number
+            writer = AirptpStatusWriter(str(tmp_path), clock, (319, 320), ipv4=True, ipv6=True)
+            writer.renew(clock)
+            writer.abandon()
+        assert process.stdout is not None
+        taken, wrong, different = map(int, process.stdout.read().split())
+    assert wrong == 0
+    assert taken > different > 1
+
+
+def test_a_client_of_airptp_sees_that_the_server_has_ended(tmp_path: Path) -> None:
+    writer = AirptpStatusWriter(str(tmp_path), 7, (319, 320), ipv4=True, ipv6=True)
+    writer.renew(7)
+    with (tmp_path / "airptp_shm").open("rb") as mapped:
+        assert airptp.decode_status(mapped.read()) is not None
+        writer.close()
+        mapped.seek(0)
+        assert airptp.decode_status(mapped.read()) is None
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_stream_of_cliairplay_sees_that_the_server_has_ended(tmp_path: Path) -> None:
+    service = CliairplayService(str(tmp_path), ReceiverRegistry(), lambda name, **fields: None)
+    service.publish(clock=7, realtime_ns=3, timeline_ns=1, started_ns=5)
+    with (tmp_path / "cliairplay-ptp").open("rb") as mapped:
+        assert cliairplay.decode_sample(mapped.read()) is not None
+        service.close()
+        mapped.seek(0)
+        assert cliairplay.decode_sample(mapped.read()) is None
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_memory_that_another_program_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "airptp_shm").write_bytes(b"of another version")
+    (tmp_path / "cliairplay-ptp").symlink_to(tmp_path / "elsewhere")
+    AirptpStatusWriter(str(tmp_path), 7, (319, 320), ipv4=True, ipv6=True).abandon()
+    assert (tmp_path / "airptp_shm").stat().st_size == airptp.STATUS_SIZE
+    CliairplayService(str(tmp_path), ReceiverRegistry(), lambda name, **fields: None).close()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_client_of_airptp_reads_the_status(reader: Path, tmp_path: Path) -> None:

@@ -38,3 +38,16 @@ def test_receivers_are_bounded() -> None:
         registry.apply_control(ControlRequest(R, (f"10.1.{number // 256}.{number % 256}",)))
     assert len(registry.addresses) == MOST_RECEIVERS
     assert registry.refused == 2000 - MOST_RECEIVERS
+
+
+def test_receivers_survive_a_restart() -> None:
+    registry, after = ReceiverRegistry(), ReceiverRegistry()
+    registry.apply_airptp(AirptpCommand(7, "fe80::1"))
+    for _ in range(2):
+        registry.apply_control(ControlRequest(R, ("10.0.0.1",)))
+    after.load(registry.encode() + "\nR nowhere\n\nx 10.0.0.9\n")
+    assert after.addresses == {"10.0.0.1", "fe80::1"}
+    after.apply_control(ControlRequest(U, ("10.0.0.1",)))
+    after.apply_airptp(AirptpCommand(7, None))
+    assert after.addresses == {"10.0.0.1"}, "two streams have named it"
+    assert after.changed

@@ -1,12 +1,13 @@
-"""The clock ``nqptp``: reads where a running nqptp, or ``kernel airplay serve``, says that the leader's time is."""
+"""The clock ``nqptp``: reads the leader's time from the shared memory of nqptp, airptp, cliairplay, or ours."""
 
 from __future__ import annotations
 
 import trio
 
-from phasegraph import Build, ClockEstimate, Metrics, NodeContext
+from phasegraph import Build, ClockEstimate, LocalClock, Metrics, NodeContext
 from phasegraph.ieee1588 import format_clock_identity
 
+from ..attached.running_servers import AirptpReader, CliairplayReader, ClockRecordReader
 from ..engine import LeaderClock
 from ..filters import LeaderSync, SmoothedOffsetFilter
 from .nqptp_record import MemoryNotServed, NqptpRecord
@@ -20,12 +21,21 @@ _SETTLED_NS = 400_000_000
 _RECENT_NS = 10_000_000_000
 
 
+def _reader_of(config: NqptpConfig, local: LocalClock) -> ClockRecordReader:
+    match config.server:
+        case "airptp":
+            return AirptpReader(local, config.directory)
+        case "cliairplay":
+            return CliairplayReader(local, config.directory)
+    return MemoryReader(config.name, config.directory)
+
+
 class NqptpClock:
     """Reads only. nqptp follows the peers that its own clients name, while they play."""
 
     def __init__(self, config: NqptpConfig, build: Build) -> None:
         self._local = build.local
-        self._memory = MemoryReader(config.name, config.directory)
+        self._memory = _reader_of(config, build.local)
         self._tracker = LeaderClock(
             lambda: SmoothedOffsetFilter(config.bound), silence_ns=SILENCE_NS, now_ns=build.local.now_ns()
         )

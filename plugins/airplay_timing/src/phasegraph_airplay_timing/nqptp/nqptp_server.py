@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 import trio
 
 from phasegraph import ClockState, LocalClock, Metric, NodeError
-from phasegraph.net import Arrival, Departure, Network, PortUnavailable, StampedSocket, port_holders
+from phasegraph.net import Arrival, Departure, Network, StampedSocket, port_holders
 
+from ..attached.attached_senders import AttachedSenders
+from ..attached.running_servers import AirptpReader, RunningServer, find_running_server
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..engine.ptp_engine import PORT
 from ..filters import FILTERS
 from ..mapped_file import DIRECTORY
 from ..participant import EmitEvent, TimingParticipant
 from ..senders.cliairplay import CONTROL_PORT
+from ..senders.receiver_registry import ReceiverRegistry
 from ..senders.sender_server import SenderOptions, SenderServer
-from ..timing_sockets import TimingSockets, families_of, make_identity
+from ..timing_sockets import TimingSockets, families_of, make_identity, open_loopback
 from .client_commands import CommandRefusal, RefusedCommand, parse
-from .clients import NqptpClients, RecordPublisher
+from .clients import NqptpClient, NqptpClients, RecordPublisher
 from .nqptp_record import NqptpRecord
 from .session_store import SessionStore
 from .shared_memory import KEPT_NS, MemoryWriter
 
 PUBLISH_NS = 100_000_000
 SILENCE_NS = 2_000_000_000
+LOOK_NS = 1_000_000_000
+"""How often it is seen whether another program still has the ports."""
+_LOOPBACK = ("127.0.0.1", "::1")
 _NUMBERS = 0x7000
 """Number of portNumbers, from 0x8008 on."""
 
@@ -42,6 +49,8 @@ class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     general_port: int = 320
     control_port: int = 9000
     directory: str = DIRECTORY
+    serve_nqptp: bool = True
+    """Whether receivers are served."""
     serve_airptp: bool = False
     """Whether OwnTone's senders are served too."""
     serve_cliairplay: bool = False
@@ -64,11 +73,43 @@ class PeerGroup(msgspec.Struct):
         return self.participant.tracker.estimate.state in (ClockState.ACQUIRING, ClockState.LOCKED)
 
 
-class NqptpServer:
-    """`run` serves until it is cancelled. Clients with the same peers share one clock of them."""
+class CommandService(Protocol):
+    """Senders that are served: here, or beside the server of another program."""
 
-    def __init__(self, options: NqptpServerOptions, network: Network, local: LocalClock, emit_event: EmitEvent) -> None:
-        """Raises RefusedCommand for a name that is none."""
+    commands: list[StampedSocket]
+
+    def handle_command(self, socket: StampedSocket, item: Arrival) -> None:
+        """Handle a datagram of one of ``commands``."""
+
+    def advance(self, now_ns: int) -> int:
+        """Send and publish what is due; returns the next due time."""
+
+    def metrics(self) -> dict[str, int]:
+        """Counters, by name."""
+
+    def close(self) -> None:
+        """Close the sockets, and remove the memories."""
+
+
+class NqptpServer:
+    """`run` serves until it is cancelled. Clients with the same peers share one clock of them.
+
+    Where another program serves on the ports of PTP already, its time is read: the clients that it does not serve are
+    served with that, until it ends. Then this server takes the ports.
+    """
+
+    def __init__(
+        self,
+        options: NqptpServerOptions,
+        network: Network,
+        local: LocalClock,
+        emit_event: EmitEvent,
+        holders: Callable[[int], Sequence[str]] | None = None,
+    ) -> None:
+        """``holders`` says which other programs have a UDP port: by default `port_holders`, and none in virtual time.
+
+        Raises RefusedCommand for a name that is none.
+        """
         self.refused: Counter[str] = Counter()
         """Commands that were refused, by reason."""
         self.strangers = 0
@@ -84,10 +125,21 @@ class NqptpServer:
         self._sessions = SessionStore(options.directory, options.state)
         self._written: dict[str, NqptpRecord] = {}
         self._sockets: TimingSockets | None = None
+        self._running: RunningServer | None = None
+        """The server of another program, to which this one is attached."""
+        self._copies = False
+        """Whether all memories get what that server publishes."""
+        self._own_addresses: frozenset[str] = frozenset()
         self._senders: SenderServer | None = None
+        self._attached: AttachedSenders | None = None
+        self._receivers = ReceiverRegistry()
+        """Receivers that senders have named: they stay when this server takes another one's place."""
         self._identity = 0
         self._begun = 0
         self._woken = trio.Event()
+        if holders is None:
+            holders = _no_holders if local.virtual else port_holders
+        self._holders = holders
 
     def metrics(self) -> dict[str, Metric]:
         """Counters, by name."""
@@ -102,37 +154,50 @@ class NqptpServer:
             "dropped_stranger": self.strangers,
             **{f"refused_{reason}": count for reason, count in self.refused.items()},
             **counters,
-            **(self._senders.metrics() if self._senders is not None else {}),
+            **({} if (service := self._service) is None else service.metrics()),
+            **({} if self._running is None else {"attached": self._running.program}),
         }
+
+    @property
+    def _service(self) -> CommandService | None:
+        return self._senders or self._attached
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve. Raises NodeError where a port, the interface or a shared memory cannot be had."""
-        self._refuse_company()
-        with contextlib.ExitStack() as resources:
-            control, sockets = self._open(resources)
-            async with trio.open_nursery() as nursery:
-                for socket in sockets:
-                    nursery.start_soon(self._read, socket)
-                for socket in control:
-                    nursery.start_soon(self._listen, socket)
-                if self._senders is not None:
-                    for socket in self._senders.commands:
-                        nursery.start_soon(self._listen_to_senders, self._senders, socket)
-                for kept in [*self._sessions.stored_commands(iter(self._options.names))]:
-                    self.apply_command(kept)
-                task_status.started()
-                await self._publish()
+        if self._options.serve_airptp or self._options.serve_cliairplay:
+            self._sessions.load_receivers(self._receivers)
+        while True:
+            self._running = self._find_running()
+            with contextlib.ExitStack() as resources:
+                control, sockets = self._open(resources)
+                async with trio.open_nursery() as nursery:
+                    for socket in sockets:
+                        nursery.start_soon(self._read, socket)
+                    for socket in control:
+                        nursery.start_soon(self._listen, socket)
+                    if self._service is not None:
+                        for socket in self._service.commands:
+                            nursery.start_soon(self._listen_to_senders, self._service, socket)
+                    for kept in [*self._sessions.stored_commands(iter(self._options.names))]:
+                        self.apply_command(kept)
+                    self._follow()
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    await self._publish()
+                    nursery.cancel_scope.cancel()
+            assert self._running is not None
+            self._emit_event("detached", program=self._running.program)
 
-    def _open(self, resources: contextlib.ExitStack) -> tuple[list[StampedSocket], TimingSockets]:
+    def _open(self, resources: contextlib.ExitStack) -> tuple[list[StampedSocket], list[StampedSocket]]:
         # Memories, control sockets, PTP sockets, and the server of senders.
-        options, now_ns = self._options, self._local.now_ns()
-        resources.callback(self._close_memories)
-        for name in self._sessions.names():
+        options = self._options
+        resources.callback(self._close)
+        for name in self._sessions.names() if options.serve_nqptp else ():
             with contextlib.suppress(RefusedCommand):
                 self.clients.admit(name)
-        for name in self.clients.by_name:
-            self._memories[name] = MemoryWriter(name, options.directory, now_ns=now_ns)
-        control = self._open_control(resources)
+        if self._running is not None:
+            return self._open_attached(self._running, resources), []
+        control = self._open_receivers(resources)
         families = families_of(self._network, options.interface)
         self._sockets = sockets = TimingSockets(
             self._network, options.interface, options.event_port, options.general_port, families
@@ -144,12 +209,66 @@ class NqptpServer:
             resources.callback(self._senders.close)
         for note in dict.fromkeys([note for socket in control for note in socket.notes] + sockets.notes):
             self._emit_event("socket", note=note)
-        return control, sockets
+        return control, [*sockets]
 
-    def _close_memories(self) -> None:
+    def _open_receivers(self, resources: contextlib.ExitStack) -> list[StampedSocket]:
+        options = self._options
+        if not options.serve_nqptp:
+            return []
+        self._open_memories(self.clients.by_name)
+        remedy = "or choose another --control-port, or serve no receivers: --no-nqptp"
+        control = open_loopback(self._network, options.control_port, remedy)
+        for socket in control:
+            resources.callback(socket.close)
+        return control
+
+    def _open_memories(self, names: Iterable[str]) -> None:
+        now_ns = self._local.now_ns()
+        for name in names:
+            self._memories[name] = MemoryWriter(name, self._options.directory, now_ns=now_ns)
+
+    def _open_attached(self, running: RunningServer, resources: contextlib.ExitStack) -> list[StampedSocket]:
+        # What the other program does not serve, and what can be served with its time.
+        options, control = self._options, []
+        self._emit_event("attached", program=running.program)
+        self._copies = running.program == "nqptp"
+        if self._copies:
+            self._open_memories(name for name in self.clients.by_name if name != "/nqptp")
+        else:
+            control = self._open_receivers(resources)
+            for ipv6 in families_of(self._network, options.interface):
+                interface = self._network.interface(options.interface, ipv6=ipv6)
+                self._own_addresses |= {interface.address, interface.address6, *_LOOPBACK} - {""}
+        if options.serve_cliairplay and isinstance(running.reader, AirptpReader):
+            self._attached = AttachedSenders(
+                running.reader,
+                self._receivers,
+                options.sender_control_port,
+                options.directory,
+                self._network,
+                self._local,
+                self._emit_event,
+            )
+            resources.callback(self._attached.close)
+        for program, wanted in (("airptp", options.serve_airptp), ("cliairplay", options.serve_cliairplay)):
+            if wanted and program != running.program and (program == "airptp" or self._attached is None):
+                self._emit_event("not_served", program=program, reason=f"{running.program} has the ports of PTP")
+        if not control and not self._memories and self._attached is None:
+            raise NodeError(
+                f"UDP port {options.event_port} is held by {' and '.join(self._port_holders())}, "
+                "and nothing is left to serve beside it",
+                "stop it; or use what it knows with a clock of kind nqptp",
+            )
+        return control
+
+    def _close(self) -> None:
         for memory in self._memories.values():
             memory.close()
         self._memories.clear()
+        self._written.clear()
+        self.groups.clear()
+        self._sockets = self._senders = self._attached = None
+        self._copies = False
 
     def apply_command(self, data: bytes) -> None:
         """Apply a datagram of the control port. A refused command is counted, and reported the first time."""
@@ -186,7 +305,12 @@ class NqptpServer:
 
     def _follow(self) -> None:
         # Groups without a client end; the others keep their clock.
-        wanted = self.clients.groups
+        wanted = self.clients.groups if self._running is None else set()
+        if self._running is not None:
+            for peers in self.clients.groups:
+                if not self._own_addresses & set(peers):
+                    reason = f"{self._running.program} has the ports of PTP, and leads"
+                    self._emit_event("cannot_follow", peers=" ".join(peers), reason=reason)
         for peers in self.groups.keys() - wanted:
             del self.groups[peers]
         for peers in wanted - self.groups.keys():
@@ -214,6 +338,7 @@ class NqptpServer:
                 senders = self._senders
                 if senders is not None:
                     senders.handle_socket_item(item)
+                    self._store_receivers()
                 concerned = self._concerned(item)
                 for participant in concerned:
                     participant.handle_socket_item(item, self._local.now_ns)
@@ -237,27 +362,46 @@ class NqptpServer:
                     self.apply_command(item.data)
 
     async def _publish(self) -> None:
+        # Returns when the server of another program, to which this one is attached, has ended.
+        look_ns = 0
         while True:
             now = self._local.now_ns()
             for each in self.groups.values():
                 each.record = each.publication.record(each.participant.advance(now))
             for name, memory in self._memories.items():
-                client = self.clients.by_name[name]
-                known = self.groups.get(client.peers) if client.begun else None
-                if known is not None and not client.active and not known.synced:
-                    known = None
-                record = NqptpRecord() if known is None else known.record
-                if known is not None and record == NqptpRecord() and now - memory.kept.local_ns <= KEPT_NS:
-                    continue  # the last server's record holds until this one knows the clock
-                if record != self._written.get(name):
+                record = self._record_of(self.clients.by_name[name], now - memory.kept.local_ns <= KEPT_NS)
+                if record is not None and record != self._written.get(name):
                     self._written[name] = record
                     memory.write(record)
             due = min((each.participant.engine.deadline_ns for each in self.groups.values()), default=now + PUBLISH_NS)
-            if self._senders is not None:
-                due = min(due, self._senders.advance(now))
+            if self._service is not None:
+                due = min(due, self._service.advance(now))
+            if self._running is not None and now >= look_ns:
+                if not self._port_holders():
+                    return
+                look_ns = now + LOOK_NS
             with trio.move_on_after(max(min(due - now, PUBLISH_NS), 1_000_000) / 1e9):
                 await self._woken.wait()
             self._woken = trio.Event()
+
+    def _record_of(self, client: NqptpClient, kept: bool) -> NqptpRecord | None:
+        # None leaves what is there. With ``kept`` the last server's record holds until this one knows the clock.
+        running = self._running
+        if running is not None:
+            known = self._copies or (client.begun and bool(self._own_addresses & set(client.peers)))
+            return running.record() if known else NqptpRecord()
+        group = self.groups.get(client.peers) if client.begun else None
+        if group is None or not (client.active or group.synced):
+            return NqptpRecord()
+        return None if group.record == NqptpRecord() and kept else group.record
+
+    def _store_receivers(self) -> None:
+        if self._receivers.changed:
+            self._receivers.changed = False
+            try:
+                self._sessions.store_receivers(self._receivers)
+            except OSError as error:
+                self._emit_event("not_kept", client="receivers", reason=str(error.strerror))
 
     def _serve_senders(self, sockets: TimingSockets) -> SenderServer | None:
         options = SenderOptions(
@@ -270,39 +414,40 @@ class NqptpServer:
         )
         if not options.any:
             return None
-        return SenderServer(options, self._network, self._local, sockets, self._identity, self._emit_event)
+        return SenderServer(
+            options, self._receivers, self._network, self._local, sockets, self._identity, self._emit_event
+        )
 
-    async def _listen_to_senders(self, senders: SenderServer, socket: StampedSocket) -> None:
+    async def _listen_to_senders(self, senders: CommandService, socket: StampedSocket) -> None:
         while True:
             for item in await socket.receive():
                 if isinstance(item, Arrival):
                     senders.handle_command(socket, item)
+                    self._store_receivers()
                     self._woken.set()
 
-    def _refuse_company(self) -> None:
+    def _port_holders(self) -> list[str]:
         # Sockets of clock protocols share their ports; but of two that serve, clients reach one only.
+        ports = (self._options.event_port, self._options.general_port)
+        return [*dict.fromkeys(holder for port in ports for holder in self._holders(port))]
+
+    def _find_running(self) -> RunningServer | None:
         options = self._options
-        for port in () if self._local.virtual else (options.event_port, options.general_port, options.control_port):
-            holders = " and ".join(port_holders(port))
+        holders, reasons = self._port_holders(), list[str]()
+        if holders:
+            running, reasons = find_running_server(self._local, options.directory, self._holders, options.control_port)
+            if running is not None:
+                return running
+        for port in (options.event_port, options.general_port, *([options.control_port] * options.serve_nqptp)):
+            holders = [*self._holders(port)]
             if holders:
+                unknown = f", and serves no AirPlay program: {'; '.join(reasons)}" if reasons else ""
                 raise NodeError(
-                    f"UDP port {port} is held by {holders}",
+                    f"UDP port {port} is held by {' and '.join(holders)}{unknown}",
                     "stop it; or, if it is nqptp, use what it knows with a clock of kind nqptp",
                 )
+        return None
 
-    def _open_control(self, resources: contextlib.ExitStack) -> list[StampedSocket]:
-        refused, found = None, []
-        for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
-            try:
-                loopback = self._network.interface(address, ipv6=ipv6)
-                socket = self._network.stamped(self._options.control_port, loopback, ipv6=ipv6)
-            except PortUnavailable as error:
-                raise NodeError(str(error), f"{error.remedy}; or choose another control-port") from error
-            except OSError as error:  # a system without one of the two
-                refused = error
-            else:
-                resources.callback(socket.close)
-                found.append(socket)
-        if not found:
-            raise NodeError(f"there is no loopback to take commands from: {refused}")
-        return found
+
+def _no_holders(port: int) -> Sequence[str]:
+    return ()

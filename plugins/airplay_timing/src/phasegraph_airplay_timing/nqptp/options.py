@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -19,9 +19,17 @@ kind = "nqptp"
 class NqptpConfig(ClockConfig, frozen=True, kw_only=True):
     """Options of the ``nqptp`` clock."""
 
-    name: Annotated[str, Meta(pattern=r"^/[A-Za-z0-9._-]{1,62}$", description="The shared memory that is read.")] = (
-        "/nqptp"
-    )
+    server: Annotated[
+        Literal["nqptp", "airptp", "cliairplay"],
+        Meta(description="The program whose shared memory is read: 'kernel airplay serve' writes all three."),
+    ] = "nqptp"
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^/[A-Za-z0-9._-]{1,62}$",
+            description="The shared memory of nqptp that is read; the other programs have one each.",
+        ),
+    ] = "/nqptp"
     directory: Annotated[str, Meta(description="Where the system has shared memory.")] = DIRECTORY
     bound: Annotated[
         Duration,

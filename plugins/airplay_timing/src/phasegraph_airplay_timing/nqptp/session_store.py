@@ -12,9 +12,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..senders.receiver_registry import ReceiverRegistry
 from .client_commands import MOST_OCTETS, CommandVerb, is_name
 from .clients import PREFIX, NqptpClient
 
+_RECEIVERS = "phasegraph-receivers~"
+_MOST_RECEIVER_OCTETS = 16_384
 _MARK = "~"
 """No memory has a name that ends so."""
 
@@ -53,9 +56,24 @@ class SessionStore:
         if not client.peers:
             path.unlink(missing_ok=True)
             return
-        verbs = ([CommandVerb.BEGIN] if client.begun or client.active else []) + ([] if client.active else [CommandVerb.END])
+        verbs = ([CommandVerb.BEGIN] if client.begun or client.active else []) + (
+            [] if client.active else [CommandVerb.END]
+        )
         commands = [f"{name} T {' '.join(client.peers)}", *(f"{name} {verb.value}" for verb in verbs)]
         _write(path, "\n".join(commands))
+
+    def store_receivers(self, receivers: ReceiverRegistry) -> None:
+        """Write down the receivers that senders have named. Raises OSError."""
+        path, content = self._directory / _RECEIVERS, receivers.encode()
+        if content:
+            _write(path, content)
+        else:
+            path.unlink(missing_ok=True)
+
+    def load_receivers(self, receivers: ReceiverRegistry) -> None:
+        """Add the receivers that were written down."""
+        with contextlib.suppress(OSError):
+            receivers.load(_read(self._directory / _RECEIVERS, _MOST_RECEIVER_OCTETS).decode("ascii", "ignore"))
 
     def stored_commands(self, names: Iterator[str]) -> Iterator[bytes]:
         """Stored commands of these clients, and of those that may come later, to be applied like received ones."""
@@ -80,12 +98,12 @@ def _start(path: Path) -> bytes:
     return f"/{path.name.removesuffix(_MARK)} ".encode()
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = MOST_OCTETS) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(file)
         # Another user's file would make a server that runs as root send to any host.
         ours = stat.S_ISREG(status.st_mode) and status.st_uid in (0, os.geteuid())
-        return os.read(file, MOST_OCTETS) if ours else b""
+        return os.read(file, most) if ours else b""
     finally:
         os.close(file)

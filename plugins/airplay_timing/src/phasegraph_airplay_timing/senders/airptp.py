@@ -24,9 +24,14 @@ import msgspec
 
 NAME = "/airptp_shm"
 FRESH_S = 5
-"""How often the status is renewed. Clients take a server for dead after 15 s."""
+"""How often the status is renewed."""
+STALE_S = 15
+"""Clients take a server for dead after this long."""
 _STATUS = struct.Struct("@HH4xQqHH??2x")
+_TIME = struct.Struct("@q")
 STATUS_SIZE = _STATUS.size
+WRITTEN_AT = slice(16, 24)
+"""Octets of the time of the status. It is written last, and 0 while there is no server."""
 _VERSION = 0, 1
 _SIGNALING, _HEADER, _TARGET = 0x0C, 34, 10
 _ORGANIZATION = 0x0003
@@ -44,9 +49,49 @@ class AirptpCommand(msgspec.Struct, frozen=True):
     """Its IP address; None where it is removed."""
 
 
+class AirptpStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server of airptp writes about itself."""
+
+    clock: int
+    """Identity of the clock that it leads."""
+    written_s: int
+    """When it was written, by the system's wall clock."""
+    general_port: int
+    """UDP port to which commands are sent."""
+
+
 def encode_status(clock: int, now_s: int, ports: tuple[int, int], *, ipv4: bool, ipv6: bool) -> bytes:
     """The status. ``now_s`` is the system's wall clock, by which clients judge whether the server is alive."""
     return _STATUS.pack(*_VERSION, clock, now_s, *ports, ipv4, ipv6)
+
+
+def encode_time(now_s: int) -> bytes:
+    """The octets `WRITTEN_AT`."""
+    return _TIME.pack(now_s)
+
+
+def decode_status(octets: bytes) -> AirptpStatus | None:
+    """The status; None for another size or version, or without a server."""
+    if len(octets) != STATUS_SIZE:
+        return None
+    major, minor, clock, written_s, _, general_port, _, _ = _STATUS.unpack(octets)
+    if (major, minor) != _VERSION or not clock or not written_s:
+        return None
+    return AirptpStatus(clock=clock, written_s=written_s, general_port=general_port)
+
+
+def encode_command(command: AirptpCommand) -> bytes:
+    """A command, as a client sends it."""
+    packed = b"" if command.address is None else ipaddress.ip_address(command.address).packed
+    if len(packed) == 16:
+        socket_address = struct.pack("@H", _AF_INET6) + bytes(6) + packed + bytes(4)
+    else:
+        socket_address = struct.pack("@H", _AF_INET) + bytes(2) + packed.ljust(24, b"\0")
+    subtype = _REMOVE if command.address is None else _ADD
+    value = subtype + struct.pack(">IB", command.peer, 28 if len(packed) == 16 else 16) + socket_address
+    tlv = struct.pack(">HH", _ORGANIZATION, len(value)) + value
+    length = _HEADER + _TARGET + len(tlv)
+    return bytes([0x10 | _SIGNALING, 2]) + struct.pack(">H", length) + bytes(_HEADER + _TARGET - 4) + tlv
 
 
 def parse_command(datagram: bytes) -> AirptpCommand | None:

@@ -22,6 +22,8 @@ SIZE = _HEADER.size + 2 * _SAMPLE.size
 MAIN = slice(_HEADER.size, _HEADER.size + _SAMPLE.size)
 """The first sample; `SECONDARY` follows."""
 SECONDARY = slice(MAIN.stop, SIZE)
+STALE_NS = 15_000_000_000
+"""A sample that is older is of a server that has ended."""
 _GRANDMASTER, _OFFSET_LOCKED = 1, 2
 MOST_OCTETS = 4096
 MOST_ADDRESSES = 64
@@ -50,6 +52,18 @@ class CliairplaySample(msgspec.Struct, frozen=True, kw_only=True):
 def encode_header() -> bytes:
     """The octets before the samples."""
     return _HEADER.pack(VERSION, 0)
+
+
+def decode_sample(octets: bytes) -> CliairplaySample | None:
+    """The sample in a copy of the memory; None where there is none, or where the writer was in the way."""
+    if len(octets) != SIZE or _HEADER.unpack_from(octets)[0] != VERSION or octets[MAIN] != octets[SECONDARY]:
+        return None
+    updates, clock, realtime_ns, offset_ns, started_ns, flags, _ = _SAMPLE.unpack(octets[MAIN])
+    if not clock or not flags & _OFFSET_LOCKED:
+        return None
+    return CliairplaySample(
+        updates=updates, clock=clock, realtime_ns=realtime_ns, offset_ns=offset_ns, started_ns=started_ns
+    )
 
 
 class ControlVerb(enum.StrEnum):

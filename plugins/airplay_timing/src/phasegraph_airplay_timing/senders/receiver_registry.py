@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..peer_address import plain_address
 from .airptp import AirptpCommand
 from .cliairplay import ControlRequest, ControlVerb
 
@@ -14,6 +15,8 @@ class ReceiverRegistry:
     """Receivers by address. Both interfaces have a way of their own to name them."""
 
     def __init__(self) -> None:
+        self.changed = False
+        """Set by every change, for the one who stores the receivers."""
         self.refused = 0
         """Receivers beyond `MOST_RECEIVERS`."""
         self._airptp: dict[int, str] = {}
@@ -26,8 +29,27 @@ class ReceiverRegistry:
         """Addresses of all receivers."""
         return frozenset({*self._airptp.values(), *self._registered})
 
+    def encode(self) -> str:
+        """All receivers as lines: ``NUMBER ADDRESS`` of airptp, ``R ADDRESS`` once a stream of cliairplay."""
+        lines = [f"{number} {address}" for number, address in self._airptp.items()]
+        return "\n".join(lines + [f"R {address}" for address in self._registered.elements()])
+
+    def load(self, text: str) -> None:
+        """Add the receivers of `encode`. Lines of another form are skipped."""
+        for line in text.splitlines()[: 4 * MOST_RECEIVERS]:
+            number, _, address = line.partition(" ")
+            try:
+                address = plain_address(address)
+                if number == "R":
+                    self.apply_control(ControlRequest(ControlVerb.REGISTER, (address,)))
+                else:
+                    self.apply_airptp(AirptpCommand(int(number) % 2**32, address))
+            except ValueError:
+                continue
+
     def apply_airptp(self, command: AirptpCommand) -> None:
         """Add or remove a receiver of an airptp client."""
+        self.changed = True
         if command.address is None:
             self._airptp.pop(command.peer, None)
         elif self._has_room(command.address, len(self._airptp)) or command.peer in self._airptp:
@@ -35,6 +57,7 @@ class ReceiverRegistry:
 
     def apply_control(self, request: ControlRequest) -> None:
         """Add or remove receivers of a stream of cliairplay."""
+        self.changed |= bool(request.addresses)
         for address in request.addresses:
             if request.verb is ControlVerb.UNREGISTER:
                 self._registered[address] -= 1

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 
 import msgspec
 
-from phasegraph import LocalClock, NodeError, bracketed_offset
-from phasegraph.net import Arrival, Departure, Network, PortUnavailable, StampedSocket
+from phasegraph import LocalClock, bracketed_offset
+from phasegraph.net import Arrival, Departure, Network, StampedSocket
 
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..filters import EnvelopeFilter
-from ..mapped_file import MappedFile
 from ..participant import EmitEvent, TimingParticipant
-from ..timing_sockets import TimingSockets
+from ..timing_sockets import TimingSockets, open_loopback
 from . import airptp, cliairplay
+from .airptp_status import AirptpStatusWriter
+from .cliairplay_service import CliairplayService
 from .receiver_registry import ReceiverRegistry
 
 PUBLISH_NS = 100_000_000
@@ -49,6 +49,7 @@ class SenderServer:
     def __init__(
         self,
         options: SenderOptions,
+        receivers: ReceiverRegistry,
         network: Network,
         local: LocalClock,
         sockets: TimingSockets,
@@ -59,13 +60,10 @@ class SenderServer:
         not available.
         """
         now = local.now_ns()
-        self.refused: Counter[str] = Counter()
-        """Commands that are not understood, by reason."""
-        self.receivers = ReceiverRegistry()
+        self.receivers = receivers
         self.commands: list[StampedSocket] = []
         """Sockets on the loopback interface, from which `handle_command` gets its datagrams."""
         self._options = options
-        self._network = network
         self._local = local
         self._identity = identity
         self._emit_event = emit_event
@@ -73,23 +71,28 @@ class SenderServer:
         engine = PtpEngine(TimingRole.LEAD, identity, (), now, timeline=self.timeline_ns)
         clock = LeaderClock(EnvelopeFilter, silence_ns=_S, now_ns=now)
         self._participant = TimingParticipant(engine, clock, sockets, emit_event)
-        self._families = sockets.families
         self._started_ns = self.timeline_ns(now)
-        self._updates = 0
         self._status_due_ns = self._sample_due_ns = now
         with contextlib.ExitStack() as undo:
             for port in self._command_ports(sockets):
-                for address, ipv6 in (("127.0.0.1", False), ("::1", True)):
-                    self._open_command_socket(port, address, ipv6, undo)
-            self._status = self._sample = None
+                option = "--no-airptp" if port == options.general_port else "--no-cliairplay"
+                opened = open_loopback(network, port, f"or serve no senders of this kind: {option}")
+                for socket in opened:
+                    undo.callback(socket.close)
+                self.commands += opened
+            self._status: AirptpStatusWriter | None = None
+            self._service: CliairplayService | None = None
             if options.serve_airptp:
-                self._status = MappedFile(airptp.NAME, options.directory, airptp.STATUS_SIZE)
-                undo.callback(self._status.close, remove=True)
+                ports = options.event_port, options.general_port
+                self._status = AirptpStatusWriter(
+                    options.directory, identity, ports, ipv4=False in sockets.families, ipv6=True in sockets.families
+                )
+                undo.callback(self._status.close)
             if options.serve_cliairplay:
-                self._sample = MappedFile(cliairplay.NAME, options.directory, cliairplay.SIZE)
-                undo.callback(self._sample.close, remove=True)
-                self._sample.memory[: cliairplay.MAIN.start] = cliairplay.encode_header()
+                self._service = CliairplayService(options.directory, self.receivers, emit_event)
+                undo.callback(self._service.close)
             self._resources = undo.pop_all()
+        self._name_receivers()
 
     def timeline_ns(self, local_ns: int) -> int:
         """The leader's time at a local time."""
@@ -110,18 +113,8 @@ class SenderServer:
         """Handle a datagram of one of `commands`."""
         if socket.port == self._options.general_port:
             self._handle_airptp(item.data)
-            return
-        try:
-            request = cliairplay.parse_control(item.data)
-        except ValueError as error:
-            self.refused["control"] += 1
-            if self.refused["control"] == 1:
-                self._emit_event("refused", reason=str(error))
-            return
-        self.receivers.apply_control(request)
-        self._name_receivers()
-        with contextlib.suppress(OSError):  # a client that is gone needs no answer
-            socket.send(cliairplay.acknowledgement(len(self.receivers.addresses), self._identity), item.source)
+        elif self._service is not None and self._service.handle_command(socket, item, self._identity):
+            self._name_receivers()
 
     def advance(self, now_ns: int) -> int:
         """Send and publish what is due; returns the next due time."""
@@ -140,11 +133,12 @@ class SenderServer:
     def metrics(self) -> dict[str, int]:
         """Counters, by name."""
         counters = self._participant.engine.counters
+        refused = {} if self._service is None else self._service.refused
         return {
             "receivers": len(self.receivers.addresses),
             "receivers_refused": self.receivers.refused,
             "receivers_ready": self._participant.engine.readiness.count(self._local.now_ns()),
-            **{f"sender_refused_{reason}": count for reason, count in self.refused.items()},
+            **{f"sender_refused_{name}": count for name, count in refused.items()},
             **{f"sender_{name}": count for name, count in counters.items()},
         }
 
@@ -157,16 +151,6 @@ class SenderServer:
         own = sockets.interface.address in _LOOPBACK  # then the server's own sockets get these datagrams
         ports = [options.general_port] if options.serve_airptp and not own else []
         return ports + ([options.control_port] if options.serve_cliairplay else [])
-
-    def _open_command_socket(self, port: int, address: str, ipv6: bool, undo: contextlib.ExitStack) -> None:
-        try:
-            socket = self._network.stamped(port, self._network.interface(address, ipv6=ipv6), ipv6=ipv6)
-        except PortUnavailable as error:
-            raise NodeError(str(error), f"{error.remedy}; or serve no senders of this kind") from error
-        except OSError:
-            return  # a system without one of the two families
-        undo.callback(socket.close)
-        self.commands.append(socket)
 
     def _handle_airptp(self, data: bytes) -> None:
         command = airptp.parse_command(data)
@@ -188,23 +172,13 @@ class SenderServer:
 
     def _publish_status(self, now_ns: int) -> None:
         if self._status is not None:
-            now_s = (now_ns + self._offset_of(time.CLOCK_REALTIME)) // _S
-            ports = self._options.event_port, self._options.general_port
-            status = airptp.encode_status(
-                self._identity, now_s, ports, ipv4=False in self._families, ipv6=True in self._families
-            )
-            self._status.memory[:] = status
+            self._status.renew((now_ns + self._offset_of(time.CLOCK_REALTIME)) // _S)
 
     def _publish_sample(self, now_ns: int) -> None:
-        if self._sample is None:
-            return
-        self._updates += 1
-        realtime_ns = now_ns + self._offset_of(time.CLOCK_REALTIME)
-        sample = cliairplay.CliairplaySample(
-            updates=self._updates,
-            clock=self._identity,
-            realtime_ns=realtime_ns,
-            offset_ns=self.timeline_ns(now_ns) - realtime_ns,
-            started_ns=self._started_ns,
-        )
-        self._sample.write_twice(sample.encode(), cliairplay.MAIN, cliairplay.SECONDARY)
+        if self._service is not None:
+            self._service.publish(
+                clock=self._identity,
+                realtime_ns=now_ns + self._offset_of(time.CLOCK_REALTIME),
+                timeline_ns=self.timeline_ns(now_ns),
+                started_ns=self._started_ns,
+            )
