@@ -90,6 +90,8 @@ async def test_a_snapshot(tmp_path: Path) -> None:
         assert list(status.nodes) == ["house", "tone", "out"]
         assert status.nodes["house"].metrics["state"] == "locked"
         assert status.nodes["out"].rates["1"]["frames_in"] > 0
+        shapes = {id: (node.rate, node.channels) for id, node in status.nodes.items()}
+        assert shapes == {"house": (None, None), "tone": (48000, 2), "out": (48000, 2)}
         assert status.edges["tone->out"].crossing is False
         assert (status.trouble, status.stopping) == ([], False)
         assert status.duration_s > 1

@@ -80,6 +80,10 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """0 fine, 1 in trouble, 2 restarting, 3 failed."""
     text: str
     """What it does and how it is, most important first."""
+    rate: int | None = None
+    """Sample rate in Hz of what a source writes or a sink reads."""
+    channels: int | None = None
+    """Channels of what a source writes or a sink reads."""
     metrics: dict[str, int | float | str]
     """As in the report."""
     rates: dict[str, dict[str, float]] = {}

@@ -66,7 +66,15 @@ class RunMonitor:
             if (recent := recent_losses(rates)) and urgency < 2:
                 phrases.insert(int(bool(urgency)), recent)
                 urgency = 1
-            nodes[built.id] = NodeStatus(**node, severity=urgency, text="; ".join(phrases), rates=rates)
+            format = built.format
+            nodes[built.id] = NodeStatus(
+                **node,
+                severity=urgency,
+                text="; ".join(phrases),
+                rate=None if format is None else format.rate,
+                channels=None if format is None else format.channels,
+                rates=rates,
+            )
         edges = {
             name: EdgeStatus(
                 crossing=edge["crossing"],

@@ -76,6 +76,13 @@ class BuiltNode:
         """A source's stream."""
         return cast(Source, self.node).stream
 
+    @property
+    def format(self) -> StreamFormat | None:
+        """Of what a source writes or a sink reads; None of a clock."""
+        if self.role is Role.SOURCE:
+            return self.stream.format
+        return None if self.input is None else self.input.format
+
 
 class BuiltEdge:
     """An edge, with what reads it."""
