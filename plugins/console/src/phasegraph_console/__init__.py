@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """The command ``doctor``."""
+    """The commands ``doctor`` and ``console``."""
     from .doctor.doctor_command import doctor_command
+    from .web.console_command import console_command
 
     cli.add_command(doctor_command)
+    cli.add_command(console_command)

@@ -1,0 +1,1 @@
+"""The console: the runs of this machine in a browser, by HTTP, and for Prometheus."""

@@ -1,0 +1,92 @@
+"""What clients of the API send, and what they get besides `RunOverview` and `RunHistory`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+NodeId = Annotated[str, Meta(min_length=1, max_length=200)]
+OptionPath = Annotated[str, Meta(min_length=3, max_length=300)]
+
+
+class RunList(Struct, frozen=True, kw_only=True):
+    """The runs of this machine."""
+
+    runs: list[RunLine]
+
+
+class RunLine(Struct, frozen=True, kw_only=True):
+    """One run in a list."""
+
+    name: str
+    state: str
+    headline: str
+    graph: str
+    pid: int
+    started_at: str
+    version: str
+    """Of Phasegraph."""
+    ended_at: str | None
+
+
+class PlanBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of a run's graph: exactly one of ``set``, ``graph`` and ``toml``."""
+
+    set: Annotated[dict[OptionPath, Any], Meta(min_length=1, max_length=1000)] | msgspec.UnsetType = msgspec.UNSET
+    """New values by path: ROLE.ID.OPTION, or ROLE.ID with a whole table; null removes."""
+    graph: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """A whole graph, in the shape of a graph file."""
+    toml: Annotated[str, Meta(max_length=1 << 20)] | msgspec.UnsetType = msgspec.UNSET
+    """The text of a whole graph file."""
+
+
+class ApplyBody(PlanBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change, and when it happens."""
+
+    at: dict[str, Any] | None = None
+    """Left out: as soon as all can be there. Else ``clock`` and ``time_ns``, or ``local_ns``, or ``frame``."""
+    crossfade_ms: Annotated[float, Meta(ge=0, le=1000)] = 0.0
+
+
+class RestartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which node to end and start again."""
+
+    node: NodeId
+
+
+class StopBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to end a run."""
+
+    at_once: bool = False
+    """Do not wait for sinks to write and send what they have."""
+
+
+class SdpBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A session description to explain."""
+
+    sdp: Annotated[str, Meta(max_length=65_536)]
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """The run has done what was asked."""
+
+    ok: bool = True
+
+
+class ApiError(Struct, frozen=True, kw_only=True):
+    """Why a request was refused."""
+
+    error: str
+    """A sentence."""
+
+
+class SessionList(Struct, frozen=True, kw_only=True):
+    """Announced sessions, as ``kernel discover --format json`` lists them."""
+
+    listening: bool
+    """Whether more may be found: devices announce every 30 s."""
+    problem: str
+    """Why there are none, where the command failed."""
+    sessions: list[dict[str, Any]]

@@ -1,0 +1,217 @@
+"""The routes of the console: the page, the API, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from importlib import resources
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from phasegraph.control import AsyncRun, ControlError
+
+from .access_rules import AccessRole
+from .api_bodies import ApiError, Done, RestartBody, RunLine, RunList, SdpBody, SessionList, StopBody
+from .api_document import openapi_document
+from .audit_log import AuditLog
+from .event_stream import MOST_STREAMS, EventStreamResponse
+from .followed_run import FollowedRun, json_bytes
+from .request_guard import RequestRefused, require_operator
+from .run_directory import RunDirectory
+from .sibling_commands import SiblingCommands, SiblingFailed
+
+API = "/api/v1"
+ACTION_S = 130.0
+"""How long an action may take: a change answers when it has happened."""
+PAGE_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+Body = TypeVar("Body", bound=msgspec.Struct)
+Action = Callable[[AsyncRun], Awaitable[object]]
+
+
+class ConsoleRoutes:
+    """Answers requests that the guard has let through."""
+
+    def __init__(self, directory: RunDirectory, siblings: SiblingCommands, audit: AuditLog) -> None:
+        self._directory = directory
+        self._siblings = siblings
+        self._audit = audit
+        self._page = _page_files()
+        self._document = json_bytes(openapi_document())
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        run = f"{API}/runs/{{run}}"
+        routes = [
+            Route(f"{API}/openapi.json", self._openapi),
+            Route(f"{API}/runs", self._list_runs),
+            Route(f"{API}/events", self._events),
+            Route(run, self._show_run),
+            Route(f"{run}/history", self._history),
+            Route(f"{run}/restart", self._restart, methods=["POST"]),
+            Route(f"{run}/stop", self._stop, methods=["POST"]),
+            Route(f"{API}/sessions", self._sessions),
+            Route(f"{API}/sdp", self._explain_sdp, methods=["POST"]),
+            Route(f"{API}/schema", self._schema),
+            Route("/", self._page_file),
+            Route("/{file}", self._page_file),
+        ]
+        handlers: dict[Any, Any] = {
+            RequestRefused: _refused,
+            ControlError: _refused_by_run,
+            SiblingFailed: _command_failed,
+            HTTPException: _http_error,
+        }
+        application = Starlette(routes=routes, exception_handlers=handlers)
+        application.router.redirect_slashes = False
+        return application
+
+    async def _page_file(self, request: Request) -> Response:
+        found = self._page.get(request.path_params.get("file", "index.html"))
+        if found is None:
+            raise RequestRefused(404, "there is no such page")
+        content, media_type = found
+        return Response(content, media_type=media_type, headers={"cache-control": "no-cache"})
+
+    async def _openapi(self, _request: Request) -> Response:
+        return _json(self._document)
+
+    async def _list_runs(self, _request: Request) -> Response:
+        now_s = trio.current_time()
+        lines = []
+        for run in self._directory.runs.values():
+            hello, overview = run.hello, run.overview(now_s)
+            lines.append(
+                RunLine(
+                    name=run.name,
+                    state=run.state,
+                    headline=overview.headline,
+                    graph=hello.graph,
+                    pid=hello.pid,
+                    started_at=hello.started_at,
+                    version=hello.version,
+                    ended_at=run.ended_at,
+                )
+            )
+        return _json(json_bytes(RunList(runs=lines)))
+
+    async def _show_run(self, request: Request) -> Response:
+        return _json(json_bytes(self._run(request).overview(trio.current_time())))
+
+    async def _history(self, request: Request) -> Response:
+        return _json(json_bytes(self._run(request).history()))
+
+    async def _events(self, request: Request) -> Response:
+        only = request.query_params.get("run")
+        if self._directory.readers >= MOST_STREAMS:
+            raise RequestRefused(503, "too many readers of events", retry_after="5")
+        return EventStreamResponse(self._directory, only)
+
+    async def _restart(self, request: Request) -> Response:
+        body = await _body(request, RestartBody)
+        return await self._act(request, "restart", lambda run: run.restart(body.node))
+
+    async def _stop(self, request: Request) -> Response:
+        body = await _body(request, StopBody)
+        return await self._act(request, "stop", lambda run: run.stop(at_once=body.at_once))
+
+    async def _sessions(self, _request: Request) -> Response:
+        siblings = self._siblings
+        siblings.want_sessions()
+        found = SessionList(listening=siblings.listening, problem=siblings.sessions_problem, sessions=siblings.sessions)
+        return _json(json_bytes(found))
+
+    async def _explain_sdp(self, request: Request) -> Response:
+        body = await _body(request, SdpBody)
+        return _json(json_bytes(await self._siblings.explain_sdp(body.sdp)))
+
+    async def _schema(self, _request: Request) -> Response:
+        return _json(json_bytes(await self._siblings.schema()))
+
+    def _run(self, request: Request) -> FollowedRun:
+        name = request.path_params["run"]
+        run = self._directory.runs.get(name)
+        if run is None:
+            raise RequestRefused(404, "there is no run of this name")
+        return run
+
+    async def _act(self, request: Request, action: str, do: Action) -> Response:
+        run = self._run(request)
+        role: AccessRole = request.state.role
+        result = "it was not done"
+        try:
+            require_operator(role, request.headers.get("authorization"))
+            with trio.move_on_after(ACTION_S) as patience:
+                async with self._directory.command(run.name) as connection:
+                    answer = await do(connection)
+            if patience.cancelled_caught:
+                raise ControlError(f"the run has not answered within {ACTION_S:g} s")
+            result = "done"
+        except (RequestRefused, ControlError) as error:
+            result = str(error)
+            raise
+        finally:
+            self._audit.add(
+                address=request.client.host if request.client else "",
+                role=role,
+                action=action,
+                run=run.name,
+                request=(await request.body()).decode("utf-8", "replace"),
+                result=result,
+            )
+        return _json(json_bytes(Done() if answer is None else answer))
+
+
+def _page_files() -> dict[str, tuple[bytes, str]]:
+    # Read once: no path of a request ever reaches the file system.
+    folder = resources.files("phasegraph_console") / "page"
+    files = {}
+    for entry in folder.iterdir():
+        with suppress(KeyError):
+            files[entry.name] = entry.read_bytes(), PAGE_TYPES["." + entry.name.rpartition(".")[2]]
+    return files
+
+
+async def _body(request: Request, type: type[Body]) -> Body:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise RequestRefused(415, "the Content-Type must be application/json")
+    try:
+        return msgspec.json.decode(await request.body(), type=type)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestRefused(400, f"the body is not as the API describes it: {error}") from None
+
+
+def _json(content: bytes, status: int = 200) -> Response:
+    return Response(content, status_code=status, media_type="application/json")
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(msgspec.to_builtins(ApiError(error=message)), status_code=status, headers=headers)
+
+
+async def _refused(_request: Request, error: RequestRefused) -> Response:
+    return _error(error.status, str(error), error.headers)
+
+
+async def _refused_by_run(_request: Request, error: ControlError) -> Response:
+    return _error(409, str(error))
+
+
+async def _command_failed(_request: Request, error: SiblingFailed) -> Response:
+    return _error(502, str(error))
+
+
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    return _error(error.status_code, error.detail, dict(error.headers or {}))
