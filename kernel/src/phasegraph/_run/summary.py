@@ -78,6 +78,7 @@ def node_phrases(node: Mapping[str, Any]) -> list[str]:
     for name in ("frames_in", "frames_out"):
         if name in metrics:
             phrases.append(f"{verb} {_count(metrics[name], 'frame')}")
+    phrases += _levels(metrics)
     if metrics.get("underrun_frames"):
         phrases.append(f"{_count(metrics['underrun_frames'], 'frame')} missing when due, replaced by silence")
     phrases += [_count(metrics[name], word) for name, word in _FRAME_LOSSES.items() if metrics.get(name)]
@@ -142,6 +143,14 @@ def _received(metrics: Mapping[str, Any]) -> list[str]:
         phrases.append(f"arrived {median} after media time (median; 99 % within {p99}, at most {most})")
         if "link_offset_ns" in metrics:
             phrases.append(f"link offset {format_duration(metrics['link_offset_ns'])}")
+    return phrases
+
+
+def _levels(metrics: Mapping[str, Any]) -> list[str]:
+    peaks = [value for name, value in metrics.items() if name.startswith("level_peak_dbfs_")]
+    phrases = [f"peak {max(peaks):.1f} dBFS"] if peaks else []
+    if "loudness_short_term_lufs" in metrics:
+        phrases.append(f"loudness {metrics['loudness_short_term_lufs']:.1f} LUFS")
     return phrases
 
 

@@ -1,4 +1,5 @@
-"""Phasegraph plugin: sound cards, audio files, a test tone, and a sink that discards its input.
+"""Phasegraph plugin: sound cards, audio files, a test tone, levels, and a sink that discards its
+input.
 
 The modules of the kinds are imported when the kernel asks for the kinds; libsndfile, PortAudio and libjack when a node
 needs them.
@@ -27,12 +28,13 @@ def register_sources() -> Iterable[SourceKind[Any]]:
 
 @hookimpl
 def register_sinks() -> Iterable[SinkKind[Any]]:
-    """The ``file``, ``null`` and ``soundcard`` sinks."""
+    """The ``file``, ``meter``, ``null`` and ``soundcard`` sinks."""
     from . import null
     from .file import file_sink
+    from .meter import meter_sink
     from .soundcard import soundcard_sink
 
-    return (file_sink.KIND, null.KIND, soundcard_sink.KIND)
+    return (file_sink.KIND, meter_sink.KIND, null.KIND, soundcard_sink.KIND)
 
 
 @hookimpl

@@ -1,0 +1,1 @@
+"""Levels of a stream: peaks, loudness, phase, and alarms."""
