@@ -18,7 +18,7 @@ _PER_OCTAVE = 16
 _LEAST_NS = 1_000.0
 _BINS = 26 * _PER_OCTAVE
 """From 1 us to 67 s, each bin 4.4 % wide; the same below zero."""
-_GATHER = 64
+_GATHER = 256
 """Arrays that are counted together."""
 _GATHER_SINGLE = 256
 """Single values that are counted together."""

@@ -24,9 +24,10 @@ from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 _NO_ROUTE = -1
 _MOST_RUNS = 8
 """Runs that are looked for in a group of packets with gaps; the rest goes packet by packet."""
+_FRAME, _RATE = 5, 8
+"""Places in an `Expectation`."""
 _SHORTEST_RUN = 8
 """Fewer packets than this cost less one by one."""
-_ZERO: NDArray[np.intp] = np.zeros(1, np.intp)
 
 
 class Route(NamedTuple):
@@ -46,6 +47,13 @@ class _Table:
         _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
         self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
         # Legs with one address: they differ in interface or source.
+        self._only_key = addresses[0] if len(addresses) == 1 else None
+
+    def only_route(self, batch: PacketBatch, rows: slice) -> Route | None:
+        """The route of all these packets, where the table has one alone and each of them takes it."""
+        if self._only_key is None or not (batch.destination[rows] == self._only_key).all():
+            return None
+        return self.routes[0]
 
     def slots(self, batch: PacketBatch) -> NDArray[np.int64]:
         """Of each packet the route, by its place in the table."""
@@ -94,6 +102,13 @@ class Demultiplexer:
         if count <= 0:
             return 0
         table = self._table
+        rows = slice(first, first + count)
+        if (only := table.only_route(batch, rows)) is not None:  # most sockets have one leg: sorting costs more
+            lateness, ok = _inspect_leg(batch, rows, only)
+            if ok.all():
+                _write_even_run(only, batch, rows, lateness, rows.stop - 1)
+                return 0
+            return _write_mixed(only, batch, np.arange(first, first + count), lateness, ok)
         slots = table.slots(batch)
         order = np.argsort(slots[first : first + count], kind="stable") + first
         slots = slots[order]
@@ -122,14 +137,20 @@ def _write_run(
     route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], *, even: bool
 ) -> None:
     # A run of packets that are as expected. ``even``: they lie at equal distances in the batch.
-    receiver, leg = route
-    size = HEADER_BYTES + leg.payload_bytes
-    first, last = int(rows[0]), int(rows[-1])
-    if even:  # a view, which is copied only once, into the ring
+    if even:
+        first, last = int(rows[0]), int(rows[-1])
         step = (last - first) // (len(rows) - 1) if len(rows) > 1 else 1
-        payloads = batch.data[first : last + 1 : step, HEADER_BYTES:size]
-    else:
-        payloads = batch.data[rows, HEADER_BYTES:size]
+        _write_even_run(route, batch, slice(first, last + 1, step), lateness, last)
+        return
+    receiver, leg = route
+    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.payload_bytes]
+    receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[rows[-1]]))
+
+
+def _write_even_run(route: Route, batch: PacketBatch, rows: slice, lateness: NDArray[np.int64], last: int) -> None:
+    # As `_write_run`, of rows at equal distances: a view, which is copied only once, into the ring.
+    receiver, leg = route
+    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.payload_bytes]
     receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[last]))
 
 
@@ -142,7 +163,7 @@ def _write_mixed(
     kept = _without_foreign(route, batch, rows)
     if kept is not None:
         rows = rows[kept]
-        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
+        lateness, ok = _inspect_leg(batch, rows, route)
     for _ in range(_MOST_RUNS):
         good = len(ok) if ok.all() else int(np.argmin(ok))
         if good:
@@ -152,7 +173,7 @@ def _write_mixed(
         rows = rows[good + 1 :]
         if len(rows) < _SHORTEST_RUN:
             break
-        lateness, ok = _inspect(batch, rows, _ZERO, np.array([len(rows)]), [route])
+        lateness, ok = _inspect_leg(batch, rows, route)
     return singly + _accept(route, batch, rows)
 
 
@@ -189,6 +210,29 @@ def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> int:
     return len(rows)
 
 
+def _inspect_leg(
+    batch: PacketBatch, rows: slice | NDArray[np.intp], route: Route
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    # As `_inspect`, of packets of one leg.
+    receiver, leg = route
+    estimate = receiver.sync_to_clock()
+    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = receiver.expectation(leg)
+    headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[rows].astype(np.int64)
+    step = np.arange(len(headers))
+    frames_after = step * frames
+    ok = headers[:, 0] & 0xFF7FFFFF == (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
+    ok &= headers[:, 1] == (timestamp + frames_after) & 0xFFFFFFFF
+    ok &= headers[:, 2] == ssrc
+    ok &= batch.source[rows] == source
+    ok &= batch.source_port[rows] == port
+    ok &= batch.length[rows] == length
+    seconds, rest = divmod(frame, rate)
+    media_ns = (rest + frames_after) * NS_PER_S // rate
+    lateness = estimate.references_at(batch.arrival_ns[rows]) - seconds * NS_PER_S - media_ns
+    ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
+    return lateness, ok
+
+
 def _inspect(
     batch: PacketBatch,
     order: NDArray[np.intp],
@@ -202,20 +246,23 @@ def _inspect(
     sizes = stops - starts
     step = np.arange(count) - np.repeat(starts, sizes)
     expected = [NOTHING_EXPECTED if route is None else route.receiver.expectation(route.leg) for route in groups]
-    columns = np.array(expected, np.int64)
-    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = np.repeat(columns, sizes, axis=0).T
+    columns = np.array(expected, np.int64).T
+    columns[_FRAME], rest_of_second = np.divmod(columns[_FRAME], columns[_RATE])
+    word, timestamp, ssrc, source, port, seconds, frames, length, rate, window = np.repeat(columns, sizes, axis=1)
     headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
     # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
     # bit does not matter. The sequence number wraps within its 16 bits.
     expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
     ok = headers[:, 0] & 0xFF7FFFFF == expected_word
-    ok &= headers[:, 1] == (timestamp + step * frames) & 0xFFFFFFFF
+    frames_after = step * frames
+    ok &= headers[:, 1] == (timestamp + frames_after) & 0xFFFFFFFF
     ok &= headers[:, 2] == ssrc
     ok &= batch.source[order] == source
     ok &= batch.source_port[order] == port
     ok &= batch.length[order] == length
-    seconds, rest = np.divmod(frame + step * frames, rate)  # the product with 10**9 would not fit 64 bits
-    lateness = _reference(groups, sizes, batch.arrival_ns[order]) - seconds * NS_PER_S - rest * NS_PER_S // rate
+    # Whole seconds apart: the product of a frame's index with 10**9 would not fit 64 bits.
+    media_ns = (np.repeat(rest_of_second, sizes) + frames_after) * NS_PER_S // rate
+    lateness = _reference(groups, sizes, batch.arrival_ns[order]) - seconds * NS_PER_S - media_ns
     ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
     return lateness, ok
 
