@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 
 SPANS_S = (1, 10, 60)
 _COUNTED = ("packets_", "frames_", "underrun", "overrun", "resyncs", "send_errors", "socket_dropped", "missing_frames")
@@ -12,11 +13,12 @@ _MOST = 62
 
 def counters(metrics: Mapping[str, int | float | str]) -> dict[str, int]:
     """The metrics that count something since the start."""
-    return {
-        name: value
-        for name, value in metrics.items()
-        if isinstance(value, int) and any(word in name for word in _COUNTED) and not name.endswith("_ns")
-    }
+    return {name: value for name, value in metrics.items() if isinstance(value, int) and _is_counter(name)}
+
+
+@lru_cache(maxsize=4096)
+def _is_counter(name: str) -> bool:
+    return any(word in name for word in _COUNTED) and not name.endswith("_ns")
 
 
 class CounterHistory:
@@ -33,13 +35,14 @@ class CounterHistory:
         """Rates of a node's counters, by span in seconds; a span that the run has not lasted is left out."""
         now, rates = counters(metrics), {}
         for span_s in SPANS_S:
-            before = next(
+            sample = next(
                 ((at_s, then) for at_s, then in reversed(self._samples) if now_s - at_s >= span_s - 0.3), None
             )
-            if before is not None and now_s > before[0]:
-                then = before[1].get(id, {})
-                passed_s = now_s - before[0]
+            if sample is not None and now_s > sample[0]:
+                then = sample[1].get(id, {})
+                passed_s = now_s - sample[0]
                 rates[str(span_s)] = {
-                    name: round(max(0, value - then.get(name, 0)) / passed_s, 3) for name, value in now.items()
+                    name: round((value - before) / passed_s, 3) if value > (before := then.get(name, 0)) else 0.0
+                    for name, value in now.items()
                 }
         return rates

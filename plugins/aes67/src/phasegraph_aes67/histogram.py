@@ -1,12 +1,11 @@
 """Percentiles of durations from a fixed number of logarithmic bins; no samples are kept.
 
-One thread adds (the data plane), any thread reads. What was added is an immutable sum and two lists that only grow: the
-writer replaces all three at once when a list is long, and a reader adds the lists to the sum on its own.
+One thread adds (the data plane), any thread reads. What was added is an immutable sum and a buffer that only fills up:
+the writer replaces both at once when the buffer is full, and a reader adds the buffer to the sum on its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +18,7 @@ _LEAST_NS = 1_000.0
 _BINS = 26 * _PER_OCTAVE
 """From 1 us to 67 s, each bin 4.4 % wide; the same below zero."""
 _GATHER = 256
-"""Arrays that are counted together."""
-_GATHER_SINGLE = 256
-"""Single values that are counted together."""
+"""Values that are counted together: much cheaper than each as it comes."""
 
 
 class Distribution(NamedTuple):
@@ -30,9 +27,8 @@ class Distribution(NamedTuple):
     bins: NDArray[np.int64]
     largest_ns: int | None
 
-    def plus(self, arrays: Sequence[NDArray[np.int64]], singles: Sequence[int]) -> Distribution:
+    def plus(self, values: NDArray[np.int64]) -> Distribution:
         """The same with more values."""
-        values = np.concatenate([*arrays, np.array(singles, np.int64)])
         if not len(values):
             return self
         octaves = np.log2(np.maximum(np.abs(values), _LEAST_NS) / _LEAST_NS)
@@ -45,9 +41,12 @@ class Distribution(NamedTuple):
 
     def percentile(self, fraction: float) -> int:
         """The value that a fraction of the durations does not exceed: a bin's upper edge, at most the maximum."""
+        return self._percentile(fraction, np.cumsum(self.bins))
+
+    def _percentile(self, fraction: float, sums: NDArray[np.int64]) -> int:
         if self.largest_ns is None:
             return 0
-        at = int(np.searchsorted(np.cumsum(self.bins), fraction * int(self.bins.sum()))) - _BINS
+        at = int(sums.searchsorted(fraction * int(sums[-1]))) - _BINS
         if at < -1:
             edge_ns: float = -_LEAST_NS * 2.0 ** ((-1 - at) / _PER_OCTAVE)
         else:
@@ -58,9 +57,10 @@ class Distribution(NamedTuple):
         """``NAME_p50_ns``, ``NAME_p99_ns`` and ``NAME_max_ns``, once anything was counted."""
         if self.largest_ns is None:
             return {}
+        sums = np.cumsum(self.bins)
         return {
-            f"{name}_p50_ns": self.percentile(0.5),
-            f"{name}_p99_ns": self.percentile(0.99),
+            f"{name}_p50_ns": self._percentile(0.5, sums),
+            f"{name}_p99_ns": self._percentile(0.99, sums),
             f"{name}_max_ns": self.largest_ns,
         }
 
@@ -72,47 +72,61 @@ class HistogramSnapshot(NamedTuple):
     """What was added up to a moment: values that are counted, and values that the reader counts."""
 
     counted: Distribution = EMPTY
-    arrays: Sequence[NDArray[np.int64]] = ()
-    singles: Sequence[int] = ()
+    values_ns: NDArray[np.int64] = EMPTY.bins[:0]
 
     def distribution(self) -> Distribution:
         """All of it, counted."""
-        return self.counted.plus(self.arrays, self.singles)
+        return self.counted.plus(self.values_ns)
+
+
+class _Buffer:
+    """Values that are not counted yet. The thread that adds writes them, then how many there are."""
+
+    __slots__ = ("count", "values_ns")
+
+    def __init__(self) -> None:
+        self.values_ns: NDArray[np.int64] = np.empty(_GATHER, np.int64)
+        self.count = 0
 
 
 class _State(NamedTuple):
     """What was added: the values that are counted, and those that are not yet."""
 
     counted: Distribution
-    arrays: list[NDArray[np.int64]]
-    singles: list[int]
+    buffer: _Buffer
 
 
 class Histogram:
     """Counts durations, negative ones too; those within one microsecond of zero share a bin on each side."""
 
     def __init__(self) -> None:
-        self._state = _State(EMPTY, [], [])
-        """Written by the thread that adds. The lists are appended to, never cleared."""
+        self._state = _State(EMPTY, _Buffer())
+        """Written by the thread that adds. A buffer is filled, never cleared."""
 
     def add(self, values_ns: NDArray[np.int64]) -> None:
-        """Count values in nanoseconds. Keeps the array until it is counted, many together: that is much cheaper."""
-        state = self._state
-        state.arrays.append(values_ns)
-        if len(state.arrays) >= _GATHER:
-            self._state = _State(self.distribution(), [], [])
+        """Count values in nanoseconds."""
+        buffer = self._state.buffer
+        start = buffer.count
+        stop = start + len(values_ns)
+        if stop > _GATHER:
+            self._state = _State(self.distribution().plus(values_ns), _Buffer())
+            return
+        buffer.values_ns[start:stop] = values_ns
+        buffer.count = stop
 
     def add_one(self, value_ns: int) -> None:
         """Count one value in nanoseconds."""
-        state = self._state
-        state.singles.append(value_ns)
-        if len(state.singles) >= _GATHER_SINGLE:
-            self._state = _State(self.distribution(), [], [])
+        buffer = self._state.buffer
+        if buffer.count == _GATHER:
+            buffer = _Buffer()
+            self._state = _State(self.distribution(), buffer)
+        buffer.values_ns[buffer.count] = value_ns
+        buffer.count += 1
 
     def snapshot(self) -> HistogramSnapshot:
         """What was added until now, uncounted: cheap for the thread that adds."""
-        state = self._state
-        return HistogramSnapshot(state.counted, state.arrays[:], state.singles[:])
+        counted, buffer = self._state
+        return HistogramSnapshot(counted, buffer.values_ns[: buffer.count].copy())
 
     def distribution(self) -> Distribution:
         """What was added until now."""

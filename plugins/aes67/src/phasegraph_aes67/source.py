@@ -17,6 +17,7 @@ from .parameters import frames_per_packet
 from .receive.health import DriftWatch, LatenessWatch, LegWatch, NumbersWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
+from .receive.stream_figures import StreamFigures
 from .receive.stream_receiver import ReceiverSettings, StreamReceiver
 from .session.sap_listener import SapListeners
 from .session.session_follower import SessionFollower
@@ -60,6 +61,9 @@ class Aes67Source:
         self._compare_ns = 0
         self._trouble = ""
         self._follower: SessionFollower | None = None
+        first = self._receiver.figures.latest
+        self._reported: tuple[StreamFigures, dict[str, Metric]] = first, first.metrics()
+        """The newest figures that were reported, and the metrics that they make: a reader of the status comes often."""
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
@@ -104,8 +108,11 @@ class Aes67Source:
         """See `Node.metrics`: the figures that the data plane published last."""
         known = self._receiver.parameters.address != NOWHERE
         description = self._session_description() if known and self._config.enabled else ""
+        latest = self._receiver.figures.latest
+        if latest is not self._reported[0]:
+            self._reported = latest, latest.metrics()
         figures: dict[str, Metric] = {
-            **self._receiver.figures.latest.metrics(),
+            **self._reported[1],
             "socket_dropped": self._sockets.dropped() if self._sockets is not None else 0,
             "rejoins": self._rejoins_before + sum(watch.rejoins for watch in self._watches),
             "stream": str(self._receiver.parameters if known else self.stream.format),

@@ -11,10 +11,11 @@ A sender whose clock runs fast has packets that come earlier and earlier: its ra
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 WINDOW_NS = 250_000_000
 SAMPLE_NS = 50_000_000
@@ -23,6 +24,7 @@ WINDOWS = 240
 FEWEST_WINDOWS = 6
 STEP_NS = 20_000_000
 """The least lateness of two windows in a row differs by more only if the timestamps jumped, or a queue filled up."""
+NO_WINDOWS: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
 
 class RateEstimate(msgspec.Struct, frozen=True):
@@ -36,7 +38,8 @@ class SenderRate:
     """Keeps the least lateness of each window. The data plane alone writes it."""
 
     def __init__(self) -> None:
-        self._windows: deque[tuple[int, int]] = deque(maxlen=WINDOWS)
+        self._windows: NDArray[np.int64] = np.empty((2 * WINDOWS, 2), np.int64)
+        self._count = 0
         self._end_ns: int | None = None
         self._least: tuple[int, int] = (0, 0)
         self.next_sample_ns = 0
@@ -47,36 +50,42 @@ class SenderRate:
         self.next_sample_ns = arrival_ns + SAMPLE_NS
         if self._end_ns is None or arrival_ns >= self._end_ns:
             if self._end_ns is not None:
-                if self._windows and self._is_step(self._windows[-1], self._least):
-                    self._windows.clear()
-                self._windows.append(self._least)
+                if self._count and self._is_step(self._windows[self._count - 1].tolist(), self._least):
+                    self._count = 0
+                self._append(self._least)
             self._end_ns = arrival_ns + WINDOW_NS
             self._least = arrival_ns, lateness_ns
         elif lateness_ns < self._least[1]:
             self._least = arrival_ns, lateness_ns
 
+    def _append(self, window: tuple[int, int]) -> None:
+        if self._count == len(self._windows):
+            self._windows[:WINDOWS] = self._windows[WINDOWS:]
+            self._count = WINDOWS
+        self._windows[self._count] = window
+        self._count += 1
+
     @staticmethod
-    def _is_step(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    def _is_step(before: Sequence[int], after: tuple[int, int]) -> bool:
         # Beside the step, twice of what a clock drifts that is 1000 ppm off.
         return abs(after[1] - before[1]) > STEP_NS + (after[0] - before[0]) // 500
 
     def restart(self) -> None:
         """Forget it all: another sender, or another mapping of timestamps to the clock."""
-        self._windows.clear()
+        self._count = 0
         self._end_ns = None
         self.next_sample_ns = 0
 
-    def windows(self) -> tuple[tuple[int, int], ...]:
-        """(arrival, lateness) of the windows that are complete; to be given to `fit_rate` by any thread."""
-        return tuple(self._windows)
+    def windows(self) -> NDArray[np.int64]:
+        """Arrival and lateness of each window that is complete, shape (windows, 2), ns: a copy for `fit_rate`."""
+        return self._windows[max(0, self._count - WINDOWS) : self._count].copy()
 
 
-def fit_rate(windows: tuple[tuple[int, int], ...]) -> RateEstimate | None:
+def fit_rate(windows: NDArray[np.int64]) -> RateEstimate | None:
     """The rate that windows show; None where they are too few."""
     if len(windows) < FEWEST_WINDOWS:
         return None
-    points = np.array(windows, np.int64)
-    time, lateness = (points - points[0]).T.astype(np.float64)
+    time, lateness = (windows - windows[0]).T.astype(np.float64)
     time -= time.mean()
     lateness -= lateness.mean()
     spread = float(time @ time)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from phasegraph import Metric
 
 from ..histogram import Histogram, HistogramSnapshot
 from .leg import PacketKind, RtpSender
-from .sender_rate import RateEstimate, SenderRate, fit_rate
+from .sender_rate import NO_WINDOWS, RateEstimate, SenderRate, fit_rate
 from .sequence import SequenceTracker
 
 
@@ -69,7 +71,7 @@ class LegFigures(msgspec.Struct, frozen=True):
     timestamp_jumps: int = 0
     """Packets whose number was the next, and their timestamp was not."""
     lateness: HistogramSnapshot = HistogramSnapshot()
-    rate_windows: tuple[tuple[int, int], ...] = ()
+    rate_windows: NDArray[np.int64] = NO_WINDOWS
     """What the sender's rate follows from; see `fit_rate`."""
     sender: RtpSender | None = None
     """The sender that is followed."""

@@ -174,7 +174,7 @@ class StreamReceiver:
         """When the newest packet of a leg came that was in time, at least in part. Any thread may call it."""
         return self._counters[leg.number].last_in_time_ns
 
-    def drift_reason(self, windows: tuple[tuple[int, int], ...]) -> str:
+    def drift_reason(self, windows: NDArray[np.int64]) -> str:
         """Why the sender drifts away, if the graph's clock is locked and the windows of its rate show that it does."""
         rate = fit_rate(windows)
         if rate is None or self._settings.clock.estimate().state is not ClockState.LOCKED:
