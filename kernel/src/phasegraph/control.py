@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 import trio
@@ -20,14 +21,18 @@ import trio
 from ._control.control_protocol import (
     PROTOCOL,
     Answer,
+    ApplyRequest,
     EdgeStatus,
     EventLine,
+    GraphRequest,
     Hello,
     NodeStatus,
+    PlanRequest,
     Request,
     RestartRequest,
     RunEvent,
     RunStatus,
+    SetRequest,
     StatusLine,
     StatusRequest,
     StopRequest,
@@ -35,13 +40,20 @@ from ._control.control_protocol import (
     encode_line,
 )
 from ._control.socket_paths import run_sockets, runtime_folders
+from ._core.graph_change import AppliedChange, AppliedFrame, ChangePlan, ChangeTime, NodeChange
 
 __all__ = [
+    "AppliedChange",
+    "AppliedFrame",
     "AsyncRun",
+    "ChangePlan",
+    "ChangeRefused",
+    "ChangeTime",
     "ControlError",
     "EdgeStatus",
     "EventLine",
     "Hello",
+    "NodeChange",
     "NodeStatus",
     "Run",
     "RunEvent",
@@ -54,12 +66,23 @@ __all__ = [
 ]
 
 TIMEOUT_S = 5.0
+APPLY_TIMEOUT_S = 120.0
+"""How long a plan or a change may take: nodes that are added may take long to start."""
 _MOST_ANSWER_BYTES = 64 << 20
 _CHUNK = 1 << 16
 
 
 class ControlError(Exception):
     """A run could not be reached, or refused a request. The message is a sentence."""
+
+
+class ChangeRefused(ControlError):
+    """A change was not applied, and the run goes on as it was."""
+
+    def __init__(self, reason: str, plan: ChangePlan) -> None:
+        super().__init__(reason)
+        self.plan = plan
+        """With every problem."""
 
 
 class _AnyLine(msgspec.Struct, frozen=True):
@@ -93,6 +116,8 @@ def _hello(line: bytes) -> Hello:
 
 def _accepted(answer: Answer, id: int) -> Answer:
     if not answer.ok:
+        if answer.plan is not None:
+            raise ChangeRefused(answer.error, answer.plan)
         raise ControlError(answer.error)
     if answer.id != id:
         raise ControlError("the run answered another request")
@@ -103,6 +128,22 @@ def _status(answer: Answer) -> RunStatus:
     if answer.status is None:
         raise ControlError("the run answered without a status")
     return answer.status
+
+
+def _graph(answer: Answer) -> dict[str, Any]:
+    if answer.graph is None:
+        raise ControlError("the run answered without a graph")
+    return answer.graph
+
+
+def _plan(answer: Answer) -> ChangePlan:
+    if answer.plan is None:
+        raise ControlError("the run answered without a plan")
+    return answer.plan
+
+
+def _applied(answer: Answer) -> AppliedChange:
+    return AppliedChange(plan=_plan(answer), applied=answer.applied or {})
 
 
 def list_runs() -> dict[str, Path]:
@@ -157,6 +198,64 @@ class Run:
         """End a node and start it again."""
         self._ask(RestartRequest(id=self._next_id(), node=node))
 
+    def graph(self) -> dict[str, Any]:
+        """The graph as it runs now, in the shape of a graph file."""
+        return _graph(self._ask(GraphRequest(id=self._next_id())))
+
+    def plan(
+        self,
+        *,
+        graph: dict[str, Any] | None = None,
+        toml: str | None = None,
+        set: dict[str, Any] | None = None,
+        folder: str | None = None,
+    ) -> ChangePlan:
+        """What a graph would change: a whole one, the text of a file, or values by path. See `GraphEdit`."""
+        request = PlanRequest(id=self._next_id(), graph=graph, toml=toml, set=set, folder=folder)
+        return _plan(self._ask(request, timeout_s=APPLY_TIMEOUT_S))
+
+    def apply(
+        self,
+        *,
+        graph: dict[str, Any] | None = None,
+        toml: str | None = None,
+        set: dict[str, Any] | None = None,
+        folder: str | None = None,
+        at: ChangeTime | Literal["now"] = "now",
+        crossfade_ms: float = 0.0,
+        wait: bool = True,
+        timeout_s: float = APPLY_TIMEOUT_S,
+    ) -> AppliedChange:
+        """Change the run to a graph. Raises ChangeRefused, with nothing changed.
+
+        ``at`` says when inputs are switched, ``crossfade_ms`` how long they are cross-faded. ``timeout_s`` is how long
+        the answer may take: where ``at`` is far away, give more, or do not ``wait``.
+        """
+        request = ApplyRequest(
+            id=self._next_id(),
+            graph=graph,
+            toml=toml,
+            set=set,
+            folder=folder,
+            at=at,
+            crossfade_ms=crossfade_ms,
+            wait=wait,
+        )
+        return _applied(self._ask(request, timeout_s=timeout_s))
+
+    def set(
+        self,
+        values: dict[str, Any],
+        *,
+        at: ChangeTime | Literal["now"] = "now",
+        crossfade_ms: float = 0.0,
+        wait: bool = True,
+        timeout_s: float = APPLY_TIMEOUT_S,
+    ) -> AppliedChange:
+        """Lay values over the graph: ``{"source.take.link-offset": "6 ms"}``. See `apply`."""
+        request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
+        return _applied(self._ask(request, timeout_s=timeout_s))
+
     def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> Iterator[RunStatus | EventLine]:
         """Status at an interval, and events, until the run ends."""
         self._ask(SubscribeRequest(id=self._next_id(), interval_s=interval_s, events=events))
@@ -175,13 +274,17 @@ class Run:
         self._id += 1
         return self._id
 
-    def _ask(self, request: Request) -> Answer:
+    def _ask(self, request: Request, timeout_s: float | None = None) -> Answer:
+        before_s = self._socket.gettimeout()
         try:
             self._socket.sendall(encode_line(request))
         except OSError as error:
             raise ControlError(f"the run has gone: {error.strerror}") from error
+        if timeout_s is not None:
+            self._socket.settimeout(timeout_s)
         while not isinstance(answer := _decode(self._read_line()), Answer):
             pass
+        self._socket.settimeout(before_s)
         return _accepted(answer, request.id)
 
     def _read_line(self) -> bytes:
@@ -233,6 +336,58 @@ class AsyncRun:
     async def restart(self, node: str) -> None:
         """See `Run.restart`."""
         await self.ask(RestartRequest(id=self._next_id(), node=node))
+
+    async def graph(self) -> dict[str, Any]:
+        """See `Run.graph`."""
+        return _graph(await self.ask(GraphRequest(id=self._next_id())))
+
+    async def plan(
+        self,
+        *,
+        graph: dict[str, Any] | None = None,
+        toml: str | None = None,
+        set: dict[str, Any] | None = None,
+        folder: str | None = None,
+    ) -> ChangePlan:
+        """See `Run.plan`."""
+        request = PlanRequest(id=self._next_id(), graph=graph, toml=toml, set=set, folder=folder)
+        return _plan(await self.ask(request))
+
+    async def apply(
+        self,
+        *,
+        graph: dict[str, Any] | None = None,
+        toml: str | None = None,
+        set: dict[str, Any] | None = None,
+        folder: str | None = None,
+        at: ChangeTime | Literal["now"] = "now",
+        crossfade_ms: float = 0.0,
+        wait: bool = True,
+    ) -> AppliedChange:
+        """See `Run.apply`. Put a `trio.fail_after` around it to limit the time."""
+        request = ApplyRequest(
+            id=self._next_id(),
+            graph=graph,
+            toml=toml,
+            set=set,
+            folder=folder,
+            at=at,
+            crossfade_ms=crossfade_ms,
+            wait=wait,
+        )
+        return _applied(await self.ask(request))
+
+    async def set(
+        self,
+        values: dict[str, Any],
+        *,
+        at: ChangeTime | Literal["now"] = "now",
+        crossfade_ms: float = 0.0,
+        wait: bool = True,
+    ) -> AppliedChange:
+        """See `Run.set`."""
+        request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
+        return _applied(await self.ask(request))
 
     def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> RunSubscription:
         """See `Run.subscribe`: to be iterated over with ``async for``."""

@@ -10,13 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph._control.control_protocol import (
+    ApplyRequest,
+    GraphRequest,
+    PlanRequest,
     RestartRequest,
+    SetRequest,
     StatusRequest,
     StopRequest,
     SubscribeRequest,
     decode_request,
 )
 from phasegraph._control.counter_rates import CounterHistory
+from phasegraph._core.graph_change import ChangeTime
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,13 @@ from phasegraph._control.counter_rates import CounterHistory
         ('{"request": "subscribe", "events": false}', SubscribeRequest(events=False)),
         ('{"request": "stop", "at_once": true}', StopRequest(at_once=True)),
         ('{"request": "restart", "node": "take"}', RestartRequest(node="take")),
+        ('{"request": "graph", "id": 3}', GraphRequest(id=3)),
+        ('{"request": "plan", "toml": "schema = 1"}', PlanRequest(toml="schema = 1")),
+        (
+            '{"request": "apply", "set": {"sink.a": null}, "at": {"clock": "house", "time_ns": 5}, "wait": false}',
+            ApplyRequest(set={"sink.a": None}, at=ChangeTime(clock="house", time_ns=5), wait=False),
+        ),
+        ('{"request": "set", "set": {"sink.a.input": "b"}}', SetRequest(set={"sink.a.input": "b"})),
     ],
 )
 def test_requests(line: str, request_: object) -> None:
@@ -43,6 +55,9 @@ def test_requests(line: str, request_: object) -> None:
         (b'{"request": "shutdown"}', "Invalid value 'shutdown'"),
         (b'{"request": "restart"}', "missing required field `node`"),
         (b'{"request": "status", "node": "a"}', "unknown field `node`"),
+        (b'{"request": "apply", "set": {}, "at": {"frame": -1}}', "Expected `int` >= 0"),
+        (b'{"request": "apply", "set": {}, "at": "noon"}', "Invalid enum value 'noon'"),
+        (b'{"request": "apply", "set": {}, "crossfade_ms": 1e9}', "Expected `float` <= 10000"),
         (b'{"request": "subscribe", "interval_s": 0.01}', "Expected `float` >= 0.2"),
         (b'{"request": "restart", "node": "' + b"x" * 201 + b'"}', "length <= 200"),
         (b"[" * 100_000, "got `array`"),

@@ -22,7 +22,7 @@ from phasegraph._control.control_protocol import MOST_LINE_BYTES
 from phasegraph._control.control_server import MOST_CLIENTS, MOST_EVENTS, ControlServer
 from phasegraph._control.run_monitor import RunMonitor, recent_losses
 from phasegraph._run.logging import make_log
-from phasegraph.control import ControlError, EventLine, RunStatus, connect_async, find_run, list_runs
+from phasegraph.control import ChangeRefused, ControlError, EventLine, RunStatus, connect_async, find_run, list_runs
 from phasegraph.testing import make_session
 
 pytestmark = [pytest.mark.realtime, pytest.mark.skipif(sys.platform == "win32", reason="no Unix sockets")]
@@ -120,6 +120,31 @@ async def test_a_node_is_restarted_and_the_others_go_on(tmp_path: Path) -> None:
         assert {node.state for node in status.nodes.values()} == {"running"}
         with pytest.raises(ControlError, match=r"no node 'our' \(did you mean"):
             await run.restart("our")
+
+
+async def test_the_graph_is_read_planned_and_changed(tmp_path: Path) -> None:
+    async with running(tmp_path) as it, connect_async(it.path) as run:
+        graph = await run.graph()
+        assert graph["sinks"] == {"out": {"kind": "null", "input": "tone"}}
+        graph["sinks"]["more"] = {"kind": "null", "input": "tone"}
+        plan = await run.plan(graph=graph)
+        assert [(change.node, change.change) for change in plan.changed] == [("more", "added")]
+        assert (await run.plan(toml="schema = 2")).problems
+        assert list((await run.status()).nodes) == ["house", "tone", "out"]
+        await run.apply(graph=graph)
+        done = await run.set({"source.hum": {"kind": "tone", "frequency": "50Hz"}, "sink.out.input": "hum"})
+        assert done.applied["out"].frame > 0
+        status = await run.status()
+        assert {id: node.state for id, node in status.nodes.items()} == dict.fromkeys(
+            ["house", "tone", "hum", "out", "more"], "running"
+        )
+        assert set(status.edges) == {"tone->more", "hum->out"}
+        with pytest.raises(ChangeRefused, match="there is no source") as refused:
+            await run.set({"sink.out.input": "nothing", "sink.mor": None})
+        assert len(refused.value.plan.problems) == 2
+        with pytest.raises(ControlError, match="expected one of graph, toml and set"):
+            await run.plan()
+        assert "graph_changed" in {event.name for event in it.session.services.events}
 
 
 async def test_stop_ends_the_run(tmp_path: Path) -> None:

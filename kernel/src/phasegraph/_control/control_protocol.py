@@ -7,14 +7,16 @@ JSON Schema, which is made from the classes below.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
 
+from .._core.graph_change import AppliedFrame, ChangePlan, ChangeTime, GraphEdit
+
 PROTOCOL = 1
 """Version of the protocol. Additions do not change it; clients ignore fields that they do not know."""
-MOST_LINE_BYTES = 1 << 16
+MOST_LINE_BYTES = 1 << 20
 """A longer line of a client closes its connection."""
 LEAST_INTERVAL_S = 0.2
 
@@ -64,7 +66,55 @@ class RestartRequest(Struct, frozen=True, kw_only=True, tag="restart", tag_field
     node: Annotated[str, Meta(max_length=200)]
 
 
-Request = StatusRequest | SubscribeRequest | StopRequest | RestartRequest
+class GraphRequest(Struct, frozen=True, kw_only=True, tag="graph", tag_field="request", forbid_unknown_fields=True):
+    """Asks for the graph as it runs now."""
+
+    id: int = 0
+
+
+class PlanRequest(GraphEdit, frozen=True, kw_only=True, tag="plan", tag_field="request"):
+    """Asks what a graph that is asked for would change."""
+
+    id: int = 0
+
+
+class ApplyRequest(GraphEdit, frozen=True, kw_only=True, tag="apply", tag_field="request"):
+    """Changes the run to the graph that is asked for, or changes nothing."""
+
+    id: int = 0
+    at: ChangeTime | Literal["now"] = "now"
+    """When inputs are switched; ``now``: as soon as everything is there."""
+    crossfade_ms: Annotated[float, Meta(ge=0.0, le=10_000.0)] = 0.0
+    """How long switched inputs are cross-faded."""
+    wait: bool = True
+    """Answer when it has happened; otherwise when it has begun, with the frames that are planned."""
+
+
+class SetRequest(Struct, frozen=True, kw_only=True, tag="set", tag_field="request", forbid_unknown_fields=True):
+    """`ApplyRequest` with values by path alone."""
+
+    id: int = 0
+    set: dict[str, Any]
+    at: ChangeTime | Literal["now"] = "now"
+    crossfade_ms: Annotated[float, Meta(ge=0.0, le=10_000.0)] = 0.0
+    wait: bool = True
+
+    @property
+    def apply(self) -> ApplyRequest:
+        """The same as the general request."""
+        return ApplyRequest(id=self.id, set=self.set, at=self.at, crossfade_ms=self.crossfade_ms, wait=self.wait)
+
+
+Request = (
+    StatusRequest
+    | SubscribeRequest
+    | StopRequest
+    | RestartRequest
+    | GraphRequest
+    | PlanRequest
+    | ApplyRequest
+    | SetRequest
+)
 
 
 class NodeStatus(Struct, frozen=True, kw_only=True):
@@ -133,6 +183,11 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
     """A sentence, where ``ok`` is false."""
     status: RunStatus | None = None
+    graph: dict[str, Any] | None = None
+    """The graph as it runs, in the shape of a graph file; everything that was laid over the file is in it."""
+    plan: ChangePlan | None = None
+    applied: dict[str, AppliedFrame] | None = None
+    """By sink: the first frame of the new input, or the frame at which it ended."""
 
 
 class StatusLine(Struct, frozen=True, kw_only=True):
@@ -168,9 +223,10 @@ def encode_line(value: Struct) -> bytes:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of all lines, in both directions."""
-    types = [StatusRequest, SubscribeRequest, StopRequest, RestartRequest, Hello, Answer, StatusLine, EventLine]
+    requests = get_args(Request)
+    types = [*requests, Hello, Answer, StatusLine, EventLine]
     references, definitions = msgspec.json.schema_components(types, ref_template="#/$defs/{name}")
-    client, server = list(references[:4]), list(references[4:])
+    client, server = list(references[: len(requests)]), list(references[len(requests) :])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"Control socket of Phasegraph, protocol {PROTOCOL}",

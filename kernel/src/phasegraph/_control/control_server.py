@@ -16,16 +16,21 @@ from typing import Any
 import trio
 
 from .. import __version__
+from .._core.graph_change import AppliedChange, EditRefused
 from .._plugins.specs import Event
 from .._run.report import plain_metrics
 from .control_protocol import (
     MOST_LINE_BYTES,
     Answer,
+    ApplyRequest,
     EventLine,
+    GraphRequest,
     Hello,
+    PlanRequest,
     Request,
     RestartRequest,
     RunEvent,
+    SetRequest,
     StatusLine,
     StatusRequest,
     StopRequest,
@@ -58,6 +63,8 @@ class ControlServer:
         self._log = log
         self._clients: set[_Client] = set()
         self._inode = os.lstat(path).st_ino
+        self._changing: trio.Nursery
+        """Changes of the graph: they go on where their client leaves."""
 
     async def run(self) -> None:
         """Serve until cancelled, then remove the socket."""
@@ -65,7 +72,8 @@ class ControlServer:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._listener))
         self._session.add_listener(self._send_event)
         try:
-            await trio.serve_listeners(self._serve, [listener])
+            async with trio.open_nursery() as self._changing:
+                await trio.serve_listeners(self._serve, [listener])
         finally:
             self.close()
 
@@ -108,9 +116,18 @@ class ControlServer:
         for client in self._clients:
             client.add_event(RunEvent(at_ns=event.at_ns, node=event.node, name=event.name, fields=fields))
 
-    def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Answer:
         """Do what a request asks. `SubscribeRequest` is its client's."""
         session = self._session
+        if isinstance(request, GraphRequest):
+            return Answer(id=request.id, ok=True, graph=session.changes.tables())
+        if isinstance(request, PlanRequest):
+            try:
+                return Answer(id=request.id, ok=True, plan=await session.changes.plan(request))
+            except EditRefused as refused:
+                return Answer(id=request.id, ok=False, error=str(refused))
+        if isinstance(request, ApplyRequest | SetRequest):
+            return await self._apply(request.apply if isinstance(request, SetRequest) else request)
         if isinstance(request, StatusRequest):
             return Answer(id=request.id, ok=True, status=self.monitor.status())
         if isinstance(request, StopRequest):
@@ -120,6 +137,34 @@ class ControlServer:
             if problem:
                 return Answer(id=request.id, ok=False, error=problem)
         return Answer(id=request.id, ok=True)
+
+    async def _apply(self, request: ApplyRequest) -> Answer:
+        answers: list[Answer] = []
+        answered = trio.Event()
+
+        def answer(done: AppliedChange) -> None:
+            answers.append(Answer(id=request.id, ok=True, plan=done.plan, applied=done.applied))
+            answered.set()
+
+        def planned(done: AppliedChange) -> None:
+            if not request.wait:
+                answer(done)
+
+        async def change() -> None:
+            try:
+                answer(
+                    await self._session.changes.apply(
+                        request, at=request.at, crossfade_ms=request.crossfade_ms, planned=planned
+                    )
+                )
+            except EditRefused as refused:
+                answers.append(Answer(id=request.id, ok=False, error=str(refused), plan=refused.plan))
+            finally:
+                answered.set()
+
+        self._changing.start_soon(change)
+        await answered.wait()
+        return answers[0]
 
 
 class _Client:
@@ -160,11 +205,13 @@ class _Client:
 
     async def _read(self) -> None:
         received = bytearray()
-        while data := await self._stream.receive_some(4096):
+        while data := await self._stream.receive_some(65536):
+            searched = len(received)
             received += data
-            while (end := received.find(b"\n")) >= 0:
+            while (end := received.find(b"\n", searched)) >= 0:
                 line = bytes(received[:end])
                 del received[: end + 1]
+                searched = 0
                 await self._handle(line)
             if len(received) > MOST_LINE_BYTES:
                 self._add_answer(Answer(id=0, ok=False, error=f"a line is longer than {MOST_LINE_BYTES} octets"))
@@ -182,7 +229,7 @@ class _Client:
                 self._next_status_s = trio.current_time()
                 answer = Answer(id=request.id, ok=True)
             else:
-                answer = self._server.answer(request)
+                answer = await self._server.answer(request)
         self._add_answer(answer)
         while len(self._answers) >= MOST_ANSWERS:
             self._drained = trio.Event()

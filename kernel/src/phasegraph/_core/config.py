@@ -29,6 +29,16 @@ class FilePath(msgspec.Struct, frozen=True):
     """``read`` files must exist, or be written by another node of the same graph."""
 
 
+class Live(msgspec.Struct, frozen=True):
+    """Marks an option that can change while the node runs; others need a new node in its place.
+
+    A node with such options of its own has `LiveNode.change_options`.
+    """
+
+    effect: str = ""
+    """What a change does, where that is not obvious. A sentence without its first words: ``from its next read on``."""
+
+
 ClockRef = Annotated[str, Ref(Role.CLOCK)]
 """Id of a clock."""
 CompensatorRef = Annotated[str, Ref(Role.COMPENSATOR)]
@@ -48,6 +58,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             description="What the run does when this node fails: end, start the node again with growing pauses, "
             "or go on without it."
         ),
+        Live(),
     ] = "stop"
     label: Annotated[
         str,
@@ -107,10 +118,12 @@ class SinkConfig(NodeConfig, frozen=True, kw_only=True):
             description="The source that this sink plays, or a list of sources whose channels are put side by side: "
             '`["a", {source = "b", channels = [2, 1]}]`.'
         ),
+        Live("at a frame, once the new source delivers; another rate or number of channels needs a restart"),
     ]
     compensator: Annotated[
         CompensatorRef | None,
         Meta(description="Compensator of the edge; needed where the source and the sink run on different clocks."),
+        Live("at a frame, as `input`"),
     ] = None
 
     @property

@@ -38,3 +38,7 @@ class NodeError(Exception):
         self.message = message
         self.hint = hint
         self.option = option
+
+
+class NodeConflict(NodeError):
+    """A node needs what another node of the run has. It may be the node in whose place it is to run."""

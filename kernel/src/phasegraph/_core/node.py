@@ -202,6 +202,20 @@ class Sink(Node, Protocol):
     """A node that plays an input. ``run`` returns when the input has ended and all of it is out."""
 
 
+class LiveNode(Node, Protocol):
+    """A node with options that can change while it runs (`Live`)."""
+
+    def change_options(self, config: Any) -> None:
+        """Take new options, of which only live ones differ. Called on the control plane; steps see a published value
+        at their next call. It does not fail: what could go wrong is checked by ``accepts_options``."""
+
+
+def accepts_options(node: Node, config: Any) -> bool:
+    """Whether a node can take these options while it runs: its own ``accepts_options(config)``, where it has one."""
+    accepts = getattr(node, "accepts_options", None)
+    return hasattr(node, "change_options") and (accepts is None or bool(accepts(config)))
+
+
 def path_in(folder: Path, text: str) -> str:
     """A path of a graph made absolute: relative to the graph's folder."""
     return str((folder / text).resolve())

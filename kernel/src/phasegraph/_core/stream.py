@@ -43,11 +43,13 @@ class ReaderPosition:
     Written by the step of the reader's sink, and by the control plane while that is detached.
     """
 
-    __slots__ = ("position",)
+    __slots__ = ("active", "position")
 
-    def __init__(self) -> None:
+    def __init__(self, *, active: bool = True) -> None:
         self.position = 0
         """Index after the last frame that was read."""
+        self.active = active
+        """Whether the source waits for it."""
 
 
 def _do_nothing() -> None:
@@ -106,8 +108,6 @@ class Stream:
         """(frame, local time): when all frames before this one had arrived, oldest first."""
         self.readers: tuple[ReaderPosition, ...] = ()
         """Readers in sequence; the source of a stream without a clock waits for the slowest."""
-        self._suspended: tuple[ReaderPosition, ...] = ()
-        """Readers that read nothing for now: the source does not wait for them."""
 
     @property
     def playout_delay_ns(self) -> int:
@@ -121,14 +121,14 @@ class Stream:
 
     def _slowest(self, default: int) -> int:
         # The position of the slowest active reader; of the suspended ones where none is active.
-        suspended = self._suspended
-        active = [reader.position for reader in self.readers if reader not in suspended]
+        active = [reader.position for reader in self.readers if reader.active]
         return min(active or (reader.position for reader in self.readers), default=default)
 
-    def add_reader(self) -> ReaderPosition:
-        """A reader in sequence, from the beginning."""
-        reader = ReaderPosition()
-        self.readers = (*self.readers, reader)
+    def add_reader(self, reader: ReaderPosition | None = None) -> ReaderPosition:
+        """A reader in sequence, from the beginning; or one that is not active yet, which `resume_reader` activates."""
+        reader = reader or ReaderPosition()
+        if reader not in self.readers:
+            self.readers = (*self.readers, reader)
         return reader
 
     def remove_reader(self, reader: ReaderPosition) -> None:
@@ -140,12 +140,12 @@ class Stream:
 
     def suspend_reader(self, reader: ReaderPosition) -> None:
         """Not wait for this reader until `resume_reader`."""
-        self._suspended = (*self._suspended, reader)
+        reader.active = False
 
     def resume_reader(self, reader: ReaderPosition) -> None:
         """Wait for this reader again. It continues where the others are."""
         reader.position = max(reader.position, self._slowest(reader.position))
-        self._suspended = tuple(other for other in self._suspended if other is not reader)
+        reader.active = True
 
     def mark_written(self, start: int, end: int, arrived_ns: int | None = None) -> None:
         """Record that frames ``start .. end`` are in the ring. Called by the source after it wrote them.

@@ -58,7 +58,11 @@ def explain_option(option: Option, width: int) -> list[str]:
         head = f"  {option.name} = {format_toml(default)}" if default is not None else f"  {option.name}  (optional)"
     units = f" (units: {', '.join(option.type.quantity.units)})" if isinstance(option.type, QuantityType) else ""
     lines = [head, *wrap(f"{expected(option.type)}{units}", width, "      ")]
-    return lines + wrap(option.description, width, "      ")
+    lines += wrap(option.description, width, "      ")
+    if option.live is not None:
+        effect = f", {option.live.effect}" if option.live.effect else ""
+        lines += wrap(f"Can change while it runs{effect}.", width, "      ")
+    return lines
 
 
 def wrap(text: str, width: int, indent: str) -> list[str]:

@@ -48,6 +48,14 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.source}->{self.sink}"
 
 
+class Overlays(msgspec.Struct, frozen=True):
+    """What a call lays over a graph file."""
+
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    """``ROLE.ID.OPTION=VALUE``."""
+
+
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """A whole graph, checked and resolved."""
 
@@ -62,7 +70,13 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Where relative paths start."""
     path: Path | None = None
     """The file, as it was given."""
-    profile: str | None = None
+    overlays: Overlays = Overlays()
+    """What the call laid over the file."""
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that was laid over the file."""
+        return self.overlays.profile
 
     def of_role(self, role: str) -> list[GraphNode]:
         """The nodes of a role (a `Role`, or its name such as ``sinks``), in the order of the file."""

@@ -14,8 +14,8 @@ from .._option_types import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
-from .graph import Edge, Graph, GraphNode
-from .overlay import apply_overrides, apply_profile
+from .graph import Edge, Graph, GraphNode, Overlays
+from .overlay import Tables, apply_overrides, apply_profile
 from .parse_tables import SCHEMA, ParsedNode, parse_tables
 from .references import check_files, check_references, writers_of
 from .start_order import build_order
@@ -30,6 +30,9 @@ class Validation(msgspec.Struct, frozen=True):
     edges: tuple[Edge, ...]
     """The edges that could be determined, even if there are other problems."""
     problems: list[Problem]
+
+
+_TOO_DEEP = Validation(None, (), [Problem("", "tables or lists are nested too deep")])
 
 
 def load_graph(path: Path, registry: Registry, *, profile: str | None = None, overrides: Sequence[str] = ()) -> Graph:
@@ -89,20 +92,37 @@ def validate_text(
     try:
         document = apply_profile(parse_toml(text), profile, diagnostics)
         document = apply_overrides(document, overrides, diagnostics)
-        parsed_nodes = parse_tables(document, registry, diagnostics)
     except GraphError as error:
         return Validation(None, (), error.problems)
     except RecursionError:
-        return Validation(None, (), [Problem("", "tables or lists are nested too deep")])
-    return _resolve(parsed_nodes, registry, diagnostics, profile=profile, path=path)
+        return _TOO_DEEP
+    laid_over = Overlays(profile=profile, overrides=tuple(overrides))
+    return validate_tables(document, registry, diagnostics, path=path, overlays=laid_over)
+
+
+def validate_tables(
+    document: Tables,
+    registry: Registry,
+    diagnostics: Diagnostics,
+    *,
+    path: Path | None = None,
+    overlays: Overlays | None = None,
+) -> Validation:
+    """`validate_text` for the tables of a graph, with everything laid over them. ``diagnostics`` has their folder, and
+    the problems that are known already."""
+    try:
+        parsed_nodes = parse_tables(document, registry, diagnostics)
+    except RecursionError:
+        return _TOO_DEEP
+    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), path=path)
 
 
 def _resolve(
     parsed_nodes: list[ParsedNode],
     registry: Registry,
     diagnostics: Diagnostics,
+    overlays: Overlays,
     *,
-    profile: str | None,
     path: Path | None,
 ) -> Validation:
     if not any(parsed.role is not Role.COMPENSATOR for parsed in parsed_nodes) and not diagnostics.problems:
@@ -130,7 +150,7 @@ def _resolve(
         order=order,
         folder=diagnostics.folder,
         path=path,
-        profile=profile,
+        overlays=overlays,
     )
     problems = _plugin_problems(graph, registry)
     return Validation(None if problems else graph, edges, problems)

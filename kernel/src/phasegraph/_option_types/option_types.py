@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
-from .._core.config import FilePath, Ref
+from .._core.config import FilePath, Live, Ref
 from .._core.errors import NodeError
 from .._core.node import path_in
 from .._core.role import Role
@@ -84,11 +84,17 @@ class Option(msgspec.Struct, frozen=True):
     required: bool
     make_default: Callable[[], Any]
     description: str = ""
+    live: Live | None = None
+    """Whether, and how, it can change while the node runs."""
 
     @property
     def default(self) -> Any:
         """The default as a graph would write it; None if there is none."""
-        return None if self.required else encode(self.type, self.make_default())
+        return None if self.required else self.written(self.make_default())
+
+    def written(self, value: Any) -> Any:
+        """A value of the option as a graph would write it."""
+        return encode(self.type, value)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -162,6 +168,7 @@ def _option(field: msgspec.structs.FieldInfo) -> Option:
         required=field.required,
         make_default=(lambda: field.default) if has_value else field.default_factory,
         description=descriptions[-1] if descriptions else "",
+        live=next((mark for mark in marks if isinstance(mark, Live)), None),
     )
 
 

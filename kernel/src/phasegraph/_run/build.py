@@ -29,7 +29,8 @@ PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: packets are handled in portions that do not delay a sent packet for long."""
 LEAST_QUANTUM_NS = 1_000_000
 TEXT_LIMIT_BYTES = 1 << 20
-_WIDTH = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding.FLOAT32: 2}
+ENCODING_WIDTHS = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding.FLOAT32: 2}
+"""Which encodings hold the samples of which: those of at least the same number."""
 
 
 def quantum_of(stream: Stream) -> int:
@@ -60,7 +61,7 @@ def no_rates(device: str, clock: str) -> DeviceRate | None:
 class BuiltNode:
     """A node, ready to run."""
 
-    def __init__(self, graph_node: GraphNode, node: Node, input: SinkInput | None = None) -> None:
+    def __init__(self, graph_node: GraphNode, node: Node, build: _Build, input: SinkInput | None = None) -> None:
         self.id = graph_node.id
         self.role = graph_node.role
         self.kind = graph_node.kind.kind
@@ -70,6 +71,14 @@ class BuiltNode:
         self.node = node
         self.input = input
         """The input of a sink."""
+        self.domain = graph_node.domain
+        """Whose time paces it, as long as it runs: see `GraphNode.domain`."""
+        self.started = False
+        """Whether it was ever run. Written by the control plane."""
+        self.texts = build.texts
+        """The texts that it was built from, by path."""
+        self.provides = build.provides
+        """The texts that it writes, by path."""
 
     @property
     def stream(self) -> Stream:
@@ -103,6 +112,24 @@ class BuiltGraph:
         """The clocks that have a fallback, by id."""
         self.notes: list[tuple[str, str]] = []
         """What is odd and no error: path of the node, and a sentence."""
+        self.provided: dict[str, str] = {}
+        """The texts that nodes write to files, by path."""
+
+    def replace(self, other: BuiltGraph) -> None:
+        """Become another graph: all that have this object see it at once."""
+        vars(self).update(vars(other))
+
+    def read_text(self, path: str) -> str:
+        """Contents of a file, or the text that a node of this graph provides under that path. Raises NodeError."""
+        if path in self.provided:
+            return self.provided[path]
+        try:
+            content = read_file(path, TEXT_LIMIT_BYTES + 1)
+        except OSError as error:
+            raise NodeError(f"cannot read {path}: {error.strerror}") from error
+        if len(content) > TEXT_LIMIT_BYTES:
+            raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: this is no file of that kind")
+        return content.decode("utf-8", errors="replace")
 
     def clock(self, id: str) -> ClockReader:
         """What readers of the clock of this id get: its own estimate, or its fallback's."""
@@ -130,11 +157,14 @@ class BuiltGraph:
 class _Build:
     """Implements `phasegraph.Build` for one node."""
 
-    def __init__(self, id: str, local: LocalClock, built: BuiltGraph, provided: dict[str, str]) -> None:
+    def __init__(self, id: str, local: LocalClock, built: BuiltGraph) -> None:
         self.id = id
         self.local = local
         self._built = built
-        self._provided = provided
+        self.texts: dict[str, str] = {}
+        """What the node has read, by path."""
+        self.provides: dict[str, str] = {}
+        """What it will write, by path."""
 
     def clock(self, id: str | None) -> ClockReader:
         """See `Build.clock`."""
@@ -151,23 +181,146 @@ class _Build:
 
     def read_text(self, path: str) -> str:
         """See `Build.read_text`."""
-        if path in self._provided:
-            return self._provided[path]
-        try:
-            content = read_file(path, TEXT_LIMIT_BYTES + 1)
-            if len(content) > TEXT_LIMIT_BYTES:
-                raise NodeError(f"{path} is longer than {TEXT_LIMIT_BYTES >> 20} MiB: this is no file of that kind")
-            return content.decode("utf-8", errors="replace")
-        except OSError as error:
-            raise NodeError(f"cannot read {path}: {error.strerror}") from error
+        text = self.texts[path] = self._built.read_text(path)
+        return text
 
     def provide(self, path: str, text: str) -> None:
         """See `Build.provide`."""
-        self._provided[path] = text
+        self.provides[path] = self._built.provided[path] = text
 
     def note(self, text: str) -> None:
         """See `Build.note`."""
         self._built.notes.append((f"{self._built.graph.nodes[self.id].role}.{self.id}", text))
+
+
+class GraphBuilder:
+    """Makes the nodes of a graph, in an order in which each finds what it needs."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        local: LocalClock | None = None,
+        node_factory: NodeFactory = real_nodes,
+        remembered_rate: RememberedRate = no_rates,
+    ) -> None:
+        """``remembered_rate`` gives crossings the rates of devices that earlier runs have measured."""
+        self._registry = registry
+        self._local = local or SystemLocalClock()
+        self._node_factory = node_factory
+        self._remembered_rate = remembered_rate
+
+    def build(self, graph: Graph, add_node: Callable[[BuiltGraph, GraphNode], object] | None = None) -> BuiltGraph:
+        """Make every node of a graph by ``add_node``, or all of them fresh.
+
+        Raises GraphError with all the problems that the nodes found in their files and options.
+        """
+        built = BuiltGraph(graph)
+        add_node = add_node or self.add_node
+        problems: list[Problem] = []
+        for id in graph.order:
+            node = graph.nodes[id]
+            try:
+                add_node(built, node)
+            except NodeError as error:
+                problems.append(_problem(node.path, error))
+            except _Elsewhere as blamed:
+                problems.append(_problem(blamed.path, blamed.error))
+            except MemoryError:
+                hint = "set a shorter link-offset, or fewer channels"
+                problems.append(Problem(node.path, "there is not enough memory for its buffers", hint))
+            except _MissingPeer:
+                continue  # what it needs has failed, and is reported itself
+            except Exception as error:  # a plugin's factory may raise anything
+                message = f"the plugin could not make it: {type(error).__name__}: {error}"
+                problems.append(Problem(node.path, message, "this is a fault of the plugin"))
+        # The system commits a ring's memory when it is written, so that rings too large for it can be made and
+        # measured.
+        if not problems and (problem := ring_problem(built.ring_bytes())) is not None:
+            problems.append(problem)
+        if problems:
+            raise GraphError(problems)
+        return built
+
+    def add_node(self, built: BuiltGraph, node: GraphNode) -> None:
+        """Make a node for a graph. Raises NodeError."""
+        kind = node.kind
+        for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
+            if wanted is not None and wanted not in built.nodes:
+                raise _MissingPeer
+        build = _Build(node.id, self._local, built)
+        if isinstance(kind, ClockKind | SourceKind):
+            made = self._node_factory(node, build, partial(kind.factory, node.config, build), None)
+            built.nodes[node.id] = BuiltNode(node, made, build)
+            if isinstance(kind, ClockKind) and node.config.fallback is not None:
+                built.fallbacks[node.id] = FallbackClock(
+                    cast(ClockSource, made),
+                    built.clock(node.config.fallback),
+                    after_ns=node.config.fallback_after,
+                    began_ns=build.local.now_ns(),
+                )
+        elif isinstance(kind, SinkKind):
+            input, edges = self.make_input(built, node)
+            made = self._node_factory(node, build, partial(kind.factory, node.config, build, input), input)
+            built.nodes[node.id] = BuiltNode(node, made, build, input)
+            built.edges += edges
+
+    def check_node(self, built: BuiltGraph, node: GraphNode) -> None:
+        """Make a node only to see whether its kind finds fault with its options. Raises NodeError."""
+        kind, build = node.kind, _Build(node.id, self._local, built)
+        if isinstance(kind, ClockKind | SourceKind):
+            kind.factory(node.config, build)
+        elif isinstance(kind, SinkKind):
+            kind.factory(node.config, build, self.make_input(built, node)[0])
+
+    def make_input(
+        self,
+        built: BuiltGraph,
+        node: GraphNode,
+        running_tap: Callable[[Edge], Tap | None] = lambda edge: None,
+    ) -> tuple[SinkInput, list[BuiltEdge]]:
+        """The input of a sink, and its edges. Raises NodeError. ``running_tap`` gives the taps of edges that go on."""
+        edges = []
+        for edge in built.graph.inputs_of(node.id):
+            if edge.source not in built.nodes:
+                raise _MissingPeer
+            tap = running_tap(edge) or self._tap(built, edge)
+            edges.append(BuiltEdge(edge, tap))
+        taps = [(built_edge.tap, _channels(built_edge)) for built_edge in edges]
+        rates = {tap.stream.format.rate for tap, _ in taps}
+        if len(rates) > 1:
+            raise NodeError(
+                f"its inputs have different rates: {', '.join(f'{rate / 1000:g} kHz' for rate in sorted(rates))}",
+                "all inputs of one sink need the same rate",
+                option="input",
+            )
+        format = StreamFormat(
+            rate=rates.pop(),
+            channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
+            encoding=max((tap.stream.format.encoding for tap, _ in taps), key=ENCODING_WIDTHS.__getitem__),
+        )
+        # A sink without a pace of its own follows a clock of the graph, or a source whose own device is one.
+        own = (edge.tap.stream.clock for edge in edges if isinstance(edge.tap, AlignedTap))
+        domain = node.domain
+        clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else next(own, None)
+        return SinkInput(taps, format, clock), edges
+
+    def _tap(self, built: BuiltGraph, edge: Edge) -> Tap:
+        source = built.nodes[edge.source]
+        stream = source.stream
+        if stream.clock is None:  # a source that runs already is not to wait for a reader that may never read
+            return SequentialTap(stream, attached=not source.started)
+        if not edge.crossing:
+            return AlignedTap(stream)
+        assert edge.compensator is not None, "checked with the graph"
+        compensator = built.graph.nodes[edge.compensator]
+        assert isinstance(compensator.kind, CompensatorKind)
+        resampler = self._registry.resamplers[compensator.config.resampler]
+        try:
+            steering = compensator.kind.factory(compensator.config, stream.format.rate)
+        except NodeError as error:
+            raise _Elsewhere(edge.compensator, error) from error
+        clock = reference_clock(built.graph, edge)
+        return CrossingTap(stream, steering, resampler.factory(), lambda device: self._remembered_rate(device, clock))
 
 
 def build_graph(
@@ -177,38 +330,8 @@ def build_graph(
     node_factory: NodeFactory = real_nodes,
     remembered_rate: RememberedRate = no_rates,
 ) -> BuiltGraph:
-    """Make every node of a graph, in an order in which each finds what it needs.
-
-    ``remembered_rate`` gives crossings the rates of devices that earlier runs have measured.
-
-    Raises GraphError with all the problems that the nodes found in their files and options.
-    """
-    built = BuiltGraph(graph)
-    local = local or SystemLocalClock()
-    provided: dict[str, str] = {}
-    problems: list[Problem] = []
-    for id in graph.order:
-        node = graph.nodes[id]
-        try:
-            _add(built, node, registry, _Build(id, local, built, provided), node_factory, remembered_rate)
-        except NodeError as error:
-            problems.append(_problem(f"{node.role}.{id}", error))
-        except _Elsewhere as blamed:
-            problems.append(_problem(blamed.path, blamed.error))
-        except MemoryError:
-            hint = "set a shorter link-offset, or fewer channels"
-            problems.append(Problem(f"{node.role}.{id}", "there is not enough memory for its buffers", hint))
-        except _MissingPeer:
-            continue  # what it needs has failed, and is reported itself
-        except Exception as error:  # a plugin's factory may raise anything
-            message = f"the plugin could not make it: {type(error).__name__}: {error}"
-            problems.append(Problem(f"{node.role}.{id}", message, "this is a fault of the plugin"))
-    # The system commits a ring's memory when it is written, so that rings too large for it can be made and measured.
-    if not problems and (problem := ring_problem(built.ring_bytes())) is not None:
-        problems.append(problem)
-    if problems:
-        raise GraphError(problems)
-    return built
+    """Make every node of a graph: see `GraphBuilder`. Raises GraphError with all the problems that the nodes found."""
+    return GraphBuilder(registry, local, node_factory, remembered_rate).build(graph)
 
 
 def _problem(path: str, error: NodeError) -> Problem:
@@ -226,64 +349,6 @@ class _Elsewhere(Exception):
 
 class _MissingPeer(Exception):
     """A node that this one needs could not be built."""
-
-
-def _add(
-    built: BuiltGraph,
-    node: GraphNode,
-    registry: Registry,
-    build: _Build,
-    node_factory: NodeFactory,
-    remembered_rate: RememberedRate,
-) -> None:
-    kind = node.kind
-    for wanted in (getattr(node.config, "clock", None), getattr(node.config, "fallback", None)):
-        if wanted is not None and wanted not in built.nodes:
-            raise _MissingPeer
-    if isinstance(kind, ClockKind | SourceKind):
-        made = node_factory(node, build, partial(kind.factory, node.config, build), None)
-        built.nodes[node.id] = BuiltNode(node, made)
-        if isinstance(kind, ClockKind) and node.config.fallback is not None:
-            built.fallbacks[node.id] = FallbackClock(
-                cast(ClockSource, made),
-                built.clock(node.config.fallback),
-                after_ns=node.config.fallback_after,
-                began_ns=build.local.now_ns(),
-            )
-    elif isinstance(kind, SinkKind):
-        input, edges = _input(built, node, registry, remembered_rate)
-        made = node_factory(node, build, partial(kind.factory, node.config, build, input), input)
-        built.nodes[node.id] = BuiltNode(node, made, input)
-        built.edges += edges
-
-
-def _input(
-    built: BuiltGraph, node: GraphNode, registry: Registry, remembered_rate: RememberedRate
-) -> tuple[SinkInput, list[BuiltEdge]]:
-    edges = []
-    for edge in built.graph.edges:
-        if edge.sink == node.id:
-            if edge.source not in built.nodes:
-                raise _MissingPeer
-            edges.append(BuiltEdge(edge, _tap(built, edge, registry, remembered_rate)))
-    taps = [(built_edge.tap, _channels(built_edge)) for built_edge in edges]
-    rates = {tap.stream.format.rate for tap, _ in taps}
-    if len(rates) > 1:
-        raise NodeError(
-            f"its inputs have different rates: {', '.join(f'{rate / 1000:g} kHz' for rate in sorted(rates))}",
-            "all inputs of one sink need the same rate",
-            option="input",
-        )
-    format = StreamFormat(
-        rate=rates.pop(),
-        channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
-        encoding=max((tap.stream.format.encoding for tap, _ in taps), key=_WIDTH.__getitem__),
-    )
-    # A sink without a pace of its own follows a clock of the graph, or a source whose own device is one.
-    own = (edge.tap.stream.clock for edge in edges if isinstance(edge.tap, AlignedTap))
-    domain = node.domain
-    clock = built.clock(domain) if domain is not None and domain in built.graph.nodes else next(own, None)
-    return SinkInput(taps, format, clock), edges
 
 
 def reference_clock(graph: Graph, edge: Edge) -> str:
@@ -305,21 +370,3 @@ def _channels(edge: BuiltEdge) -> list[int] | None:
             option="input",
         )
     return [channel - 1 for channel in channels]
-
-
-def _tap(built: BuiltGraph, edge: Edge, registry: Registry, remembered_rate: RememberedRate) -> Tap:
-    stream = built.stream(edge.source)
-    if stream.clock is None:
-        return SequentialTap(stream)
-    if not edge.crossing:
-        return AlignedTap(stream)
-    assert edge.compensator is not None, "checked with the graph"
-    compensator = built.graph.nodes[edge.compensator]
-    assert isinstance(compensator.kind, CompensatorKind)
-    resampler = registry.resamplers[compensator.config.resampler]
-    try:
-        steering = compensator.kind.factory(compensator.config, stream.format.rate)
-    except NodeError as error:
-        raise _Elsewhere(edge.compensator, error) from error
-    clock = reference_clock(built.graph, edge)
-    return CrossingTap(stream, steering, resampler.factory(), lambda device: remembered_rate(device, clock))

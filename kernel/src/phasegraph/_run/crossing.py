@@ -39,7 +39,7 @@ from .._core.published import Published
 from .._core.samples import Frames
 from .._core.stream import Stream
 from .concealment import stream_reader
-from .taps import ENDLESS
+from .taps import ENDLESS, SharedTap
 
 NOT_STARTED = Correction(ratio_ppb=0.0, reason="not started")
 FADE_NS = 10_000_000
@@ -63,7 +63,7 @@ def nothing_remembered(device: str) -> DeviceRate | None:
     return None
 
 
-class CrossingTap:
+class CrossingTap(SharedTap):
     """Reads a stream of one clock at the pace of another.
 
     Threads: the sink's step calls everything and writes every field. Others read ``figures``.

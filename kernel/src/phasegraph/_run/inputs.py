@@ -9,12 +9,14 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from .._core.clock import ClockEstimate, frame_at, frames_in
+from .._core.clock import ClockEstimate, duration_of, frame_at, frames_in
 from .._core.node import MediaPosition, RawSampleReader
 from .._core.published import Published
 from .._core.samples import Encoding, Frames
 from .._core.stream import ClockReader, StreamFormat
-from .taps import ENDLESS, AlignedTap, SequentialTap, Tap
+from .crossing import CrossingTap
+from .input_change import ChannelTaps, InputChange
+from .taps import ENDLESS, AlignedTap, Tap
 
 
 class InputFigures(msgspec.Struct, frozen=True, gc=False):
@@ -30,9 +32,10 @@ class InputFigures(msgspec.Struct, frozen=True, gc=False):
 
 
 class SinkInput:
-    """Implements `phasegraph.Input` over the taps of one sink.
+    """Implements `phasegraph.Input` over the taps of one sink, which an `InputChange` replaces at a frame.
 
-    Threads: the sink's step writes everything while it runs, and the control plane only before and after.
+    Threads: the sink's step writes everything while it runs, and the control plane only before and after; but the
+    control plane alone replaces ``_change``.
     """
 
     def __init__(
@@ -40,8 +43,19 @@ class SinkInput:
     ) -> None:
         """``taps`` with their channels that are read (from 0; -1 is silence); ``clock`` paces a sink that has none."""
         self.format = format
-        self._taps = tuple(taps)
-        self._clock = clock
+        self._taps: ChannelTaps = tuple(taps)
+        self.clock = clock
+        """What paces it; None for a sink that is paced by its own device, or by nothing."""
+        self._change: InputChange | None = None
+        self._left: tuple[ChannelTaps, int, int] | None = None
+        """The taps before the newest change, the first frame after them, and the first after their fade."""
+        self._last: int | None = None
+        """The frame at which a change ended the input."""
+        self._missing_before = 0
+        """Missing frames of taps that were left, less those that the present taps had missed before."""
+        self._device = ""
+        self.next_frame: int | None = None
+        """The frame after the last one that was read. Written by the sink's step."""
         self._began_ns: int | None = None
         self._frames_read = 0
         self._position: int | None = None if clock is not None else 0
@@ -56,6 +70,11 @@ class SinkInput:
         return [tap for tap, _ in self._taps]
 
     @property
+    def channel_taps(self) -> ChannelTaps:
+        """The taps, with the channels that are read of each."""
+        return self._taps
+
+    @property
     def ready(self) -> bool:
         """See `Input.ready`."""
         return all(
@@ -67,32 +86,59 @@ class SinkInput:
         """See `Input.can_read_ahead`."""
         return all(tap.stream.clock is None for tap, _ in self._taps)
 
+    def attach(self) -> None:
+        """Become a reader of sources that run already."""
+        for tap, _ in self._taps:
+            tap.attach()
+
     def suspend(self) -> None:
         """Read nothing for now: sources that the sink paces do not wait."""
         for tap, _ in self._taps:
-            if isinstance(tap, SequentialTap):
-                tap.stream.suspend_reader(tap.reader)
+            tap.suspend()
 
     def resume(self) -> None:
-        """Read again, after `suspend`."""
+        """Read, for the first time or after `suspend`."""
         for tap, _ in self._taps:
-            if isinstance(tap, SequentialTap):
-                tap.stream.resume_reader(tap.reader)
+            tap.resume()
 
     def detach(self) -> None:
         """Never read again."""
+        self.cancel_change()
         for tap, _ in self._taps:
-            if isinstance(tap, SequentialTap):
-                tap.stream.remove_reader(tap.reader)
+            tap.detach()
+
+    def prepare_change(self, change: InputChange) -> None:
+        """Control plane: run the new taps beside the old ones, until the change is armed and passed."""
+        for tap, _ in change.taps or ():
+            tap.device = self._device
+            tap.attach()
+        self._change = change
+
+    def cancel_change(self) -> None:
+        """Control plane: forget a change that was not armed, or was not passed."""
+        change, self._change = self._change, None
+        if change is not None and change.passed_at is None:
+            kept = self.taps
+            for tap, _ in change.taps or ():
+                if tap not in kept:
+                    tap.detach()
 
     def set_device(self, device: str) -> None:
         """See `Input.set_device`."""
+        self._device = device
         for tap, _ in self._taps:
             tap.device = device
 
     def available(self, frame: int) -> int:
         """See `Input.available`."""
-        return min(tap.available(frame) for tap, _ in self._taps)
+        there = min(tap.available(frame) for tap, _ in self._taps)
+        change = self._change
+        if change is not None and change.taps and change.frame is not None and change.passed_at is None:
+            before = max(0, change.frame - frame)
+            if there >= before:
+                first = frame + before
+                return before + min(tap.available(first) for tap, _ in change.taps)
+        return there
 
     def read_due(self, local_ns: int, limit: int) -> Frames | None:
         """See `Input.read_due`."""
@@ -126,8 +172,8 @@ class SinkInput:
         # First and number of the frames that are read now; None at the end.
         for tap, _ in self._taps:
             tap.stream.on_read()
-        stop = self._stop()
-        estimate = None if self._clock is None else self._clock.estimate()
+        stop, last = self._stop(), self._last_frame()
+        estimate = None if self.clock is None else self.clock.estimate()
         self._apply_media_jump(estimate, local_ns)
         if self._position is None:
             begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
@@ -145,8 +191,8 @@ class SinkInput:
             due = min(due, frames_in(local_ns - self._began_ns, self.format.rate))
         if estimate is not None:
             due = min(due, frame_at(estimate.reference_at(local_ns), self.format.rate) + 1)
-        if stop is not None:
-            due = min(due, stop)
+        if last is not None and (stop is not None or estimate is None):
+            due = min(due, last)  # without a clock, what follows after a change is waited for
         if estimate is not None:
             self._limit_to_real_time(due, local_ns)
         position = self._position
@@ -194,39 +240,155 @@ class SinkInput:
             self._jump(excess)
 
     def _stop(self) -> int | None:
-        # The sink's frame after the last of every input, once they have all ended.
+        # The sink's frame after the last, once that is known; a change of the input goes on behind its end.
+        change = self._change
+        if change is not None and change.taps and change.passed_at is None:
+            return None
+        return self._last_frame()
+
+    def _last_frame(self) -> int | None:
+        # The sink's frame after the last of the present taps, once they have all ended.
         last = 0
         for tap, _ in self._taps:
             if tap.stop is None:
-                return None
+                return self._last
             last = max(last, tap.stop)
-        return last
+        return last if self._last is None else min(last, self._last)
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
         """See `Input.read`."""
-        channel = 0
-        for tap, channels in self._taps:
-            width = tap.stream.format.channels
-            if channels is None and width == out.shape[1]:
-                tap.fill(frame, out, local_ns)
-                break
-            part = np.empty((len(out), width), np.float32)
-            tap.fill(frame, part, local_ns)
-            taken = part if channels is None else part[:, channels]
-            out[:, channel : channel + taken.shape[1]] = taken
-            for silent in () if channels is None else (at for at, of in enumerate(channels) if of < 0):
-                out[:, channel + silent] = 0.0
-            channel += taken.shape[1]
+        self._pass_change(frame, len(out), local_ns)
+        left = self._left
+        if left is None or frame >= left[2]:
+            _fill(self._taps, frame, out, local_ns)
+        else:
+            before = max(0, left[1] - frame)
+            if before:
+                _fill(left[0], frame, out[:before], local_ns)
+            if before < len(out):
+                begin_ns = local_ns + duration_of(before, self.format.rate)
+                _fill(self._taps, frame + before, out[before:], begin_ns)
+                self._fade(left, frame + before, out[before:], begin_ns)
         return self._before_end(frame, len(out))
+
+    def _fade(self, left: tuple[ChannelTaps, int, int], frame: int, out: Frames, local_ns: int) -> None:
+        # Mixes what is left into the beginning of a block of the new input, linearly.
+        taps, first, end = left
+        count = min(end - frame, len(out))
+        if count > 0:
+            before = np.empty((count, out.shape[1]), np.float32)
+            _fill(taps, frame, before, local_ns)
+            share = (np.arange(frame - first, frame - first + count, dtype=np.float32) + 0.5) / np.float32(end - first)
+            out[:count] += (1 - share[:, np.newaxis]) * (before - out[:count])
+
+    def _pass_change(self, frame: int, count: int, local_ns: int) -> None:
+        # Before every block: lets new taps run beside the old ones, and changes to them at their frame.
+        change = self._change
+        if change is None or change.passed_at is not None:
+            return
+        first = change.first_frame(frame, count, local_ns, self.format.rate)
+        ahead = count if first is None else first - frame
+        if ahead and change.taps:
+            present = self.taps
+            for tap, _ in change.taps:
+                if isinstance(tap, CrossingTap) and tap not in present:
+                    tap.skip(frame, ahead, local_ns)
+        if first is None:
+            return
+        if change.taps is None:
+            self._last = first
+        else:
+            before, self._taps = self._taps, change.taps
+            self._left = before, first, first + change.fade_frames
+            kept = self.taps
+            for tap, _ in before:
+                self._missing_before += tap.missing_frames
+                if tap not in kept and not change.fade_frames:
+                    tap.suspend()
+            for tap, _ in change.taps:
+                self._missing_before -= tap.missing_frames
+                tap.resume()
+        change.passed_at = first
 
     def raw_samples(self, encoding: Encoding, together: int = 1) -> RawSampleReader | None:
         """See `Input.raw_samples`."""
-        # Taps with channels of the sink, and the tap's channels that they are.
+        reader = _RawReader(encoding, together)
+
+        def received(frame: int, out: NDArray[np.uint8]) -> NDArray[np.bool_]:
+            there = np.zeros(out.shape[:2], np.bool_)
+            left = self._left
+            first, end = (frame, frame) if left is None or frame >= left[2] else left[1:]
+            before, faded = max(0, first - frame), max(0, end - frame)  # what is faded is no longer as it was received
+            if left is not None and before:
+                reader.read(left[0], frame, out[:before], there[:before])
+            reader.read(self._taps, frame + faded, out[faded:], there[faded:])
+            return there
+
+        return received if reader.parts(self._taps) else None
+
+    def skip_frames(self, frame: int, count: int, local_ns: int) -> int:
+        """As `read`, without the samples."""
+        self._pass_change(frame, count, local_ns)
+        left = self._left
+        before = 0 if left is None else min(count, max(0, left[1] - frame))
+        if left is not None and before:
+            _skip(left[0], frame, before, local_ns)
+        if before < count:
+            _skip(self._taps, frame + before, count - before, local_ns + duration_of(before, self.format.rate))
+        return self._before_end(frame, count)
+
+    def _before_end(self, frame: int, count: int) -> int:
+        # After every block: how many of its frames come before the end. Counts what was missing.
+        self.next_frame = frame + count
+        before = self.figures.latest
+        missing_frames = self._missing_before + sum(tap.missing_frames for tap, _ in self._taps)
+        was_in_gap, self._in_gap = self._in_gap, missing_frames > before.missing_frames
+        if self._in_gap:
+            underruns = before.underruns + (not was_in_gap)
+            self.figures.publish(replace(before, underruns=underruns, missing_frames=missing_frames))
+        stop = self._stop()
+        return count if stop is None else min(max(0, stop - frame), count)
+
+
+def _fill(taps: ChannelTaps, frame: int, out: Frames, local_ns: int) -> None:
+    channel = 0
+    for tap, channels in taps:
+        width = tap.stream.format.channels
+        if channels is None and width == out.shape[1]:
+            tap.fill(frame, out, local_ns)
+            break
+        part = np.empty((len(out), width), np.float32)
+        tap.fill(frame, part, local_ns)
+        taken = part if channels is None else part[:, channels]
+        out[:, channel : channel + taken.shape[1]] = taken
+        for silent in () if channels is None else (at for at, of in enumerate(channels) if of < 0):
+            out[:, channel + silent] = 0.0
+        channel += taken.shape[1]
+
+
+def _skip(taps: ChannelTaps, frame: int, count: int, local_ns: int) -> None:
+    for tap, _ in taps:
+        tap.skip(frame, count, local_ns)
+
+
+class _RawReader:
+    """Reads samples as they were received, of the channels that are copied from streams of one encoding."""
+
+    def __init__(self, encoding: Encoding, together: int) -> None:
+        self._encoding = encoding
+        self._together = together
+        self._taps: ChannelTaps | None = None
+        self._parts: list[tuple[AlignedTap, list[int], list[int]]] = []
+
+    def parts(self, taps: ChannelTaps) -> list[tuple[AlignedTap, list[int], list[int]]]:
+        """Taps with channels of the sink, and the tap's channels that they are."""
+        if taps is self._taps:
+            return self._parts
         parts: list[tuple[AlignedTap, list[int], list[int]]] = []
-        begin = 0
-        for tap, channels in self._taps:
+        begin, together = 0, self._together
+        for tap, channels in taps:
             taken = list(range(tap.stream.format.channels) if channels is None else channels)
-            if isinstance(tap, AlignedTap) and tap.stream.format.encoding is encoding:
+            if isinstance(tap, AlignedTap) and tap.stream.format.encoding is self._encoding:
                 kept = [
                     at + more
                     for at in range(-begin % together, len(taken) - together + 1, together)
@@ -238,30 +400,12 @@ class SinkInput:
                 if kept:
                     parts.append((tap, [begin + at for at in kept], [taken[at] for at in kept]))
             begin += len(taken)
+        self._taps, self._parts = taps, parts
+        return parts
 
-        def received(frame: int, out: NDArray[np.uint8]) -> NDArray[np.bool_]:
-            there = np.zeros(out.shape[:2], np.bool_)
-            for tap, to, of in parts:
-                part = np.empty((len(out), tap.stream.format.channels, encoding.sample_bytes), np.uint8)
-                there[:, to] = tap.copy(frame, part.reshape(len(out), -1))[:, None]
-                out[:, to] = part[:, of]
-            return there
-
-        return received if parts else None
-
-    def skip_frames(self, frame: int, count: int, local_ns: int) -> int:
-        """As `read`, without the samples."""
-        for tap, _ in self._taps:
-            tap.skip(frame, count, local_ns)
-        return self._before_end(frame, count)
-
-    def _before_end(self, frame: int, count: int) -> int:
-        # After every block: how many of its frames come before the end. Counts what was missing.
-        before = self.figures.latest
-        missing_frames = sum(tap.missing_frames for tap, _ in self._taps)
-        was_in_gap, self._in_gap = self._in_gap, missing_frames > before.missing_frames
-        if self._in_gap:
-            underruns = before.underruns + (not was_in_gap)
-            self.figures.publish(replace(before, underruns=underruns, missing_frames=missing_frames))
-        stop = self._stop()
-        return count if stop is None else min(max(0, stop - frame), count)
+    def read(self, taps: ChannelTaps, frame: int, out: NDArray[np.uint8], there: NDArray[np.bool_]) -> None:
+        """Fill ``out`` from the sink's frame on, and mark in ``there`` what is filled."""
+        for tap, to, of in self.parts(taps):
+            part = np.empty((len(out), tap.stream.format.channels, self._encoding.sample_bytes), np.uint8)
+            there[:, to] = tap.copy(frame, part.reshape(len(out), -1))[:, None]
+            out[:, to] = part[:, of]

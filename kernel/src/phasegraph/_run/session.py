@@ -17,9 +17,10 @@ from .._graph_file.graph import Graph
 from .._plugins.loader import Registry
 from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
-from .build import BuiltGraph, NodeFactory, build_graph, no_rates, real_nodes
+from .build import BuiltGraph, GraphBuilder, NodeFactory, no_rates, real_nodes
 from .context import Services
 from .device_rates import DeviceRateStore
+from .graph_changes import GraphChanges
 from .last_resort import LastResort
 from .report import Meter, exit_code
 from .report_file import ReportFile
@@ -80,9 +81,9 @@ class Session:
         Raises GraphError with what the nodes found wrong.
         """
         self.local = local or SystemLocalClock()
-        self.built: BuiltGraph = build_graph(
-            graph, registry, self.local, node_factory, device_rates.remembered_rate if device_rates else no_rates
-        )
+        remembered_rate = device_rates.remembered_rate if device_rates else no_rates
+        builder = GraphBuilder(registry, self.local, node_factory, remembered_rate)
+        self.built: BuiltGraph = builder.build(graph)
         self._registry = registry
         self._trace = trace or Trace(None, log.error)
         self.profile = profile
@@ -101,6 +102,8 @@ class Session:
         )
         self.supervisor = Supervisor(self.built, self.services)
         self.meter = Meter(self.built, self.services)
+        self.changes = GraphChanges(self.built, builder, registry, self.supervisor, self.services)
+        """Plans and changes of the graph while it runs."""
         self._snapshot: dict[str, Any] = {}
         """The newest report in progress. Replaced by the control plane, read by the last resort's thread."""
         self.last_resort = LastResort(self._emergency)

@@ -43,6 +43,25 @@ class State(enum.StrEnum):
     FAILED = "failed"
 
 
+class NodeRun:
+    """One node as it runs. Written by the control plane."""
+
+    def __init__(self, node: BuiltNode, *, trial: bool = False) -> None:
+        """``trial``: a failure before the node is ready ends it, and nothing else."""
+        self.node = node
+        self.state = State.WAITING
+        self.failure = ""
+        """Why it failed, or why it is being restarted."""
+        self.restart: Callable[[], None] | None = None
+        """Ends what it does now, so that it starts again."""
+        self.trial = trial
+        self.trial_failure: Exception | None = None
+        self.scope = trio.CancelScope()
+        self.finished = trio.Event()
+        self.keeps_input = False
+        """Whether it may be started again after it has ended: its sources then wait for it no longer, but go on."""
+
+
 class Supervisor:
     """Runs the nodes of one graph from start to drained end."""
 
@@ -51,15 +70,27 @@ class Supervisor:
         self._services = services
         self._stopping = trio.Event()
         self._at_once = trio.Event()
-        self._playing: set[str] = set()
-        self._restarts: dict[str, Callable[[], None]] = {}
-        """Ends what each node does now, so that it starts again."""
+        self._playing: set[NodeRun] = set()
         self._sink_ended = trio.Event()
+        self._nurseries: dict[str, trio.Nursery] = {}
+        self._runs: dict[BuiltNode, NodeRun] = {}
+        self._other_failures: dict[str, str] = {}
+        self.changing = False
+        """Whether the graph is being changed: the run does not end for want of sinks."""
         self.ended: Ended = "completed"
-        self.states = dict.fromkeys(graph.nodes, State.WAITING)
-        self.failures: dict[str, str] = {}
-        """Node id -> why it failed, or why it is being restarted."""
         self.started = trio.Event()
+
+    @property
+    def states(self) -> dict[str, State]:
+        """The states of the graph's nodes, by id."""
+        nodes = self._graph.nodes
+        return {id: self._runs[nodes[id]].state if nodes[id] in self._runs else State.WAITING for id in nodes}
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Node id -> why it failed, or why it is being restarted."""
+        runs = {id: self._runs[node] for id, node in self._graph.nodes.items() if node in self._runs}
+        return self._other_failures | {id: run.failure for id, run in runs.items() if run.failure}
 
     @property
     def stopping(self) -> bool:
@@ -80,15 +111,64 @@ class Supervisor:
 
     def restart(self, id: str) -> str:
         """End a node and start it again. Returns why that is impossible, as a sentence; empty where it happens."""
-        if id not in self.states:
-            hint = did_you_mean(id, self.states)
+        node = self._graph.nodes.get(id)
+        if node is None:
+            hint = did_you_mean(id, self._graph.nodes)
             return f"no node '{id}'" + (f" ({hint})" if hint else "")
         if self.stopping:
             return "the run is ending"
-        if id not in self._restarts:
+        run = self._runs.get(node)
+        if run is None or run.restart is None:
             return f"node '{id}' cannot be restarted: it is {self.states[id].value}"
-        self._restarts[id]()
+        run.restart()
         return ""
+
+    def is_running(self, id: str) -> bool:
+        """Whether a node of the graph has neither ended nor failed."""
+        return self.states[id] not in (State.ENDED, State.FAILED)
+
+    async def cancel_when_stopping(self, scope: trio.CancelScope) -> None:
+        """Cancel a scope when the run ends."""
+        await self._cancel_on(self._stopping, scope)
+
+    async def start_beside(self, node: BuiltNode) -> None:
+        """Start a node beside those that run, and wait until it is ready. Raises what it failed with."""
+        run = NodeRun(node, trial=True)
+        await self._start(run)
+        if run.trial_failure is not None:
+            raise run.trial_failure
+        if self._stopping.is_set():
+            raise NodeError("the run is ending")
+
+    async def start_again(self, node: BuiltNode) -> None:
+        """Start a node again that `stop_node` has stopped. A failure counts as one of the run."""
+        await self._start(NodeRun(node))
+
+    async def stop_node(self, node: BuiltNode, *, keeps_input: bool = False) -> None:
+        """End a node, and wait until it has closed what it uses. ``keeps_input``: `start_again` may follow."""
+        run = self._runs.get(node)
+        if run is not None:
+            run.keeps_input = keeps_input
+            run.scope.cancel()
+            await run.finished.wait()
+            if not keeps_input:
+                self.forget(node)
+
+    def forget(self, node: BuiltNode) -> None:
+        """A node that has ended is not started again."""
+        self._runs.pop(node, None)
+        if node.input is not None:
+            node.input.detach()
+
+    async def wait_ended(self, node: BuiltNode) -> None:
+        """Wait until a node has ended by itself."""
+        run = self._runs.get(node)
+        if run is not None:
+            await run.finished.wait()
+
+    def graph_changed(self) -> None:
+        """The graph has been replaced: sees whether a sink is left that plays."""
+        self._signal_sinks()
 
     async def run(self) -> None:
         """Run until every sink has ended, or the run is stopped."""
@@ -96,13 +176,12 @@ class Supervisor:
             async with AsyncExitStack() as stack:
                 control = await self._nursery(stack)
                 await control.start(self._run_engine)
-                for id in self._graph.fallbacks:
-                    control.start_soon(self._watch_clock, id)
+                control.start_soon(self._watch_clocks)
                 for role in ("clocks", "sources", "sinks"):
-                    nursery = await self._nursery(stack)
+                    nursery = self._nurseries[role] = await self._nursery(stack)
                     for node in self._of_role(role):
                         if not self._stopping.is_set():
-                            await self._start(nursery, node)
+                            await self._start(NodeRun(node))
                 self.started.set()
                 nursery.start_soon(self._stop_when_done)
                 await self._stopping.wait()
@@ -127,30 +206,37 @@ class Supervisor:
     def _of_role(self, role: str) -> list[BuiltNode]:
         return [node for node in self._graph.nodes.values() if node.role == role]
 
-    async def _start(self, nursery: trio.Nursery, node: BuiltNode) -> None:
+    async def _start(self, run: NodeRun) -> None:
+        node = run.node
+        self._runs[node] = run
+        node.started = True
         if node.role == "sinks":
-            self._playing.add(node.id)
+            self._playing.add(run)
         async with trio.open_nursery() as starting:
             starting.start_soon(self._cancel_on, self._stopping, starting.cancel_scope)
-            await nursery.start(self._supervise, node)
+            await self._nurseries[node.role].start(self._supervise, run)
             starting.cancel_scope.cancel()
 
-    async def _watch_clock(self, id: str) -> None:
-        clock = self._graph.fallbacks[id]
+    async def _watch_clocks(self) -> None:
         while True:
             await trio.sleep(WATCH_S)
-            change = clock.update(self._services.local.now_ns())
-            if change is not None:
-                self._services.event(id, change, {"fallback": self._graph.nodes[id].config.fallback})
+            for id, clock in self._graph.fallbacks.items():
+                change = clock.update(self._services.local.now_ns())
+                if change is not None:
+                    self._services.event(id, change, {"fallback": self._graph.nodes[id].config.fallback})
 
     async def _stop_when_done(self) -> None:
-        if self._of_role("sinks"):
-            await self._no_sink_plays()
-            self.stop("completed")
+        while not self._of_role("sinks") or self._playing or self.changing:
+            await self._sink_ended.wait()
+        self.stop("completed")
 
     async def _no_sink_plays(self) -> None:
         while self._playing:
             await self._sink_ended.wait()
+
+    def _signal_sinks(self) -> None:
+        self._sink_ended.set()
+        self._sink_ended = trio.Event()
 
     async def _drain(self) -> None:
         # The sources' streams end where they are; what they still write is not played.
@@ -172,55 +258,63 @@ class Supervisor:
         await event.wait()
         scope.cancel()
 
-    async def _supervise(
-        self, node: BuiltNode, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _supervise(self, run: NodeRun, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        node = run.node
         ready = _Once(task_status.started)
         try:
-            await self._keep_running(node, ready)
+            with run.scope:
+                await self._keep_running(run, ready)
         finally:
             if node.input is not None:
-                node.input.detach()
-                self._playing.discard(node.id)
-                self._sink_ended.set()
-                self._sink_ended = trio.Event()
-        if node.role == "sources" and self.states[node.id] is State.FAILED:
+                if run.keeps_input:
+                    node.input.suspend()
+                else:
+                    node.input.detach()
+                self._playing.discard(run)
+                self._signal_sinks()
+            run.finished.set()
+        if node.role == "sources" and run.state is State.FAILED:
             node.stream.finish()
         ready()
 
-    async def _keep_running(self, node: BuiltNode, ready: Callable[[], None]) -> None:
+    async def _keep_running(self, run: NodeRun, ready: _Once) -> None:
+        node = run.node
         attempt = 0
         while True:
             if node.input is not None:
                 node.input.resume()
             began = trio.current_time()
-            failure = await self._run_once(node, ready)
+            failure = await self._run_once(run, ready)
             if failure is None:
-                self.states[node.id] = State.ENDED
+                run.state = State.ENDED
                 return
             if isinstance(failure, _RestartRequested):
                 attempt = 0
                 self._services.event(node.id, "restarted", {})
                 continue
+            if run.trial and not ready.called:
+                run.trial_failure = failure
+                return
             if node.config.on_failure != "restart" or self._stopping.is_set():
-                self.fail(node.id, failure, stop=node.config.on_failure == "stop")
+                self._fail(run, failure)
                 return
             if trio.current_time() - began > RESTART_FORGET_S:
                 attempt = 0
             pause = RESTART_PAUSES_S[min(attempt, len(RESTART_PAUSES_S) - 1)]
             attempt += 1
-            self.states[node.id] = State.RESTARTING
-            self.failures[node.id] = describe(failure)
-            self._services.event(node.id, "restarting", {"reason": self.failures[node.id], "pause_s": pause})
+            run.state = State.RESTARTING
+            run.failure = describe(failure)
+            self._services.event(node.id, "restarting", {"reason": run.failure, "pause_s": pause})
             ready()  # the others do not wait for its recovery, nor a source for it to read on
             if node.input is not None:
                 node.input.suspend()
             with trio.move_on_after(pause) as waiting:
-                self._restarts[node.id] = waiting.cancel
+                run.restart = waiting.cancel
                 await self._stopping.wait()
                 return
 
-    async def _run_once(self, node: BuiltNode, ready: Callable[[], None]) -> Exception | None:
+    async def _run_once(self, run: NodeRun, ready: Callable[[], None]) -> Exception | None:
+        node = run.node
         failures: list[Exception] = []
         with trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S) as scope:
 
@@ -230,12 +324,12 @@ class Supervisor:
 
             def is_ready() -> None:
                 scope.deadline = math.inf
-                self.failures.pop(node.id, None)
+                run.failure = ""
                 ready()
 
             context = Context(node.id, self._services, failed)
-            self.states[node.id] = State.RUNNING
-            self._restarts[node.id] = partial(failed, _RestartRequested())
+            run.state = State.RUNNING
+            run.restart = partial(failed, _RestartRequested())
             try:
                 await node.node.run(context, task_status=_Status(is_ready))
             except Exception as error:  # whatever a plugin raises is its node's failure
@@ -245,27 +339,33 @@ class Supervisor:
                 if not isinstance(others, Exception):
                     raise
                 # It failed while it was being cancelled.
-                self.fail(node.id, others, stop=node.config.on_failure == "stop")
+                self._fail(run, others)
                 if cancelled is not None:
                     raise cancelled from None
             finally:
-                self._restarts.pop(node.id, None)
+                run.restart = None
                 context.close()
         if scope.cancelled_caught and not failures:
             return NodeError(f"not ready after {START_TIMEOUT_S:g} s")
         return failures[0] if failures else None
 
-    def fail(self, id: str, error: Exception, *, stop: bool = True) -> None:
-        """Record that a node has failed; with ``stop`` the run ends."""
+    def _fail(self, run: NodeRun, error: Exception) -> None:
+        run.state = State.FAILED
+        run.failure = self._report_failure(run.node.id, error)
+        if run.node.config.on_failure == "stop":
+            self.stop("failed")
+
+    def fail(self, id: str, error: Exception) -> None:
+        """Something beside the nodes has failed: the run ends."""
+        self._other_failures[id] = self._report_failure(id, error)
+        self.stop("failed")
+
+    def _report_failure(self, id: str, error: Exception) -> str:
         reason = describe(error)
-        self.failures[id] = reason
-        if id in self.states:
-            self.states[id] = State.FAILED
         self._services.event(id, "failed", {"reason": reason})
         if not isinstance(_alone(error), NodeError):
             self._services.log.error("unexpected failure", node=id, exc_info=error)
-        if stop:
-            self.stop("failed")
+        return reason
 
 
 class _RestartRequested(Exception):
@@ -277,11 +377,11 @@ class _Once:
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
-        self._called = False
+        self.called = False
 
     def __call__(self) -> None:
-        if not self._called:
-            self._called = True
+        if not self.called:
+            self.called = True
             self._function()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.samples import Encoded, Frames
-from .._core.stream import Stream
+from .._core.stream import ReaderPosition, Stream
 from .concealment import stream_reader
 
 ENDLESS = 1 << 62
@@ -46,8 +46,36 @@ class Tap(Protocol):
     def skip(self, frame: int, count: int, local_ns: int) -> None:
         """As `fill`, without the samples."""
 
+    def attach(self) -> None:
+        """Be a reader of the stream; of one that is read by others already, not an active one."""
 
-class AlignedTap:
+    def suspend(self) -> None:
+        """Read nothing for now: a source that its readers pace does not wait."""
+
+    def resume(self) -> None:
+        """Read, for the first time or after `suspend`."""
+
+    def detach(self) -> None:
+        """Never read again."""
+
+
+class SharedTap:
+    """A tap of a stream that no reader holds up."""
+
+    def attach(self) -> None:
+        """See `Tap.attach`."""
+
+    def suspend(self) -> None:
+        """See `Tap.suspend`."""
+
+    def resume(self) -> None:
+        """See `Tap.resume`."""
+
+    def detach(self) -> None:
+        """See `Tap.detach`."""
+
+
+class AlignedTap(SharedTap):
     """An edge within one clock domain: the source's frame n is the sink's frame n + link offset."""
 
     def __init__(self, stream: Stream) -> None:
@@ -96,12 +124,29 @@ class AlignedTap:
 class SequentialTap:
     """An edge from a stream without a clock: frames follow each other at the pace of the sink."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, *, attached: bool = True) -> None:
+        """``attached``: read the stream from its beginning. Otherwise `attach` and `resume` do, where others are."""
         self.stream = stream
         self.device = ""
         self.missing_frames = 0
-        self.reader = stream.add_reader()
+        self.reader = stream.add_reader() if attached else ReaderPosition(active=False)
         self._offset: int | None = None
+
+    def attach(self) -> None:
+        """See `Tap.attach`."""
+        self.stream.add_reader(self.reader)
+
+    def suspend(self) -> None:
+        """See `Tap.suspend`."""
+        self.stream.suspend_reader(self.reader)
+
+    def resume(self) -> None:
+        """See `Tap.resume`."""
+        self.stream.resume_reader(self.reader)
+
+    def detach(self) -> None:
+        """See `Tap.detach`."""
+        self.stream.remove_reader(self.reader)
 
     @property
     def begin(self) -> int | None:

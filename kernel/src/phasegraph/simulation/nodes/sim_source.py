@@ -73,8 +73,7 @@ class SimSequence:
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._next = self._stop = None
-        quantum = ctx.quantum_ns()
-        ctx.attach(lambda local_ns: self._write_due(local_ns, quantum))
+        ctx.attach(lambda local_ns: self._write_due(local_ns, ctx.quantum_ns()))
         task_status.started()
         await trio.sleep_forever()
 

@@ -66,8 +66,8 @@ class ReceiveSockets:
 
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
-        self._quantum_ns = ctx.quantum_ns()
-        self._interval_ns = min(self._quantum_ns, FIRST_INTERVAL_NS)
+        self._quantum = ctx.quantum_ns
+        self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
         self._publish_ns = 0
         self._sockets: dict[tuple[int, str], list[_Socket]] = {}
         self._active: tuple[_Socket, ...] = ()
@@ -100,8 +100,9 @@ class ReceiveSockets:
             self._publish_ns = now_ns + PUBLISH_NS
             self._publish()
         # Come again, at the rate that was just seen, for no more than a portion of the fullest socket.
-        paced_ns = self._interval_ns / fullest if fullest > 0 else self._quantum_ns
-        self._interval_ns = int(min(self._quantum_ns, paced_ns, 2 * self._interval_ns))
+        quantum_ns = self._quantum()  # it follows the graph
+        paced_ns = self._interval_ns / fullest if fullest > 0 else quantum_ns
+        self._interval_ns = int(min(quantum_ns, paced_ns, 2 * self._interval_ns))
         return now_ns if waiting else now_ns + self._interval_ns
 
     def _publish(self) -> None:

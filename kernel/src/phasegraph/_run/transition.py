@@ -1,0 +1,295 @@
+"""One change of a running graph: all of it, or none.
+
+1. New nodes start beside the old ones, those that others need first. A failure ends the change here.
+2. Sinks that are switched get their new inputs beside the old ones, and wait until these deliver.
+3. Nodes that cannot run beside the one in whose place they come (clocks, sound cards, sinks) end, and theirs start.
+   If one fails, the old ones start again.
+4. All inputs change at one instant, at a frame of each sink (see `InputChange`). Sinks that are removed end there.
+5. The graph is the new one, and what it does not have is ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+import trio
+
+from .._core.clock import frame_at, frames_in, time_of_frame
+from .._core.errors import NodeConflict, NodeError
+from .._core.graph_change import AppliedFrame
+from .._core.role import Role
+from .build import BuiltNode
+from .change_plan import Planner
+from .context import Services
+from .crossing import CrossingTap
+from .input_change import AT_ONCE, InputChange
+from .supervise import CLOSE_S, DRAIN_S, Supervisor
+from .taps import Tap
+
+READY_S = 10.0
+"""How long a new source may take to deliver, from the time of the change on."""
+MARGIN_NS = 60_000_000
+"""How far ahead of the last frame that a sink has read its input is changed: several sinks change at one instant."""
+LATE_S = 2.0
+"""How long after its frame a sink may take to read it. One that does not read then changes when it reads again."""
+_POLL_S = 0.005
+
+
+class ChangeInstant(msgspec.Struct, frozen=True):
+    """When inputs are changed; as soon as all can be, where nothing is given."""
+
+    local_ns: int | None = None
+    clock: str = ""
+    """The clock that ``media_ns`` is a time of."""
+    media_ns: int | None = None
+    frame: int | None = None
+    """Of each sink."""
+
+
+class Transition:
+    """Leads a run from its graph to the one of a planner. Lives on the control plane."""
+
+    def __init__(
+        self, planner: Planner, supervisor: Supervisor, services: Services, *, at: ChangeInstant, fade_ns: int
+    ) -> None:
+        self._planner = planner
+        self._supervisor = supervisor
+        self._services = services
+        self._at = at
+        self._fade_ns = fade_ns
+        self._fresh: list[BuiltNode] = []
+        """New nodes that were started, in that order."""
+        self._stopped: list[BuiltNode] = []
+        """Nodes that were ended to make place, in that order."""
+        self._changes: dict[BuiltNode, InputChange] = {}
+        """By sink."""
+        self._instant_ns = 0
+        """Local time of the change."""
+
+    async def run(self, armed: Callable[[dict[str, AppliedFrame]], object]) -> dict[str, AppliedFrame]:
+        """Do it. ``armed`` is called when nothing can go wrong any more, with the frames that are planned.
+
+        Raises NodeError with the reason why nothing has changed.
+        """
+        supervisor, services = self._supervisor, self._services
+        supervisor.changing = True
+        try:
+            services.quantum_ns = min(services.quantum_ns, self._planner.built.quantum_ns())
+            await self._until_armed()
+            armed(self._frames())
+            with trio.CancelScope(shield=True):
+                await self._wait_passed()
+                removed, replaced = self._planner.removed(), self._planner.replaced()
+                left = self._planner.commit()
+                for tap in left:
+                    tap.detach()
+                await self._end_nodes(removed, replaced)
+            return self._frames()
+        finally:
+            services.quantum_ns = self._planner.running.quantum_ns()
+            supervisor.changing = False
+            supervisor.graph_changed()
+
+    async def _until_armed(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._supervisor.cancel_when_stopping, nursery.cancel_scope)
+                await self._start_nodes()
+                self._arm()
+                nursery.cancel_scope.cancel()
+            if self._supervisor.stopping:
+                raise NodeError("the run is ending")
+        except BaseException as error:
+            with trio.CancelScope(shield=True):
+                await self._roll_back()
+            raise error if not isinstance(error, BaseExceptionGroup) else _alone(error) from None
+
+    # Nodes
+
+    async def _start_nodes(self) -> None:
+        planner = self._planner
+        later: list[BuiltNode] = []
+        for node in planner.fresh():
+            if planner.waits_for_place(node, later):
+                later.append(node)
+                continue
+            try:
+                await self._start(node)
+            except NodeConflict:
+                if planner.change_of(node.id) != "restarted":
+                    raise
+                later.append(node)
+        self._prepare_inputs()
+        await self._inputs_ready({node.stream for node in later if node.role is Role.SOURCE})
+        if later:
+            await self._take_places(later)
+            await self._inputs_ready(())
+
+    async def _start(self, node: BuiltNode) -> None:
+        self._fresh.append(node)
+        if node.input is not None:
+            node.input.attach()
+        await self._supervisor.start_beside(node)
+
+    async def _take_places(self, nodes: list[BuiltNode]) -> None:
+        before = self._planner.running.nodes
+        for node in reversed(nodes):
+            if self._planner.change_of(node.id) == "restarted":
+                self._stopped.append(before[node.id])
+                await self._supervisor.stop_node(before[node.id], keeps_input=True)
+        for node in nodes:
+            await self._start(node)
+
+    async def _roll_back(self) -> None:
+        for sink in self._changes:
+            if sink.input is not None:
+                sink.input.cancel_change()
+        for node in reversed(self._fresh):
+            with trio.move_on_after(CLOSE_S):
+                await self._supervisor.stop_node(node)
+        if not self._supervisor.stopping:
+            for node in reversed(self._stopped):
+                await self._supervisor.start_again(node)
+
+    async def _end_nodes(self, removed: list[BuiltNode], replaced: list[BuiltNode]) -> None:
+        async with trio.open_nursery() as nursery:
+            for node in removed:
+                if node.role is Role.SINK:
+                    nursery.start_soon(self._end_sink, node)
+        for node in reversed([*replaced, *removed]):
+            await self._supervisor.stop_node(node)
+
+    async def _end_sink(self, node: BuiltNode) -> None:
+        # It writes what it has, as at the end of the run.
+        with trio.move_on_after(DRAIN_S):
+            await self._supervisor.wait_ended(node)
+        await self._supervisor.stop_node(node)
+
+    # Inputs
+
+    def _prepare_inputs(self) -> None:
+        for sink, input in self._planner.switched():
+            assert sink.input is not None
+            fade_frames = frames_in(self._fade_ns, sink.input.format.rate)
+            self._changes[sink] = InputChange(input.channel_taps, fade_frames=fade_frames)
+        for node in self._planner.removed():
+            if node.input is not None and self._supervisor.is_running(node.id):
+                self._changes[node] = InputChange(None)
+        for sink, change in self._changes.items():
+            assert sink.input is not None
+            sink.input.prepare_change(change)
+
+    async def _inputs_ready(self, without: Iterable[object]) -> None:
+        # Waits until every new input delivers, but for those of streams that have not begun.
+        wanted = [
+            (sink, tap)
+            for sink, change in self._changes.items()
+            for tap, _ in change.taps or ()
+            if tap.stream not in without
+        ]
+        with trio.move_on_after(READY_S):
+            while wanted:
+                wanted = [(sink, tap) for sink, tap in wanted if not _delivers(tap, sink)]
+                if not wanted:
+                    return
+                await trio.sleep(_POLL_S)
+        if wanted:
+            sources = dict.fromkeys(self._planner.source_of(tap) for _, tap in wanted)
+            raise NodeError(f"{', '.join(sources)} delivered nothing within {READY_S:g} s")
+
+    def _arm(self) -> None:
+        now_ns = self._services.local.now_ns()
+        at_ns = now_ns if self._at.frame is not None else max(now_ns, self._wanted_ns(now_ns))
+        for sink, change in self._changes.items():
+            at_ns = max(at_ns, self._earliest_ns(sink, change, now_ns))
+        self._instant_ns = at_ns
+        for sink, change in self._changes.items():
+            assert sink.input is not None
+            input = sink.input
+            if self._at.frame is not None:
+                change.frame = self._at.frame
+            elif input.clock is not None:
+                change.frame = self._frame_at(sink, at_ns)
+            elif sink.pace == "device":
+                change.local_ns = at_ns
+            else:
+                change.frame = AT_ONCE
+
+    def _wanted_ns(self, now_ns: int) -> int:
+        if self._at.media_ns is not None:
+            return self._planner.running.clock(self._at.clock).estimate().local_at(self._at.media_ns)
+        return now_ns if self._at.local_ns is None else self._at.local_ns
+
+    def _frame_at(self, sink: BuiltNode, local_ns: int) -> int:
+        assert sink.input is not None
+        assert sink.input.clock is not None
+        reference_ns = sink.input.clock.estimate().reference_at(local_ns)
+        if self._at.media_ns is not None and sink.domain == self._at.clock and local_ns == self._wanted_ns(local_ns):
+            reference_ns = self._at.media_ns
+        return frame_at(reference_ns, sink.input.format.rate)
+
+    def _earliest_ns(self, sink: BuiltNode, change: InputChange, now_ns: int) -> int:
+        # When the change can be: not before the new input begins, and ahead of what the sink reads meanwhile.
+        assert sink.input is not None
+        clock = sink.input.clock
+        if clock is None:
+            return now_ns + (MARGIN_NS if sink.pace == "device" else 0)
+        rate = sink.input.format.rate
+        begins = [tap.begin for tap, _ in change.taps or () if tap.begin is not None]
+        estimate = clock.estimate()
+        frame = frame_at(estimate.reference_at(now_ns), rate)
+        frame = max(frame, sink.input.next_frame or 0) + frames_in(MARGIN_NS, rate)
+        return estimate.local_at(time_of_frame(max([frame, *begins]), rate))
+
+    async def _wait_passed(self) -> None:
+        fade_s = self._fade_ns / 1e9 if any(change.taps for change in self._changes.values()) else 0.0
+        ahead_s = self._services.local.seconds_until(self._instant_ns)
+        with trio.move_on_after(max(0.0, ahead_s) + LATE_S):
+            while not self._supervisor.stopping and not self._all_passed():
+                await trio.sleep(_POLL_S)
+        for change in self._changes.values():
+            if change.passed_at is None:  # the sink does not read now
+                change.frame = AT_ONCE
+        if self._all_passed() and fade_s:
+            await trio.sleep(fade_s + MARGIN_NS / 1e9)
+
+    def _all_passed(self) -> bool:
+        return all(change.passed_at is not None for change in self._changes.values())
+
+    def _frames(self) -> dict[str, AppliedFrame]:
+        return {sink.id: self._applied(sink, change) for sink, change in self._changes.items()}
+
+    def _applied(self, sink: BuiltNode, change: InputChange) -> AppliedFrame:
+        assert sink.input is not None
+        frame = change.passed_at
+        if frame is None:
+            frame = change.frame
+        if frame is None:  # its own device paces it: an estimate
+            ahead_ns = self._instant_ns - self._services.local.now_ns()
+            frame = (sink.input.next_frame or 0) + max(0, frames_in(ahead_ns, sink.input.format.rate))
+        frame = max(frame, 0)
+        if sink.domain is None or sink.input.clock is None or sink.domain.startswith("device:"):
+            return AppliedFrame(frame=frame)
+        return AppliedFrame(frame=frame, time_ns=time_of_frame(frame, sink.input.format.rate), clock=sink.domain)
+
+
+def _delivers(tap: Tap, sink: BuiltNode) -> bool:
+    # Whether a tap has what a sink needs to change to it; a crossing sounds once it is locked.
+    stream = tap.stream
+    if stream.end is not None:
+        return True
+    if stream.clock is None:
+        return stream.head > 0
+    if stream.first is None:
+        return False
+    assert sink.input is not None
+    if isinstance(tap, CrossingTap) and sink.input.next_frame is not None:
+        return not tap.figures.latest.correction.silent and tap.figures.latest.buffer_frames > 0
+    return True
+
+
+def _alone(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
