@@ -139,9 +139,9 @@ async def test_the_graph_is_read_planned_and_changed(tmp_path: Path) -> None:
             ["house", "tone", "hum", "out", "more"], "running"
         )
         assert set(status.edges) == {"tone->more", "hum->out"}
-        with pytest.raises(ChangeRefused, match="there is no source") as refused:
+        with pytest.raises(ChangeRefused, match="there is no sink") as refused:
             await run.set({"sink.out.input": "nothing", "sink.mor": None})
-        assert len(refused.value.plan.problems) == 2
+        assert len(refused.value.plan.problems) == 3
         with pytest.raises(ControlError, match="expected one of graph, toml and set"):
             await run.plan()
         assert "graph_changed" in {event.name for event in it.session.services.events}
