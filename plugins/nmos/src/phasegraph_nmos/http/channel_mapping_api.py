@@ -1,0 +1,126 @@
+"""The Channel Mapping API (IS-08 v1.0): requests in, answers out, and changes at their time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import trio
+
+from ..mapping.channel_mapping import ChannelMapping, MapChange, describe_input, describe_output, paths_of
+from .api_answers import ApiAnswer, ApiError, ApiRequest, json_answer, no_such_path, require_method
+
+VERSION = "v1.0"
+LEAD_NS = 500_000_000
+"""How long before its time a change is given to its run, which acts at the frame. Until then it may be deleted."""
+_INPUT_PATHS = ("properties", "parent", "channels", "caps")
+_OUTPUT_PATHS = {"properties": "properties", "sourceid": "source_id", "channels": "channels", "caps": "caps"}
+
+ApplyOptions = Callable[[str, Mapping[str, Any], int | None], Awaitable[int | None]]
+"""Sets options of a run, at a TAI time in nanoseconds or at once (None). Returns the TAI time at which it happened, if
+that is known. Raises ApiError, with the reason in words."""
+
+
+class ChannelMappingApi:
+    """Answers requests, and gives changes to their runs: `answer` is an ApiHandler."""
+
+    def __init__(
+        self,
+        mapping: ChannelMapping,
+        apply: ApplyOptions,
+        tai_ns: Callable[[], int],
+        changed: Callable[[list[str]], None],
+    ) -> None:
+        """``changed`` gets the UUIDs of sources whose map has changed."""
+        self._mapping = mapping
+        self._apply = apply
+        self._tai_ns = tai_ns
+        self._changed = changed
+        self._woken = trio.Event()
+
+    async def answer(self, request: ApiRequest) -> ApiAnswer:
+        """The answer to a request. Raises ApiError."""
+        match request.path:
+            case ("map", "activations"):
+                require_method(request, "GET, POST")
+                return await self._post(request) if request.method == "POST" else self._get(request)
+            case ("map", "activations", id):
+                require_method(request, "GET, DELETE")
+                if request.method == "DELETE":
+                    self._mapping.cancel(id)
+                    return ApiAnswer(status=204)
+                return self._get(request)
+        require_method(request)
+        return self._get(request)
+
+    async def run(self) -> None:
+        """Give scheduled changes to their runs, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._woken = trio.Event()
+                for change in self._mapping.take_due(self._tai_ns(), LEAD_NS):
+                    nursery.start_soon(self._act_scheduled, change)
+                due_ns = self._mapping.next_due_ns()
+                wait_s = 3600.0 if due_ns is None else max(0, due_ns - LEAD_NS - self._tai_ns()) / 1e9
+                with trio.move_on_after(wait_s):
+                    await self._woken.wait()
+
+    async def _post(self, request: ApiRequest) -> ApiAnswer:
+        change = self._mapping.propose(request.json(), self._tai_ns())
+        if change.at_tai_ns is None:
+            return json_answer((await self._act(change)).described())
+        self._mapping.schedule(change)
+        self._woken.set()
+        return json_answer(change.described(), 202)
+
+    async def _act(self, change: MapChange) -> MapChange:
+        # Apply a change; one run after the other, each as a whole.
+        self._mapping.schedule(change)  # its outputs are locked meanwhile
+        try:
+            self._mapping.take_due(self._tai_ns(), LEAD_NS)
+            happened: int | None = None
+            for run, options in self._mapping.options_of(change).items():
+                happened = await self._apply(run, options, change.at_tai_ns) or happened
+            finished = self._mapping.finish(change, happened or change.at_tai_ns or self._tai_ns())
+        finally:
+            self._mapping.drop(change)
+        self._changed(self._mapping.sources_of(change))
+        return finished
+
+    async def _act_scheduled(self, change: MapChange) -> None:
+        try:
+            await self._act(change)
+        except ApiError:
+            return  # the run says why in its log; the map is as it was
+
+    def _get(self, request: ApiRequest) -> ApiAnswer:
+        mapping = self._mapping
+        inputs, outputs = mapping.ports.inputs, mapping.ports.outputs
+        match request.path:
+            case ():
+                return json_answer(["inputs/", "outputs/", "map/", "io/"])
+            case ("io",):
+                return json_answer(mapping.describe_io())
+            case ("inputs",):
+                return json_answer(paths_of(inputs))
+            case ("inputs", id) if id in inputs:
+                return json_answer(paths_of(_INPUT_PATHS))
+            case ("inputs", id, part) if id in inputs and part in _INPUT_PATHS:
+                return json_answer(describe_input(inputs[id])[part])
+            case ("outputs",):
+                return json_answer(paths_of(outputs))
+            case ("outputs", id) if id in outputs:
+                return json_answer(paths_of(_OUTPUT_PATHS))
+            case ("outputs", id, part) if id in outputs and part in _OUTPUT_PATHS:
+                return json_answer(describe_output(outputs[id])[_OUTPUT_PATHS[part]])
+            case ("map",):
+                return json_answer(["activations/", "active/"])
+            case ("map", "active"):
+                return json_answer(mapping.describe_active())
+            case ("map", "active", id) if id in outputs:
+                return json_answer(mapping.describe_active(id))
+            case ("map", "activations"):
+                return json_answer(mapping.describe_waiting())
+            case ("map", "activations", id) if (change := mapping.find_waiting(id)) is not None:
+                return json_answer(change.described()[id])
+        raise no_such_path()
