@@ -64,6 +64,7 @@ class Aes67Source:
         first = self._receiver.figures.latest
         self._reported: tuple[StreamFigures, dict[str, Metric]] = first, first.metrics()
         """The newest figures that were reported, and the metrics that they make: a reader of the status comes often."""
+        self._described: tuple[StreamReceiver, str] | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
@@ -128,6 +129,12 @@ class Aes67Source:
         return figures
 
     def _session_description(self) -> str:
+        # Made once for each session: metrics are read every second.
+        if self._described is None or self._described[0] is not self._receiver:
+            self._described = self._receiver, self._describe()
+        return self._described[1]
+
+    def _describe(self) -> str:
         first, *others = (leg.parameters for leg in self._receiver.legs)
         packet = first.frames_per_packet or frames_per_packet(self._config.packet_time, first.rate)
         legs = [msgspec.structs.replace(leg, frames_per_packet=packet) for leg in (first, *others)]
