@@ -82,7 +82,7 @@ def test_elsewhere_than_on_a_terminal_the_status_is_plain_lines(tone: Path, tmp_
         process.wait_until(lambda: process.stderr.count("running for ") >= 2, "two lines")
         process.signal(signal.SIGTERM)
         assert process.wait(LIMIT_S) == 0, process.told()
-    status = [line for line in process.stderr.splitlines() if line.startswith("running for ")]
+    status = [line for line in process.stderr.splitlines() if line.startswith("graph: running for ")]
     assert "line-up: " in status[0]
     assert "copy: " in status[0]
     assert "\x1b" not in process.stderr + process.stdout

@@ -311,6 +311,6 @@ def test_folders_of_a_service_a_session_and_a_user(monkeypatch: pytest.MonkeyPat
 
 def test_a_loss_of_the_last_seconds_is_trouble() -> None:
     assert recent_losses({}) == ""
-    assert recent_losses({"10": {"packets_received": 1000.0, "packets_lost": 0.0}}) == ""
-    rates = {"10": {"packets_received": 1000.0, "packets_lost": 1.2, "underrun_frames": 144.0}}
-    assert recent_losses(rates) == "12 lost, 1 440 frames missing in the last 10 s"
+    assert recent_losses({"packets_received": 1000}) == ""
+    recent = {"packets_received": 1000, "packets_lost": 12, "underrun_frames": 1440}
+    assert recent_losses(recent) == "12 lost, 1 440 frames missing in the last 10 s"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phasegraph._cli.status import NodeLine, columns, status_form
+from phasegraph._cli.status import status_form
 from phasegraph._run.summary import edge_phrases, node_phrases, severity, summary_lines
 
 HOUR_NS = 3_600_000_000_000
@@ -127,12 +127,6 @@ def test_how_a_run_ended(ended: str, line: str) -> None:
 )
 def test_the_form_of_the_status(wanted: str | None, log_format: str, form: str) -> None:
     assert status_form(wanted, log_format) == form
-
-
-def test_columns_fit_the_terminal() -> None:
-    lines = [NodeLine(3, "card", "failed: " + "x" * 100), NodeLine(0, "line-up", "read 5 frames")]
-    assert columns(lines, 40) == ["X card    failed: " + "x" * 21 + "…", "  line-up read 5 frames"]
-    assert columns([NodeLine(0, "a", "\x1b[31m")], 80) == ["  a \\x1b[31m"]
 
 
 def test_a_failed_node_says_why_first() -> None:

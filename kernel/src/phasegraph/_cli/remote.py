@@ -14,6 +14,9 @@ from .parameters import examples, format_option
 if TYPE_CHECKING:
     from ..control import RunStatus
 
+WATCH_S = 0.5
+"""How often a watched status is shown on a terminal."""
+
 
 @contextmanager
 def _sentences() -> Iterator[None]:
@@ -53,29 +56,43 @@ def runs(format: str) -> None:
     epilog=examples("kernel status", "kernel status loopback --watch", "kernel status --format json"),
 )
 @click.argument("name", required=False)
-@click.option("--watch", is_flag=True, help="Show it every second until the run ends.")
+@click.option("--watch", is_flag=True, help="Show it again and again until the run ends.")
+@click.option("--node", metavar="ID", help="Show one node or edge with all its figures.")
 @format_option
-def status(name: str | None, watch: bool, format: str) -> None:
-    """Show the nodes and crossings of a run, those in trouble first.
+def status(name: str | None, watch: bool, node: str | None, format: str) -> None:
+    """Show the nodes and crossings of a run: what is wrong first, then a table with the most urgent on top.
 
     NAME is a name that `kernel runs` lists, or the path of a control socket. It may be left out where there is one run.
-    Exits with 1 if there is no such run.
+    Exits with 1 if there is no such run or no such node.
     """
     import msgspec
 
     from ..control import EventLine, connect
+    from .status import print_lines, terminal_size
+    from .status_table import node_details, status_lines
+
+    redraw = watch and format == "text" and sys.stdout.isatty()
 
     def show(snapshot: RunStatus) -> None:
         if format == "json":
             click.echo(msgspec.json.encode(snapshot).decode())
-        else:
-            _print_status(snapshot, clear=watch and sys.stdout.isatty())
+            return
+        width, height = terminal_size()
+        lines = status_lines(snapshot, width, height - 1 if redraw else 1_000_000)
+        if node is not None:
+            details = node_details(snapshot, node, width)
+            if details is None:
+                raise click.ClickException(f"no node or edge '{node}': there are {', '.join(snapshot.nodes)}")
+            lines = details[: height - 1] if redraw else details
+        print_lines(lines, redraw=redraw)
 
     with _sentences(), connect(name) as run:
         if not watch:
             show(run.status())
             return
-        for line in run.subscribe(interval_s=1.0, events=format == "json"):
+        if redraw:
+            click.clear()
+        for line in run.subscribe(interval_s=WATCH_S if redraw else 1.0, events=format == "json"):
             if isinstance(line, EventLine):
                 click.echo(msgspec.json.encode(line).decode())
             else:
@@ -96,16 +113,3 @@ def stop(name: str | None, at_once: bool) -> None:
     with _sentences(), connect(name) as run:
         run.stop(at_once=at_once)
         click.echo(f"{run.hello.name} (process {run.hello.pid}) is ending.")
-
-
-def _print_status(snapshot: RunStatus, *, clear: bool) -> None:
-    from .._core.terminal import printable
-    from .status import COLOURS, columns, headline, node_lines, terminal_width
-
-    out = getattr(sys.stdout, "unfiltered", sys.stdout)  # for our own colours: the lines are printable
-    if clear:
-        click.echo("\x1b[2J\x1b[H", nl=False, file=out)
-    lines = node_lines(snapshot)
-    click.echo(printable(f"{snapshot.name} (process {snapshot.pid}): {headline(snapshot)}"), file=out)
-    for line, shown in zip(lines, columns(lines, terminal_width()), strict=True):
-        click.echo(click.style(shown, fg=COLOURS[line.severity] or None), file=out)

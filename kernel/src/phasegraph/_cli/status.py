@@ -1,7 +1,4 @@
-"""The status of a run for people: trouble first, in columns, cut at the width of the terminal.
-
-`kernel run` and `kernel status` print it; the command ``status`` itself is in `remote`.
-"""
+"""Shows the status of a run: `kernel run` on standard error, ``kernel status`` (see `remote`) on standard output."""
 
 from __future__ import annotations
 
@@ -10,10 +7,10 @@ import shutil
 import sys
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from .._core.terminal import printable
 from .._run.logging import StandardError
+from .status_table import COLOURS, TableLine, headline, status_lines, status_rows
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -22,48 +19,8 @@ if TYPE_CHECKING:
 
 Form = Literal["live", "plain", "json", "none"]
 PLAIN_INTERVAL_S = 10.0
-_MARKS = ("  ", "! ", "! ", "X ")
-COLOURS = ("", "yellow", "yellow", "red")
-"""Of a line, by its severity."""
-_WIDEST_NAME = 20
-_PHRASES = 3
-"""Phrases of a node that are shown; the summary at the end has all of them."""
-
-
-class NodeLine(NamedTuple):
-    """One node or crossing."""
-
-    severity: int
-    """0 fine, 1 in trouble, 2 restarting, 3 failed."""
-    name: str
-    text: str
-
-
-def headline(snapshot: RunStatus) -> str:
-    """How long the run has lasted, and how many of its nodes are in trouble."""
-    troubled = f", {len(snapshot.trouble)} in trouble" if snapshot.trouble else ""
-    return f"{'ending' if snapshot.stopping else 'running'} for {snapshot.duration_s:.0f} s{troubled}"
-
-
-def node_lines(snapshot: RunStatus) -> list[NodeLine]:
-    """A line for each node and each crossing, the most urgent first."""
-    lines = [
-        NodeLine(node.severity, id, "; ".join(node.text.split("; ")[:_PHRASES])) for id, node in snapshot.nodes.items()
-    ]
-    lines += [
-        NodeLine(int(edge.metrics.get("state") != "locked"), name, edge.text)
-        for name, edge in snapshot.edges.items()
-        if edge.crossing
-    ]
-    return sorted(lines, key=lambda line: -line.severity)
-
-
-def columns(lines: list[NodeLine], width: int) -> list[str]:
-    """The lines with a mark, the name and the text in columns, cut at a width."""
-    names = min(_WIDEST_NAME, max((len(line.name) for line in lines), default=0))
-    texts = [f"{_MARKS[line.severity]}{line.name:{names}} {line.text}" for line in lines]
-    texts = [printable(text) for text in texts]
-    return [text if len(text) <= width else text[: width - 1] + "…" for text in texts]
+ELSEWHERE_COLUMNS = 120
+"""Width of the table where there is no terminal."""
 
 
 class Status:
@@ -99,23 +56,39 @@ class Status:
 
     def show(self, snapshot: RunStatus) -> None:
         """Show a snapshot."""
-        lines = node_lines(snapshot)
         if self._live is not None:
             from rich.text import Text
 
-            text = Text(f"{headline(snapshot)} (Ctrl-C ends it)", no_wrap=True, overflow="ellipsis")
-            for line, shown in zip(lines, columns(lines, self._live.console.width), strict=True):
-                text.append(f"\n{shown}", COLOURS[line.severity])
+            size, text = self._live.console.size, Text(no_wrap=True, overflow="ellipsis")
+            lines = status_lines(snapshot, size.width, size.height - 1, note=" (Ctrl-C ends it)")
+            for number, line in enumerate(lines):
+                text.append(("\n" if number else "") + line.text, COLOURS[line.severity])
             with suppress(OSError):
                 self._live.update(text, refresh=True)
             return
         self._next_s += PLAIN_INTERVAL_S
-        if self._form == "json":
-            nodes = {line.name: {"severity": line.severity, "text": line.text} for line in lines}
-            shown = json.dumps({"event": "status", "duration_s": round(snapshot.duration_s, 1), "nodes": nodes})
-        else:
-            shown = " | ".join([headline(snapshot), *(f"{line.name}: {line.text}" for line in lines)])
+        shown = json_status(snapshot) if self._form == "json" else plain_status(snapshot)
         print(shown, file=StandardError(), flush=True)
+
+
+def json_status(snapshot: RunStatus) -> str:
+    """A snapshot as a line of JSON, for a log."""
+    nodes = {
+        id: {"severity": node.severity, "state": node.state, "text": node.text} for id, node in snapshot.nodes.items()
+    }
+    edges = {
+        name: {"severity": edge.severity, "text": edge.text} for name, edge in snapshot.edges.items() if edge.crossing
+    }
+    line = {"event": "status", "duration_s": round(snapshot.duration_s, 1), "trouble": snapshot.trouble}
+    return json.dumps({**line, "nodes": nodes | edges})
+
+
+def plain_status(snapshot: RunStatus) -> str:
+    """A snapshot as one line of text: trouble first, then what each node and crossing does."""
+    texts = {id: node.text for id, node in snapshot.nodes.items()}
+    texts |= {name: edge.text for name, edge in snapshot.edges.items()}
+    rows = [f"{row.name}: {'; '.join(texts[row.name].split('; ')[:3])}" for row in status_rows(snapshot)]
+    return " | ".join([headline(snapshot), *rows])
 
 
 def status_form(wanted: str | None, log_format: str) -> Form:
@@ -128,6 +101,20 @@ def status_form(wanted: str | None, log_format: str) -> Form:
     return "live" if live else "plain"
 
 
-def terminal_width() -> int:
-    """Columns of standard output; very many where it is no terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines of standard output; without an end where it is no terminal."""
+    if not sys.stdout.isatty():
+        return ELSEWHERE_COLUMNS, 1_000_000
+    return shutil.get_terminal_size()
+
+
+def print_lines(lines: list[TableLine], *, redraw: bool) -> None:
+    """Print lines on standard output; ``redraw`` overwrites what a terminal shows."""
+    import click
+
+    out = getattr(sys.stdout, "unfiltered", sys.stdout)  # for our own colours: the lines are printable
+    end = "\x1b[K\n" if redraw else "\n"
+    text = "".join(
+        (click.style(line.text, fg=COLOURS[line.severity]) if line.severity else line.text) + end for line in lines
+    )
+    click.echo(f"\x1b[H{text}\x1b[J" if redraw else text, nl=False, file=out)

@@ -138,6 +138,10 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """As in the report."""
     rates: dict[str, dict[str, float]] = {}
     """Counters per second over the last 1, 10 and 60 s, by the name of the metric."""
+    recent: dict[str, int] = {}
+    """What was added to counters in the last 10 s; those that stood still are left out."""
+    trouble: str = ""
+    """Why ``severity`` is not 0."""
     failure: str = ""
 
 
@@ -145,8 +149,14 @@ class EdgeStatus(Struct, frozen=True, kw_only=True):
     """One edge of a run."""
 
     crossing: bool
+    severity: int = 0
+    """0 fine, 1 a crossing that is not locked."""
     text: str = ""
     metrics: dict[str, int | float | str]
+    recent: dict[str, int] = {}
+    """As that of a node."""
+    trouble: str = ""
+    """Why ``severity`` is not 0."""
 
 
 class RunStatus(Struct, frozen=True, kw_only=True):
@@ -160,7 +170,7 @@ class RunStatus(Struct, frozen=True, kw_only=True):
     duration_s: float
     stopping: bool
     trouble: list[str]
-    """Sentences about the nodes in trouble, the most urgent first; empty where all is well."""
+    """Sentences about the nodes and crossings in trouble, the most urgent first; empty where all is well."""
     nodes: dict[str, NodeStatus]
     edges: dict[str, EdgeStatus]
 

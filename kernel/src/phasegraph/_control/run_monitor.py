@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
-from .counter_rates import CounterHistory
+from .counter_rates import LOSSES, RECENT_S, CounterHistory
+from .progress_watch import ProgressWatch
 
 if TYPE_CHECKING:
+    from .._run.build import BuiltNode
     from .._run.session import Session
 
 STATUS_AGE_S = 0.2
 """A snapshot is made at most this often, however many readers there are."""
 SAMPLE_S = 1.0
-RECENT_S = 10
-_LOSSES = {
-    "packets_lost": "lost",
-    "packets_late": "late",
-    "packets_early": "early",
-    "socket_dropped": "dropped by the system",
-    "send_errors": "not sent",
-    "underrun_frames": "frames missing",
-    "overruns": "overruns",
-}
-"""Counters that mean a loss, and what is said of their increase."""
+FAILING = 2
+"""The least severity of a node that does not work at all."""
 
 
 class RunMonitor:
@@ -39,13 +32,15 @@ class RunMonitor:
         self.session = session
         self.name = name
         self._history = CounterHistory()
+        self._progress = ProgressWatch()
         self._status: tuple[float, RunStatus] | None = None
 
     async def run(self) -> None:
         """Sample until cancelled."""
         while True:
-            nodes = self.session.built.nodes.values()
-            metrics = {node.id: self.session.meter.metrics(node) for node in nodes}
+            meter = self.session.meter
+            metrics = {node.id: meter.metrics(node) for node in self.session.built.nodes.values()}
+            metrics |= {name: edge["metrics"] for name, edge in meter.edges().items()}
             self._history.add_sample(trio.current_time(), metrics)
             await trio.sleep(SAMPLE_S)
 
@@ -58,32 +53,10 @@ class RunMonitor:
 
     def _make_status(self, now_s: float) -> RunStatus:
         session = self.session
-        nodes: dict[str, NodeStatus] = {}
-        for built in session.built.nodes.values():
-            node = session.meter.node(built, session.supervisor)
-            rates = self._history.rates(now_s, built.id, node["metrics"])
-            phrases, urgency = node_phrases(node), severity(node)
-            if (recent := recent_losses(rates)) and urgency < 2:
-                phrases.insert(int(bool(urgency)), recent)
-                urgency = 1
-            format = built.format
-            nodes[built.id] = NodeStatus(
-                **node,
-                severity=urgency,
-                text="; ".join(phrases),
-                rate=None if format is None else format.rate,
-                channels=None if format is None else format.channels,
-                rates=rates,
-            )
-        edges = {
-            name: EdgeStatus(
-                crossing=edge["crossing"],
-                text="; ".join(edge_phrases(edge)) if edge["crossing"] else "",
-                metrics=edge["metrics"],
-            )
-            for name, edge in session.meter.edges().items()
-        }
-        troubled = sorted((id for id in nodes if nodes[id].severity), key=lambda troubled: -nodes[troubled].severity)
+        nodes = {built.id: self._node_status(now_s, built) for built in session.built.nodes.values()}
+        edges = {name: self._edge_status(now_s, name, edge) for name, edge in session.meter.edges().items()}
+        seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
+        troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: -seen[name].severity)
         return RunStatus(
             name=self.name,
             graph=session.name,
@@ -92,15 +65,48 @@ class RunMonitor:
             started_at=session.meter.started_at,
             duration_s=round(session.meter.duration_s, 3),
             stopping=session.supervisor.stopping,
-            trouble=[f"{id}: {nodes[id].text}" for id in troubled],
+            trouble=[f"{name}: {seen[name].trouble}" for name in troubled],
             nodes=nodes,
             edges=edges,
         )
 
+    def _node_status(self, now_s: float, built: BuiltNode) -> NodeStatus:
+        id, format = built.id, built.format
+        node = self.session.meter.node(built, self.session.supervisor)
+        phrases, urgency = node_phrases(node), severity(node)
+        recent = self._history.increases(now_s, id, node["metrics"])
+        said = [phrases.pop(0)] if urgency else []
+        if urgency < FAILING:
+            standstill, lost = self._progress.standstill(now_s, id, node), recent_losses(recent)
+            said += filter(None, [standstill if not said else "", lost])
+            urgency = int(bool(said))
+        return NodeStatus(
+            **node,
+            severity=urgency,
+            text="; ".join([*said, *phrases]),
+            rate=None if format is None else format.rate,
+            channels=None if format is None else format.channels,
+            rates=self._history.rates(now_s, id, node["metrics"]),
+            recent=recent,
+            trouble="; ".join(said),
+        )
 
-def recent_losses(rates: Mapping[str, Mapping[str, float]]) -> str:
+    def _edge_status(self, now_s: float, name: str, edge: dict[str, Any]) -> EdgeStatus:
+        metrics, crossing = edge["metrics"], edge["crossing"]
+        phrases = edge_phrases(edge) if crossing else []
+        urgent = crossing and metrics.get("state") != "locked"
+        return EdgeStatus(
+            crossing=crossing,
+            severity=int(urgent),
+            text="; ".join(phrases),
+            metrics=metrics,
+            recent=self._history.increases(now_s, name, metrics),
+            trouble=phrases[0] if urgent else "",
+        )
+
+
+def recent_losses(recent: Mapping[str, int]) -> str:
     """What was lost in the last 10 s, as a phrase; empty where nothing was."""
-    recent = rates.get(str(RECENT_S), {})
-    counts = {word: round(recent.get(name, 0.0) * RECENT_S) for name, word in _LOSSES.items()}
-    lost = [f"{count:,} {word}".replace(",", " ") for word, count in counts.items() if count]
+    counted = {**LOSSES, "packets_foreign": "ignored from another sender"}
+    lost = [f"{recent[name]:,} {word}".replace(",", " ") for name, word in counted.items() if recent.get(name)]
     return f"{', '.join(lost)} in the last {RECENT_S} s" if lost else ""

@@ -109,7 +109,8 @@ def edge_phrases(edge: Mapping[str, Any]) -> list[str]:
 def _clock(metrics: Mapping[str, Any]) -> list[str]:
     bound_ns = metrics.get("bound_ns", _UNKNOWN_ACCURACY_NS)
     accuracy = f", accurate to ±{format_duration(bound_ns)}" if bound_ns < _UNKNOWN_ACCURACY_NS else ""
-    phrases = [metrics["state"] + accuracy]
+    silent = " (the reference is silent)" if metrics["state"] == "holdover" else ""
+    phrases = [metrics["state"] + silent + accuracy]
     if metrics.get("grandmaster") not in (None, "", "system"):
         domain = f", domain {metrics['domain']}" if "domain" in metrics else ""
         phrases.append(f"grandmaster {metrics['grandmaster']}{domain}")

@@ -19,13 +19,14 @@ from phasegraph import (
 
 from ..measurements import Sample, SyncSample
 from .measurement_gate import MeasurementGate
-from .offset_estimate import NS_PER_S, OffsetEstimate, OffsetFilter, PathObservation
+from .offset_estimate import OffsetEstimate, OffsetFilter, PathObservation
 from .options import EstimatorOptions
 
 SIGMAS_IN_BOUND = 6.0
 SILENT_INTERVALS = 3
-SILENT_NS = 2 * NS_PER_S
-"""Without a Sync for three intervals, of which all together last 2 s at least, the grandmaster is silent."""
+SILENT_NS = 1_250_000_000
+"""Without a Sync for three intervals, of which all together last 1.25 s at least, the grandmaster is silent: with eight
+Syncs a second an operator sees it within 2 s."""
 SLEW_LOCKED_S, SLEW_FREE_S, SLEW_BLIND_S, SLEW_MOST_S = 5.0, 0.2, 1.0, 30.0
 """Within how long a lag is removed: half of the filter's memory; when locked at least 5 s; before that at least 0.2 s,
 or 1 s while the delay is not known; at most 30 s."""

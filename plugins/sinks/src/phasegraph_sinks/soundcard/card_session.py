@@ -75,6 +75,8 @@ class CardSession(Generic[R, S]):
         """
         self.side: S | None = before
         """What serves the newest opening."""
+        self.trouble = ""
+        """Why the card neither plays nor records, while it is lost. Written and read by the control plane."""
         self._ctx = ctx
         self._request = request
         self._ring_type: type[R] = ring_type
@@ -126,9 +128,11 @@ class CardSession(Generic[R, S]):
                     self._report_losses(losses)
             reason = getattr(self._card, "lost_reason", "") or "the card calls no longer"
             ctx.event("device_lost", device=self._known_name(), reason=reason)
+            self.trouble = f"the card {self._known_name()} is lost: {reason}; it is searched for every second"
             await self.close()
             while not await self._reopened():
                 await ctx.sleep(SEARCH_NS)
+            self.trouble = ""
             ctx.event("device_found", device=self._known_name())
 
     def _report_losses(self, losses: int) -> None:

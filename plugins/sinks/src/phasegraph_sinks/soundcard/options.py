@@ -24,11 +24,13 @@ Block = Annotated[
 ]
 
 
-def card_metrics(stamps: CallbackStamps, lost_frames: int) -> Metrics:
-    """Figures of a card: its rate against local time, its losses, and where its times come from."""
+def card_metrics(stamps: CallbackStamps, lost_frames: int, trouble: str) -> Metrics:
+    """Figures of a card: rate against local time, losses, where its times come from, and trouble, if there is any."""
+    said = {"trouble": trouble} if trouble else {}
     if stamps.timeline is None or stamps.source is None:
-        return {}
+        return said
     return {
+        **said,
         "device_rate_ppb": round(stamps.timeline.rate_ppb, 1),
         "stamp_jitter_ns": round(stamps.timeline.jitter_ns),
         "lost_frames": lost_frames,

@@ -74,6 +74,7 @@ class SoundcardSink:
                 option="channels",
             )
         self._player: CardPlayer | None = None
+        self._session: CardSession[PlayRing, CardPlayer] | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Play until the input has ended and all of it has sounded.
@@ -98,6 +99,7 @@ class SoundcardSink:
             ctx.id, "output", config.device, format.rate, self._channels, config.latency, config.block
         )
         session = CardSession(ctx, request, PlayRing, make_player, self._player, lambda player: player.underruns)
+        self._session = session
         card = (await session.open()).card
         self._input.set_device(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
         task_status.started()
@@ -122,7 +124,10 @@ class SoundcardSink:
         )
 
     def metrics(self) -> Metrics:
-        """``frames_out``, ``underruns``; of the card ``device_rate_ppb`` against local time, and ``latency_ns``."""
+        """``frames_out``, ``underruns``; of the card ``device_rate_ppb`` against local time, and ``latency_ns``.
+
+        ``trouble`` while the card is lost.
+        """
         player = self._player
         if player is None:
             return {"frames_out": 0, "underruns": 0}
@@ -130,7 +135,7 @@ class SoundcardSink:
             "frames_out": player.frames_out,
             "underruns": player.underruns,
             "latency_ns": player.latency_ns,
-            **card_metrics(player.stamps, player.lost_frames),
+            **card_metrics(player.stamps, player.lost_frames, self._session.trouble if self._session else ""),
         }
 
 

@@ -54,6 +54,7 @@ class SoundcardSource:
         self._config = config
         self._clock = CardClock()
         self._recorder: CardRecorder | None = None
+        self._session: CardSession[CaptureRing, CardRecorder] | None = None
         self.stream = Stream(
             StreamFormat(config.rate, config.channels),
             window_ns=NS_PER_S + 2 * config.link_offset,
@@ -76,6 +77,7 @@ class SoundcardSource:
             ctx.id, "input", config.device, config.rate, config.channels, config.latency, config.block
         )
         session = CardSession(ctx, request, CaptureRing, make_recorder, self._recorder, lambda side: side.overruns)
+        self._session = session
         await session.open()
         task_status.started()
         try:
@@ -84,14 +86,17 @@ class SoundcardSource:
             await session.close()
 
     def metrics(self) -> Metrics:
-        """``frames_in``, ``overruns``, and of the card ``device_rate_ppb`` against local time."""
+        """``frames_in``, ``overruns``, and of the card ``device_rate_ppb`` against local time.
+
+        ``trouble`` while the card is lost.
+        """
         recorder = self._recorder
         if recorder is None:
             return {"frames_in": 0, "overruns": 0}
         return {
             "frames_in": recorder.frames_in,
             "overruns": recorder.overruns,
-            **card_metrics(recorder.stamps, recorder.lost_frames),
+            **card_metrics(recorder.stamps, recorder.lost_frames, self._session.trouble if self._session else ""),
         }
 
 
