@@ -22,7 +22,7 @@ def kinds():
 
 def test_registers_its_kinds():
     names = {(role, kind.kind) for role, kind in kinds()}
-    sources, sinks = ("file", "soundcard", "tone"), ("file", "meter", "null", "soundcard")
+    sources, sinks = ("file", "soundcard", "tone"), ("file", "http", "meter", "null", "soundcard")
     assert names == {("sources", kind) for kind in sources} | {("sinks", kind) for kind in sinks}
     for _, kind in kinds():
         assert (kind.api, kind.domain) == (API_VERSION, "device" if kind.kind == "soundcard" else "none")

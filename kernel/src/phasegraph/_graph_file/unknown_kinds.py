@@ -17,7 +17,7 @@ FIRST_PARTY: Mapping[Role, Mapping[str, str]] = {
     Role.SOURCE: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "tone"), "sinks")},
     Role.COMPENSATOR: dict.fromkeys(("buffer-feedback", "ptp-feed-forward", "combined", "none"), "compensation"),
     Role.RESAMPLER: dict.fromkeys(("sinc", "soxr"), "compensation"),
-    Role.SINK: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "meter", "null"), "sinks")},
+    Role.SINK: {"aes67": "aes67", **dict.fromkeys(("soundcard", "file", "http", "meter", "null"), "sinks")},
 }
 """The plugin of this project that has a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 

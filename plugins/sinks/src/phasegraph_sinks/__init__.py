@@ -28,13 +28,14 @@ def register_sources() -> Iterable[SourceKind[Any]]:
 
 @hookimpl
 def register_sinks() -> Iterable[SinkKind[Any]]:
-    """The ``file``, ``meter``, ``null`` and ``soundcard`` sinks."""
+    """The ``file``, ``http``, ``meter``, ``null`` and ``soundcard`` sinks."""
     from . import null
     from .file import file_sink
+    from .http import http_sink
     from .meter import meter_sink
     from .soundcard import soundcard_sink
 
-    return (file_sink.KIND, meter_sink.KIND, null.KIND, soundcard_sink.KIND)
+    return (file_sink.KIND, http_sink.KIND, meter_sink.KIND, null.KIND, soundcard_sink.KIND)
 
 
 @hookimpl

@@ -1,0 +1,1 @@
+"""A stream by HTTP, for players and browsers."""

@@ -1,0 +1,125 @@
+"""The ``http`` sink: its input as FLAC, Opus or WAV by HTTP, for players, browsers and a listen button."""
+
+from __future__ import annotations
+
+import errno
+from typing import Annotated
+
+import trio
+from msgspec import Meta
+
+from phasegraph import Build, Input, Metrics, NodeContext, NodeError, SinkConfig, SinkKind
+
+from ..due_frames import DueFrames
+from .audio_server import AudioServer
+
+_LAST_WORDS_S = 2.0
+"""How long listeners of a stream that has ended may take for the rest."""
+
+
+class HttpConfig(SinkConfig, frozen=True, kw_only=True):
+    """Options of an ``http`` sink."""
+
+    port: Annotated[int, Meta(description="TCP port; 0 is any free one, which the report names.", ge=0, le=65535)] = (
+        8430
+    )
+    address: Annotated[
+        str, Meta(description="Address to listen on. Others than this computer can listen where it is not 127.0.0.1.")
+    ] = "127.0.0.1"
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names by which listeners reach this computer, beside its addresses and localhost."),
+    ] = ()
+    listeners: Annotated[int, Meta(description="Most listeners at a time.", ge=1, le=64)] = 8
+
+
+class HttpSink:
+    """Serves its input to its listeners. Without a listener, it costs what ``null`` costs.
+
+    Threads: the step reads ``AudioServer.queues``, which the control plane replaces.
+    """
+
+    def __init__(self, config: HttpConfig, input: Input) -> None:
+        self._config = config
+        self._input = input
+        self._server: AudioServer | None = None
+        self._port = config.port
+        self._frames_in = 0  # written by the step
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until the input has ended. Raises NodeError where the port cannot be listened to."""
+        config = self._config
+        hosts = frozenset(name.lower() for name in config.hosts)
+        server = self._server = AudioServer(ctx, self._input.format, most_listeners=config.listeners, hosts=hosts)
+        listeners = await _listen(config.address, config.port)
+        self._port = listeners[0].socket.getsockname()[1]
+
+        def read_block(now_ns: int, limit: int) -> int | None:
+            if not server.queues:
+                count = self._input.skip_due(now_ns, limit)
+                self._frames_in += count or 0
+                return count
+            frames = self._input.read_due(now_ns, limit)
+            if frames is None:
+                return None
+            self._frames_in += len(frames)
+            if len(frames):
+                ctx.call_soon(server.distribute, frames)
+            return len(frames)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, server.serve, listeners)
+            task_status.started()
+            await DueFrames(ctx, self._input.format, read_block).run()
+            server.end()
+            with trio.move_on_after(_LAST_WORDS_S):
+                while server.queues:
+                    await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+
+    def metrics(self) -> Metrics:
+        """``frames_in``, ``url``, ``listeners`` now and ``listeners_since_start``, ``requests_refused``, and
+        ``frames_dropped``, which listeners missed because they did not follow."""
+        host = f"[{self._config.address}]" if ":" in self._config.address else self._config.address
+        metrics: dict[str, int | str] = {"frames_in": self._frames_in, "url": f"http://{host}:{self._port}/"}
+        if self._server is not None:
+            metrics |= {
+                "listeners": len(self._server.queues),
+                "listeners_since_start": self._server.listeners_since_start,
+                "requests_refused": self._server.requests_refused,
+                "frames_dropped": self._server.frames_dropped,
+            }
+        return metrics
+
+
+async def _listen(address: str, port: int) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(port, host=address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            remedy, option = "another program listens there: give another port", "port"
+        elif error.errno == errno.EACCES:
+            remedy, option = "ports below 1024 need a privilege: give a port above", "port"
+        else:
+            remedy, option = "give an address of this computer, or 127.0.0.1", "address"
+        raise NodeError(
+            f"cannot listen on {address} port {port}: {error.strerror or error}", remedy, option=option
+        ) from error
+
+
+def make(config: HttpConfig, build: Build, input: Input) -> HttpSink:
+    """Cannot fail."""
+    return HttpSink(config, input)
+
+
+KIND = SinkKind(
+    kind="http",
+    summary="Serves its input as FLAC, Opus and WAV by HTTP, for players and browsers.",
+    config=HttpConfig,
+    factory=make,
+    domain="none",
+    example="""[sinks.listen]
+kind = "http"
+input = "stage"
+""",
+)
