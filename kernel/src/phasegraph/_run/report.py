@@ -100,6 +100,7 @@ class Meter:
         estimate = self._graph.clock(node.id).estimate()
         metrics: dict[str, Metric] = {
             "state": estimate.state.value,
+            "local_ns": now,
             "offset_ns": estimate.reference_at(now) - now,
             "rate_ppb": round(estimate.rate_ppb, 3),
             "grandmaster": estimate.grandmaster,

@@ -46,12 +46,11 @@ class Distribution(NamedTuple):
     def _percentile(self, fraction: float, sums: NDArray[np.int64]) -> int:
         if self.largest_ns is None:
             return 0
-        at = int(sums.searchsorted(fraction * int(sums[-1]))) - _BINS
-        if at < -1:
-            edge_ns: float = -_LEAST_NS * 2.0 ** ((-1 - at) / _PER_OCTAVE)
-        else:
-            edge_ns = 0.0 if at == -1 else _LEAST_NS * 2.0 ** ((at + 1) / _PER_OCTAVE)
-        return min(self.largest_ns, round(edge_ns))
+        return min(self.largest_ns, _upper_edge_ns(int(sums.searchsorted(fraction * int(sums[-1])))))
+
+    def as_text(self) -> str:
+        """``UPPER_EDGE_NS:COUNT`` of each bin that is not empty, in order: ``1189207:52 1243336:8``."""
+        return " ".join(f"{_upper_edge_ns(int(at))}:{self.bins[at]}" for at in np.flatnonzero(self.bins))
 
     def metrics(self, name: str) -> dict[str, Metric]:
         """``NAME_p50_ns``, ``NAME_p99_ns`` and ``NAME_max_ns``, once anything was counted."""
@@ -63,6 +62,13 @@ class Distribution(NamedTuple):
             f"{name}_p99_ns": self._percentile(0.99, sums),
             f"{name}_max_ns": self.largest_ns,
         }
+
+
+def _upper_edge_ns(at: int) -> int:
+    octaves = (at - _BINS + 1) / _PER_OCTAVE
+    if octaves < 0:
+        return round(-_LEAST_NS * 2.0**-octaves)
+    return 0 if octaves == 0 else round(_LEAST_NS * 2.0**octaves)
 
 
 EMPTY = Distribution(np.zeros(2 * _BINS, np.int64), None)

@@ -87,10 +87,13 @@ class LegFigures(msgspec.Struct, frozen=True):
         """The rate of the sender's clock against the graph's; None where it is not known yet."""
         return fit_rate(self.rate_windows)
 
-    def metrics(self) -> dict[str, Metric]:
+    def counters(self) -> dict[str, Metric]:
         """The counters of the leg, by the name of each metric."""
-        counted: dict[str, Metric] = {name: getattr(self, name) for name in _COUNTED}
-        return {**counted, **self.lateness.distribution().metrics("lateness")}
+        return {name: getattr(self, name) for name in _COUNTED}
+
+    def metrics(self) -> dict[str, Metric]:
+        """The figures of the leg, by the name of each metric."""
+        return {**self.counters(), **self.lateness.distribution().metrics("lateness")}
 
 
 _COUNTED = tuple(name for name in LegFigures.__struct_fields__ if name.startswith("packets_"))
@@ -118,7 +121,7 @@ class StreamFigures(msgspec.Struct, frozen=True):
 
     def metrics(self) -> dict[str, Metric]:
         """The figures of the stream, and of each leg where there are two."""
-        figures = self.legs[0].metrics()
+        figures = self.legs[0].counters()
         if len(self.legs) > 1:
             for name in _COUNTED:
                 figures[name] = sum(getattr(leg, name) for leg in self.legs)
@@ -127,10 +130,13 @@ class StreamFigures(msgspec.Struct, frozen=True):
                 "packets_lost": self.packets_lost,
                 "packets_late": self.packets_late,
                 "packets_early": self.packets_early,
-                **self.lateness.distribution().metrics("lateness"),
             }
             for label, leg in zip("ab", self.legs, strict=True):
                 figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
+        lateness = self.lateness.distribution()
+        figures |= lateness.metrics("lateness")
+        if lateness.largest_ns is not None:
+            figures["lateness_histogram"] = lateness.as_text()
         if self.legs[0].sender is not None:
             figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
         rate = self.legs[0].sender_rate()
