@@ -173,6 +173,8 @@ class RunStatus(Struct, frozen=True, kw_only=True):
     """Sentences about the nodes and crossings in trouble, the most urgent first; empty where all is well."""
     nodes: dict[str, NodeStatus]
     edges: dict[str, EdgeStatus]
+    cpu_s: dict[str, float] = {}
+    """Processor time since the start, in seconds: of the ``process``, and of its thread ``engine``."""
 
 
 class RunEvent(Struct, frozen=True, kw_only=True):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from .._run.engine import ENGINE_THREAD
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
 from .counter_rates import LOSSES, RECENT_S, CounterHistory
@@ -22,6 +27,8 @@ STATUS_AGE_S = 0.2
 SAMPLE_S = 1.0
 FAILING = 2
 """The least severity of a node that does not work at all."""
+_CPUCLOCK_OF_THREAD = 6
+"""CPUCLOCK_SCHED with CPUCLOCK_PERTHREAD_MASK: with a thread's id, the number of its clock (Linux)."""
 
 
 class RunMonitor:
@@ -68,6 +75,7 @@ class RunMonitor:
             trouble=[f"{name}: {seen[name].trouble}" for name in troubled],
             nodes=nodes,
             edges=edges,
+            cpu_s=cpu_seconds(),
         )
 
     def _node_status(self, now_s: float, built: BuiltNode) -> NodeStatus:
@@ -103,6 +111,18 @@ class RunMonitor:
             recent=self._history.increases(now_s, name, metrics),
             trouble=phrases[0] if urgent else "",
         )
+
+
+def cpu_seconds() -> dict[str, float]:
+    """Processor time since the start: of the ``process``, and on Linux of the ``engine``'s thread."""
+    used = {"process": time.process_time()}
+    if sys.platform == "linux":
+        threads = [thread.native_id for thread in threading.enumerate() if thread.name == ENGINE_THREAD]
+        for id in threads:
+            if id is not None:
+                with suppress(OSError):  # it has ended meanwhile
+                    used["engine"] = time.clock_gettime(~id << 3 | _CPUCLOCK_OF_THREAD)
+    return {name: round(seconds, 6) for name, seconds in used.items()}
 
 
 def recent_losses(recent: Mapping[str, int]) -> str:

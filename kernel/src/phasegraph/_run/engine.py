@@ -30,6 +30,8 @@ from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
 
+ENGINE_THREAD = "phasegraph-engine"
+"""Name of the thread."""
 IDLE_NS = 100_000_000
 """The longest sleep. A step that is attached meanwhile waits for its end; soon after another was attached, as at the
 start, sleeps are shorter."""
@@ -196,7 +198,7 @@ class Engine:
             sys.setswitchinterval(switch_interval_s)
 
     def _start_thread(self) -> threading.Thread:
-        thread = threading.Thread(target=self._loop, args=[self._generation], name="phasegraph-engine", daemon=True)
+        thread = threading.Thread(target=self._loop, args=[self._generation], name=ENGINE_THREAD, daemon=True)
         thread.start()
         return thread
 

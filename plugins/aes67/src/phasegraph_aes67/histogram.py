@@ -6,6 +6,7 @@ the writer replaces both at once when the buffer is full, and a reader adds the 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,8 +68,8 @@ class Distribution(NamedTuple):
 def _upper_edge_ns(at: int) -> int:
     octaves = (at - _BINS + 1) / _PER_OCTAVE
     if octaves < 0:
-        return round(-_LEAST_NS * 2.0**-octaves)
-    return 0 if octaves == 0 else round(_LEAST_NS * 2.0**octaves)
+        return round(-_LEAST_NS * math.exp2(-octaves))
+    return 0 if octaves == 0 else round(_LEAST_NS * math.exp2(octaves))
 
 
 EMPTY = Distribution(np.zeros(2 * _BINS, np.int64), None)

@@ -16,10 +16,10 @@ STARTED_AT = "2026-11-30T02:00:00.000Z"
 
 
 def node(
-    role: str, kind: str, *, severity: int = 0, text: str = "fine", state: str = "running", **metrics: Any
+    role: str, kind: str, *, severity: int = 0, text: str = "fine", node_state: str = "running", **metrics: Any
 ) -> NodeStatus:
     pace = {"ptp": "clock", "system": "clock", "aes67": "clock", "soundcard": "device"}.get(kind, "none")
-    return NodeStatus(role=role, kind=kind, pace=pace, state=state, severity=severity, text=text, metrics=metrics)
+    return NodeStatus(role=role, kind=kind, pace=pace, state=node_state, severity=severity, text=text, metrics=metrics)
 
 
 def clock(**more: Any) -> NodeStatus:
@@ -116,6 +116,25 @@ def status(name: str = "hall", nodes: Mapping[str, NodeStatus] | None = None, **
         "edges": {"stage->speakers": crossing()} if "speakers" in nodes else {},
     }
     return RunStatus(**(fields | more))
+
+
+HISTOGRAM = "1044000:4000 1250000:5000 2700000:998 3100000:2"
+
+
+def full_status(name: str = "hall") -> RunStatus:
+    """One node of each kind, with every figure that there is."""
+    legs = {f"leg_{leg}_packets_{what}": 5 for leg in "ab" for what in ("received", "lost", "late")}
+    return status(
+        name,
+        nodes={
+            "house": clock(time_to_lock_s=2.5),
+            "stage": stream(lateness_histogram=HISTOGRAM, **legs),
+            "network": sender(),
+            "speakers": card(),
+        },
+        edges={"stage->speakers": crossing(), "stage->network": EdgeStatus(crossing=False, metrics={})},
+        cpu_s={"process": 3.5, "engine": 2.25},
+    )
 
 
 def event(name: str, of: str = "stage", at_ns: int = 0, **fields: Any) -> EventLine:

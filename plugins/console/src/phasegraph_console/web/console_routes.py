@@ -23,6 +23,7 @@ from .api_document import openapi_document
 from .audit_log import AuditLog
 from .event_stream import MOST_STREAMS, EventStreamResponse
 from .followed_run import FollowedRun, json_bytes
+from .openmetrics import CONTENT_TYPE, openmetrics
 from .request_guard import RequestRefused, require_operator
 from .run_directory import RunDirectory
 from .sibling_commands import SiblingCommands, SiblingFailed
@@ -54,6 +55,7 @@ class ConsoleRoutes:
         """The ASGI application."""
         run = f"{API}/runs/{{run}}"
         routes = [
+            Route("/metrics", self._metrics),
             Route(f"{API}/openapi.json", self._openapi),
             Route(f"{API}/runs", self._list_runs),
             Route(f"{API}/events", self._events),
@@ -86,6 +88,10 @@ class ConsoleRoutes:
 
     async def _openapi(self, _request: Request) -> Response:
         return _json(self._document)
+
+    async def _metrics(self, _request: Request) -> Response:
+        text = openmetrics(self._directory.runs.values(), trio.current_time())
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _list_runs(self, _request: Request) -> Response:
         now_s = trio.current_time()

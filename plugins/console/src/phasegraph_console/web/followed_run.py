@@ -124,6 +124,10 @@ class FollowedRun:
         self.state, self.ended_because = state, because
         self.ended_s, self.ended_at = now_s, iso_time(wall)
 
+    def age_s(self, now_s: float) -> float:
+        """Age of the newest status."""
+        return round(now_s - self._status_s, 3) if self.status else 0.0
+
     def overview(self, now_s: float) -> RunOverview:
         """What there is to see."""
         words = {"ended": "The run ended", "unreachable": "The run does not answer"}.get(self.state)
@@ -132,7 +136,7 @@ class FollowedRun:
             name=self.name,
             state=self.state,
             headline=said,
-            age_s=round(now_s - self._status_s, 3) if self.status else 0.0,
+            age_s=self.age_s(now_s),
             ended_at=self.ended_at,
             ended_because=self.ended_because,
             status=self.status,
