@@ -25,10 +25,9 @@ from phasegraph_nmos.control_model.device_model import (
     ROOT,
     SENDERS,
     DeviceModel,
-    MonitoredResource,
 )
 from phasegraph_nmos.status_monitors.health import HEALTHY, Health, Observation
-from phasegraph_nmos.status_monitors.status_monitor import MonitorInput, PacketCounter
+from phasegraph_nmos.status_monitors.status_monitor import MonitoredResource, MonitorInput, PacketCounter
 
 S = 1_000_000_000
 GET, SET, GET_ITEM, SET_ITEM, ADD_ITEM, REMOVE_ITEM, GET_LENGTH = ((1, index) for index in range(1, 8))

@@ -76,6 +76,8 @@ def test_counters_of_a_node_that_starts_again_count_on_from_zero() -> None:
     assert monitor.counted("late")[0] == PacketCounter("packets_late", 0, "received after they should have sounded")
     monitor.observe(receiving(packets_late=3), 1 * S)
     assert monitor.counted("late")[0].value == 3
+    monitor.observe(receiving(packets_late=101), 2 * S)
+    assert monitor.counted("late")[0].value == 101
 
 
 def test_another_grandmaster_is_partially_healthy_for_the_delay() -> None:

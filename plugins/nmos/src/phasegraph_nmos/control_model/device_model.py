@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..status_monitors.status_monitor import MonitorInput, StatusMonitor
+from ..status_monitors.status_monitor import MonitoredResource, StatusMonitor
 from .control_classes import ElementId, Method, Property, element_id, methods_of, properties_of
 from .control_objects import (
     ClassManager,
@@ -29,18 +29,6 @@ ROOT, DEVICE_MANAGER_OID, CLASS_MANAGER_OID, RECEIVERS, SENDERS = range(1, 6)
 FIRST_MONITOR = 10
 VALUE_CHANGED = 0
 """NcPropertyChangeType."""
-
-
-class MonitoredResource(msgspec.Struct, frozen=True, kw_only=True):
-    """One receiver or sender as a run shows it now."""
-
-    id: str
-    """UUID of the IS-04 resource."""
-    role: str
-    """Unique among the receivers, and among the senders; one resource keeps its role."""
-    label: str
-    """Label of a monitor that no controller has given another one."""
-    seen: MonitorInput
 
 
 class PropertyChange(msgspec.Struct, frozen=True):

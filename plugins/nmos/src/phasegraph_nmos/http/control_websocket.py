@@ -12,7 +12,8 @@ from typing import Any
 import trio
 
 from ..control_model.control_session import ControlSession
-from ..control_model.device_model import DeviceModel, MonitoredResource, PropertyChange
+from ..control_model.device_model import DeviceModel, PropertyChange
+from ..status_monitors.status_monitor import MonitoredResource
 from .nmos_app import Receive, Scope, Send
 
 PATH = "/x-nmos/ncp/v1.0"

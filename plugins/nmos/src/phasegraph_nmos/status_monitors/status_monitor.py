@@ -45,6 +45,18 @@ class MonitorInput(msgspec.Struct, frozen=True, kw_only=True):
     """By method: ``lost`` and ``late`` of a receiver, ``errors`` of a sender; values since the node has started."""
 
 
+class MonitoredResource(msgspec.Struct, frozen=True, kw_only=True):
+    """One receiver or sender as a run shows it now."""
+
+    id: str
+    """UUID of the IS-04 resource."""
+    role: str
+    """Unique among the receivers, and among the senders; one resource keeps its role."""
+    label: str
+    """Label of a monitor that no controller has given another one."""
+    seen: MonitorInput
+
+
 class StatusMonitor:
     """Reports the statuses of one receiver or sender. Times are local nanoseconds and never decrease."""
 
@@ -86,7 +98,7 @@ class StatusMonitor:
 
     def observe(self, seen: MonitorInput, now_ns: int) -> None:
         """Take what a run shows now. An activation and a deactivation are found in it."""
-        self._latest = seen
+        self._follow_counters(seen)
         delay_ns = self._delay_ns
         if seen.active and (not self._active or seen.activation != self._activation):
             for status in self._domains():
@@ -120,14 +132,22 @@ class StatusMonitor:
     def counted(self, method: str) -> tuple[PacketCounter, ...]:
         """The counters of ``lost``, ``late`` or ``errors`` since the last reset."""
         return tuple(
-            msgspec.structs.replace(counter, value=counter.value - self._start_of(method, counter))
+            msgspec.structs.replace(counter, value=counter.value - self._begun.get((method, counter.name), 0))
             for counter in self._latest.counters.get(method, ())
         )
 
-    def _start_of(self, method: str, counter: PacketCounter) -> int:
+    def _follow_counters(self, seen: MonitorInput) -> None:
         # A node that has started again counts from zero.
-        begun = self._begun.get((method, counter.name), 0)
-        return begun if counter.value >= begun else 0
+        before = {
+            (method, counter.name): counter.value
+            for method, counters in self._latest.counters.items()
+            for counter in counters
+        }
+        for method, counters in seen.counters.items():
+            for counter in counters:
+                if counter.value < before.get((method, counter.name), 0):
+                    self._begun.pop((method, counter.name), None)
+        self._latest = seen
 
     def _synchronization_of(self, seen: MonitorInput) -> Observation:
         before, self.source_id = self.source_id, seen.source_id
