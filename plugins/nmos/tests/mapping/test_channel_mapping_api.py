@@ -1,7 +1,7 @@
 """The Channel Mapping API: answers of their schemas, examples, wrong requests, and changes at their time."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -64,8 +64,8 @@ class Site:
         except RuntimeError:
             return EPOCH
 
-    async def apply(self, run: str, options: Mapping[str, Any], at_tai_ns: int | None) -> int | None:
-        self.applied.append((run, options, at_tai_ns))
+    async def apply(self, run: str, options: Callable[[], Mapping[str, Any]], at_tai_ns: int | None) -> int | None:
+        self.applied.append((run, options(), at_tai_ns))
         if at_tai_ns is not None:
             await trio.sleep(max(0, at_tai_ns - self.tai_ns()) / 1e9)
         await trio.lowlevel.checkpoint()

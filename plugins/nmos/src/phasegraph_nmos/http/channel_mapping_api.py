@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,9 +17,12 @@ LEAD_NS = 500_000_000
 _INPUT_PATHS = ("properties", "parent", "channels", "caps")
 _OUTPUT_PATHS = {"properties": "properties", "sourceid": "source_id", "channels": "channels", "caps": "caps"}
 
-ApplyOptions = Callable[[str, Mapping[str, Any], int | None], Awaitable[int | None]]
-"""Sets options of a run, at a TAI time in nanoseconds or at once (None). Returns the TAI time at which it happened, if
-that is known. Raises ApiError, with the reason in words."""
+ApplyOptions = Callable[[str, Callable[[], Mapping[str, Any]], int | None], Awaitable[int | None]]
+"""Sets options of a run, at a TAI time in nanoseconds or at once (None).
+
+The function gives the options; it is called when no other change of the run is under way. Returns the TAI time at which
+it happened, if that is known. Raises ApiError, with the reason in words.
+"""
 
 
 class ChannelMappingApi:
@@ -79,7 +83,8 @@ class ChannelMappingApi:
         try:
             self._mapping.take_due(self._tai_ns(), LEAD_NS)
             happened: int | None = None
-            for run, options in self._mapping.options_of(change).items():
+            for run in self._mapping.runs_of(change):
+                options = partial(self._mapping.options_of, change, run)
                 happened = await self._apply(run, options, change.at_tai_ns) or happened
             finished = self._mapping.finish(change, happened or change.at_tai_ns or self._tai_ns())
         finally:

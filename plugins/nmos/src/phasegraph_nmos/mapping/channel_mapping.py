@@ -132,20 +132,25 @@ class ChannelMapping:
         times = [change.at_tai_ns or 0 for id, change in self._waiting.items() if id not in self._submitted]
         return min(times, default=None)
 
-    def options_of(self, change: MapChange) -> dict[str, dict[str, Any]]:
-        """By run, the options of sinks that a change sets: ``{"studio": {"sink.rec.input": ...}}``."""
-        options: dict[str, dict[str, Any]] = {}
+    def runs_of(self, change: MapChange) -> list[str]:
+        """The runs that a change concerns."""
+        ports = (self.ports.outputs.get(id) for id in change.action)
+        return list(dict.fromkeys(port.run for port in ports if port is not None))
+
+    def options_of(self, change: MapChange, run: str) -> dict[str, Any]:
+        """The options of a run's sinks that a change sets, as the run is now: ``{"sink.rec.input": ...}``."""
+        options: dict[str, Any] = {}
+        inputs = {port.id: port for port in self.ports.inputs.values() if port.run == run}
         for id, routes in change.action.items():
             port = self.ports.outputs.get(id)
-            if port is None:
-                continue  # it has gone while the change waited
-            inputs = {port_.id: port_ for port_ in self.ports.inputs.values() if port_.run == port.run}
+            if port is None or port.run != run:
+                continue  # it has gone while the change waited, or is of another run
             whole = [routes.get(index, before) for index, before in enumerate(port.routes)]
             there = [route if route is not None and route[0] in inputs else None for route in whole]
             named = [*(route[0] for route in (*there, *port.routes) if route is not None), *port.routable]
             kept = next((inputs[name].node for name in named if name in inputs), None)
             if kept is not None:
-                options.setdefault(port.run, {})[f"sink.{port.node}.input"] = input_option(there, inputs, kept)
+                options[f"sink.{port.node}.input"] = input_option(there, inputs, kept)
         return options
 
     def finish(self, change: MapChange, tai_ns: int) -> MapChange:
