@@ -12,7 +12,7 @@ import trio.testing
 from phasegraph_nmos.control_model.control_objects import DeviceIdentity
 from phasegraph_nmos.control_model.device_model import FIRST_MONITOR, ROOT, DeviceModel
 from phasegraph_nmos.http.control_websocket import MOST_SESSIONS, MOST_UNSENT, ControlWebSocket
-from phasegraph_nmos.status_monitors.health import HEALTHY, Health, Observation
+from phasegraph_nmos.status_monitors.domain_health import HEALTHY, Health, Observation
 from phasegraph_nmos.status_monitors.status_monitor import MonitoredResource, MonitorInput
 
 LABEL = {"level": 1, "index": 6}

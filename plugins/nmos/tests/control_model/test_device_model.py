@@ -26,7 +26,7 @@ from phasegraph_nmos.control_model.device_model import (
     SENDERS,
     DeviceModel,
 )
-from phasegraph_nmos.status_monitors.health import HEALTHY, Health, Observation
+from phasegraph_nmos.status_monitors.domain_health import HEALTHY, Health, Observation
 from phasegraph_nmos.status_monitors.status_monitor import MonitoredResource, MonitorInput, PacketCounter
 
 S = 1_000_000_000

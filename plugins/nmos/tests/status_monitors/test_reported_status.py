@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_nmos.status_monitors.health import HEALTHY, NEUTRAL, Health, Observation
+from phasegraph_nmos.status_monitors.domain_health import HEALTHY, NEUTRAL, Health, Observation
 from phasegraph_nmos.status_monitors.reported_status import ReportedStatus
 
 S = 1_000_000_000

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from phasegraph_nmos.status_monitors.health import HEALTHY, NEUTRAL, Health, Observation
+from phasegraph_nmos.status_monitors.domain_health import HEALTHY, NEUTRAL, Health, Observation
 from phasegraph_nmos.status_monitors.run_observation import (
     LegLink,
     NodeFigures,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from .datatypes import Field, Json, parse_field, parse_fields
+from .datatypes import Json, TypedField, parse_field, parse_fields
 
 ClassId = tuple[int, ...]
 ElementId = tuple[int, int]
@@ -43,7 +43,7 @@ class Property(NamedTuple):
     """A property of a class."""
 
     id: ElementId
-    field: Field
+    field: TypedField
     read_only: bool
 
 
@@ -52,7 +52,7 @@ class Method(NamedTuple):
 
     id: ElementId
     name: str
-    parameters: tuple[Field, ...]
+    parameters: tuple[TypedField, ...]
     result: str
 
 

@@ -90,7 +90,7 @@ STRUCTS = {
         "NcDescriptor",
         "name: NcName, typeName: NcName?, isNullable: NcBoolean, isSequence: NcBoolean, "
         "constraints: NcParameterConstraints?",
-        "Field of a structure",
+        "TypedField of a structure",
     ),
     "NcMethodDescriptor": (
         "NcDescriptor",
@@ -202,7 +202,7 @@ ENUMS = {
 """By name: the items, which count on from the last number that is written, and a description."""
 
 
-class Field(NamedTuple):
+class TypedField(NamedTuple):
     """A field, parameter or property as it is written in a table."""
 
     name: str
@@ -223,15 +223,15 @@ class Field(NamedTuple):
         }
 
 
-def parse_field(text: str) -> Field:
+def parse_field(text: str) -> TypedField:
     """``name: Type``, with its marks."""
     name, _, written = text.strip().partition(": ")
     nullable, written = written.endswith("?"), written.removesuffix("?")
     sequence, written = written.endswith("[]"), written.removesuffix("[]")
-    return Field(name, None if written == "*" else written, nullable, sequence)
+    return TypedField(name, None if written == "*" else written, nullable, sequence)
 
 
-def parse_fields(text: str) -> list[Field]:
+def parse_fields(text: str) -> list[TypedField]:
     """Fields, separated by commas."""
     return [parse_field(part) for part in text.split(",") if part.strip()]
 
@@ -247,7 +247,7 @@ def enum_items(name: str) -> dict[str, int]:
     return items
 
 
-def fields_of(name: str) -> list[Field]:
+def fields_of(name: str) -> list[TypedField]:
     """All fields of a structure, those of its parents first."""
     parent, text, _ = STRUCTS[name]
     return (fields_of(parent) if parent else []) + parse_fields(text)

@@ -8,7 +8,7 @@ import msgspec
 
 from ..model.resources import HostInterface, interface_of
 from ..model.run_view import EndpointView, RunView
-from .health import Observation
+from .domain_health import Observation
 from .run_observation import LegLink, NodeFigures, observe_receiver, observe_sender, observe_stream
 from .status_monitor import MonitoredResource, MonitorInput
 

@@ -13,7 +13,7 @@ observed at that instant.
 
 from __future__ import annotations
 
-from .health import Health, Observation
+from .domain_health import Health, Observation
 
 PREVIOUSLY = "Previously: "
 

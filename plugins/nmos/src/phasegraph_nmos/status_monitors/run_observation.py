@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from .health import HEALTHY, NEUTRAL, Health, Observation
+from .domain_health import HEALTHY, NEUTRAL, Health, Observation
 from .status_monitor import MonitorInput, PacketCounter
 
 Metrics = Mapping[str, int | float | str]

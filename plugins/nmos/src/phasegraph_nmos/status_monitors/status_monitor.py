@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from .health import NEUTRAL, Health, Observation
+from .domain_health import NEUTRAL, Health, Observation
 from .reported_status import ReportedStatus
 
 NS = 1_000_000_000
