@@ -65,8 +65,8 @@ from ._core.samples import Encoded as Encoded
 from ._core.samples import Encoding as Encoding
 from ._core.samples import Frames as Frames
 from ._core.samples import silence as silence
+from ._core.session_offer import OfferedSession as OfferedSession
 from ._core.session_offer import OfferedStream as OfferedStream
-from ._core.session_offer import SessionOffer as SessionOffer
 from ._core.stream import ClockReader as ClockReader
 from ._core.stream import Stream as Stream
 from ._core.stream import StreamFormat as StreamFormat

@@ -25,7 +25,7 @@ class OfferedStream(msgspec.Struct, frozen=True, kw_only=True):
     """Index of the stream that this one duplicates (ST 2022-7)."""
 
 
-class SessionOffer(msgspec.Struct, frozen=True, kw_only=True):
+class OfferedSession(msgspec.Struct, frozen=True, kw_only=True):
     """A session description."""
 
     name: str

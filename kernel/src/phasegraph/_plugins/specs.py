@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         SourceKind,
         TransportKind,
     )
-    from .._core.session_offer import SessionOffer
+    from .._core.session_offer import OfferedSession
     from .._graph_file.graph import Graph
 
 PROJECT = "phasegraph"
@@ -86,7 +86,7 @@ class Specs:
         """Add commands to ``kernel``."""
 
     @hookspec
-    def session_description_parser(self) -> Callable[[str], SessionOffer]:
+    def session_description_parser(self) -> Callable[[str], OfferedSession]:
         """A function that reads a session description; it raises ValueError with the reason."""
         raise AssertionError("a specification is not called")
 

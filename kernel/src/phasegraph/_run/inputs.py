@@ -15,7 +15,7 @@ from .._core.published import Published
 from .._core.samples import Encoding, Frames
 from .._core.stream import ClockReader, StreamFormat
 from .crossing import CrossingTap
-from .input_change import ChannelTaps, InputChange
+from .input_change import AT_ONCE, ChannelTaps, InputChange
 from .taps import ENDLESS, AlignedTap, Tap
 
 
@@ -176,7 +176,7 @@ class SinkInput:
         estimate = None if self.clock is None else self.clock.estimate()
         self._apply_media_jump(estimate, local_ns)
         if self._position is None:
-            begins = [tap.begin for tap, _ in self._taps if tap.begin is not None]
+            begins = [tap.begin for tap, _ in self._taps if tap.begin is not None] or self._begins_after_change()
             if not begins:
                 return (0, 0) if stop is None else None
             self._position = min(begins)
@@ -200,6 +200,15 @@ class SinkInput:
         self._position += count
         self._frames_read += count
         return position, count
+
+    def _begins_after_change(self) -> list[int]:
+        # Where reading begins if the present taps have never had a frame, and are about to be left.
+        change = self._change
+        if change is None or not change.armed or change.passed_at is not None:
+            return []
+        if change.frame is not None and change.frame > AT_ONCE:
+            return [change.frame]
+        return [tap.begin for tap, _ in change.taps or () if tap.begin is not None]
 
     def _overflow_position(self) -> int:
         # A silent source must not make the others' rings overflow: at the sink's frame that this returns, half of some

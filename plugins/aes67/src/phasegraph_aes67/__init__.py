@@ -15,7 +15,7 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import Build, Input, SessionOffer, Sink, Source, TransportKind
+    from phasegraph import Build, Input, OfferedSession, Sink, Source, TransportKind
 
     from .options import Aes67SinkConfig, Aes67SourceConfig
 
@@ -50,7 +50,7 @@ def register_transports() -> Iterable[TransportKind]:
 
 
 @hookimpl
-def session_description_parser() -> Callable[[str], SessionOffer]:
+def session_description_parser() -> Callable[[str], OfferedSession]:
     """The tolerant reader of session descriptions, for programs that hand streams to a run."""
     from .session_offers import offer_of
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from phasegraph import OfferedStream, SessionOffer, duration_of
+from phasegraph import OfferedSession, OfferedStream, duration_of
 
 from . import sdp
 from .parameters import StreamParameters
 
 
-def offer_of(text: str) -> SessionOffer:
+def offer_of(text: str) -> OfferedSession:
     """What a session description offers. Raises ValueError with the reason why it is not usable."""
     session = sdp.parse(text)
     streams = (_stream(*item) for item in zip(session.streams, session.dup_of, strict=True))
-    return SessionOffer(name=session.name, streams=tuple(streams), problems=session.problems)
+    return OfferedSession(name=session.name, streams=tuple(streams), problems=session.problems)
 
 
 def _stream(stream: StreamParameters, dup_of: int | None) -> OfferedStream:

@@ -117,14 +117,25 @@ async def failing(graph, network=None, node="it"):
     return run.report["nodes"][node]["failure"]
 
 
-async def test_one_stream_twice(graphs, autojump_clock):
-    twice = graphs.receiving(end_after=None) + graphs.receiving(end_after=None).replace(".it]", ".other]").replace(
-        "sinks.recorder", "sinks.another"
-    ).replace('input = "it"', 'input = "other"')
+async def test_one_unicast_stream_twice(graphs, autojump_clock):
+    once = graphs.receiving(end_after=None, group="10.0.0.1")
+    twice = once + once.replace(".it]", ".other]").replace("sinks.recorder", "sinks.another").replace(
+        'input = "it"', 'input = "other"'
+    )
     failure = await failing(graphs.head + twice, node="other")
     assert failure == (
-        "239.69.1.1:5004 is received by another source of this graph already (let the sinks share that source)"
+        "10.0.0.1:5004 is received by another source of this graph already (let the sinks share that source)"
     )
+
+
+async def test_one_multicast_stream_twice_is_received_twice(graphs, autojump_clock):
+    once = graphs.receiving()
+    twice = once + once.replace(".it]", ".other]").replace("sinks.recorder", "sinks.another").replace(
+        'input = "it"', 'input = "other"'
+    )
+    run = await run_graph(graphs.head + graphs.sending() + twice)
+    received = [run.report["nodes"][node]["metrics"]["packets_received"] for node in ("it", "other")]
+    assert received == [1000, 1000]
 
 
 @pytest.mark.parametrize(

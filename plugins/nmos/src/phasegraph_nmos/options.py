@@ -18,7 +18,7 @@ class NmosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     interface: Annotated[
         str, Meta(description="Network interface to serve and to announce on, by name or address; left out, all.")
     ] = ""
-    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port of the APIs.")] = DEFAULT_PORT
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port of the APIs; 0 is any free one.")] = DEFAULT_PORT
     host: Annotated[
         str, Meta(description="Name or address that the URLs of this node have; the interface's address by default.")
     ] = ""

@@ -10,7 +10,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegraph_nmos.http.api_answers import ApiAnswer, ApiError, ApiRequest
+from phasegraph_nmos.http.api_answers import ApiAnswer, ApiRequest, NmosApiError
 from phasegraph_nmos.http.channel_mapping_api import ChannelMappingApi
 from phasegraph_nmos.mapping.audio_ports import AudioPorts, InputPort, OutputPort
 from phasegraph_nmos.mapping.channel_mapping import ChannelMapping
@@ -70,7 +70,7 @@ class Site:
             await trio.sleep(max(0, at_tai_ns - self.tai_ns()) / 1e9)
         await trio.lowlevel.checkpoint()
         if self.refusal:
-            raise ApiError(400, self.refusal)
+            raise NmosApiError(400, self.refusal)
         return at_tai_ns
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -78,7 +78,7 @@ class Site:
         request = ApiRequest(method=method, path=tuple(part for part in path.split("/") if part), body=text)
         try:
             answer: ApiAnswer = await self.api.answer(request)
-        except ApiError as error:
+        except NmosApiError as error:
             answer = error.answer()
         value = json.loads(answer.body) if answer.body else None
         if answer.status >= 400 and VECTORS.is_dir():

@@ -119,13 +119,14 @@ class ReceiveSockets:
         leg.interface = via.index
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
-        for socket in sockets:
-            if any(_alike(leg, other) for _, other in socket.demultiplexer.routes):
-                raise NodeError(
-                    f"{parameters.address}:{parameters.port} is received by another source of this graph already",
-                    "let the sinks share that source",
-                )
-        for socket in sockets:
+        # A stream that several sources receive needs as many sockets: each gets a copy of a multicast packet.
+        free = [socket for socket in sockets if not any(_alike(leg, other) for _, other in socket.demultiplexer.routes)]
+        if len(free) < len(sockets) and not parameters.multicast:
+            raise NodeError(
+                f"{parameters.address}:{parameters.port} is received by another source of this graph already",
+                "let the sinks share that source",
+            )
+        for socket in free:
             if not parameters.multicast or _join(socket.receiver, parameters, via):
                 break
         else:

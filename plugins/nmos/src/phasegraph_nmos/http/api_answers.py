@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -19,11 +18,11 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body. Raises ApiError."""
+        """The body. Raises NmosApiError."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
-            raise ApiError(400, "the body is not JSON", str(error)) from None
+            raise NmosApiError(400, "the body is not JSON", str(error)) from None
 
 
 class ApiAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,25 +35,25 @@ class ApiAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ApiHandler = Callable[[ApiRequest], Awaitable[ApiAnswer]]
-"""Answers the requests to one API. Raises ApiError."""
+"""Answers the requests to one API. Raises NmosApiError."""
 
 
-class ApiError(Exception):
+class NmosApiError(Exception):
     """A request that cannot be answered as asked: status, a sentence, and what may help a programmer."""
 
-    def __init__(self, status: int, error: str, debug: str | None = None, allow: str = "") -> None:
+    def __init__(
+        self, status: int, error: str, debug: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(error)
         self.status = status
         self.error = error
         self.debug = debug
-        self.allow = allow
-        """Methods, of a status 405."""
+        self.headers = headers
 
     def answer(self) -> ApiAnswer:
         """The error as the specifications write it."""
-        headers = (("Allow", self.allow),) if self.allow else ()
         body = {"code": self.status, "error": self.error, "debug": self.debug}
-        return ApiAnswer(status=self.status, body=encode_json(body), headers=headers)
+        return ApiAnswer(status=self.status, body=encode_json(body), headers=self.headers)
 
 
 def encode_json(value: Any) -> bytes:
@@ -67,22 +66,17 @@ def json_answer(value: Any, status: int = 200) -> ApiAnswer:
     return ApiAnswer(status=status, body=encode_json(value))
 
 
-def no_such_path() -> ApiError:
+def no_such_path() -> NmosApiError:
     """The answer to a path that does not exist."""
-    return ApiError(404, "there is no such path")
+    return NmosApiError(404, "there is no such path")
 
 
-def not_allowed(allow: str) -> ApiError:
+def not_allowed(allow: str) -> NmosApiError:
     """The answer to a method that a path does not have."""
-    return ApiError(405, f"this path has the methods {allow}", allow=allow)
+    return NmosApiError(405, f"this path has the methods {allow}", headers=(("Allow", allow),))
 
 
 def require_method(request: ApiRequest, allow: str = "GET") -> None:
     """Refuse other methods than these, which are separated by commas. HEAD is answered as GET."""
     if request.method not in (name.strip() for name in allow.split(",")):
         raise not_allowed(allow)
-
-
-def reason_phrase(status: int) -> str:
-    """The words of a status."""
-    return HTTPStatus(status).phrase

@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from ..mapping.channel_mapping import ChannelMapping, MapChange, describe_input, describe_output, paths_of
-from .api_answers import ApiAnswer, ApiError, ApiRequest, json_answer, no_such_path, require_method
+from .api_answers import ApiAnswer, ApiRequest, NmosApiError, json_answer, no_such_path, require_method
 
 VERSION = "v1.0"
 LEAD_NS = 500_000_000
@@ -21,7 +21,7 @@ ApplyOptions = Callable[[str, Callable[[], Mapping[str, Any]], int | None], Awai
 """Sets options of a run, at a TAI time in nanoseconds or at once (None).
 
 The function gives the options; it is called when no other change of the run is under way. Returns the TAI time at which
-it happened, if that is known. Raises ApiError, with the reason in words.
+it happened, if that is known. Raises NmosApiError, with the reason in words.
 """
 
 
@@ -43,7 +43,7 @@ class ChannelMappingApi:
         self._woken = trio.Event()
 
     async def answer(self, request: ApiRequest) -> ApiAnswer:
-        """The answer to a request. Raises ApiError."""
+        """The answer to a request. Raises NmosApiError."""
         match request.path:
             case ("map", "activations"):
                 require_method(request, "GET, POST")
@@ -95,7 +95,7 @@ class ChannelMappingApi:
     async def _act_scheduled(self, change: MapChange) -> None:
         try:
             await self._act(change)
-        except ApiError:
+        except NmosApiError:
             return  # the run says why in its log; the map is as it was
 
     def _get(self, request: ApiRequest) -> ApiAnswer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from .api_answers import ApiAnswer, ApiError, ApiHandler, ApiRequest, json_answer, no_such_path, require_method
+from .api_answers import ApiAnswer, ApiHandler, ApiRequest, NmosApiError, json_answer, no_such_path, require_method
 
 MOST_BODY_BYTES = 1 << 20
 MOST_REQUESTS = 64
@@ -31,7 +31,7 @@ Scope = MutableMapping[str, Any]
 WebSocketHandler = Callable[[Scope, Receive, Send], Awaitable[None]]
 """Serves one websocket, from ``websocket.connect`` on."""
 Authorize = Callable[[str, str, tuple[str, ...], str], None]
-"""Checks the token of a request: (API, method, path, Authorization header). Raises ApiError 401 or 403."""
+"""Checks the token of a request: (API, method, path, Authorization header). Raises NmosApiError 401 or 403."""
 
 
 class NmosApp:
@@ -68,7 +68,7 @@ class NmosApp:
             parts = _parts(scope["path"])
             try:
                 self._authorize(parts[1], "GET", parts[3:], _header(scope, b"authorization"))
-            except ApiError:
+            except NmosApiError:
                 handler = None
         if handler is None:
             await receive()
@@ -82,12 +82,12 @@ class NmosApp:
         async with self._limit:
             try:
                 return await self._answer(scope, receive)
-            except ApiError as error:
+            except NmosApiError as error:
                 return error.answer()
             except Exception as error:  # whatever is wrong with us, the client gets a body that it can read
                 if self._log is not None:
                     self._log.error("a request failed", path=scope["path"], exc_info=error)
-                return ApiError(500, "the request failed in this node", f"{type(error).__name__}: {error}").answer()
+                return NmosApiError(500, "the request failed in this node", f"{type(error).__name__}: {error}").answer()
 
     async def _answer(self, scope: Scope, receive: Receive) -> ApiAnswer:
         method, path = scope["method"], _parts(scope["path"])
@@ -131,14 +131,14 @@ async def _read_body(receive: Receive) -> bytes:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ApiError(400, "the client has gone")
+                raise NmosApiError(400, "the client has gone")
             body += message.get("body", b"")
             if len(body) > MOST_BODY_BYTES:
-                raise ApiError(413, f"the body is longer than {MOST_BODY_BYTES} octets")
+                raise NmosApiError(413, f"the body is longer than {MOST_BODY_BYTES} octets")
             if not message.get("more_body", False):
                 return bytes(body)
     assert patience.cancelled_caught
-    raise ApiError(408, f"the body was not there within {BODY_TIMEOUT_S:g} s")
+    raise NmosApiError(408, f"the body was not there within {BODY_TIMEOUT_S:g} s")
 
 
 async def _send_answer(answer: ApiAnswer, send: Send, *, with_body: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..model.resource_store import ResourceStore, as_version
-from .api_answers import ApiAnswer, ApiError, ApiHandler, ApiRequest, json_answer, no_such_path, require_method
+from .api_answers import ApiAnswer, ApiHandler, ApiRequest, NmosApiError, json_answer, no_such_path, require_method
 
 VERSIONS = ("v1.2", "v1.3")
 _LISTS = {"sources": "source", "flows": "flow", "devices": "device", "senders": "sender", "receivers": "receiver"}
@@ -19,7 +19,7 @@ def node_api(store: ResourceStore, version: str) -> ApiHandler:
 
 
 def answer_from(store: ResourceStore, version: str, request: ApiRequest) -> ApiAnswer:
-    """The answer to a request. Raises ApiError."""
+    """The answer to a request. Raises NmosApiError."""
     match request.path:
         case ():
             require_method(request)
@@ -34,12 +34,12 @@ def answer_from(store: ResourceStore, version: str, request: ApiRequest) -> ApiA
             require_method(request)
             resource = store.find(_LISTS[plural], id)
             if resource is None:
-                raise ApiError(404, f"this node has no {_LISTS[plural]} {id}")
+                raise NmosApiError(404, f"this node has no {_LISTS[plural]} {id}")
             return json_answer(as_version(resource, version))
         case ("receivers", id, "target"):
             require_method(request, "PUT")
             if store.find("receiver", id) is None:
-                raise ApiError(404, f"this node has no receiver {id}")
+                raise NmosApiError(404, f"this node has no receiver {id}")
             # Deprecated, and replaced by IS-05 (IS-04 v1.3, "Node API: receivers/{receiverId}/target").
-            raise ApiError(501, "receivers are connected by the Connection API (IS-05)")
+            raise NmosApiError(501, "receivers are connected by the Connection API (IS-05)")
     raise no_such_path()

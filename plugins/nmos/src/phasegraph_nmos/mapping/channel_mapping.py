@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from ..http.api_answers import ApiError
-from ..model.identity import format_tai, parse_tai
+from ..http.api_answers import NmosApiError
+from ..model.resource_identity import format_tai, parse_tai
 from .audio_ports import AudioPorts, InputPort, OutputPort, Route, input_option
 
 IMMEDIATE = "activate_immediate"
@@ -89,15 +89,15 @@ class ChannelMapping:
     # What changes.
 
     def propose(self, body: Any, tai_ns: int) -> MapChange:
-        """The change that a request asks for. Raises ApiError: 400 for a wrong one, 423 where outputs are locked."""
+        """The change that a request asks for. Raises NmosApiError: 400 for a wrong one, 423 for a locked output."""
         if not isinstance(body, dict) or not {"activation", "action"} <= body.keys():
-            raise ApiError(400, "a request has the members `activation` and `action`")
+            raise NmosApiError(400, "a request has the members `activation` and `action`")
         activation, at_tai_ns = _parse_activation(body["activation"], tai_ns)
         action = self._parse_action(body["action"])
         for change in self._waiting.values():
             if locked := sorted(change.action.keys() & action.keys()):
                 words = f"output '{locked[0]}' is locked by the activation {change.id}: delete that one, or wait"
-                raise ApiError(423, words)
+                raise NmosApiError(423, words)
         self._newest_id = max(self._newest_id + 1, tai_ns)
         return MapChange(id=str(self._newest_id), activation=activation, at_tai_ns=at_tai_ns, action=action)
 
@@ -110,11 +110,11 @@ class ChannelMapping:
         return self._waiting.get(id)
 
     def cancel(self, id: str) -> None:
-        """Forget a change that waits. Raises ApiError 404 without one, 423 once its run has it."""
+        """Forget a change that waits. Raises NmosApiError 404 without one, 423 once its run has it."""
         if id not in self._waiting:
-            raise ApiError(404, f"no activation {id[:40]} is pending")
+            raise NmosApiError(404, f"no activation {id[:40]} is pending")
         if id in self._submitted:
-            raise ApiError(423, f"the activation {id} takes place within a moment, and cannot be deleted any more")
+            raise NmosApiError(423, f"the activation {id} takes place within a moment, and cannot be deleted any more")
         del self._waiting[id]
 
     def take_due(self, tai_ns: int, lead_ns: int) -> list[MapChange]:
@@ -178,37 +178,39 @@ class ChannelMapping:
 
     def _parse_action(self, action: Any) -> dict[str, dict[int, Route]]:
         if not isinstance(action, dict) or not action:
-            raise ApiError(400, "`action` has at least one output")
+            raise NmosApiError(400, "`action` has at least one output")
         return {id: self._parse_routes(id, routes) for id, routes in action.items()}
 
     def _parse_routes(self, id: str, routes: Any) -> dict[int, Route]:
         port = self.ports.outputs.get(id)
         if port is None:
-            raise ApiError(400, f"there is no output '{id[:100]}'")
+            raise NmosApiError(400, f"there is no output '{id[:100]}'")
         if not isinstance(routes, dict):
-            raise ApiError(400, f"the routes of output '{id}' are an object by channel index")
+            raise NmosApiError(400, f"the routes of output '{id}' are an object by channel index")
         parsed: dict[int, Route] = {}
         for index, entry in routes.items():
             if not _INDEX.match(index) or int(index) >= len(port.routes):
-                raise ApiError(400, f"output '{id}' has {len(port.routes)} channels: there is no index '{index[:20]}'")
+                raise NmosApiError(
+                    400, f"output '{id}' has {len(port.routes)} channels: there is no index '{index[:20]}'"
+                )
             parsed[int(index)] = self._parse_entry(port, index, entry)
         return parsed
 
     def _parse_entry(self, port: OutputPort, index: str, entry: Any) -> Route:
         at = f"channel {index} of output '{port.id}'"
         if not isinstance(entry, dict) or not {"input", "channel_index"} <= entry.keys():
-            raise ApiError(400, f"{at} needs `input` and `channel_index`")
+            raise NmosApiError(400, f"{at} needs `input` and `channel_index`")
         name, channel = entry["input"], entry["channel_index"]
         if (name is None) != (channel is None):
-            raise ApiError(400, f"{at}: `input` and `channel_index` are both null, or neither is")
+            raise NmosApiError(400, f"{at}: `input` and `channel_index` are both null, or neither is")
         if name is None:
             return None
         if not isinstance(name, str) or (found := self.ports.inputs.get(name)) is None:
-            raise ApiError(400, f"{at}: there is no input '{str(name)[:100]}'")
+            raise NmosApiError(400, f"{at}: there is no input '{str(name)[:100]}'")
         if not isinstance(channel, int) or isinstance(channel, bool) or not 0 <= channel < found.channels:
-            raise ApiError(400, f"{at}: input '{name}' has {found.channels} channels, counted from 0")
+            raise NmosApiError(400, f"{at}: input '{name}' has {found.channels} channels, counted from 0")
         if name not in port.routable:
-            raise ApiError(400, f"{at}: input '{name}' cannot be routed to it: see its `routable_inputs`")
+            raise NmosApiError(400, f"{at}: input '{name}' cannot be routed to it: see its `routable_inputs`")
         return (name, channel)
 
 
@@ -234,20 +236,20 @@ def describe_output(port: OutputPort) -> Json:
 
 def _parse_activation(activation: Any, tai_ns: int) -> tuple[MapActivation, int | None]:
     if not isinstance(activation, dict) or not {"mode"} <= activation.keys() <= {"mode", "requested_time"}:
-        raise ApiError(400, "`activation` has `mode`, and `requested_time` where it is scheduled")
+        raise NmosApiError(400, "`activation` has `mode`, and `requested_time` where it is scheduled")
     mode, requested = activation["mode"], activation.get("requested_time")
     if mode not in (IMMEDIATE, ABSOLUTE, RELATIVE):
-        raise ApiError(400, f"`mode` is {IMMEDIATE}, {ABSOLUTE} or {RELATIVE}")
+        raise NmosApiError(400, f"`mode` is {IMMEDIATE}, {ABSOLUTE} or {RELATIVE}")
     time_ns = parse_tai(requested) if isinstance(requested, str) else None
     if requested is not None and time_ns is None:
-        raise ApiError(400, "`requested_time` is written as seconds:nanoseconds")
+        raise NmosApiError(400, "`requested_time` is written as seconds:nanoseconds")
     if mode == IMMEDIATE:
         return MapActivation(mode=mode), None
     if time_ns is None:
-        raise ApiError(400, f"{mode} needs a `requested_time`")
+        raise NmosApiError(400, f"{mode} needs a `requested_time`")
     at_ns = time_ns if mode == ABSOLUTE else tai_ns + time_ns
     if at_ns > tai_ns + MOST_WAIT_NS:
-        raise ApiError(400, f"`requested_time` is more than {MOST_WAIT_NS // 86_400_000_000_000} days ahead")
+        raise NmosApiError(400, f"`requested_time` is more than {MOST_WAIT_NS // 86_400_000_000_000} days ahead")
     return MapActivation(mode=mode, requested_time=requested, activation_time=format_tai(at_ns)), at_ns
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from .identity import format_tai
+from .resource_identity import format_tai
 from .resources import KINDS, Resource
 
 
@@ -18,13 +18,19 @@ class ResourceStore:
         """How often the set of resources of a kind has changed: peer to peer announces it modulo 256."""
         self._newest_ns = 0
 
-    def update(self, made: Mapping[str, Mapping[str, Resource]], tai_ns: int) -> bool:
-        """Replace all resources by ``made``, which is without versions. Returns whether anything has changed."""
+    def update(self, made: Mapping[str, Mapping[str, Resource]], tai_ns: int, activated: Collection[str] = ()) -> bool:
+        """Replace all resources by ``made``, which is without versions. Returns whether anything has changed.
+
+        Resources whose UUID is in ``activated`` get a new version in any case (IS-05, "Interoperability: IS-04").
+        """
         changed = False
         now_ns = max(tai_ns, self._newest_ns + 1)
         for kind in KINDS:
             before = self.resources[kind]
-            now = {id: self._versioned(before.get(id), resource, now_ns) for id, resource in made[kind].items()}
+            now = {
+                id: self._versioned(before.get(id), resource, now_ns, id in activated)
+                for id, resource in made[kind].items()
+            }
             if now != before:
                 self.resources[kind] = now
                 self.revisions[kind] += 1
@@ -41,13 +47,13 @@ class ResourceStore:
         return list(self.resources[kind].values())
 
     @staticmethod
-    def _versioned(before: Resource | None, resource: Resource, now_ns: int) -> Resource:
+    def _versioned(before: Resource | None, resource: Resource, now_ns: int, activated: bool) -> Resource:
         resource = copy.deepcopy(resource)
         caps = resource.get("caps", {})
         if before is not None:
             if "constraint_sets" in caps and _without_version(before["caps"]) == caps:
                 caps["version"] = before["caps"]["version"]
-            if {**resource, "version": before["version"]} == before:
+            if not activated and {**resource, "version": before["version"]} == before:
                 return before
         if "constraint_sets" in caps:
             caps.setdefault("version", format_tai(now_ns))

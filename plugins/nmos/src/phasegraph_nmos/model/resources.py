@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .identity import stable_uuid
+from .resource_identity import stable_uuid
 from .run_view import ClockView, EndpointView, RunView
 
 Resource = dict[str, Any]
@@ -21,6 +21,8 @@ KINDS = ("node", "device", "source", "flow", "sender", "receiver")
 FORMAT = "urn:x-nmos:format:audio"
 NO_GRANDMASTER = "00-00-00-00-00-00-00-00"
 BIT_DEPTHS = {"L16": 16, "L24": 24, "AM824": 24}
+GATEWAY_RUN = "\0gateway"
+"""In place of the name of a run, for what other devices announce. No run has such a name."""
 CONNECTION_CONTROL = "urn:x-nmos:control:sr-ctrl/v1.1"
 _GROUP_HINT = "urn:x-nmos:tag:grouphint/v1.0"
 
@@ -186,11 +188,11 @@ class _ResourceMaker:
 
     def add_gateways(self, gateways: Sequence[Gateway]) -> None:
         """The sessions of other devices, as senders of a device of their own."""
-        device = self._identity.device_id("\0gateway")
+        device = self._identity.device_id(GATEWAY_RUN)
         senders = [
             self._sending(
                 device,
-                ids=tuple(self._identity.endpoint_id(kind, "\0gateway", each.key) for kind in _SENDING),
+                ids=tuple(self._identity.endpoint_id(kind, GATEWAY_RUN, each.key) for kind in _SENDING),
                 label=each.name,
                 description="announced on the network by a device without NMOS",
                 tags={_GROUP_HINT: [f"announced:{_plain(each.name)}"]},
@@ -202,7 +204,8 @@ class _ResourceMaker:
             for each in gateways
         ]
         label = f"{self._identity.label}: announced sessions"
-        self._device(device, label, "Sessions of devices without NMOS", senders, [], [])
+        controls = [control for control in self._controls if control.type == CONNECTION_CONTROL]
+        self._device(device, label, "Sessions of devices without NMOS", senders, [], controls)
 
     def _device(
         self,

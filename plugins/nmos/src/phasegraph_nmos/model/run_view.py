@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from phasegraph import SessionOffer, parse_duration
+from phasegraph import OfferedSession, parse_duration
 
 if TYPE_CHECKING:
     from phasegraph.control import NodeStatus, RunStatus
@@ -22,7 +22,7 @@ TAKING_TURNS = "-nmos"
 """Ends the id of the source that a receiver has every other time."""
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(k?)Hz\s*\Z", re.IGNORECASE)
 Table = Mapping[str, Any]
-SessionParser = Callable[[str], SessionOffer]
+SessionParser = Callable[[str], OfferedSession]
 """Reads a session description. Raises ValueError."""
 
 
@@ -52,7 +52,7 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     """Where the packets go to; None where there is no stream."""
     port: int = 5004
     source: str | None = None
-    """The only source address, of a receiver."""
+    """The only source address, of a receiver, or of a sender of another device."""
 
 
 class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ class _EndpointReader:
         return self._endpoint(node, node, table, tuple(sources_of(table.get("input", ()))))
 
     def _endpoint(self, node: str, id: str, table: Table, neighbours: tuple[str, ...]) -> EndpointView:
-        offer = self._offer(node)
+        offer, status = self._offer(node), self._status.nodes[node]
         stream = offer.streams[0] if offer is not None else None
         packet_time = table.get("packet-time", 1_000_000)
         return EndpointView(
@@ -193,8 +193,8 @@ class _EndpointReader:
             description=str(table.get("description", "")),
             table=table,
             clock=table.get("clock", self._only_clock),
-            rate=stream.rate if stream is not None else parse_rate(table.get("rate")),
-            channels=stream.channels if stream is not None else table.get("channels", 2),
+            rate=stream.rate if stream is not None else status.rate or parse_rate(table.get("rate")),
+            channels=stream.channels if stream is not None else status.channels or table.get("channels", 2),
             encoding=stream.encoding if stream is not None else table.get("encoding", "L24"),
             packet_time_ns=(stream.packet_time_ns if stream is not None else None) or _duration(packet_time),
             payload_type=(stream.payload_type if stream is not None else None) or table.get("payload-type", 98),
@@ -203,7 +203,7 @@ class _EndpointReader:
             neighbours=neighbours,
         )
 
-    def _offer(self, node: str) -> SessionOffer | None:
+    def _offer(self, node: str) -> OfferedSession | None:
         text = self._status.nodes[node].metrics.get("session_description", "")
         if not isinstance(text, str) or not text:
             return None
@@ -213,7 +213,7 @@ class _EndpointReader:
             return None
 
 
-def _legs(table: Table, offer: SessionOffer | None) -> tuple[LegView, ...]:
+def _legs(table: Table, offer: OfferedSession | None) -> tuple[LegView, ...]:
     # One leg, or two where the table has a second one or the stream is redundant.
     leg_b = table.get("leg-b")
     streams = list(offer.streams[:1]) if offer is not None else []
@@ -224,9 +224,18 @@ def _legs(table: Table, offer: SessionOffer | None) -> tuple[LegView, ...]:
         LegView(interface=interface, address=stream.group, port=stream.port, source=stream.source_filter)
         for interface, stream in zip((first, second), streams, strict=False)
     ]
+    if not legs and table.get("group") is not None:
+        # The run has not said yet what it does: what its graph says.
+        legs = [_described_leg(first, table), *([_described_leg(second, {**table, **leg_b})] if leg_b else [])]
     while len(legs) < (2 if leg_b is not None else 1):
         legs.append(LegView(interface=second if legs else first))
     return tuple(legs)
+
+
+def _described_leg(interface: str, table: Table) -> LegView:
+    return LegView(
+        interface=interface, address=table["group"], port=table.get("port", 5004), source=table.get("source")
+    )
 
 
 def _duration(value: Any) -> int:

@@ -1,0 +1,199 @@
+"""Carries activations out: the runs get the changes of their graphs, at once or for an instant of media time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Protocol
+
+import trio
+
+from phasegraph.control import ChangeTime, ControlError
+
+from .connection.connection_changes import Switch, changes_of
+from .connection.connections import Connections, Due
+from .model.resources import HostInterface
+from .model.run_view import RunView
+from .run_link import Changes, Instant
+
+APPLY_TIMEOUT_S = 30.0
+CONFIRM_S = 10.0
+"""How long a run may take to show a change that it has accepted, after its time."""
+CONFIRM_POLL_S = 0.05
+
+
+class ChangeableRun(Protocol):
+    """A run that can be changed: `RunLink`."""
+
+    view: RunView | None
+    changing: trio.Lock
+
+    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> Any:
+        """Change the graph at an instant. Raises ControlError, with nothing changed."""
+
+    async def refresh(self) -> None:
+        """Read the graph again. Raises ControlError."""
+
+
+class ActivationClock(Protocol):
+    """TAI and local time: `TaiClock`."""
+
+    def now_ns(self) -> int:
+        """TAI."""
+
+    def local_ns_at(self, tai_ns: int) -> int:
+        """The local time of a TAI time."""
+
+
+class ActivationRunner:
+    """The way from the connection API to the runs."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        runs: Callable[[str], ChangeableRun | None],
+        interfaces: Callable[[], Sequence[HostInterface]],
+        clock: ActivationClock,
+        on_activated: Callable[[Collection[str]], Awaitable[None]],
+        log: Any,
+    ) -> None:
+        """``on_activated`` is called with the UUIDs whose active settings have changed."""
+        self._connections = connections
+        self._runs = runs
+        self._interfaces = interfaces
+        self._clock = clock
+        self._on_activated = on_activated
+        self._log = log
+        self._scheduled = trio.Event()
+
+    def schedule(self) -> None:
+        """See `Activator.schedule`."""
+        self._scheduled.set()
+
+    async def activate(self, due: list[Due]) -> dict[str, str | int]:
+        """See `Activator.activate`."""
+        done: dict[str, str | int] = {}
+        async with trio.open_nursery() as nursery:
+            for run, items in _by_run(due).items():
+                nursery.start_soon(self._activate_now, run, items, done)
+        return done
+
+    async def run(self) -> None:
+        """Hand over scheduled activations in time, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                self._scheduled = trio.Event()
+                for items in _by_clock(self._connections.take_due(self._clock.now_ns())).values():
+                    nursery.start_soon(self._activate_at, items)
+                next_ns = self._connections.next_due_ns()
+                wait_s = float("inf") if next_ns is None else max(0.0, (next_ns - self._clock.now_ns()) / 1e9)
+                with trio.move_on_after(wait_s):
+                    await self._scheduled.wait()
+
+    async def _activate_now(self, run: str, items: list[Due], done: dict[str, str | int]) -> None:
+        link = self._runs(run)
+        try:
+            if link is None:
+                raise ControlError(f"the run {run} has gone")
+            async with link.changing:
+                with trio.fail_after(APPLY_TIMEOUT_S):
+                    changes, _ = self._changes(link, items)
+                    if changes:
+                        await link.apply(changes, "now")
+                    await link.refresh()
+        except (ControlError, trio.TooSlowError) as error:
+            for endpoint, activation in items:
+                endpoint.abandon(activation)
+                done[endpoint.id] = str(error) or f"it took longer than {APPLY_TIMEOUT_S:g} s"
+            return
+        except trio.Cancelled:
+            # The client has gone: the parameters must not stay locked.
+            for endpoint, activation in items:
+                endpoint.abandon(activation)
+            raise
+        now_ns = self._clock.now_ns()
+        for endpoint, activation in items:
+            endpoint.finish(activation, now_ns)
+            endpoint.settle()
+            done[endpoint.id] = now_ns
+        await self._on_activated({endpoint.id for endpoint, _ in items})
+
+    async def _activate_at(self, items: list[Due]) -> None:
+        # All have one run, one clock and one time.
+        endpoint, activation = items[0]
+        run, due_ns = endpoint.view.run, activation.due_ns
+        assert due_ns is not None
+        link = self._runs(run)
+        try:
+            if link is None:
+                raise ControlError(f"the run {run} has gone")
+            async with link.changing:
+                with trio.fail_after(APPLY_TIMEOUT_S):
+                    changes, nodes = self._changes(link, items)
+                    if changes:
+                        await link.apply(changes, self._instant(link, endpoint.view.clock, due_ns), wait=False)
+                await trio.sleep(max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
+                for each, its in items:
+                    each.finish(its, due_ns)
+                await self._on_activated({each.id for each, _ in items})
+                await self._confirm(link, nodes, changes)
+                for each, _ in items:
+                    each.settle()
+        except (ControlError, trio.TooSlowError) as error:
+            for each, its in items:
+                each.abandon(its)
+            self._log.error("a scheduled activation was not carried out", run=run, reason=str(error) or "no answer")
+
+    def _instant(self, link: ChangeableRun, clock: str | None, due_ns: int) -> Instant:
+        # In the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations").
+        if due_ns <= self._clock.now_ns():
+            return "now"
+        clocks = {each.id: each for each in link.view.clocks} if link.view is not None else {}
+        if clock is not None and clock in clocks and clocks[clock].timescale == "ptp":
+            return ChangeTime(clock=clock, time_ns=due_ns)
+        return ChangeTime(local_ns=self._clock.local_ns_at(due_ns))
+
+    def _changes(self, link: ChangeableRun, items: list[Due]) -> tuple[Changes, list[str]]:
+        if link.view is None:
+            raise ControlError("the run has not answered yet")
+        interfaces = self._interfaces()
+        switches = [
+            Switch(
+                kind=endpoint.kind,
+                view=endpoint.view,
+                settings=activation.settings,
+                offered=endpoint.offered_stream(activation.settings),
+            )
+            for endpoint, activation in items
+        ]
+        return changes_of(switches, link.view.graph, interfaces)
+
+    async def _confirm(self, link: ChangeableRun, nodes: Sequence[str], changes: Changes) -> None:
+        # The next change is computed from the graph that this one leads to.
+        gone = [path.removeprefix("source.") for path, value in changes.items() if value is None]
+        with trio.move_on_after(CONFIRM_S) as patience:
+            while True:
+                await link.refresh()
+                assert link.view is not None
+                graph = link.view.graph
+                present = {*graph.get("sources", {}), *graph.get("sinks", {})}
+                if present.issuperset(nodes) and present.isdisjoint(gone):
+                    return
+                await trio.sleep(CONFIRM_POLL_S)
+        assert patience.cancelled_caught
+        self._log.warning("a run does not show a change that it has accepted")
+
+
+def _by_run(due: Sequence[Due]) -> dict[str, list[Due]]:
+    groups: dict[str, list[Due]] = defaultdict(list)
+    for endpoint, activation in due:
+        groups[endpoint.view.run].append((endpoint, activation))
+    return groups
+
+
+def _by_clock(due: Sequence[Due]) -> dict[tuple[str, str | None, int], list[Due]]:
+    groups: dict[tuple[str, str | None, int], list[Due]] = defaultdict(list)
+    for endpoint, activation in due:
+        assert activation.due_ns is not None
+        groups[endpoint.view.run, endpoint.view.clock, activation.due_ns].append((endpoint, activation))
+    return groups

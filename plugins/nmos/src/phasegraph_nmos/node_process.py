@@ -1,0 +1,355 @@
+"""The process of ``kernel nmos``: it attaches to runs, serves the APIs, and keeps the node registered.
+
+runs (control sockets) --RunLink--> views --make_resources--> ResourceStore --> Node API, registry, mDNS
+controller --HTTP--> Connections --ActivationRunner--> RunLink --> runs
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from phasegraph import session_parser
+from phasegraph.control import ControlError, find_run, list_runs
+
+from .access_tokens import AccessTokens, TokenKeysUnusable, read_token_keys
+from .activation_runner import ActivationRunner
+from .connection.connections import Connections
+from .connection.endpoint import ConnectionEndpoint
+from .connection.transport_file import write_transport_file
+from .connection.transport_params import PatchRefused
+from .gateway import GatewaySession, announced_sessions, follow_announcements
+from .host_interfaces import host_interfaces
+from .http.connection_api import connection_api
+from .http.http_server import CannotServe, NmosHttpServer
+from .http.nmos_app import NmosApp
+from .http.node_api import VERSIONS, node_api
+from .mdns_service import NmosMdns, start_mdns
+from .model.resource_store import ResourceStore
+from .model.resources import (
+    CONNECTION_CONTROL,
+    DeviceControl,
+    HostInterface,
+    NodeIdentity,
+    interface_of,
+    make_resources,
+)
+from .model.run_view import RunView
+from .options import NmosOptions
+from .registration.registration_client import RegistrationClient
+from .registration.registry_choice import configured_registries, peer_properties
+from .registry_dialogue import RegistryDialogue
+from .run_link import RunLink
+from .state_folder import StateFolder
+from .tai_clock import TaiClock
+
+SEARCH_S = 1.0
+"""How often new runs are looked for."""
+INTERFACES_S = 5.0
+"""How often the interfaces of the computer are read."""
+SAVE_S = 0.5
+"""How long several changes together lead to one writing of the state folder."""
+
+
+class NodeProcess:
+    """The node: everything that belongs to it, and the tasks that keep it up to date."""
+
+    def __init__(self, options: NmosOptions, runs: Sequence[str] = ()) -> None:
+        """``runs`` are names or sockets of runs; none are all of this user. Raises CannotServe."""
+        self.options = options
+        self.log = structlog.get_logger("phasegraph.nmos")
+        self.clock = TaiClock()
+        self.links: dict[str, RunLink] = {}
+        """The runs that are there, by name."""
+        self.interfaces: list[HostInterface] = host_interfaces()
+        self.store = ResourceStore()
+        self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/")]
+        self._wanted = runs
+        self._state = StateFolder(options.state)
+        self._parse_session = session_parser()
+        self._tokens = self._access_tokens()
+        self.app = NmosApp(self._tokens.check if self._tokens is not None else None, self.log)
+        self._server = NmosHttpServer(self.app, certificate=options.certificate, key=options.key)
+        self._announced: list[GatewaySession] = []
+        self._save = trio.Event()
+        self._mdns: NmosMdns | None = None
+        self._peers_changed = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[NodeProcess] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Raises CannotServe."""
+        port = await self._server.listen(self._address() or "0.0.0.0", self.options.port)
+        self.identity = self._identity(port)
+        self.connections = Connections(self.identity, self._parse_session)
+        if self.options.remember:
+            self.connections.remember(self._state.read_connections())
+        self.activations = ActivationRunner(
+            self.connections, self.links.get, lambda: self.interfaces, self.clock, self._on_activated, self.log
+        )
+        self.client = RegistrationClient(self.identity.id)
+        self._dialogue = RegistryDialogue(self.client, self.log, self.options.trust)
+        self._add_apis()
+        await self.refresh()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._server.run)
+            nursery.start_soon(self.activations.run)
+            nursery.start_soon(self._follow_runs, nursery)
+            nursery.start_soon(self._follow_interfaces)
+            nursery.start_soon(self._keep_state)
+            if self.options.gateway:
+                nursery.start_soon(follow_announcements, self.options.interface, self._on_announced, self.log)
+            await self._start_mdns(nursery)
+            self._set_registries()
+            nursery.start_soon(self._dialogue.run)
+            self.log.info("the node is there", url=f"{self.identity.base_url}/x-nmos/", id=self.identity.id)
+            task_status.started(self)
+
+    @property
+    def views(self) -> list[RunView]:
+        """What the runs offer."""
+        return [link.view for _, link in sorted(self.links.items()) if link.view is not None]
+
+    async def refresh(self, activated: Collection[str] = ()) -> None:
+        """Bring resources and all that shows them up to date; ``activated`` are UUIDs that get a new version."""
+        views = self.views
+        announced = {session.gateway.key: session.sdp for session in self._announced}
+        new = self.connections.follow(views, self.interfaces, announced)
+        made = make_resources(
+            self.identity,
+            self._with_all_legs(views),
+            self.interfaces,
+            self.connections.subscriptions(),
+            self.controls,
+            [session.gateway for session in self._announced],
+        )
+        if self.store.update(made, self.clock.now_ns(), activated):
+            self.client.set_resources(self.store.resources)
+            self._dialogue.wake()
+            self._peers_changed.set()
+        if self.options.remember:
+            await self._recall(new)
+
+    def _with_all_legs(self, views: Sequence[RunView]) -> list[RunView]:
+        # As the connection API has them: with a leg that is idle at present.
+        complete = {
+            (endpoint.kind, endpoint.view.run, endpoint.view.id): endpoint.view
+            for endpoints in self.connections.endpoints.values()
+            for endpoint in endpoints.values()
+        }
+        return [
+            msgspec.structs.replace(
+                view,
+                receivers=tuple(complete["receiver", view.name, each.id] for each in view.receivers),
+                senders=tuple(complete["sender", view.name, each.id] for each in view.senders),
+            )
+            for view in views
+        ]
+
+    async def _recall(self, endpoints: Sequence[ConnectionEndpoint]) -> None:
+        # What controllers had set before this process, or the run, began again.
+        due = []
+        for endpoint in endpoints:
+            body = self.connections.recall(endpoint)
+            if body is None:
+                continue
+            try:
+                activation = endpoint.patch(body, self.clock.now_ns())
+            except PatchRefused as refused:
+                self.log.warning("what was set before is not possible any more", id=endpoint.id, reason=str(refused))
+                continue
+            if activation is not None:
+                due.append((endpoint, activation))
+        if due:
+            done = await self.activations.activate(due)
+            for id, result in done.items():
+                if isinstance(result, str):
+                    self.log.warning("what was set before is not possible any more", id=id, reason=result)
+
+    def _add_apis(self) -> None:
+        self.app.add_api("node", {version: node_api(self.store, version) for version in VERSIONS})
+        handler = connection_api(self.connections, self.activations, self.clock.now_ns, self._transport_file)
+        self.app.add_api("connection", {"v1.1": handler})
+
+    def _transport_file(self, endpoint: ConnectionEndpoint) -> str:
+        if endpoint.foreign_file is not None:
+            return endpoint.foreign_file
+        view = self.links[endpoint.view.run].view
+        clocks = {clock.id: clock for clock in view.clocks} if view is not None else {}
+        return write_transport_file(endpoint, clocks.get(endpoint.view.clock or ""))
+
+    # Runs and interfaces
+
+    async def _follow_runs(self, nursery: trio.Nursery) -> None:
+        while True:
+            for name, path in (await trio.to_thread.run_sync(self._find_runs)).items():
+                if name not in self.links:
+                    self.links[name] = link = RunLink(name, path, self._parse_session)
+                    nursery.start_soon(self._follow_run, link)
+            await trio.sleep(SEARCH_S)
+
+    def _find_runs(self) -> dict[str, Path]:
+        if not self._wanted:
+            return list_runs()
+        found = {}
+        for name in self._wanted:
+            try:
+                path = find_run(name)
+            except ControlError:
+                continue
+            if path.exists():
+                found[path.stem] = path
+        return found
+
+    async def _follow_run(self, link: RunLink) -> None:
+        try:
+            await link.run(self.refresh)
+        except ControlError as error:
+            self.log.info("a run is not followed any more", run=link.name, reason=str(error))
+        finally:
+            self.links.pop(link.name, None)
+        await self.refresh()
+
+    async def _follow_interfaces(self) -> None:
+        while True:
+            await trio.sleep(INTERFACES_S)
+            found = await trio.to_thread.run_sync(host_interfaces)
+            if found != self.interfaces:
+                self.interfaces[:] = found
+                await self.refresh()
+
+    async def _on_announced(self, found: list[Any]) -> None:
+        interface = interface_of(self.options.interface, self.interfaces)
+        own = frozenset(leg.address for view in self.views for each in view.senders for leg in each.legs if leg.address)
+        self._announced = announced_sessions(found, interface.name if interface is not None else "lo", own)
+        await self.refresh()
+
+    # What is kept
+
+    async def _on_activated(self, ids: Collection[str]) -> None:
+        self._save.set()
+        await self.refresh(ids)
+
+    async def _keep_state(self) -> None:
+        while self.options.remember:
+            await self._save.wait()
+            self._save = trio.Event()
+            await trio.sleep(SAVE_S)
+            try:
+                await trio.to_thread.run_sync(self._state.write_connections, self.connections.snapshot())
+            except OSError as error:
+                self.log.warning("what controllers have set is not kept", reason=f"{error}")
+
+    # Registries and peers
+
+    def _set_registries(self) -> None:
+        registries = configured_registries(self.options.registries)
+        if not registries and self._mdns is not None:
+            registries = self._mdns.registries
+        self.client.set_registries(registries, round(trio.current_time() * 1e9))
+        self._dialogue.wake()
+
+    async def _start_mdns(self, nursery: trio.Nursery) -> None:
+        if not self.options.mdns:
+            return
+        try:
+            self._mdns = await start_mdns(
+                self._address(),
+                self._set_registries,
+                secure=self.identity.secure,
+                authorization=self.identity.authorization,
+            )
+        except OSError as error:
+            self.log.warning("there is no mDNS: set registries", reason=f"{error.strerror or error}")
+            return
+        nursery.start_soon(self._announce, self._mdns)
+
+    async def _announce(self, mdns: NmosMdns) -> None:
+        name = f"{socket.gethostname().partition('.')[0]}-nmos-{self.identity.port}"
+        try:
+            while True:
+                self._peers_changed = trio.Event()
+                properties = peer_properties(
+                    VERSIONS,
+                    secure=self.identity.secure,
+                    authorization=self.identity.authorization,
+                    revisions=None if self.client.registered else self.store.revisions,
+                )
+                try:
+                    await mdns.announce(name, self._host_address(), self.identity.port, properties)
+                except OSError as error:
+                    self.log.warning("the node is not announced to peers", reason=f"{error}")
+                    return
+                with trio.move_on_after(1.0):
+                    await self._peers_changed.wait()
+        finally:
+            await mdns.close()
+
+    # What the options say
+
+    def _address(self) -> str:
+        if not self.options.interface:
+            return ""
+        interface = interface_of(self.options.interface, self.interfaces)
+        if interface is None:
+            there = ", ".join(each.name for each in self.interfaces)
+            raise CannotServe(f"there is no interface {self.options.interface!r} with an address; there are {there}")
+        return interface.address
+
+    def _host_address(self) -> str:
+        interface = interface_of(self.options.interface, self.interfaces)
+        return interface.address if interface is not None else "127.0.0.1"
+
+    def _identity(self, port: int) -> NodeIdentity:
+        hostname = socket.gethostname()
+        try:
+            seed = self._state.seed(self.options.seed)
+        except OSError as error:
+            raise CannotServe(f"cannot keep the seed of the node's UUIDs: {error}; set seed") from None
+        return NodeIdentity(
+            seed=seed,
+            label=self.options.label or hostname,
+            description=self.options.description,
+            hostname=hostname,
+            host=self.options.host or self._host_address(),
+            port=port,
+            secure=bool(self.options.certificate),
+            authorization=self._tokens is not None,
+            versions=VERSIONS,
+        )
+
+    def _access_tokens(self) -> AccessTokens | None:
+        if not self.options.token_keys:
+            return None
+        try:
+            keys = read_token_keys(Path(self.options.token_keys))
+        except TokenKeysUnusable as error:
+            raise CannotServe(str(error)) from None
+        return AccessTokens(keys, self.options.token_audience or socket.gethostname())
+
+
+def run_node(options: NmosOptions, runs: Sequence[str]) -> None:
+    """Run a node until a signal ends it. Raises CannotServe."""
+    node = NodeProcess(options, runs)
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_end_by_signal, nursery.cancel_scope)
+            await node.run()
+
+    try:
+        trio.run(serve)
+    except* CannotServe as group:
+        raise group.exceptions[0] from None
+
+
+async def _end_by_signal(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return

@@ -1,0 +1,64 @@
+"""What is kept over restarts: what controllers have set, and the seed of the UUIDs where the computer has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_state_path
+
+_CONNECTIONS = "connections.json"
+_SEED = "seed"
+_MOST_BYTES = 16 << 20
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+class StateFolder:
+    """A folder of the user."""
+
+    def __init__(self, path: str = "") -> None:
+        """``path`` may be empty: then it is systemd's, or one of the user."""
+        unit = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        self.path = Path(path) if path else Path(unit, "nmos") if unit else user_state_path("phasegraph") / "nmos"
+
+    def read_connections(self) -> dict[str, Any]:
+        """What controllers have set, by UUID; empty where nothing can be read."""
+        try:
+            file = self.path / _CONNECTIONS
+            if file.stat().st_size > _MOST_BYTES:
+                return {}
+            kept = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
+
+    def write_connections(self, kept: dict[str, Any]) -> None:
+        """Replace what was kept, in one step. Raises OSError."""
+        self._write(_CONNECTIONS, json.dumps(kept, indent=1))
+
+    def seed(self, text: str = "") -> uuid.UUID:
+        """The seed of all UUIDs: from a text, from the computer's id, or from one that is made once. Raises OSError."""
+        if not text:
+            try:
+                text = _MACHINE_ID.read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                text = ""
+        if not text:
+            file = self.path / _SEED
+            if not file.exists():
+                self._write(_SEED, str(uuid.uuid4()))
+            text = file.read_text("utf-8").strip()
+        return uuid.uuid5(uuid.NAMESPACE_DNS, f"phasegraph-nmos/{text}")
+
+    def _write(self, name: str, text: str) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = self.path / f".{name}.{os.getpid()}.part"
+        try:
+            part.write_text(text, "utf-8")
+            part.replace(self.path / name)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
