@@ -25,8 +25,13 @@ def test_a_run_is_listed_shown_and_ended(tmp_path: Path) -> None:
         listed = {run["name"]: run for run in json.loads(kernel("runs", "--format", "json").stdout)["runs"]}
         assert (listed[name]["pid"], listed[name]["graph"]) == (process.process.pid, str(graph))
         shown = kernel("status", name)
-        assert shown.stdout.splitlines()[0].startswith(f"{name} (process {process.process.pid}): running for ")
-        assert "line-up read " in shown.stdout
+        assert shown.stdout.splitlines()[0].startswith(f"  {name}: running for ")
+        assert f"(process {process.process.pid})" in shown.stdout.splitlines()[0]
+        assert "line-up" in shown.stdout
+        details = kernel("status", name, "--node", "out").stdout.splitlines()
+        assert details[0] == "  sink out (null): running"
+        assert any(line.split()[:1] == ["frames_in"] for line in details)
+        assert kernel("status", name, "--node", "nothing").returncode == 1
         status = json.loads(kernel("status", name, "--format", "json").stdout)
         assert status["nodes"]["out"]["state"] == "running"
         assert kernel("stop", name).stdout == f"{name} (process {process.process.pid}) is ending.\n"

@@ -39,7 +39,7 @@ from ._control.control_protocol import (
     SubscribeRequest,
     encode_line,
 )
-from ._control.socket_paths import run_sockets, runtime_folders
+from ._control.socket_paths import remove_dead, run_sockets, runtime_folders
 from ._core.graph_change import AppliedChange, AppliedFrame, ChangePlan, ChangeTime, NodeChange
 
 __all__ = [
@@ -147,16 +147,18 @@ def _applied(answer: Answer) -> AppliedChange:
 
 
 def list_runs() -> dict[str, Path]:
-    """The sockets of the runs that this user can reach, by name. Dead ones are left out, and removed."""
+    """The sockets of the runs that this user can reach, by name; of two with one name the second by its path.
+
+    Dead ones are left out, and removed.
+    """
     runs: dict[str, Path] = {}
     for path in run_sockets():
         try:
             with connect(path, timeout_s=1.0):
-                runs.setdefault(path.stem, path)
+                runs[path.stem if path.stem not in runs else str(path)] = path
         except ControlError as error:
             if isinstance(error.__cause__, ConnectionRefusedError):
-                with suppress(OSError):
-                    path.unlink()
+                remove_dead(path)
     return runs
 
 

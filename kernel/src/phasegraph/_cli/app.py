@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from .._core.terminal import printable_output
+from .change import apply, set_options
 from .check import check
 from .compare import compare
 from .explain import explain
@@ -94,5 +95,5 @@ def cli() -> None:
     """
 
 
-for _command in (init, run, runs, status, stop, check, simulate, compare, plugins, explain, schema):
+for _command in (init, run, runs, status, apply, set_options, stop, check, simulate, compare, plugins, explain, schema):
     cli.add_command(_command)

@@ -14,13 +14,14 @@ from .parameters import examples, format_option
 if TYPE_CHECKING:
     from ..control import RunStatus
 
+run_option = click.option("--run", metavar="NAME", help="The run: its name or the path of its socket; or the only one.")
 WATCH_S = 0.5
 """How often a watched status is shown on a terminal."""
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    # A run that cannot be reached is an error in words, with exit code 1.
+def control_errors() -> Iterator[None]:
+    """A run that cannot be reached is an error in words, with exit code 1."""
     from ..control import ControlError
 
     try:
@@ -39,7 +40,7 @@ def runs(format: str) -> None:
 
     listed = []
     for name, path in list_runs().items():
-        with _sentences(), connect(path) as run:
+        with control_errors(), connect(path) as run:
             hello = run.hello
             listed.append({"name": name, "pid": hello.pid, "graph": hello.graph, "started_at": hello.started_at})
     if format == "json":
@@ -78,7 +79,7 @@ def status(name: str | None, watch: bool, node: str | None, format: str) -> None
             click.echo(msgspec.json.encode(snapshot).decode())
             return
         width, height = terminal_size()
-        lines = status_lines(snapshot, width, height - 1 if redraw else 1_000_000)
+        lines = status_lines(snapshot, width, height - 1 if redraw else height, note=f" (process {snapshot.pid})")
         if node is not None:
             details = node_details(snapshot, node, width)
             if details is None:
@@ -86,7 +87,7 @@ def status(name: str | None, watch: bool, node: str | None, format: str) -> None
             lines = details[: height - 1] if redraw else details
         print_lines(lines, redraw=redraw)
 
-    with _sentences(), connect(name) as run:
+    with control_errors(), connect(name) as run:
         if not watch:
             show(run.status())
             return
@@ -110,6 +111,6 @@ def stop(name: str | None, at_once: bool) -> None:
     """
     from ..control import connect
 
-    with _sentences(), connect(name) as run:
+    with control_errors(), connect(name) as run:
         run.stop(at_once=at_once)
         click.echo(f"{run.hello.name} (process {run.hello.pid}) is ending.")

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--strict", is_flag=True, help="Exit with 1 also where a node received, sent, read or wrote nothing at all."
 )
+@click.option("--watch", is_flag=True, help="Change the run to what the graph file says whenever it is saved.")
 @click.option(
     "--control",
     type=click.Path(path_type=Path),
@@ -74,11 +75,14 @@ def run(
     log_level: Level,
     status: str | None,
     strict: bool,
+    watch: bool,
     control: Path | None,
     no_control: bool,
     user: str | None,
 ) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
+
+    SIGHUP has the graph file read again: the run changes to what it says, and untouched nodes go on.
 
     Exits with 0 if the run went as asked, 1 if a node failed or was restarting at the end, 2 if the graph or the call
     is wrong.
@@ -92,6 +96,7 @@ def run(
         log_level,
         status_wanted=status,
         strict=strict,
+        watch=watch,
         control=control,
         no_control=no_control,
         user=user,
@@ -134,6 +139,7 @@ def run_graph(
     log_level: Level,
     *,
     strict: bool = False,
+    watch: bool = False,
     control: Path | None = None,
     no_control: bool = False,
     status_wanted: str | None = None,
@@ -149,6 +155,7 @@ def run_graph(
 
     from .._control.control_server import ControlServer
     from .._control.run_monitor import RunMonitor
+    from .._control.service_manager import ServiceManager
     from .._control.socket_paths import run_name
     from .._core.privileges import find_account
     from .._plugins import loader
@@ -182,6 +189,10 @@ def run_graph(
         opened = None if no_control else open_control(session.name, control, log)
     monitor = RunMonitor(session, opened[1].stem if opened else run_name(session.name))
     companions = [monitor.run]
+    if (manager := ServiceManager.from_environment()) is not None:
+        companions.append(partial(manager.run, monitor))
+    if watch:
+        companions.append(session.reload.watch)
     if opened is not None:
         companions.append(ControlServer(monitor, *opened, log).run)
     if account is not None:

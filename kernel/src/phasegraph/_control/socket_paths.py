@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 SUFFIX = ".sock"
+_USERS = "phasegraph-"
+"""The beginning of the name of a user's folder in the temporary folder."""
 _MOST_NAME = 60
 _MOST_RUNS_OF_NAME = 100
 
@@ -31,7 +33,7 @@ def runtime_folders() -> list[Path]:
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         folders.append(Path(runtime) / "phasegraph")
     service = Path("/run/phasegraph")
-    user = Path(tempfile.gettempdir()) / f"phasegraph-{os.geteuid()}"  # `private_folder` checks that it is the user's
+    user = Path(tempfile.gettempdir()) / f"{_USERS}{os.geteuid()}"  # `private_folder` checks that it is the user's
     return [*folders, service, user] if os.geteuid() == 0 else [*folders, user, service]
 
 
@@ -99,11 +101,29 @@ def listen_as(name: str) -> tuple[socket.socket, Path]:
     raise OSError(98, f"{_MOST_RUNS_OF_NAME - 1} runs are called {name}")
 
 
+def searched_folders() -> list[Path]:
+    """Where sockets of runs that this user can reach may be; for root those of services and of other users too."""
+    folders = runtime_folders()
+    if os.geteuid() == 0:
+        places = (("/run/phasegraph", "*"), ("/run/user", "*/phasegraph"), (tempfile.gettempdir(), f"{_USERS}*"))
+        for place, pattern in places:
+            with suppress(OSError):
+                folders += sorted(folder for folder in Path(place).glob(pattern) if folder.is_dir())
+    return list(dict.fromkeys(folders))
+
+
 def run_sockets() -> Iterator[Path]:
     """The sockets in the runtime folders, dead ones too."""
-    for folder in runtime_folders():
+    for folder in searched_folders():
         with suppress(OSError):
             yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def remove_dead(path: Path) -> None:
+    """Remove the socket of a dead run, in a folder of this user: in those of others it is theirs to remove."""
+    with suppress(OSError):
+        if path.parent.lstat().st_uid == os.geteuid():
+            path.unlink()
 
 
 class _HasOptions(Protocol):

@@ -106,6 +106,9 @@ class Engine:
         """Number of the thread that runs steps. Written by the control plane; a thread of an older number ends."""
         self._call: tuple[_Entry] | None = None
         """The call that runs now, another object for each. Written by the engine's thread."""
+        self.passes = 0
+        """How often the engine has looked for steps that are due: ten times a second at least, while no step keeps it.
+        Written by its thread; any thread may read it."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
@@ -246,6 +249,7 @@ class Engine:
             with suppress(OSError):  # it is the thread's own, and not that of what it may start
                 os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
         while not self._stop and generation == self._generation:
+            self.passes += 1
             rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)

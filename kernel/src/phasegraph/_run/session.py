@@ -19,8 +19,10 @@ from .._plugins.specs import Event
 from ..net import Network, SystemNetwork
 from .build import BuiltGraph, GraphBuilder, NodeFactory, no_rates, real_nodes
 from .context import Services
+from .controlling_terminal import ControllingTerminal
 from .device_rates import DeviceRateStore
 from .graph_changes import GraphChanges
+from .graph_reload import GraphReload
 from .last_resort import LastResort
 from .report import Meter, exit_code
 from .report_file import ReportFile
@@ -34,7 +36,8 @@ REPORT_S = 10.0
 ABANDON_S = 0.5
 """After a second signal, how long calls in threads may take before they are left behind."""
 SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
-"""What ends a run. A terminal that is closed sends SIGHUP."""
+"""What a run receives. SIGHUP ends it if its terminal was closed, and otherwise has its graph file read again."""
+_RELOAD = getattr(signal, "SIGHUP", None)
 _MOST_PENDING = 3
 
 
@@ -46,7 +49,7 @@ def deferred_signals() -> Iterator[list[int]]:
 
     def receive(number: int, frame: object) -> None:
         pending.append(number)
-        if len(pending) >= _MOST_PENDING:
+        if len(pending) - pending.count(_RELOAD or 0) >= _MOST_PENDING:
             os._exit(1)
 
     before = {number: signal.signal(number, receive) for number in SIGNALS}
@@ -104,6 +107,8 @@ class Session:
         self.meter = Meter(self.built, self.services)
         self.changes = GraphChanges(self.built, builder, registry, self.supervisor, self.services)
         """Plans and changes of the graph while it runs."""
+        self.reload = GraphReload(graph.path, self.changes, self.supervisor, self.services)
+        self._terminal = ControllingTerminal()
         self._snapshot: dict[str, Any] = {}
         """The newest report in progress. Replaced by the control plane, read by the last resort's thread."""
         self.last_resort = LastResort(self._emergency)
@@ -127,8 +132,8 @@ class Session:
             async with trio.open_nursery() as nursery:
                 if signals:
                     await nursery.start(self._receive_signals)
-                if pending_signals:
-                    self.supervisor.stop("signal")
+                for number in pending_signals:
+                    self._receive_signal(number, nursery)
                 if for_ns is not None:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)
@@ -166,10 +171,16 @@ class Session:
         with trio.open_signal_receiver(*SIGNALS) as received:
             task_status.started()
             async with trio.open_nursery() as nursery:
-                async for _ in received:
-                    if self.supervisor.stopping:
-                        nursery.start_soon(self._end_at_once)
-                    self.supervisor.stop("signal")
+                async for number in received:
+                    self._receive_signal(number, nursery)
+
+    def _receive_signal(self, number: int, nursery: trio.Nursery) -> None:
+        if number == _RELOAD and not self._terminal.is_closed():
+            nursery.start_soon(self.reload.reload)
+            return
+        if self.supervisor.stopping:
+            nursery.start_soon(self._end_at_once)
+        self.supervisor.stop("signal")
 
     async def _end_at_once(self) -> None:
         self.last_resort.arm()

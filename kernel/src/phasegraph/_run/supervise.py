@@ -97,6 +97,10 @@ class Supervisor:
         """Whether the run is ending."""
         return self._stopping.is_set()
 
+    async def wait_until_stopping(self) -> None:
+        """Wait until the run is ending."""
+        await self._stopping.wait()
+
     def stop(self, reason: Ended) -> None:
         """End the run: sources finish, sinks drain. The first reason counts; a second signal ends it at once."""
         if not self._stopping.is_set():
