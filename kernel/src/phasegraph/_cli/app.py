@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
 from .._core.terminal import printable_output
 from .change import apply, set_options
 from .check import check
 from .compare import compare
+from .completion import VARIABLE, completion
 from .explain import explain
 from .init import init
 from .plugins import plugins
@@ -21,6 +25,13 @@ from .simulate import simulate
 
 COMMANDS_GROUP = "phasegraph.commands"
 """Entry points by which plugins declare the names of their commands; the value is the plugin's module."""
+
+
+def declared_commands() -> set[str]:
+    """The commands that plugins declare, without importing a plugin."""
+    from importlib.metadata import entry_points
+
+    return {entry.name for entry in entry_points(group=COMMANDS_GROUP)}
 
 
 class Kernel(click.Group):
@@ -46,20 +57,21 @@ class Kernel(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands; those of plugins by their declarations, without importing a plugin."""
         super().format_commands(ctx, formatter)
-        from importlib.metadata import entry_points
-
-        declared = sorted(entry_points(group=COMMANDS_GROUP), key=lambda entry: entry.name)
-        rows = [
-            (entry.name, f"See kernel {entry.name} --help.") for entry in declared if entry.name not in self.commands
-        ]
+        rows = [(name, f"See kernel {name} --help.") for name in sorted(declared_commands() - self.commands.keys())]
         if rows:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(rows)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell completes: commands of plugins as well, without importing a plugin."""
+        declared = sorted(declared_commands() - self.commands.keys())
+        more = [CompletionItem(name) for name in declared if name.startswith(incomplete)]
+        return super().shell_complete(ctx, incomplete) + more
+
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command line, with output in which control characters of foreign text have no effect."""
-        with printable_output():
-            return super().main(*arguments, **options)
+        with nullcontext() if VARIABLE in os.environ else printable_output():  # completions are octets
+            return super().main(*arguments, **{"complete_var": VARIABLE, **options})
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. A wrong graph exits with 2, a node that cannot work with 1."""
@@ -95,5 +107,20 @@ def cli() -> None:
     """
 
 
-for _command in (init, run, runs, status, apply, set_options, stop, check, simulate, compare, plugins, explain, schema):
+for _command in (
+    init,
+    run,
+    runs,
+    status,
+    apply,
+    set_options,
+    stop,
+    check,
+    simulate,
+    compare,
+    plugins,
+    explain,
+    schema,
+    completion,
+):
     cli.add_command(_command)

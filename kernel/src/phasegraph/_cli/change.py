@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from .completion import complete_settings
 from .parameters import Command, examples, format_option
 from .remote import control_errors, run_option
 
@@ -88,7 +89,7 @@ def apply(graph: Path, run: str | None, plan_only: bool, at: str, crossfade: str
         "kernel set sink.speakers.input=spare --at +2s --crossfade 20ms",
     ),
 )
-@click.argument("values", nargs=-1, required=True, metavar="ROLE.ID.OPTION=VALUE...")
+@click.argument("values", nargs=-1, required=True, metavar="ROLE.ID.OPTION=VALUE...", shell_complete=complete_settings)
 @run_option
 @change_options
 def set_options(values: tuple[str, ...], run: str | None, at: str, crossfade: str, no_wait: bool, format: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+
+from .._core.role import GRAPH_ROLES
 
 if TYPE_CHECKING:
     from .._graph_file import Graph
@@ -38,16 +41,64 @@ class GraphArgument(NamedTuple):
         return load_graph(self.path, registry, profile=self.profile, overrides=self.overrides)
 
 
+def _complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    profiles = _graph_file(ctx).get("profiles")
+    return [name for name in profiles if name.startswith(incomplete)] if isinstance(profiles, dict) else []
+
+
+def _complete_overrides(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return setting_paths(_graph_file(ctx), incomplete)
+
+
+def _graph_file(ctx: click.Context) -> dict[str, Any]:
+    # The graph that the command line names, as far as it can be read.
+    import tomllib
+
+    path = first_argument(ctx, "graph_path")
+    if path is not None:
+        with suppress(OSError, ValueError, RecursionError):
+            return tomllib.loads(Path(path).read_text("utf-8"))
+    return {}
+
+
+def first_argument(ctx: click.Context, name: str) -> Any:
+    """The first argument of a command line that is being completed, whose name is ``name``; None where it is missing.
+
+    Where the value of an option is to be completed, click leaves arguments unparsed.
+    """
+    value = ctx.params.get(name)
+    return value if value is not None else next(iter(ctx.args), None)
+
+
+def setting_paths(graph: Mapping[str, Any], incomplete: str) -> list[str]:
+    """``ROLE.ID.OPTION=`` of all options that the tables of a graph have, as far as they begin with a text."""
+    tables = [(role, nodes) for role, nodes in graph.items() if role in GRAPH_ROLES and isinstance(nodes, dict)]
+    paths = (
+        f"{role}.{id}.{option}="
+        for role, nodes in tables
+        for id, table in nodes.items()
+        if isinstance(table, dict)
+        for option in table
+    )
+    return [path for path in paths if path.startswith(incomplete)]
+
+
 def graph_argument(command: Command) -> Command:
     """GRAPH, ``--profile`` and ``--set``: the command's parameter ``graph``, a `GraphArgument`."""
 
     @click.argument("graph_path", metavar="GRAPH", type=click.Path(path_type=Path))
-    @click.option("--profile", metavar="NAME", help="Lay the tables [profiles.NAME...] over the graph.")
+    @click.option(
+        "--profile",
+        metavar="NAME",
+        shell_complete=_complete_profiles,
+        help="Lay the tables [profiles.NAME...] over the graph.",
+    )
     @click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="PATH=VALUE",
+        shell_complete=_complete_overrides,
         help="Set one option for this call: sources.stage.link-offset=6ms. Paths start at the current directory. "
         "May be repeated.",
     )

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completion import complete_nodes, complete_runs
 from .parameters import examples, format_option
 
 if TYPE_CHECKING:
     from ..control import RunStatus
 
-run_option = click.option("--run", metavar="NAME", help="The run: its name or the path of its socket; or the only one.")
+run_option = click.option(
+    "--run",
+    metavar="NAME",
+    shell_complete=complete_runs,
+    help="The run: its name or the path of its socket; or the only one.",
+)
 WATCH_S = 0.5
 """How often a watched status is shown on a terminal."""
 
@@ -56,9 +62,9 @@ def runs(format: str) -> None:
     short_help="Show the state of a run.",
     epilog=examples("kernel status", "kernel status loopback --watch", "kernel status --format json"),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_runs)
 @click.option("--watch", is_flag=True, help="Show it again and again until the run ends.")
-@click.option("--node", metavar="ID", help="Show one node or edge with all its figures.")
+@click.option("--node", metavar="ID", shell_complete=complete_nodes, help="Show one node or edge with all its figures.")
 @format_option
 def status(name: str | None, watch: bool, node: str | None, format: str) -> None:
     """Show the nodes and crossings of a run: what is wrong first, then a table with the most urgent on top.
@@ -101,7 +107,7 @@ def status(name: str | None, watch: bool, node: str | None, format: str) -> None
 
 
 @click.command(short_help="End a run.", epilog=examples("kernel stop", "kernel stop loopback --at-once"))
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_runs)
 @click.option("--at-once", is_flag=True, help="Do not wait for sinks to write and send what they have.")
 def stop(name: str | None, at_once: bool) -> None:
     """End a run in order, as a signal does. It may take up to 5 seconds more than this command.
