@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import trio
 
-from phasegraph.control import ChangeTime, ControlError
+from phasegraph.control import AppliedChange, ChangeTime, ControlError
 
 from .connection.connection_changes import Switch, changes_of
 from .connection.connections import Connections, Due
 from .model.resources import HostInterface
-from .model.run_view import RunView
+from .model.run_view import EndpointView, RunView
 from .run_link import Changes, Instant
 
 APPLY_TIMEOUT_S = 30.0
@@ -28,7 +28,7 @@ class ChangeableRun(Protocol):
     view: RunView | None
     changing: trio.Lock
 
-    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> Any:
+    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
         """Change the graph at an instant. Raises ControlError, with nothing changed."""
 
     async def refresh(self) -> None:
@@ -98,8 +98,7 @@ class ActivationRunner:
             async with link.changing:
                 with trio.fail_after(APPLY_TIMEOUT_S):
                     changes, _ = self._changes(link, items)
-                    if changes:
-                        await link.apply(changes, "now")
+                    applied = await link.apply(changes, "now") if changes else None
                     await link.refresh()
         except (ControlError, trio.TooSlowError) as error:
             for endpoint, activation in items:
@@ -113,9 +112,10 @@ class ActivationRunner:
             raise
         now_ns = self._clock.now_ns()
         for endpoint, activation in items:
-            endpoint.finish(activation, now_ns)
+            happened_ns = _media_time_ns(endpoint.view, link.view, applied) or now_ns
+            endpoint.finish(activation, happened_ns)
             endpoint.settle()
-            done[endpoint.id] = now_ns
+            done[endpoint.id] = happened_ns
         await self._on_activated({endpoint.id for endpoint, _ in items})
 
     async def _activate_at(self, items: list[Due]) -> None:
@@ -131,7 +131,7 @@ class ActivationRunner:
                 with trio.fail_after(APPLY_TIMEOUT_S):
                     changes, nodes = self._changes(link, items)
                     if changes:
-                        await link.apply(changes, self._instant(link, endpoint.view.clock, due_ns), wait=False)
+                        await link.apply(changes, self._instant(link, endpoint.view, due_ns), wait=False)
                 await trio.sleep(max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
                 for each, its in items:
                     each.finish(its, due_ns)
@@ -144,14 +144,14 @@ class ActivationRunner:
                 each.abandon(its)
             self._log.error("a scheduled activation was not carried out", run=run, reason=str(error) or "no answer")
 
-    def _instant(self, link: ChangeableRun, clock: str | None, due_ns: int) -> Instant:
-        # In the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations").
+    def _instant(self, link: ChangeableRun, view: EndpointView, due_ns: int) -> Instant:
+        # A sink's frame is named by the time at which it sounds: the link offset after its media time.
         if due_ns <= self._clock.now_ns():
-            return "now"
-        clocks = {each.id: each for each in link.view.clocks} if link.view is not None else {}
-        if clock is not None and clock in clocks and clocks[clock].timescale == "ptp":
-            return ChangeTime(clock=clock, time_ns=due_ns)
-        return ChangeTime(local_ns=self._clock.local_ns_at(due_ns))
+            return "now"  # in the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations")
+        at_ns = due_ns + view.link_offset_ns
+        if view.clock is not None and _counts_tai(link.view, view.clock):
+            return ChangeTime(clock=view.clock, time_ns=at_ns)
+        return ChangeTime(local_ns=self._clock.local_ns_at(at_ns))
 
     def _changes(self, link: ChangeableRun, items: list[Due]) -> tuple[Changes, list[str]]:
         if link.view is None:
@@ -191,9 +191,23 @@ def _by_run(due: Sequence[Due]) -> dict[str, list[Due]]:
     return groups
 
 
-def _by_clock(due: Sequence[Due]) -> dict[tuple[str, str | None, int], list[Due]]:
-    groups: dict[tuple[str, str | None, int], list[Due]] = defaultdict(list)
+def _by_clock(due: Sequence[Due]) -> dict[tuple[str, str | None, int, int], list[Due]]:
+    # Those that one change of a run can carry out: at one time of one clock.
+    groups: dict[tuple[str, str | None, int, int], list[Due]] = defaultdict(list)
     for endpoint, activation in due:
         assert activation.due_ns is not None
-        groups[endpoint.view.run, endpoint.view.clock, activation.due_ns].append((endpoint, activation))
+        view = endpoint.view
+        groups[view.run, view.clock, view.link_offset_ns, activation.due_ns].append((endpoint, activation))
     return groups
+
+
+def _counts_tai(run: RunView | None, clock: str) -> bool:
+    return run is not None and any(each.id == clock and each.timescale == "ptp" for each in run.clocks)
+
+
+def _media_time_ns(view: EndpointView, run: RunView | None, applied: AppliedChange | None) -> int | None:
+    # Of the first frame of the new stream; None where no clock tells it.
+    for sink, at in (applied.applied if applied is not None else {}).items():
+        if sink in view.neighbours and at.time_ns is not None and _counts_tai(run, at.clock):
+            return at.time_ns - view.link_offset_ns
+    return None

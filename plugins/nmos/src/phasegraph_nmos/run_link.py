@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import trio
 
-from phasegraph.control import AsyncRun, ChangeTime, ControlError, EventLine, RunStatus, connect_async
+from phasegraph.control import AppliedChange, AsyncRun, ChangeTime, ControlError, EventLine, RunStatus, connect_async
 
 from .model.run_view import RunView, SessionParser, view_of_run
 
@@ -64,7 +64,7 @@ class RunLink:
             status = await control.status()
         self._set_view(status)
 
-    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> Any:
+    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
         """Change the run's graph at an instant. Raises ControlError, with nothing changed."""
         # A connection of its own: one that waits for its instant holds up no other.
         async with connect_async(self._path) as control:

@@ -18,6 +18,7 @@ from phasegraph import OfferedSession, parse_duration
 if TYPE_CHECKING:
     from phasegraph.control import NodeStatus, RunStatus
 
+DEFAULT_LINK_OFFSET_NS = 3_000_000
 TAKING_TURNS = "-nmos"
 """Ends the id of the source that a receiver has every other time."""
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(k?)Hz\s*\Z", re.IGNORECASE)
@@ -75,6 +76,8 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     payload_type: int
     legs: tuple[LegView, ...]
     enabled: bool
+    link_offset_ns: int = 0
+    """Of a receiver: how long after its media time a frame sounds."""
     neighbours: tuple[str, ...] = ()
     """Of a receiver: the sinks that read it. Of a sender: the sources that it sends."""
 
@@ -92,21 +95,19 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def view_of_run(name: str, graph: Table, status: RunStatus, parse_session: SessionParser) -> RunView:
-    """The view of a run. Nodes without a status are left out: they are not running yet."""
+    """The view of a run. A node that has no status yet, as it has just been added, is what its table says."""
     clocks = tuple(
-        _clock(id, str(table.get("kind", "")), status.nodes[id])
-        for id, table in graph.get("clocks", {}).items()
-        if id in status.nodes
+        _clock(id, str(table.get("kind", "")), status.nodes.get(id)) for id, table in graph.get("clocks", {}).items()
     )
     only_clock = clocks[0].id if len(clocks) == 1 else None
     build = _EndpointReader(name, graph, status, parse_session, only_clock)
     receivers: dict[str, EndpointView] = {}
-    for id in _network_nodes(graph, "sources", status):
+    for id in _network_nodes(graph, "sources"):
         view = build.receiver(id)
         before = receivers.get(view.id)
         if before is None or len(view.neighbours) > len(before.neighbours):
             receivers[view.id] = view
-    senders = tuple(build.sender(id) for id in _network_nodes(graph, "sinks", status))
+    senders = tuple(build.sender(id) for id in _network_nodes(graph, "sinks"))
     label = str(graph.get("label") or name)
     return RunView(
         name=name,
@@ -143,20 +144,20 @@ def parse_rate(value: Any, otherwise: int = 48_000) -> int:
     return value if isinstance(value, int) else otherwise
 
 
-def _network_nodes(graph: Table, role: str, status: RunStatus) -> list[str]:
-    tables = graph.get(role, {})
-    return [id for id, table in tables.items() if table.get("kind") == "aes67" and id in status.nodes]
+def _network_nodes(graph: Table, role: str) -> list[str]:
+    return [id for id, table in graph.get(role, {}).items() if table.get("kind") == "aes67"]
 
 
-def _clock(id: str, kind: str, node: NodeStatus) -> ClockView:
-    domain = node.metrics.get("domain")
+def _clock(id: str, kind: str, node: NodeStatus | None) -> ClockView:
+    metrics = {} if node is None else node.metrics
+    domain = metrics.get("domain")
     return ClockView(
         id=id,
         kind=kind,
-        locked=node.metrics.get("state") == "locked",
-        grandmaster=str(node.metrics.get("grandmaster", "")),
+        locked=metrics.get("state") == "locked",
+        grandmaster=str(metrics.get("grandmaster", "")),
         domain=domain if isinstance(domain, int) else None,
-        timescale=str(node.metrics.get("timescale", "")),
+        timescale=str(metrics.get("timescale", "")),
     )
 
 
@@ -175,14 +176,18 @@ class _EndpointReader:
     def receiver(self, node: str) -> EndpointView:
         table = self._graph["sources"][node]
         readers = [id for id, sink in self._graph.get("sinks", {}).items() if node in sources_of(sink.get("input", ()))]
-        return self._endpoint(node, receiver_id(node), table, tuple(readers))
+        offset_ns = _duration(table.get("link-offset", DEFAULT_LINK_OFFSET_NS))
+        view = self._endpoint(node, receiver_id(node), table, tuple(readers))
+        return msgspec.structs.replace(view, link_offset_ns=offset_ns)
 
     def sender(self, node: str) -> EndpointView:
         table = self._graph["sinks"][node]
         return self._endpoint(node, node, table, tuple(sources_of(table.get("input", ()))))
 
     def _endpoint(self, node: str, id: str, table: Table, neighbours: tuple[str, ...]) -> EndpointView:
-        offer, status = self._offer(node), self._status.nodes[node]
+        status = self._status.nodes.get(node)
+        rate, channels = (status.rate, status.channels) if status is not None else (None, None)
+        offer = self._offer(status)
         stream = offer.streams[0] if offer is not None else None
         packet_time = table.get("packet-time", 1_000_000)
         return EndpointView(
@@ -193,8 +198,8 @@ class _EndpointReader:
             description=str(table.get("description", "")),
             table=table,
             clock=table.get("clock", self._only_clock),
-            rate=stream.rate if stream is not None else status.rate or parse_rate(table.get("rate")),
-            channels=stream.channels if stream is not None else status.channels or table.get("channels", 2),
+            rate=stream.rate if stream is not None else rate or parse_rate(table.get("rate")),
+            channels=stream.channels if stream is not None else channels or table.get("channels", 2),
             encoding=stream.encoding if stream is not None else table.get("encoding", "L24"),
             packet_time_ns=(stream.packet_time_ns if stream is not None else None) or _duration(packet_time),
             payload_type=(stream.payload_type if stream is not None else None) or table.get("payload-type", 98),
@@ -203,8 +208,8 @@ class _EndpointReader:
             neighbours=neighbours,
         )
 
-    def _offer(self, node: str) -> OfferedSession | None:
-        text = self._status.nodes[node].metrics.get("session_description", "")
+    def _offer(self, status: NodeStatus | None) -> OfferedSession | None:
+        text = "" if status is None else status.metrics.get("session_description", "")
         if not isinstance(text, str) or not text:
             return None
         try:
