@@ -125,8 +125,8 @@ async def test_a_slow_reader_gets_the_newest_status_and_a_bounded_number_of_even
     feed = ChangeFeed()
     run = FollowedRun("hall", FakeRun().hello)
     for number in range(MOST_WAITING_EVENTS + 7):
-        feed.add(RunChange("hall", None))
-        feed.add(RunChange("hall", run.add_event(event("overrun", number=number), 0, WALL)))
+        feed.queue_change(RunChange("hall", None))
+        feed.queue_change(RunChange("hall", run.add_event(event("overrun", number=number), 0, WALL)))
     changes = await feed.next_changes()
     assert len(changes) == MOST_WAITING_EVENTS + 1
     assert changes[-1] == RunChange("hall", None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from phasegraph.control import ChangeTime
 
 NodeId = Annotated[str, Meta(min_length=1, max_length=200)]
 OptionPath = Annotated[str, Meta(min_length=3, max_length=300)]
@@ -34,20 +35,25 @@ class RunLine(Struct, frozen=True, kw_only=True):
 class PlanBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of a run's graph: exactly one of ``set``, ``graph`` and ``toml``."""
 
-    set: Annotated[dict[OptionPath, Any], Meta(min_length=1, max_length=1000)] | msgspec.UnsetType = msgspec.UNSET
+    set: Annotated[dict[OptionPath, Any], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
     """New values by path: ROLE.ID.OPTION, or ROLE.ID with a whole table; null removes."""
-    graph: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    graph: dict[str, Any] | UnsetType = UNSET
     """A whole graph, in the shape of a graph file."""
-    toml: Annotated[str, Meta(max_length=1 << 20)] | msgspec.UnsetType = msgspec.UNSET
+    toml: Annotated[str, Meta(max_length=1 << 20)] | UnsetType = UNSET
     """The text of a whole graph file."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError unless exactly one is given."""
+        if sum(given is not UNSET for given in (self.set, self.graph, self.toml)) != 1:
+            raise ValueError("give one of set, graph and toml")
 
 
 class ApplyBody(PlanBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change, and when it happens."""
 
-    at: dict[str, Any] | None = None
-    """Left out: as soon as all can be there. Else ``clock`` and ``time_ns``, or ``local_ns``, or ``frame``."""
-    crossfade_ms: Annotated[float, Meta(ge=0, le=1000)] = 0.0
+    at: ChangeTime | UnsetType = UNSET
+    """When inputs are switched; left out: as soon as everything is there."""
+    crossfade_ms: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
 
 
 class RestartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +75,13 @@ class SdpBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sdp: Annotated[str, Meta(max_length=65_536)]
 
 
+class RunGraph(Struct, frozen=True, kw_only=True):
+    """The graph of a run as it is now."""
+
+    graph: dict[str, Any]
+    """In the shape of a graph file."""
+
+
 class Done(Struct, frozen=True, kw_only=True):
     """The run has done what was asked."""
 
@@ -80,6 +93,8 @@ class ApiError(Struct, frozen=True, kw_only=True):
 
     error: str
     """A sentence."""
+    problems: list[str] = []
+    """Of a change that was refused: all of them."""
 
 
 class SessionList(Struct, frozen=True, kw_only=True):

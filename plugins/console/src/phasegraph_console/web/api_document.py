@@ -7,8 +7,20 @@ from typing import Any, NamedTuple
 import msgspec
 
 from phasegraph import __version__
+from phasegraph.control import AppliedChange, ChangePlan
 
-from .api_bodies import ApiError, Done, RestartBody, RunList, SdpBody, SessionList, StopBody
+from .api_bodies import (
+    ApiError,
+    ApplyBody,
+    Done,
+    PlanBody,
+    RestartBody,
+    RunGraph,
+    RunList,
+    SdpBody,
+    SessionList,
+    StopBody,
+)
 from .followed_run import RunHistory, RunOverview
 
 
@@ -36,6 +48,29 @@ OPERATIONS = (
         "Events and clocks of the last minutes.",
         RunHistory,
         errors=(404,),
+    ),
+    ApiOperation(
+        "/api/v1/runs/{run}/graph", "get", "showGraph", "The graph of a run as it is now.", RunGraph, errors=(404, 409)
+    ),
+    ApiOperation(
+        "/api/v1/runs/{run}/plan",
+        "post",
+        "planChange",
+        "What a change would do; it does nothing.",
+        ChangePlan,
+        PlanBody,
+        True,
+        (404, 409),
+    ),
+    ApiOperation(
+        "/api/v1/runs/{run}/apply",
+        "post",
+        "applyChange",
+        "Change a run; answers when it has happened, or nothing has.",
+        AppliedChange,
+        ApplyBody,
+        True,
+        (404, 409),
     ),
     ApiOperation(
         "/api/v1/runs/{run}/restart",
@@ -92,6 +127,8 @@ def openapi_document() -> dict[str, Any]:
     ordered = sorted(used, key=lambda kind: kind.__name__)
     references, components = msgspec.json.schema_components(ordered, ref_template=_REFERENCE)
     reference_of = dict(zip(ordered, references, strict=True))
+    for name in ("PlanBody", "ApplyBody"):
+        components[name]["oneOf"] = [{"required": [given]} for given in ("set", "graph", "toml")]
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation, reference_of)

@@ -17,7 +17,7 @@ class AuditLog:
     def __init__(self, write_line: Callable[[str], object]) -> None:
         self._write_line = write_line
 
-    def add(self, *, address: str, role: str, action: str, run: str, request: str, result: str) -> None:
+    def record_change(self, *, address: str, role: str, action: str, run: str, request: str, result: str) -> None:
         """A change: ``request`` is the body as it was sent, shortened, ``result`` is "done" or a sentence."""
         line = {
             "audit": action,

@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import trio
+from msgspec import UNSET
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from phasegraph.control import AsyncRun, ControlError
+from phasegraph.control import AsyncRun, ChangeRefused, ChangeTime, ControlError
 
 from .access_rules import AccessRole
-from .api_bodies import ApiError, Done, RestartBody, RunLine, RunList, SdpBody, SessionList, StopBody
+from .api_bodies import (
+    ApiError,
+    ApplyBody,
+    Done,
+    PlanBody,
+    RestartBody,
+    RunGraph,
+    RunLine,
+    RunList,
+    SdpBody,
+    SessionList,
+    StopBody,
+)
 from .api_document import openapi_document
 from .audit_log import AuditLog
 from .event_stream import MOST_STREAMS, EventStreamResponse
@@ -29,8 +42,6 @@ from .run_directory import RunDirectory
 from .sibling_commands import SiblingCommands, SiblingFailed
 
 API = "/api/v1"
-ACTION_S = 130.0
-"""How long an action may take: a change answers when it has happened."""
 PAGE_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -61,6 +72,9 @@ class ConsoleRoutes:
             Route(f"{API}/events", self._events),
             Route(run, self._show_run),
             Route(f"{run}/history", self._history),
+            Route(f"{run}/graph", self._graph),
+            Route(f"{run}/plan", self._plan, methods=["POST"]),
+            Route(f"{run}/apply", self._apply, methods=["POST"]),
             Route(f"{run}/restart", self._restart, methods=["POST"]),
             Route(f"{run}/stop", self._stop, methods=["POST"]),
             Route(f"{API}/sessions", self._sessions),
@@ -124,6 +138,23 @@ class ConsoleRoutes:
             raise RequestRefused(503, "too many readers of events", retry_after="5")
         return EventStreamResponse(self._directory, only)
 
+    async def _graph(self, request: Request) -> Response:
+        async with self._directory.command(self._run(request).name) as connection:
+            return _json(json_bytes(RunGraph(graph=await connection.graph())))
+
+    async def _plan(self, request: Request) -> Response:
+        body = await _body(request, PlanBody)
+        require_operator(request.state.role, request.headers.get("authorization"))
+        async with self._directory.command(self._run(request).name) as connection:
+            return _json(json_bytes(await connection.plan(**_edit(body))))
+
+    async def _apply(self, request: Request) -> Response:
+        body = await _body(request, ApplyBody)
+        at: ChangeTime | Literal["now"] = "now" if body.at is UNSET else body.at
+        return await self._act(
+            request, "apply", lambda run: run.apply(**_edit(body), at=at, crossfade_ms=body.crossfade_ms)
+        )
+
     async def _restart(self, request: Request) -> Response:
         body = await _body(request, RestartBody)
         return await self._act(request, "restart", lambda run: run.restart(body.node))
@@ -158,17 +189,14 @@ class ConsoleRoutes:
         result = "it was not done"
         try:
             require_operator(role, request.headers.get("authorization"))
-            with trio.move_on_after(ACTION_S) as patience:
-                async with self._directory.command(run.name) as connection:
-                    answer = await do(connection)
-            if patience.cancelled_caught:
-                raise ControlError(f"the run has not answered within {ACTION_S:g} s")
+            async with self._directory.command(run.name) as connection:
+                answer = await do(connection)
             result = "done"
         except (RequestRefused, ControlError) as error:
             result = str(error)
             raise
         finally:
-            self._audit.add(
+            self._audit.record_change(
                 address=request.client.host if request.client else "",
                 role=role,
                 action=action,
@@ -177,6 +205,11 @@ class ConsoleRoutes:
                 result=result,
             )
         return _json(json_bytes(Done() if answer is None else answer))
+
+
+def _edit(body: PlanBody) -> dict[str, Any]:
+    given = {"set": body.set, "graph": body.graph, "toml": body.toml}
+    return {name: value for name, value in given.items() if value is not UNSET}
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:
@@ -212,6 +245,8 @@ async def _refused(_request: Request, error: RequestRefused) -> Response:
 
 
 async def _refused_by_run(_request: Request, error: ControlError) -> Response:
+    if isinstance(error, ChangeRefused):
+        return _json(json_bytes(ApiError(error=str(error), problems=error.plan.problems)), 409)
     return _error(409, str(error))
 
 

@@ -51,9 +51,9 @@ class HttpListener:
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.serve_listeners(self._serve, self._listeners)
+        await trio.serve_listeners(self._serve_connection, self._listeners)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve_connection(self, stream: trio.SocketStream) -> None:
         if self._connections >= MOST_CONNECTIONS:
             await self._refuse(stream)
             return

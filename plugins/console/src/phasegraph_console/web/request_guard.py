@@ -74,7 +74,7 @@ class RequestGuard:
 
         self._running += 1
         try:
-            await self._serve(scope, receive, send_guarded)
+            await self._serve_checked(scope, receive, send_guarded)
         except RequestRefused as refusal:
             await send_guarded(
                 {
@@ -91,7 +91,7 @@ class RequestGuard:
         finally:
             self._running -= 1
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._running > MOST_REQUESTS:
             raise RequestRefused(503, "too many requests at once", retry_after="1")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -38,6 +38,8 @@ ENDED_S = 3600.0
 SILENT_S = 10.0
 """A run that sends no status for this time is unreachable."""
 MOST_WAITING_EVENTS = 1000
+ACTION_S = 130.0
+"""How long a request to a run may take: a change answers when it has happened."""
 
 
 class FollowedConnection(Protocol):
@@ -71,7 +73,7 @@ class ChangeFeed:
         self.events_lost = 0
         """Events that the reader was too slow for."""
 
-    def add(self, change: RunChange) -> None:
+    def queue_change(self, change: RunChange) -> None:
         """Queue a change."""
         if change.event is None:
             self._changed[change.run] = None
@@ -137,12 +139,18 @@ class RunDirectory:
 
     @asynccontextmanager
     async def command(self, name: str) -> AsyncIterator[AsyncRun]:
-        """A connection of its own for requests to a run. Raises ControlError, also where the run has ended."""
+        """A connection of its own for requests to a run. Raises ControlError, also where the run has ended.
+
+        What is asked for ends after `ACTION_S`.
+        """
         run = self._runs.get(name)
         if run is None or run.state != "running":
             raise ControlError(f"the run '{name}' has ended" if run else f"no run '{name}'")
-        async with connect_async(self._paths[name]) as connection:
-            yield connection
+        with trio.move_on_after(ACTION_S) as patience:
+            async with connect_async(self._paths[name]) as connection:
+                yield connection
+        if patience.cancelled_caught:
+            raise ControlError(f"the run has not answered within {ACTION_S:g} s")
 
     async def _follow(self, name: str, path: Path) -> None:
         try:
@@ -192,7 +200,7 @@ class RunDirectory:
 
     def _publish(self, change: RunChange) -> None:
         for feed in self._feeds:
-            feed.add(change)
+            feed.queue_change(change)
 
 
 async def _find_sockets() -> Mapping[str, Path]:

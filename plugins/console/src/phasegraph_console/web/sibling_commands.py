@@ -41,12 +41,12 @@ class SiblingCommands:
 
     async def explain_sdp(self, sdp: str) -> Any:
         """A description as ``kernel sdp --format json`` explains it. Raises SiblingFailed."""
-        return await self._answer(["sdp", "-", "--format", "json"], sdp.encode(), codes=(0, 1))
+        return await self._run_command(["sdp", "-", "--format", "json"], sdp.encode(), codes=(0, 1))
 
     async def schema(self) -> dict[str, Any]:
         """The JSON Schema of graph files, with the installed kinds. Raises SiblingFailed."""
         if self._schema is None:
-            self._schema = await self._answer(["schema"])
+            self._schema = await self._run_command(["schema"])
         assert self._schema is not None
         return self._schema
 
@@ -63,7 +63,7 @@ class SiblingCommands:
             for look_s in (FIRST_LOOK_S, LONG_LOOK_S):
                 words = ["discover", "--for", f"{look_s}s", "--format", "json", *place]
                 try:
-                    self.sessions = await self._answer(words, limit_s=look_s + _LIMIT_S)
+                    self.sessions = await self._run_command(words, limit_s=look_s + _LIMIT_S)
                     self.sessions_problem = ""
                 except SiblingFailed as failure:
                     self.sessions_problem = str(failure)
@@ -72,7 +72,7 @@ class SiblingCommands:
             await trio.sleep(_FRESH_S / 4)
             self._wanted = trio.Event()
 
-    async def _answer(
+    async def _run_command(
         self, words: Sequence[str], given: bytes = b"", *, codes: Sequence[int] = (0,), limit_s: float = _LIMIT_S
     ) -> Any:
         command = [sys.executable, "-m", "phasegraph", *words]

@@ -1,0 +1,202 @@
+// One card for each node and crossing: what it is, how it is, its figures and its chart.
+
+import { drawClock, drawLateness, parseHistogram } from "./charts.js";
+import { el, Figures, setText } from "./dom.js";
+import { count, digits, duration, ppm, rate } from "./format.js";
+
+const LOSSES = ["lost", "late", "early", "duplicate", "reordered", "malformed", "foreign"];
+const LEVEL = /^level_peak_dbfs_(\d+)$/;
+
+function makeCard(id, chart, more) {
+  const entry = {
+    badge: el("span", { class: "badge" }),
+    kind: el("span", { class: "kind" }),
+    said: el("p", { class: "said" }),
+    figures: new Figures(),
+    chart: chart ? el("canvas", { class: "chart", role: "img" }) : null,
+    extra: el("div"),
+  };
+  const head = el("header", {}, el("h3", {}, id), entry.kind, entry.badge);
+  if (more) head.append(el("button", { type: "button", class: "more", "aria-label": `Actions for ${id}`, onclick: () => more(id) }, "..."));
+  entry.element = el("article", { class: "card" }, head, entry.said, entry.extra, entry.figures.element, entry.chart);
+  return entry;
+}
+
+function showHead(entry, node, said = node.text) {
+  entry.element.className = `card severity-${Number(node.severity) || 0}`;
+  setText(entry.kind, node.kind ?? "");
+  setText(entry.badge, node.metrics.state ?? node.state ?? "");
+  entry.badge.className = `badge ${["good", "warn", "bad", "bad"][node.severity] ?? "good"}`;
+  setText(entry.said, said);
+  entry.said.className = node.severity ? "said trouble" : "said";
+}
+
+const per = (node, name) => node.rates?.["1"]?.[name] ?? node.rates?.["10"]?.[name];
+
+export const clockCard = {
+  make: (more) => (id) => makeCard(id, true, more),
+  update(entry, { node, points }) {
+    const m = node.metrics;
+    showHead(entry, node);
+    const last = points[points.length - 1];
+    entry.figures.show([
+      ["grandmaster", m.grandmaster ?? ""],
+      ["domain", m.domain !== undefined ? String(m.domain) : ""],
+      ["timescale", m.timescale ?? ""],
+      ["correction", typeof last?.correction_ns === "number" ? duration(last.correction_ns) : ""],
+      ["sigma", duration(m.sigma_ns)],
+      ["bound", duration(m.bound_ns)],
+      ["path delay", duration(m.path_delay_ns)],
+      ["rate", ppm(m.rate_ppb)],
+      ["time to lock", typeof m.time_to_lock_s === "number" ? `${digits(m.time_to_lock_s)} s` : ""],
+      ["readers get", m.running_on ?? ""],
+    ]);
+    entry.chart.setAttribute("aria-label", `Corrections of the last minutes, with sigma ${duration(m.sigma_ns)} and bound ${duration(m.bound_ns)}`);
+    drawClock(entry.chart, points);
+  },
+};
+
+/** Levels of a node: its own, or those of a meter that reads it. */
+export function levelsOf(id, status) {
+  const own = channels(status.nodes[id].metrics);
+  if (own.length) return own;
+  for (const name of Object.keys(status.edges)) {
+    const [from, to] = name.replace(/#\d+$/, "").split("->");
+    if (from === id && status.nodes[to]) {
+      const measured = channels(status.nodes[to].metrics);
+      if (measured.length) return measured;
+    }
+  }
+  return [];
+}
+
+const channels = (metrics) =>
+  Object.keys(metrics).map((name) => LEVEL.exec(name)).filter(Boolean).map((match) => [Number(match[1]), metrics[match[0]]]).sort((a, b) => a[0] - b[0]);
+
+function showLevels(entry, levels) {
+  entry.meters ??= new Map();
+  if (!entry.meterBox) entry.extra.append((entry.meterBox = el("div", { class: "meters" })));
+  for (const [channel, meter] of entry.meters) {
+    if (!levels.some(([other]) => other === channel)) {
+      meter.line.remove();
+      entry.meters.delete(channel);
+    }
+  }
+  for (const [channel, level] of levels.slice(0, 16)) {
+    let meter = entry.meters.get(channel);
+    if (!meter) {
+      meter = { bar: el("meter", { min: -70, max: 0, high: -3, low: -70, optimum: -20 }), text: el("span") };
+      meter.bar.setAttribute("aria-label", `Level of channel ${channel}`);
+      meter.line = el("div", { class: "meter-line" }, el("span", {}, String(channel)), meter.bar, meter.text);
+      entry.meters.set(channel, meter);
+      entry.meterBox.append(meter.line);
+    }
+    meter.bar.value = Math.max(-70, level);
+    setText(meter.text, `${level <= -120 ? "−∞" : level.toFixed(1)} dBFS`);
+  }
+}
+
+function verdict(node) {
+  const m = node.metrics;
+  if (node.severity) return ["FAIL", "bad"];
+  const lost = LOSSES.slice(0, 3).some((name) => (node.recent?.[`packets_${name}`] ?? 0) > 0);
+  return lost || m.lateness_p99_ns > m.link_offset_ns ? ["FAIL", "bad"] : ["PASS", "good"];
+}
+
+export const streamCard = {
+  make: (more) => (id) => makeCard(id, true, more),
+  update(entry, { node, status }, id) {
+    const m = node.metrics;
+    showHead(entry, node, [m.stream, node.severity ? node.text : ""].filter(Boolean).join(". ") || node.text);
+    const [word, tone] = verdict(node);
+    setText(entry.badge, word);
+    entry.badge.className = `badge ${tone}`;
+    entry.badge.title = "PASS: nothing was lost, late or early in the last 10 s, and 99 % arrive within the link offset";
+    showLevels(entry, levelsOf(id, status));
+    const safe = typeof m.lateness_max_ns === "number" ? Math.ceil((m.lateness_max_ns * 1.2) / 1e5) * 1e5 : undefined;
+    const legs = ["a", "b"].filter((leg) => `leg_${leg}_packets_received` in m).map((leg) => [
+      `leg ${leg}`,
+      `${count(m[`leg_${leg}_packets_received`])} received, ${count(m[`leg_${leg}_packets_lost`])} lost, ${count(m[`leg_${leg}_packets_late`])} late`,
+      (node.recent?.[`leg_${leg}_packets_lost`] ?? 0) > 0,
+    ]);
+    entry.figures.show([
+      ["packets", rate(per(node, "packets_received"), "")],
+      ...LOSSES.map((name) => [name, m[`packets_${name}`] === undefined ? "" : count(m[`packets_${name}`]), (node.recent?.[`packets_${name}`] ?? 0) > 0]),
+      ...legs,
+      ["concealed", m.frames_concealed === undefined ? "" : `${count(m.frames_concealed)} frames`],
+      ["lateness", m.lateness_p50_ns === undefined ? "" : `${duration(m.lateness_p50_ns)}, 99 % ${duration(m.lateness_p99_ns)}`],
+      ["latest", duration(m.lateness_max_ns), m.lateness_max_ns > m.link_offset_ns],
+      ["link offset", duration(m.link_offset_ns)],
+      ["safe offset", safe ? duration(safe) : ""],
+      ["sender", m.sender ?? ""],
+      ["SSRC", m.ssrc === undefined ? "" : `0x${Number(m.ssrc).toString(16).toUpperCase().padStart(8, "0")}`],
+      ["sender's rate", ppm(m.sender_rate_ppb, m.sender_rate_sigma_ppb)],
+      ["dropped here", m.socket_dropped ? count(m.socket_dropped) : "", true],
+    ]);
+    const bins = typeof m.lateness_histogram === "string" ? parseHistogram(m.lateness_histogram) : [];
+    entry.chart.hidden = bins.length === 0;
+    entry.chart.setAttribute("aria-label", `Packets by lateness; link offset ${duration(m.link_offset_ns)}, 99 % within ${duration(m.lateness_p99_ns)}`);
+    drawLateness(entry.chart, bins, m.link_offset_ns, safe);
+  },
+};
+
+export const crossingCard = {
+  make: () => (id) => makeCard(id, false, null),
+  update(entry, { edge }) {
+    const m = edge.metrics;
+    showHead(entry, { severity: edge.severity ?? (m.state === "locked" ? 0 : 1), metrics: m, kind: "crossing", text: edge.text });
+    entry.figures.show([
+      ["alignment error", duration(m.phase_error_ns)],
+      ["rms", m.phase_error_rms_frames === undefined ? "" : `${digits(m.phase_error_rms_frames)} frames`],
+      ["ratio", ppm(m.ratio_ppb, m.device_sigma_ppb)],
+      ["buffer", m.buffer_frames === undefined ? "" : `${count(m.buffer_frames)} frames`],
+      ["resyncs", count(m.resyncs), (edge.recent?.resyncs ?? 0) > 0],
+      ["missing frames", count(m.missing_frames), (edge.recent?.missing_frames ?? 0) > 0],
+      ["time to lock", typeof m.time_to_lock_s === "number" ? `${digits(m.time_to_lock_s)} s` : ""],
+    ]);
+  },
+};
+
+export const senderCard = {
+  make: (more) => (id) => makeCard(id, false, more),
+  update(entry, { node }) {
+    const m = node.metrics;
+    showHead(entry, node, [m.stream, node.severity ? node.text : ""].filter(Boolean).join(". ") || node.text);
+    entry.figures.show([
+      ["packets", rate(per(node, "packets_sent"), "")],
+      ["sent", count(m.packets_sent)],
+      ["refused", count(m.send_errors), (node.recent?.send_errors ?? 0) > 0],
+      ["behind the grid", duration(m.pacing_error_p50_ns)],
+      ["99 %", duration(m.pacing_error_p99_ns)],
+      ["at most", duration(m.pacing_error_max_ns)],
+      ["lead", duration(m.lead_ns)],
+      ["underruns", count(m.underruns), (node.recent?.underruns ?? 0) > 0],
+      ["resyncs", m.sender_resyncs ? count(m.sender_resyncs) : ""],
+    ]);
+  },
+};
+
+export const otherCard = {
+  make: (more) => (id) => makeCard(id, false, more),
+  update(entry, { node, status }, id) {
+    const m = node.metrics;
+    showHead(entry, node);
+    showLevels(entry, channels(status.nodes[id].metrics));
+    if (typeof m.url === "string" && /^https?:\/\//.test(m.url) && !entry.listen) {
+      entry.listen = el("a", { target: "_blank", rel: "noreferrer noopener" }, "listen");
+      entry.extra.append(entry.listen);
+    }
+    if (entry.listen) entry.listen.href = m.url;
+    entry.figures.show([
+      ["frames", count(m.frames_in ?? m.frames_out)],
+      ["frames/s", digits(per(node, "frames_in") ?? per(node, "frames_out") ?? NaN).replace("NaN", "")],
+      ["underruns", count(m.underruns), (node.recent?.underruns ?? 0) > 0],
+      ["overruns", count(m.overruns), (node.recent?.overruns ?? 0) > 0],
+      ["device rate", ppm(m.device_rate_ppb, m.device_sigma_ppb)],
+      ["true peak", m.level_true_peak_dbtp === undefined ? "" : `${m.level_true_peak_dbtp.toFixed(1)} dBTP`],
+      ["momentary", m.loudness_momentary_lufs === undefined ? "" : `${m.loudness_momentary_lufs.toFixed(1)} LUFS`],
+      ["short-term", m.loudness_short_term_lufs === undefined ? "" : `${m.loudness_short_term_lufs.toFixed(1)} LUFS`],
+      ["listeners", count(m.listeners)],
+    ]);
+  },
+};
