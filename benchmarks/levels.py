@@ -33,7 +33,7 @@ def percent(channels: int, true_peak: bool, weights: tuple[float, ...]) -> float
     costs = []
     for number in range(100):
         began = time.process_time_ns()
-        meter.add(frames, number * BLOCK_NS)
+        meter.measure(frames, number * BLOCK_NS)
         meter.figures()
         costs.append(time.process_time_ns() - began)
     return 100 * statistics.median(costs) / BLOCK_NS

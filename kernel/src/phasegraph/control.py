@@ -22,6 +22,7 @@ from ._control.control_protocol import (
     PROTOCOL,
     Answer,
     ApplyRequest,
+    CaptureRequest,
     EdgeStatus,
     EventLine,
     GraphRequest,
@@ -200,6 +201,11 @@ class Run:
         """End a node and start it again."""
         self._ask(RestartRequest(id=self._next_id(), node=node))
 
+    def capture(self, reason: str = "requested") -> Path:
+        """Write what the flight recorder of the run holds. Returns the file, on the run's computer."""
+        request = CaptureRequest(id=self._next_id(), reason=reason)
+        return Path(self._ask(request, timeout_s=APPLY_TIMEOUT_S).file)
+
     def graph(self) -> dict[str, Any]:
         """The graph as it runs now, in the shape of a graph file."""
         return _graph(self._ask(GraphRequest(id=self._next_id())))
@@ -338,6 +344,10 @@ class AsyncRun:
     async def restart(self, node: str) -> None:
         """See `Run.restart`."""
         await self.ask(RestartRequest(id=self._next_id(), node=node))
+
+    async def capture(self, reason: str = "requested") -> Path:
+        """See `Run.capture`."""
+        return Path((await self.ask(CaptureRequest(id=self._next_id(), reason=reason))).file)
 
     async def graph(self) -> dict[str, Any]:
         """See `Run.graph`."""

@@ -18,7 +18,7 @@ from .completion import VARIABLE, completion
 from .explain import explain
 from .init import init
 from .plugins import plugins
-from .remote import runs, status, stop
+from .remote import capture, runs, status, stop
 from .run import run
 from .schema import schema
 from .simulate import simulate
@@ -114,6 +114,7 @@ for _command in (
     status,
     apply,
     set_options,
+    capture,
     stop,
     check,
     simulate,

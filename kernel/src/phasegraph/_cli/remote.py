@@ -1,4 +1,4 @@
-"""``kernel runs``, ``status`` and ``stop``: what runs on this machine, seen and ended from another terminal."""
+"""``kernel runs``, ``status``, ``stop`` and ``capture``: what runs on this machine, reached from another terminal."""
 
 from __future__ import annotations
 
@@ -120,3 +120,21 @@ def stop(name: str | None, at_once: bool) -> None:
     with control_errors(), connect(name) as run:
         run.stop(at_once=at_once)
         click.echo(f"{run.hello.name} (process {run.hello.pid}) is ending.")
+
+
+@click.command(
+    short_help="Write the packets of the last seconds.",
+    epilog=examples("kernel capture", "kernel capture loopback --reason 'a click was heard'"),
+)
+@click.argument("name", required=False, shell_complete=complete_runs)
+@click.option("--reason", default="requested", show_default=True, help="Becomes part of the file's name and comment.")
+def capture(name: str | None, reason: str) -> None:
+    """Write what the flight recorder of a run holds to a capture file, and print its path.
+
+    NAME is a name that `kernel runs` lists, or the path of a control socket. It may be left out where there is one run.
+    Exits with 1 if there is no such run, or it has no flight recorder.
+    """
+    from ..control import connect
+
+    with control_errors(), connect(name) as run:
+        click.echo(run.capture(reason[:200]))

@@ -12,7 +12,9 @@ from .parameters import GraphArgument, duration_option, examples, graph_argument
 if TYPE_CHECKING:
     import socket
 
+    from .._core.config import RecorderConfig
     from .._core.privileges import Account
+    from .._graph_file.graph import Graph
     from .._run.logging import Format, Level
     from .._run.session import Session
 
@@ -58,6 +60,11 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Make the control socket here, and not in the folder where kernel status finds it.",
 )
+@duration_option(
+    "--recorder",
+    "recorder_ns",
+    help="Keep the packets of this time, such as 60s, and write them where there is trouble.",
+)
 @click.option("--no-control", is_flag=True, help="Make no control socket.")
 @click.option(
     "--user",
@@ -77,6 +84,7 @@ def run(
     strict: bool,
     watch: bool,
     control: Path | None,
+    recorder_ns: int | None,
     no_control: bool,
     user: str | None,
 ) -> None:
@@ -99,9 +107,25 @@ def run(
         watch=watch,
         control=control,
         no_control=no_control,
+        recorder_ns=recorder_ns,
         user=user,
     )
     ctx.exit(code)
+
+
+def recorder_config(graph: Graph, last_ns: int | None) -> RecorderConfig | None:
+    """The flight recorder of a call with ``--recorder``: the graph's, with another time. None without the option."""
+    from msgspec.structs import replace
+
+    from .._core.config import RecorderConfig
+    from .._core.errors import GraphError, Problem
+
+    if last_ns is None:
+        return None
+    if not 10**9 <= last_ns <= 3600 * 10**9:
+        raise GraphError([Problem("--recorder", "expected 1 s to 1 h")])
+    base = graph.recorder or RecorderConfig(folder=str(Path("captures").absolute()))
+    return replace(base, last=last_ns)
 
 
 def open_control(graph: str, path: Path | None, log: Any) -> tuple[socket.socket, Path] | None:
@@ -142,6 +166,7 @@ def run_graph(
     watch: bool = False,
     control: Path | None = None,
     no_control: bool = False,
+    recorder_ns: int | None = None,
     status_wanted: str | None = None,
     user: str | None = None,
 ) -> int:
@@ -184,6 +209,7 @@ def run_graph(
         profile=graph.profile,
         device_rates=DeviceRateStore(state_file(), log.warning),
         report_file=report_file,
+        recorder=recorder_config(loaded, recorder_ns),
     )
     with account.acting() if account is not None else nullcontext():
         opened = None if no_control else open_control(session.name, control, log)

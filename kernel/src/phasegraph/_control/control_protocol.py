@@ -105,6 +105,13 @@ class SetRequest(Struct, frozen=True, kw_only=True, tag="set", tag_field="reques
         return ApplyRequest(id=self.id, set=self.set, at=self.at, crossfade_ms=self.crossfade_ms, wait=self.wait)
 
 
+class CaptureRequest(Struct, frozen=True, kw_only=True, tag="capture", tag_field="request", forbid_unknown_fields=True):
+    """Writes what the flight recorder holds; the answer has the file."""
+
+    id: int = 0
+    reason: Annotated[str, Meta(max_length=200)] = "requested"
+
+
 Request = (
     StatusRequest
     | SubscribeRequest
@@ -114,6 +121,7 @@ Request = (
     | PlanRequest
     | ApplyRequest
     | SetRequest
+    | CaptureRequest
 )
 
 
@@ -200,6 +208,8 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     plan: ChangePlan | None = None
     applied: dict[str, AppliedFrame] | None = None
     """By sink: the first frame of the new input, or the frame at which it ended."""
+    file: str = ""
+    """The capture that was written."""
 
 
 class StatusLine(Struct, frozen=True, kw_only=True):

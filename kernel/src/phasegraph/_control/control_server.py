@@ -18,11 +18,13 @@ import trio
 from .. import __version__
 from .._core.graph_change import AppliedChange, EditRefused
 from .._plugins.specs import Event
+from .._run.flight_recorder import CaptureError
 from .._run.report import plain_metrics
 from .control_protocol import (
     MOST_LINE_BYTES,
     Answer,
     ApplyRequest,
+    CaptureRequest,
     EventLine,
     GraphRequest,
     Hello,
@@ -128,6 +130,8 @@ class ControlServer:
                 return Answer(id=request.id, ok=False, error=str(refused))
         if isinstance(request, ApplyRequest | SetRequest):
             return await self._apply(request.apply if isinstance(request, SetRequest) else request)
+        if isinstance(request, CaptureRequest):
+            return await self._capture(request)
         if isinstance(request, StatusRequest):
             return Answer(id=request.id, ok=True, status=self.monitor.status())
         if isinstance(request, StopRequest):
@@ -137,6 +141,16 @@ class ControlServer:
             if problem:
                 return Answer(id=request.id, ok=False, error=problem)
         return Answer(id=request.id, ok=True)
+
+    async def _capture(self, request: CaptureRequest) -> Answer:
+        recorder = self._session.recorder
+        if recorder is None:
+            error = "there is no flight recorder: add [recorder] to the graph, or run with --recorder 60s"
+            return Answer(id=request.id, ok=False, error=error)
+        try:
+            return Answer(id=request.id, ok=True, file=str(await recorder.capture(request.reason)))
+        except CaptureError as error:
+            return Answer(id=request.id, ok=False, error=str(error))
 
     async def _apply(self, request: ApplyRequest) -> Answer:
         answers: list[Answer] = []

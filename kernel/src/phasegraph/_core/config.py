@@ -86,6 +86,23 @@ class SourceConfig(NodeConfig, frozen=True, kw_only=True):
     """Base of a source's options."""
 
 
+class RecorderConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """The table ``[recorder]`` of a graph: the flight recorder."""
+
+    last: Annotated[
+        Duration,
+        Meta(description="How much of the past is kept in memory.", ge=1_000_000_000, le=3_600_000_000_000),
+    ] = 60_000_000_000
+    memory_mib: Annotated[
+        int, Meta(description="Most memory for packets, in MiB: beyond it they are cut, headers last.", ge=8, le=65_536)
+    ] = 512
+    folder: Annotated[OutputFile, Meta(description="Where captures are written; it is made.")] = "captures"
+    every: Annotated[
+        Duration, Meta(description="Least time between two captures that nothing but trouble asked for.", ge=0)
+    ] = 60_000_000_000
+    most: Annotated[int, Meta(description="Most captures of a run that trouble asked for.", ge=0)] = 20
+
+
 DEFAULT_RESAMPLER = "sinc"
 """Kind of the resampler behind a compensator that names none."""
 

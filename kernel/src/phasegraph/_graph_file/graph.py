@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .._core.config import RecorderConfig
 from .._core.kinds import AnyKind
 from .._core.role import Role
 
@@ -70,6 +71,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Where relative paths start."""
     path: Path | None = None
     """The file, as it was given."""
+    recorder: RecorderConfig | None = None
+    """The flight recorder that the file asks for."""
     overlays: Overlays = Overlays()
     """What the call laid over the file."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._core.config import RecorderConfig
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import Diagnostics, record_of
 from .._option_types.wording import did_you_mean, format_value, join_words
@@ -27,6 +28,9 @@ def node_table(node: GraphNode) -> Tables:
 def graph_tables(graph: Graph) -> Tables:
     """A graph as a file has it, by role and id, with everything that was laid over the file."""
     tables: Tables = {"schema": graph.schema}
+    if graph.recorder is not None:
+        options = record_of(RecorderConfig).options
+        tables["recorder"] = {one.name: one.written(getattr(graph.recorder, one.attribute)) for one in options}
     for role in GRAPH_ROLES:
         nodes = {node.id: node_table(node) for node in graph.of_role(role)}
         if nodes:

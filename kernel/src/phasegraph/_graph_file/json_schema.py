@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.config import RecorderConfig
 from .._core.kinds import AnyKind, ResamplerKind
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import json_schema, record_of
@@ -31,6 +32,10 @@ def graph_schema(registry: Registry) -> dict[str, Any]:
         "properties": {
             "schema": {"const": SCHEMA, "description": "Version of the format."},
             **{role: _nodes(registry, role) for role in GRAPH_ROLES},
+            "recorder": {
+                "description": "The flight recorder: packets of the last seconds, written where there is trouble.",
+                **json_schema(record_of(RecorderConfig)),
+            },
             "profiles": {
                 "description": "Tables laid over the graph by --profile NAME.",
                 "type": "object",

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from .._core.config import NodeConfig
+from .._core.config import NodeConfig, RecorderConfig
 from .._core.kinds import AnyKind, ResamplerKind
+from .._core.node import path_in
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import INVALID, Diagnostics, Reference, record_of, references
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
@@ -54,8 +56,8 @@ def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: D
     """Every node, in the order in which roles start; problems go to ``diagnostics``."""
     _check_schema(document, diagnostics)
     for key, value in document.items():
-        if key not in (*GRAPH_ROLES, "schema"):
-            known = (*GRAPH_ROLES, "profiles", "schema")
+        if key not in (*GRAPH_ROLES, "recorder", "schema"):
+            known = (*GRAPH_ROLES, "profiles", "recorder", "schema")
             what = "unknown role" if isinstance(value, Mapping) else "unknown key"
             diagnostics.error(
                 dotted_path("", key), what, did_you_mean(key, known) or f"roles are {join_words(GRAPH_ROLES, 'and')}"
@@ -77,6 +79,24 @@ def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: D
             parsed_nodes.setdefault(id, parsed)
             result.append(parsed)
     return result
+
+
+def parse_recorder(document: Mapping[str, Any], diagnostics: Diagnostics) -> RecorderConfig | None:
+    """The flight recorder of a document, where it has one; problems go to ``diagnostics``."""
+    table = document.get("recorder")
+    if table is None:
+        return None
+    if not isinstance(table, Mapping):
+        diagnostics.unexpected("recorder", "a table", table)
+        return None
+    record = record_of(RecorderConfig)
+    values, complete = record.decode_options(table, "recorder", diagnostics)
+    config = record.construct(values, "recorder", diagnostics) if complete else INVALID
+    if config is INVALID:
+        return None
+    parsed: RecorderConfig = config
+    # The default is as a file would have it.
+    return parsed if "folder" in table else replace(parsed, folder=path_in(diagnostics.folder, parsed.folder))
 
 
 def _check_schema(document: Mapping[str, Any], diagnostics: Diagnostics) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from .._core.config import RecorderConfig
 from .._core.errors import GraphError, Problem
 from .._core.role import Role
 from .._option_types import Diagnostics
@@ -16,7 +17,7 @@ from .domains import find_domains
 from .edges import check_edges, find_edges
 from .graph import Edge, Graph, GraphNode, Overlays
 from .overlay import Tables, apply_overrides, apply_profile
-from .parse_tables import SCHEMA, ParsedNode, parse_tables
+from .parse_tables import SCHEMA, ParsedNode, parse_recorder, parse_tables
 from .references import check_files, check_references, writers_of
 from .start_order import build_order
 from .toml_file import parse_toml, read_text
@@ -112,9 +113,10 @@ def validate_tables(
     the problems that are known already."""
     try:
         parsed_nodes = parse_tables(document, registry, diagnostics)
+        recorder = parse_recorder(document, diagnostics)
     except RecursionError:
         return _TOO_DEEP
-    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), path=path)
+    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), recorder, path=path)
 
 
 def _resolve(
@@ -122,6 +124,7 @@ def _resolve(
     registry: Registry,
     diagnostics: Diagnostics,
     overlays: Overlays,
+    recorder: RecorderConfig | None,
     *,
     path: Path | None,
 ) -> Validation:
@@ -151,6 +154,7 @@ def _resolve(
         folder=diagnostics.folder,
         path=path,
         overlays=overlays,
+        recorder=recorder,
     )
     problems = _plugin_problems(graph, registry)
     return Validation(None if problems else graph, edges, problems)

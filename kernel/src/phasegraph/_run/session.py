@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from .._core.config import RecorderConfig
 from .._core.errors import NodeError
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._graph_file.graph import Graph
@@ -21,9 +22,12 @@ from .build import BuiltGraph, GraphBuilder, NodeFactory, no_rates, real_nodes
 from .context import Services
 from .controlling_terminal import ControllingTerminal
 from .device_rates import DeviceRateStore
+from .flight_recorder import FlightRecorder
 from .graph_changes import GraphChanges
 from .graph_reload import GraphReload
 from .last_resort import LastResort
+from .packet_memory import PacketMemory
+from .recording_network import RecordingNetwork
 from .report import Meter, exit_code
 from .report_file import ReportFile
 from .supervise import Supervisor, describe
@@ -76,10 +80,12 @@ class Session:
         node_factory: NodeFactory = real_nodes,
         device_rates: DeviceRateStore | None = None,
         report_file: ReportFile | None = None,
+        recorder: RecorderConfig | None = None,
     ) -> None:
         """``local`` and ``network`` are the machine's own unless simulated ones are given. ``node_factory`` may put
         other nodes in the place of the graph's. ``device_rates`` has the rates of earlier runs and stores this one's.
         ``report_file`` gets the report while the run goes on and, if it must be ended by force, at its end.
+        ``recorder`` is a flight recorder, in place of the graph's own.
 
         Raises GraphError with what the nodes found wrong.
         """
@@ -95,9 +101,14 @@ class Session:
         self._listeners: list[Callable[[Event], object]] = []
         self._device_rates = device_rates
         self._report_file = report_file
+        network = network or SystemNetwork(self.local)
+        memory = None
+        if recorder := recorder or graph.recorder:
+            memory = PacketMemory(recorder.last, recorder.memory_mib << 20)
+            network = RecordingNetwork(network, memory, self.local)
         self.services = Services(
             local=self.local,
-            network=network or SystemNetwork(self.local),
+            network=network,
             log=log,
             trace=self._trace,
             quantum_ns=self.built.quantum_ns(),
@@ -109,6 +120,11 @@ class Session:
         """Plans and changes of the graph while it runs."""
         self.reload = GraphReload(graph.path, self.changes, self.supervisor, self.services)
         self._terminal = ControllingTerminal()
+        self.recorder: FlightRecorder | None = None
+        if recorder is not None and memory is not None:
+            self.recorder = FlightRecorder(
+                recorder, memory, self.built, self.services, run=graph.path.stem if graph.path else "run"
+            )
         self._snapshot: dict[str, Any] = {}
         """The newest report in progress. Replaced by the control plane, read by the last resort's thread."""
         self.last_resort = LastResort(self._emergency)
@@ -137,6 +153,8 @@ class Session:
                 if for_ns is not None:
                     nursery.start_soon(self._stop_after, for_ns)
                 nursery.start_soon(self._sample, status)
+                if self.recorder is not None:
+                    nursery.start_soon(self._run_companion, self.recorder.run)
                 for companion in companions:
                     nursery.start_soon(self._run_companion, companion)
                 if self._report_file is not None:

@@ -27,7 +27,7 @@ def play(meter, frames, block=BLOCK, begin_ns=0):
     for at in range(0, len(frames), block):
         part = frames[at : at + block]
         now = begin_ns + (at + len(part)) * S // RATE
-        events += [(round(now / S, 2), event.name, event.fields) for event in meter.add(part, now)]
+        events += [(round(now / S, 2), event.name, event.fields) for event in meter.measure(part, now)]
     return events
 
 
@@ -82,8 +82,8 @@ def test_frames_that_do_not_come_are_silence_too():
     meter = meter_of()
     play(meter, noise(1))
     none = np.empty((0, 2), np.float32)
-    assert meter.add(none, 3 * S - 1) == []
-    assert [event.name for event in meter.add(none, 3 * S)] == ["silence"]
+    assert meter.measure(none, 3 * S - 1) == []
+    assert [event.name for event in meter.measure(none, 3 * S)] == ["silence"]
     assert meter.figures().trouble == "silence"
 
 

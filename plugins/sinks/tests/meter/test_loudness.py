@@ -15,7 +15,7 @@ def sine(frequency, level_db, seconds, rate=48_000, phase=0.0):
 def measured(lines, layout="stereo", rate=48_000, block=9_600):
     meter = LoudnessMeter(rate, CHANNEL_WEIGHTS[layout])
     for begin in range(0, lines.shape[1], block):
-        meter.add(lines[:, begin : begin + block])
+        meter.add_samples(lines[:, begin : begin + block])
     return meter
 
 
@@ -61,7 +61,7 @@ def test_short_term_over_changing_loudness():  # signal 9
     meter = LoudnessMeter(48_000, CHANNEL_WEIGHTS["stereo"])
     found = []
     for begin in range(0, len(line), 4800):
-        meter.add(np.stack([line[begin : begin + 4800]] * 2))
+        meter.add_samples(np.stack([line[begin : begin + 4800]] * 2))
         found.append(meter.short_term_lufs())
     assert found[29:] == pytest.approx([-23.0] * len(found[29:]), abs=0.1)
 
@@ -71,7 +71,7 @@ def test_momentary_over_changing_loudness():  # signal 12
     meter = LoudnessMeter(48_000, CHANNEL_WEIGHTS["stereo"])
     found = []
     for begin in range(0, len(line), 4800):
-        meter.add(np.stack([line[begin : begin + 4800]] * 2))
+        meter.add_samples(np.stack([line[begin : begin + 4800]] * 2))
         found.append(meter.momentary_lufs())
     assert found[3:] == pytest.approx([-23.0] * len(found[3:]), abs=0.1)
 
@@ -95,11 +95,11 @@ def test_true_peak(divisor, phase, level, expected, rate, block):  # signals 15 
     found = 0.0
     for begin in range(0, len(line), block):
         part = line[None, begin : begin + block]
-        found = max(found, float(meter.add(part, np.abs(part).max(axis=1))[0]))
+        found = max(found, float(meter.true_peaks(part, np.abs(part).max(axis=1))[0]))
     assert expected - 0.4 <= 20 * np.log10(found) <= expected + 0.2
 
 
 def test_a_true_peak_is_never_below_the_samples():
     noise = np.random.default_rng(1).normal(0, 0.2, (3, 48_000)).astype(np.float32)
     peaks = np.abs(noise).max(axis=1)
-    assert (TruePeakMeter(48_000, 3).add(noise, peaks) >= peaks).all()
+    assert (TruePeakMeter(48_000, 3).true_peaks(noise, peaks) >= peaks).all()

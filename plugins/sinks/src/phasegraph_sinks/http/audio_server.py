@@ -60,13 +60,13 @@ class AudioServer:
         try:
             async with stream:
                 connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_REQUEST_BYTES)
-                await self._answer(stream, connection)
+                await self._handle_request(stream, connection)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # a listener that leaves is no error
         finally:
             self._connections -= 1
 
-    async def _answer(self, stream: trio.abc.HalfCloseableStream, connection: h11.Connection) -> None:
+    async def _handle_request(self, stream: trio.abc.HalfCloseableStream, connection: h11.Connection) -> None:
         request = None
         if self._connections > MOST_CONNECTIONS:
             answer = refusal(503, "too many connections", ("retry-after", "5"))

@@ -94,7 +94,7 @@ class LevelMeter:
         self._stuck: tuple[int, ...] = ()
         self._stuck_now: tuple[int, ...] = ()
 
-    def add(self, frames: Frames, now_ns: int) -> list[LevelEvent]:
+    def measure(self, frames: Frames, now_ns: int) -> list[LevelEvent]:
         """Measure the frames that follow, which may be none. Returns what they begin or end."""
         if len(frames):
             self._measure(frames, now_ns)
@@ -123,9 +123,9 @@ class LevelMeter:
         if not np.isfinite(peaks).all():
             lines = np.nan_to_num(lines, nan=0.0, posinf=1.0, neginf=-1.0)
             peaks = _peaks(lines)
-        between = peaks if self._true_peak is None else self._true_peak.add(lines, peaks)
+        between = peaks if self._true_peak is None else self._true_peak.true_peaks(lines, peaks)
         if self._loudness is not None:
-            self._loudness.add(lines)
+            self._loudness.add_samples(lines)
         left, right = lines[0 : len(lines) // 2 * 2 : 2], lines[1::2]
         products = np.stack(
             [np.einsum("pf,pf->p", one, other) for one, other in ((left, right), (left, left), (right, right))], axis=1

@@ -80,7 +80,7 @@ class LoudnessMeter:
         self._sum = 0.0
         self._count = 0
 
-    def add(self, lines: NDArray[np.float32]) -> None:
+    def add_samples(self, lines: NDArray[np.float32]) -> None:
         """Add samples, a row a channel, in sequence; all of them finite."""
         for begin in range(0, lines.shape[1], self._most):
             self._add_block(lines[:, begin : begin + self._most])

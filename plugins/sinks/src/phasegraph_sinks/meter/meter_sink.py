@@ -112,7 +112,7 @@ class MeterSink:
 
         def measure() -> None:
             try:
-                for event in meter.add(frames, now_ns):
+                for event in meter.measure(frames, now_ns):
                     ctx.call_soon(partial(ctx.event, event.name, **event.fields))
                 self._figures.publish(meter.figures())
             except Exception as error:  # the node fails, and the thread goes on for the others

@@ -31,7 +31,7 @@ class TruePeakMeter:
         self._taps = phases(self._factor)
         self._past = np.zeros((channels, TAPS - 1), np.float32)
 
-    def add(self, lines: NDArray[np.float32], sample_peaks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def true_peaks(self, lines: NDArray[np.float32], sample_peaks: NDArray[np.float32]) -> NDArray[np.float32]:
         """The true peak of each row of samples, which follow the ones before; all of them finite.
 
         ``sample_peaks``: their largest magnitudes. What lies behind the last six samples counts with the next ones.
