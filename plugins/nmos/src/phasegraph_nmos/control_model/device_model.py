@@ -77,6 +77,11 @@ class DeviceModel:
         """All objects."""
         return frozenset(self._objects)
 
+    @property
+    def monitors(self) -> list[MonitorObject]:
+        """The monitors of all receivers and senders."""
+        return list(self._monitors.values())
+
     def show(
         self, receivers: Sequence[MonitoredResource], senders: Sequence[MonitoredResource], now_ns: int
     ) -> list[PropertyChange]:
