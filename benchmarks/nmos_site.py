@@ -31,7 +31,7 @@ from phasegraph_nmos.connection.connections import LEAD_NS, Connections, Due
 from phasegraph_nmos.connection.transport_file import write_transport_file
 from phasegraph_nmos.control_model.control_objects import DeviceIdentity
 from phasegraph_nmos.control_model.device_model import DeviceModel
-from phasegraph_nmos.mapping.audio_ports import UuidOf, ports_of_runs
+from phasegraph_nmos.mapping.audio_ports import ports_of_runs
 from phasegraph_nmos.mapping.channel_mapping import ChannelMapping
 from phasegraph_nmos.model.resource_identity import format_tai
 from phasegraph_nmos.model.resource_store import ResourceStore
@@ -288,7 +288,7 @@ class SiteNode:
         made = make_resources(self.identity, [self.view], self.interfaces, self.connections.subscriptions(), [], [])
         if self.store.update(made, TAI_NS + self.now_ns, activated):
             self.client.set_resources(self.store.resources)
-        self.mapping.show(ports_of_runs([self.view], UuidOf({})))
+        self.mapping.show(ports_of_runs([self.view], self.identity.endpoint_id))
         self._observe()
 
     def post_bulk(self, body: list[dict[str, Any]]) -> list[int]:

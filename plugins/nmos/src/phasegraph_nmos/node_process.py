@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Collection, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .connection.connections import Connections
 from .connection.endpoint import ConnectionEndpoint
 from .connection.transport_file import write_transport_file
 from .connection.transport_params import PatchRefused
+from .control_services import CONTROLS, ControlServices
 from .gateway import GatewaySession, announced_sessions, follow_announcements
 from .host_interfaces import host_interfaces
 from .http.connection_api import connection_api
@@ -48,6 +50,9 @@ from .registration.registry_choice import configured_registries, peer_properties
 from .registry_dialogue import RegistryDialogue
 from .run_link import RunLink
 from .state_folder import StateFolder
+from .system_api.global_parameters import GlobalParameters
+from .system_api.system_client import SystemClient
+from .system_dialogue import SystemDialogue, set_clocks
 from .tai_clock import TaiClock
 
 SEARCH_S = 1.0
@@ -70,7 +75,7 @@ class NodeProcess:
         """The runs that are there, by name."""
         self.interfaces: list[HostInterface] = host_interfaces()
         self.store = ResourceStore()
-        self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/")]
+        self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/"), *CONTROLS]
         self._wanted = runs
         self._state = StateFolder(options.state)
         self._parse_session = session_parser()
@@ -81,6 +86,9 @@ class NodeProcess:
         self._save = trio.Event()
         self._mdns: NmosMdns | None = None
         self._peers_changed = trio.Event()
+        self._parameters: GlobalParameters | None = None
+        self._new_runs: set[str] = set()
+        """Runs that have not got the parameters of the system."""
 
     async def run(self, *, task_status: trio.TaskStatus[NodeProcess] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Raises CannotServe."""
@@ -94,11 +102,20 @@ class NodeProcess:
         )
         self.client = RegistrationClient(self.identity.id)
         self._dialogue = RegistryDialogue(self.client, self.log, self.options.trust)
+        self._services = ControlServices(
+            self.identity, version("phasegraph"), self.connections, self.links.get, self.clock, self.refresh, self.log
+        )
+        self._system = SystemDialogue(
+            SystemClient(self.identity.id), self._on_system_parameters, self.log, self.options.trust
+        )
         self._add_apis()
         await self.refresh()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._server.run)
             nursery.start_soon(self.activations.run)
+            nursery.start_soon(self._services.run)
+            if self.options.system != "ignore":
+                nursery.start_soon(self._system.run)
             nursery.start_soon(self._follow_runs, nursery)
             nursery.start_soon(self._follow_interfaces)
             nursery.start_soon(self._keep_state)
@@ -132,6 +149,7 @@ class NodeProcess:
             self.client.set_resources(self.store.resources)
             self._dialogue.wake()
             self._peers_changed.set()
+        self._services.show(views, self.interfaces)
         if self.options.remember:
             await self._recall(new)
 
@@ -175,6 +193,7 @@ class NodeProcess:
         self.app.add_api("node", {version: node_api(self.store, version) for version in VERSIONS})
         handler = connection_api(self.connections, self.activations, self.clock.now_ns, self._transport_file)
         self.app.add_api("connection", {"v1.1": handler})
+        self._services.add_to(self.app)
 
     def _transport_file(self, endpoint: ConnectionEndpoint) -> str:
         if endpoint.foreign_file is not None:
@@ -207,8 +226,15 @@ class NodeProcess:
         return found
 
     async def _follow_run(self, link: RunLink) -> None:
+        async def show() -> None:
+            await self.refresh()
+            if link.name in self._new_runs:
+                self._new_runs.discard(link.name)
+                await self._set_clocks(link)
+
+        self._new_runs.add(link.name)
         try:
-            await link.run(self.refresh)
+            await link.run(show)
         except ControlError as error:
             self.log.info("a run is not followed any more", run=link.name, reason=str(error))
         finally:
@@ -253,6 +279,26 @@ class NodeProcess:
             registries = self._mdns.registries
         self.client.set_registries(registries, round(trio.current_time() * 1e9))
         self._dialogue.wake()
+        if self._mdns is not None:
+            self._system.set_apis(self._mdns.systems)
+
+    async def _on_system_parameters(self, parameters: GlobalParameters) -> None:
+        self.client.heartbeat_s = parameters.is04.heartbeat_interval
+        self._parameters = parameters
+        for link in list(self.links.values()):
+            await self._set_clocks(link)
+
+    async def _set_clocks(self, link: RunLink) -> None:
+        # Runs that begin later get the parameters of the system too.
+        if self._parameters is None:
+            return
+        try:
+            changed = await set_clocks(link, self._parameters, override=self.options.system == "override")
+        except ControlError as error:
+            self.log.warning("a run does not take the parameters of the system", run=link.name, reason=str(error))
+            return
+        if changed:
+            self.log.info("PTP clocks follow the system", run=link.name, options=changed)
 
     async def _start_mdns(self, nursery: trio.Nursery) -> None:
         if not self.options.mdns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,13 @@ class NmosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     mdns: Annotated[
         bool, Meta(description="Find registries by mDNS, and announce the node where there is none (peer to peer).")
     ] = True
+    system: Annotated[
+        Literal["fill", "override", "ignore"],
+        Meta(
+            description="What PTP clocks get of a System API (IS-09): its domain and announce timeout where the graph "
+            "sets none, in any case, or not."
+        ),
+    ] = "fill"
     state: Annotated[
         str, Meta(description="Folder for what controllers have set; a folder of the user by default.")
     ] = ""

@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 import trio
 
-from phasegraph.control import AppliedChange, AsyncRun, ChangeTime, ControlError, EventLine, RunStatus, connect_async
+from phasegraph.control import (
+    AppliedChange,
+    AsyncRun,
+    ChangePlan,
+    ChangeTime,
+    ControlError,
+    EventLine,
+    RunStatus,
+    connect_async,
+)
 
 from .model.run_view import RunView, SessionParser, view_of_run
 
@@ -69,6 +78,11 @@ class RunLink:
         # A connection of its own: one that waits for its instant holds up no other.
         async with connect_async(self._path) as control:
             return await control.apply(set=dict(changes), at=at, wait=wait)
+
+    async def plan(self, changes: Changes) -> ChangePlan:
+        """What changes of the graph would do. Raises ControlError."""
+        async with connect_async(self._path) as control:
+            return await control.plan(set=dict(changes))
 
     def _connected(self) -> AsyncRun:
         if self._control is None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phasegraph.control import NodeStatus, RunStatus
-from phasegraph_nmos.mapping.audio_ports import AudioPorts, InputPort, Route, UuidOf, input_option, ports_of_runs
+from phasegraph_nmos.mapping.audio_ports import AudioPorts, InputPort, Route, input_option, ports_of_runs
 from phasegraph_nmos.model.run_view import RunView, view_of_run
 
 GRAPH: dict[str, Any] = {
@@ -65,16 +65,12 @@ def a_run(name: str = "studio", graph: dict[str, Any] = GRAPH) -> RunView:
     return view_of_run(name, graph, status, lambda text: None)  # type: ignore[arg-type, return-value]
 
 
-UUIDS = UuidOf(
-    {
-        ("receiver", "studio", "stage"): "00000000-0000-4000-8000-000000000001",
-        ("source", "studio", "send"): "00000000-0000-4000-8000-000000000002",
-    }
-)
+def uuid_of(kind: str, run: str, id: str) -> str:
+    return f"{kind} {run} {id}"
 
 
 def ports() -> AudioPorts:
-    return ports_of_runs([a_run()], UUIDS)
+    return ports_of_runs([a_run()], uuid_of)
 
 
 def test_inputs_are_sources_and_receivers_keep_their_name() -> None:
@@ -82,7 +78,7 @@ def test_inputs_are_sources_and_receivers_keep_their_name() -> None:
     assert list(inputs) == ["studio_stage", "studio_foyer", "studio_far", "studio_jingle", "studio_slow"]
     stage = inputs["studio_stage"]
     assert (stage.label, stage.channels, stage.node) == ("Stage box", 4, "stage")
-    assert stage.receiver_id == "00000000-0000-4000-8000-000000000001"
+    assert stage.receiver_id == "receiver studio stage"
     assert inputs["studio_foyer"].node == "foyer-nmos"
     assert inputs["studio_jingle"].receiver_id is None
 
@@ -90,7 +86,7 @@ def test_inputs_are_sources_and_receivers_keep_their_name() -> None:
 def test_outputs_are_sinks_with_the_routes_of_their_graph() -> None:
     outputs = ports().outputs
     assert outputs["studio_send"].routes == (("studio_stage", 2), None, ("studio_foyer", 0), ("studio_foyer", 1))
-    assert outputs["studio_send"].source_id == "00000000-0000-4000-8000-000000000002"
+    assert outputs["studio_send"].source_id == "source studio send"
     assert outputs["studio_rec"].routes == tuple(("studio_stage", index) for index in range(4))
     assert outputs["studio_rec"].source_id is None
 
@@ -103,7 +99,7 @@ def test_what_can_be_routed_has_the_rate_and_needs_no_missing_compensator() -> N
 
 
 def test_ids_of_two_runs_do_not_meet() -> None:
-    both = ports_of_runs([a_run(), a_run("gallery 2.b")], UUIDS)
+    both = ports_of_runs([a_run(), a_run("gallery 2.b")], uuid_of)
     assert {"studio_stage", "gallery-2-b_stage"} <= both.inputs.keys()
     assert len(both.outputs) == 6
     assert all(id.startswith("gallery-2-b") for id in both.outputs["gallery-2-b_rec"].routable)

@@ -1,7 +1,7 @@
 """The Channel Mapping API: answers of their schemas, examples, wrong requests, and changes at their time."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -56,7 +56,7 @@ class Site:
         self.applied: list[tuple[str, Mapping[str, Any], int | None]] = []
         self.changed: list[str] = []
         self.refusal: str | None = None
-        self.api = ChannelMappingApi(self.mapping, self.apply, self.tai_ns, self.changed.extend)
+        self.api = ChannelMappingApi(self.mapping, self, self.tai_ns, self.on_changed, structlog.get_logger())
 
     def tai_ns(self) -> int:
         try:
@@ -64,14 +64,20 @@ class Site:
         except RuntimeError:
             return EPOCH
 
+    async def on_changed(self, ids: Collection[str]) -> None:
+        self.changed += ids
+
     async def apply(self, run: str, options: Callable[[], Mapping[str, Any]], at_tai_ns: int | None) -> int | None:
         self.applied.append((run, options(), at_tai_ns))
         if at_tai_ns is not None:
             await trio.sleep(max(0, at_tai_ns - self.tai_ns()) / 1e9)
         await trio.lowlevel.checkpoint()
+        await self.check(run, options)
+        return self.tai_ns()
+
+    async def check(self, run: str, options: Callable[[], Mapping[str, Any]]) -> None:
         if self.refusal:
             raise NmosApiError(400, self.refusal)
-        return at_tai_ns
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         text = b"" if body is None else json.dumps(body).encode()

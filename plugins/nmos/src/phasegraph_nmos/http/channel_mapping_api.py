@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 
@@ -17,12 +17,21 @@ LEAD_NS = 500_000_000
 _INPUT_PATHS = ("properties", "parent", "channels", "caps")
 _OUTPUT_PATHS = {"properties": "properties", "sourceid": "source_id", "channels": "channels", "caps": "caps"}
 
-ApplyOptions = Callable[[str, Callable[[], Mapping[str, Any]], int | None], Awaitable[int | None]]
-"""Sets options of a run, at a TAI time in nanoseconds or at once (None).
+Options = Callable[[], Mapping[str, Any]]
+"""Gives the options of a run that change, as the run is when it is called."""
 
-The function gives the options; it is called when no other change of the run is under way. Returns the TAI time at which
-it happened, if that is known. Raises NmosApiError, with the reason in words.
-"""
+
+class MappedRuns(Protocol):
+    """The runs that channel mapping changes. Every method raises NmosApiError, with the reason in words."""
+
+    async def check(self, run: str, options: Options) -> None:
+        """Refuse what a run cannot do without a gap."""
+
+    async def apply(self, run: str, options: Options, at_tai_ns: int | None) -> int:
+        """Set options of a run, at a TAI time in nanoseconds or at once (None). Returns when it has happened, with the time.
+
+        ``options`` is called when no other change of the run is under way.
+        """
 
 
 class ChannelMappingApi:
@@ -31,15 +40,17 @@ class ChannelMappingApi:
     def __init__(
         self,
         mapping: ChannelMapping,
-        apply: ApplyOptions,
+        runs: MappedRuns,
         tai_ns: Callable[[], int],
-        changed: Callable[[list[str]], None],
+        changed: Callable[[Collection[str]], Awaitable[None]],
+        log: Any,
     ) -> None:
         """``changed`` gets the UUIDs of sources whose map has changed."""
         self._mapping = mapping
-        self._apply = apply
+        self._runs = runs
         self._tai_ns = tai_ns
         self._changed = changed
+        self._log = log
         self._woken = trio.Event()
 
     async def answer(self, request: ApiRequest) -> ApiAnswer:
@@ -74,6 +85,12 @@ class ChannelMappingApi:
         if change.at_tai_ns is None:
             return json_answer((await self._act(change)).described())
         self._mapping.schedule(change)
+        try:
+            for run in self._mapping.runs_of(change):
+                await self._runs.check(run, partial(self._mapping.options_of, change, run))
+        except BaseException:
+            self._mapping.drop(change)
+            raise
         self._woken.set()
         return json_answer(change.described(), 202)
 
@@ -82,21 +99,21 @@ class ChannelMappingApi:
         self._mapping.schedule(change)  # its outputs are locked meanwhile
         try:
             self._mapping.take_due(self._tai_ns(), LEAD_NS)
-            happened: int | None = None
+            happened_ns = self._tai_ns()
             for run in self._mapping.runs_of(change):
                 options = partial(self._mapping.options_of, change, run)
-                happened = await self._apply(run, options, change.at_tai_ns) or happened
-            finished = self._mapping.finish(change, happened or change.at_tai_ns or self._tai_ns())
+                happened_ns = await self._runs.apply(run, options, change.at_tai_ns)
+            finished = self._mapping.finish(change, happened_ns)
         finally:
             self._mapping.drop(change)
-        self._changed(self._mapping.sources_of(change))
+        await self._changed(self._mapping.sources_of(change))
         return finished
 
     async def _act_scheduled(self, change: MapChange) -> None:
         try:
             await self._act(change)
-        except NmosApiError:
-            return  # the run says why in its log; the map is as it was
+        except NmosApiError as error:
+            self._log.error("a scheduled channel mapping was not carried out", id=change.id, reason=error.error)
 
     def _get(self, request: ApiRequest) -> ApiAnswer:
         mapping = self._mapping

@@ -7,7 +7,7 @@ option ``input``, and a new map is a new value of that option: nothing is kept h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -56,22 +56,16 @@ class AudioPorts(msgspec.Struct, frozen=True, kw_only=True):
     outputs: Mapping[str, OutputPort] = {}
 
 
-class UuidOf(msgspec.Struct, frozen=True):
-    """UUIDs of IS-04 resources: (kind, run, id) -> UUID."""
-
-    known: Mapping[tuple[str, str, str], str]
-
-    def find(self, kind: str, run: str, id: str) -> str | None:
-        """The UUID of a ``receiver`` or ``source``; None where there is no such resource."""
-        return self.known.get((kind, run, id))
+EndpointUuid = Callable[[str, str, str], str]
+"""UUID of a ``receiver`` or ``source`` of IS-04: (kind, run, id)."""
 
 
-def ports_of_runs(runs: Sequence[RunView], uuids: UuidOf) -> AudioPorts:
+def ports_of_runs(runs: Sequence[RunView], uuid_of: EndpointUuid) -> AudioPorts:
     """The inputs and outputs of runs."""
     inputs: dict[str, InputPort] = {}
     outputs: dict[str, OutputPort] = {}
     for run in runs:
-        ports = _RunPorts(run, uuids)
+        ports = _RunPorts(run, uuid_of)
         inputs |= {port.id: port for port in ports.inputs.values()}
         outputs |= {port.id: port for port in ports.find_outputs()}
     return AudioPorts(inputs=inputs, outputs=outputs)
@@ -106,9 +100,9 @@ def _entry(source: str, channels: list[int], widths: Mapping[str, int]) -> str |
 class _RunPorts:
     """Finds the ports of one run."""
 
-    def __init__(self, run: RunView, uuids: UuidOf) -> None:
+    def __init__(self, run: RunView, uuid_of: EndpointUuid) -> None:
         self._run = run
-        self._uuids = uuids
+        self._uuid_of = uuid_of
         self._clocks = {clock.id for clock in run.clocks}
         self._shown = {view.node for view in run.receivers}
         self.inputs = {port.node: port for port in self._find_inputs()}
@@ -127,7 +121,7 @@ class _RunPorts:
                 label=_label(table, id),
                 description=_description(table, f"Source {id} of the run {self._run.name}"),
                 channels=status.channels,
-                receiver_id=self._uuids.find("receiver", self._run.name, id) if received else None,
+                receiver_id=self._uuid_of("receiver", self._run.name, id) if received else None,
             )
 
     def find_outputs(self) -> Iterator[OutputPort]:
@@ -144,7 +138,7 @@ class _RunPorts:
                 node=node,
                 label=_label(table, node),
                 description=_description(table, f"Sink {node} of the run {self._run.name}"),
-                source_id=self._uuids.find("source", self._run.name, node) if table.get("kind") == "aes67" else None,
+                source_id=self._uuid_of("source", self._run.name, node) if table.get("kind") == "aes67" else None,
                 routable=tuple(port.id for port in self.inputs.values() if self._can_route(port, node, table)),
                 routes=tuple(routes),
             )
