@@ -217,7 +217,7 @@ class VirtualRun:
             metrics = {"state": "locked", "grandmaster": GRANDMASTER, "timescale": "ptp", "domain": 127}
         elif table["kind"] == "aes67":
             heard = role == "sinks" or table.get("group") in descriptions
-            rates = {"packets_sent" if role == "sinks" else "packets_received": {"1": 1000.0 if heard else 0.0}}
+            rates = {"1": {"packets_sent" if role == "sinks" else "packets_received": 1000.0 if heard else 0.0}}
             text = descriptions.get(table.get("group", ""), "")
             metrics = {"packets_lost": 0, "packets_late": 0, **({"session_description": text} if text else {})}
         width = 2 * len(table["input"]) if isinstance(table.get("input"), list) else 2

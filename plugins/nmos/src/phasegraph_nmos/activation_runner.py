@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import trio
 
-from phasegraph.control import AppliedChange, ChangeTime, ControlError
+from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlError
 
 from .connection.connection_changes import Switch, changes_of
 from .connection.connections import Connections, Due
@@ -31,6 +31,9 @@ class ChangeableRun(Protocol):
     async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
         """Change the graph at an instant. Raises ControlError, with nothing changed."""
 
+    async def plan(self, changes: Changes) -> ChangePlan:
+        """What changes of the graph would do. Raises ControlError."""
+
     async def refresh(self) -> None:
         """Read the graph again. Raises ControlError."""
 
@@ -43,6 +46,13 @@ class ActivationClock(Protocol):
 
     def local_ns_at(self, tai_ns: int) -> int:
         """The local time of a TAI time."""
+
+
+def instant_of(run: RunView | None, clock: str | None, at_ns: int, tai: ActivationClock) -> Instant:
+    """The instant of a TAI time: by the media time of a clock of the run that counts TAI, else by local time."""
+    if clock is not None and _counts_tai(run, clock):
+        return ChangeTime(clock=clock, time_ns=at_ns)
+    return ChangeTime(local_ns=tai.local_ns_at(at_ns))
 
 
 class ActivationRunner:
@@ -148,10 +158,7 @@ class ActivationRunner:
         # A sink's frame is named by the time at which it sounds: the link offset after its media time.
         if due_ns <= self._clock.now_ns():
             return "now"  # in the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations")
-        at_ns = due_ns + view.link_offset_ns
-        if view.clock is not None and _counts_tai(link.view, view.clock):
-            return ChangeTime(clock=view.clock, time_ns=at_ns)
-        return ChangeTime(local_ns=self._clock.local_ns_at(at_ns))
+        return instant_of(link.view, view.clock, due_ns + view.link_offset_ns, self._clock)
 
     def _changes(self, link: ChangeableRun, items: list[Due]) -> tuple[Changes, list[str]]:
         if link.view is None:

@@ -112,8 +112,10 @@ class ControlServices:
                     if changes:
                         assert link.view is not None
                         ptp = next((clock.id for clock in link.view.clocks if clock.timescale == "ptp"), None)
-                        at = "now" if at_tai_ns is None else instant_of(link.view, ptp, at_tai_ns, self._clock)
-                        await link.apply(changes, at)
+                        if at_tai_ns is None or at_tai_ns <= self._clock.now_ns():
+                            await link.apply(changes)
+                        else:
+                            await link.apply(changes, instant_of(link.view, ptp, at_tai_ns, self._clock))
                         await link.refresh()
         return self._clock.now_ns() if at_tai_ns is None else at_tai_ns
 

@@ -27,7 +27,7 @@ def host_interfaces() -> list[HostInterface]:
 
 
 def interfaces_up() -> dict[str, bool]:
-    """Whether each network interface of this computer is up, by name; empty where the system does not say (not Linux)."""
+    """Whether each network interface of this computer is up, by name; empty where the system does not say it."""
     found = {}
     for folder in Path("/sys/class/net").glob("*"):
         try:

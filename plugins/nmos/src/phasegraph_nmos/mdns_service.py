@@ -1,4 +1,4 @@
-"""mDNS of a node: it finds registries and System APIs, and announces itself to peers. zeroconf works in a thread of its own."""
+"""mDNS of a node: it finds registries and System APIs, and announces itself. zeroconf works in a thread of its own."""
 
 from __future__ import annotations
 

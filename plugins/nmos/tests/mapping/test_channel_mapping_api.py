@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
+import structlog
 import trio
 import trio.testing
 from hypothesis import given
@@ -254,6 +255,14 @@ async def test_what_the_run_refuses_changes_nothing(site: Site) -> None:
     assert await site.routes("OutA") == before
     site.refusal = None
     assert (await site.post({"OutA": {"0": ROUTE}}))[0] == 200
+
+
+async def test_what_the_run_cannot_do_is_refused_when_it_is_scheduled(site: Site) -> None:
+    site.refusal = "this cannot be switched without a gap"
+    assert (await site.post({"OutA": {"0": ROUTE}}, "activate_scheduled_relative", "9:0"))[0] == 400
+    site.refusal = None
+    assert (await site.ask("GET", "map/activations"))[1] == {}
+    assert (await site.post({"OutA": {"0": ROUTE}}, "activate_scheduled_relative", "9:0"))[0] == 202
 
 
 async def test_ids_are_never_used_twice(site: Site) -> None:

@@ -17,7 +17,7 @@ LOCKED = {"state": "locked", "grandmaster": "00-0C-EC-FF-FE-0A-2B-A1"}
 
 
 def figures(received: float = 1000, lost: float = 0, late: float = 0, **metrics) -> NodeFigures:
-    rates = {"packets_received": {"1": received}, "packets_lost": {"1": lost}, "packets_late": {"1": late}}
+    rates = {"1": {"packets_received": received, "packets_lost": lost, "packets_late": late}}
     return NodeFigures(metrics=metrics, rates=rates, clock_kind="ptp", clock=LOCKED, legs=(LegLink("eth0", True),))
 
 
@@ -107,12 +107,14 @@ def test_what_a_receiver_observes() -> None:
     assert receiving(late=2.5).connection == Observation(Health.UNHEALTHY, "2.5 packets/s late")
     legs = {"leg_a_packets_received": 9, "leg_b_packets_received": 9}
     one_silent = figures(**legs)
-    rates = {**one_silent.rates, "leg_a_packets_received": {"1": 1000.0}, "leg_b_packets_received": {"1": 0.0}}
+    rates = {"1": {**one_silent.rates["1"], "leg_a_packets_received": 1000.0, "leg_b_packets_received": 0.0}}
     seen = observe_receiver(replace(one_silent, rates=rates), True, 0)
     assert seen.connection == Observation(Health.PARTIALLY_HEALTHY, "leg B misses packets, which the other leg brings")
     assert seen.content == HEALTHY
-    wrong = replace(figures(trouble="these are L16, described is L24"), rates={"packets_received": {"1": 1.0}})
-    wrong = replace(wrong, rates={**wrong.rates, "packets_malformed": {"1": 1000.0}})
+    wrong = replace(
+        figures(trouble="these are L16, described is L24"),
+        rates={"1": {"packets_received": 1.0, "packets_malformed": 1000.0}},
+    )
     assert observe_receiver(wrong, True, 0).content == Observation(Health.UNHEALTHY, "these are L16, described is L24")
     assert observe_receiver(replace(figures(), severity=3, text="failed: no such device"), True, 0).connection == (
         Observation(Health.UNHEALTHY, "failed: no such device")
@@ -141,10 +143,10 @@ def test_what_a_clock_shows() -> None:
 
 
 def test_what_a_sender_observes() -> None:
-    sends = NodeFigures(metrics={"packets_sent": 5, "send_errors": 0}, rates={"packets_sent": {"1": 1000.0}})
+    sends = NodeFigures(metrics={"packets_sent": 5, "send_errors": 0}, rates={"1": {"packets_sent": 1000.0}})
     seen = observe_sender(sends, True, 0)
     assert (seen.connection, seen.content, seen.synchronization) == (HEALTHY, HEALTHY, NEUTRAL)
-    gaps = replace(sends, rates={**sends.rates, "underrun_frames": {"1": 48.0}})
+    gaps = replace(sends, rates={"1": {"packets_sent": 1000.0, "underrun_frames": 48.0}})
     assert observe_sender(gaps, True, 0).content.health is Health.PARTIALLY_HEALTHY
     silent = replace(sends, feeding=(HEALTHY, Observation(Health.UNHEALTHY, "no packets are received")))
     assert observe_sender(silent, True, 0).content.message == "no packets are received"

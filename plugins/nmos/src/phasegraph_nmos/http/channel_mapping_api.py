@@ -28,7 +28,7 @@ class MappedRuns(Protocol):
         """Refuse what a run cannot do without a gap."""
 
     async def apply(self, run: str, options: Options, at_tai_ns: int | None) -> int:
-        """Set options of a run, at a TAI time in nanoseconds or at once (None). Returns when it has happened, with the time.
+        """Set options of a run, at a TAI time in nanoseconds or at once (None). Returns the time when it has happened.
 
         ``options`` is called when no other change of the run is under way.
         """

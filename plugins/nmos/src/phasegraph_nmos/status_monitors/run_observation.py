@@ -30,7 +30,7 @@ class NodeFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The sentence of the status: what it does and how it is."""
     metrics: Metrics = {}
     rates: Mapping[str, Mapping[str, float]] = {}
-    """Counters per second over the last 1, 10 and 60 s, by the name of the metric."""
+    """Counters per second, by span in seconds (``1``, ``10``, ``60``) and name of the metric."""
     legs: tuple[LegLink, ...] = ()
     clock_kind: str | None = None
     """Kind of the clock that paces it; None if none does."""
@@ -168,7 +168,7 @@ def _counters(metrics: Metrics, name: str, description: str) -> tuple[PacketCoun
 
 
 def _recent(figures: NodeFigures, name: str) -> float:
-    return figures.rates.get(name, {}).get("1", 0.0)
+    return figures.rates.get("1", {}).get(name, 0.0)
 
 
 def _leg_misses(figures: NodeFigures, leg: str) -> bool:
