@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 STATUS_AGE_S = 0.2
 """A snapshot is made at most this often, however many readers there are."""
 SAMPLE_S = 1.0
+UNREAD_SAMPLE_S = 5.0
+"""The same while no status is read: of many streams it is a cost, and the last 10 s are known still."""
+UNREAD_S = 60.0
+"""Time after the last status at which no more are expected."""
 FAILING = 2
 """The least severity of a node that does not work at all."""
 _CPUCLOCK_OF_THREAD = 6
@@ -48,8 +52,10 @@ class RunMonitor:
             meter = self.session.meter
             metrics = {node.id: meter.metrics(node) for node in self.session.built.nodes.values()}
             metrics |= {name: edge["metrics"] for name, edge in meter.edges().items()}
-            self._history.add_sample(trio.current_time(), metrics)
-            await trio.sleep(SAMPLE_S)
+            now_s = trio.current_time()
+            self._history.add_sample(now_s, metrics)
+            read = self._status is not None and now_s - self._status[0] < UNREAD_S
+            await trio.sleep(SAMPLE_S if read else UNREAD_SAMPLE_S)
 
     def status(self) -> RunStatus:
         """A snapshot, at most 0.2 s old."""

@@ -125,9 +125,9 @@ class Meter:
             "role": node.role.removesuffix("s"),
             "kind": node.kind,
             "pace": node.pace,
-            "state": supervisor.states[node.id].value,
+            "state": supervisor.state(node).value,
             "metrics": self.metrics(node),
-            **({"failure": supervisor.failures[node.id]} if node.id in supervisor.failures else {}),
+            **({"failure": failure} if (failure := supervisor.failure(node)) else {}),
         }
 
     def edges(self) -> dict[str, Any]:

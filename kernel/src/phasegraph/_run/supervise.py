@@ -80,17 +80,15 @@ class Supervisor:
         self.ended: Ended = "completed"
         self.started = trio.Event()
 
-    @property
-    def states(self) -> dict[str, State]:
-        """The states of the graph's nodes, by id."""
-        nodes = self._graph.nodes
-        return {id: self._runs[nodes[id]].state if nodes[id] in self._runs else State.WAITING for id in nodes}
+    def state(self, node: BuiltNode) -> State:
+        """What a node does now."""
+        run = self._runs.get(node)
+        return State.WAITING if run is None else run.state
 
-    @property
-    def failures(self) -> dict[str, str]:
-        """Node id -> why it failed, or why it is being restarted."""
-        runs = {id: self._runs[node] for id, node in self._graph.nodes.items() if node in self._runs}
-        return self._other_failures | {id: run.failure for id, run in runs.items() if run.failure}
+    def failure(self, node: BuiltNode) -> str:
+        """Why a node failed, or why it is being restarted; empty where it runs."""
+        run = self._runs.get(node)
+        return (run.failure if run is not None else "") or self._other_failures.get(node.id, "")
 
     @property
     def stopping(self) -> bool:
@@ -123,13 +121,13 @@ class Supervisor:
             return "the run is ending"
         run = self._runs.get(node)
         if run is None or run.restart is None:
-            return f"node '{id}' cannot be restarted: it is {self.states[id].value}"
+            return f"node '{id}' cannot be restarted: it is {self.state(self._graph.nodes[id]).value}"
         run.restart()
         return ""
 
     def is_running(self, id: str) -> bool:
         """Whether a node of the graph has neither ended nor failed."""
-        return self.states[id] not in (State.ENDED, State.FAILED)
+        return self.state(self._graph.nodes[id]) not in (State.ENDED, State.FAILED)
 
     async def cancel_when_stopping(self, scope: trio.CancelScope) -> None:
         """Cancel a scope when the run ends."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phasegraph import ClockState
-from phasegraph_aes67.receive.sender_rate import WINDOW_NS, WINDOWS, SenderRate, fit_rate
+from phasegraph_aes67.receive.sender_rate import WINDOW_NS, WINDOWS, SenderRate
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000
@@ -37,9 +37,9 @@ def test_too_few_windows_have_no_rate() -> None:
     rate = SenderRate()
     for number in range(6):
         rate.add(number * WINDOW_NS, 1000)
-        assert fit_rate(rate.windows()) is None
+        assert rate.windows().rate is None
     rate.add(6 * WINDOW_NS, 1000)
-    estimate = fit_rate(rate.windows())
+    estimate = rate.windows().rate
     assert estimate is not None
     assert estimate.ppb == estimate.sigma_ppb == 0
     rate.restart()

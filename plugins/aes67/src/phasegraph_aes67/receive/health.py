@@ -173,7 +173,7 @@ class DriftWatch:
         if figures is before:
             return  # nothing comes
         self.trouble = receiver.drift_reason(figures.legs[0].rate_windows)
-        rate = figures.legs[0].sender_rate()
+        rate = figures.legs[0].rate_windows.rate
         if self.trouble and rate is not None:
             if now_ns >= self._repeat_ns:
                 fields: dict[str, Metric] = {"rate_ppb": round(rate.ppb), "sigma_ppb": round(rate.sigma_ppb)}

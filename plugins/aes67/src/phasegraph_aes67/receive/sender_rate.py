@@ -12,6 +12,7 @@ A sender whose clock runs fast has packets that come earlier and earlier: its ra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -24,7 +25,6 @@ WINDOWS = 240
 FEWEST_WINDOWS = 6
 STEP_NS = 20_000_000
 """The least lateness of two windows in a row differs by more only if the timestamps jumped, or a queue filled up."""
-NO_WINDOWS: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
 
 class RateEstimate(msgspec.Struct, frozen=True):
@@ -76,15 +76,30 @@ class SenderRate:
         self._end_ns = None
         self.next_sample_ns = 0
 
-    def windows(self) -> NDArray[np.int64]:
-        """Arrival and lateness of each window that is complete, shape (windows, 2), ns: a copy for `fit_rate`."""
-        return self._windows[max(0, self._count - WINDOWS) : self._count].copy()
+    def windows(self) -> RateWindows:
+        """The windows that are complete. Any thread may read what is returned."""
+        return RateWindows(self._windows[max(0, self._count - WINDOWS) : self._count].copy())
 
 
-def fit_rate(windows: NDArray[np.int64]) -> RateEstimate | None:
-    """The rate that windows show; None where they are too few."""
-    if len(windows) < FEWEST_WINDOWS:
-        return None
+class RateWindows:
+    """Arrival and least lateness of some windows, shape (windows, 2), ns. They do not change."""
+
+    def __init__(self, windows: NDArray[np.int64]) -> None:
+        self._windows = windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @cached_property
+    def rate(self) -> RateEstimate | None:
+        """The rate that they show; None where they are too few. Computed at the first reading: most are never read."""
+        return _fit(self._windows) if len(self) >= FEWEST_WINDOWS else None
+
+
+NO_WINDOWS = RateWindows(np.empty((0, 2), np.int64))
+
+
+def _fit(windows: NDArray[np.int64]) -> RateEstimate:
     time, lateness = (windows - windows[0]).T.astype(np.float64)
     time -= time.mean()
     lateness -= lateness.mean()

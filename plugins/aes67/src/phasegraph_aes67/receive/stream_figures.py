@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from phasegraph import Metric
 
 from ..histogram import Histogram, HistogramSnapshot
 from .leg import PacketKind, RtpSender
-from .sender_rate import NO_WINDOWS, RateEstimate, SenderRate, fit_rate
+from .sender_rate import NO_WINDOWS, RateWindows, SenderRate
 from .sequence import SequenceTracker
 
 
@@ -71,8 +69,8 @@ class LegFigures(msgspec.Struct, frozen=True):
     timestamp_jumps: int = 0
     """Packets whose number was the next, and their timestamp was not."""
     lateness: HistogramSnapshot = HistogramSnapshot()
-    rate_windows: NDArray[np.int64] = NO_WINDOWS
-    """What the sender's rate follows from; see `fit_rate`."""
+    rate_windows: RateWindows = NO_WINDOWS
+    """What the rate of the sender's clock against the graph's follows from."""
     sender: RtpSender | None = None
     """The sender that is followed."""
     rival: RtpSender | None = None
@@ -82,10 +80,6 @@ class LegFigures(msgspec.Struct, frozen=True):
     last_rejection: str = ""
     """Why the newest packet that was not accepted was rejected."""
     last_rejected_ns: int | None = None
-
-    def sender_rate(self) -> RateEstimate | None:
-        """The rate of the sender's clock against the graph's; None where it is not known yet."""
-        return fit_rate(self.rate_windows)
 
     def counters(self) -> dict[str, Metric]:
         """The counters of the leg, by the name of each metric."""
@@ -139,7 +133,7 @@ class StreamFigures(msgspec.Struct, frozen=True):
             figures["lateness_histogram"] = lateness.as_text()
         if self.legs[0].sender is not None:
             figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
-        rate = self.legs[0].sender_rate()
+        rate = self.legs[0].rate_windows.rate
         if rate is not None:
             figures |= {"sender_rate_ppb": round(rate.ppb, 1), "sender_rate_sigma_ppb": round(rate.sigma_ppb, 1)}
         return {

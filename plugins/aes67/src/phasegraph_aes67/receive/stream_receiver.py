@@ -37,7 +37,7 @@ from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, RtpSender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
 from .ring_writer import RingWriter
-from .sender_rate import fit_rate
+from .sender_rate import RateWindows
 from .stream_figures import LegCounters, LegFigures, StreamFigures
 
 EARLY_LIMIT_NS = 100_000_000
@@ -174,9 +174,9 @@ class StreamReceiver:
         """When the newest packet of a leg came that was in time, at least in part. Any thread may call it."""
         return self._counters[leg.number].last_in_time_ns
 
-    def drift_reason(self, windows: NDArray[np.int64]) -> str:
+    def drift_reason(self, windows: RateWindows) -> str:
         """Why the sender drifts away, if the graph's clock is locked and the windows of its rate show that it does."""
-        rate = fit_rate(windows)
+        rate = windows.rate
         if rate is None or self._settings.clock.estimate().state is not ClockState.LOCKED:
             return ""
         relative = self.media_clock.self_related
