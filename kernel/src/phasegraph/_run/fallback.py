@@ -9,6 +9,8 @@ from .._core.stream import ClockReader
 
 WATCH_S = 0.1
 """How often the clocks are checked."""
+NO_FALLBACK_WATCH_S = 1.0
+"""How often the graph is checked for a clock with a fallback, while it has none."""
 
 
 class FallbackClock:

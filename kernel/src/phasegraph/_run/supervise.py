@@ -19,7 +19,7 @@ from .._core.errors import NodeError
 from .._option_types.wording import did_you_mean
 from .build import BuiltGraph, BuiltNode
 from .context import Context, Services
-from .fallback import WATCH_S
+from .fallback import NO_FALLBACK_WATCH_S, WATCH_S
 
 START_TIMEOUT_S = 30.0
 DRAIN_S = 5.0
@@ -221,7 +221,7 @@ class Supervisor:
 
     async def _watch_clocks(self) -> None:
         while True:
-            await trio.sleep(WATCH_S)
+            await trio.sleep(WATCH_S if self._graph.fallbacks else NO_FALLBACK_WATCH_S)
             for id, clock in self._graph.fallbacks.items():
                 change = clock.update(self._services.local.now_ns())
                 if change is not None:
