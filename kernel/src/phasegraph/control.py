@@ -232,11 +232,13 @@ class Run:
         at: ChangeTime | Literal["now"] = "now",
         crossfade_ms: float = 0.0,
         wait: bool = True,
+        silent_after_s: float | None = None,
         timeout_s: float = APPLY_TIMEOUT_S,
     ) -> AppliedChange:
         """Change the run to a graph. Raises ChangeRefused, with nothing changed.
 
-        ``at`` says when inputs are switched, ``crossfade_ms`` how long they are cross-faded. ``timeout_s`` is how long
+        ``at`` says when inputs are switched, ``crossfade_ms`` how long they are cross-faded. A new input that delivers
+        nothing refuses the change, or is switched to all the same after ``silent_after_s``. ``timeout_s`` is how long
         the answer may take: where ``at`` is far away, give more, or do not ``wait``.
         """
         request = ApplyRequest(
@@ -248,6 +250,7 @@ class Run:
             at=at,
             crossfade_ms=crossfade_ms,
             wait=wait,
+            silent_after_s=silent_after_s,
         )
         return _applied(self._ask(request, timeout_s=timeout_s))
 
@@ -375,6 +378,7 @@ class AsyncRun:
         at: ChangeTime | Literal["now"] = "now",
         crossfade_ms: float = 0.0,
         wait: bool = True,
+        silent_after_s: float | None = None,
     ) -> AppliedChange:
         """See `Run.apply`. Put a `trio.fail_after` around it to limit the time."""
         request = ApplyRequest(
@@ -386,6 +390,7 @@ class AsyncRun:
             at=at,
             crossfade_ms=crossfade_ms,
             wait=wait,
+            silent_after_s=silent_after_s,
         )
         return _applied(await self.ask(request))
 

@@ -147,3 +147,24 @@ async def test_a_refused_change_changes_nothing(autojump_clock: Any, values: dic
     main = recording(run, "main")
     np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))
     assert run.events("graph_changed") == []
+
+
+async def test_a_silent_source_is_refused_or_switched_to_all_the_same(autojump_clock: Any) -> None:
+    silent = {"kind": "sim-source", "delivers": False}
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        edit = GraphEdit(set={"source.silent": silent, "sink.main.input": "silent"})
+        with pytest.raises(EditRefused, match="silent delivered nothing within 10 s"):
+            await run.session.changes.apply(edit)
+        done = await run.session.changes.apply(edit, silent_after_s=0.3)
+        assert set(done.applied) == {"main"}
+        back = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b", "source.silent": None}))
+        await trio.sleep(1)
+        sources = run.nodes["a"], run.nodes["b"]
+    main = recording(run, "main")
+    begin = sources[0].stream.first + 960
+    left, entered = (change.applied["main"].frame - begin for change in (done, back))
+    np.testing.assert_array_equal(main[:left], sources[0].frames(begin - 960, left))
+    assert not main[left:entered].any()
+    np.testing.assert_array_equal(main[entered:], sources[1].frames(begin + entered - 1440, len(main) - entered))
+    assert len(main) > entered + RATE // 2

@@ -88,6 +88,8 @@ class ApplyRequest(GraphEdit, frozen=True, kw_only=True, tag="apply", tag_field=
     """How long switched inputs are cross-faded."""
     wait: bool = True
     """Answer when it has happened; otherwise when it has begun, with the frames that are planned."""
+    silent_after_s: Annotated[float, Meta(ge=0.0, le=60.0)] | None = None
+    """An input that has delivered nothing for this time is switched to all the same; left out, it is refused."""
 
 
 class SetRequest(Struct, frozen=True, kw_only=True, tag="set", tag_field="request", forbid_unknown_fields=True):

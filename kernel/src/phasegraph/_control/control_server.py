@@ -168,7 +168,11 @@ class ControlServer:
             try:
                 answer(
                     await self._session.changes.apply(
-                        request, at=request.at, crossfade_ms=request.crossfade_ms, planned=planned
+                        request,
+                        at=request.at,
+                        crossfade_ms=request.crossfade_ms,
+                        silent_after_s=request.silent_after_s,
+                        planned=planned,
                     )
                 )
             except EditRefused as refused:

@@ -64,10 +64,12 @@ class GraphChanges:
         *,
         at: ChangeTime | Literal["now"] = "now",
         crossfade_ms: float = 0.0,
+        silent_after_s: float | None = None,
         planned: Callable[[AppliedChange], object] = _do_nothing,
     ) -> AppliedChange:
         """Change the graph, all or nothing, and return when it has happened. Raises EditRefused.
 
+        A new input that delivers nothing refuses the change, or is switched to all the same after ``silent_after_s``.
         ``planned`` is called once, as soon as the frames are known and nothing can refuse the change but its new nodes.
         """
         instant = self._instant(at)
@@ -85,7 +87,12 @@ class GraphChanges:
                 planned(AppliedChange(plan=plan))
                 return AppliedChange(plan=plan)
             transition = Transition(
-                planner, self._supervisor, self._services, at=instant, fade_ns=round(crossfade_ms * 1e6)
+                planner,
+                self._supervisor,
+                self._services,
+                at=instant,
+                fade_ns=round(crossfade_ms * 1e6),
+                silent_after_s=silent_after_s,
             )
             try:
                 applied = await transition.run(lambda frames: planned(AppliedChange(plan=plan, applied=frames)))

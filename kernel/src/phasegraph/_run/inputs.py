@@ -135,9 +135,11 @@ class SinkInput:
         change = self._change
         if change is not None and change.taps and change.frame is not None and change.passed_at is None:
             before = max(0, change.frame - frame)
-            if there >= before:
-                first = frame + before
-                return before + min(tap.available(first) for tap, _ in change.taps)
+            after = min(tap.available(frame + before) for tap, _ in change.taps)
+            # Once the new input's first frame is due, what the old one has not brought will not come.
+            due = max(tap.stream.playout_delay_frames for tap, _ in change.taps)
+            if there >= before or not before or after >= max(1, due):
+                return before + after
         return there
 
     def read_due(self, local_ns: int, limit: int) -> Frames | None:

@@ -51,8 +51,17 @@ class Transition:
     """Leads a run from its graph to the one of a planner. Lives on the control plane."""
 
     def __init__(
-        self, planner: Planner, supervisor: Supervisor, services: Services, *, at: ChangeInstant, fade_ns: int
+        self,
+        planner: Planner,
+        supervisor: Supervisor,
+        services: Services,
+        *,
+        at: ChangeInstant,
+        fade_ns: int,
+        silent_after_s: float | None = None,
     ) -> None:
+        """See `GraphChanges.apply`."""
+        self._silent_after_s = silent_after_s
         self._planner = planner
         self._supervisor = supervisor
         self._services = services
@@ -188,13 +197,13 @@ class Transition:
             for tap, _ in change.taps or ()
             if tap.stream not in without
         ]
-        with trio.move_on_after(READY_S):
+        with trio.move_on_after(READY_S if self._silent_after_s is None else self._silent_after_s):
             while wanted:
                 wanted = [(sink, tap) for sink, tap in wanted if not _delivers(tap, sink)]
                 if not wanted:
                     return
                 await trio.sleep(_POLL_S)
-        if wanted:
+        if wanted and self._silent_after_s is None:
             sources = dict.fromkeys(self._planner.source_of(tap) for _, tap in wanted)
             raise NodeError(f"{', '.join(sources)} delivered nothing within {READY_S:g} s")
 

@@ -22,6 +22,8 @@ from phasegraph.control import (
 from .model.run_view import RunView, SessionParser, view_of_run
 
 POLL_S = 1.0
+SILENT_AFTER_S = 0.3
+"""How long a switch waits for packets of the new stream: a receiver may be connected before its sender sends."""
 SETTLE_S = 0.05
 """How long several events together lead to one look at the graph."""
 Changes = Mapping[str, Any]
@@ -77,7 +79,7 @@ class RunLink:
         """Change the run's graph at an instant. Raises ControlError, with nothing changed."""
         # A connection of its own: one that waits for its instant holds up no other.
         async with connect_async(self._path) as control:
-            return await control.apply(set=dict(changes), at=at, wait=wait)
+            return await control.apply(set=dict(changes), at=at, wait=wait, silent_after_s=SILENT_AFTER_S)
 
     async def plan(self, changes: Changes) -> ChangePlan:
         """What changes of the graph would do. Raises ControlError."""

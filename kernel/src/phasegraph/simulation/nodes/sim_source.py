@@ -44,6 +44,7 @@ class SimSourceConfig(SimSequenceConfig, frozen=True, kw_only=True):
     ] = 20_000_000
     jitter: Annotated[Duration, Meta(description="Largest delay of its frames.", ge=0, le=NS_PER_S)] = 0
     seed: Annotated[int, Meta(description="Of the jitter.", ge=0)] = 0
+    delivers: Annotated[bool, Meta(description="With false it never writes a frame.")] = True
 
 
 class SimSequence:
@@ -124,6 +125,13 @@ class SimSource(SimSequence):
             clock=build.clock(config.clock),
             playout_delay_ns=config.link_offset,
         )
+
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """See `Node.run`."""
+        if self._config.delivers:
+            await super().run(ctx, task_status=task_status)
+        task_status.started()
+        await trio.sleep_forever()
 
     def _due_frame(self, local_ns: int) -> int:
         assert self.stream.clock is not None
