@@ -27,7 +27,7 @@ from .http.nmos_app import NmosApp
 from .mapping.audio_ports import ports_of_runs
 from .mapping.channel_mapping import ChannelMapping
 from .model.resources import DeviceControl, HostInterface, NodeIdentity
-from .model.run_view import RunView
+from .model.run_view import RunView, sources_of
 from .status_monitors.monitored_runs import ConnectionState, NodeLinks, monitored_resources
 
 CONTROLS = (
@@ -115,7 +115,9 @@ class ControlServices:
                         if at_tai_ns is None or at_tai_ns <= self._clock.now_ns():
                             await link.apply(changes)
                         else:
-                            await link.apply(changes, instant_of(link.view, ptp, at_tai_ns, self._clock))
+                            # A sink's frame is named by the time at which it sounds.
+                            at_ns = at_tai_ns + _link_offset_ns(link.view, changes)
+                            await link.apply(changes, instant_of(link.view, ptp, at_ns, self._clock))
                         await link.refresh()
         return self._clock.now_ns() if at_tai_ns is None else at_tai_ns
 
@@ -139,6 +141,15 @@ class ControlServices:
             if begun := [change.text for change in plan.changed if change.change != "switched"]:
                 raise ControlError(f"this cannot be switched without a gap: {'; '.join(begun)}")
         return changes
+
+
+def _link_offset_ns(run: RunView, changes: Mapping[str, Any]) -> int:
+    # The longest of the receivers that the sinks read, before or after a change.
+    read = {source for input in changes.values() for source in sources_of(input)}
+    sinks = {path.split(".")[1] for path in changes}
+    return max(
+        (view.link_offset_ns for view in run.receivers if view.node in read or sinks & {*view.neighbours}), default=0
+    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from .domain_health import NEUTRAL, Health, Observation
-from .reported_status import ReportedStatus
+from .reported_status import PREVIOUSLY, ReportedStatus
 
 NS = 1_000_000_000
 DEFAULT_DELAY_S = 3
@@ -89,7 +89,10 @@ class StatusMonitor:
         """Why: the messages of the domains that are as bad as the whole."""
         overall = self.overall
         reasons = [status.message for status in self._domains() if status.health is overall and status.message]
-        return "; ".join(dict.fromkeys(reasons)) or None
+        if overall is not Health.HEALTHY:
+            return "; ".join(dict.fromkeys(reasons)) or None
+        earlier = "; ".join(dict.fromkeys(reason.removeprefix(PREVIOUSLY) for reason in reasons))
+        return PREVIOUSLY + earlier if earlier else None
 
     @property
     def active(self) -> bool:
