@@ -7,6 +7,7 @@ themselves (`pytestmark = pytest.mark.realtime`).
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ settings.load_profile("repeatable")
 
 REALTIME_FOLDERS = ("tests/system", "tests/peers")
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_QUICK = "not realtime and not slow"
 _running: pytest.Item | None = None
 _left_out = 0
 
@@ -55,14 +57,28 @@ def pytest_runtest_protocol(item: pytest.Item) -> object:
         _running = None
 
 
+def pytest_collection() -> None:
+    """Collecting makes hundreds of thousands of objects that live until the end, and no garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of the garbage collections of the tests."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count what runs in real time and was not selected."""
+    """Count what was not selected because it is slow or runs in real time."""
     global _left_out
-    _left_out += sum(item.get_closest_marker("realtime") is not None for item in items)
+    markers = ("realtime", "slow")
+    _left_out += sum(any(map(item.get_closest_marker, markers)) for item in items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say what was left out, and how to run it."""
-    if config.option.markexpr == "not realtime":
+    if config.option.markexpr == _QUICK:
         counted = f"{_left_out} " if _left_out else ""
-        terminalreporter.write_line(f"{counted}tests in real time were left out: tools/dev.py test --all runs them too")
+        terminalreporter.write_line(
+            f"{counted}slow and real-time tests were left out: tools/dev.py test --all runs them"
+        )

@@ -1,9 +1,10 @@
 """Sets up everything that working on Phasegraph needs, and does it. Needs Python 3.11 and pip, nothing else.
 
     python3 tools/dev.py run                  run the example; or: run GRAPH [options of `kernel run`]
-    python3 tools/dev.py test                 run the tests that need no real time, in parallel; options go to pytest
-    python3 tools/dev.py test --all           then those in real time too (marker `realtime`), one at a time
-    python3 tools/dev.py test --realtime      only those in real time
+    python3 tools/dev.py test                 run the quick tests, in parallel; options go to pytest
+    python3 tools/dev.py test --all           with the slow ones, then those in real time, one at a time
+    python3 tools/dev.py test --slow          only the slow ones (marker `slow`), in parallel
+    python3 tools/dev.py test --realtime      only those in real time (marker `realtime`)
     python3 tools/dev.py lint                 ruff: rules and format
     python3 tools/dev.py types                mypy --strict
     python3 tools/dev.py contracts            import contracts
@@ -41,6 +42,8 @@ DIST = ROOT / "dist"
 OLDEST = (3, 11)
 ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
+QUICK = "not realtime and not slow"
+PARALLEL = ("-n", "auto", "--dist", "worksteal")
 NO_TESTS = 5
 """pytest's exit code where no test was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
@@ -211,15 +214,17 @@ def fuzz(options: Sequence[str]) -> int:
 
 def test(options: Sequence[str]) -> int:
     """Run pytest: in parallel what needs no real time, then, where asked for, the rest; returns the exit code."""
-    parts = {"--all": (True, True), "--realtime": (False, True)}
-    virtual, real = next((parts[option] for option in options if option in parts), (True, False))
+    parts = {"--all": ("not realtime", "realtime"), "--slow": ("slow and not realtime",), "--realtime": ("realtime",)}
+    markers = next((parts[option] for option in options if option in parts), (QUICK,))
     rest = [option for option in options if option not in parts]
     pytest = [str(environment(develop=True)), "-m", "pytest"]
-    in_virtual_time = [*pytest, "-n", "auto", "--dist", "worksteal", "-m", "not realtime", *rest]
-    in_real_time = [*pytest, "-m", "realtime", *rest]
-    if not (virtual and real):
-        return become(in_virtual_time if virtual else in_real_time, ROOT)
-    codes = [do(in_virtual_time, may_fail=True), do(in_real_time, may_fail=True)]
+    # pytest compiles every test file, twice in parallel: what it compiled is kept, in .venv and not in the tree.
+    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "compiled")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    calls = [[*pytest, *(() if marker == "realtime" else PARALLEL), "-m", marker, *rest] for marker in markers]
+    if len(calls) == 1:
+        return become(calls[0], ROOT)
+    codes = [do(call, may_fail=True) for call in calls]
     failures = [code for code in codes if code not in (0, NO_TESTS)]  # `-k` may choose tests of one part alone
     return failures[0] if failures else min(codes)
 
@@ -241,7 +246,7 @@ def newest(options: Sequence[str]) -> int:
             if pinned.get(name) != found.get(name):
                 say(f"{name}: {pinned.get(name, 'none')} -> {found.get(name, 'none')}")
         checks = {
-            "tests": ("pytest", "-q", "-n", "auto", "--dist", "worksteal", "-m", "not realtime"),
+            "tests": ("pytest", "-q", *PARALLEL, "-m", "not realtime"),
             "lint": ("ruff", "check"),
             "types": ("mypy",),
         }
@@ -362,7 +367,7 @@ def isolated_one(name: str) -> int:
         shutil.copytree(folder / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
         say(f"{name}: running its tests")
         # Others may run beside it, and what takes real time has been run in the tree.
-        return do([python, "-m", "pytest", "-q", "-m", "not realtime", "tests"], may_fail=True, cwd=work)
+        return do([python, "-m", "pytest", "-q", "-m", QUICK, "tests"], may_fail=True, cwd=work)
 
 
 # Small things

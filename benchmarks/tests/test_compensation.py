@@ -18,7 +18,7 @@ STEADY = Conditions(warm_ppm=0.0)
 
 
 @pytest.mark.parametrize("name", ["zita-njbridge", "zita-ajbridge", "PipeWire, RTP", "PipeWire, AVB"])
-@pytest.mark.parametrize("card_ppm", [-20.0, 37.3])
+@pytest.mark.parametrize("card_ppm", [-20.0, pytest.param(37.3, marks=pytest.mark.slow)])
 def test_they_find_the_rate_with_the_right_sign(name, card_ppm):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0)
     trace = DriftWorld(compensation.OTHERS[name](), conditions, seed=1).run(120.0)

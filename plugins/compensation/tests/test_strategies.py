@@ -26,9 +26,9 @@ BEFORE = 19.0
 
 
 class Played:
-    """Half a minute of a crossing, or as long as is asked for."""
+    """Twenty-four seconds of a crossing, or as long as is asked for."""
 
-    def __init__(self, name: str, seconds: float = 28.0, *, known: DeviceRate | None = None, **conditions: Any) -> None:
+    def __init__(self, name: str, seconds: float = 24.0, *, known: DeviceRate | None = None, **conditions: Any) -> None:
         self.world = DriftWorld(MAKE[name](), Conditions(**conditions), seed=1, known=known)
         self.trace = trace = self.world.run(seconds)
         self.seconds = np.arange(len(trace.error)) * trace.block_s
@@ -149,8 +149,16 @@ def test_after_a_stall_it_does_not_claim_to_be_locked(name: str) -> None:
 
 
 @all_three
-@pytest.mark.parametrize("stamps", ["alsa", "usb"])
-@pytest.mark.parametrize("by_ppm", [10.0, -15.0])
+@pytest.mark.parametrize(
+    ("stamps", "by_ppm"),
+    [
+        ("usb", -15.0),
+        *(
+            pytest.param(stamps, by_ppm, marks=pytest.mark.slow)
+            for stamps, by_ppm in (("usb", 10.0), ("alsa", 10.0), ("alsa", -15.0))
+        ),
+    ],
+)
 def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: str, stamps: str, by_ppm: float) -> None:
     # Before anything noticed that, it was 100 frames off for minutes.
     changes = AT + 25.0  # not before it is known how the clock wanders

@@ -110,7 +110,7 @@ def error_ns(gm: GraphRun, me: GraphRun) -> int:
 async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, transport: str) -> None:
     both = f'delay-mechanism = "{mechanism}"\ntransport = "{transport}"\n'
     async with two_hosts(grandmaster=both, follower=both) as (gm, me):
-        await trio.sleep(30)
+        await trio.sleep(12)
         estimate = me.nodes["me"].estimate()
         assert estimate.state is ClockState.LOCKED
         assert abs(error_ns(gm, me)) < 1000
@@ -120,7 +120,7 @@ async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, t
         assert abs(estimate.path_delay_ns - 20_000) < 1000
     assert me.metrics("me")["port_state"] == "slave"
     assert gm.metrics("gm")["port_state"] == "master"
-    assert me.metrics("me")["stamps_kernel"] > 100
+    assert me.metrics("me")["stamps_kernel"] > 30
 
 
 async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock: Any) -> None:
@@ -128,13 +128,13 @@ async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock
         await trio.sleep(30)
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
         assert abs(error_ns(gm, me)) < 50_000
-    assert me.metrics("me")["transmit_stamps_missing"] > 10
-    assert me.metrics("me")["stamps_user"] > 10
+    assert me.metrics("me")["transmit_stamps_missing"] > 3
+    assert me.metrics("me")["stamps_user"] > 3
 
 
 async def test_hybrid_needs_no_fallback_where_unicast_is_answered(autojump_clock: Any) -> None:
     async with two_hosts(follower='unicast = "hybrid"\n') as (_, me):
-        await trio.sleep(30)
+        await trio.sleep(12)
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
     assert me.events("unicast_fallback") == []
 
@@ -150,8 +150,8 @@ async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> N
             assert me.nodes["me"].estimate().state is ClockState.LOCKED
         await trio.sleep(1)
         sent = gm.nodes["gm"].metrics()["sent_sync"]
-        await trio.sleep(30)
-        assert gm.nodes["gm"].metrics()["sent_sync"] == sent > 100
+        await trio.sleep(12)
+        assert gm.nodes["gm"].metrics()["sent_sync"] == sent > 40
     assert me.metrics("me")["port_state"] == "slave"
 
 
@@ -161,7 +161,7 @@ async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: A
     spare = 'schema = 1\n[clocks.me]\nkind = "ptp"\ninterface = "eth0"\nrole = "ordinary"\npriority1 = 200\n'
     async with running_graph(spare, network=hosts[1]) as me:
         async with running_graph(GRANDMASTER, network=hosts[0]) as gm:
-            await trio.sleep(40)
+            await trio.sleep(20)
             node = me.nodes["me"]
             assert node.estimate().grandmaster == gm.nodes["gm"].estimate().grandmaster
             before = node.estimate()
@@ -178,7 +178,7 @@ async def test_an_ordinary_clock_goes_on_with_that_time_when_its_trust_has_ended
     spare = FOLLOWER + 'role = "ordinary"\npriority1 = 200\nlock-within = "5us"\nunlock-beyond = "20us"\n'
     async with running_graph(spare, network=hosts[1]) as me:
         async with running_graph(GRANDMASTER, network=hosts[0]):
-            await trio.sleep(40)
+            await trio.sleep(20)
             node = me.nodes["me"]
             before = node.estimate()
         await trio.sleep(150)
@@ -201,7 +201,7 @@ async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(au
         assert down.metrics()["port_state"] == "pre_master"
         assert down.estimate().state is ClockState.UNLOCKED
         async with running_graph(GRANDMASTER, network=hosts[0]) as gm:
-            await trio.sleep(40)
+            await trio.sleep(20)
             assert down.metrics()["port_state"] == "master"
             before = down.estimate()
             now = run.local.now_ns()
@@ -219,7 +219,7 @@ async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_cloc
     near, far = (SimNetwork(clock, wire) for clock in clocks)
     serving = FOLLOWER + 'role = "grandmaster"\n'
     async with running_graph(serving, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
-        await trio.sleep(30)
+        await trio.sleep(12)
         before = me.nodes["me"].estimate()
         for clock in clocks:
             clock.step_realtime(round(by_s * S))
@@ -235,7 +235,7 @@ async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_cloc
 async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire, follower='lock-within = "5us"\nunlock-beyond = "20us"\n') as (_gm, me):
-        await trio.sleep(30)
+        await trio.sleep(12)
         wire.impair(faults=Faults(drop=Every(1)))
         await trio.sleep(5)
         assert me.nodes["me"].estimate().state is ClockState.HOLDOVER
@@ -304,7 +304,7 @@ async def test_management_is_answered_but_rubbish_and_a_flood_are_not(autojump_c
         assert answers == [1, 1]  # the grandmaster, and the follower
         for _ in range(1500):
             ask(3)
-        await trio.sleep(30)
+        await trio.sleep(12)
         assert 20 < len(answers) < 400
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
         nursery.cancel_scope.cancel()
@@ -368,7 +368,7 @@ async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
     both = f'transport = "{transport}"\n'
     there, changed = far.interface, {field: "10.9.9.9" if field == "address" else "fe80::99"}
     async with running_graph(GRANDMASTER + both, network=near), running_graph(FOLLOWER + both, network=far) as me:
-        await trio.sleep(30)
+        await trio.sleep(12)
         monkeypatch.setattr(far, "interface", lambda *a, **k: msgspec.structs.replace(there(*a, **k), **changed))
         await trio.sleep(10)
     assert bool([event for event in me.events("state_changed") if event["state"] == "FAULTY"]) is resets
@@ -398,7 +398,7 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
     stranger = SimNetwork(SimLocalClock(), wire)
     async with running_graph(FOLLOWER, network=SimNetwork(SimLocalClock(), wire)) as me:
         sender = stranger.stamped(320, stranger.interface("eth0"))
-        for number in range(6000):
+        for number in range(2400):
             flags = Flag.PTP_TIMESCALE | (Flag.LEAP_61 if number & 1 else 0)
             fields = dict.fromkeys(("clock_class", "clock_accuracy", "clock_variance", "priority2", "steps_removed"), 1)
             source = PortIdentity(0xAA + (number >> 3) % 2, 1)
@@ -415,6 +415,6 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
             )
             sender.send(encode(changing), (GROUP, 320))
             await trio.sleep(0.005)
-    assert me.metrics("me")["events_suppressed"] > 1000
+    assert me.metrics("me")["events_suppressed"] > 400
     seen = [event for event in me.session.services.events if event.node == "me"]
     assert len(seen) < 40 + 30 + 20

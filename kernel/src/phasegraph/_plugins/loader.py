@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -110,7 +110,12 @@ class Registry:
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
         if not isinstance(kind, ResamplerKind):
             # Options that cannot be described are found here, and not in the first graph that uses the kind.
-            json_schema(record_of(kind.config))
+            _check_options(kind.config)
+
+
+@cache
+def _check_options(config: type[msgspec.Struct]) -> None:
+    json_schema(record_of(config))
 
 
 _DESCRIPTORS: dict[Role, type[AnyKind]] = {

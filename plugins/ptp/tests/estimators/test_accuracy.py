@@ -33,7 +33,14 @@ STEADY = [
 ]
 
 
-@pytest.mark.parametrize(("path", "sync_s", "delay_s", "p99_us", "rate_ppm"), STEADY)
+QUICK = ("hardware", "gaussian", "load on/off", "wireless")
+"""Paths that stand for the others in the quick tests."""
+
+
+@pytest.mark.parametrize(
+    ("path", "sync_s", "delay_s", "p99_us", "rate_ppm"),
+    [pytest.param(*case, marks=() if case[0] in QUICK and case[2] < 1 else pytest.mark.slow) for case in STEADY],
+)
 def test_steady(path: str, sync_s: float, delay_s: float, p99_us: float, rate_ppm: float) -> None:
     world = World(PATHS[path], seed=4, seconds=200, sync_s=sync_s, delay_s=delay_s)
     figures = follow(make_estimator("kalman"), world.play()).figures(warm_s=110)
@@ -76,7 +83,9 @@ def test_one_sided_bulk_does_not_keep_it_from_the_truth_for_long(seed: int) -> N
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("oscillator", OSCILLATORS)
-@pytest.mark.parametrize("path", ["hardware", "exponential", "load on/off", "wireless"])
+@pytest.mark.parametrize(
+    "path", ["exponential", *(pytest.param(path, marks=pytest.mark.slow) for path in QUICK if path != "gaussian")]
+)
 def test_is_honest_from_the_start(name: str, oscillator: str, path: str) -> None:
     world = World(PATHS[path], OSCILLATORS[oscillator], seed=5, seconds=60, delay_s=0.5)
     figures = follow(make_estimator(name), world.play()).figures()

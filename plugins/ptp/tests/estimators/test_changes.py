@@ -43,7 +43,7 @@ def test_holdover_is_honest_and_ends_without_a_jump(name: str, oscillator: str) 
     assert beyond_bound == 0
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("path", ["quiet", "exponential", "wireless", "asymmetric"])
 def test_is_honest_through_losses_silence_and_other_grandmasters(path: str, seed: int) -> None:
     lossy = replace(PATHS[path], loss=0.05)
