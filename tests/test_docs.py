@@ -96,7 +96,7 @@ def test_commands_that_are_named_exist(path: Path) -> None:
         while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
             command = command.commands.get(rest.pop(0))
             assert command is not None, call
-        known = {option for parameter in command.params for option in parameter.opts} if command else set()
+        known = {name for it in command.params for name in (*it.opts, *it.secondary_opts)} if command else set()
         options = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert options <= {*known, "--help"}, call
     assert named <= {*commands, "is"}

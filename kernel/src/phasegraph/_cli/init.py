@@ -1,4 +1,4 @@
-"""``kernel init``: writes a first graph for a common task, after looking at this machine and its network."""
+"""``kernel init``: writes a first graph for a common task, after looking at this machine; or a plugin's package."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from .parameters import GraphArgument, examples
+from .plugin_package import ROLES, write_package
 from .starter_graphs import TASKS, Choices, graph_text
 
 _LISTEN = "5s"
@@ -28,6 +29,7 @@ _PTP_REFERENCE = re.compile(r"^a=ts-refclk:ptp=IEEE1588-\d+:[^:\s]+(?::(\d+))?",
         "kernel init record --interface eth0 --session 'Stage box 1' --file take.wav",
         "kernel init send --interface eth0 --file programme.flac --clock ptp",
         "kernel init play --interface eth0 --group 239.69.1.10 --output speakers.toml",
+        "kernel init --plugin level-meter --role sink",
     ),
 )
 @click.argument("task", type=click.Choice(list(TASKS)), required=False)
@@ -41,6 +43,10 @@ _PTP_REFERENCE = re.compile(r"^a=ts-refclk:ptp=IEEE1588-\d+:[^:\s]+(?::(\d+))?",
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("graph.toml"), show_default=True, help="The graph file."
 )
+@click.option(
+    "--plugin", metavar="NAME", help="Write the package of a plugin instead, into the folder phasegraph-NAME."
+)
+@click.option("--role", type=click.Choice(list(ROLES)), help="--plugin: what it provides.")
 @click.option("--ask/--no-ask", default=None, help="Ask for what is not given. Default: on a terminal.")
 @click.pass_context
 def init(
@@ -54,18 +60,23 @@ def init(
     card: str | None,
     name: str | None,
     output: Path,
+    plugin: str | None,
+    role: str | None,
     ask: bool | None,
 ) -> None:
-    """Write a commented graph for TASK: record, send, play or capture.
+    """Write a commented graph for TASK: record, send, play or capture. Or, with --plugin, the package of a plugin.
 
-    Looks at the network interfaces, the sound cards and the announced sessions, and asks where there is a choice. An
-    existing file is never replaced. Exits with 0, or with 2 if something is missing or wrong.
+    Looks at the network interfaces, the sound cards, the PTP domains and the announced sessions, and asks where there
+    is a choice. An existing file is never replaced. Exits with 0, or with 2 if something is missing or wrong.
     """
     from .console import print_problems
 
+    question = _Questions(sys.stdin.isatty() if ask is None else ask)
+    if plugin is not None:
+        _write_plugin(plugin, role or question.choose("What shall it provide?", dict.fromkeys(ROLES, ""), "sink"))
+        return
     if output.exists():
         raise click.UsageError(f"{output} exists: give another name with --output")
-    question = _Questions(sys.stdin.isatty() if ask is None else ask)
     task = task or question.choose("What shall the graph do?", TASKS, "")
     if not task:
         raise click.UsageError(f"no task given: one of {', '.join(TASKS)}")
@@ -112,6 +123,18 @@ def init(
     click.echo(f"{output} is written: it will {TASKS[task]}.")
     click.echo(f"Next: {graph.command('check')}")
     click.echo(f"then: {graph.command('run')}")
+
+
+def _write_plugin(name: str, role: str) -> None:
+    try:
+        folder = write_package(Path.cwd(), name, role)
+    except FileExistsError as error:
+        raise click.UsageError(f"phasegraph-{name} exists: give another name with --plugin") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{folder.name} is written: the {role} '{name}', which works, with its tests.")
+    click.echo(f"Next: pip install -e './{folder.name}[test]'")
+    click.echo(f"then: (cd {folder.name} && pytest); kernel explain {name}")
 
 
 class _Questions:
