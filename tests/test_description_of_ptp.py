@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import trio
 
 from phasegraph.testing import GraphRun, Impairment, SimLocalClock, SimNetwork, SimWire, running_graph
@@ -73,6 +74,7 @@ def of(grandmaster: GraphRun) -> str:
     return f"ptp=IEEE1588-2008:{grandmaster.nodes['gm'].estimate().grandmaster}:3"
 
 
+@pytest.mark.slow
 async def test_another_grandmaster_takes_over(tmp_path: Path, autojump_clock: object) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
 

@@ -33,9 +33,8 @@ def call(folder: Path, *command: str | Path) -> str:
 
 
 @pytest.mark.skipif(find_spec("hatchling") is None, reason="building the wheel needs hatchling")
-@pytest.mark.parametrize(
-    "role", ["sink", *(pytest.param(role, marks=pytest.mark.slow) for role in ROLES if role != "sink")]
-)
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.slow
 def test_the_package_passes_as_it_is(role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = written(tmp_path, role, monkeypatch)
     call(folder, sys.executable, "-m", "hatchling", "build", "-t", "wheel")

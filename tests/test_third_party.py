@@ -137,6 +137,7 @@ def test_is_used_in_a_graph(installed: Installed) -> None:
     assert report["nodes"]["resampled"]["metrics"]["packets_sent"] > 1000
 
 
+@pytest.mark.slow
 def test_passes_its_own_tests(installed: Installed) -> None:
     output = installed.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "tests")
     assert " passed" in output

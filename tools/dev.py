@@ -10,8 +10,9 @@
     python3 tools/dev.py contracts            import contracts
     python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
     python3 tools/dev.py fuzz [TARGET...]     fuzz what strangers send; --seconds N of each target; docs/fuzzing.md
-    python3 tools/dev.py build                wheels and source distributions of everything, in dist/
+    python3 tools/dev.py build                wheels, source distributions and an SBOM of everything, in dist/
     python3 tools/dev.py build --try          then install from dist/ into an empty environment, and run the example
+    python3 tools/dev.py site                 all pages and the public API as a site, in build/site
     python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
     python3 tools/dev.py newest [--write]     try the newest version of every dependency; --write: constraints.txt
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if command in python_tools:
         return do([environment(develop=True), *python_tools[command]], may_fail=True)
     commands = {"run": run, "test": test, "fuzz": fuzz, "lint": lint, "isolated": isolated}
-    commands |= {"build": build, "add": add, "newest": newest}
+    commands |= {"build": build, "add": add, "newest": newest, "site": site}
     if command in commands:
         with contextlib.suppress(WrongArguments):
             return commands[command](rest)
@@ -97,6 +98,15 @@ def add(packages: Sequence[str]) -> int:
     return 0
 
 
+def site(options: Sequence[str]) -> int:
+    """Write the site; returns the exit code."""
+    if options:
+        raise WrongArguments
+    python = environment(develop=True)
+    pip(python, *INSTALL, "-c", str(CONSTRAINTS), *wishes("site"))
+    return do([python, ROOT / "tools" / "site.py"], may_fail=True)
+
+
 # The environment
 
 
@@ -119,12 +129,16 @@ def environment(*, develop: bool = False) -> Path:
 
 def install_tree(python: Path, *, develop: bool, constraints: Sequence[str] = ()) -> None:
     """Install all members, editable, with pip and the backend that builds them."""
-    wishes = read_toml(ROOT / "pyproject.toml")["dependency-groups"]["dev"] if develop else []
     editable = [part for member in members().values() for part in ("-e", str(member))]
     # The backend first, once; otherwise pip would fetch it again for every member.
     backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
     pip(python, *INSTALL, *constraints, "pip", *backend, "editables")
-    pip(python, *INSTALL, "--no-build-isolation", *constraints, *editable, *wishes)
+    pip(python, *INSTALL, "--no-build-isolation", *constraints, *editable, *(wishes("dev") if develop else ()))
+
+
+def wishes(group: str) -> list[str]:
+    """What a group of dependencies of the tree asks for."""
+    return list(read_toml(ROOT / "pyproject.toml")["dependency-groups"][group])
 
 
 def make_venv(folder: Path) -> Path:
@@ -240,6 +254,7 @@ def newest(options: Sequence[str]) -> int:
         python = make_venv(Path(temporary, "venv"))
         say("installing the newest version of everything")
         install_tree(python, develop=True)
+        pip(python, *INSTALL, *wishes("site"))
         found = frozen(python)
         pinned = dict(line.split("==") for line in constraints_lines())
         for name in sorted(pinned.keys() | found.keys()):
@@ -285,7 +300,7 @@ def normal(name: str) -> str:
 
 
 def build(options: Sequence[str]) -> int:
-    """Write a wheel and a source distribution of every member, and of ``phasegraph-all``, into dist/."""
+    """Write a wheel and a source distribution of every member and ``phasegraph-all``, and their SBOM, into dist/."""
     if options not in ([], ["--try"]):
         raise WrongArguments
     python = environment(develop=True)
@@ -294,6 +309,7 @@ def build(options: Sequence[str]) -> int:
         do([python, "-m", "hatchling", "build", "--directory", str(DIST)], cwd=folder)
     for wheel in sorted(DIST.glob("*.whl")):
         check_wheel(wheel)
+    do([python, ROOT / "tools" / "sbom.py", DIST / "phasegraph.cdx.json"])
     say(f"{len(list(DIST.iterdir()))} files in {DIST}")
     return try_wheels() if options else 0
 

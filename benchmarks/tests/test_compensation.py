@@ -40,13 +40,14 @@ def test_a_lost_packet_does_not_lead_zita_astray():
     assert figures.phase_s < 5.0
 
 
+@pytest.mark.slow
 def test_pipewire_settles_after_a_minute():
     figures = tracking_error_of(DriftWorld(compensation.OTHERS["PipeWire, RTP"](), STEADY, seed=1).run(150.0))
     assert 50.0 < figures.phase_s < 100.0
     assert figures.slope_acquiring < 20.0
 
 
-@pytest.mark.parametrize("name", ["roc, gradual", "roc, responsive"])
+@pytest.mark.parametrize("name", ["roc, gradual", pytest.param("roc, responsive", marks=pytest.mark.slow)])
 def test_roc_turns_towards_the_rate(name):
     trace = DriftWorld(compensation.OTHERS[name](), STEADY, seed=1).run(100.0)
     assert trace.underruns == 0

@@ -146,6 +146,7 @@ def test_without_concealment_gaps_are_silence() -> None:
     block=st.integers(1, 3000),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_any_gaps_in_noise(lengths: list[tuple[int, int]], block: int, seed: int) -> None:
     noise = np.random.default_rng(seed).uniform(-1, 1, (25_000, 2)).astype(np.float32)
     stream = Stream(StreamFormat(RATE, 2, Encoding.FLOAT32), window_ns=10**9, conceal=True)

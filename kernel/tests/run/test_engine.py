@@ -226,6 +226,7 @@ class TestReal:
             each()
         assert len(greedy) > 20
 
+    @pytest.mark.slow
     async def test_a_step_that_never_returns_fails_its_node_and_the_others_go_on(self):
         engine, release, called, failures = Engine(SystemLocalClock()), threading.Event(), [], []
 
@@ -248,6 +249,7 @@ class TestReal:
             release.set()
         assert [str(failure) for failure in failures] == ["a step of it did not return within 5 s"]
 
+    @pytest.mark.slow
     async def test_a_slow_step_is_not_a_stuck_one(self):
         engine, called = Engine(SystemLocalClock()), []
 

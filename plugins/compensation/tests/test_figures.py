@@ -19,7 +19,8 @@ def sound(figures: TrackingError) -> bool:
     return (figures.underruns, figures.resyncs) == (0, 0) and figures.slope_acquiring < 20.01
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.slow
 def test_combined(seed: int) -> None:
     figures = tracking_error_of(DriftWorld(Combined(FeedForwardConfig(), RATE), seed=seed).run(600.0))
     assert sound(figures)
@@ -44,7 +45,8 @@ def test_combined_that_knows_its_card(stamps: Stamps) -> None:
     assert figures.ratio_most < 6.0
 
 
-@pytest.mark.parametrize("stamps", ["alsa", pytest.param("usb", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stamps", ["alsa", "usb"])
+@pytest.mark.slow
 def test_buffer_feedback(stamps: Stamps) -> None:
     world = DriftWorld(BufferFeedback(BufferFeedbackConfig(), RATE), Conditions(stamps=stamps), seed=1)
     figures = tracking_error_of(world.run(200.0))

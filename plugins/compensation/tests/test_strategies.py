@@ -109,7 +109,7 @@ def test_frames_that_an_xrun_lost_and_the_sink_counted_leave_nothing_to_correct(
 
 
 @all_three
-@pytest.mark.parametrize("frames", [480, -4800, 1])
+@pytest.mark.parametrize("frames", [-4800, *(pytest.param(frames, marks=pytest.mark.slow) for frames in (480, 1))])
 def test_a_step_of_the_grandmaster_renumbers_and_is_not_heard(name: str, frames: int) -> None:
     Played(name, steps={AT: frames}).unmoved(1.5 if name == "buffer-feedback" else 1.0)
 
@@ -132,7 +132,7 @@ def test_feed_forward_stays_behind_after_a_short_stall() -> None:
 
 
 @all_three
-@pytest.mark.parametrize("stalled_s", [5.2e-3, 3.0, 20.0])
+@pytest.mark.parametrize("stalled_s", [3.0, *(pytest.param(it, marks=pytest.mark.slow) for it in (5.2e-3, 20.0))])
 def test_a_card_that_stalls_or_stops_costs_one_jump_and_the_rate_stays(name: str, stalled_s: float) -> None:
     played = Played(name, pauses={AT: stalled_s})
     assert played.trace.resyncs == 1

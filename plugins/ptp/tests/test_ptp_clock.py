@@ -172,6 +172,7 @@ async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: A
         assert node.estimate().discontinuities == before.discontinuities
 
 
+@pytest.mark.slow
 async def test_an_ordinary_clock_goes_on_with_that_time_when_its_trust_has_ended(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
@@ -188,6 +189,7 @@ async def test_an_ordinary_clock_goes_on_with_that_time_when_its_trust_has_ended
         assert node.estimate().discontinuities == before.discontinuities
 
 
+@pytest.mark.slow
 async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
@@ -212,7 +214,7 @@ async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(au
         assert abs(down.estimate().reference_at(now) - before.reference_at(now)) < 25_000
 
 
-@pytest.mark.parametrize("by_s", [-3600.0, 0.05, 1e9])
+@pytest.mark.parametrize("by_s", [-3600.0, *(pytest.param(by_s, marks=pytest.mark.slow) for by_s in (0.05, 1e9))])
 async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_clock: Any, by_s: float) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     clocks = [SimLocalClock(ppm=ppm) for ppm in (-20, 30)]
@@ -266,6 +268,7 @@ async def test_a_clock_that_receives_only_itself_joins_the_groups_again(
     assert joined == [(at, port, group) for at in (0, 30, 60) for port in (319, 320) for group in groups]
 
 
+@pytest.mark.slow
 async def test_a_clock_that_receives_others_does_not(autojump_clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[str] = []
     there = SimStampedSocket.join
@@ -354,8 +357,8 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
 @pytest.mark.parametrize(
     ("transport", "field", "resets"),
     [
-        ("udp4", "address6", False),
-        ("udp4", "address", True),
+        pytest.param("udp4", "address6", False, marks=pytest.mark.slow),
+        pytest.param("udp4", "address", True, marks=pytest.mark.slow),
         ("udp6", "address", False),
         ("udp6", "address6", True),
     ],

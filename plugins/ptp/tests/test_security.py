@@ -41,6 +41,7 @@ async def test_two_of_ours_with_the_same_keys(autojump_clock: Any, keys: str, mo
     assert [name for name in me.metrics("me") if name.startswith("dropped_auth")] == []
 
 
+@pytest.mark.slow
 async def test_a_rogue_without_the_keys_is_neither_followed_nor_deferred_to(autojump_clock: Any, keys: str) -> None:
     near, far, other = hosts(3)
     async with running_graph(GRANDMASTER + keys, network=near) as gm, running_graph(FOLLOWER + keys, network=far) as me:
@@ -70,6 +71,7 @@ async def test_a_file_that_has_no_such_key(keys: str) -> None:
 
 
 @pytest.mark.parametrize(("more", "state"), [("", "passive"), ("master-only = true\n", "master")])
+@pytest.mark.slow
 async def test_a_grandmaster_that_is_master_only_defers_to_no_other(autojump_clock: Any, more: str, state: str) -> None:
     near, far = hosts(2)
     async with running_graph(GRANDMASTER + more, network=near) as gm:

@@ -20,6 +20,7 @@ interface = "eth0"
 """
 
 
+@pytest.mark.slow
 async def test_a_leap_second_of_a_list_is_announced_and_goes_by(autojump_clock: Any, tmp_path: Path) -> None:
     # 50 s before midnight of UTC, with a second more than usual to go.
     midnight_s = 1_798_761_600  # 2027-01-01

@@ -24,6 +24,7 @@ def drifting(stage: Any, ppm: float, seconds: float, jitter_ns: int = 200_000, f
 
 
 @pytest.mark.parametrize(("ppm", "jitter_ns"), [(0, 0), (-1000, 0), (0.5, 50_000), (100, 50_000), (-3, 2_000_000)])
+@pytest.mark.slow
 def test_the_rate_is_right_within_its_error(make: Any, ppm: float, jitter_ns: int) -> None:
     stage = make(link_offset_ns=50 * MS)
     drifting(stage, ppm, 10, jitter_ns)

@@ -186,6 +186,7 @@ ATTACKS = st.sampled_from(["bursts", "one to one", "changing SSRC", "changing ev
     most=st.sampled_from([1, 40, 2000]),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_no_frame_of_an_attack_is_heard(
     make: Any, batch_of: Any, attack: str, per_packet: int, restarts: bool, lead_ms: int, most: int, seed: int
 ) -> None:

@@ -50,6 +50,7 @@ async def test_a_live_input_has_the_latency_that_it_has_without(graphs, sent, tr
         assert troubles(run.metrics(id)) == {}
 
 
+@pytest.mark.slow
 async def test_the_queue_goes_while_it_runs(graphs, gaps_in, autojump_clock):
     network = SimNetwork(holds=True)
     graph = (

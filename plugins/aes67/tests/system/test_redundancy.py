@@ -56,6 +56,7 @@ async def test_each_leg_covers_for_the_other(graphs, gaps_in, troubles, autojump
 
 
 @pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.slow
 async def test_a_network_that_fails_is_an_alarm_and_no_gap(graphs, gaps_in, troubles, autojump_clock, failing):
     network = SimNetwork(separate=NETWORKS)
     link = network.wire.link(network, network, NETWORKS[failing])

@@ -206,6 +206,7 @@ async def test_a_session_is_not_modified_by_another_host(wire, autojump_clock):
     assert run.metrics("it")["packets_received"] == 300
 
 
+@pytest.mark.slow
 async def test_strangers_cause_few_events(wire, autojump_clock):
     async with wire.waiting() as run:
         for n in range(300):
@@ -220,6 +221,7 @@ async def test_strangers_cause_few_events(wire, autojump_clock):
     assert len(unusable) + sum(event.get("suppressed", 0) for event in everything) == 300
 
 
+@pytest.mark.slow
 async def test_a_session_that_comes_and_goes_fills_no_log(wire, autojump_clock):
     async with wire.waiting() as run:
         for _ in range(200):

@@ -75,6 +75,7 @@ async def test_a_link_offset_that_is_too_short_for_the_packets(graphs, gaps_in, 
     assert "trouble" not in run.nodes["it"].metrics()
 
 
+@pytest.mark.slow
 async def test_a_burst_that_comes_late_is_told_once(graphs, autojump_clock):
     network = SimNetwork()
     graph = graphs.head + graphs.sending(duration="6s") + graphs.receiving()
@@ -89,6 +90,7 @@ async def test_a_burst_that_comes_late_is_told_once(graphs, autojump_clock):
     assert 0 < told["late"] < told["received"]
 
 
+@pytest.mark.slow
 async def test_an_interface_that_is_down(graphs, autojump_clock):
     network = SimNetwork()
     graph = graphs.head + graphs.sending(duration="9s") + graphs.receiving(end_after=None)

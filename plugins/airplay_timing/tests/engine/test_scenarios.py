@@ -68,6 +68,7 @@ def test_a_quiet_network() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.slow
 def test_wifi_jitter_beside_nqptp_and_the_median(seed: int) -> None:
     world = group(homepod(), here=WIFI, there=WIFI, seed=seed, filters=("envelope", "median", "nqptp"))
     world.run(60)

@@ -72,6 +72,7 @@ def check_agreement(world: World, seconds: int) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(DelayMechanism))
+@pytest.mark.slow
 def test_there_is_one_master_and_it_is_the_best(seed: int, mechanism: DelayMechanism) -> None:
     random = Random(seed)
     world = World(seed, link=random.choice([CLEAN, LOSSY]), through_codec=False)

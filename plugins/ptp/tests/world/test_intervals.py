@@ -14,6 +14,7 @@ from .world import World
 
 
 @pytest.mark.parametrize(("announce", "sync"), [(1, -3), (4, -4), (0, 1), (-2, -7), (3, 0)])
+@pytest.mark.slow
 def test_the_announce_interval_is_not_that_of_sync(announce: int, sync: int) -> None:
     # An AES67 grandmaster announces itself every other second and syncs eight times a second.
     world = World()

@@ -10,6 +10,8 @@ import os
 from collections import Counter
 from random import Random
 
+import pytest
+
 from phasegraph import ClockEstimate, StampKind
 from phasegraph.ieee1588 import PortIdentity
 from phasegraph_ptp.measurements import DelaySample, SyncSample
@@ -78,6 +80,7 @@ class Couple:
             self.wrong += sample.reference_ns - TAI_NS - sample.local_ns not in (PATH_NS, 2 * PATH_NS)
 
 
+@pytest.mark.slow
 def test_hours() -> None:
     couple = Couple()
     couple.run(600 * S)

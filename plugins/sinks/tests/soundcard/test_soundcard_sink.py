@@ -54,7 +54,7 @@ async def test_plays_a_file_to_its_last_frame(block, make_card, play, autojump_c
     assert card.stops == ["stop"]  # what was given to it sounds to the end
 
 
-@pytest.mark.parametrize("ppm", [0.0, 37.3, -150.0])
+@pytest.mark.parametrize("ppm", [-150.0, *(pytest.param(ppm, marks=pytest.mark.slow) for ppm in (0.0, 37.3))])
 @pytest.mark.parametrize("latency_s", [0.0053, 0.0473])
 async def test_the_first_frame_sounds_at_its_time_and_so_do_the_others(ppm, latency_s, make_card, play, autojump_clock):
     # Media time and link offset make the time at which a frame leaves the converter, whatever the card's latency.
@@ -99,7 +99,9 @@ async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_
     assert metrics["lost_frames"] == 0
 
 
-@pytest.mark.parametrize("wrong", [lambda device, now: (0.0, 0.0), lambda device, now: (now, now)])
+@pytest.mark.parametrize(
+    "wrong", [lambda device, now: (0.0, 0.0), pytest.param(lambda device, now: (now, now), marks=pytest.mark.slow)]
+)
 async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness, card.wrong_time = 0.02, usual, wrong
@@ -113,7 +115,7 @@ async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card
 
 
 @pytest.mark.parametrize("announced", [True, False])
-@pytest.mark.parametrize("lost", [77, 1000, 20_000])
+@pytest.mark.parametrize("lost", [1000, *(pytest.param(lost, marks=pytest.mark.slow) for lost in (77, 20_000))])
 async def test_after_an_xrun_frames_sound_at_their_time_again(lost, announced, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.xruns, card.announces = 0.02, {500: lost}, announced
