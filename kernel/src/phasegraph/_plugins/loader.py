@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -110,13 +110,13 @@ class Registry:
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
         if not isinstance(kind, ResamplerKind):
             # Options that cannot be described are found here, and not in the first graph that uses the kind.
-            _check_options(kind.config)
+            if kind.config not in _described:
+                json_schema(record_of(kind.config))
+                _described.add(kind.config)
 
 
-@cache
-def _check_options(config: type[msgspec.Struct]) -> None:
-    json_schema(record_of(config))
-
+_described: set[object] = set()
+"""Options that have been checked: they are part of a class, and do not change."""
 
 _DESCRIPTORS: dict[Role, type[AnyKind]] = {
     Role.CLOCK: ClockKind,
