@@ -108,11 +108,10 @@ class Registry:
             )
         if kind.kind in self.kinds(role):
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
-        if not isinstance(kind, ResamplerKind):
+        if not isinstance(kind, ResamplerKind) and kind.config not in _described:
             # Options that cannot be described are found here, and not in the first graph that uses the kind.
-            if kind.config not in _described:
-                json_schema(record_of(kind.config))
-                _described.add(kind.config)
+            json_schema(record_of(kind.config))
+            _described.add(kind.config)
 
 
 _described: set[object] = set()
