@@ -52,5 +52,7 @@ def test_every_truth_that_is_named_is_reported(tmp_path: Path) -> None:
     arguments = ["simulate", str(graph), "--for", "30s", "--audio", "3s", "--report", str(report)]
     assert CliRunner().invoke(cli, arguments).exit_code == 0
     text = report.read_text()
-    named = set(re.findall(r"`(true_[a-z_]+[a-z])`", PAGE))
-    assert {name for name in named if f'"{name}"' not in text} == {"true_apart_rms_ns", "true_apart_max_ns"}
+    named = set(re.findall(r"`(true_[a-z_0-9]+[a-z])`", PAGE))
+    assert {name for name in named if f'"{name}"' not in text} == {
+        f"true_{name}_{figure}_ns" for name in ("apart", "clocks_apart") for figure in ("rms", "p99", "max")
+    }

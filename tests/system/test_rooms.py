@@ -26,3 +26,14 @@ def test_they_stay_within_ten_microseconds(tmp_path: Path, seed: int) -> None:
     assert rates == pytest.approx([88_000, -52_000], abs=100)  # against a counter that is 8 ppm slow
     for edge in told["edges"].values():
         assert (edge["metrics"]["resyncs"], edge["metrics"]["underruns"]) == (0, 0)
+
+
+def test_six_rooms_of_an_airplay_group_agree(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    words = ["simulate", EXAMPLES / "airplay-rooms.toml", "--scenario", EXAMPLES / "worlds" / "airplay-rooms.toml"]
+    result = CliRunner().invoke(cli, [*map(str, words), "--for", "30s", "--report", str(report)])
+    assert result.exit_code == 0, result.output
+    simulation = json.loads(report.read_text())["simulation"]
+    for name in ("apart", "clocks_apart"):
+        assert 0 < simulation[f"true_{name}_p99_ns"] < 50_000
+        assert simulation[f"true_{name}_max_ns"] < 250_000

@@ -245,6 +245,9 @@ def test_two_cards_with_their_own_clocks_stay_together(simulate):
     # Each is off by what its compensator needs: 16 us and -12 us.
     assert report["simulation"]["true_apart_rms_ns"] == pytest.approx(28_000, rel=0.1)
     assert report["simulation"]["true_apart_max_ns"] < 36_000
+    assert 0 < report["simulation"]["true_clocks_apart_p99_ns"] <= report["simulation"]["true_clocks_apart_max_ns"]
+    metrics = [report["nodes"][id]["metrics"] for id in ("house", "annex")]
+    assert metrics[0]["apart_ns"] == metrics[1]["apart_ns"] == abs(metrics[0]["offset_ns"] - metrics[1]["offset_ns"])
 
 
 def test_the_same_tone_comes_out_whatever_was_only_counted_before(simulate):

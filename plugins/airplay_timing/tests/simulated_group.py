@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from phasegraph import ClockEstimate
+from phasegraph import ClockEstimate, ClockState
 from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, encode, format_clock_identity
 from phasegraph.testing import Oscillator, SimLocalClock
 from phasegraph_airplay_timing.engine import (
@@ -282,3 +282,50 @@ class SimGroup:
     def _departed(self, token: int, sent_ns: int) -> None:
         self.engine.departed(token, sent_ns)
         self._act()
+
+
+class SimRooms:
+    """Followers in several rooms, each with a path and an oscillator of its own, and the one leader of them all."""
+
+    PPM = (18.0, -25.0, 7.0, 40.0, -3.0, -14.0)
+
+    def __init__(self, path: Path, *, count: int = 6, seed: int = 1) -> None:
+        self._path = path
+        self._seed = seed
+        self._restarts = 0
+        self.rooms = [self._room(number) for number in range(count)]
+        self.began_ns = [0] * count
+        """True time of the start of each room's follower."""
+
+    def _room(self, number: int) -> SimGroup:
+        leader = SimLeader(0x0499_B9B7_E0F1_0008, "10.0.0.1", epoch_ns=1_173_601 * S, ppm=-12.0)
+        seed = self._seed * 10_000 + self._restarts * 100 + number
+        ppm = self.PPM[number % len(self.PPM)]
+        return SimGroup([leader], here=self._path, there=self._path, ppm=ppm, seed=seed, filters=("envelope",))
+
+    def restart(self, number: int) -> None:
+        """A room's follower begins again without what it knew. Its leader's epoch stays."""
+        self._restarts += 1
+        now_ns = self.began_ns[number] + self.rooms[number].now_ns
+        self.rooms[number] = room = self._room(number)
+        for leader in room.leaders.values():
+            leader.epoch_ns = leader.time_ns(now_ns)
+        self.began_ns[number] = now_ns
+
+    def run(self, seconds: float) -> None:
+        """Let so much true time pass in all rooms."""
+        for room in self.rooms:
+            room.run(seconds)
+
+    def error_ns(self, number: int) -> int | None:
+        """The error of a room's clock now; None while it has none."""
+        room = self.rooms[number]
+        estimate = room.trackers["envelope"].estimate
+        (leader,) = room.leaders.values()
+        if not estimate.grandmaster:
+            return None
+        return estimate.reference_at(room.local_ns()) - leader.time_ns(room.now_ns)
+
+    def locked(self, number: int) -> bool:
+        """Whether a room's clock is locked now."""
+        return self.rooms[number].trackers["envelope"].estimate.state is ClockState.LOCKED

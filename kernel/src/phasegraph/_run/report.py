@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .._core.clock import UNKNOWN_NS, ClockState
+from .._core.clock import UNKNOWN_NS, ClockEstimate, ClockState
 from .._core.compensation import DeviceRate
 from .._core.node import Metric
 from .build import BuiltEdge, BuiltGraph, BuiltNode
@@ -64,13 +64,18 @@ class Meter:
                 )
 
     def _sample_clock(self, id: str, now: int) -> None:
-        try:
-            estimate = self._graph.clock(id).estimate()
-        except Exception:  # an error of a plugin, which its metrics report
+        estimate = self._estimate(id)
+        if estimate is None:
             return
         self._services.trace.clock(id, now, estimate)
         if estimate.state is ClockState.LOCKED:
             self._locked_after_s.setdefault(id, self.duration_s)
+
+    def _estimate(self, id: str) -> ClockEstimate | None:
+        try:
+            return self._graph.clock(id).estimate()
+        except Exception:  # an error of a plugin, which its metrics report
+            return None
 
     def _report_jumps(self, id: str, input: SinkInput) -> None:
         figures = input.figures.latest
@@ -115,9 +120,25 @@ class Meter:
         if node.id in self._graph.fallbacks:
             active = self._graph.fallbacks[node.id].active
             metrics["running_on"] = node.config.fallback if active else node.id
+        apart_ns = self._apart_ns(node, estimate, now)
+        if apart_ns is not None:
+            metrics["apart_ns"] = apart_ns
         if node.id in self._locked_after_s:
             metrics["time_to_lock_s"] = round(self._locked_after_s[node.id], 3)
         return metrics
+
+    def _apart_ns(self, node: BuiltNode, estimate: ClockEstimate, now: int) -> int | None:
+        # From the clocks of the run that follow the same reference: the rooms of one group.
+        if estimate.state is not ClockState.LOCKED or not estimate.grandmaster:
+            return None
+        time_ns = estimate.reference_at(now)
+        clocks = (other.id for other in self._graph.nodes.values() if other.role == "clocks" and other.id != node.id)
+        distances = [
+            abs(time_ns - other.reference_at(now))
+            for other in map(self._estimate, clocks)
+            if other is not None and other.state is ClockState.LOCKED and other.grandmaster == estimate.grandmaster
+        ]
+        return max(distances, default=None)
 
     def node(self, node: BuiltNode, supervisor: Supervisor) -> dict[str, Any]:
         """A node's part of the report."""

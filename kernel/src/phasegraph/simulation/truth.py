@@ -7,9 +7,9 @@ engine that checks every clock and every pair of sound cards ten times a second.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping
-from itertools import combinations
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,29 @@ class Spread:
     def span(self) -> float:
         """From the least to the most."""
         return self.most - self.least
+
+
+class LargestDistances:
+    """The largest distance between any two of a group, at one instant after the other."""
+
+    def __init__(self) -> None:
+        self._values = array("f")
+
+    def add(self, values: Sequence[float]) -> None:
+        """What each member shows at an instant; at least two are needed."""
+        if len(values) > 1:
+            self._values.append(max(values) - min(values))
+
+    def metrics(self, name: str) -> dict[str, Metric]:
+        """Root mean square, 99th percentile and maximum in nanoseconds; nothing without an instant."""
+        if not self._values:
+            return {}
+        values = np.asarray(self._values, np.float64)
+        return {
+            f"true_{name}_rms_ns": round(math.sqrt(float((values**2).mean())), 1),
+            f"true_{name}_p99_ns": round(float(np.percentile(values, 99))),
+            f"true_{name}_max_ns": round(float(values.max())),
+        }
 
 
 class Settling:
@@ -312,8 +335,8 @@ class WorldTruth:
         self.clocks = {id: ClockTruth() for id in clocks}
         self._grandmaster = grandmaster
         self._nodes = clocks
-        self._pairs = list(combinations(truths, 2))
-        self._apart = Spread()
+        self._truths = list(truths)
+        self._cards_apart, self._clocks_apart = LargestDistances(), LargestDistances()
         self._began_ns: int | None = None
 
     def sample(self, local_ns: int) -> int:
@@ -322,16 +345,18 @@ class WorldTruth:
         if self._began_ns is None:
             self._began_ns = now
         truth = self._grandmaster.at(now)
+        errors: list[float] = []
         for id, watch in self.clocks.items():
             estimate = self._nodes[id].estimate()
+            if estimate.state is ClockState.LOCKED:
+                errors.append(estimate.reference_at(local_ns) - truth)
             watch.record_error((now - self._began_ns) / NS_PER_S, estimate.reference_at(local_ns) - truth, estimate)
-        if self._pairs and all(one.tap.correction.locked and other.tap.correction.locked for one, other in self._pairs):
-            apart = [one.behind_ns - other.behind_ns for one, other in self._pairs]
-            self._apart.extend(np.array(apart, np.float64))
+        if len(errors) == len(self.clocks):
+            self._clocks_apart.add(errors)
+        if all(each.tap.correction.locked for each in self._truths):
+            self._cards_apart.add([each.behind_ns for each in self._truths])
         return local_ns + WORLD_INTERVAL_NS
 
     def metrics(self) -> dict[str, Metric]:
-        """The time difference between what the sound cards play, while all compensators are locked."""
-        if not self._apart.count:
-            return {}
-        return {"true_apart_rms_ns": round(self._apart.rms, 1), "true_apart_max_ns": round(self._apart.peak)}
+        """Between what the sound cards play while all compensators are locked, and between clocks while all are."""
+        return self._cards_apart.metrics("apart") | self._clocks_apart.metrics("clocks_apart")

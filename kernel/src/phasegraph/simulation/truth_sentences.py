@@ -24,9 +24,10 @@ def truth_in_words(report: Mapping[str, Any]) -> list[str]:
     for name, edge in report["edges"].items():
         if edge["crossing"]:
             lines.append(f"  edge {name}: {'; '.join(_crossing_errors(edge['metrics']))}")
-    if "true_apart_max_ns" in simulation:
-        rms, most = (format_duration(simulation[f"true_apart_{what}_ns"]) for what in ("rms", "max"))
-        lines.append(f"  Time between the sound cards: {rms} rms, {most} max.")
+    for name, group in (("apart", "sound cards"), ("clocks_apart", "clocks")):
+        if f"true_{name}_max_ns" in simulation:
+            figures = [format_duration(simulation[f"true_{name}_{what}_ns"]) for what in ("rms", "p99", "max")]
+            lines.append(f"  Time between the {group}: {figures[0]} rms, 99 % within {figures[1]}, {figures[2]} max.")
     return lines
 
 

@@ -67,6 +67,23 @@ def test_a_quiet_network() -> None:
     assert world.notices == ["ready"]
 
 
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_the_bound_is_below_a_millisecond_in_one_second(seed: int) -> None:
+    """And below 100 us in three: where half of the round trip allows it, for the bound contains that."""
+    wire = Path(delay_ns=40_000, jitter_ns=10_000)
+    world = group(homepod(), here=wire, there=wire, seed=seed)
+    first_s = None
+    while first_s is None:
+        world.run(0.01)
+        first_s = world.now_ns / S if world.engine.candidates else None
+    world.run(5)
+    looks = world.looks["envelope"]
+    errors(looks)  # the bound covers them
+    for limit_ns, within_s in ((MS, 1.0), (MS // 10, 3.0)):
+        assert next(look.true_ns / S for look in looks if look.estimate.bound_ns < limit_ns) - first_s < within_s
+        assert max(look.estimate.bound_ns for look in looks if look.true_ns / S > first_s + within_s) < limit_ns
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.slow
 def test_wifi_jitter_beside_nqptp_and_the_median(seed: int) -> None:

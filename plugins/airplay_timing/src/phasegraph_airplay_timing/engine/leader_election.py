@@ -57,6 +57,11 @@ class LeaderElection:
         self._own = own
         self._candidates: dict[int, LeaderCandidate] = {}
 
+    @property
+    def candidates(self) -> int:
+        """Number of clocks that announce themselves."""
+        return len(self._candidates)
+
     def announce(self, message: Announce, peer: TimingPeer, now_ns: int) -> str | None:
         """An Announce came. Returns why it is not used, if so."""
         clock = message.source.clock

@@ -81,6 +81,11 @@ class PtpEngine(TimingEngine):
             self._election.forget_others(self._named.keys())
 
     @property
+    def candidates(self) -> int:
+        """Number of clocks that announce themselves."""
+        return self._election.candidates
+
+    @property
     def one_way(self) -> bool:
         """See `TimingEngine.one_way`."""
         return self.follower is not None and self.follower.one_way

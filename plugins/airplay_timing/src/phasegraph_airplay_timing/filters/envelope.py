@@ -38,7 +38,7 @@ _QUARTILE, _YOUNG = 0.7, 20
 """By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
 it, times the root of their number; and more, by the share of `_YOUNG` points, while the rate is not known well yet."""
 _FEW_NS = 1_000_000.0
-"""One sigma where there are too few points, if the corridor is not so wide that it may be more."""
+"""One sigma where there are too few points to tell, but not more than half of the corridor, nor less than a sixth."""
 _RATE_SIGMA = 50e-6
 """One sigma of the difference of two clocks' rates, before any packet."""
 
@@ -81,10 +81,13 @@ class EnvelopeFilter:
             self._fit = fit
         fit = self._fit
         below = fast.support(fit.rate, now_ns)
+        margin_ns = fit.sigma_ns
         if fit.width is None:
             middle, low = below + (self._delay_ns or 0.0), below
             high = below + PATH_LIMIT_NS
         else:
+            # The corridor is a bound already: sigma allows for what its points do not show yet.
+            margin_ns = min(fit.sigma_ns, max(fit.width, 0.0) / 4)
             self._delay_ns = fit.width / 2
             middle = (below + back.support(fit.rate, now_ns)) / 2
             low = fast.limit(fit.slowest, now_ns)
@@ -96,7 +99,7 @@ class EnvelopeFilter:
             offset_ns=self._base + round(middle),
             rate=fit.rate,
             sigma_ns=sigma,
-            bound_ns=max(abs(high - middle), abs(middle - low)) + fit.sigma_ns + _STAMP_NS,
+            bound_ns=max(abs(high - middle), abs(middle - low)) + margin_ns + _STAMP_NS,
             two_way=fit.width is not None,
             delay_ns=self._delay_ns,
         )
@@ -121,12 +124,14 @@ class EnvelopeFilter:
         if not two_way:
             return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6)
         index = rates.index(best)
+        corridor = width(best)
+        few_ns = max(min(_FEW_NS, corridor / 2 + _STAMP_NS), corridor / 6)
         return _Fit(
             best,
             _closing(width, rates[index::-1]),
             _closing(width, rates[index:]),
-            width(best),
-            math.hypot(_SIGMA_NS, *(side.doubt(best, max(_FEW_NS, width(best) / 6)) for side in (fast, back))),
+            corridor,
+            math.hypot(_SIGMA_NS, *(side.doubt(best, few_ns) for side in (fast, back))),
         )
 
 

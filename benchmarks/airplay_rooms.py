@@ -1,0 +1,98 @@
+"""How well six rooms agree that follow one AirPlay leader over Wi-Fi, and how soon a room is in line that starts again.
+
+All is simulated, by the protocol and the filter of the `airplay` clock: each room has a path, an oscillator and random
+numbers of its own; the leader behaves like a HomePod. The distance of two rooms counts from when both are locked, ten
+times a second. "p99" and "max" are those of the pair that is worst. A room that starts again knows nothing: "in line"
+is the time until it stays within 250 us of the room beside it, median and worst, and the share of restarts that are in
+line within 1.5 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from itertools import combinations
+
+from _table import markdown
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "plugins" / "airplay_timing" / "tests"))
+
+from simulated_group import MS, Path, SimRooms
+
+HEAD = ("Wi-Fi of 1.5 ms", "median us", "p99 us", "max us", "all locked after", "in line after", "within 1.5 s")
+NETWORKS = {
+    "jitter 0.3 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=300_000, loss=0.05),
+    "jitter 0.5 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=500_000, loss=0.05),
+    "jitter 1 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=MS, loss=0.05),
+    "jitter 5 ms, loss 10 %": Path(delay_ns=1_500_000, jitter_ns=5 * MS, loss=0.1),
+}
+STEP_S = 0.1
+IN_LINE_NS = 250_000
+ROOMS = range(6)
+
+
+def distances_of(path: Path, seconds: float, seed: int) -> tuple[dict[tuple[int, int], list[int]], float | None]:
+    """The distances of each pair while both are locked, and when all rooms were locked for the first time."""
+    rooms = SimRooms(path, seed=seed)
+    apart: dict[tuple[int, int], list[int]] = {pair: [] for pair in combinations(ROOMS, 2)}
+    locked_s = None
+    for step in range(1, round(seconds / STEP_S) + 1):
+        rooms.run(STEP_S)
+        errors = [rooms.error_ns(each) if rooms.locked(each) else None for each in ROOMS]
+        if locked_s is None and None not in errors:
+            locked_s = step * STEP_S
+        for pair, distances in apart.items():
+            one, other = (errors[each] for each in pair)
+            if one is not None and other is not None:
+                distances.append(abs(one - other))
+    return apart, locked_s
+
+
+def restarts_of(path: Path, seed: int) -> list[float]:
+    """When each room was in line after its start, one room after the other; 9.9 s where it was not."""
+    rooms = SimRooms(path, seed=seed)
+    rooms.run(30)
+    found = []
+    for number in ROOMS:
+        rooms.restart(number)
+        since_s: float | None = None
+        for step in range(1, 101):
+            rooms.run(0.05)
+            error, beside = rooms.error_ns(number), rooms.error_ns(number - 1 if number else 5)
+            good = error is not None and beside is not None and abs(error - beside) < IN_LINE_NS
+            since_s = (since_s or step * 0.05) if good else None
+        found.append(9.9 if since_s is None else since_s)
+    return found
+
+
+def row(name: str, seconds: float, seeds: int) -> tuple[str, ...]:
+    """The figures of a network, of all seeds."""
+    path = NETWORKS[name]
+    runs = [distances_of(path, seconds, seed) for seed in range(1, seeds + 1)]
+    pairs = [sorted(distances) for apart, _ in runs for distances in apart.values() if distances]
+    figures = [max(pair[min(len(pair) - 1, int(share * len(pair)))] for pair in pairs) for share in (0.5, 0.99, 1.0)]
+    locked = [after for _, after in runs if after is not None]
+    restarts = sorted(after for seed in range(1, seeds + 1) for after in restarts_of(path, seed))
+    soon = sum(after <= 1.5 for after in restarts)
+    worst = "never" if restarts[-1] == 9.9 else f"{restarts[-1]:.2f} s"
+    return (
+        name,
+        *(f"{figure / 1000:,.0f}" for figure in figures),
+        f"{max(locked):.1f} s" if len(locked) == len(runs) else "not all",
+        f"{restarts[len(restarts) // 2]:.2f}, {worst}",
+        f"{soon} of {len(restarts)}",
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0, help="simulated time of each run")
+    parser.add_argument("--seeds", type=int, default=3, help="runs on each network")
+    options = parser.parse_args()
+    print(markdown(HEAD, [row(name, options.seconds, options.seeds) for name in NETWORKS]))
+
+
+if __name__ == "__main__":
+    main()
