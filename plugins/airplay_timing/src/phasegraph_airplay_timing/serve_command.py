@@ -71,6 +71,9 @@ def airplay_command() -> None:
     help="Folder that keeps the names of receivers, so that their memories exist after the next start of the system. "
     "Default: $STATE_DIRECTORY, which systemd sets with StateDirectory=, or the user's own state folder.",
 )
+@click.option(
+    "--sessions", help="Unix socket for programs that speak RTSP themselves: peers and anchors in, times out."
+)
 @click.option("--directory", default=DIRECTORY, show_default=True, help="Where the system has shared memory.")
 def serve_command(
     interface: str,
@@ -83,6 +86,7 @@ def serve_command(
     serve_airptp: bool,
     serve_cliairplay: bool,
     sender_control_port: int,
+    sessions: str | None,
     state: str | None,
     directory: str,
 ) -> None:
@@ -110,6 +114,7 @@ def serve_command(
         general_port=general_port,
         control_port=control_port,
         directory=directory,
+        sessions=sessions,
         serve_nqptp=serve_nqptp,
         serve_airptp=serve_airptp,
         serve_cliairplay=serve_cliairplay,
@@ -145,7 +150,6 @@ async def _serve(server: NqptpServer) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             await nursery.start(server.run)
-            _emit_event("serving", names=" ".join(server.clients.by_name))
             _tell_systemd()
             async for _ in signals:
                 nursery.cancel_scope.cancel()

@@ -104,9 +104,7 @@ class Attached:
 
 
 @pytest.fixture
-async def beside(
-    wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, autojump_clock: object
-) -> AsyncIterator[Callable[..., Any]]:
+async def beside(wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     async def start(program: str, **options: Any) -> Attached:
         other = OtherProgram(wired, tmp_path, program)
         nursery.start_soon(other.run)
@@ -118,7 +116,9 @@ async def beside(
     return start
 
 
-async def test_music_assistant_plays_on_the_clock_of_a_running_airptp(beside: Callable[..., Any]) -> None:
+async def test_music_assistant_plays_on_the_clock_of_a_running_airptp(
+    beside: Callable[..., Any], autojump_clock: object
+) -> None:
     it = await beside("airptp")
     assert await it.ask("R 10.0.0.7 10.0.0.8") == f"OK peers=2 gm={CLOCK:016x} role=grandmaster"
     assert {each.address for each in it.other.commands} == {"10.0.0.7", "10.0.0.8"}
@@ -136,7 +136,9 @@ async def test_music_assistant_plays_on_the_clock_of_a_running_airptp(beside: Ca
     assert it.server.metrics()["attached"] == "airptp"
 
 
-async def test_a_running_airptp_that_starts_again_gets_the_receivers_again(beside: Callable[..., Any]) -> None:
+async def test_a_running_airptp_that_starts_again_gets_the_receivers_again(
+    beside: Callable[..., Any], autojump_clock: object
+) -> None:
     it = await beside("airptp")
     await it.ask("R 10.0.0.7")
     count = len(it.other.commands)
@@ -149,7 +151,7 @@ async def test_a_running_airptp_that_starts_again_gets_the_receivers_again(besid
 
 @pytest.mark.parametrize(("program", "offset_ns"), [("airptp", 0), ("cliairplay", 5 * S)])
 async def test_a_receiver_that_this_computer_plays_to_has_the_time_of_the_running_server(
-    beside: Callable[..., Any], program: str, offset_ns: int
+    beside: Callable[..., Any], program: str, offset_ns: int, autojump_clock: object
 ) -> None:
     it = await beside(program)
     await it.command("/nqptp T 127.0.0.1")
@@ -163,7 +165,7 @@ async def test_a_receiver_that_this_computer_plays_to_has_the_time_of_the_runnin
     assert f"cannot_follow {{'peers': '10.0.0.9', 'reason': '{program} has the ports of PTP, and leads'}}" in it.said
 
 
-async def test_other_names_get_what_a_running_nqptp_knows(beside: Callable[..., Any]) -> None:
+async def test_other_names_get_what_a_running_nqptp_knows(beside: Callable[..., Any], autojump_clock: object) -> None:
     it = await beside("nqptp", names=("/nqptp", "/nqptp-kitchen"))
     await trio.sleep(1)
     record = it.record("/nqptp-kitchen")
@@ -189,7 +191,9 @@ async def test_a_stale_memory_is_of_no_server(wired: SimNetwork, tmp_path: Path,
         await Attached(other).server.run()
 
 
-async def test_this_server_takes_the_place_of_one_that_ends(beside: Callable[..., Any], device: Any) -> None:
+async def test_this_server_takes_the_place_of_one_that_ends(
+    beside: Callable[..., Any], device: Any, autojump_clock: object
+) -> None:
     it = await beside("airptp")
     await it.ask("R 10.0.0.7")
     await it.command(f"/nqptp T {device.address}")

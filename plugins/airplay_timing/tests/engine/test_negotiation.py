@@ -7,6 +7,7 @@ from phasegraph.ieee1588 import (
     CancelUnicast,
     GrantUnicast,
     MessageType,
+    OrganizationExtension,
     PortIdentity,
     RequestUnicast,
     Signaling,
@@ -104,7 +105,8 @@ def test_what_is_not_asked_is_not_answered() -> None:
     engine = leader(TimingPeer(ADDRESS, 319, 320))
     engine.tick(0)
     damaged = Tlv(TlvType.REQUEST_UNICAST_TRANSMISSION, b"\0\0")
-    assert asked(engine, apple.MessageIntervalRequest().to_tlv(), damaged) == []
+    stop = OrganizationExtension(0x0080C2, 2, bytes.fromhex("7f7f7f000000")).to_tlv()
+    assert asked(engine, stop, damaged) == []
     assert engine.counters["dropped_tlv"] == 1
     assert asked(engine, request(MessageType.SYNC), address="10.0.0.66") == []
     assert engine.counters["dropped_stranger"] == 1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +24,13 @@ from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
 from phasegraph_airplay_timing.senders.airptp import parse_command
 from phasegraph_airplay_timing.serve_command import serve_command
 from phasegraph_airplay_timing.wire import apple, compose
+from phasegraph_airplay_timing.wire.session_plists import (
+    RateAnchor,
+    SessionTiming,
+    SessionTimingPeer,
+    write_rate_anchor,
+    write_setup,
+)
 
 pytestmark = [
     pytest.mark.realtime,
@@ -218,10 +228,37 @@ def test_it_attaches_to_a_running_airptp_and_takes_its_place(host: Host, tmp_pat
             assert abs(monotonic_ns - time.clock_gettime_ns(time.CLOCK_MONOTONIC)) < 5 * MS
             other.kill()
             assert process.stderr is not None
-            while " detached " not in process.stderr.readline():
+            while " serving " not in process.stderr.readline():
                 assert process.poll() is None
             host.say("T 127.0.0.2")
             host.until_known()
+
+
+def test_a_program_with_rtsp_gets_the_time_of_a_frame(host: Host, tmp_path: Path) -> None:
+    host.arguments += ["--sessions", str(tmp_path / "sessions.sock")]
+    with host.serving(), Leader(host.port) as leader, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as program:
+        program.connect(str(tmp_path / "sessions.sock"))
+        answers = program.makefile("r")
+
+        def ask(**request: Any) -> dict[str, Any]:
+            program.sendall(json.dumps({"id": 1, **request}).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(answers.readline())
+            return answer
+
+        peer = SessionTimingPeer(addresses=("127.0.0.2",), id="phone", clock=LEADER.clock)
+        body = write_setup(SessionTiming(protocol="PTP", peer=peer))
+        assert ask(request="setup", body=b64encode(body).decode())["ok"]
+        deadline = time.monotonic() + ENOUGH_S
+        while ask(request="frame", rtp=0)["state"] != "locked":
+            for _ in range(50):
+                leader.work()
+                time.sleep(0.002)
+            assert time.monotonic() < deadline
+        sounds_ns = LOCAL.now_ns() + S
+        anchor = RateAnchor(playing=True, rtp=7, time_ns=sounds_ns + AHEAD_NS, clock=LEADER.clock)
+        assert ask(request="rate-anchor", body=b64encode(write_rate_anchor(anchor)).decode())["ok"]
+        assert abs(ask(request="frame", rtp=7)["monotonic_ns"] - sounds_ns) < 20 * MS
+        assert ask(request="frame", rtp=7 + 44_100)["playing"]
 
 
 def test_a_port_that_somebody_has(host: Host) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from phasegraph.ieee1588 import DelayResp, FollowUp, MalformedMessage, PortIdentity, Sync, Tlv, encode
 from phasegraph_airplay_timing.wire import apple, compose
-from phasegraph_airplay_timing.wire.apple import AppleClock, FollowUpInformation, MessageIntervalRequest
+from phasegraph_airplay_timing.wire.apple import AppleClock, FollowUpInformation
 from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket, PacketFault
 
 PORT = PortIdentity(0x0499_B9B7_E0F1_0008, 0x8008)
@@ -98,22 +98,16 @@ TLVS = st.one_of(
         st.integers(-(2**31), 2**31 - 1),
     ),
     st.builds(AppleClock, st.integers(0, 2**64 - 1)),
-    st.builds(MessageIntervalRequest, *[st.integers(-128, 127)] * 3, st.integers(0, 255)),
 )
 
 
 @given(TLVS)
-def test_tlvs_read_back(tlv: FollowUpInformation | AppleClock | MessageIntervalRequest) -> None:
+def test_tlvs_read_back(tlv: FollowUpInformation | AppleClock) -> None:
     wire = tlv.to_tlv()
     assert type(tlv).from_tlv(wire) == tlv
-    for other in {FollowUpInformation, AppleClock, MessageIntervalRequest} - {type(tlv)}:
+    for other in {FollowUpInformation, AppleClock} - {type(tlv)}:
         assert other.from_tlv(wire) is None
     assert type(tlv).from_tlv(Tlv(wire.type, wire.value[:-2])) is None
-
-
-def test_a_message_interval_request_that_says_stop() -> None:
-    wire = MessageIntervalRequest(127, 127, 127).to_tlv()
-    assert wire.value.hex() == "0080c2000002" + "7f7f7f000000"
 
 
 @given(st.one_of(st.binary(max_size=128), st.binary(min_size=30, max_size=100).map(lambda b: b"\x18\x02\x00\x60" + b)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .anchor import Anchor
+from .anchor import SENDER_LATENCY, Anchor
 from .anchor_timeline import AnchorTimeline
 
-__all__ = ["Anchor", "AnchorTimeline"]
+__all__ = ["SENDER_LATENCY", "Anchor", "AnchorTimeline"]

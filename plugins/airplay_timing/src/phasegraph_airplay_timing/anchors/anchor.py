@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from phasegraph import NS_PER_S
-from phasegraph.ieee1588 import format_clock_identity
+from phasegraph.ieee1588 import format_clock_identity, parse_clock_identity
 
 from ..wire.control_packets import NtpTimeAnnounce, PtpTimeAnnounce
 from ..wire.session_plists import RateAnchor
@@ -16,6 +16,8 @@ PTP_ANNOUNCE_LATENCY = 11_035
 NTP_ANNOUNCE_LATENCY = 11_025
 """Frames that AirPlay 1 receivers add to the latency of a 0xD4 whose length field is `NTP_ANNOUNCE_ADDS`."""
 NTP_ANNOUNCE_ADDS = 7
+SENDER_LATENCY = 77_175
+"""Frames between the frame that sounds and the one that is sent, as AirPlay 2 senders have it."""
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -49,6 +51,16 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         else:
             latency = NTP_ANNOUNCE_LATENCY if packet.words == NTP_ANNOUNCE_ADDS else 0
         return cls(rtp=(packet.rtp - latency) % _WRAP, reference_ns=packet.time_ns, clock=clock)
+
+    def to_time_announce(self, latency: int = SENDER_LATENCY) -> PtpTimeAnnounce:
+        """The packet 0xD7 of which `from_time_announce` makes this anchor.
+
+        ``latency`` is the number of frames between the one that sounds and the one that is sent.
+        """
+        rtp = (self.rtp + PTP_ANNOUNCE_LATENCY) % _WRAP
+        rtp_next = (rtp + latency) % _WRAP
+        clock = parse_clock_identity(self.clock)
+        return PtpTimeAnnounce(rtp=rtp, time_ns=self.reference_ns, rtp_next=rtp_next, clock=clock)
 
     def rtp_at(self, reference_ns: int, rate: int) -> int:
         """RTP timestamp, 32 bits, of the frame that sounds at a time; ``rate`` is in frames per second."""

@@ -23,6 +23,8 @@ from ..participant import EmitEvent, TimingParticipant
 from ..senders.cliairplay import CONTROL_PORT
 from ..senders.receiver_registry import ReceiverRegistry
 from ..senders.sender_server import SenderOptions, SenderServer
+from ..sessions.airplay_session import AirplaySession
+from ..sessions.session_server import SessionServer
 from ..timing_sockets import TimingSockets, families_of, make_identity, open_loopback
 from .client_commands import CommandRefusal, RefusedCommand, parse
 from .clients import NqptpClient, NqptpClients, RecordPublisher
@@ -56,6 +58,8 @@ class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     serve_cliairplay: bool = False
     """Whether Music Assistant's senders are served too."""
     sender_control_port: int = CONTROL_PORT
+    sessions: str | None = None
+    """Path of the Unix socket of sessions; None for no socket."""
     state: str | None = None
     """Folder in which the names of clients are kept over a restart of the system; None keeps none."""
 
@@ -134,6 +138,7 @@ class NqptpServer:
         self._attached: AttachedSenders | None = None
         self._receivers = ReceiverRegistry()
         """Receivers that senders have named: they stay when this server takes another one's place."""
+        self._sessions_socket: SessionServer | None = None
         self._identity = 0
         self._begun = 0
         self._woken = trio.Event()
@@ -175,6 +180,8 @@ class NqptpServer:
                         nursery.start_soon(self._read, socket)
                     for socket in control:
                         nursery.start_soon(self._listen, socket)
+                    if self._sessions_socket is not None:
+                        await nursery.start(self._sessions_socket.run)
                     if self._service is not None:
                         for socket in self._service.commands:
                             nursery.start_soon(self._listen_to_senders, self._service, socket)
@@ -183,6 +190,7 @@ class NqptpServer:
                     self._follow()
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
+                    self._emit_event("serving", names=" ".join(self.clients.by_name))
                     await self._publish()
                     nursery.cancel_scope.cancel()
             assert self._running is not None
@@ -204,6 +212,18 @@ class NqptpServer:
         )
         resources.callback(sockets.close)
         self._identity = make_identity(sockets.interface, "serve", virtual=self._local.virtual)
+        if options.sessions is not None:
+            own = [each for each in (sockets.interface.address, sockets.interface.address6) if each]
+            self._sessions_socket = SessionServer(
+                options.sessions,
+                lambda: AirplaySession(self._identity, own),
+                self._on_sessions_changed,
+                self._network,
+                options.interface,
+                self._local,
+                self._emit_event,
+                options.filter,
+            )
         self._senders = self._serve_senders(sockets)
         if self._senders is not None:
             resources.callback(self._senders.close)
@@ -253,6 +273,8 @@ class NqptpServer:
         for program, wanted in (("airptp", options.serve_airptp), ("cliairplay", options.serve_cliairplay)):
             if wanted and program != running.program and (program == "airptp" or self._attached is None):
                 self._emit_event("not_served", program=program, reason=f"{running.program} has the ports of PTP")
+        if options.sessions is not None:
+            self._emit_event("not_served", program="sessions", reason=f"{running.program} has the ports of PTP")
         if not control and not self._memories and self._attached is None:
             raise NodeError(
                 f"UDP port {options.event_port} is held by {' and '.join(self._port_holders())}, "
@@ -267,7 +289,7 @@ class NqptpServer:
         self._memories.clear()
         self._written.clear()
         self.groups.clear()
-        self._sockets = self._senders = self._attached = None
+        self._sockets = self._senders = self._attached = self._sessions_socket = None
         self._copies = False
 
     def apply_command(self, data: bytes) -> None:
@@ -305,16 +327,26 @@ class NqptpServer:
 
     def _follow(self) -> None:
         # Groups without a client end; the others keep their clock.
-        wanted = self.clients.groups if self._running is None else set()
+        wanted = self.clients.groups | {session.peers for session in self._open_sessions if session.peers}
         if self._running is not None:
-            for peers in self.clients.groups:
+            for peers in wanted:
                 if not self._own_addresses & set(peers):
                     reason = f"{self._running.program} has the ports of PTP, and leads"
                     self._emit_event("cannot_follow", peers=" ".join(peers), reason=reason)
+            return
         for peers in self.groups.keys() - wanted:
             del self.groups[peers]
         for peers in wanted - self.groups.keys():
             self.groups[peers] = self._begin(peers)
+
+    @property
+    def _open_sessions(self) -> list[AirplaySession]:
+        return [] if self._sessions_socket is None else self._sessions_socket.sessions
+
+    def _on_sessions_changed(self) -> None:
+        if self._sockets is not None:
+            self._follow()
+            self._woken.set()
 
     def _begin(self, peers: tuple[str, ...]) -> PeerGroup:
         options, now = self._options, self._local.now_ns()
@@ -368,6 +400,9 @@ class NqptpServer:
             now = self._local.now_ns()
             for each in self.groups.values():
                 each.record = each.publication.record(each.participant.advance(now))
+            for session in self._open_sessions:
+                if session.peers in self.groups:
+                    session.update(self.groups[session.peers].participant.tracker.estimate, now)
             for name, memory in self._memories.items():
                 record = self._record_of(self.clients.by_name[name], now - memory.kept.local_ns <= KEPT_NS)
                 if record is not None and record != self._written.get(name):

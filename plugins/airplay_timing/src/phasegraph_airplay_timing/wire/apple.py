@@ -100,30 +100,6 @@ class AppleClock(msgspec.Struct, frozen=True, gc=False):
         return OrganizationExtension(APPLE, 4, self.clock.to_bytes(8, "big") + bytes(2)).to_tlv()
 
 
-class MessageIntervalRequest(msgspec.Struct, frozen=True, gc=False):
-    """802.1AS message interval request (IEEE 802.1AS-2020, 10.6.4.3): 127 stop, 126 as at first, -128 as it is."""
-
-    link_delay: int = -128
-    time_sync: int = -128
-    announce: int = -128
-    flags: int = 0
-
-    @classmethod
-    def from_tlv(cls, tlv: Tlv) -> Self | None:
-        """The fields of a TLV; None where it is another one."""
-        data = _data(tlv, IEEE_802_1, 2, 6)
-        if data is None:
-            return None
-        link_delay, time_sync, announce = (int.from_bytes(data[at : at + 1], signed=True) for at in range(3))
-        return cls(link_delay, time_sync, announce, data[3])
-
-    def to_tlv(self) -> Tlv:
-        """The TLV of these fields."""
-        intervals = (self.link_delay, self.time_sync, self.announce)
-        data = b"".join(interval.to_bytes(1, "big", signed=True) for interval in intervals) + bytes((self.flags, 0, 0))
-        return OrganizationExtension(IEEE_802_1, 2, data).to_tlv()
-
-
 def _data(tlv: Tlv, organization: int, subtype: int, length: int) -> bytes | None:
     # A short one is passed over like an unknown one: no device's time depends on it.
     if tlv.type != TlvType.ORGANIZATION_EXTENSION or len(tlv.value) < 6 + length:

@@ -22,7 +22,7 @@ import struct
 
 import msgspec
 
-from .fixed_point import ntp_difference_ns, to_ntp
+from .fixed_point import to_ntp
 from .malformed_packet import MalformedPacket, PacketFault
 
 LENGTH = 32
@@ -50,15 +50,6 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Octets 2 and 3 as they came, 16 bits. Not to be relied upon."""
 
 
-class Exchange(msgspec.Struct, frozen=True, gc=False):
-    """Offset and round trip of a request and its reply, in nanoseconds."""
-
-    offset_ns: int
-    """Remote clock less local clock, if both ways took equally long; else wrong by up to half of ``delay_ns``."""
-    delay_ns: int
-    """Both ways together, without the time that the remote side took to answer. Negative only if a clock is off."""
-
-
 def request(transmit_ns: int) -> Timing:
     """A request that leaves at a local time."""
     return Timing(reply=False, transmit=to_ntp(transmit_ns))
@@ -75,18 +66,6 @@ def reply_to(asked: Timing, receive_ns: int, transmit_ns: int) -> Timing:
         receive=to_ntp(receive_ns),
         transmit=to_ntp(transmit_ns),
     )
-
-
-def exchange(answer: Timing, arrived_ns: int) -> Exchange:
-    """Offset and delay from a reply that arrived at a local time.
-
-    The caller has checked that ``answer.origin`` is the transmit time of a request of its own. Right across wraps
-    of the seconds; the offset is known within 68 years.
-    """
-    arrived = to_ntp(arrived_ns)
-    there = ntp_difference_ns(answer.receive, answer.origin)
-    back = ntp_difference_ns(answer.transmit, arrived)
-    return Exchange(offset_ns=(there + back) // 2, delay_ns=there - back)
 
 
 def decode(datagram: bytes) -> Timing:
