@@ -8,7 +8,7 @@ import pytest
 
 from ..simulated_group import Path, SimRooms
 
-WIFI = Path(delay_ns=1_500_000, jitter_ns=500_000, loss=0.05)
+WIFI = Path(delay_ns=1_500_000, jitter_ns=300_000, loss=0.05)
 STEP_S = 0.1
 
 

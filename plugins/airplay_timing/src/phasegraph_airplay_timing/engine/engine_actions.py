@@ -17,6 +17,8 @@ class TimingRole(enum.StrEnum):
     LEAD = "lead"
     AUTO = "auto"
     """Ours, until a better clock insists on being the leader."""
+    YIELD = "yield"
+    """Ours, with the best priority, until a clock that never follows, whatever its priority, leads in our silence."""
 
 
 class TimingPeer(msgspec.Struct, frozen=True, order=True):

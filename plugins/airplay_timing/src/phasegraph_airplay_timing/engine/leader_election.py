@@ -100,8 +100,8 @@ class LeaderElection:
         if candidate is not None:
             candidate.asked_ns = now_ns
 
-    def insistent(self, now_ns: int, own: AnnouncedDataset) -> LeaderCandidate | None:
-        """A clock that outranks ``own``, announces itself again, sends no Sync and does not follow us.
+    def insistent(self, now_ns: int, own: AnnouncedDataset | None) -> LeaderCandidate | None:
+        """A clock that outranks ``own`` (None: any), announces itself again, sends no Sync and does not follow us.
 
         A HomePod of OS 27 announces itself every 20 s like this while another clock is offered. Each is returned
         until `LeaderCandidate.yielded_to` is set.
@@ -113,24 +113,28 @@ class LeaderElection:
                 if each.announces > 1
                 and not each.syncs
                 and not each.yielded_to
-                and each.data.rank < own.rank
+                and (own is None or each.data.rank < own.rank)
                 and now_ns - each.first_ns >= PATIENCE_NS
                 and (each.asked_ns is None or now_ns - each.asked_ns > ALIVE_NS)
             ),
             None,
         )
 
-    def best(self, now_ns: int, own: AnnouncedDataset | None, *, syncing: bool = False) -> LeaderCandidate | None:
+    def best(
+        self, now_ns: int, own: AnnouncedDataset | None, *, syncing: bool = False, yielded: bool = False
+    ) -> LeaderCandidate | None:
         """The leader; None where that is us, whose data set is ``own``, or where there is none.
 
-        With ``syncing`` a clock that has sent no Sync does not count.
+        With ``syncing`` a clock that has sent no Sync does not count. With ``yielded`` only those count for which we
+        have been silent.
         """
         for clock in [c.clock for c in self._candidates.values() if now_ns - c.heard_ns > FORGOTTEN_NS]:
             del self._candidates[clock]
         ranked = [
             (not c.alive(now_ns), c.data.rank, c.clock)
             for c in self._candidates.values()
-            if c.qualified and (c.syncs > 0 or not syncing)
+            if c.qualified and (c.syncs > 0 or not syncing) and (c.yielded_to or not yielded)
+            if not (yielded and not c.alive(now_ns))
         ]
         if not ranked:
             return None

@@ -67,12 +67,19 @@ class PtpEngine(TimingEngine):
         """The leader that is followed."""
         self._ports = ports
         self._port = PortIdentity(identity, number)
-        priority = LEAD_PRIORITY if role is TimingRole.LEAD else AUTO_PRIORITY
+        priority = AUTO_PRIORITY if role in (TimingRole.FOLLOW, TimingRole.AUTO) else LEAD_PRIORITY
         self._own = AnnouncedDataset(priority1=priority, grandmaster=identity)
         self._leading = PtpLeader(self._port, self._own, self._todo_send, self._tokens.issue, timeline)
         self._silent_until_ns = now_ns
         """Until then ``auto`` leads without a word."""
-        self._lead_from_ns = now_ns + (0 if role is TimingRole.LEAD else LISTEN_NS)
+        self._lead_from_ns = now_ns + (0 if priority == LEAD_PRIORITY else LISTEN_NS)
+
+    def set_yielding(self, yielding: bool) -> None:
+        """Of a leader with the best priority: whether it gives way to a clock that never follows."""
+        self.role = TimingRole.YIELD if yielding else TimingRole.LEAD
+        if not yielding:
+            self._election.forget_others(())
+            self._silent_until_ns = 0
 
     def set_peers(self, peers: Iterable[TimingPeer]) -> None:
         """See `TimingEngine.set_peers`. A leader that is not among them is dropped."""
@@ -215,7 +222,9 @@ class PtpEngine(TimingEngine):
 
     def _choose(self, now_ns: int) -> None:
         may_lead = self.role is not TimingRole.FOLLOW and now_ns >= self._lead_from_ns
-        best = self._election.best(now_ns, self._own if self.role is TimingRole.AUTO else None, syncing=self.leads)
+        yielding = self.role is TimingRole.YIELD
+        own = self._own if self.role is TimingRole.AUTO else None
+        best = self._election.best(now_ns, own, syncing=self.leads or yielding, yielded=yielding)
         if best is None:
             if self.follower is not None and self.role is TimingRole.FOLLOW:
                 self.follower = None
@@ -237,7 +246,9 @@ class PtpEngine(TimingEngine):
         # Sends what is due; returns the next due time.
         if now_ns < self._silent_until_ns:
             return self._silent_until_ns
-        rival = self._election.insistent(now_ns, self._own) if self.role is TimingRole.AUTO else None
+        rival = None
+        if self.role in (TimingRole.AUTO, TimingRole.YIELD):
+            rival = self._election.insistent(now_ns, self._own if self.role is TimingRole.AUTO else None)
         if rival is None:
             return self._leading.tick(self.peers, now_ns)
         rival.yielded_to = True

@@ -49,6 +49,11 @@ class TimingEngine(ABC):
         """Who takes part."""
         return [*self._named.values(), *(peer for peer, _ in self._adopted.values())]
 
+    @property
+    def silent_peers(self) -> int:
+        """Number of named peers that have sent nothing since they were named."""
+        return len(self._named.keys() - self._heard)
+
     def concerns(self, address: str) -> bool:
         """Whether a device at this address takes part, or may: with no peer named, every device may.
 

@@ -35,17 +35,21 @@ class CliairplaySample(msgspec.Struct, frozen=True, kw_only=True):
     updates: int
     """Count of samples, from 1 on: readers see by it that the server is alive."""
     clock: int
-    """Identity of the grandmaster: ours."""
+    """Identity of the grandmaster: ours, unless a receiver insists on being it."""
     realtime_ns: int
     """CLOCK_REALTIME of the instant."""
     offset_ns: int
     """The timeline's time less CLOCK_REALTIME."""
     started_ns: int
     """The timeline's time when the server started."""
+    leads: bool = True
+    """Whether the server is the grandmaster."""
+    locked: bool = True
+    """Whether the offset is known."""
 
     def encode(self) -> bytes:
         """The octets of one of the two samples."""
-        flags = _GRANDMASTER | _OFFSET_LOCKED
+        flags = _GRANDMASTER * self.leads | _OFFSET_LOCKED * self.locked
         return _SAMPLE.pack(self.updates, self.clock, self.realtime_ns, self.offset_ns, self.started_ns, flags, 0)
 
 
@@ -62,7 +66,12 @@ def decode_sample(octets: bytes) -> CliairplaySample | None:
     if not clock or not flags & _OFFSET_LOCKED:
         return None
     return CliairplaySample(
-        updates=updates, clock=clock, realtime_ns=realtime_ns, offset_ns=offset_ns, started_ns=started_ns
+        updates=updates,
+        clock=clock,
+        realtime_ns=realtime_ns,
+        offset_ns=offset_ns,
+        started_ns=started_ns,
+        leads=bool(flags & _GRANDMASTER),
     )
 
 
@@ -110,9 +119,9 @@ def parse_control(datagram: bytes) -> ControlRequest:
     return ControlRequest(verb, tuple(_address(word) for word in words[1:]))
 
 
-def acknowledgement(peers: int, clock: int) -> bytes:
+def acknowledgement(peers: int, clock: int, *, leads: bool = True) -> bytes:
     """The answer to a command."""
-    return f"OK peers={peers} gm={clock:016x} role=grandmaster".encode()
+    return f"OK peers={peers} gm={clock:016x} role={'grandmaster' if leads else 'follower'}".encode()
 
 
 def _address(text: str) -> str:

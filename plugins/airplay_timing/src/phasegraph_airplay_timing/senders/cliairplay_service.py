@@ -26,8 +26,11 @@ class CliairplayService:
         self._file = MappedFile(cliairplay.NAME, directory, cliairplay.SIZE, reopened=True)
         self._file.memory[:] = cliairplay.encode_header().ljust(cliairplay.SIZE, b"\0")
 
-    def handle_command(self, socket: StampedSocket, item: Arrival, clock: int) -> bool:
-        """Apply and answer a datagram of the control port; returns whether it names or removes receivers."""
+    def handle_command(self, socket: StampedSocket, item: Arrival, clock: int, *, leads: bool = True) -> bool:
+        """Apply and answer a datagram of the control port; returns whether it names or removes receivers.
+
+        ``clock`` is the identity of the grandmaster, and ``leads`` says whether that is the server.
+        """
         try:
             request = cliairplay.parse_control(item.data)
         except ValueError as error:
@@ -37,10 +40,19 @@ class CliairplayService:
             return False
         self._receivers.apply_control(request)
         with contextlib.suppress(OSError):  # a client that is gone needs no answer
-            socket.send(cliairplay.acknowledgement(len(self._receivers.addresses), clock), item.source)
+            socket.send(cliairplay.acknowledgement(len(self._receivers.addresses), clock, leads=leads), item.source)
         return bool(request.addresses)
 
-    def publish(self, *, clock: int, realtime_ns: int, timeline_ns: int, started_ns: int) -> None:
+    def publish(
+        self,
+        *,
+        clock: int,
+        realtime_ns: int,
+        timeline_ns: int,
+        started_ns: int,
+        leads: bool = True,
+        locked: bool = True,
+    ) -> None:
         """Write a sample: the timeline's time at an instant of CLOCK_REALTIME, and when the timeline began."""
         self._updates += 1
         sample = cliairplay.CliairplaySample(
@@ -49,6 +61,8 @@ class CliairplayService:
             realtime_ns=realtime_ns,
             offset_ns=timeline_ns - realtime_ns,
             started_ns=started_ns,
+            leads=leads,
+            locked=locked,
         )
         self._file.write_twice(sample.encode(), cliairplay.MAIN, cliairplay.SECONDARY)
 

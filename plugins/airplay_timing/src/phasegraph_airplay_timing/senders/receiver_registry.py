@@ -29,6 +29,11 @@ class ReceiverRegistry:
         """Addresses of all receivers."""
         return frozenset({*self._airptp.values(), *self._registered})
 
+    @property
+    def insists_alone(self) -> bool:
+        """Whether the only receiver may lead: clients of airptp take the server's clock for the leader."""
+        return len(self.addresses) == 1 and not self._airptp
+
     def encode(self) -> str:
         """All receivers as lines: ``NUMBER ADDRESS`` of airptp, ``R ADDRESS`` once a stream of cliairplay."""
         lines = [f"{number} {address}" for number, address in self._airptp.items()]

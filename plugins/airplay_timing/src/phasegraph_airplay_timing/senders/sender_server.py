@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import NamedTuple
 
 import msgspec
 
-from phasegraph import LocalClock, bracketed_offset
+from phasegraph import ClockState, LocalClock, bracketed_offset
+from phasegraph.ieee1588 import parse_clock_identity
 from phasegraph.net import Arrival, Departure, Network, StampedSocket
 
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
@@ -25,6 +27,7 @@ from .receiver_registry import ReceiverRegistry
 PUBLISH_NS = 100_000_000
 _LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _S = 1_000_000_000
+_KNOWN = (ClockState.LOCKED, ClockState.HOLDOVER)
 
 
 class SenderOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,10 +71,12 @@ class SenderServer:
         self._identity = identity
         self._emit_event = emit_event
         self._timeline_offset_ns = self._offset_of(time.CLOCK_MONOTONIC)
-        engine = PtpEngine(TimingRole.LEAD, identity, (), now, timeline=self.timeline_ns)
+        self._engine = engine = PtpEngine(TimingRole.LEAD, identity, (), now, timeline=self.timeline_ns)
         clock = LeaderClock(EnvelopeFilter, silence_ns=_S, now_ns=now)
         self._participant = TimingParticipant(engine, clock, sockets, emit_event)
         self._started_ns = self.timeline_ns(now)
+        self._followed, self._followed_ns = "", 0
+        """The receiver's clock that leads in place of ours, and its time when it began to."""
         self._status_due_ns = self._sample_due_ns = now
         with contextlib.ExitStack() as undo:
             for port in self._command_ports(sockets):
@@ -113,8 +118,10 @@ class SenderServer:
         """Handle a datagram of one of `commands`."""
         if socket.port == self._options.general_port:
             self._handle_airptp(item.data)
-        elif self._service is not None and self._service.handle_command(socket, item, self._identity):
-            self._name_receivers()
+        elif self._service is not None:
+            shared = self._shared_timeline(self._local.now_ns())
+            if self._service.handle_command(socket, item, shared.clock, leads=shared.leads):
+                self._name_receivers()
 
     def advance(self, now_ns: int) -> int:
         """Send and publish what is due; returns the next due time."""
@@ -137,7 +144,9 @@ class SenderServer:
         return {
             "receivers": len(self.receivers.addresses),
             "receivers_refused": self.receivers.refused,
-            "receivers_ready": self._participant.engine.readiness.count(self._local.now_ns()),
+            "receivers_ready": self._engine.readiness.count(self._local.now_ns()),
+            "receivers_silent": self._engine.silent_peers,
+            "receiver_leads": int(not self._engine.leads and bool(self.receivers.addresses)),
             **{f"sender_refused_{name}": count for name, count in refused.items()},
             **{f"sender_{name}": count for name, count in counters.items()},
         }
@@ -159,9 +168,10 @@ class SenderServer:
             self._name_receivers()
 
     def _name_receivers(self) -> None:
-        options, engine = self._options, self._participant.engine
+        options, engine = self._options, self._engine
         wanted = sorted(self.receivers.addresses)
         if wanted != [peer.address for peer in engine.peers]:
+            engine.set_yielding(self.receivers.insists_alone)
             engine.set_peers(TimingPeer(address, options.event_port, options.general_port) for address in wanted)
             self._emit_event("receivers", addresses=" ".join(wanted))
 
@@ -176,9 +186,33 @@ class SenderServer:
 
     def _publish_sample(self, now_ns: int) -> None:
         if self._service is not None:
+            shared = self._shared_timeline(now_ns)
             self._service.publish(
-                clock=self._identity,
+                clock=shared.clock,
                 realtime_ns=now_ns + self._offset_of(time.CLOCK_REALTIME),
-                timeline_ns=self.timeline_ns(now_ns),
-                started_ns=self._started_ns,
+                timeline_ns=shared.time_ns,
+                started_ns=shared.started_ns,
+                leads=shared.leads,
+                locked=shared.known,
             )
+
+    def _shared_timeline(self, now_ns: int) -> _SharedTimeline:
+        if self._engine.leads or not self.receivers.addresses:
+            return _SharedTimeline(self.timeline_ns(now_ns), self._identity, self._started_ns)
+        estimate = self._participant.tracker.estimate
+        if estimate.state not in _KNOWN:
+            return _SharedTimeline(self.timeline_ns(now_ns), self._identity, self._started_ns, False, False)
+        if estimate.grandmaster != self._followed:
+            self._followed, self._followed_ns = estimate.grandmaster, estimate.reference_at(now_ns)
+        clock = parse_clock_identity(estimate.grandmaster)
+        return _SharedTimeline(estimate.reference_at(now_ns), clock, self._followed_ns, False)
+
+
+class _SharedTimeline(NamedTuple):
+    time_ns: int
+    clock: int
+    started_ns: int
+    """The timeline's time when it began."""
+    leads: bool = True
+    """Whether it is ours, and not that of a receiver which insists on leading."""
+    known: bool = True
