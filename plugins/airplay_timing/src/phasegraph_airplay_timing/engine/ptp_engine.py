@@ -33,8 +33,8 @@ PORT = 0x8008
 """Our portNumber: Apple's are 0x8000 and something."""
 LISTEN_NS = 3_000_000_000
 """How long ``auto`` listens for another leader before it leads."""
-LEAD_PRIORITY, AUTO_PRIORITY = 128, 250
-"""priority1: one that every device takes for its leader, and one (macOS has it) that HomePods, with 248, outrank."""
+AUTO_PRIORITY = 250
+"""priority1 of ``auto``: macOS has it, and HomePods, with 248, outrank it."""
 LOOK_NS = 500_000_000
 YIELD_NS = 2_500_000_000
 """How long a leading ``auto`` is silent, to see whether a clock that outranks it takes over. A HomePod of OS 27 does so
@@ -67,12 +67,20 @@ class PtpEngine(TimingEngine):
         """The leader that is followed."""
         self._ports = ports
         self._port = PortIdentity(identity, number)
-        priority = AUTO_PRIORITY if role in (TimingRole.FOLLOW, TimingRole.AUTO) else LEAD_PRIORITY
-        self._own = AnnouncedDataset(priority1=priority, grandmaster=identity)
+        claims = role in (TimingRole.LEAD, TimingRole.YIELD)
+        self._own = AnnouncedDataset(priority1=AUTO_PRIORITY, grandmaster=identity)
+        if claims:
+            self._own = AnnouncedDataset(
+                priority1=compose.SENDER_PRIORITY,
+                clock_class=compose.SENDER_CLASS,
+                accuracy=compose.SENDER_ACCURACY,
+                priority2=compose.SENDER_PRIORITY,
+                grandmaster=identity,
+            )
         self._leading = PtpLeader(self._port, self._own, self._todo_send, self._tokens.issue, timeline)
         self._silent_until_ns = now_ns
         """Until then ``auto`` leads without a word."""
-        self._lead_from_ns = now_ns + (0 if priority == LEAD_PRIORITY else LISTEN_NS)
+        self._lead_from_ns = now_ns + (0 if claims else LISTEN_NS)
 
     def set_yielding(self, yielding: bool) -> None:
         """Of a leader with the best priority: whether it gives way to a clock that never follows."""

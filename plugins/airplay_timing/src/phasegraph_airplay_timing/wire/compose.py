@@ -34,8 +34,14 @@ LOG_NONE = -128
 """Of Signaling, as Apple writes it."""
 
 
+SENDER_CLASS, SENDER_ACCURACY, SENDER_PRIORITY = 6, 0x21, 128
+"""clockClass, clockAccuracy and both priorities of a sender: receivers were built for those, whatever its clock is."""
+_GPS, _INTERNAL_OSCILLATOR = 0x20, 0xA0
+"""timeSource (IEEE 1588-2019, table 6)."""
+
+
 class AnnouncedDataset(msgspec.Struct, frozen=True, gc=False):
-    """Data set of the sender's clock in an Announce. Fields are in the order of comparison: the least wins."""
+    """Data set of a clock in an Announce. Fields are in the order of comparison: the least wins."""
 
     priority1: int = 128
     clock_class: int = 248
@@ -80,7 +86,7 @@ def announce(source: PortIdentity, sequence: int, data: AnnouncedDataset) -> Ann
         priority2=data.priority2,
         grandmaster=data.grandmaster,
         steps_removed=data.steps_removed,
-        time_source=0xA0,
+        time_source=_GPS if data.clock_class == SENDER_CLASS else _INTERNAL_OSCILLATOR,
         tlvs=(PathTrace((data.grandmaster,)).to_tlv(),),
     )
 
