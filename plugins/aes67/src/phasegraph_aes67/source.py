@@ -161,7 +161,8 @@ class Aes67Source:
         other = self._receiver.media_clock.other_grandmaster()
         if other not in ("", self._reported_grandmaster):
             described = self._receiver.media_clock.grandmaster
-            self._emit("grandmaster_differs", {"described": described, "clock": other})
+            reason = f"the description names grandmaster {described}, and this graph's clock follows {other}: share one"
+            self._emit("grandmaster_differs", {"described": described, "clock": other, "reason": reason})
         self._reported_grandmaster = other
         if self._follower is not None:
             self._follower.poll_session()

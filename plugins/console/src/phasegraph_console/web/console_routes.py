@@ -161,7 +161,9 @@ class ConsoleRoutes:
 
     async def _stop(self, request: Request) -> Response:
         body = await _body(request, StopBody)
-        return await self._act(request, "stop", lambda run: run.stop(at_once=body.at_once))
+        answer = await self._act(request, "stop", lambda run: run.stop(at_once=body.at_once))
+        self._run(request).stop_requested = True
+        return answer
 
     async def _sessions(self, _request: Request) -> Response:
         siblings = self._siblings

@@ -84,6 +84,8 @@ class FollowedRun:
         self.ended_at: str | None = None
         self.ended_because = ""
         self.ended_s: float | None = None
+        self.stop_requested = False
+        """Whether it was stopped from here."""
         self.events: deque[TimedEvent] = deque(maxlen=MOST_EVENTS)
         self._clocks: dict[str, deque[ClockPoint]] = {}
         self._readings: dict[str, tuple[int, int, float]] = {}

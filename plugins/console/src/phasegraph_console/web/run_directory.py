@@ -179,7 +179,7 @@ class RunDirectory:
                     self._publish(RunChange(run.name, event))
         if patience.cancelled_caught:
             self._end(run.name, f"it has not answered for {SILENT_S:g} s", "unreachable")
-        elif run.status is not None and run.status.stopping:
+        elif run.stop_requested or (run.status is not None and run.status.stopping):
             self._end(run.name, "it was stopped", "ended")
         else:
             self._end(run.name, "its process has closed the control socket", "ended")

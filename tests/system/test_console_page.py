@@ -1,0 +1,340 @@
+"""The console's page in a real browser: every cause of trouble in words, reconnection, changes, strangers' text.
+
+The browser is Debian's Chromium, driven by playwright. The causes are made on purpose: most by real runs on the
+loopback interface and in a network namespace, those that need a switch or a second grandmaster by a control socket
+without a run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import netns
+from tests.support.fake_control import FakeControl, clock, fake_control, node, stream
+from tests.support.graphs import table, write_graph
+from tests.support.kernel import KERNEL
+from tests.support.process import Running, running
+
+from phasegraph.control import ControlError, connect
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: tools/dev.py add playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (Debian package chromium)"),
+]
+SHOWN_S = 2.0
+"""How long a sentence may take from the run to the page."""
+HERE = "127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The runtime folder of this test's runs and console alone."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "r"))
+    return tmp_path / "r" / "phasegraph"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HERE, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def console(folder: Path, port: int) -> Iterator[Running]:
+    with running([*KERNEL, "console", "--port", str(port)], folder, name="console") as process:
+        process.wait_until(lambda: "The console is at" in process.stderr, "listening")
+        yield process
+
+
+@contextmanager
+def opened(browser: Any, port: int, *, width: int = 1280, scheme: str = "light", token: str = "") -> Iterator[Any]:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)
+    page.goto(f"http://{HERE}:{port}/{'#token=' + token if token else ''}")
+    try:
+        yield page
+    finally:
+        page.close()
+    assert broken == []
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) -> float:
+    """Wait; returns how long it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, what
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def text_of(page: Any) -> str:
+    return str(page.inner_text("main"))
+
+
+def operator_token(folder: Path) -> str:
+    return str(json.loads((folder / "state" / "phasegraph" / "console-tokens.json").read_text())["operator"])
+
+
+SENDERS = [table("sources", "tone", kind="tone")] + [
+    table("sinks", name, kind="aes67", input="tone", interface=HERE, group=f"239.69.90.{number}")
+    for number, name in ((1, "one"), (2, "two"))
+]
+RIVAL = [SENDERS[0], SENDERS[2]]
+MASTER = [
+    table("clocks", "master", kind="ptp", interface=HERE, role="grandmaster")
+    + "event-port = 13319\ngeneral-port = 13320\n"
+]
+
+
+def source(name: str, group: int, **options: Any) -> str:
+    options = {f.replace("_", "-"): value for f, value in options.items()}
+    received = table(
+        "sources", name, kind="aes67", clock="house", group=f"239.69.90.{group}", **({"interface": HERE} | options)
+    )
+    return received + table("sinks", f"{name}-out", kind="null", input=name)
+
+
+HALL = [
+    table("clocks", "other-domain", kind="ptp", interface=HERE, domain=3)
+    + "event-port = 13319\ngeneral-port = 13320\n",
+    table("clocks", "alone", kind="ptp", interface=HERE) + "event-port = 14319\ngeneral-port = 14320\n",
+    source("wrong-group", 9),
+    source("wrong-port", 1, port=5006),
+    source("wrong-format", 1, encoding="L16"),
+    source("wrong-payload-type", 1, payload_type=111),
+    source("wrong-rate", 1, rate="44.1kHz"),
+    source("short-offset", 1, link_offset="1010us"),
+    source("two-senders", 2, link_offset="200ms"),
+]
+REAL_CAUSES = {
+    "other-domain": r"no Announce in domain 3 on lo; grandmaster [-0-9A-F]+ .*is in domain 0: set domain = 0",
+    "alone": r"no PTP message on lo: is a grandmaster there",
+    "wrong-group": r"nothing comes to 239\.69\.90\.9:5004 by lo: is it sent, does the switch forward the group",
+    "wrong-port": r"nothing comes to 239\.69\.90\.1:5006 by lo",
+    "wrong-format": r"288 bytes are 72 frames of L16 with 2 channels, .*L24 with 2 channels",
+    "wrong-payload-type": r"payload type 98, and 111 is expected",
+    "wrong-rate": r"the timestamps count another time than this graph's clock|44\.1 kHz is described",
+    "short-offset": r"the link offset of 1 ms is too short: 99 % arrived within",
+    "two-senders": r"two senders on one address: .*SSRC .*, is followed; .*, is ignored: give one of them another",
+}
+
+
+def test_the_causes_that_real_runs_make(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    graphs = {"senders": SENDERS, "rival": RIVAL, "master": MASTER, "hall": HALL}
+    with ExitStack() as stack:
+        for name, tables in graphs.items():
+            graph = write_graph(tmp_path / f"{name}.toml", *tables)
+            stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], tmp_path, name=name))
+        stack.enter_context(console(tmp_path, port))
+        page = stack.enter_context(opened(browser, port))
+        wait_for(lambda: "hall" in page.inner_text("#run"), "the run is found")
+        page.select_option("#run", "hall")
+        hall = stack.enter_context(connect(runtime / "hall.sock"))
+        left = dict(REAL_CAUSES)
+
+        def show_next() -> bool:
+            nodes = hall.status().nodes
+            for name, sentence in list(left.items()):
+                if nodes[name].severity and re.search(sentence, nodes[name].text):
+                    took_s = wait_for(lambda: re.search(sentence, text_of(page)), f"{sentence} on the page", 10)  # noqa: B023
+                    assert took_s < SHOWN_S, name
+                    del left[name]
+            return not left
+
+        wait_for(show_next, f"the run reports every cause; missing: {left}", 40)
+
+
+@pytest.mark.skipif(bool(netns.unavailable()), reason=netns.unavailable())
+def test_no_route_and_the_wrong_interface(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    tables = [
+        table("sources", "no-route", kind="aes67", group="239.69.90.1") + 'on-failure = "restart"\n',
+        table("sinks", "a", kind="null", input="no-route"),
+        source("wrong-interface", 1, port=5008),
+    ]
+    graph = write_graph(tmp_path / "island.toml", *tables)
+    with ExitStack() as stack:
+        island = stack.enter_context(netns.host())
+        stack.enter_context(running(island.command(*KERNEL, "run", graph, "--status", "none"), tmp_path, name="island"))
+        stack.enter_context(console(tmp_path, port))
+        page = stack.enter_context(opened(browser, port))
+        sentences = [r"cannot join 239\.69\.90\.1: No such device \(name the interface with the option interface\)",
+                     r"nothing comes to 239\.69\.90\.1:5008 by lo"]  # fmt: skip
+        for sentence in sentences:
+            wait_for(lambda: re.search(sentence, text_of(page)), sentence)  # noqa: B023
+
+
+DRIFT = "the sender's clock runs 998 ppm slow of clock 'house': share a PTP clock, or set media-clock = \"relative\""
+FORGOTTEN = "nothing comes to 239.69.90.1:5004 by eth0: is it sent, does the switch forward the group to here (IGMP)"
+OTHER_MASTER = (
+    "the description names grandmaster 62-D2-11-FF-FE-00-00-01, and this graph's clock follows 62-D2-11-FF-FE-00-00-02"
+)
+
+
+def test_the_causes_that_need_other_machines(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    with fake_control(runtime, "hall") as hall, console(tmp_path, port), opened(browser, port) as page:
+        wait_for(lambda: "to spare" in page.inner_text("#headline"), "the run is shown")
+        assert page.inner_text("#headline") == "The stream is healthy: 400 µs to spare."
+        for sentence in (DRIFT, FORGOTTEN):
+            hall.nodes["stage"] = stream(sentence, 1)
+            hall.push()
+            assert wait_for(lambda: sentence in page.inner_text("#headline"), sentence) < SHOWN_S  # noqa: B023
+        hall.event("stage", "grandmaster_differs", reason=OTHER_MASTER)
+        assert wait_for(lambda: OTHER_MASTER in page.inner_text("#events"), OTHER_MASTER) < SHOWN_S
+        hall.nodes["house"] = clock("holdover: the grandmaster is silent", 1, state="holdover")
+        hall.push()
+        assert wait_for(lambda: "the grandmaster is silent" in text_of(page), "holdover") < SHOWN_S
+
+
+def test_a_console_that_was_killed_is_found_again_and_old_figures_are_marked(
+    tmp_path: Path, runtime: Path, browser: Any
+) -> None:
+    port = free_port()
+    with fake_control(runtime, "hall"), ExitStack() as stack:
+        with console(tmp_path, port) as first:
+            page = stack.enter_context(opened(browser, port))
+            wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+            first.signal(signal.SIGKILL)
+        wait_for(lambda: re.match("these figures are .* old; reconnecting", page.inner_text("#connection")), "the age")
+        assert "stale" in page.get_attribute("body", "class")
+        with console(tmp_path, port):
+            wait_for(lambda: page.inner_text("#connection") == "live", "the page is live again")
+
+
+def test_a_run_that_has_ended_says_so_and_when(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    with fake_control(runtime, "hall") as hall, console(tmp_path, port), opened(browser, port) as page:
+        wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+        hall.close()
+        wait_for(lambda: page.inner_text("#headline").startswith("The run ended: "), "the end")
+        assert re.search(r"\(.*\d+:\d\d", page.inner_text("#headline"))
+        assert "hall (ended)" in page.inner_text("#run")
+        assert page.is_disabled("#stop")
+
+
+def test_a_page_that_stays_open_does_not_grow(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+
+    def load(hall: FakeControl, statuses: int) -> None:
+        for number in range(statuses):
+            hall.nodes["stage"] = stream("late" if number % 3 else "fine", int(number % 3 > 0), packets_late=number)
+            hall.nodes["house"]["metrics"]["local_ns"] += 10**9
+            hall.push()
+            hall.event("stage", "packets_come_late", reason="too short", late=number)
+            time.sleep(0.01)
+
+    with fake_control(runtime, "hall") as hall, console(tmp_path, port), opened(browser, port) as page:
+        wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+        probe = page.context.new_cdp_session(page)
+
+        def size() -> tuple[int, int]:
+            time.sleep(1.5)
+            probe.send("HeapProfiler.collectGarbage")
+            elements = page.evaluate("document.getElementsByTagName('*').length")
+            return elements, probe.send("Runtime.getHeapUsage")["usedSize"]
+
+        load(hall, 700)  # more than the page remembers of anything
+        elements, heap = size()
+        load(hall, 700)
+        later_elements, later_heap = size()
+        assert later_elements <= elements + 5
+        assert later_heap < heap * 1.1 + 200_000
+
+
+def test_a_stranger_s_text_stays_text_and_nothing_comes_from_other_hosts(
+    tmp_path: Path, runtime: Path, browser: Any
+) -> None:
+    port = free_port()
+    evil = "<img src=http://evil.example/x onerror=alert(1)><script>alert(2)</script>"
+    with fake_control(runtime, "hall") as hall, console(tmp_path, port), opened(browser, port) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("dialog", lambda dialog: pytest.fail(dialog.message))
+        hall.nodes[evil] = stream(evil, 1, sender=evil, stream=evil)
+        hall.nodes["net"] = node("sink", "aes67", evil, 3, packets_sent=5, stream=evil)
+        hall.push()
+        hall.event(evil, evil, reason=evil, more=evil)
+        wait_for(lambda: text_of(page).count(evil) >= 5, "the text")
+        assert page.locator("img, main script").count() == 0
+        page.reload()
+        wait_for(lambda: evil in text_of(page), "the text again")
+        assert asked
+        assert all(url.startswith(f"http://{HERE}:{port}/") for url in asked)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 3840])
+def test_every_width_and_both_themes(tmp_path: Path, runtime: Path, browser: Any, width: int, scheme: str) -> None:
+    port = free_port()
+    with (
+        fake_control(runtime, "hall") as hall,
+        console(tmp_path, port),
+        opened(browser, port, width=width, scheme=scheme) as page,
+    ):
+        hall.nodes["stage"] = stream("a_very_long_word_" * 12, 1)
+        wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("document.documentElement.classList.contains('dark')") is (scheme == "dark")
+        page.click("#theme")
+        assert page.evaluate("document.documentElement.classList.contains('dark')") is True
+
+
+def test_an_input_is_switched_by_keyboard_after_its_plan_was_shown(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    tables = [
+        table("sources", "tone", kind="tone"),
+        table("sources", "other", kind="tone", frequency="500 Hz"),
+        table("sinks", "out", kind="null", input="tone"),
+        *(table("sinks", f"reads-{name}", kind="null", input=name) for name in ("tone", "other")),
+    ]
+    graph = write_graph(tmp_path / "hall.toml", *tables)
+    with ExitStack() as stack:
+        stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], tmp_path, name="hall"))
+        stack.enter_context(console(tmp_path, port))
+        page = stack.enter_context(opened(browser, port, token=operator_token(tmp_path)))
+        wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+        assert "token" not in page.url
+        page.get_by_label("Actions for out").focus()
+        page.keyboard.press("Enter")
+        page.get_by_label("Input", exact=True).last.select_option("other")
+        page.get_by_role("button", name="Show the plan").last.focus()
+        page.keyboard.press("Enter")
+        wait_for(lambda: "This would happen" in page.inner_text("#dialog"), "the plan")
+        assert "other nodes go on untouched" in page.inner_text("#dialog")
+        with connect(runtime / "hall.sock") as hall:
+            assert hall.graph()["sinks"]["out"]["input"] == "tone"
+            page.get_by_role("button", name="Do it").focus()
+            page.keyboard.press("Enter")
+            wait_for(lambda: "The run has changed" in page.inner_text("#dialog"), "the change")
+            assert hall.graph()["sinks"]["out"]["input"] == "other"
+        page.keyboard.press("Escape")
+        page.click("#stop")
+        assert "The run hall would end" in page.inner_text("#dialog")
+        page.get_by_role("button", name="Stop it").click()
+        wait_for(lambda: "it was stopped" in page.inner_text("#headline"), "the end")
+        with pytest.raises(ControlError):
+            connect(runtime / "hall.sock").__enter__()
