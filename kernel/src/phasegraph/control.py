@@ -23,6 +23,7 @@ from ._control.control_protocol import (
     Answer,
     ApplyRequest,
     CaptureRequest,
+    CancelRequest,
     EdgeStatus,
     EventLine,
     GraphRequest,
@@ -144,7 +145,7 @@ def _plan(answer: Answer) -> ChangePlan:
 
 
 def _applied(answer: Answer) -> AppliedChange:
-    return AppliedChange(plan=_plan(answer), applied=answer.applied or {})
+    return AppliedChange(id=answer.id, plan=_plan(answer), applied=answer.applied or {})
 
 
 def list_runs() -> dict[str, Path]:
@@ -266,6 +267,10 @@ class Run:
         """Lay values over the graph: ``{"source.take.link-offset": "6 ms"}``. See `apply`."""
         request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
         return _applied(self._ask(request, timeout_s=timeout_s))
+
+    def cancel(self, change: AppliedChange) -> None:
+        """Give up a change of this connection that was not waited for. Raises ControlError where it has happened."""
+        self._ask(CancelRequest(id=self._next_id(), apply=change.id))
 
     def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> Iterator[RunStatus | EventLine]:
         """Status at an interval, and events, until the run ends."""
@@ -405,6 +410,10 @@ class AsyncRun:
         """See `Run.set`."""
         request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
         return _applied(await self.ask(request))
+
+    async def cancel(self, change: AppliedChange) -> None:
+        """See `Run.cancel`."""
+        await self.ask(CancelRequest(id=self._next_id(), apply=change.id))
 
     def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> RunSubscription:
         """See `Run.subscribe`: to be iterated over with ``async for``."""

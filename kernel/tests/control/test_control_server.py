@@ -22,7 +22,16 @@ from phasegraph._control.control_protocol import MOST_LINE_BYTES
 from phasegraph._control.control_server import MOST_CLIENTS, MOST_EVENTS, ControlServer
 from phasegraph._control.run_monitor import RunMonitor, recent_losses
 from phasegraph._run.logging import make_log
-from phasegraph.control import ChangeRefused, ControlError, EventLine, RunStatus, connect_async, find_run, list_runs
+from phasegraph.control import (
+    ChangeRefused,
+    ChangeTime,
+    ControlError,
+    EventLine,
+    RunStatus,
+    connect_async,
+    find_run,
+    list_runs,
+)
 from phasegraph.testing import make_session
 
 pytestmark = [pytest.mark.realtime, pytest.mark.skipif(sys.platform == "win32", reason="no Unix sockets")]
@@ -132,6 +141,7 @@ async def test_the_graph_is_read_planned_and_changed(tmp_path: Path) -> None:
         assert (await run.plan(toml="schema = 2")).problems
         assert list((await run.status()).nodes) == ["house", "tone", "out"]
         await run.apply(graph=graph)
+        await trio.sleep(0.5)
         done = await run.set({"source.hum": {"kind": "tone", "frequency": "50Hz"}, "sink.out.input": "hum"})
         assert done.applied["out"].frame > 0
         status = await run.status()
@@ -145,6 +155,18 @@ async def test_the_graph_is_read_planned_and_changed(tmp_path: Path) -> None:
         with pytest.raises(ControlError, match="expected one of graph, toml and set"):
             await run.plan()
         assert "graph_changed" in {event.name for event in it.session.services.events}
+
+
+async def test_a_change_whose_time_has_not_come_can_be_given_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as it, connect_async(it.path) as run:
+        later = ChangeTime(local_ns=it.session.local.now_ns() + 3600 * 10**9)
+        done = await run.set({"source.tone.level": "-30dBFS"}, at=later, wait=False)
+        assert done.plan.changed
+        await run.cancel(done)
+        await trio.sleep(0.1)
+        with pytest.raises(ControlError, match="is waiting for its time"):
+            await run.cancel(done)
+        assert "level" not in (await run.graph())["sources"]["tone"]
 
 
 async def test_stop_ends_the_run(tmp_path: Path) -> None:

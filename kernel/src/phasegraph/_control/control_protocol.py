@@ -114,6 +114,14 @@ class CaptureRequest(Struct, frozen=True, kw_only=True, tag="capture", tag_field
     reason: Annotated[str, Meta(max_length=200)] = "requested"
 
 
+class CancelRequest(Struct, frozen=True, kw_only=True, tag="cancel", tag_field="request", forbid_unknown_fields=True):
+    """Gives up a change that has not happened yet."""
+
+    id: int = 0
+    apply: int
+    """The ``id`` of the `ApplyRequest` or `SetRequest` of the same connection, which did not ``wait``."""
+
+
 Request = (
     StatusRequest
     | SubscribeRequest
@@ -124,6 +132,7 @@ Request = (
     | ApplyRequest
     | SetRequest
     | CaptureRequest
+    | CancelRequest
 )
 
 

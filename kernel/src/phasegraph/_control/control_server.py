@@ -25,6 +25,7 @@ from .control_protocol import (
     Answer,
     ApplyRequest,
     CaptureRequest,
+    CancelRequest,
     EventLine,
     GraphRequest,
     Hello,
@@ -118,8 +119,8 @@ class ControlServer:
         for client in self._clients:
             client.add_event(RunEvent(at_ns=event.at_ns, node=event.node, name=event.name, fields=fields))
 
-    async def answer(self, request: Request) -> Answer:
-        """Do what a request asks. `SubscribeRequest` is its client's."""
+    async def answer(self, request: Request, scheduled: dict[int, trio.CancelScope]) -> Answer:
+        """Do what a request asks. `SubscribeRequest` is its client's, and so are the ``scheduled`` changes."""
         session = self._session
         if isinstance(request, GraphRequest):
             return Answer(id=request.id, ok=True, graph=session.changes.tables())
@@ -129,9 +130,15 @@ class ControlServer:
             except EditRefused as refused:
                 return Answer(id=request.id, ok=False, error=str(refused))
         if isinstance(request, ApplyRequest | SetRequest):
-            return await self._apply(request.apply if isinstance(request, SetRequest) else request)
+            return await self._apply(request.apply if isinstance(request, SetRequest) else request, scheduled)
         if isinstance(request, CaptureRequest):
             return await self._capture(request)
+        if isinstance(request, CancelRequest):
+            change = scheduled.get(request.apply)
+            if change is None:
+                error = f"no change {request.apply} is waiting for its time"
+                return Answer(id=request.id, ok=False, error=error)
+            change.cancel()
         if isinstance(request, StatusRequest):
             return Answer(id=request.id, ok=True, status=self.monitor.status())
         if isinstance(request, StopRequest):
@@ -152,7 +159,7 @@ class ControlServer:
         except CaptureError as error:
             return Answer(id=request.id, ok=False, error=str(error))
 
-    async def _apply(self, request: ApplyRequest) -> Answer:
+    async def _apply(self, request: ApplyRequest, scheduled: dict[int, trio.CancelScope]) -> Answer:
         answers: list[Answer] = []
         answered = trio.Event()
 
@@ -166,18 +173,22 @@ class ControlServer:
 
         async def change() -> None:
             try:
-                answer(
-                    await self._session.changes.apply(
-                        request,
-                        at=request.at,
-                        crossfade_ms=request.crossfade_ms,
-                        silent_after_s=request.silent_after_s,
-                        planned=planned,
+                with trio.CancelScope() as scheduled[request.id]:
+                    answer(
+                        await self._session.changes.apply(
+                            request,
+                            at=request.at,
+                            crossfade_ms=request.crossfade_ms,
+                            silent_after_s=request.silent_after_s,
+                            planned=planned,
+                        )
                     )
-                )
             except EditRefused as refused:
                 answers.append(Answer(id=request.id, ok=False, error=str(refused), plan=refused.plan))
+                if answered.is_set():  # its client has been answered already
+                    self._log.error("a change was given up", reason=str(refused))
             finally:
+                scheduled.pop(request.id, None)
                 answered.set()
 
         self._changing.start_soon(change)
@@ -200,6 +211,8 @@ class _Client:
         self._wake = trio.Event()
         self._drained = trio.Event()
         self._ending = False
+        self._scheduled: dict[int, trio.CancelScope] = {}
+        """Changes that have not happened yet, by the number of their request."""
 
     async def run(self) -> None:
         """Serve until the client leaves, or breaks a rule."""
@@ -247,7 +260,7 @@ class _Client:
                 self._next_status_s = trio.current_time()
                 answer = Answer(id=request.id, ok=True)
             else:
-                answer = await self._server.answer(request)
+                answer = await self._server.answer(request, self._scheduled)
         self._add_answer(answer)
         while len(self._answers) >= MOST_ANSWERS:
             self._drained = trio.Event()

@@ -19,6 +19,7 @@ from .counter_rates import LOSSES, RECENT_S, CounterHistory
 from .progress_watch import ProgressWatch
 
 if TYPE_CHECKING:
+    from .._graph_file.graph import Graph
     from .._run.build import BuiltNode
     from .._run.session import Session
 
@@ -44,7 +45,7 @@ class RunMonitor:
         self.name = name
         self._history = CounterHistory()
         self._progress = ProgressWatch()
-        self._status: tuple[float, RunStatus] | None = None
+        self._status: tuple[float, Graph, RunStatus] | None = None
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -58,11 +59,11 @@ class RunMonitor:
             await trio.sleep(SAMPLE_S if read else UNREAD_SAMPLE_S)
 
     def status(self) -> RunStatus:
-        """A snapshot, at most 0.2 s old."""
-        now_s = trio.current_time()
-        if self._status is None or now_s - self._status[0] >= STATUS_AGE_S:
-            self._status = now_s, self._make_status(now_s)
-        return self._status[1]
+        """A snapshot, at most 0.2 s old, of the graph as it is."""
+        now_s, graph = trio.current_time(), self.session.built.graph
+        if self._status is None or now_s - self._status[0] >= STATUS_AGE_S or self._status[1] is not graph:
+            self._status = now_s, graph, self._make_status(now_s)
+        return self._status[2]
 
     def _make_status(self, now_s: float) -> RunStatus:
         session = self.session

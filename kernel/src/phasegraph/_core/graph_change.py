@@ -75,8 +75,10 @@ class AppliedFrame(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AppliedChange(Struct, frozen=True, kw_only=True):
-    """What an edit has done."""
+    """What an edit has done, or will do."""
 
+    id: int = 0
+    """Number of the request, of a client."""
     plan: ChangePlan
     applied: dict[str, AppliedFrame] = {}
     """By sink whose input was switched or ended."""
