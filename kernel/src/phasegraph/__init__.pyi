@@ -26,11 +26,13 @@ from ._core.config import ClockConfig as ClockConfig
 from ._core.config import ClockRef as ClockRef
 from ._core.config import CompensatorConfig as CompensatorConfig
 from ._core.config import InputFile as InputFile
+from ._core.config import Live as Live
 from ._core.config import NodeConfig as NodeConfig
 from ._core.config import OutputFile as OutputFile
 from ._core.config import SinkConfig as SinkConfig
 from ._core.config import SourceConfig as SourceConfig
 from ._core.errors import GraphError as GraphError
+from ._core.errors import NodeConflict as NodeConflict
 from ._core.errors import NodeError as NodeError
 from ._core.errors import Problem as Problem
 from ._core.invocation import install_command as install_command
@@ -48,6 +50,7 @@ from ._core.localtime import bracketed_offset as bracketed_offset
 from ._core.node import Build as Build
 from ._core.node import ClockSource as ClockSource
 from ._core.node import Input as Input
+from ._core.node import LiveNode as LiveNode
 from ._core.node import MediaPosition as MediaPosition
 from ._core.node import Metric as Metric
 from ._core.node import Metrics as Metrics

@@ -65,9 +65,10 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(
             max_length=200, description="Name of the node for people, in controllers and on pages; its id by default."
         ),
+        Live(),
     ] = ""
     description: Annotated[
-        str, Meta(max_length=1000, description="What the node is for, for people who see it in a controller.")
+        str, Meta(max_length=1000, description="What the node is for, for people who see it in a controller."), Live()
     ] = ""
 
 
@@ -78,7 +79,7 @@ class ClockConfig(NodeConfig, frozen=True, kw_only=True):
         ClockRef | None, Meta(description="Another clock, which replaces this one while it is without lock.")
     ] = None
     fallback_after: Annotated[
-        Duration, Meta(description="How long it may be without lock before the fallback replaces it.", ge=0)
+        Duration, Meta(description="How long it may be without lock before the fallback replaces it.", ge=0), Live()
     ] = 5_000_000_000
 
 

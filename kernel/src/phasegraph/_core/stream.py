@@ -90,11 +90,12 @@ class Stream:
         """
         self.endless = endless
         self.conceal = conceal
+        """Written by the control plane."""
         self.format = format
         self.clock = clock
         self.on_read = on_read
         self.playout_delay_frames = frames_in(playout_delay_ns, format.rate)
-        """Link offset in frames: how long after its media time a frame sounds."""
+        """Link offset in frames: how long after its media time a frame sounds. Written by the control plane."""
         self.ring = MediaRing(format.channels, max(1, frames_in(window_ns, format.rate)), format.encoding)
         self.first: int | None = None
         """Index of the earliest frame that was written; None before there is one."""
@@ -108,6 +109,10 @@ class Stream:
         """(frame, local time): when all frames before this one had arrived, oldest first."""
         self.readers: tuple[ReaderPosition, ...] = ()
         """Readers in sequence; the source of a stream without a clock waits for the slowest."""
+
+    def change_playout_delay(self, delay_ns: int) -> None:
+        """Another link offset, for readers from now on. Called by the control plane; the ring must be long enough."""
+        self.playout_delay_frames = frames_in(delay_ns, self.format.rate)
 
     @property
     def playout_delay_ns(self) -> int:

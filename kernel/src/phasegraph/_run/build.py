@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
+from .._core.clock import duration_of
 from .._core.compensation import DeviceRate
 from .._core.errors import GraphError, NodeError, Problem
 from .._core.files import read_file
@@ -33,11 +34,12 @@ ENCODING_WIDTHS = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding
 """Which encodings hold the samples of which: those of at least the same number."""
 
 
-def quantum_of(stream: Stream) -> int:
-    """How often the network is read for a stream that a sink waits for."""
+def quantum_of(stream: Stream, delay_frames: int | None = None) -> int:
+    """How often the network is read for a stream that a sink waits for; ``delay_frames`` if not its link offset."""
     if stream.clock is None:
         return PACED_QUANTUM_NS
-    return max(LEAST_QUANTUM_NS, min(PACED_QUANTUM_NS, stream.playout_delay_ns // 4))
+    delay_ns = stream.playout_delay_ns if delay_frames is None else duration_of(delay_frames, stream.format.rate)
+    return max(LEAST_QUANTUM_NS, min(PACED_QUANTUM_NS, delay_ns // 4))
 
 
 NodeFactory = Callable[[GraphNode, Build, Callable[[], Node], "SinkInput | None"], Node]
@@ -114,6 +116,8 @@ class BuiltGraph:
         """What is odd and no error: path of the node, and a sentence."""
         self.provided: dict[str, str] = {}
         """The texts that nodes write to files, by path."""
+        self.delays: dict[str, int] = {}
+        """Link offsets, in frames, that sources which run will have: by id."""
 
     def replace(self, other: BuiltGraph) -> None:
         """Become another graph: all that have this object see it at once."""
@@ -150,7 +154,7 @@ class BuiltGraph:
         for built in self.edges:
             kind = self.graph.nodes[built.edge.sink].kind
             if isinstance(kind, SinkKind) and kind.domain != "none":
-                quantum = min(quantum, quantum_of(built.tap.stream))
+                quantum = min(quantum, quantum_of(built.tap.stream, built.tap.delay_frames))
         return quantum
 
 
@@ -264,13 +268,17 @@ class GraphBuilder:
             built.nodes[node.id] = BuiltNode(node, made, build, input)
             built.edges += edges
 
-    def check_node(self, built: BuiltGraph, node: GraphNode) -> None:
-        """Make a node only to see whether its kind finds fault with its options. Raises NodeError."""
+    def check_node(self, built: BuiltGraph, node: GraphNode) -> dict[str, str]:
+        """Make a node only to see whether its kind finds fault with its options. Raises NodeError.
+
+        Returns the texts that it would write, by path.
+        """
         kind, build = node.kind, _Build(node.id, self._local, built)
         if isinstance(kind, ClockKind | SourceKind):
             kind.factory(node.config, build)
         elif isinstance(kind, SinkKind):
             kind.factory(node.config, build, self.make_input(built, node)[0])
+        return build.provides
 
     def make_input(
         self,
@@ -310,7 +318,7 @@ class GraphBuilder:
         if stream.clock is None:  # a source that runs already is not to wait for a reader that may never read
             return SequentialTap(stream, attached=not source.started)
         if not edge.crossing:
-            return AlignedTap(stream)
+            return AlignedTap(stream, built.delays.get(edge.source))
         assert edge.compensator is not None, "checked with the graph"
         compensator = built.graph.nodes[edge.compensator]
         assert isinstance(compensator.kind, CompensatorKind)
@@ -320,7 +328,13 @@ class GraphBuilder:
         except NodeError as error:
             raise _Elsewhere(edge.compensator, error) from error
         clock = reference_clock(built.graph, edge)
-        return CrossingTap(stream, steering, resampler.factory(), lambda device: self._remembered_rate(device, clock))
+        return CrossingTap(
+            stream,
+            steering,
+            resampler.factory(),
+            lambda device: self._remembered_rate(device, clock),
+            built.delays.get(edge.source),
+        )
 
 
 def build_graph(

@@ -12,6 +12,8 @@ from typing import cast
 
 import msgspec
 
+from .._core.clock import frames_in
+from .._core.config import NodeConfig
 from .._core.errors import GraphError, Problem
 from .._core.graph_change import Change, ChangePlan, NodeChange
 from .._core.node import LiveNode, accepts_options
@@ -25,7 +27,7 @@ from .build import ENCODING_WIDTHS, BuiltGraph, BuiltNode, GraphBuilder
 from .inputs import SinkInput
 from .taps import Tap
 
-_KERNEL_OPTIONS = ("on_failure", "input", "compensator")
+_KERNEL_OPTIONS = {"fallback_after", "input", "compensator", *NodeConfig.__struct_fields__}
 """Live options that need nothing of the node itself."""
 
 
@@ -48,6 +50,7 @@ class Planner:
         self._builder = builder
         self._is_running = is_running
         self._differences: dict[str, _Difference] = {}
+        self._provides: dict[str, dict[str, str]] = {}
         self.inputs: dict[str, SinkInput] = {}
         """The new inputs of the sinks that are switched, by id."""
         self.built = running
@@ -112,6 +115,9 @@ class Planner:
             difference = self._differences[node.id]
             if difference.change in ("live", "switched"):
                 node.config = self.graph.nodes[node.id].config
+                node.provides = self._provides.get(node.id, node.provides)
+                if node.id in self.built.fallbacks:
+                    self.built.fallbacks[node.id].change_patience(node.config.fallback_after)
                 if _own(difference.options):
                     cast(LiveNode, node.node).change_options(node.config)
         self.running.replace(self.built)
@@ -130,9 +136,12 @@ class Planner:
         if difference.change in ("added", "restarted"):
             self._builder.add_node(built, node)
             return
-        if _own(difference.options):  # its kind may find fault with them
-            self._builder.check_node(built, node)
         before = self.running.nodes[node.id]
+        provides = before.provides
+        if _own(difference.options):  # its kind may find fault with them
+            provides = self._provides[node.id] = self._builder.check_node(built, node)
+            if (delay_ns := getattr(node.config, "link_offset", None)) is not None:
+                built.delays[node.id] = frames_in(delay_ns, before.stream.format.rate)
         edges = [edge for edge in self.running.edges if edge.edge.sink == node.id]
         if difference.change == "switched":
             input, edges = self._builder.make_input(built, node, lambda edge: self._running_tap(built, edge))
@@ -144,7 +153,7 @@ class Planner:
             self.inputs[node.id] = input
         built.nodes[node.id] = before
         built.edges += edges
-        built.provided = before.provides | built.provided
+        built.provided |= provides
         if node.id in self.running.fallbacks:
             built.fallbacks[node.id] = self.running.fallbacks[node.id]
 

@@ -30,7 +30,8 @@ _SEARCH_RATE = 48_000
 
 def stream_reader(stream: Stream) -> Callable[[int, Frames], int]:
     """How one reader reads the ring of a stream: as `MediaRing.read`, with gaps concealed if the stream wants it."""
-    return Concealer(stream).read if stream.conceal else stream.ring.read
+    concealed, plain = Concealer(stream).read, stream.ring.read
+    return lambda start, out: (concealed if stream.conceal else plain)(start, out)
 
 
 class Concealer:

@@ -75,12 +75,14 @@ class CrossingTap(SharedTap):
         compensator: Compensator,
         resampler: Resampler,
         remembered_rate: Callable[[str], DeviceRate | None] = nothing_remembered,
+        delay_frames: int | None = None,
     ) -> None:
         """``remembered_rate`` gives the rate of a device that earlier runs have measured. It is called once, at the
-        first block."""
+        first block. ``delay_frames`` is the stream's link offset, if it is not given."""
         assert stream.clock is not None, "a stream without a clock crosses nothing"
         self.figures = Published(CrossingFigures())
         self.stream = stream
+        self.delay_frames = stream.playout_delay_frames if delay_frames is None else delay_frames
         self.missing_frames = 0
         self.correction = NOT_STARTED
         """The newest decision."""
@@ -235,7 +237,7 @@ class CrossingTap(SharedTap):
         # The position that sounds at this local time: media time of the clock, less the link offset.
         reference_ns = estimate.reference_at(local_ns)
         whole, rest = divmod(reference_ns * self.stream.format.rate, NS_PER_S)
-        return whole - self.stream.playout_delay_frames, rest / NS_PER_S
+        return whole - self.delay_frames, rest / NS_PER_S
 
     def _render(self, out: Frames) -> bool:
         # Returns whether frames within the reach of the resampler were missing.

@@ -28,6 +28,10 @@ class FallbackClock:
         self._locked_ns = began_ns
         self._view = _View(own)
 
+    def change_patience(self, after_ns: int) -> None:
+        """How long the clock may be without lock from now on."""
+        self._after_ns = after_ns
+
     @property
     def active(self) -> bool:
         """Whether the fallback is what readers get."""

@@ -167,7 +167,7 @@ class SinkInput:
         """See `Input.media_position`."""
         if self._position is None:
             return None
-        delay = max(tap.stream.playout_delay_frames for tap, _ in self._taps)
+        delay = max(tap.delay_frames for tap, _ in self._taps)
         return MediaPosition(self._position - delay, "arb" if self._estimate is None else self._estimate.timescale)
 
     def _due_frames(self, local_ns: int, limit: int) -> tuple[int, int] | None:
@@ -216,7 +216,7 @@ class SinkInput:
         # A silent source must not make the others' rings overflow: at the sink's frame that this returns, half of some
         # ring is full of frames that were not read.
         return max(
-            tap.stream.head + tap.stream.playout_delay_frames - tap.stream.ring.capacity // 2
+            tap.stream.head + tap.delay_frames - tap.stream.ring.capacity // 2
             if tap.stream.clock is not None and tap.stream.first is not None
             else -ENDLESS
             for tap, _ in self._taps
@@ -244,7 +244,7 @@ class SinkInput:
         if self._began_ns is None:
             self._began_ns = local_ns
         passed = frames_in(local_ns - self._began_ns, self.format.rate)
-        held = max(tap.stream.ring.capacity + tap.stream.playout_delay_frames for tap, _ in self._taps)
+        held = max(tap.stream.ring.capacity + tap.delay_frames for tap, _ in self._taps)
         assert self._position is not None, "reading has begun"
         excess = due - self._position - (held + passed + passed // 100 - self._frames_read)
         if excess > 0:

@@ -24,6 +24,8 @@ class Tap(Protocol):
     """One edge, seen from its sink."""
 
     stream: Stream
+    delay_frames: int
+    """How many frames after its own a frame of the stream sounds: the link offset; 0 where frames follow each other."""
     missing_frames: int
     """Frames that were due and had not arrived."""
     device: str
@@ -78,11 +80,12 @@ class SharedTap:
 class AlignedTap(SharedTap):
     """An edge within one clock domain: the source's frame n is the sink's frame n + link offset."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, delay_frames: int | None = None) -> None:
+        """``delay_frames`` is the stream's link offset, if it is not given."""
         self.stream = stream
         self.device = ""
         self.missing_frames = 0
-        self._delay = stream.playout_delay_frames
+        self.delay_frames = self._delay = stream.playout_delay_frames if delay_frames is None else delay_frames
         self._read = stream_reader(stream)
 
     @property
@@ -128,6 +131,7 @@ class SequentialTap:
         """``attached``: read the stream from its beginning. Otherwise `attach` and `resume` do, where others are."""
         self.stream = stream
         self.device = ""
+        self.delay_frames = 0
         self.missing_frames = 0
         self.reader = stream.add_reader() if attached else ReaderPosition(active=False)
         self._offset: int | None = None

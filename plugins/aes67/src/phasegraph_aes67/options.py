@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from phasegraph import ClockRef, Duration, InputFile, OutputFile, SampleRate, SinkConfig, SourceConfig
+from phasegraph import ClockRef, Duration, InputFile, Live, OutputFile, SampleRate, SinkConfig, SourceConfig
 
 from .parameters import DEFAULT_PACKET_TIME_NS, DEFAULT_PAYLOAD_TYPE, DEFAULT_PORT
 from .sdp import Preset
@@ -108,10 +108,12 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
             le=10_000_000_000,
             description="How long after its media time a frame sounds. Frames that arrive later are lost.",
         ),
+        Live("at a frame, by up to 50 ms more than at the start; the sinks repeat the difference, or leave it out"),
     ] = 3_000_000
     conceal: Annotated[
         bool,
         Meta(description="Fade over gaps with the sound around them, up to 20 ms; otherwise they are silence."),
+        Live(),
     ] = True
     media_clock: Annotated[
         Literal["auto", "absolute", "relative"],
@@ -194,14 +196,23 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
             '`{interface = "eth1", group = "239.70.1.10"}`.'
         ),
     ] = None
-    name: Annotated[str, Meta(description="Session name in the session description; the node's id by default.")] = ""
+    name: Annotated[
+        str,
+        Meta(description="Session name in the session description; the node's id by default."),
+        Live("within half a second, by a new version of the description, but not with `ravenna`"),
+    ] = ""
     sdp_out: Annotated[
         OutputFile | None,
         Meta(description="File to write the stream's session description to, again whenever it changes."),
+        Live("within half a second"),
     ] = None
-    preset: Annotated[Preset, Meta(description="Whose dialect the session description is written in.")] = "aes67"
+    preset: Annotated[
+        Preset, Meta(description="Whose dialect the session description is written in."), Live("as `name`")
+    ] = "aes67"
     announce: Annotated[
-        bool, Meta(description="Announce the session on the network (SAP), so that others find it by its name.")
+        bool,
+        Meta(description="Announce the session on the network (SAP), so that others find it by its name."),
+        Live("within half a second"),
     ] = False
     ravenna: Annotated[
         bool,

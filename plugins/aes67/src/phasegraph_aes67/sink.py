@@ -54,6 +54,7 @@ class Aes67Sink:
         self._was_scheduled_by_qdisc: bool | None = None
         """At the last check."""
         self._publication: Publication | None = None
+        self._id = build.id
         self._name = config.name or build.id
         self._description = LocalDescription(
             self._clock,
@@ -126,6 +127,7 @@ class Aes67Sink:
                     nursery.start_soon(publication.publish_ravenna, self._name, named, config.rtsp_port)
                 while not sent.is_set():
                     self._check_interfaces(sockets)
+                    config = self._follow_options(config, publication, named)
                     publication.refresh()
                     self._check_pacing(ctx, sockets)
                     with trio.move_on_after(WATCH_S):
@@ -134,6 +136,29 @@ class Aes67Sink:
         finally:
             publication.withdraw()
             sockets.remove(stream)
+
+    def accepts_options(self, config: Aes67SinkConfig) -> bool:
+        """See `phasegraph.LiveNode`: the name of a RAVENNA session is that of its services."""
+        return not config.ravenna or config.name == self._config.name
+
+    def change_options(self, config: Aes67SinkConfig) -> None:
+        """See `phasegraph.LiveNode.change_options`. The next check follows them."""
+        self._config = config
+
+    def _follow_options(
+        self, before: Aes67SinkConfig, publication: Publication, interfaces: list[Interface]
+    ) -> Aes67SinkConfig:
+        # What is published follows the options. Raises NodeError.
+        config = self._config
+        if config is not before:
+            self._name = config.name or self._id
+            self._description.rename(self._name, config.preset)
+            publication.change_path(config.sdp_out)
+            if config.announce and not before.announce:
+                publication.announce(interfaces, self._session_id)
+            elif before.announce and not config.announce:
+                publication.withdraw()
+        return config
 
     def _set_waiting(self, reason: str) -> None:
         self._waiting = reason

@@ -18,7 +18,7 @@ from .receive.health import DriftWatch, LatenessWatch, LegWatch, NumbersWatch, P
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
 from .receive.stream_figures import StreamFigures
-from .receive.stream_receiver import ReceiverSettings, StreamReceiver
+from .receive.stream_receiver import LINK_OFFSET_ROOM_NS, ReceiverSettings, StreamReceiver
 from .session.sap_listener import SapListeners
 from .session.session_follower import SessionFollower
 
@@ -47,6 +47,7 @@ class Aes67Source:
         )
         self._receiver = StreamReceiver(legs, settings, relative=self._relative(legs))
         self.stream = self._receiver.stream
+        self._longest_offset_ns = config.link_offset + LINK_OFFSET_ROOM_NS
         self._sockets: ReceiveSockets | None = None
         self._ctx: NodeContext | None = None
         self._watches: list[LegWatch] = []
@@ -104,6 +105,16 @@ class Aes67Source:
         while end_after is None or not self._silent(ctx.local.now_ns(), end_after):
             self._check(ctx.local.now_ns())
             await ctx.sleep(interval)
+
+    def accepts_options(self, config: Aes67SourceConfig) -> bool:
+        """See `phasegraph.LiveNode`: whether the ring is long enough for the link offset."""
+        return config.link_offset <= self._longest_offset_ns
+
+    def change_options(self, config: Aes67SourceConfig) -> None:
+        """See `phasegraph.LiveNode.change_options`."""
+        self._config = config
+        self._receiver.change_link_offset(config.link_offset)
+        self.stream.conceal = config.conceal
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`: the figures that the data plane published last."""

@@ -16,6 +16,7 @@ from phasegraph import (
     Frames,
     Frequency,
     Level,
+    Live,
     Metrics,
     NodeContext,
     NodeError,
@@ -36,7 +37,9 @@ class ToneConfig(SourceConfig, frozen=True, kw_only=True):
         Frequency, Meta(description="Frequency of the sine; below half the rate. 997 Hz visits every code.", gt=0)
     ] = 997.0
     level: Annotated[
-        Level, Meta(description="Level of a full cycle: 0 dBFS is a sine whose peaks reach full scale.", le=0)
+        Level,
+        Meta(description="Level of a full cycle: 0 dBFS is a sine whose peaks reach full scale.", le=0),
+        Live("within 2 s, for it is computed so far ahead"),
     ] = -20.0
     rate: Annotated[SampleRate, Meta(description="Frames per second.", ge=1000, le=768_000)] = 48_000
     channels: Annotated[int, Meta(description="Number of channels; all carry the same.", ge=1, le=1024)] = 2
@@ -77,6 +80,10 @@ class ToneSource:
         config = self._config
         mono = sine(first, count, frequency=config.frequency, rate=config.rate, amplitude=self._amplitude)
         return np.broadcast_to(mono, (count, config.channels))
+
+    def change_options(self, config: ToneConfig) -> None:
+        """See `phasegraph.LiveNode.change_options`."""
+        self._amplitude = 10.0 ** (config.level / 20)
 
     def metrics(self) -> Metrics:
         """``frames_out`` so far."""

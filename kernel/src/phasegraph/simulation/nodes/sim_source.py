@@ -13,7 +13,7 @@ import trio
 from msgspec import Meta
 
 from ..._core.clock import NS_PER_S, frame_at, frames_in
-from ..._core.config import ClockRef, SourceConfig
+from ..._core.config import ClockRef, Live, SourceConfig
 from ..._core.node import Build, Metrics, NodeContext
 from ..._core.samples import Encoding, Frames
 from ..._core.stream import Stream, StreamFormat
@@ -40,7 +40,9 @@ class SimSourceConfig(SimSequenceConfig, frozen=True, kw_only=True):
 
     clock: Annotated[ClockRef | None, Meta(description="Clock that paces it; the graph's only one if left out.")] = None
     link_offset: Annotated[
-        Duration, Meta(description="How long after its media time a frame sounds.", ge=0, le=NS_PER_S)
+        Duration,
+        Meta(description="How long after its media time a frame sounds.", ge=0, le=NS_PER_S),
+        Live("at a frame; the sinks repeat the difference, or leave it out"),
     ] = 20_000_000
     jitter: Annotated[Duration, Meta(description="Largest delay of its frames.", ge=0, le=NS_PER_S)] = 0
     seed: Annotated[int, Meta(description="Of the jitter.", ge=0)] = 0
@@ -132,6 +134,14 @@ class SimSource(SimSequence):
             await super().run(ctx, task_status=task_status)
         task_status.started()
         await trio.sleep_forever()
+
+    def accepts_options(self, config: SimSourceConfig) -> bool:
+        """See `accepts_options`: whether its ring is long enough for the link offset."""
+        return config.link_offset <= self._config.link_offset + NS_PER_S // 4
+
+    def change_options(self, config: SimSourceConfig) -> None:
+        """See `LiveNode.change_options`."""
+        self.stream.change_playout_delay(config.link_offset)
 
     def _due_frame(self, local_ns: int) -> int:
         assert self.stream.clock is not None

@@ -136,7 +136,8 @@ class Leg:
         self._last_audio_ns: int | None = None
         self.last_home_ns = 0
         """When the newest packet came from the sender's address and port, whatever it was."""
-        self._link_offset_ns = link_offset_ns
+        self.link_offset_ns = link_offset_ns
+        """Written by the control plane."""
         self._payload_type = parameters.payload_type
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
         self._excluded = frozenset(map(ipv4_number, parameters.excluded))
@@ -187,7 +188,7 @@ class Leg:
             self._frames_per_packet,
             HEADER_BYTES + self.payload_bytes,
             self.parameters.rate,
-            self._link_offset_ns,
+            self.link_offset_ns,
         )
 
     def advance_run(self, count: int, arrival_ns: int) -> tuple[int, int]:
@@ -313,7 +314,7 @@ class Leg:
         if self.sender is None and any(leg.fits(header) for leg in followed):
             return True  # the same packets under another SSRC, which RFC 7104 allows
         if sender.address != home:
-            needed_ns = max(needed_ns, self._link_offset_ns)
+            needed_ns = max(needed_ns, self.link_offset_ns)
             if any(address == home for address, _ in self.rival_senders):
                 needed_ns *= 2  # a rival from the sender's own host comes first
         silent = all(leg._is_silent(arrival_ns, needed_ns) for leg in (self, *followed))

@@ -6,7 +6,7 @@ import contextlib
 import errno
 from collections.abc import Sequence
 
-from phasegraph import NodeContext, NodeError, Stream
+from phasegraph import NodeConflict, NodeContext, NodeError, Stream
 from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
@@ -122,7 +122,7 @@ class ReceiveSockets:
         # A stream that several sources receive needs as many sockets: each gets a copy of a multicast packet.
         free = [socket for socket in sockets if not any(_alike(leg, other) for _, other in socket.demultiplexer.routes)]
         if len(free) < len(sockets) and not parameters.multicast:
-            raise NodeError(
+            raise NodeConflict(
                 f"{parameters.address}:{parameters.port} is received by another source of this graph already",
                 "let the sinks share that source",
             )

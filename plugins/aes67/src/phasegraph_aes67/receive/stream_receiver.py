@@ -43,6 +43,8 @@ from .stream_figures import LegCounters, LegFigures, StreamFigures
 EARLY_LIMIT_NS = 100_000_000
 """A packet from further in the future than this is not played."""
 READ_LAG_NS = 400_000_000
+LINK_OFFSET_ROOM_NS = 50_000_000
+"""By how much the link offset may become longer while the source runs."""
 """How long after a frame was due a reader without a clock (a file) may still read it."""
 FAR_OFF = 50
 """Packets in a row outside the window after which the timestamps do not fit the clock."""
@@ -81,7 +83,7 @@ class _Destination:
     def __init__(self, parameters: StreamParameters, settings: ReceiverSettings) -> None:
         self.stream = Stream(
             parameters.format,
-            window_ns=settings.link_offset_ns + EARLY_LIMIT_NS + READ_LAG_NS,
+            window_ns=settings.link_offset_ns + LINK_OFFSET_ROOM_NS + EARLY_LIMIT_NS + READ_LAG_NS,
             clock=settings.clock,
             playout_delay_ns=settings.link_offset_ns,
             conceal=settings.conceal,
@@ -112,7 +114,7 @@ class StreamReceiver:
         self._destination: _Destination = destination
         self.stream = destination.stream
         self.link_offset_ns = self.stream.playout_delay_ns
-        """How late a packet may come: the link offset, in whole frames."""
+        """How late a packet may come: the link offset, in whole frames. Written by the control plane."""
         self.parameters = legs[0]
         self.media_clock = MediaClock(settings.clock, legs[0], relative=relative, may_run_free=settings.may_run_free)
         self.legs = tuple(
@@ -153,6 +155,13 @@ class StreamReceiver:
         and only the data plane touches that.
         """
         return StreamReceiver(legs, self._settings, relative=relative, before=self)
+
+    def change_link_offset(self, link_offset_ns: int) -> None:
+        """Another link offset from now on. The control plane may call it while packets come."""
+        self.stream.change_playout_delay(link_offset_ns)
+        self.link_offset_ns = self.stream.playout_delay_ns
+        for leg in self.legs:
+            leg.link_offset_ns = self.link_offset_ns
 
     @property
     def redundant(self) -> bool:

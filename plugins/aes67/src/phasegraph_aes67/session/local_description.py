@@ -37,6 +37,8 @@ class LocalDescription:
         self._interfaces: tuple[Interface, ...] = ()
         self._published_interfaces: tuple[Interface, ...] = ()
         """As of the newest version."""
+        self._published_words: tuple[str, sdp.Preset] = name, preset
+        """Name and dialect of the newest version."""
         self._reference = self._newest_reference()
         self._version = 0
 
@@ -44,8 +46,14 @@ class LocalDescription:
         """Set the interfaces that the legs are sent through."""
         self._interfaces = tuple(interfaces)
 
+    def rename(self, name: str, preset: sdp.Preset) -> None:
+        """Another name, or another dialect, from the next version on."""
+        self._name, self._preset = name, preset
+
     def is_outdated(self) -> bool:
-        """Whether the clock has another reference than the newest version, or an interface another address."""
+        """Whether the newest version has another name, dialect, reference of the clock, or address of an interface."""
+        if (self._name, self._preset) != self._published_words:
+            return True
         moved = _places(self._interfaces) != _places(self._published_interfaces)
         return moved or self._newest_reference() != self._reference
 
@@ -53,6 +61,7 @@ class LocalDescription:
         """A new version of the present state; ``realtime_ns`` dates it."""
         self._reference = self._newest_reference()
         self._published_interfaces = self._interfaces
+        self._published_words = self._name, self._preset
         self._version = max(self._version + 1, realtime_ns // NS_PER_S + NTP_EPOCH_S)
         return self.text()
 

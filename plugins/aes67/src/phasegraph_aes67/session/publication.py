@@ -43,6 +43,11 @@ class Publication:
         """Announce through ``now`` what was announced through ``before``. Raises NodeError."""
         self._sap_sender.move_announcements(before, now)
 
+    def change_path(self, path: str | None) -> None:
+        """Write it to this file from now on, or to none. The file before stays as it is."""
+        if path != self._path:
+            self._path, self._unwritten = path, path is not None
+
     def refresh(self) -> None:
         """Publish a new version where the description has changed; announce it where that is due. Raises NodeError."""
         if self._description.is_outdated():

@@ -21,6 +21,10 @@ class FileLocks:
         """Note that a node plays a file."""
         self._read.append((path, node))
 
+    def remove_reader(self, path: str, node: str) -> None:
+        """Undo `add_reader`: the node plays it no longer."""
+        self._read.remove((path, node))
+
     def add_writer(self, path: str, node: str) -> None:
         """Note that a node is about to write a file.
 

@@ -88,6 +88,7 @@ class FileSource:
             await write_ahead(ctx, self.stream, next_block, ready=task_status.started)
         finally:
             self._section.close()
+            ctx.shared(file_locks).remove_reader(self._path, ctx.id)
 
     def metrics(self) -> Metrics:
         """``frames_out`` so far, and the ``file``."""

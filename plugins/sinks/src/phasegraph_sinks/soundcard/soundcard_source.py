@@ -11,6 +11,7 @@ from phasegraph import (
     NS_PER_S,
     Build,
     Duration,
+    Live,
     Metrics,
     NodeContext,
     SampleRate,
@@ -42,6 +43,7 @@ class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
             ge=0,
             le=NS_PER_S,
         ),
+        Live("at a frame; the sinks repeat the difference, or leave it out"),
     ] = 100_000_000
     latency: Latency = None
     block: Block = 0
@@ -84,6 +86,14 @@ class SoundcardSource:
             await session.watch()
         finally:
             await session.close()
+
+    def accepts_options(self, config: SoundcardSourceConfig) -> bool:
+        """See `phasegraph.LiveNode`: whether the ring is long enough for the link offset."""
+        return config.link_offset <= self._config.link_offset + NS_PER_S // 2
+
+    def change_options(self, config: SoundcardSourceConfig) -> None:
+        """See `phasegraph.LiveNode.change_options`."""
+        self.stream.change_playout_delay(config.link_offset)
 
     def metrics(self) -> Metrics:
         """``frames_in``, ``overruns``, and of the card ``device_rate_ppb`` against local time.
