@@ -11,7 +11,7 @@ import trio
 from phasegraph import Frames
 from phasegraph._core.graph_change import ChangeTime, EditRefused, GraphEdit
 from phasegraph._run.session import Session
-from phasegraph.testing import GraphRun, running_graph
+from phasegraph.testing import GraphRun, counted, running_graph
 
 RATE = 48000
 GRAPH = """
@@ -168,3 +168,97 @@ async def test_a_silent_source_is_refused_or_switched_to_all_the_same(autojump_c
     assert not main[left:entered].any()
     np.testing.assert_array_equal(main[entered:], sources[1].frames(begin + entered - 1440, len(main) - entered))
     assert len(main) > entered + RATE // 2
+
+
+SEQUENCE = """
+schema = 1
+[sources.program]
+kind = "sim-sequence"
+[sinks.card]
+kind = "sim-card"
+input = "program"
+keep = "1min"
+"""
+
+
+async def test_a_sink_that_starts_again_goes_on_where_its_source_is(autojump_clock: Any) -> None:
+    async with running_graph(SEQUENCE) as run:
+        await trio.sleep(2)
+        before = run.nodes["card"]
+        await run.session.changes.apply(GraphEdit(set={"sink.card.block": 256}))
+        await trio.sleep(1)
+    assert run.nodes["card"] is not before
+    first = counted(before.recording())
+    again = counted(recording(run, "card"))
+    assert list(np.unique(np.diff(np.concatenate([first, again])))) == [1]
+    assert run.metrics("card")["underrun_frames"] == 0
+
+
+async def test_a_source_that_its_sink_paces_begins_at_the_frame(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        program = {"kind": "sim-sequence"}
+        done = await run.session.changes.apply(GraphEdit(set={"source.program": program, "sink.main.input": "program"}))
+        await trio.sleep(1)
+        a, source = run.nodes["a"], run.nodes["program"]
+    main = recording(run, "main")
+    begin = a.stream.first + 960
+    n = done.applied["main"].frame - begin
+    np.testing.assert_array_equal(main[:n], a.frames(begin - 960, n))
+    np.testing.assert_array_equal(main[n:], source.frames(0, len(main) - n))
+
+
+@pytest.mark.parametrize(("offset", "change"), [("10ms", "live"), ("35ms", "live"), ("600ms", "restarted")])
+async def test_another_link_offset_is_another_place_from_a_frame_on(
+    autojump_clock: Any, offset: str, change: str
+) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        edit = GraphEdit(set={"source.a.link-offset": offset})
+        done = await run.session.changes.apply(edit)
+        assert changes_of(run.session, done.plan)["a"] == change
+        assert done.applied["main"] == done.applied["other"]
+        await trio.sleep(2)
+        a = run.nodes["a"]
+    frames = round(float(offset.removesuffix("ms")) * 48)
+    for id in ("main", "other"):
+        played = counted(recording(run, id))
+        steps = np.flatnonzero(np.diff(played) != 1)
+        assert len(steps) == 1
+        assert np.diff(played)[steps[0]] == 1 + 960 - frames
+    assert a.stream.playout_delay_frames == frames
+    assert run.session.changes.tables()["sources"]["a"]["link-offset"] == offset
+
+
+async def test_a_crossing_locks_before_it_is_heard(autojump_clock: Any) -> None:
+    graph = GRAPH.replace("[sinks.other]", '[compensators.align]\nkind = "sim-align"\n[sinks.other]').replace(
+        'kind = "sim-recorder"\ninput = "a"\n[comp', 'kind = "sim-card"\nrate-offset = "80ppm"\nkeep = "1min"\n'
+        'input = "a"\ncompensator = "align"\n[comp'
+    )  # fmt: skip
+    async with running_graph(graph) as run:
+        await trio.sleep(2)
+        done = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}))
+        frame = done.applied["main"].frame
+        await trio.sleep(2)
+    played = counted(recording(run, "main"))
+    steps = np.diff(played)
+    jumps = [at + 1 for at in np.flatnonzero((steps < 0) | (steps > 2))]
+    assert [at for at in jumps if at > 4800] == [frame]  # those before are of the card's own start
+    assert steps[frame - 1] == pytest.approx(960 - 1440 + 1, abs=2)
+    assert run.metrics("main")["underrun_frames"] == 0
+
+
+async def test_a_change_that_is_given_up_leaves_nothing(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        nodes = dict(run.session.built.nodes)
+        at = ChangeTime(local_ns=run.local.now_ns() + 2_000_000_000)
+        edit = GraphEdit(set={"sink.main.input": "c", "source.c": {"kind": "sim-source", "link-offset": "1s"}})
+        with trio.move_on_after(0.5) as waiting:  # the source runs already
+            await run.session.changes.apply(edit, at=at)
+        assert waiting.cancelled_caught
+        assert run.session.built.nodes == nodes
+        await trio.sleep(2)
+        a = run.nodes["a"]
+    main = recording(run, "main")
+    np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))

@@ -130,8 +130,12 @@ class Stream:
         return min(active or (reader.position for reader in self.readers), default=default)
 
     def add_reader(self, reader: ReaderPosition | None = None) -> ReaderPosition:
-        """A reader in sequence, from the beginning; or one that is not active yet, which `resume_reader` activates."""
-        reader = reader or ReaderPosition()
+        """A reader in sequence, from the beginning; or one that begins where the others are, and that `resume_reader`
+        activates."""
+        if reader is None:
+            reader = ReaderPosition()
+        elif reader not in self.readers:
+            reader.position = self._slowest(0)
         if reader not in self.readers:
             self.readers = (*self.readers, reader)
         return reader

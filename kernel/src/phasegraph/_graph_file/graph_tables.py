@@ -19,9 +19,9 @@ def node_table(node: GraphNode) -> Tables:
     """A node as its table: the kind, and the options that differ from their defaults. Paths are absolute."""
     table: Tables = {"kind": node.kind.kind}
     for option in record_of(type(node.config)).options:
-        value = option.written(getattr(node.config, option.attribute))
-        if value is not None and (option.required or value != option.default):
-            table[option.name] = value
+        value = getattr(node.config, option.attribute)
+        if value is not None and (option.required or value != option.make_default()):
+            table[option.name] = option.written(value)
     return table
 
 

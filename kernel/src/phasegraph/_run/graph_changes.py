@@ -21,7 +21,7 @@ from .build import BuiltGraph, GraphBuilder
 from .change_plan import Planner
 from .context import Services
 from .supervise import Supervisor, describe
-from .transition import ChangeInstant, Transition
+from .transition import READY_S, ChangeInstant, Transition
 
 PREPARE_S = 3.0
 """How long before its time a change is begun. Until then others may change the graph; it is then planned again."""
@@ -49,6 +49,8 @@ class GraphChanges:
         self._supervisor = supervisor
         self._services = services
         self._one_at_a_time = trio.Lock()
+        self.ready_s = READY_S
+        """How long a new source may take to deliver."""
 
     def tables(self) -> dict[str, Any]:
         """The graph as it runs, in the shape of a graph file, with all that was laid over the file."""
@@ -76,10 +78,10 @@ class GraphChanges:
         plan = (await self._planned(edit))[1]
         self._refuse(plan)
         ahead_s = self._ahead_s(instant)
-        if ahead_s > PREPARE_S:
+        if ahead_s > 0:
             planned(AppliedChange(plan=plan, applied=self._expected(plan, instant)))
             planned = _do_nothing
-            await trio.sleep(ahead_s - PREPARE_S)
+            await trio.sleep(max(0.0, ahead_s - PREPARE_S))
         async with self._one_at_a_time:
             planner, plan = await self._planned(edit)
             self._refuse(plan)
@@ -93,6 +95,7 @@ class GraphChanges:
                 at=instant,
                 fade_ns=round(crossfade_ms * 1e6),
                 silent_after_s=silent_after_s,
+                ready_s=self.ready_s,
             )
             try:
                 applied = await transition.run(lambda frames: planned(AppliedChange(plan=plan, applied=frames)))

@@ -54,6 +54,8 @@ class SinkInput:
         self._missing_before = 0
         """Missing frames of taps that were left, less those that the present taps had missed before."""
         self._device = ""
+        self.first_frame: int | None = None
+        """The first frame that was read. Written by the sink's step."""
         self.next_frame: int | None = None
         """The frame after the last one that was read. Written by the sink's step."""
         self._began_ns: int | None = None
@@ -87,9 +89,10 @@ class SinkInput:
         return all(tap.stream.clock is None for tap, _ in self._taps)
 
     def attach(self) -> None:
-        """Become a reader of sources that run already."""
+        """Become a reader of sources that run already, from now on."""
         for tap, _ in self._taps:
             tap.attach()
+            tap.start_here()
 
     def suspend(self) -> None:
         """Read nothing for now: sources that the sink paces do not wait."""
@@ -271,6 +274,7 @@ class SinkInput:
         self._pass_change(frame, len(out), local_ns)
         left = self._left
         if left is None or frame >= left[2]:
+            self._left = None
             _fill(self._taps, frame, out, local_ns)
         else:
             before = max(0, left[1] - frame)
@@ -350,6 +354,8 @@ class SinkInput:
 
     def _before_end(self, frame: int, count: int) -> int:
         # After every block: how many of its frames come before the end. Counts what was missing.
+        if self.first_frame is None:
+            self.first_frame = frame
         self.next_frame = frame + count
         before = self.figures.latest
         missing_frames = self._missing_before + sum(tap.missing_frames for tap, _ in self._taps)

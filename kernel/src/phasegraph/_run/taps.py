@@ -51,6 +51,9 @@ class Tap(Protocol):
     def attach(self) -> None:
         """Be a reader of the stream; of one that is read by others already, not an active one."""
 
+    def start_here(self) -> None:
+        """Begin with the next frame that arrives, where the stream runs already."""
+
     def suspend(self) -> None:
         """Read nothing for now: a source that its readers pace does not wait."""
 
@@ -66,6 +69,9 @@ class SharedTap:
 
     def attach(self) -> None:
         """See `Tap.attach`."""
+
+    def start_here(self) -> None:
+        """See `Tap.start_here`."""
 
     def suspend(self) -> None:
         """See `Tap.suspend`."""
@@ -87,11 +93,20 @@ class AlignedTap(SharedTap):
         self.missing_frames = 0
         self.delay_frames = self._delay = stream.playout_delay_frames if delay_frames is None else delay_frames
         self._read = stream_reader(stream)
+        self._start: int | None = None
+        """The first frame of the stream that is read, where it ran before. Written by the control plane before reading
+        begins."""
+
+    def start_here(self) -> None:
+        """See `Tap.start_here`."""
+        if self.stream.first is not None:
+            self._start = self.stream.head
 
     @property
     def begin(self) -> int | None:
         """See `Tap.begin`."""
-        return None if self.stream.first is None else self.stream.first + self._delay
+        first = self.stream.first if self._start is None else self._start
+        return None if first is None else first + self._delay
 
     @property
     def stop(self) -> int | None:
@@ -104,11 +119,13 @@ class AlignedTap(SharedTap):
 
     def fill(self, frame: int, out: Frames, local_ns: int) -> None:
         """See `Tap.fill`."""
+        self._start = None
         self.stream.on_read()
         self._count(frame, len(out), self._read(frame - self._delay, out))
 
     def skip(self, frame: int, count: int, local_ns: int) -> None:
         """See `Tap.skip`."""
+        self._start = None
         self._count(frame, count, count - self.stream.ring.holds(frame - self._delay, count))
 
     def copy(self, frame: int, out: Encoded) -> NDArray[np.bool_]:
@@ -139,6 +156,9 @@ class SequentialTap:
     def attach(self) -> None:
         """See `Tap.attach`."""
         self.stream.add_reader(self.reader)
+
+    def start_here(self) -> None:
+        """See `Tap.start_here`: `resume` does it."""
 
     def suspend(self) -> None:
         """See `Tap.suspend`."""

@@ -31,6 +31,8 @@ READY_S = 10.0
 """How long a new source may take to deliver, from the time of the change on."""
 MARGIN_NS = 60_000_000
 """How far ahead of the last frame that a sink has read its input is changed: several sinks change at one instant."""
+ARM_NS = 150_000_000
+"""How long before its time a change can no longer be given up."""
 LATE_S = 2.0
 """How long after its frame a sink may take to read it. One that does not read then changes when it reads again."""
 _POLL_S = 0.005
@@ -59,6 +61,7 @@ class Transition:
         at: ChangeInstant,
         fade_ns: int,
         silent_after_s: float | None = None,
+        ready_s: float = READY_S,
     ) -> None:
         """See `GraphChanges.apply`."""
         self._silent_after_s = silent_after_s
@@ -67,6 +70,7 @@ class Transition:
         self._services = services
         self._at = at
         self._fade_ns = fade_ns
+        self._ready_s = ready_s
         self._fresh: list[BuiltNode] = []
         """New nodes that were started, in that order."""
         self._stopped: list[BuiltNode] = []
@@ -105,6 +109,7 @@ class Transition:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._supervisor.cancel_when_stopping, nursery.cancel_scope)
                 await self._start_nodes()
+                await self._wait_for_time()
                 self._arm()
                 nursery.cancel_scope.cancel()
             if self._supervisor.stopping:
@@ -197,7 +202,7 @@ class Transition:
             for tap, _ in change.taps or ()
             if tap.stream not in without
         ]
-        with trio.move_on_after(READY_S if self._silent_after_s is None else self._silent_after_s):
+        with trio.move_on_after(self._ready_s if self._silent_after_s is None else self._silent_after_s):
             while wanted:
                 wanted = [(sink, tap) for sink, tap in wanted if not _delivers(tap, sink)]
                 if not wanted:
@@ -205,7 +210,12 @@ class Transition:
                 await trio.sleep(_POLL_S)
         if wanted and self._silent_after_s is None:
             sources = dict.fromkeys(self._planner.source_of(tap) for _, tap in wanted)
-            raise NodeError(f"{', '.join(sources)} delivered nothing within {READY_S:g} s")
+            raise NodeError(f"{', '.join(sources)} delivered nothing within {self._ready_s:g} s")
+
+    async def _wait_for_time(self) -> None:
+        # Until shortly before it, the change can be given up.
+        wanted_ns = self._wanted_ns(self._services.local.now_ns())
+        await trio.sleep(max(0.0, self._services.local.seconds_until(wanted_ns - ARM_NS)))
 
     def _arm(self) -> None:
         now_ns = self._services.local.now_ns()
@@ -294,7 +304,7 @@ def _delivers(tap: Tap, sink: BuiltNode) -> bool:
         return False
     assert sink.input is not None
     if isinstance(tap, CrossingTap) and sink.input.next_frame is not None:
-        return not tap.figures.latest.correction.silent and tap.figures.latest.buffer_frames > 0
+        return not tap.figures.latest.correction.silent
     return True
 
 
