@@ -19,6 +19,10 @@ from .input_change import AT_ONCE, ChannelTaps, InputChange
 from .taps import ENDLESS, AlignedTap, Tap
 
 
+PATIENCE_NS = 200_000_000
+"""How long an input that is left may be late: longer than the interval at which the network is read."""
+
+
 class InputFigures(msgspec.Struct, frozen=True, gc=False):
     """Figures of an input, for status and report."""
 
@@ -139,9 +143,10 @@ class SinkInput:
         if change is not None and change.taps and change.frame is not None and change.passed_at is None:
             before = max(0, change.frame - frame)
             after = min(tap.available(frame + before) for tap, _ in change.taps)
-            # Once the new input's first frame is due, what the old one has not brought will not come.
-            due = max(tap.stream.playout_delay_frames for tap, _ in change.taps)
-            if there >= before or not before or after >= max(1, due):
+            # Some time after the new input's first frame was captured, what the old one has not brought will not come.
+            clocked = [tap.delay_frames for tap, _ in change.taps if tap.stream.clock is not None]
+            given_up = bool(clocked) and after >= max(clocked) + frames_in(PATIENCE_NS, self.format.rate)
+            if there >= before or given_up:
                 return before + after
         return there
 
