@@ -18,7 +18,6 @@ from .crossing import CrossingTap
 from .input_change import AT_ONCE, ChannelTaps, InputChange
 from .taps import ENDLESS, AlignedTap, Tap
 
-
 PATIENCE_NS = 200_000_000
 """How long an input that is left may be late: longer than the interval at which the network is read."""
 
