@@ -27,7 +27,7 @@ FORBIDDEN = re.compile(
             "python" + "hosted",
             r"(?<![\w.])/" + "work/",
             "bash" + "_jobs",
-            r"(?<!\w)/" + "opt/",
+            r"(?<!\w)/" + "opt/(?!phasegraph)",
             r"(?<!\w)/" + "root/",
         )
     ),

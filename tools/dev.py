@@ -12,6 +12,7 @@
     python3 tools/dev.py fuzz [TARGET...]     fuzz what strangers send; --seconds N of each target; docs/fuzzing.md
     python3 tools/dev.py build                wheels, source distributions and an SBOM of everything, in dist/
     python3 tools/dev.py build --try          then install from dist/ into an empty environment, and run the example
+    python3 tools/dev.py build --deb          a Debian package too; --try-root: then try it in a new Debian (root)
     python3 tools/dev.py site                 all pages and the public API as a site, in build/site
     python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
     python3 tools/dev.py newest [--write]     try the newest version of every dependency; --write: constraints.txt
@@ -301,7 +302,7 @@ def normal(name: str) -> str:
 
 def build(options: Sequence[str]) -> int:
     """Write a wheel and a source distribution of every member and ``phasegraph-all``, and their SBOM, into dist/."""
-    if options not in ([], ["--try"]):
+    if not set(options) <= {"--try", "--deb", "--try-root"}:
         raise WrongArguments
     python = environment(develop=True)
     shutil.rmtree(DIST, ignore_errors=True)
@@ -311,7 +312,21 @@ def build(options: Sequence[str]) -> int:
         check_wheel(wheel)
     do([python, ROOT / "tools" / "sbom.py", DIST / "phasegraph.cdx.json"])
     say(f"{len(list(DIST.iterdir()))} files in {DIST}")
-    return try_wheels() if options else 0
+    if not options:
+        return 0
+    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
+        others = Path(temporary)
+        say("collecting what our wheels depend on")
+        wheels = ("--find-links", str(DIST), "phasegraph-all")
+        pip(python, "download", "--dest", str(others), "-c", str(CONSTRAINTS), *wheels)
+        if "--try" in options and (code := try_wheels(others)):
+            return code
+        if "--deb" in options or "--try-root" in options:
+            say("making a Debian package")
+            do([python, ROOT / "tools" / "debian_package.py", DIST, others], env=clean_environment())
+        if "--try-root" in options:
+            return do([python, ROOT / "tools" / "try_packages.py", DIST, others], may_fail=True)
+    return 0
 
 
 def check_wheel(wheel: Path) -> None:
@@ -327,14 +342,16 @@ def check_wheel(wheel: Path) -> None:
         raise SystemExit(f"{wheel.name} lacks {', '.join(lacks)}")
 
 
-def try_wheels() -> int:
-    """Install ``phasegraph-all`` from folders alone into an empty environment and run the example; returns its code."""
+def try_wheels(others: Path) -> int:
+    """Install ``phasegraph-all`` from folders alone into an empty environment and run the example; returns its code.
+
+    ``others`` has the wheels that ours depend on.
+    """
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
-        others, python = Path(temporary, "others"), make_venv(Path(temporary, "venv"))
-        wheels = ("--find-links", str(DIST))
-        say("collecting what our wheels depend on, then installing from folders alone")
-        pip(python, "download", "--dest", str(others), "-c", str(CONSTRAINTS), *wheels, "phasegraph-all")
-        pip(python, *INSTALL, "--no-index", *wheels, "--find-links", str(others), "phasegraph-all")
+        python = make_venv(Path(temporary, "venv"))
+        say("installing from folders alone")
+        wheels = ("--find-links", str(DIST), "--find-links", str(others))
+        pip(python, *INSTALL, "--no-index", *wheels, "phasegraph-all")
         kernel = programs(python) / "kernel"
         for words in (("--version",), ("plugins",), ("check", str(ROOT / "examples" / "loopback.toml"))):
             do([kernel, *words], cwd=Path(temporary))
