@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from phasegraph import session_parser
-from phasegraph.control import ControlError, find_run, list_runs
+from phasegraph.control import ControlError, RunEvent, find_run, list_runs
 
 from .access_tokens import AccessTokens, TokenKeysUnusable, read_token_keys
 from .activation_runner import ActivationRunner
@@ -50,7 +50,9 @@ from .registration.registry_choice import configured_registries, peer_properties
 from .registry_dialogue import RegistryDialogue
 from .run_link import RunLink
 from .state_folder import StateFolder
+from .syslog_forwarder import SyslogForwarder
 from .system_api.global_parameters import GlobalParameters
+from .system_api.syslog_message import syslog_server
 from .system_api.system_client import SystemClient
 from .system_dialogue import SystemDialogue, set_clocks
 from .tai_clock import TaiClock
@@ -87,6 +89,7 @@ class NodeProcess:
         self._mdns: NmosMdns | None = None
         self._peers_changed = trio.Event()
         self._parameters: GlobalParameters | None = None
+        self._syslog = SyslogForwarder(options.trust)
         self._new_runs: set[str] = set()
         """Runs that have not got the parameters of the system."""
 
@@ -234,7 +237,7 @@ class NodeProcess:
 
         self._new_runs.add(link.name)
         try:
-            await link.run(show)
+            await link.run(show, self._on_event)
         except ControlError as error:
             self.log.info("a run is not followed any more", run=link.name, reason=str(error))
         finally:
@@ -287,6 +290,14 @@ class NodeProcess:
         self._parameters = parameters
         for link in list(self.links.values()):
             await self._set_clocks(link)
+        if (server := syslog_server(parameters)) is not None:
+            host, port, secure = server
+            self.log.info("events go to the syslog server of the system", host=host, port=port, tls=secure)
+            await self._syslog.run(host, port, secure=secure)
+
+    def _on_event(self, event: RunEvent) -> None:
+        level = "warning" if "reason" in event.fields else "info"
+        self._syslog.take(level, event.name, {"node": event.node, **event.fields})
 
     async def _set_clocks(self, link: RunLink) -> None:
         # Runs that begin later get the parameters of the system too.

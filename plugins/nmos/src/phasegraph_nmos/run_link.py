@@ -15,6 +15,7 @@ from phasegraph.control import (
     ChangeTime,
     ControlError,
     EventLine,
+    RunEvent,
     RunStatus,
     connect_async,
 )
@@ -48,7 +49,7 @@ class RunLink:
         self.view: RunView | None = None
         """The newest view; None until the run has answered."""
 
-    async def run(self, on_change: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, on_change: Callable[[], Awaitable[None]], on_event: Callable[[RunEvent], None]) -> None:
         """Follow the run until it ends; ``on_change`` is called after every new view. Raises ControlError."""
         async with connect_async(self._path) as events, connect_async(self._path) as control:
             self._control = control
@@ -57,6 +58,7 @@ class RunLink:
                 await on_change()
                 async for line in events.subscribe(interval_s=POLL_S, events=True):
                     if isinstance(line, EventLine):
+                        on_event(line.event)
                         if line.event.name != "graph_changed":
                             continue
                         await trio.sleep(SETTLE_S)
