@@ -288,7 +288,7 @@ class SiteNode:
         made = make_resources(self.identity, [self.view], self.interfaces, self.connections.subscriptions(), [], [])
         if self.store.update(made, TAI_NS + self.now_ns, activated):
             self.client.set_resources(self.store.resources)
-        self.mapping.show(ports_of_runs([self.view], self.identity.endpoint_id))
+        self.mapping.set_ports(ports_of_runs([self.view], self.identity.endpoint_id))
         self._observe()
 
     def post_bulk(self, body: list[dict[str, Any]]) -> list[int]:
@@ -308,7 +308,7 @@ class SiteNode:
         def act() -> None:
             for run in self.mapping.runs_of(change):
                 self.run.apply(self.mapping.options_of(change, run), change.at_tai_ns or 0)
-            self.mapping.finish(change, change.at_tai_ns or 0)
+            self.mapping.finish_change(change, change.at_tai_ns or 0)
             self.refresh()
             self._pump()
 
@@ -353,7 +353,7 @@ class SiteNode:
         }
         links = NodeLinks(self.interfaces, {"eth0": True})
         receivers, senders = monitored_resources([self.view], self.identity.endpoint_id, states, links)
-        self.model.show(receivers, senders, self.now_ns)
+        self.model.observe_runs(receivers, senders, self.now_ns)
 
     def _watch(self) -> None:
         # The status of the run, once a second.

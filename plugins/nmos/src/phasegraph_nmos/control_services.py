@@ -67,20 +67,20 @@ class ControlServices:
 
     def add_to(self, app: NmosApp) -> None:
         """Serve both by an application."""
-        app.add_api("channelmapping", {VERSION: self._mapping_api.answer})
-        app.add_websocket(PATH, self._websocket.serve)
+        app.add_api("channelmapping", {VERSION: self._mapping_api.answer_request})
+        app.add_websocket(PATH, self._websocket.serve_session)
 
-    def show(self, views: Sequence[RunView], interfaces: Sequence[HostInterface]) -> None:
+    def follow_views(self, views: Sequence[RunView], interfaces: Sequence[HostInterface]) -> None:
         """Take what the runs and the connection API have now."""
         self._views, self._interfaces = views, interfaces
-        self._mapping.show(ports_of_runs(views, self._identity.endpoint_id))
+        self._mapping.set_ports(ports_of_runs(views, self._identity.endpoint_id))
         states = {
             endpoint.id: ConnectionState(endpoint.active.master_enable, endpoint.changed_ns)
             for endpoints in self._connections.endpoints.values()
             for endpoint in endpoints.values()
         }
         links = NodeLinks(interfaces, self._up)
-        self._websocket.show(*monitored_resources(views, self._identity.endpoint_id, states, links))
+        self._websocket.observe_runs(*monitored_resources(views, self._identity.endpoint_id, states, links))
 
     async def run(self) -> None:
         """Act at the times of scheduled changes and of reporting delays, until cancelled."""
@@ -94,21 +94,21 @@ class ControlServices:
             up = await trio.to_thread.run_sync(interfaces_up)
             if up != self._up:
                 self._up = up
-                self.show(self._views, self._interfaces)
+                self.follow_views(self._views, self._interfaces)
             await trio.sleep(LINKS_S)
 
-    async def check(self, run: str, options: Options) -> None:
-        """See `MappedRuns.check`."""
+    async def check_options(self, run: str, options: Options) -> None:
+        """See `MappedRuns.check_options`."""
         with _refusals(run):
-            await self._changes(self._link(run), options)
+            await self._planned_changes(self._link(run), options)
 
-    async def apply(self, run: str, options: Options, at_tai_ns: int | None) -> int:
-        """See `MappedRuns.apply`."""
+    async def apply_options(self, run: str, options: Options, at_tai_ns: int | None) -> int:
+        """See `MappedRuns.apply_options`."""
         with _refusals(run):
             link = self._link(run)
             async with link.changing:
                 with trio.fail_after(APPLY_TIMEOUT_S):
-                    changes = await self._changes(link, options)
+                    changes = await self._planned_changes(link, options)
                     if changes:
                         assert link.view is not None
                         ptp = next((clock.id for clock in link.view.clocks if clock.timescale == "ptp"), None)
@@ -127,12 +127,12 @@ class ControlServices:
             raise ControlError(f"the run {run} has gone")
         return link
 
-    async def _changes(self, link: ChangeableRun, options: Options) -> Mapping[str, Any]:
+    async def _planned_changes(self, link: ChangeableRun, options: Options) -> Mapping[str, Any]:
         # What changes, as the run is now. Raises ControlError where a sink would have to begin again.
         await link.refresh()
         assert link.view is not None
         views = [link.view if view.name == link.view.name else view for view in self._views]
-        self._mapping.show(ports_of_runs(views, self._identity.endpoint_id))
+        self._mapping.set_ports(ports_of_runs(views, self._identity.endpoint_id))
         changes = options()
         if changes:
             plan = await link.plan(changes)

@@ -152,7 +152,7 @@ class NodeProcess:
             self.client.set_resources(self.store.resources)
             self._dialogue.wake()
             self._peers_changed.set()
-        self._services.show(views, self.interfaces)
+        self._services.follow_views(views, self.interfaces)
         if self.options.remember:
             await self._recall(new)
 

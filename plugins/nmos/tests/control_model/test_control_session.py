@@ -46,7 +46,7 @@ def command(method: int, oid: int = ROOT, handle: Any = 1, **arguments: Any) -> 
 
 
 def send(session: ControlSession, message: Any) -> dict[str, Any]:
-    return checked(session.receive(json.dumps(message))[0])
+    return checked(session.receive_message(json.dumps(message))[0])
 
 
 def test_commands_are_answered_in_their_order(session: ControlSession) -> None:
@@ -67,7 +67,9 @@ def test_subscribers_are_notified_and_others_are_not(model: DeviceModel) -> None
     one, other = ControlSession(model), ControlSession(model)
     assert send(one, {"messageType": 3, "subscriptions": [ROOT, 999, ROOT]})["subscriptions"] == [ROOT]
     send(other, {"messageType": 3, "subscriptions": [CLASS_MANAGER_OID]})
-    text, changes = other.receive(json.dumps({"messageType": 0, "commands": [command(2, id=LABEL, value="Gallery 2")]}))
+    text, changes = other.receive_message(
+        json.dumps({"messageType": 0, "commands": [command(2, id=LABEL, value="Gallery 2")]})
+    )
     assert checked(text)["responses"] == [{"handle": 1, "result": {"status": 200}}]
     assert other.notification(changes) is None
     assert checked(one.notification(changes))["notifications"] == [
@@ -83,7 +85,7 @@ def test_a_subscription_replaces_the_one_before(session: ControlSession) -> None
     send(session, {"messageType": 3, "subscriptions": [ROOT]})
     assert send(session, {"messageType": 3, "subscriptions": []})["subscriptions"] == []
     message = {"messageType": 0, "commands": [command(2, id=LABEL, value="x")]}
-    assert session.notification(session.receive(json.dumps(message))[1]) is None
+    assert session.notification(session.receive_message(json.dumps(message))[1]) is None
 
 
 WRONG: list[Any] = [
@@ -119,7 +121,7 @@ def test_what_is_no_message_is_an_error_message(session: ControlSession, message
     "text", ["", "{", b"\xff\xfe", "[" * 10_000, "{" + '"a":[' * 30_000, " " * (MOST_MESSAGE_BYTES + 1)]
 )
 def test_what_is_no_json_is_an_error_message(session: ControlSession, text: str | bytes) -> None:
-    assert checked(session.receive(text)[0])["messageType"] == 5
+    assert checked(session.receive_message(text)[0])["messageType"] == 5
 
 
 anything = st.recursive(

@@ -52,7 +52,7 @@ class Controller:
 
     async def serve(self, socket: ControlWebSocket) -> None:
         await self._to_node.send({"type": "websocket.connect"})
-        await socket.serve({}, self._from_controller.receive, self._to_controller.send)
+        await socket.serve_session({}, self._from_controller.receive, self._to_controller.send)
 
 
 @asynccontextmanager
@@ -94,12 +94,12 @@ async def test_a_monitor_recovers_when_its_delay_has_passed(
         return MonitoredResource(id="x", role="take", label="take", seen=monitor)
 
     async with controllers(socket) as (controller,):
-        socket.show([seen(Health.HEALTHY)], [])
+        socket.observe_runs([seen(Health.HEALTHY)], [])
         await controller.ask({"messageType": 3, "subscriptions": [FIRST_MONITOR]})
         await trio.sleep(5)
-        socket.show([seen(Health.UNHEALTHY)], [])
+        socket.observe_runs([seen(Health.UNHEALTHY)], [])
         started = trio.current_time()
-        socket.show([seen(Health.HEALTHY)], [])
+        socket.observe_runs([seen(Health.HEALTHY)], [])
         statuses = []
         while len(statuses) < 2:
             events = [item["eventData"] for item in (await controller.hear())["notifications"]]

@@ -59,7 +59,7 @@ TAKE, FOYER, OUT = resource(1, "take"), resource(2, "foyer"), resource(3, "out")
 @pytest.fixture
 def model() -> DeviceModel:
     made = DeviceModel(DeviceIdentity(name="studio", version="0.1.0", serial_number="4711"))
-    made.show([TAKE, FOYER], [OUT], 0)
+    made.observe_runs([TAKE, FOYER], [OUT], 0)
     return made
 
 
@@ -187,7 +187,7 @@ def test_wrong_calls_have_their_status(model: DeviceModel, oid: int, method: Ele
 
 def test_a_monitor_reports_in_time(model: DeviceModel) -> None:
     bad = seen(connection=Observation(Health.UNHEALTHY, "no packets are received"))
-    changes = model.show([replace(TAKE, seen=bad), FOYER], [OUT], 10 * S)
+    changes = model.observe_runs([replace(TAKE, seen=bad), FOYER], [OUT], 10 * S)
     told = {change.property_id: change.value for change in changes if change.oid == RECEIVER}
     assert told == {
         (3, 1): 3,
@@ -198,10 +198,10 @@ def test_a_monitor_reports_in_time(model: DeviceModel) -> None:
     }
     assert {change.oid for change in changes} == {RECEIVER}
     counted = {"lost": (PacketCounter("packets_lost", 7),), "late": (PacketCounter("packets_late", 6),)}
-    model.show([replace(TAKE, seen=seen(counters=counted)), FOYER], [OUT], 11 * S)
+    model.observe_runs([replace(TAKE, seen=seen(counters=counted)), FOYER], [OUT], 11 * S)
     assert model.next_change_ns() == 14 * S
-    assert model.advance(14 * S - 1) == []
-    assert (4, 4) in [change.property_id for change in model.advance(14 * S)]
+    assert model.advance_monitors(14 * S - 1) == []
+    assert (4, 4) in [change.property_id for change in model.advance_monitors(14 * S)]
     assert get(model, RECEIVER, (4, 4)) == 1
     assert call(model, RECEIVER, (4, 1))["value"] == [{"name": "packets_lost", "value": 2, "description": None}]
     result, changes = model.call(RECEIVER, (4, 3), {})
@@ -213,10 +213,10 @@ def test_a_monitor_reports_in_time(model: DeviceModel) -> None:
 
 
 def test_monitors_come_and_go_with_their_resources(model: DeviceModel) -> None:
-    changes = model.show([FOYER], [OUT], 1 * S)
+    changes = model.observe_runs([FOYER], [OUT], 1 * S)
     assert [(change.oid, change.property_id) for change in changes] == [(RECEIVERS, MEMBERS)]
     assert call(model, RECEIVER, GET, id=element_id(LABEL))["status"] == MethodStatus.BAD_OID
-    model.show([FOYER, TAKE], [OUT], 2 * S)
+    model.observe_runs([FOYER, TAKE], [OUT], 2 * S)
     again = get(model, RECEIVERS, MEMBERS)[-1]
     assert (again["role"], again["oid"]) == ("take", FIRST_MONITOR + 3)
 
@@ -234,7 +234,7 @@ arguments_given = st.dictionaries(names, json | property_ids | st.booleans() | s
 @given(st.integers(0, 15), st.tuples(st.integers(0, 5), st.integers(0, 9)), arguments_given)
 def test_any_call_has_a_result_of_its_datatype(oid: int, method: ElementId, arguments: dict[str, Any]) -> None:
     model = DeviceModel(DeviceIdentity(name="studio", version="0.1.0", serial_number="4711"))
-    model.show([TAKE, FOYER], [OUT], 0)
+    model.observe_runs([TAKE, FOYER], [OUT], 0)
     result, _ = model.call(oid, method, arguments)
     if result["status"] == MethodStatus.OK:
         class_id = tuple(get(model, oid, (1, 1)))

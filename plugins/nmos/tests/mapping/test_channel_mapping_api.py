@@ -53,7 +53,7 @@ class Site:
 
     def __init__(self) -> None:
         self.mapping = ChannelMapping()
-        self.mapping.show(PORTS)
+        self.mapping.set_ports(PORTS)
         self.applied: list[tuple[str, Mapping[str, Any], int | None]] = []
         self.changed: list[str] = []
         self.refusal: str | None = None
@@ -68,15 +68,17 @@ class Site:
     async def on_changed(self, ids: Collection[str]) -> None:
         self.changed += ids
 
-    async def apply(self, run: str, options: Callable[[], Mapping[str, Any]], at_tai_ns: int | None) -> int | None:
+    async def apply_options(
+        self, run: str, options: Callable[[], Mapping[str, Any]], at_tai_ns: int | None
+    ) -> int | None:
         self.applied.append((run, options(), at_tai_ns))
         if at_tai_ns is not None:
             await trio.sleep(max(0, at_tai_ns - self.tai_ns()) / 1e9)
         await trio.lowlevel.checkpoint()
-        await self.check(run, options)
+        await self.check_options(run, options)
         return self.tai_ns()
 
-    async def check(self, run: str, options: Callable[[], Mapping[str, Any]]) -> None:
+    async def check_options(self, run: str, options: Callable[[], Mapping[str, Any]]) -> None:
         if self.refusal:
             raise NmosApiError(400, self.refusal)
 
@@ -84,7 +86,7 @@ class Site:
         text = b"" if body is None else json.dumps(body).encode()
         request = ApiRequest(method=method, path=tuple(part for part in path.split("/") if part), body=text)
         try:
-            answer: ApiAnswer = await self.api.answer(request)
+            answer: ApiAnswer = await self.api.answer_request(request)
         except NmosApiError as error:
             answer = error.answer()
         value = json.loads(answer.body) if answer.body else None

@@ -64,7 +64,7 @@ def test_recovery_passes_through_the_worst_of_the_last_delay() -> None:
 
 def test_an_activation_is_healthy_until_the_delay_has_passed() -> None:
     status = ReportedStatus(NEUTRAL)
-    status.start(10 * S, DELAY, True)
+    status.begin_activation(10 * S, DELAY, True)
     status.note(BAD, 10 * S, DELAY)
     assert status.health is Health.HEALTHY
     assert status.next_change_ns(DELAY) == 13 * S
@@ -76,7 +76,7 @@ def test_an_activation_is_healthy_until_the_delay_has_passed() -> None:
 
 def test_what_went_well_again_before_the_delay_passed_was_never_reported() -> None:
     status = ReportedStatus(NEUTRAL)
-    status.start(10 * S, DELAY, True)
+    status.begin_activation(10 * S, DELAY, True)
     status.note(BAD, 11 * S, DELAY)
     status.note(HEALTHY, 12 * S, DELAY)
     status.advance(13 * S, DELAY)
@@ -125,7 +125,7 @@ def test_it_never_reports_better_than_it_observes_except_while_an_activation_set
     for step, pause_ns in steps:
         now += pause_ns
         if isinstance(step, str):
-            status.start(now, DELAY, True)
+            status.begin_activation(now, DELAY, True)
             started = now
             continue
         status.note(step, now, DELAY)

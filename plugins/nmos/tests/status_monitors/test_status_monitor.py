@@ -41,7 +41,7 @@ def test_an_activation_without_a_stream_is_healthy_first_and_then_unhealthy() ->
     monitor.observe(silent, 12 * S)
     assert monitor.overall is Health.HEALTHY
     assert monitor.next_change_ns() == 13 * S
-    monitor.advance(13 * S)
+    monitor.advance_statuses(13 * S)
     assert monitor.overall is monitor.connection.health is monitor.content.health is Health.UNHEALTHY
     assert monitor.overall_message == "no packets are received"
     assert monitor.connection.transitions == 1

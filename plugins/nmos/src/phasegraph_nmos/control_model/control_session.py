@@ -50,7 +50,7 @@ class ControlSession:
         self.malformed = 0
         """Messages that were none of IS-12."""
 
-    def receive(self, text: str | bytes) -> tuple[str, list[PropertyChange]]:
+    def receive_message(self, text: str | bytes) -> tuple[str, list[PropertyChange]]:
         """The answer to a message, and what it has changed, which all sessions are to be notified of."""
         try:
             if len(text) > MOST_MESSAGE_BYTES:

@@ -82,7 +82,7 @@ class DeviceModel:
         """The monitors of all receivers and senders."""
         return list(self._monitors.values())
 
-    def show(
+    def observe_runs(
         self, receivers: Sequence[MonitoredResource], senders: Sequence[MonitoredResource], now_ns: int
     ) -> list[PropertyChange]:
         """Take what runs show now: monitors come and go with their resources. Returns what has changed."""
@@ -92,16 +92,16 @@ class DeviceModel:
                 self._remove(kind, id)
             for resource in resources:
                 self._show_one(kind, resource, now_ns)
-        return self._changes(self._objects)
+        return self._collect_changes(self._objects)
 
-    def advance(self, now_ns: int) -> list[PropertyChange]:
+    def advance_monitors(self, now_ns: int) -> list[PropertyChange]:
         """Let time pass: statuses that have been better for their delay become better. Returns what has changed."""
         for object in self._monitors.values():
-            object.monitor.advance(now_ns)
-        return self._changes(object.oid for object in self._monitors.values())
+            object.monitor.advance_statuses(now_ns)
+        return self._collect_changes(object.oid for object in self._monitors.values())
 
     def next_change_ns(self) -> int | None:
-        """When `advance` is next needed; None while nothing is pending."""
+        """When `advance_monitors` is next needed; None while nothing is pending."""
         times = [object.monitor.next_change_ns() for object in self._monitors.values()]
         return min((at for at in times if at is not None), default=None)
 
@@ -114,12 +114,12 @@ class DeviceModel:
             method = methods_of(object.class_id).get(method_id)
             if method is None:
                 raise MethodError(MethodStatus.METHOD_NOT_IMPLEMENTED, f"object {oid} has no method {method_id}")
-            result = self._run(object, method, _checked(method, arguments))
+            result = self._run_method(object, method, _checked(method, arguments))
         except MethodError as error:
             return {"status": int(error.status), "errorMessage": str(error)}, []
-        return {"status": int(MethodStatus.OK), **result}, self._changes({oid, object.owner or oid})
+        return {"status": int(MethodStatus.OK), **result}, self._collect_changes({oid, object.owner or oid})
 
-    def _run(self, object: ControlObject, method: Method, arguments: Json) -> Json:
+    def _run_method(self, object: ControlObject, method: Method, arguments: Json) -> Json:
         if method.id[0] > 1:
             value = object.run_method(method.name, arguments)
             return {} if method.result == "NcMethodResult" else {"value": value}
@@ -153,7 +153,7 @@ class DeviceModel:
         self._published.pop(object.oid, None)
         self._blocks[kind].members.remove(object)
 
-    def _changes(self, oids: Any) -> list[PropertyChange]:
+    def _collect_changes(self, oids: Any) -> list[PropertyChange]:
         changes = []
         for oid in oids:
             object = self._objects[oid]

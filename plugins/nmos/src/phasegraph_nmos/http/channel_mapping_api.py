@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import trio
 
-from ..mapping.channel_mapping import ChannelMapping, MapChange, describe_input, describe_output, paths_of
+from ..mapping.channel_mapping import ChannelMapping, MapChange, describe_input, describe_output
 from .api_answers import ApiAnswer, ApiRequest, NmosApiError, json_answer, no_such_path, require_method
 
 VERSION = "v1.0"
 LEAD_NS = 500_000_000
 """How long before its time a change is given to its run, which acts at the frame. Until then it may be deleted."""
-_INPUT_PATHS = ("properties", "parent", "channels", "caps")
+_INPUT_PATHS = {"properties": "properties", "parent": "parent", "channels": "channels", "caps": "caps"}
 _OUTPUT_PATHS = {"properties": "properties", "sourceid": "source_id", "channels": "channels", "caps": "caps"}
 
 Options = Callable[[], Mapping[str, Any]]
@@ -24,10 +24,10 @@ Options = Callable[[], Mapping[str, Any]]
 class MappedRuns(Protocol):
     """The runs that channel mapping changes. Every method raises NmosApiError, with the reason in words."""
 
-    async def check(self, run: str, options: Options) -> None:
+    async def check_options(self, run: str, options: Options) -> None:
         """Refuse what a run cannot do without a gap."""
 
-    async def apply(self, run: str, options: Options, at_tai_ns: int | None) -> int:
+    async def apply_options(self, run: str, options: Options, at_tai_ns: int | None) -> int:
         """Set options of a run, at a TAI time in nanoseconds or at once (None). Returns the time when it has happened.
 
         ``options`` is called when no other change of the run is under way.
@@ -35,7 +35,7 @@ class MappedRuns(Protocol):
 
 
 class ChannelMappingApi:
-    """Answers requests, and gives changes to their runs: `answer` is an ApiHandler."""
+    """Answers requests, and gives changes to their runs: `answer_request` is an ApiHandler."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class ChannelMappingApi:
         self._log = log
         self._woken = trio.Event()
 
-    async def answer(self, request: ApiRequest) -> ApiAnswer:
+    async def answer_request(self, request: ApiRequest) -> ApiAnswer:
         """The answer to a request. Raises NmosApiError."""
         match request.path:
             case ("map", "activations"):
@@ -87,7 +87,7 @@ class ChannelMappingApi:
         self._mapping.schedule(change)
         try:
             for run in self._mapping.runs_of(change):
-                await self._runs.check(run, partial(self._mapping.options_of, change, run))
+                await self._runs.check_options(run, partial(self._mapping.options_of, change, run))
         except BaseException:
             self._mapping.drop(change)
             raise
@@ -102,8 +102,8 @@ class ChannelMappingApi:
             happened_ns = self._tai_ns()
             for run in self._mapping.runs_of(change):
                 options = partial(self._mapping.options_of, change, run)
-                happened_ns = await self._runs.apply(run, options, change.at_tai_ns)
-            finished = self._mapping.finish(change, happened_ns)
+                happened_ns = await self._runs.apply_options(run, options, change.at_tai_ns)
+            finished = self._mapping.finish_change(change, happened_ns)
         finally:
             self._mapping.drop(change)
         await self._changed(self._mapping.sources_of(change))
@@ -116,33 +116,44 @@ class ChannelMappingApi:
             self._log.error("a scheduled channel mapping was not carried out", id=change.id, reason=error.error)
 
     def _get(self, request: ApiRequest) -> ApiAnswer:
-        mapping = self._mapping
-        inputs, outputs = mapping.ports.inputs, mapping.ports.outputs
         match request.path:
             case ():
                 return json_answer(["inputs/", "outputs/", "map/", "io/"])
             case ("io",):
-                return json_answer(mapping.describe_io())
-            case ("inputs",):
-                return json_answer(paths_of(inputs))
-            case ("inputs", id) if id in inputs:
-                return json_answer(paths_of(_INPUT_PATHS))
-            case ("inputs", id, part) if id in inputs and part in _INPUT_PATHS:
-                return json_answer(describe_input(inputs[id])[part])
-            case ("outputs",):
-                return json_answer(paths_of(outputs))
-            case ("outputs", id) if id in outputs:
-                return json_answer(paths_of(_OUTPUT_PATHS))
-            case ("outputs", id, part) if id in outputs and part in _OUTPUT_PATHS:
-                return json_answer(describe_output(outputs[id])[_OUTPUT_PATHS[part]])
-            case ("map",):
-                return json_answer(["activations/", "active/"])
-            case ("map", "active"):
-                return json_answer(mapping.describe_active())
-            case ("map", "active", id) if id in outputs:
-                return json_answer(mapping.describe_active(id))
-            case ("map", "activations"):
-                return json_answer(mapping.describe_waiting())
-            case ("map", "activations", id) if (change := mapping.find_waiting(id)) is not None:
-                return json_answer(change.described()[id])
+                return json_answer(self._mapping.describe_io())
+            case ("inputs", *rest):
+                described = {id: describe_input(port) for id, port in self._mapping.ports.inputs.items()}
+                return json_answer(_part_of(described, _INPUT_PATHS, rest))
+            case ("outputs", *rest):
+                described = {id: describe_output(port) for id, port in self._mapping.ports.outputs.items()}
+                return json_answer(_part_of(described, _OUTPUT_PATHS, rest))
+            case ("map", *rest):
+                return json_answer(self._get_map(rest))
         raise no_such_path()
+
+    def _get_map(self, path: Sequence[str]) -> Any:
+        mapping = self._mapping
+        match path:
+            case []:
+                return ["activations/", "active/"]
+            case ["active"]:
+                return mapping.describe_active()
+            case ["active", id] if id in mapping.ports.outputs:
+                return mapping.describe_active(id)
+            case ["activations"]:
+                return mapping.describe_waiting()
+            case ["activations", id] if (change := mapping.find_waiting(id)) is not None:
+                return change.described()[id]
+        raise no_such_path()
+
+
+def _part_of(described: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], path: Sequence[str]) -> Any:
+    # Inputs or outputs: all, the parts of one, or one part; ``names`` are the members by path.
+    match path:
+        case []:
+            return [f"{id}/" for id in described]
+        case [id] if id in described:
+            return [f"{name}/" for name in names]
+        case [id, name] if id in described and name in names:
+            return described[id][names[name]]
+    raise no_such_path()

@@ -26,7 +26,7 @@ _POLICY_VIOLATION = 1008
 
 
 class ControlWebSocket:
-    """Serves control sessions; `serve` is a WebSocketHandler. It lives in one trio task at a time for each session."""
+    """Serves control sessions; `serve_session` is a WebSocketHandler. It lives in the control plane."""
 
     def __init__(self, model: DeviceModel, local_ns: Callable[[], int]) -> None:
         self.model = model
@@ -35,9 +35,9 @@ class ControlWebSocket:
         self._ends: dict[ControlSession, trio.CancelScope] = {}
         self._woken = trio.Event()
 
-    def show(self, receivers: Sequence[MonitoredResource], senders: Sequence[MonitoredResource]) -> None:
+    def observe_runs(self, receivers: Sequence[MonitoredResource], senders: Sequence[MonitoredResource]) -> None:
         """Take what the runs show now, and notify controllers of what has changed."""
-        self._publish(self.model.show(receivers, senders, self._local_ns()))
+        self._notify_sessions(self.model.observe_runs(receivers, senders, self._local_ns()))
         self._woken.set()
 
     async def run(self) -> None:
@@ -47,9 +47,9 @@ class ControlWebSocket:
             due_ns = self.model.next_change_ns()
             with trio.move_on_after(60.0 if due_ns is None else max(0, due_ns - self._local_ns()) / 1e9):
                 await self._woken.wait()
-            self._publish(self.model.advance(self._local_ns()))
+            self._notify_sessions(self.model.advance_monitors(self._local_ns()))
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_session(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one websocket until its controller closes it."""
         await receive()  # websocket.connect
         if len(self._sessions) >= MOST_SESSIONS:
@@ -77,11 +77,11 @@ class ControlWebSocket:
         self, session: ControlSession, receive: Receive, to_controller: trio.MemorySendChannel[str]
     ) -> None:
         while (message := await receive())["type"] == "websocket.receive":
-            answer, changes = session.receive(_text_of(message))
+            answer, changes = session.receive_message(_text_of(message))
             await to_controller.send(answer)
-            self._publish(changes)
+            self._notify_sessions(changes)
 
-    def _publish(self, changes: Sequence[PropertyChange]) -> None:
+    def _notify_sessions(self, changes: Sequence[PropertyChange]) -> None:
         if not changes:
             return
         for session, to_controller in list(self._sessions.items()):

@@ -6,7 +6,7 @@ Requests are checked here; `MapChange` says what a run is to do, and the caller 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ class ChannelMapping:
         self._submitted: set[str] = set()
         self._newest_id = 0
 
-    def show(self, ports: AudioPorts) -> None:
+    def set_ports(self, ports: AudioPorts) -> None:
         """Take what the runs have now. The map that is active is theirs."""
         self.ports = ports
 
@@ -153,7 +153,7 @@ class ChannelMapping:
                 options[f"sink.{port.node}.input"] = input_option(there, inputs, kept)
         return options
 
-    def finish(self, change: MapChange, tai_ns: int) -> MapChange:
+    def finish_change(self, change: MapChange, tai_ns: int) -> MapChange:
         """A change has taken place, at a time: the change as it is answered. The next view of the runs has it too."""
         activation = msgspec.structs.replace(change.activation, activation_time=format_tai(tai_ns))
         self.drop(change)
@@ -259,8 +259,3 @@ def _written(routes: Mapping[int, Route]) -> Json:
 
 def _written_route(route: Route) -> Json:
     return {"input": None, "channel_index": None} if route is None else {"input": route[0], "channel_index": route[1]}
-
-
-def paths_of(ids: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    """Ids as a list of sub-paths."""
-    return [f"{id}/" for id in ids]

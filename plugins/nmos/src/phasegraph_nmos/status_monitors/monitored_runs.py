@@ -43,7 +43,7 @@ EndpointUuid = Callable[[str, str, str], str]
 def monitored_resources(
     runs: Sequence[RunView], uuid_of: EndpointUuid, states: Mapping[str, ConnectionState], links: NodeLinks
 ) -> tuple[list[MonitoredResource], list[MonitoredResource]]:
-    """Receivers and senders, as `DeviceModel.show` takes them. Those without a connection state are left out."""
+    """Receivers and senders, as `DeviceModel.observe_runs` takes them. Without a connection state they are left out."""
     receivers: list[MonitoredResource] = []
     senders: list[MonitoredResource] = []
     for run in runs:

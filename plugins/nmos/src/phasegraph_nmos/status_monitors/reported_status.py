@@ -63,7 +63,7 @@ class ReportedStatus:
         )
         self._report(worst, self._reasons.get(worst))
 
-    def start(self, now_ns: int, delay_ns: int, healthy_at_once: bool) -> None:
+    def begin_activation(self, now_ns: int, delay_ns: int, healthy_at_once: bool) -> None:
         """An activation: ``healthy_at_once`` for domains that have an inactive state."""
         self._last_ns.clear()
         self._waiting_until_ns = now_ns + delay_ns

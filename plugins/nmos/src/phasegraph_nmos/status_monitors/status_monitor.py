@@ -1,7 +1,7 @@
 """The status monitor of one receiver or sender (BCP-008-01: NcReceiverMonitor; BCP-008-02: NcSenderMonitor).
 
-A monitor has four domains. `StatusMonitor.observe` takes what they look like, `StatusMonitor.advance` the time, and the
-properties give what is reported. It opens nothing and reads no clock.
+A monitor has four domains. `StatusMonitor.observe` takes what they look like, `StatusMonitor.advance_statuses` the
+time, and the properties give what is reported. It opens nothing and reads no clock.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class StatusMonitor:
         delay_ns = self._delay_ns
         if seen.active and (not self._active or seen.activation != self._activation):
             for status in self._domains():
-                status.start(now_ns, delay_ns, status is self.connection or status is self.content)
+                status.begin_activation(now_ns, delay_ns, status is self.connection or status is self.content)
             if self.auto_reset:
                 self.reset()
         self._active, self._activation = seen.active, seen.activation
@@ -114,13 +114,13 @@ class StatusMonitor:
         self.connection.note(seen.connection if seen.active else NEUTRAL, now_ns, delay_ns)
         self.content.note(seen.content if seen.active else NEUTRAL, now_ns, delay_ns)
 
-    def advance(self, now_ns: int) -> None:
+    def advance_statuses(self, now_ns: int) -> None:
         """Let time pass: statuses that have been better for the whole delay become better."""
         for status in self._domains():
             status.advance(now_ns, self._delay_ns)
 
     def next_change_ns(self) -> int | None:
-        """When `advance` is next needed; None while nothing is pending."""
+        """When `advance_statuses` is next needed; None while nothing is pending."""
         times = [at for status in self._domains() if (at := status.next_change_ns(self._delay_ns)) is not None]
         return min(times, default=None)
 
