@@ -95,7 +95,7 @@ class NodeSubstitution:
         return SimulatedSource(
             stream,
             PacketSchedule(self.grandmaster, stream.format.rate, size),
-            PacketArrivals(_impairment(network), self._random(node.id)),
+            PacketArrivals(impairment_of(network), self._random(node.id)),
             self._local,
             ToneSignal(stream.format, self._rendered, stream.playout_delay_ns),
         )
@@ -139,7 +139,8 @@ def _packet_time(node: GraphNode, network: NetworkOptions) -> int:
     return packet_time or network.packet_time
 
 
-def _impairment(network: NetworkOptions) -> Impairment:
+def impairment_of(network: NetworkOptions) -> Impairment:
+    """What a network of a scenario does to packets."""
     return Impairment(
         delay_ns=network.delay,
         jitter_ns=network.jitter,

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """The commands ``doctor`` and ``console``."""
+    """The commands ``doctor``, ``console`` and ``verify``."""
     from .doctor.doctor_command import doctor_command
+    from .verify.verify_command import verify_command
     from .web.console_command import console_command
 
     cli.add_command(doctor_command)
     cli.add_command(console_command)
+    cli.add_command(verify_command)

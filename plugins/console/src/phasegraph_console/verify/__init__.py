@@ -1,0 +1,1 @@
+"""PASS or FAIL of streams and clocks, by published limits: `kernel verify`."""
