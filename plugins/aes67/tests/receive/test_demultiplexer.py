@@ -145,3 +145,21 @@ def test_a_relation_that_was_given_up_is_made_anew_by_the_next_packet(make, batc
     for stage in stages:
         assert stage.receiver.stream.head == frames[-1] + 144
         assert stage.metrics() == singly.metrics()
+
+
+def test_several_receivers_of_one_stream_get_all_of_it(make, batch_of):
+    stages = [make(), make(), make()]
+    other = make(address="239.1.1.9")
+    demultiplexer = demultiplexer_of(*stages, other)
+    for begin in (0, 10, 20):
+        packets = [*arriving(stages[0], range(begin, begin + 10)), *arriving(other, range(begin, begin + 10))]
+        stray = (packets[0][0], packets[0][1], "239.1.1.77")
+        demultiplexer.distribute(batch_of([*packets, stray]))
+    for stage in (*stages, other):
+        assert stage.counted() == {"packets_received": 30}
+        assert stage.right(BASE, 48 * 30)
+    assert demultiplexer.packets_unrouted == 3, "each is counted once"
+    demultiplexer.set_routes([route for stage in (stages[1], other) for route in stage.routes])
+    demultiplexer.distribute(batch_of(arriving(stages[1], range(30, 40))))
+    assert stages[1].counted()["packets_received"] == 40
+    assert stages[0].counted()["packets_received"] == 30

@@ -37,8 +37,28 @@ class Route(NamedTuple):
     leg: Leg
 
 
+def alike(leg: Leg, other: Leg) -> bool:
+    """Whether packets could be of either leg: one address, and neither interface nor source differs."""
+    one, two = leg.parameters, other.parameters
+    apart = 0 != leg.interface != other.interface != 0 or (one.source and two.source and one.source != two.source)
+    return one.address == two.address and not apart
+
+
+def _layers(routes: Sequence[Route]) -> list[list[Route]]:
+    # Routes of which no two in one layer get the same packets: several receivers of one stream are in as many layers.
+    layers: list[list[Route]] = [[]]
+    for route in routes:
+        for layer in layers:
+            if not any(alike(route.leg, other.leg) for other in layer):
+                layer.append(route)
+                break
+        else:
+            layers.append([route])
+    return layers
+
+
 class _Table:
-    """Routes in order of address. Not changed after it is made."""
+    """Routes in order of address, no two of them alike. Not changed after it is made."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(sorted(routes, key=lambda route: ipv4_number(route.leg.parameters.address)))
@@ -79,19 +99,20 @@ class Demultiplexer:
     """Sorts the packets of one socket by leg: by destination address, interface and source."""
 
     def __init__(self) -> None:
-        self._table = _Table(())
+        self._tables: tuple[_Table, ...] = (_Table(()),)
+        """Of several receivers of one stream, the first is in the first table."""
         self.packets_unrouted = 0
         """Packets to addresses that no leg has. The data plane alone writes it."""
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """The routes, in order of address."""
-        return self._table.routes
+        """The routes, in order of address; behind them the further receivers of the same streams."""
+        return tuple(route for table in self._tables for route in table.routes)
 
     def set_routes(self, routes: Sequence[Route]) -> None:
         """Replace the routes. The control plane may call it: one reference changes, and a running `distribute` keeps
-        the table that it began with."""
-        self._table = _Table(routes)
+        the tables that it began with."""
+        self._tables = tuple(map(_Table, _layers(routes)))
 
     def distribute(self, batch: PacketBatch, first: int = 0, stop: int | None = None) -> int:
         """Hand each packet of a batch, or of its rows ``first .. stop``, to the receiver of its leg.
@@ -101,7 +122,13 @@ class Demultiplexer:
         count = (batch.count if stop is None else min(stop, batch.count)) - first
         if count <= 0:
             return 0
-        table = self._table
+        tables = self._tables
+        singly = self._distribute(tables[0], batch, first, count, counts_unrouted=True)
+        for table in tables[1:]:
+            singly += self._distribute(table, batch, first, count, counts_unrouted=False)
+        return singly
+
+    def _distribute(self, table: _Table, batch: PacketBatch, first: int, count: int, *, counts_unrouted: bool) -> int:
         rows = slice(first, first + count)
         if (only := table.only_route(batch, rows)) is not None:  # most sockets have one leg: sorting costs more
             lateness, ok = _inspect_leg(batch, rows, only)
@@ -115,7 +142,7 @@ class Demultiplexer:
         starts = np.flatnonzero(np.diff(slots, prepend=_NO_ROUTE - 1))
         stops = np.append(starts[1:], count)
         groups = [table.routes[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
-        if groups[0] is None:
+        if groups[0] is None and counts_unrouted:
             self.packets_unrouted += int(stops[0])
         lateness, ok = _inspect(batch, order, starts, stops, groups)
         clean = np.logical_and.reduceat(ok, starts)

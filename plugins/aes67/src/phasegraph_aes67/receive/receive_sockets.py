@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from phasegraph import NodeConflict, NodeContext, NodeError, Stream
 from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
-from .demultiplexer import Demultiplexer, Route
+from .demultiplexer import Demultiplexer, Route, alike
 from .diagnosis import why_rejected, why_silent
 from .leg import Leg
 from .stream_receiver import StreamReceiver
@@ -30,6 +32,14 @@ PUBLISH_NS = 500_000_000
 """How often the figures of a stream that is flowing are published."""
 
 
+class _Membership(NamedTuple):
+    """That a socket gets the packets of a group by an interface, of one source or of all."""
+
+    group: str
+    interface: Interface
+    source: str | None
+
+
 class _Socket:
     """A socket with the streams that arrive on it."""
 
@@ -38,11 +48,49 @@ class _Socket:
         self.portion = min(PORTION, FILL * receiver.room)
         """Packets to be handled at once."""
         self.demultiplexer = Demultiplexer()
+        self._memberships: Counter[_Membership] = Counter()
+        """How many legs share each."""
         self._batch: PacketBatch | None = None
         self._at = 0
         """The first row of the batch that has not been handled. Written by the data plane, as the batch."""
         self._rows = PORTION * 2
         """Rows to be handled together: few, where they go one by one."""
+
+    def join(self, leg: Leg, via: Interface) -> bool:
+        """Join the group of a leg, or share the membership of another one. False where that needs another socket.
+
+        Raises NodeError.
+        """
+        membership = _Membership(leg.parameters.address, via, leg.parameters.source)
+        if membership not in self._memberships:
+            # The system does not let a socket be a member with and without a source.
+            if any(alike(leg, other) for _, other in self.demultiplexer.routes):
+                return False
+            if not _join(self.receiver, membership):
+                return False
+        self._memberships[membership] += 1
+        return True
+
+    def join_alone(self, leg: Leg, via: Interface) -> None:
+        """Join the group of a leg that has a route already, by another interface than before. Raises NodeError."""
+        membership = _Membership(leg.parameters.address, via, leg.parameters.source)
+        if not self._memberships[membership]:
+            _join(self.receiver, membership)
+        self._memberships[membership] += 1
+
+    def leave(self, leg: Leg, via: Interface) -> None:
+        """Leave the group of a leg, unless others share the membership."""
+        membership = _Membership(leg.parameters.address, via, leg.parameters.source)
+        self._memberships[membership] -= 1
+        if not self._memberships[membership]:
+            del self._memberships[membership]
+            _leave(self.receiver, membership)
+
+    def rejoin(self, leg: Leg, via: Interface) -> None:
+        """Leave the group of a leg and join it again, for all that share the membership. Raises NodeError."""
+        membership = _Membership(leg.parameters.address, via, leg.parameters.source)
+        _leave(self.receiver, membership)
+        _join(self.receiver, membership)
 
     def handle(self) -> tuple[int, int, bool]:
         """Data plane: handle the next packets. Returns how many, how many one by one, and whether there are more."""
@@ -119,20 +167,19 @@ class ReceiveSockets:
         leg.interface = via.index
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
-        # A stream that several sources receive needs as many sockets: each gets a copy of a multicast packet.
-        free = [socket for socket in sockets if not any(_alike(leg, other) for _, other in socket.demultiplexer.routes)]
-        if len(free) < len(sockets) and not parameters.multicast:
+        legs = [other for socket in sockets for _, other in socket.demultiplexer.routes]
+        if not parameters.multicast and any(alike(leg, other) for other in legs):
             raise NodeConflict(
                 f"{parameters.address}:{parameters.port} is received by another source of this graph already",
                 "let the sinks share that source",
             )
-        for socket in free:
-            if not parameters.multicast or _join(socket.receiver, parameters, via):
+        for socket in sockets:
+            if not parameters.multicast or socket.join(leg, via):
                 break
         else:
             socket = _Socket(self._open(parameters))
             sockets.append(socket)
-            if parameters.multicast and not _join(socket.receiver, parameters, via):
+            if parameters.multicast and not socket.join(leg, via):
                 raise NodeError(
                     "the system does not let a socket join any group",
                     "raise the sysctl net.ipv4.igmp_max_memberships",
@@ -227,12 +274,15 @@ class Subscription:
         parameters = self.leg.parameters
         if not parameters.multicast:
             return
-        self._leave()
-        self._via = self._sockets.interface(self.name)
-        if self._via.index != self.leg.interface:
-            self.leg.interface = self._via.index
-            self._socket.demultiplexer.set_routes(self._socket.demultiplexer.routes)
-        _join(self._socket.receiver, parameters, self._via)
+        via = self._sockets.interface(self.name)
+        if via == self._via:
+            self._socket.rejoin(self.leg, via)
+            return
+        self._socket.leave(self.leg, self._via)
+        self._via = via
+        self.leg.interface = via.index
+        self._socket.demultiplexer.set_routes(self._socket.demultiplexer.routes)
+        self._socket.join_alone(self.leg, via)
 
     def close(self) -> None:
         """Receive it no longer."""
@@ -240,27 +290,22 @@ class Subscription:
         demultiplexer.set_routes([route for route in demultiplexer.routes if route.leg is not self.leg])
         self._sockets.retire(self.receiver)
         if self.leg.parameters.multicast:
-            self._leave()
-
-    def _leave(self) -> None:
-        with contextlib.suppress(OSError):  # where the interface has gone, so has the membership
-            self._socket.receiver.leave(self.leg.parameters.address, self._via, self.leg.parameters.source)
+            self._socket.leave(self.leg, self._via)
 
 
-def _alike(leg: Leg, other: Leg) -> bool:
-    # Whether packets could be of either leg: one address, and neither interface nor source differs.
-    one, two = leg.parameters, other.parameters
-    apart = 0 != leg.interface != other.interface != 0 or (one.source and two.source and one.source != two.source)
-    return one.address == two.address and not apart
-
-
-def _join(receiver: Receiver, parameters: StreamParameters, via: Interface) -> bool:
+def _join(receiver: Receiver, membership: _Membership) -> bool:
     # False where the socket is full: Linux allows 20 groups a socket by default.
+    group, via, source = membership
     try:
-        receiver.join(parameters.address, via, parameters.source)
+        receiver.join(group, via, source)
     except OSError as error:
         if error.errno == errno.ENOBUFS:
             return False
         hint = "name the interface with the option interface" if error.errno == errno.ENODEV else ""
-        raise NodeError(f"cannot join {parameters.address}: {error.strerror}", hint) from error
+        raise NodeError(f"cannot join {group}: {error.strerror}", hint) from error
     return True
+
+
+def _leave(receiver: Receiver, membership: _Membership) -> None:
+    with contextlib.suppress(OSError):  # where the interface has gone, so has the membership
+        receiver.leave(*membership)
