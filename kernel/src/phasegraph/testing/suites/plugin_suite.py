@@ -51,7 +51,7 @@ print(json.dumps(seen))
 """
 
 
-COMMON = ("on-failure", "fallback", "fallback-after", "input", "compensator", "resampler")
+COMMON = ("on-failure", "label", "description", "fallback", "fallback-after", "input", "compensator", "resampler")
 """Options that every kind of a role has: Phasegraph's documentation describes them."""
 
 
