@@ -128,12 +128,12 @@ class SimAppleReceiver(SimReceiver):
     async def speak(self) -> None:
         sequence = 0
         while not self.leaving:
-            if self.server:
+            left_ns = self.granted_until.get(MessageType.SYNC, 0) - self.network.local.now_ns()
+            if self.server and left_ns < self.LEASE_S * S // 4:
                 sequence += 1
                 tlvs = tuple(RequestUnicast(kind, -3, self.LEASE_S).to_tlv() for kind in NEGOTIATED)
                 self.send(self._signaling(sequence, tlvs))
-                await trio.sleep(0.75 * self.LEASE_S)
-            await trio.sleep(0.1)
+            await trio.sleep(1)
         self.send(self._signaling(sequence + 1, tuple(CancelUnicast(kind).to_tlv() for kind in NEGOTIATED)))
 
     def _signaling(self, sequence: int, tlvs: tuple[object, ...]) -> Signaling:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -18,10 +21,11 @@ import pytest
 from click.testing import CliRunner
 
 from phasegraph import SystemLocalClock
-from phasegraph.ieee1588 import DelayReq, PortIdentity, encode
+from phasegraph.ieee1588 import DelayReq, DelayResp, FollowUp, Message, PortIdentity, Sync, encode
 from phasegraph_airplay_timing.nqptp.nqptp_record import MemoryNotServed, NqptpRecord
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
-from phasegraph_airplay_timing.senders.airptp import parse_command
+from phasegraph_airplay_timing.senders.airptp import AirptpCommand, decode_status, encode_command, parse_command
+from phasegraph_airplay_timing.senders.cliairplay import decode_sample
 from phasegraph_airplay_timing.serve_command import serve_command
 from phasegraph_airplay_timing.wire import apple, compose
 from phasegraph_airplay_timing.wire.session_plists import (
@@ -188,6 +192,110 @@ def test_commands_come_by_ipv6_too(host: Host) -> None:
         host.say("T 127.0.0.2", "::1")
         host.say("B", "::1")
         host.until_known()
+
+
+class RemoteReceiver:
+    """A receiver at an address of its own: asks for the delay at each Sync. It is asked to `work` all the time."""
+
+    def __init__(self, port: int, address: str) -> None:
+        self.address = address
+        self.syncs = 0
+        self.answers = 0
+        self.offsets: list[int] = []
+        """The server's time less CLOCK_MONOTONIC, by the path there."""
+        self._arrived: dict[int, int] = {}
+        self._port = PortIdentity(0x5CAA_FD00_0000_0000 + int(address.rpartition(".")[2]), 0x8005)
+        self._server = ("127.0.0.1", port)
+        self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+        for number, made in enumerate(self._sockets):
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.setblocking(False)
+            made.bind((address, port + number))
+
+    def __enter__(self) -> RemoteReceiver:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for each in self._sockets:
+            each.close()
+
+    def work(self) -> None:
+        for each in self._sockets:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    self._receive(apple.decode(each.recv(2048)), time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+
+    def _receive(self, message: Message, now_ns: int) -> None:
+        match message:
+            case Sync():
+                self.syncs += 1
+                self._arrived = {message.sequence: now_ns}
+                self._sockets[0].sendto(encode(compose.delay_req(self._port, message.sequence)), self._server)
+            case FollowUp() if message.sequence in self._arrived:
+                self.offsets.append(message.precise_origin_ns - self._arrived[message.sequence])
+            case DelayResp() if message.requesting == self._port:
+                self.answers += 1
+
+
+def test_three_kinds_of_client_read_one_clock_of_one_process(host: Host, tmp_path: Path) -> None:
+    """While peers come and go. PHASEGRAPH_AIRPLAY_S says for how many seconds; CI does it for two minutes."""
+    seconds = float(os.environ.get("PHASEGRAPH_AIRPLAY_S", "15"))
+    host.arguments += ["--name", "/nqptp", "--name", "/nqptp-kitchen"]
+    kitchen, sample = MemoryReader("/nqptp-kitchen", str(tmp_path)), tmp_path / "cliairplay-ptp"
+    known = 0
+    with (
+        host.serving() as process,
+        Leader(host.port) as phone,
+        RemoteReceiver(host.port, "127.0.0.3") as first,
+        RemoteReceiver(host.port, "127.0.0.4") as second,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        client.settimeout(ENOUGH_S)
+
+        def ask(text: str) -> str:
+            client.sendto(text.encode(), ("127.0.0.1", host.sender_control))
+            return client.recv(200).decode()
+
+        def airptp(address: str | None) -> None:
+            client.sendto(encode_command(AirptpCommand(9, address)), ("127.0.0.1", host.port + 1))
+
+        for command in ("/nqptp T 127.0.0.1", "/nqptp B", "/nqptp-kitchen T 127.0.0.2", "/nqptp-kitchen B"):
+            client.sendto(f"{command}\0".encode(), ("127.0.0.1", host.control))
+        end, due, step = time.monotonic() + seconds, time.monotonic() + 2, 0
+        while time.monotonic() < end:
+            if step % 15 < 10:
+                phone.work()  # it leaves for five seconds now and then
+            first.work()
+            second.work()
+            time.sleep(0.002)
+            if time.monotonic() < due:
+                continue
+            due, step = due + 1, step + 1
+            if step % 4 == 1:
+                assert ask(f"R {first.address}").startswith("OK peers=")
+                airptp(None)
+            elif step % 4 == 3:
+                assert ask(f"U {first.address}").startswith("OK peers=")
+                airptp(second.address)
+            status = decode_status((tmp_path / "airptp_shm").read_bytes())
+            played, record, heard = decode_sample(sample.read_bytes()), host.memory.read(), kitchen.read()
+            assert status is not None
+            assert time.time() - status.written_s < 15
+            if played is not None and record is not None:  # else the writer was in the way
+                assert played.clock == record.clock == status.clock
+                monotonic_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+                assert abs(time.time_ns() + played.offset_ns - monotonic_ns) < 5 * MS
+                assert abs(LOCAL.now_ns() + record.offset_ns - monotonic_ns) < 5 * MS
+            if heard is not None and heard.clock:
+                known += 1
+                assert heard.clock == LEADER.clock
+                assert abs(heard.offset_ns - AHEAD_NS) < 20 * MS
+        assert process.poll() is None
+    assert known >= step // 3
+    for receiver in (first, second):
+        assert receiver.syncs > 8
+        assert receiver.answers > receiver.syncs // 2
+        assert abs(statistics.median(receiver.offsets)) < 20 * MS
 
 
 AIRPTP = """

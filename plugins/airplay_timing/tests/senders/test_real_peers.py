@@ -99,7 +99,7 @@ async def test_an_apple_receiver_negotiates_what_it_gets(
     await sender.ask(f"R {receiver.address}")
     await trio.sleep(150)
     assert receiver.locked
-    assert receiver.unasked <= 1, "what came before the first grant"
+    assert receiver.unasked <= 9, "what came before the first grant"
     assert len(receiver.granted_until) == 3
     assert len(receiver.sync_times) > 8 * 145
 

@@ -203,6 +203,9 @@ class NqptpServer:
         for name in self._sessions.names() if options.serve_nqptp else ():
             with contextlib.suppress(RefusedCommand):
                 self.clients.admit(name)
+        for ipv6 in families_of(self._network, options.interface):
+            interface = self._network.interface(options.interface, ipv6=ipv6)
+            self._own_addresses |= {interface.address, interface.address6, *_LOOPBACK} - {""}
         if self._running is not None:
             return self._open_attached(self._running, resources), []
         control = self._open_receivers(resources)
@@ -256,9 +259,6 @@ class NqptpServer:
             self._open_memories(name for name in self.clients.by_name if name != "/nqptp")
         else:
             control = self._open_receivers(resources)
-            for ipv6 in families_of(self._network, options.interface):
-                interface = self._network.interface(options.interface, ipv6=ipv6)
-                self._own_addresses |= {interface.address, interface.address6, *_LOOPBACK} - {""}
         if options.serve_cliairplay and isinstance(running.reader, AirptpReader):
             self._attached = AttachedSenders(
                 running.reader,
@@ -328,11 +328,12 @@ class NqptpServer:
     def _follow(self) -> None:
         # Groups without a client end; the others keep their clock.
         wanted = self.clients.groups | {session.peers for session in self._open_sessions if session.peers}
+        if self._running is not None or self._senders is not None:
+            wanted = {peers for peers in wanted if not self._own_addresses & set(peers)}
         if self._running is not None:
             for peers in wanted:
-                if not self._own_addresses & set(peers):
-                    reason = f"{self._running.program} has the ports of PTP, and leads"
-                    self._emit_event("cannot_follow", peers=" ".join(peers), reason=reason)
+                reason = f"{self._running.program} has the ports of PTP, and leads"
+                self._emit_event("cannot_follow", peers=" ".join(peers), reason=reason)
             return
         for peers in self.groups.keys() - wanted:
             del self.groups[peers]
@@ -423,12 +424,17 @@ class NqptpServer:
         # None leaves what is there. With ``kept`` the last server's record holds until this one knows the clock.
         running = self._running
         if running is not None:
-            known = self._copies or (client.begun and bool(self._own_addresses & set(client.peers)))
-            return running.record() if known else NqptpRecord()
+            return running.record() if self._copies or self._plays_here(client) else NqptpRecord()
+        if self._senders is not None and self._plays_here(client):
+            return self._senders.record(self._local.now_ns())
         group = self.groups.get(client.peers) if client.begun else None
         if group is None or not (client.active or group.synced):
             return NqptpRecord()
         return None if group.record == NqptpRecord() and kept else group.record
+
+    def _plays_here(self, client: NqptpClient) -> bool:
+        # Whether a program of this computer plays to it: the time is that of the senders' clock.
+        return client.begun and bool(self._own_addresses & set(client.peers))
 
     def _store_receivers(self) -> None:
         if self._receivers.changed:
@@ -450,7 +456,14 @@ class NqptpServer:
         if not options.any:
             return None
         return SenderServer(
-            options, self._receivers, self._network, self._local, sockets, self._identity, self._emit_event
+            options,
+            self._receivers,
+            self._own_addresses,
+            self._network,
+            self._local,
+            sockets,
+            self._identity,
+            self._emit_event,
         )
 
     async def _listen_to_senders(self, senders: CommandService, socket: StampedSocket) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from phasegraph.net import Arrival, Departure, Network, StampedSocket
 
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..filters import EnvelopeFilter
+from ..nqptp.nqptp_record import NqptpRecord
 from ..participant import EmitEvent, TimingParticipant
 from ..timing_sockets import TimingSockets, open_loopback
 from . import airptp, cliairplay
@@ -53,20 +55,25 @@ class SenderServer:
         self,
         options: SenderOptions,
         receivers: ReceiverRegistry,
+        own_addresses: Collection[str],
         network: Network,
         local: LocalClock,
         sockets: TimingSockets,
         identity: int,
         emit_event: EmitEvent,
     ) -> None:
-        """``sockets`` and ``identity`` are those of the whole server. Raises NodeError where a port or a memory is
-        not available.
+        """``sockets`` and ``identity`` are those of the whole server. Receivers at ``own_addresses`` are on this
+        computer: they read the time in shared memory, and get no packets. Raises NodeError where a port or a memory
+        is not available.
         """
         now = local.now_ns()
         self.receivers = receivers
         self.commands: list[StampedSocket] = []
         """Sockets on the loopback interface, from which `handle_command` gets its datagrams."""
         self._options = options
+        self._own_addresses = own_addresses
+        self._remote: frozenset[str] = frozenset()
+        """Receivers on other computers."""
         self._local = local
         self._identity = identity
         self._emit_event = emit_event
@@ -103,9 +110,18 @@ class SenderServer:
         """The leader's time at a local time."""
         return local_ns + self._timeline_offset_ns
 
+    def record(self, now_ns: int) -> NqptpRecord:
+        """The senders' clock as receivers of this computer read it; all zero while it is not known."""
+        shared = self._shared_timeline(now_ns)
+        if not shared.known:
+            return NqptpRecord()
+        offset_ns = shared.time_ns - now_ns
+        since_ns = max(0, shared.started_ns - offset_ns)
+        return NqptpRecord(clock=shared.clock, local_ns=now_ns, offset_ns=offset_ns, since_ns=since_ns)
+
     def concerns(self, item: Arrival | Departure) -> bool:
         """Whether a datagram is of a receiver, or may have left for one."""
-        return isinstance(item, Departure) or item.source[0] in self.receivers.addresses
+        return isinstance(item, Departure) or item.source[0] in self._remote
 
     def handle_socket_item(self, item: Arrival | Departure) -> None:
         """Handle an arrival or a departure of the server's sockets."""
@@ -125,6 +141,8 @@ class SenderServer:
 
     def advance(self, now_ns: int) -> int:
         """Send and publish what is due; returns the next due time."""
+        if self._remote:
+            self._participant.advance(now_ns)
         if now_ns >= self._sample_due_ns:
             self._sample_due_ns = now_ns + PUBLISH_NS
             self._timeline_offset_ns = self._offset_of(time.CLOCK_MONOTONIC)
@@ -132,10 +150,7 @@ class SenderServer:
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + airptp.FRESH_S * _S
             self._publish_status(now_ns)
-        if not self.receivers.addresses:
-            return self._sample_due_ns
-        self._participant.advance(now_ns)
-        return min(self._sample_due_ns, self._participant.engine.deadline_ns)
+        return min(self._sample_due_ns, self._participant.engine.deadline_ns) if self._remote else self._sample_due_ns
 
     def metrics(self) -> dict[str, int]:
         """Counters, by name."""
@@ -146,7 +161,7 @@ class SenderServer:
             "receivers_refused": self.receivers.refused,
             "receivers_ready": self._engine.readiness.count(self._local.now_ns()),
             "receivers_silent": self._engine.silent_peers,
-            "receiver_leads": int(not self._engine.leads and bool(self.receivers.addresses)),
+            "receiver_leads": int(not self._engine.leads and bool(self._remote)),
             **{f"sender_refused_{name}": count for name, count in refused.items()},
             **{f"sender_{name}": count for name, count in counters.items()},
         }
@@ -169,7 +184,8 @@ class SenderServer:
 
     def _name_receivers(self) -> None:
         options, engine = self._options, self._engine
-        wanted = sorted(self.receivers.addresses)
+        self._remote = self.receivers.addresses - {*self._own_addresses}
+        wanted = sorted(self._remote)
         if wanted != [peer.address for peer in engine.peers]:
             engine.set_yielding(self.receivers.insists_alone)
             engine.set_peers(TimingPeer(address, options.event_port, options.general_port) for address in wanted)
@@ -197,7 +213,7 @@ class SenderServer:
             )
 
     def _shared_timeline(self, now_ns: int) -> _SharedTimeline:
-        if self._engine.leads or not self.receivers.addresses:
+        if self._engine.leads or not self._remote:
             return _SharedTimeline(self.timeline_ns(now_ns), self._identity, self._started_ns)
         estimate = self._participant.tracker.estimate
         if estimate.state not in _KNOWN:
