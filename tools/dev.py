@@ -11,7 +11,7 @@
     python3 tools/dev.py isolated NAME|all    test a plugin (its folder's name), or `kernel`, installed alone as a wheel
     python3 tools/dev.py fuzz [TARGET...]     fuzz what strangers send; --seconds N of each target; docs/fuzzing.md
     python3 tools/dev.py build                wheels, source distributions and an SBOM of everything, in dist/
-    python3 tools/dev.py build --try          then install from dist/ into an empty environment, and run the example
+    python3 tools/dev.py build --try          then install from dist/ by pipx into an empty place, and run the example
     python3 tools/dev.py build --deb          a Debian package too; --try-root: then try it in a new Debian (root)
     python3 tools/dev.py site                 all pages and the public API as a site, in build/site
     python3 tools/dev.py add PACKAGE...       install packages into .venv, such as a plugin
@@ -46,6 +46,8 @@ ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
+PIPX = "pipx==1.18.4"
+"""Installs commands, each into an environment of its own, as `build --try` does with ours."""
 NO_TESTS = 5
 """pytest's exit code where no test was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
@@ -317,7 +319,7 @@ def build(options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
         others = Path(temporary)
         say("collecting what our wheels depend on")
-        wheels = ("--find-links", str(DIST), "phasegraph-all")
+        wheels = ("--find-links", str(DIST), "phasegraph-all", "pip")
         pip(python, "download", "--dest", str(others), "-c", str(CONSTRAINTS), *wheels)
         if "--try" in options and (code := try_wheels(others)):
             return code
@@ -343,26 +345,30 @@ def check_wheel(wheel: Path) -> None:
 
 
 def try_wheels(others: Path) -> int:
-    """Install ``phasegraph-all`` from folders alone into an empty environment and run the example; returns its code.
+    """Install ``phasegraph-all`` by pipx from folders alone and run the example; returns its code.
 
-    ``others`` has the wheels that ours depend on.
+    ``others`` has the wheels that ours depend on, and pip's.
     """
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
-        python = make_venv(Path(temporary, "venv"))
-        say("installing from folders alone")
-        wheels = ("--find-links", str(DIST), "--find-links", str(others))
-        pip(python, *INSTALL, "--no-index", *wheels, "phasegraph-all")
-        kernel = programs(python) / "kernel"
+        place, python = Path(temporary, "pipx"), make_venv(Path(temporary, "venv"))
+        say("installing by pipx from folders alone")
+        pip(python, *INSTALL, PIPX)
+        places = {"PIPX_HOME": place, "PIPX_BIN_DIR": place / "bin", "PIPX_MAN_DIR": place / "man"}
+        env = clean_environment() | {name: str(path) for name, path in places.items()}
+        pipx, folders = [python, "-m", "pipx"], f"--no-index --find-links {DIST} --find-links {others}"
+        do([*pipx, "install", "--quiet", f"--pip-args={folders}", "phasegraph-all"], env=env)
+        kernel = place / "bin" / "kernel"
         for words in (("--version",), ("plugins",), ("check", str(ROOT / "examples" / "loopback.toml"))):
             do([kernel, *words], cwd=Path(temporary))
-        if code := do([python, ROOT / "tools" / "demo.py"], may_fail=True, cwd=Path(temporary)):
+        example = [programs(place / "venvs" / "phasegraph-all") / "python", ROOT / "tools" / "demo.py"]
+        if code := do(example, may_fail=True, cwd=Path(temporary)):
             return code
-        ours = sorted(wheel.name.split("-")[0].replace("_", "-") for wheel in DIST.glob("*.whl"))
-        pip(python, "uninstall", "--yes", *ours)
-        left = [str(path) for path in Path(temporary, "venv").rglob("*phasegraph*")]
-        if left or kernel.exists():
-            raise SystemExit(f"uninstalling left {', '.join(left) or kernel}")
-    say("installed from wheels, ran the example, uninstalled without a rest")
+        do([*pipx, "uninstall", "phasegraph-all"], env=env)
+        found = (path for path in place.rglob("*") if path.suffix != ".lock")  # pipx keeps its locks
+        left = [str(path) for path in found if "phasegraph" in path.name or path.name == "kernel"]
+        if left:
+            raise SystemExit(f"uninstalling left {', '.join(left)}")
+    say("installed by pipx from wheels, ran the example, uninstalled without a rest")
     return 0
 
 
