@@ -8,9 +8,13 @@ the environment that runs this: the versions of constraints.txt. Tools for tests
 
 from __future__ import annotations
 
+import datetime
+import os
 import re
 import sys
+import time
 import tomllib
+import uuid
 from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -28,13 +32,21 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(path: str) -> int:
     """Write the file; returns the exit code."""
     project = tomllib.loads((ROOT / "all" / "pyproject.toml").read_text("utf-8"))["project"]
-    root = Component(name=project["name"], version=project["version"], type=ComponentType.APPLICATION)
+    root = Component(
+        name=project["name"], version=project["version"], bom_ref="phasegraph", type=ComponentType.APPLICATION
+    )
     root.licenses.add(LicenseFactory().make_from_string(project["license"]))
     bom = Bom()
     bom.metadata.component = root
     components: dict[str, Component] = {}
     needed = [add(bom, components, *need) for need in direct_needs(project["dependencies"])]
     bom.register_dependency(root, needed)
+    # The same for everyone who builds the same commit.
+    stamp = float(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
+    bom.metadata.timestamp = datetime.datetime.fromtimestamp(stamp, datetime.UTC)
+    bom.serial_number = uuid.uuid5(
+        uuid.NAMESPACE_URL, " ".join(sorted(f"{each.name} {each.version}" for each in bom.components))
+    )
     Path(path).write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n", "utf-8")
     print(f"{len(components)} components: {path}")
     return 0

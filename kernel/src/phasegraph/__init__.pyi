@@ -25,6 +25,7 @@ from ._core.compensation import StreamingResampler as StreamingResampler
 from ._core.config import ClockConfig as ClockConfig
 from ._core.config import ClockRef as ClockRef
 from ._core.config import CompensatorConfig as CompensatorConfig
+from ._core.config import FormerName as FormerName
 from ._core.config import InputFile as InputFile
 from ._core.config import Live as Live
 from ._core.config import NodeConfig as NodeConfig

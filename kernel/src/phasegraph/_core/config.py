@@ -39,6 +39,13 @@ class Live(msgspec.Struct, frozen=True):
     """What a change does, where that is not obvious. A sentence without its first words: ``from its next read on``."""
 
 
+class FormerName(msgspec.Struct, frozen=True):
+    """Marks an option that was renamed: graphs with its former name are read for another MINOR version, with a note."""
+
+    name: str
+    """As graphs wrote it, in kebab-case."""
+
+
 ClockRef = Annotated[str, Ref(Role.CLOCK)]
 """Id of a clock."""
 CompensatorRef = Annotated[str, Ref(Role.COMPENSATOR)]

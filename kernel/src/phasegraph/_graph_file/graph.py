@@ -75,6 +75,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The flight recorder that the file asks for."""
     overlays: Overlays = Overlays()
     """What the call laid over the file."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What will be wrong in a later version: place, and a sentence."""
 
     @property
     def profile(self) -> str | None:

@@ -155,6 +155,7 @@ def _resolve(
         path=path,
         overlays=overlays,
         recorder=recorder,
+        notes=tuple(diagnostics.notes),
     )
     problems = _plugin_problems(graph, registry)
     return Validation(None if problems else graph, edges, problems)

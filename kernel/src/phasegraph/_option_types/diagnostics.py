@@ -29,6 +29,8 @@ class Diagnostics:
         self.folder = folder
         self.cwd = cwd
         self.problems: list[Problem] = []
+        self.notes: list[tuple[str, str]] = []
+        """What will be wrong in a later version: place, and a sentence."""
 
     def error(self, path: str, message: str, hint: str = "") -> Any:
         """Add a problem. Returns `INVALID`."""

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import inspect
 
-from .._core.config import FilePath, Live, Ref
+from .._core.config import FilePath, FormerName, Live, Ref
 from .._core.errors import NodeError
 from .._core.node import path_in
 from .._core.role import Role
@@ -86,6 +86,8 @@ class Option(msgspec.Struct, frozen=True):
     description: str = ""
     live: Live | None = None
     """Whether, and how, it can change while the node runs."""
+    former_name: str = ""
+    """What graphs of the version before may call it."""
 
     @property
     def default(self) -> Any:
@@ -119,6 +121,7 @@ class Record(inspect.Type):
         """The values that could be decoded, by attribute and with defaults; and whether that is all of them."""
         names = [option.name for option in self.options]
         before = len(diagnostics.problems)
+        table = self._with_present_names(table, at, diagnostics)
         for name in table:
             if name not in names:
                 known = f"options are {join_words(names, 'and')}" if len(names) < 9 else ""
@@ -135,6 +138,16 @@ class Record(inspect.Type):
             if value is not INVALID:
                 values[option.attribute] = value
         return values, len(diagnostics.problems) == before
+
+    def _with_present_names(self, table: Mapping[str, Any], at: str, diagnostics: Diagnostics) -> Mapping[str, Any]:
+        renamed = {option.former_name: option.name for option in self.options if option.former_name in table}
+        for former, name in renamed.items():
+            if name in table:
+                diagnostics.error(dotted_path(at, former), f"this is '{name}' now, which is there too", "remove it")
+            else:
+                text = f"this option is called '{name}' now; its former name works until the next MINOR version"
+                diagnostics.notes.append((dotted_path(at, former), text))
+        return {renamed.get(key, key): value for key, value in table.items()} if renamed else table
 
     def construct(self, values: dict[str, Any], at: str, diagnostics: Diagnostics) -> Any:
         """The struct from all its values, or `INVALID`: its own checks (``__post_init__``) may refuse them."""
@@ -169,6 +182,7 @@ def _option(field: msgspec.structs.FieldInfo) -> Option:
         make_default=(lambda: field.default) if has_value else field.default_factory,
         description=descriptions[-1] if descriptions else "",
         live=next((mark for mark in marks if isinstance(mark, Live)), None),
+        former_name=next((mark.name for mark in marks if isinstance(mark, FormerName)), ""),
     )
 
 

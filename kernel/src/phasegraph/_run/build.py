@@ -112,7 +112,7 @@ class BuiltGraph:
         self.edges: list[BuiltEdge] = []
         self.fallbacks: dict[str, FallbackClock] = {}
         """The clocks that have a fallback, by id."""
-        self.notes: list[tuple[str, str]] = []
+        self.notes: list[tuple[str, str]] = list(graph.notes)
         """What is odd and no error: path of the node, and a sentence."""
         self.provided: dict[str, str] = {}
         """The texts that nodes write to files, by path."""

@@ -93,6 +93,8 @@ class Session:
         remembered_rate = device_rates.remembered_rate if device_rates else no_rates
         builder = GraphBuilder(registry, self.local, node_factory, remembered_rate)
         self.built: BuiltGraph = builder.build(graph)
+        for place, note in graph.notes:
+            log.warning("deprecated", option=place, note=note)
         self._registry = registry
         self._trace = trace or Trace(None, log.error)
         self.profile = profile
