@@ -20,7 +20,7 @@ MOST_BYTES = 1 << 16
 
 
 class SystemDialogue:
-    """Fetches the global parameters once. Redirections are not followed; an answer has 64 KiB at most."""
+    """Fetches the global parameters. Redirections are not followed; an answer has 64 KiB at most."""
 
     def __init__(
         self,
@@ -29,7 +29,10 @@ class SystemDialogue:
         log: Any,
         trust: str = "",
     ) -> None:
-        """``trust`` names a PEM file with the certificates that System APIs are checked against."""
+        """``on_parameters`` is cancelled when others replace them.
+
+        ``trust`` names a PEM file with the certificates that System APIs are checked against.
+        """
         self._client = client
         self._on_parameters = on_parameters
         self._log = log
@@ -42,28 +45,38 @@ class SystemDialogue:
         self._changed.set()
 
     async def run(self) -> None:
-        """Ask until one has answered."""
-        async with httpx.AsyncClient(verify=self._context, timeout=None, trust_env=False) as http:
-            while self._client.parameters is None:
+        """Ask until one has answered, and again where the system is another one, until cancelled."""
+        async with (
+            httpx.AsyncClient(verify=self._context, timeout=None, trust_env=False) as http,
+            trio.open_nursery() as nursery,
+        ):
+            used, scope = self._client.parameters, trio.CancelScope()
+            while True:
                 self._changed = trio.Event()
                 if (api := self._client.next_fetch(_now_ns())) is not None:
                     await self._fetch(http, api)
                     continue
+                if (parameters := self._client.parameters) is not None and parameters != used:
+                    scope.cancel()
+                    used, scope = parameters, trio.CancelScope()
+                    nursery.start_soon(self._use, parameters, scope)
                 wake_ns = self._client.wake_ns()
                 wait_s = float("inf") if wake_ns is None else max(0.01, (wake_ns - _now_ns()) / NS_PER_S)
                 with trio.move_on_after(wait_s):
                     await self._changed.wait()
-        await self._on_parameters(self._client.parameters)
+
+    async def _use(self, parameters: GlobalParameters, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._on_parameters(parameters)
 
     async def _fetch(self, http: httpx.AsyncClient, api: SystemApi) -> None:
         body = bytearray()
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         try:
             with trio.move_on_after(TIMEOUT_S) as patience:
-                async with http.stream("GET", api.url, headers={"Accept": "application/json"}) as response:
-                    async for part in response.aiter_bytes():
-                        body += part
-                        if len(body) > MOST_BYTES:
-                            break
+                async with http.stream("GET", api.url, headers=headers) as response:
+                    async for part in response.aiter_raw():
+                        body += part[: MOST_BYTES + 1 - len(body)]  # what is too long is read on, and not kept
             if patience.cancelled_caught:
                 self._client.on_failure(f"does not answer within {TIMEOUT_S:g} s", _now_ns())
             elif len(body) > MOST_BYTES:

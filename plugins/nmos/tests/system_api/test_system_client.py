@@ -86,8 +86,12 @@ def test_the_preferred_one_is_asked_after_announcements_have_settled() -> None:
     assert client.parameters is not None
     assert client.source_url == api(1).url
     assert client.wake_ns() is None
-    client.set_apis([api(3)], 99 * S)
+    client.set_apis([api(1), api(3)], 99 * S)
     assert client.next_fetch(999 * S) is None, "the parameters are fetched once"
+    client.set_apis([], 1000 * S)
+    client.set_apis([api(3)], 1001 * S)
+    assert client.next_fetch(1002 * S) == api(3), "another system"
+    assert client.parameters is not None, "what was received stays until then"
 
 
 @pytest.mark.parametrize("answer", [(500, b""), (404, b"{}"), (200, b"no json"), (200, b"{}"), None])

@@ -14,6 +14,8 @@ from hypercorn.typing import ConnectionState
 
 MOST_CONNECTIONS = 256
 IDLE_S = 30.0
+PING_S = 20.0
+"""How often a websocket is pinged: the connection of a controller that has vanished ends."""
 
 
 class CannotServe(Exception):
@@ -32,6 +34,7 @@ class NmosHttpServer:
         self._config.include_server_header = False
         self._config.errorlog = None
         self._config.websocket_max_message_size = 1 << 20
+        self._config.websocket_ping_interval = PING_S
         self._context = WorkerContext(None)
         self._connections = 0
         self._listeners: list[trio.SocketListener] = []

@@ -1,7 +1,8 @@
 """Which System API a node asks, and when (IS-09 v1.0, "Discovery: Operation" and "Behaviour: Node Start-Up").
 
     waiting --an API of our version and protocol is announced--> asking it
-    asking --200 with parameters that can be used--> done, until the node starts again
+    asking --200 with parameters that can be used--> done, while the API that gave them is announced
+    done --others are announced, and that one is not--> waiting: the system is another one
     asking --5xx, no answer in time, or an answer that cannot be used--> asking the next one by priority
     all have failed --> a pause that doubles, up to five minutes
 
@@ -58,7 +59,7 @@ def announced_system(address: str, port: int, properties: Mapping[str, str], *, 
 
 
 class SystemClient:
-    """Gets the global parameters once."""
+    """Gets the global parameters, once for each system."""
 
     def __init__(self, seed: str) -> None:
         """``seed`` decides between APIs of one priority: the UUID of the node spreads the nodes over them."""
@@ -69,6 +70,7 @@ class SystemClient:
         self._asked: SystemApi | None = None
         self._resume_ns: int | None = None
         self._pause_ns = FIRST_PAUSE_NS
+        self._done = False
         self.parameters: GlobalParameters | None = None
         """What was received; None until then."""
         self.source_url = ""
@@ -85,7 +87,8 @@ class SystemClient:
             for api in ordered
         }
         self._failed &= self._apis.keys()
-        if self._resume_ns is None and self._apis:
+        if self._apis and self.source_url not in self._apis and (self._done or self._resume_ns is None):
+            self._done = False
             self._resume_ns = now_ns + SETTLE_NS
 
     def next_fetch(self, now_ns: int) -> SystemApi | None:
@@ -98,7 +101,7 @@ class SystemClient:
 
     def wake_ns(self) -> int | None:
         """When `next_fetch` has something; None where nothing is planned."""
-        waits = self.parameters is not None or self._asked is not None or not self._apis
+        waits = self._done or self._asked is not None or not self._apis
         return None if waits else self._resume_ns
 
     def on_answer(self, status: int, body: bytes, now_ns: int) -> None:
@@ -113,7 +116,8 @@ class SystemClient:
             return
         asked, self._asked = self._asked, None
         if asked is not None:
-            self.parameters, self.source_url = parameters, asked.url
+            self.parameters, self.source_url, self._done = parameters, asked.url, True
+            self._pause_ns = FIRST_PAUSE_NS
             self.notes.append(f"global parameters of '{parameters.label or parameters.id}' from {asked.url}")
 
     def on_failure(self, reason: str, now_ns: int) -> None:
