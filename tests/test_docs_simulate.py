@@ -28,9 +28,16 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert name == "kernel"
     if "--plot" in words:
         pytest.importorskip("matplotlib", reason="phasegraph[plot] is not installed")
+    written = {words[at + 1] for at, word in enumerate(words) if word in ("--report", "--trace", "--plot", "--results")}
+    if words[0] == "sweep":
+        pytest.importorskip("pyarrow", reason="phasegraph[sweep] is not installed")
+        if "--cluster" in words:  # tests/system/test_sweep.py has one
+            del words[words.index("--cluster") :]
+        if "--results" not in words:
+            written.add("sweep-graph.arrows")
+        words += ["--seeds", "1", "--processes", "1"]
     result = CliRunner().invoke(cli, [*words, "--for", "4s"])
     assert (result.exit_code, result.exception) == (0, None), result.output
-    written = {words[at + 1] for at, word in enumerate(words) if word in ("--report", "--trace", "--plot")}
     assert {path.name for path in tmp_path.iterdir()} == {"graph.toml", "foyer.toml", *written}
 
 

@@ -22,6 +22,7 @@ from .remote import capture, runs, status, stop
 from .run import run
 from .schema import schema
 from .simulate import simulate
+from .sweep import sweep
 
 COMMANDS_GROUP = "phasegraph.commands"
 """Entry points by which plugins declare the names of their commands; the value is the plugin's module."""
@@ -119,6 +120,7 @@ for _command in (
     check,
     simulate,
     compare,
+    sweep,
     plugins,
     explain,
     schema,

@@ -1,8 +1,10 @@
-"""How far a simulation has come, on standard error."""
+"""How far simulations have come, on standard error."""
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import Any, Self
 
 from .._core.units import format_duration
 from .._run.logging import StandardError
@@ -39,3 +41,51 @@ class Progress:
 
     def _print(self, line: str) -> None:
         print(self._title + line, file=StandardError(), flush=True)
+
+
+class JobProgress:
+    """A bar on a terminal, and a line now and then elsewhere."""
+
+    def __init__(self, what: str, count: int) -> None:
+        """``what`` there are ``count`` of, in the plural."""
+        self._what, self._count = what, count
+        self._began = self._printed = time.monotonic()
+        self._at_start: int | None = None
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._task = self._bar.add_task(what, total=count)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, done: int) -> None:
+        """``done`` of them have ended."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+            return
+        now = time.monotonic()
+        if self._at_start is None:
+            self._at_start = done
+        if done == self._count or now - self._printed >= _INTERVAL_S:
+            self._printed = now
+            rest_ns = (self._count - done) * (now - self._began) * 1e9 / max(1, done - self._at_start)
+            self.warn(f"{done} of {self._count} {self._what}, {format_duration(rest_ns)} left")
+
+    def warn(self, line: str) -> None:
+        """Print a line."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=StandardError(), flush=True)

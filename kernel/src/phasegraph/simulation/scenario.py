@@ -79,11 +79,11 @@ def shipped() -> dict[str, str]:
     return {path.name.removesuffix(".toml"): path.read_text("utf-8") for path in paths if path.name.endswith(".toml")}
 
 
-def load_scenario(name: str) -> Deployment:
-    """A scenario by the name of one that ships, or by the path of a file. Raises GraphError with every problem."""
+def scenario_text(name: str) -> str:
+    """The text of a scenario, by the name of one that ships, or by the path of a file. Raises GraphError."""
     texts = shipped()
     if name in texts:
-        return parse_scenario(texts[name], name)
+        return texts[name]
     path = Path(name)
     if not path.suffix and not path.exists():
         hint = (
@@ -91,7 +91,18 @@ def load_scenario(name: str) -> Deployment:
         )
         raise GraphError([Problem("--scenario", f"there is no scenario {format_value(name)}", hint)])
     try:
-        return parse_scenario(read_text(path, "scenario"), path.stem)
+        return read_text(path, "scenario")
+    except GraphError as error:
+        raise GraphError([_named(problem, path.name) for problem in error.problems]) from None
+
+
+def load_scenario(name: str) -> Deployment:
+    """A scenario by the name of one that ships, or by the path of a file. Raises GraphError with every problem."""
+    text, path = scenario_text(name), Path(name)
+    if name in shipped():
+        return parse_scenario(text, name)
+    try:
+        return parse_scenario(text, path.stem)
     except GraphError as error:
         raise GraphError([_named(problem, path.name) for problem in error.problems]) from None
 

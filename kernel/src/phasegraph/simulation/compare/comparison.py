@@ -14,6 +14,7 @@ from ..._core.kinds import CompensatorKind
 from ..._graph_file.graph import Graph, GraphNode
 from ..._option_types.wording import did_you_mean, format_value, join_words
 from ..._plugins.loader import Registry
+from ..._run.session import Session
 from ..scenario import Deployment
 from ..signals import NOTCH_HZ, tone_hz
 from ..simulation_run import Simulation
@@ -96,21 +97,20 @@ def compare(
     results = []
     for strategy, changed in graphs.items():
         for deployment in deployments:
-            simulation = Simulation(
-                changed,
-                registry,
-                deployment,
-                seed=seed,
-                log=log,
-                for_ns=for_ns,
-                rendered_ns=min(RENDERED_NS, for_ns // 2),
+            status = on_run(strategy, deployment.name)
+            results.append(
+                run_strategy(
+                    changed,
+                    registry,
+                    deployment,
+                    strategy,
+                    for_ns=for_ns,
+                    seed=seed,
+                    log=log,
+                    keep_points=keep_points,
+                    status=status,
+                )
             )
-            if keep_points:
-                for truth in simulation.truths.values():
-                    truth.points = []
-            report = simulation.run(on_run(strategy, deployment.name), signals=True)
-            _check(report, f"{strategy} in {deployment.name}")
-            results.append(_result(strategy, deployment.name, report, simulation))
     return StrategyComparison(
         duration_s=for_ns / NS_PER_S,
         seed=seed,
@@ -121,12 +121,39 @@ def compare(
     )
 
 
+def run_strategy(
+    graph: Graph,
+    registry: Registry,
+    deployment: Deployment,
+    strategy: str,
+    *,
+    for_ns: int,
+    seed: int,
+    log: Any,
+    keep_points: bool = False,
+    status: Callable[[Session], None] | None = None,
+    signals: bool = True,
+) -> Result:
+    """Run a graph that has the strategy's compensator in one deployment. The same arguments give the same result.
+
+    ``signals``: a signal ends the run with KeyboardInterrupt; only in a main thread. Raises GraphError, and NodeError
+    if a node fails.
+    """
+    rendered_ns = min(RENDERED_NS, for_ns // 2)
+    simulation = Simulation(graph, registry, deployment, seed=seed, log=log, for_ns=for_ns, rendered_ns=rendered_ns)
+    if keep_points:
+        for truth in simulation.truths.values():
+            truth.points = []
+    report = simulation.run(status, signals=signals)
+    _check(report, f"{strategy} in {deployment.name}")
+    return _result(strategy, deployment.name, report, simulation)
+
+
 def _check_comparable(
     graph: Graph, registry: Registry, deployments: Sequence[Deployment], *, seed: int, log: Any
 ) -> None:
     if not any(edge.crossing for edge in graph.edges):
-        message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
-        raise GraphError([Problem("", message, "`kernel check` says which edges cross")])
+        raise _nothing_to_compare()
     for deployment in deployments:  # a problem of the graph itself is not a strategy's
         Simulation(graph, registry, deployment, seed=seed, log=log)
 
@@ -172,6 +199,19 @@ def _check(report: Mapping[str, Any], which: str) -> None:
 def _of_strategy(strategy: str, problem: Problem) -> Problem:
     path = f"--strategies {strategy}"
     return Problem(f"{path}: {problem.path}" if problem.path else path, problem.message, problem.hint)
+
+
+def crossing_strategy(graph: Graph) -> str:
+    """The compensator of the graph's first crossing. Raises GraphError where it has none."""
+    crossing = next((edge.compensator for edge in graph.edges if edge.crossing and edge.compensator), None)
+    if crossing is None:
+        raise _nothing_to_compare()
+    return crossing
+
+
+def _nothing_to_compare() -> GraphError:
+    message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
+    return GraphError([Problem("", message, "`kernel check` says which edges cross")])
 
 
 def with_strategy(graph: Graph, registry: Registry, strategy: str) -> Graph:

@@ -1,0 +1,1 @@
+"""Simulations by the thousand: every combination of options, strategies, scenarios and seeds."""

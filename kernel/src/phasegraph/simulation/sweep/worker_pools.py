@@ -1,0 +1,65 @@
+"""Where the jobs of a sweep run: in processes of this machine, or on a Dask cluster. Nothing here schedules."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from ..._core.errors import GraphError, Problem
+from ..._core.invocation import install_command
+from .sweep_jobs import SweepJob, SweepOutcome, run_job
+
+MOST_BROKEN_POOLS = 10
+"""Times that processes may die before the jobs that were under way count as failed."""
+CONNECT_S = 20.0
+
+Outcomes = Generator[SweepOutcome, None, None]
+
+
+def in_processes(jobs: Sequence[SweepJob], processes: int, warn: Callable[[str], object]) -> Outcomes:
+    """Run jobs in ``processes`` processes of this machine, and yield their outcomes as they come.
+
+    Where a process dies, the jobs that have no outcome yet are run again. ``warn`` is called with a sentence then.
+    """
+    left = {job.key: job for job in jobs}
+    context = multiprocessing.get_context("spawn")
+    for broken in range(MOST_BROKEN_POOLS):
+        pool = ProcessPoolExecutor(processes, mp_context=context)
+        try:
+            for future in as_completed([pool.submit(run_job, job) for job in left.values()]):
+                outcome = future.result()
+                del left[outcome.key]
+                yield outcome
+            return
+        except BrokenProcessPool:
+            warn(f"a process of the sweep died; its simulations start again ({broken + 1} of {MOST_BROKEN_POOLS})")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for key in left:
+        yield SweepOutcome(key=key, failure="processes of the sweep died again and again")
+
+
+def on_cluster(jobs: Sequence[SweepJob], address: str) -> Outcomes:
+    """Run jobs on the workers of a Dask scheduler, and yield their outcomes as they come. Raises GraphError.
+
+    Dask runs the jobs of a worker that dies on another one.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        hint = install_command("phasegraph[cluster]")
+        raise GraphError([Problem("--cluster", "dask.distributed is not installed", hint)]) from None
+    try:
+        client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        hint = "`dask scheduler` prints its address"
+        raise GraphError([Problem("--cluster", f"there is no scheduler at {address}: {error}", hint)]) from error
+    with client:
+        futures = client.map(run_job, jobs, key=[job.key for job in jobs], pure=False, retries=2)
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
+            outcome: SweepOutcome = future.result()
+            yield outcome
+            future.release()
