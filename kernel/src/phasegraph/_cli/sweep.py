@@ -29,7 +29,7 @@ def _read_over(ctx: click.Context, param: click.Parameter, words: tuple[str, ...
     epilog=examples(
         "kernel sweep graph.toml --strategies combined,buffer-feedback --seeds 20",
         "kernel sweep graph.toml --over sources.stage.link-offset=20ms,40ms --scenarios studio,usb-card",
-        "kernel sweep graph.toml --strategies combined,feed-forward --seeds 100 --cluster tcp://10.0.0.5:8786",
+        "kernel sweep graph.toml --strategies combined,ptp-feed-forward --seeds 100 --cluster tcp://10.0.0.5:8786",
     ),
 )
 @graph_argument
