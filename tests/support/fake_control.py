@@ -127,15 +127,19 @@ class FakeControl:
         try:
             connection.sendall(json.dumps(hello | {"started_at": STARTED_AT}).encode() + b"\n")
             with connection.makefile("rb") as lines:
-                request = json.loads(lines.readline() or "{}")
-            if request.get("request") == "subscribe":
-                connection.sendall(json.dumps({"id": request["id"], "ok": True}).encode() + b"\n")
-                with self._lock:
-                    self._subscribers.append(connection)
-                self.push()
-                return
-            answer = {"id": request.get("id", 0), "ok": False, "error": "a fake run does not do that"}
-            connection.sendall(json.dumps(answer).encode() + b"\n")
+                while line := lines.readline():
+                    request = json.loads(line)
+                    answer = {"id": request.get("id", 0), "ok": True}
+                    if request.get("request") == "status":
+                        answer["status"] = self.status()
+                    elif request.get("request") != "subscribe":
+                        answer |= {"ok": False, "error": "a fake run does not do that"}
+                    connection.sendall(json.dumps(answer).encode() + b"\n")
+                    if request.get("request") == "subscribe":
+                        with self._lock:
+                            self._subscribers.append(connection)
+                        self.push()
+                        return
         except OSError:
             pass
         connection.close()

@@ -47,11 +47,14 @@ class Distribution(NamedTuple):
     def _percentile(self, fraction: float, sums: NDArray[np.int64]) -> int:
         if self.largest_ns is None:
             return 0
-        return min(self.largest_ns, _upper_edge_ns(int(sums.searchsorted(fraction * int(sums[-1])))))
+        return min(self.largest_ns, _EDGES_NS[int(sums.searchsorted(fraction * int(sums[-1])))])
 
     def as_text(self) -> str:
         """``UPPER_EDGE_NS:COUNT`` of each bin that is not empty, in order: ``1189207:52 1243336:8``."""
-        return " ".join(f"{_upper_edge_ns(int(at))}:{self.bins[at]}" for at in np.flatnonzero(self.bins))
+        filled = np.flatnonzero(self.bins)
+        return " ".join(
+            [f"{_EDGES_NS[at]}:{n}" for at, n in zip(filled.tolist(), self.bins[filled].tolist(), strict=True)]
+        )
 
     def metrics(self, name: str) -> dict[str, Metric]:
         """``NAME_p50_ns``, ``NAME_p99_ns`` and ``NAME_max_ns``, once anything was counted."""
@@ -72,6 +75,7 @@ def _upper_edge_ns(at: int) -> int:
     return 0 if octaves == 0 else round(_LEAST_NS * math.exp2(octaves))
 
 
+_EDGES_NS = tuple(_upper_edge_ns(at) for at in range(2 * _BINS))
 EMPTY = Distribution(np.zeros(2 * _BINS, np.int64), None)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from phasegraph.control import EdgeStatus, EventLine, Hello, NodeStatus, RunEvent, RunStatus
+from phasegraph.control import ControlError, EdgeStatus, EventLine, Hello, NodeStatus, RunEvent, RunStatus
 
 STARTED_AT = "2026-11-30T02:00:00.000Z"
 
@@ -148,6 +148,9 @@ class FakeConnection:
         self.hello: Hello | None = run.hello
         self._run = run
 
+    async def status(self) -> RunStatus:
+        return await self._run.first_status()
+
     async def subscribe(
         self, *, interval_s: float | None = 1.0, events: bool = True
     ) -> AsyncIterator[RunStatus | EventLine]:
@@ -162,6 +165,18 @@ class FakeRun:
         self.hello = Hello(version="0.1.0", name=name, graph=f"{name}.toml", pid=4711, started_at=STARTED_AT)
         self._send, self.lines = trio.open_memory_channel[RunStatus | EventLine](100)
         self.path = Path(f"{name}.sock")
+
+    async def first_status(self) -> RunStatus:
+        """The newest of those that were sent; events before it are sent again."""
+        while True:
+            try:
+                line = await self.lines.receive()
+            except trio.EndOfChannel:
+                raise ControlError("the run has ended") from EOFError()
+            if isinstance(line, RunStatus):
+                return line
+            self.send(line)
+            await trio.sleep(0.01)
 
     def send(self, line: RunStatus | EventLine) -> None:
         self._send.send_nowait(line)

@@ -95,6 +95,20 @@ async def test_old_runs_are_forgotten(autojump_clock: MockClock) -> None:
         assert list(directory.runs) == []
 
 
+async def test_a_large_run_is_asked_less_often_and_soon_after_an_event(autojump_clock: MockClock) -> None:
+    machine = FakeMachine(hall := FakeRun())
+    nodes = {f"stream-{number}": stream() for number in range(128)}
+    async with following(machine) as directory:
+        hall.send(status(nodes=nodes))
+        await trio.sleep(0.1)
+        assert directory.runs["hall"].interval_s == 4.0
+        hall.send(event("stream_silent"))
+        await trio.sleep(0.1)
+        hall.send(status(nodes=nodes, trouble=["stage: silent"]))
+        await trio.sleep(1)
+        assert directory.runs["hall"].overview(trio.current_time()).headline == "stage: silent."
+
+
 async def test_readers_get_overviews_and_events(autojump_clock: MockClock) -> None:
     machine = FakeMachine(hall := FakeRun())
     async with following(machine) as directory:

@@ -12,7 +12,7 @@ const MOST_EVENTS = 300;
 const MOST_POINTS = 600;
 const SHOWN_EVENTS = 100;
 const TIMELINE_MS = 600_000;
-const OLD_S = 3.5; // a status comes each second
+const LATE_S = 2.5; // how much later than it is due a status may be
 const THEME = "phasegraph-theme";
 
 /** By run: {overview, receivedAt, events, clocks, graph}. Bounded by what the console remembers. */
@@ -192,7 +192,7 @@ function drawConnection() {
   const known = current();
   const age = known?.overview ? (performance.now() - known.receivedAt) / 1000 : 0;
   const running = known?.overview?.state === "running" && known.overview.status;
-  const old = running && age > OLD_S;
+  const old = running && age > known.overview.interval_s + LATE_S;
   let text = "live";
   if (!connection.open) text = `reconnecting: ${connection.error?.message ?? "the console does not answer"}`;
   if (old) text = `these figures are ${span(age)} old${connection.open ? "" : "; reconnecting"}`;

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
 import click
 
+NICE = 10
+"""Of the console's process."""
 EXAMPLES = """\
 \b
 Examples:
@@ -59,6 +62,8 @@ def console_command(
         say(f"The tokens are in {path}.")
         tls = (tls_cert, tls_key) if tls_cert and tls_key else None
         settings = ConsoleSettings(host, port, tokens, names=names, tls=tls, interface=interface)
+        if hasattr(os, "setpriority"):  # runs on the same processors go first
+            os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
         trio.run(run_console, settings, say)
     except (TokenFileError, ListenError) as error:
         raise click.ClickException(str(error)) from None

@@ -57,6 +57,8 @@ class RunOverview(Struct, frozen=True, kw_only=True):
     """One sentence: how it is."""
     age_s: float
     """Age of ``status``."""
+    interval_s: float
+    """How often a status comes: less often for a large graph."""
     ended_at: str | None
     """When the run ended, or the console lost it: wall clock, UTC."""
     ended_because: str
@@ -84,6 +86,8 @@ class FollowedRun:
         self.ended_at: str | None = None
         self.ended_because = ""
         self.ended_s: float | None = None
+        self.interval_s = 1.0
+        """How often a status is asked for."""
         self.stop_requested = False
         """Whether it was stopped from here."""
         self.events: deque[TimedEvent] = deque(maxlen=MOST_EVENTS)
@@ -139,6 +143,7 @@ class FollowedRun:
             state=self.state,
             headline=said,
             age_s=self.age_s(now_s),
+            interval_s=self.interval_s,
             ended_at=self.ended_at,
             ended_because=self.ended_because,
             status=self.status,

@@ -1,14 +1,16 @@
 """The runs of this machine: found by their control sockets, followed, lost, and found again.
 
-Each run is followed by one connection, which gets a status each second and all events, however many pages and scripts
-read them here. Changes of runs go to `ChangeFeed`s, which never hold up the directory.
+Each run is followed by one connection, which gets its status and all events, however many pages and scripts read them
+here. A status costs a run some 0.15 ms for each node: it is asked for each second where there are few nodes, less often
+where there are many, and soon after an event, since that is when sentences change. Changes of runs go to `ChangeFeed`s,
+which never hold up the directory.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -30,6 +32,12 @@ from .followed_run import FollowedRun, TimedEvent
 
 SEARCH_S = 1.0
 STATUS_S = 1.0
+NODES_A_SECOND = 32
+"""For this many nodes a status each second; for more, less often."""
+MOST_STATUS_S = 5.0
+AFTER_EVENT_S = 0.3
+BETWEEN_EVENTS_S = 1.0
+"""Statuses because of events come no closer."""
 MOST_RUNS = 64
 MOST_ENDED = 20
 """Runs that have ended and are still shown."""
@@ -46,6 +54,10 @@ class FollowedConnection(Protocol):
     """What the directory needs of `phasegraph.control.AsyncRun`."""
 
     hello: Hello | None
+
+    async def status(self) -> RunStatus:
+        """See `phasegraph.control.AsyncRun.status`."""
+        ...
 
     def subscribe(self, *, interval_s: float | None = 1.0, events: bool = True) -> AsyncIterator[RunStatus | EventLine]:
         """See `phasegraph.control.AsyncRun.subscribe`."""
@@ -168,21 +180,56 @@ class RunDirectory:
     async def _follow_connection(self, run: FollowedRun, path: Path, connection: FollowedConnection) -> None:
         self._runs[run.name], self._paths[run.name] = run, path
         self._publish(RunChange(run.name, None))
-        with trio.move_on_after(SILENT_S) as patience:
-            async for line in connection.subscribe(interval_s=STATUS_S, events=True):
-                patience.deadline = trio.current_time() + SILENT_S
-                if isinstance(line, RunStatus):
-                    run.add_status(line, trio.current_time(), datetime.now(UTC))
-                    self._publish(RunChange(run.name, None))
-                else:
-                    event = run.add_event(line, self._local.now_ns(), datetime.now(UTC))
-                    self._publish(RunChange(run.name, event))
+        async with trio.open_nursery() as nursery:
+            news, changed = trio.open_memory_channel[None](1)
+            nursery.start_soon(self._follow_events, run, path, changed)
+            because, state = "its process has closed the control socket", "ended"
+            with trio.move_on_after(SILENT_S) as patience:
+                try:
+                    await self._read_lines(run, connection, patience, news)
+                except ControlError as error:
+                    if not isinstance(error.__cause__, EOFError | trio.BrokenResourceError):
+                        because, state = str(error), "unreachable"
+            nursery.cancel_scope.cancel()
         if patience.cancelled_caught:
-            self._end(run.name, f"it has not answered for {SILENT_S:g} s", "unreachable")
+            because, state = f"it has not answered for {SILENT_S:g} s", "unreachable"
         elif run.stop_requested or (run.status is not None and run.status.stopping):
-            self._end(run.name, "it was stopped", "ended")
-        else:
-            self._end(run.name, "its process has closed the control socket", "ended")
+            because = "it was stopped"
+        self._end(run.name, because, state)
+
+    async def _read_lines(
+        self,
+        run: FollowedRun,
+        connection: FollowedConnection,
+        patience: trio.CancelScope,
+        news: trio.MemorySendChannel[None],
+    ) -> None:
+        first = await connection.status()
+        self._show_status(run, first)
+        run.interval_s = min(max(STATUS_S, len(first.nodes) / NODES_A_SECOND), MOST_STATUS_S)
+        async for line in connection.subscribe(interval_s=run.interval_s, events=True):
+            patience.deadline = trio.current_time() + SILENT_S
+            if isinstance(line, RunStatus):
+                self._show_status(run, line)
+            else:
+                event = run.add_event(line, self._local.now_ns(), datetime.now(UTC))
+                self._publish(RunChange(run.name, event))
+                with suppress(trio.WouldBlock):
+                    news.send_nowait(None)
+
+    async def _follow_events(self, run: FollowedRun, path: Path, changed: trio.MemoryReceiveChannel[None]) -> None:
+        # A status soon after an event, where the next one is not due anyway.
+        async for _ in changed:
+            if run.interval_s > STATUS_S:
+                await trio.sleep(AFTER_EVENT_S)
+                with suppress(ControlError):  # the connection that follows the run says what became of it
+                    async with self._connect(path) as connection:
+                        self._show_status(run, await connection.status())
+                await trio.sleep(BETWEEN_EVENTS_S)
+
+    def _show_status(self, run: FollowedRun, status: RunStatus) -> None:
+        run.add_status(status, trio.current_time(), datetime.now(UTC))
+        self._publish(RunChange(run.name, None))
 
     def _end(self, name: str, because: str, state: str) -> None:
         run = self._runs.get(name)
