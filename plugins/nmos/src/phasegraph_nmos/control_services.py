@@ -28,6 +28,7 @@ from .mapping.audio_ports import ports_of_runs
 from .mapping.channel_mapping import ChannelMapping
 from .model.resources import DeviceControl, HostInterface, NodeIdentity
 from .model.run_view import RunView, sources_of
+from .run_link import Instant
 from .status_monitors.monitored_runs import ConnectionState, NodeLinks, monitored_resources
 
 CONTROLS = (
@@ -109,17 +110,19 @@ class ControlServices:
             async with link.changing:
                 with trio.fail_after(APPLY_TIMEOUT_S):
                     changes = await self._planned_changes(link, options)
+                    passed = at_tai_ns is None or at_tai_ns <= self._clock.now_ns()
                     if changes:
-                        assert link.view is not None
-                        ptp = next((clock.id for clock in link.view.clocks if clock.timescale == "ptp"), None)
-                        if at_tai_ns is None or at_tai_ns <= self._clock.now_ns():
-                            await link.apply(changes)
-                        else:
-                            # A sink's frame is named by the time at which it sounds.
-                            at_ns = at_tai_ns + _link_offset_ns(link.view, changes)
-                            await link.apply(changes, instant_of(link.view, ptp, at_ns, self._clock))
+                        at = "now" if at_tai_ns is None or passed else self._instant(link.view, changes, at_tai_ns)
+                        await link.apply(changes, at)
                         await link.refresh()
-        return self._clock.now_ns() if at_tai_ns is None else at_tai_ns
+        return self._clock.now_ns() if at_tai_ns is None or passed else at_tai_ns
+
+    def _instant(self, run: RunView | None, changes: Mapping[str, Any], tai_ns: int) -> Instant:
+        # A sink's frame is named by the time at which it sounds.
+        if run is None:
+            return "now"
+        ptp = next((clock.id for clock in run.clocks if clock.timescale == "ptp"), None)
+        return instant_of(run, ptp, tai_ns + _link_offset_ns(run, changes), self._clock)
 
     def _link(self, run: str) -> ChangeableRun:
         link = self._runs(run)

@@ -95,7 +95,13 @@ def test_what_can_be_routed_has_the_rate_and_needs_no_missing_compensator() -> N
     outputs = ports().outputs
     assert outputs["studio_send"].routable == ("studio_stage", "studio_foyer", "studio_jingle")
     assert outputs["studio_rec"].routable == ("studio_stage", "studio_foyer", "studio_jingle")
+    assert ports_of_runs([a_run(graph=reading_jingle())], uuid_of).outputs["studio_rec"].routable[0] == "studio_jingle"
     assert outputs["studio_speakers"].routable == ("studio_stage", "studio_foyer", "studio_far", "studio_jingle")
+
+
+def reading_jingle() -> dict[str, Any]:
+    sinks = {**GRAPH["sinks"], "rec": {"kind": "file", "path": "out.wav", "input": ["jingle", "jingle"]}}
+    return {**GRAPH, "sinks": sinks}
 
 
 def test_ids_of_two_runs_do_not_meet() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..model.run_view import RunView, Table, receiver_id
+from ..model.run_view import RunView, Table, receiver_id, sources_of
 
 Route = tuple[str, int] | None
 """Input and channel from 0; None for silence."""
@@ -139,7 +139,7 @@ class _RunPorts:
                 label=_label(table, node),
                 description=_description(table, f"Sink {node} of the run {self._run.name}"),
                 source_id=self._uuid_of("source", self._run.name, node) if table.get("kind") == "aes67" else None,
-                routable=tuple(port.id for port in self.inputs.values() if self._can_route(port, node, table)),
+                routable=tuple(self._routable(node, table)),
                 routes=tuple(routes),
             )
 
@@ -151,9 +151,14 @@ class _RunPorts:
             for channel in range(1, width + 1) if channels is None else channels:
                 yield None if channel == 0 or port is None else (port.id, channel - 1)
 
-    def _can_route(self, port: InputPort, sink: str, table: Table) -> bool:
+    def _routable(self, sink: str, table: Table) -> list[str]:
+        # Those that it reads first: a controller that tries one takes the first.
+        read = sources_of(table.get("input", ()))
+        ports = [port for port in self.inputs.values() if self._can_route(port, sink, table, read)]
+        return [port.id for port in sorted(ports, key=lambda port: port.node not in read)]
+
+    def _can_route(self, port: InputPort, sink: str, table: Table, read: Sequence[str]) -> bool:
         nodes = self._run.status.nodes
-        read = [entry if isinstance(entry, str) else entry["source"] for entry in _entries(table.get("input", ()))]
         if port.node in read:
             return True
         if nodes[port.node].rate != nodes[sink].rate:
@@ -171,10 +176,6 @@ class _RunPorts:
         only = next(iter(self._clocks)) if len(self._clocks) == 1 else None
         clock = self._run.graph[role][node].get("clock", only)
         return clock if isinstance(clock, str) else None
-
-
-def _entries(input: Any) -> list[Any]:
-    return [input] if isinstance(input, str) else list(input)
 
 
 def _label(table: Table, otherwise: str) -> str:
