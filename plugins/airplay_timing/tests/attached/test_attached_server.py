@@ -98,7 +98,7 @@ class Attached:
         return ""
 
     def record(self, name: str = "/nqptp") -> NqptpRecord:
-        record = MemoryReader(name, str(self.other.directory)).read()
+        record = MemoryReader(name, str(self.other.directory)).read_record()
         assert record is not None
         return record
 

@@ -74,7 +74,7 @@ def test_cliairplay_runs_until_its_sample_is_old(local: SimLocalClock, tmp_path:
     assert record == NqptpRecord(clock=CLOCK, local_ns=now - cliairplay.STALE_NS, offset_ns=7 * S, since_ns=1)
     write_sample(tmp_path, now - cliairplay.STALE_NS - S)
     with pytest.raises(MemoryNotServed, match="16 s old"):
-        CliairplayReader(local, str(tmp_path)).read()
+        CliairplayReader(local, str(tmp_path)).read_record()
 
 
 def test_a_memory_of_nqptp_counts_while_a_program_has_its_control_port(local: SimLocalClock, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_sample_that_is_being_written_is_read_again(local: SimLocalClock, tmp_
     write_sample(tmp_path, local.now_ns())
     path = tmp_path / "cliairplay-ptp"
     path.write_bytes(path.read_bytes()[:-8] + b"\1" * 8)
-    assert CliairplayReader(local, str(tmp_path)).read() is None
+    assert CliairplayReader(local, str(tmp_path)).read_record() is None
 
 
 def test_a_status_without_time_is_of_no_server(local: SimLocalClock, tmp_path: Path) -> None:

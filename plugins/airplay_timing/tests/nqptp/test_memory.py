@@ -107,7 +107,7 @@ def test_a_recent_record_of_another_writer_stays(tmp_path: Path, age_ns: int, ke
     path = tmp_path / "nqptp"
     path.write_bytes((10).to_bytes(2, sys.byteorder).ljust(8, b"\0") + record(3).encode() * 2)
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=record(3).local_ns + age_ns)
-    assert MemoryReader("/nqptp", str(tmp_path)).read() == memory.kept == (record(3) if kept else NqptpRecord())
+    assert MemoryReader("/nqptp", str(tmp_path)).read_record() == memory.kept == (record(3) if kept else NqptpRecord())
     memory.close()
 
 
@@ -115,7 +115,7 @@ def test_a_recent_record_of_another_writer_stays(tmp_path: Path, age_ns: int, ke
 def test_a_record_of_another_version_is_cleared(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "nqptp").write_bytes(content)
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
-    assert MemoryReader("/nqptp", str(tmp_path)).read() == NqptpRecord()
+    assert MemoryReader("/nqptp", str(tmp_path)).read_record() == NqptpRecord()
     memory.close()
 
 
@@ -159,25 +159,25 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
 def test_reading(tmp_path: Path) -> None:
     reader = MemoryReader("/nqptp", str(tmp_path))
     with pytest.raises(MemoryNotServed, match="No such file"):
-        reader.read()
+        reader.read_record()
     with pytest.raises(MemoryNotServed, match="no directory"):
-        MemoryReader("/nqptp", str(tmp_path / "nowhere")).read()
+        MemoryReader("/nqptp", str(tmp_path / "nowhere")).read_record()
     os.mkfifo(reader.path)
     with pytest.raises(MemoryNotServed, match="cannot read"):
-        reader.read()
+        reader.read_record()
     reader.path.unlink()
     for octets in (0, 73, 144):
         reader.path.write_bytes(bytes(octets))
         with pytest.raises(MemoryNotServed, match=f"has {min(octets, 73)} octets"):
-            reader.read()
+            reader.read_record()
     reader.path.unlink()
     memory = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     memory.write(record(5))
-    assert reader.read() == record(5)
+    assert reader.read_record() == record(5)
     # nqptp itself replaces the file.
     memory.path.unlink()
     again = MemoryWriter("/nqptp", str(tmp_path), now_ns=0)
     again.write(record(6))
-    assert reader.read() == record(6)
+    assert reader.read_record() == record(6)
     memory.close()
     again.close()

@@ -37,7 +37,7 @@ class Receiver:
 
     @property
     def record(self) -> NqptpRecord:
-        record = self.memory.read()
+        record = self.memory.read_record()
         assert record is not None
         return record
 

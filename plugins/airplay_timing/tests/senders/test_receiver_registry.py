@@ -45,7 +45,7 @@ def test_receivers_survive_a_restart() -> None:
     registry.apply_airptp(AirptpCommand(7, "fe80::1"))
     for _ in range(2):
         registry.apply_control(ControlRequest(R, ("10.0.0.1",)))
-    after.load(registry.encode() + "\nR nowhere\n\nx 10.0.0.9\n")
+    after.load(registry.to_lines() + "\nR nowhere\n\nx 10.0.0.9\n")
     assert after.addresses == {"10.0.0.1", "fe80::1"}
     after.apply_control(ControlRequest(U, ("10.0.0.1",)))
     after.apply_airptp(AirptpCommand(7, None))

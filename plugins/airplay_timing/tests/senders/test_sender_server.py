@@ -123,7 +123,7 @@ async def test_three_kinds_of_client_share_one_clock(
     assert (identity, flags) == (clock, 3)
     now = wired.local.now_ns()
     assert abs(realtime_ns + offset_ns - now) < S // 5  # the timeline, up to one publication ago
-    received = MemoryReader("/nqptp", str(tmp_path)).read()
+    received = MemoryReader("/nqptp", str(tmp_path)).read_record()
     assert received is not None
     assert f"{received.clock:016X}" == device.leader.name.replace("-", "")
     await trio.sleep(5)

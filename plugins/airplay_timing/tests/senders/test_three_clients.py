@@ -54,7 +54,7 @@ class Reading:
         now, clock = self.network.local.now_ns(), self.sender.status()[2]
         assert now // S - self.sender.status()[3] <= 15
         _, identity, realtime_ns, offset_ns, _, flags, _ = self.sender.sample()
-        record = self.memories["/nqptp"].read()
+        record = self.memories["/nqptp"].read_record()
         assert record is not None
         assert (identity, record.clock, flags) == (clock, clock, 3)
         for local_ns, to_timeline_ns in ((realtime_ns, offset_ns), (record.local_ns, record.offset_ns)):
@@ -64,7 +64,7 @@ class Reading:
 
     def kitchen_error_ns(self, device: Any) -> int | None:
         """Error of the time of the phone that the kitchen follows; None while there is none."""
-        record = self.memories["/nqptp-kitchen"].read()
+        record = self.memories["/nqptp-kitchen"].read_record()
         assert record is not None
         if not record.clock:
             return None

@@ -92,7 +92,7 @@ class AttachedSenders:
 
     def _record(self) -> NqptpRecord:
         try:
-            return self._reader.read() or NqptpRecord()
+            return self._reader.read_record() or NqptpRecord()
         except MemoryNotServed:
             return NqptpRecord()
 

@@ -29,7 +29,7 @@ class ClockRecordReader(Protocol):
     def path(self) -> Path:
         """The file."""
 
-    def read(self) -> NqptpRecord | None:
+    def read_record(self) -> NqptpRecord | None:
         """The record now; None if the writer was in the way. Raises MemoryNotServed."""
 
 
@@ -55,8 +55,8 @@ class AirptpReader:
             raise MemoryNotServed(f"{self.path} is {age_s} s old: its server has ended")
         return status
 
-    def read(self) -> NqptpRecord | None:
-        """See `ClockRecordReader.read`."""
+    def read_record(self) -> NqptpRecord | None:
+        """See `ClockRecordReader.read_record`."""
         offset_ns = clock_offset_ns(self._local, time.CLOCK_MONOTONIC)
         return NqptpRecord(clock=self.status().clock, local_ns=self._local.now_ns(), offset_ns=offset_ns)
 
@@ -68,8 +68,8 @@ class CliairplayReader:
         self.path = Path(directory) / cliairplay.NAME.removeprefix("/")
         self._local = local
 
-    def read(self) -> NqptpRecord | None:
-        """See `ClockRecordReader.read`."""
+    def read_record(self) -> NqptpRecord | None:
+        """See `ClockRecordReader.read_record`."""
         for _ in range(_TRIES):
             octets = _content(self.path, cliairplay.SIZE)
             if octets[cliairplay.MAIN] == octets[cliairplay.SECONDARY]:
@@ -101,7 +101,7 @@ class RunningServer:
     def alive(self) -> bool:
         """Whether its memory is served."""
         try:
-            self.reader.read()
+            self.reader.read_record()
         except MemoryNotServed:
             return False
         return True
@@ -109,7 +109,7 @@ class RunningServer:
     def record(self) -> NqptpRecord | None:
         """Its time; all zero while it has none. None if the writer was in the way."""
         try:
-            return self.reader.read()
+            return self.reader.read_record()
         except MemoryNotServed:
             return NqptpRecord()
 
@@ -129,7 +129,7 @@ def find_running_server(
     reasons = []
     for program, reader in candidates:
         try:
-            reader.read()
+            reader.read_record()
         except MemoryNotServed as reason:
             reasons.append(str(reason))
             continue

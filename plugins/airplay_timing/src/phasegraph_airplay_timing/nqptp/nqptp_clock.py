@@ -68,7 +68,7 @@ class NqptpClock:
 
     def _look(self, ctx: NodeContext) -> None:
         try:
-            record, unserved = self._memory.read(), ""
+            record, unserved = self._memory.read_record(), ""
         except MemoryNotServed as reason:
             record, unserved = NqptpRecord(), str(reason)
         if unserved != self._unserved:

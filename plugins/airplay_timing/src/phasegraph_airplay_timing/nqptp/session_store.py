@@ -64,7 +64,7 @@ class SessionStore:
 
     def store_receivers(self, receivers: ReceiverRegistry) -> None:
         """Write down the receivers that senders have named. Raises OSError."""
-        path, content = self._directory / _RECEIVERS, receivers.encode()
+        path, content = self._directory / _RECEIVERS, receivers.to_lines()
         if content:
             _write(path, content)
         else:

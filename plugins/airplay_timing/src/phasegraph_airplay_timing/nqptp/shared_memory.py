@@ -53,7 +53,7 @@ class MemoryReader:
     def __init__(self, name: str, directory: str = DIRECTORY) -> None:
         self.path = Path(directory) / name.removeprefix("/")
 
-    def read(self) -> NqptpRecord | None:
+    def read_record(self) -> NqptpRecord | None:
         """The record now; None if the writer was in the way. Raises MemoryNotServed."""
         if not self.path.parent.is_dir():
             raise MemoryNotServed(f"there is no directory {self.path.parent}")

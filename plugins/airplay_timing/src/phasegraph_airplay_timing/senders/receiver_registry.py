@@ -34,13 +34,13 @@ class ReceiverRegistry:
         """Whether the only receiver may lead: clients of airptp take the server's clock for the leader."""
         return len(self.addresses) == 1 and not self._airptp
 
-    def encode(self) -> str:
+    def to_lines(self) -> str:
         """All receivers as lines: ``NUMBER ADDRESS`` of airptp, ``R ADDRESS`` once a stream of cliairplay."""
         lines = [f"{number} {address}" for number, address in self._airptp.items()]
         return "\n".join(lines + [f"R {address}" for address in self._registered.elements()])
 
     def load(self, text: str) -> None:
-        """Add the receivers of `encode`. Lines of another form are skipped."""
+        """Add the receivers of `to_lines`. Lines of another form are skipped."""
         for line in text.splitlines()[: 4 * MOST_RECEIVERS]:
             number, _, address = line.partition(" ")
             try:

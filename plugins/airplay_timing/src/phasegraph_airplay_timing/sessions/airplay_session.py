@@ -49,7 +49,7 @@ class RefusedRequest(ValueError):
 
 
 class AirplaySession:
-    """A session. `update` gives it the clock of its peers, `answer` each request."""
+    """A session. `update` gives it the clock of its peers, `fulfil` each request."""
 
     def __init__(self, identity: int, addresses: Iterable[str]) -> None:
         """``identity`` is that of our PTP clock, ``addresses`` are those of our interface: senders get them."""
@@ -71,7 +71,7 @@ class AirplaySession:
             self._timeline.clear()
             self._announced_ns = None
 
-    def answer(self, request: Request, now_ns: int) -> SessionAnswer:
+    def fulfil(self, request: Request, now_ns: int) -> SessionAnswer:
         """Fulfil a request that came at a local time. Nothing is raised, whatever is in it."""
         try:
             match request:

@@ -85,7 +85,7 @@ class SessionAnswer(msgspec.Struct, frozen=True, kw_only=True):
     bound_ns: int | None = None
     """To ``frame``: the clock is not farther off than this; left out where that is not known."""
 
-    def encode(self) -> bytes:
+    def to_line(self) -> bytes:
         """The line."""
         fields = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.json.encode(fields) + b"\n"

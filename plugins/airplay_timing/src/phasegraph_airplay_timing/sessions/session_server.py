@@ -89,7 +89,7 @@ class SessionServer:
                 except ValueError as error:
                     await _send(stream, SessionAnswer(id=0, ok=False, error=str(error)))
                     continue
-                answer = session.answer(request, self._local.now_ns())
+                answer = session.fulfil(request, self._local.now_ns())
                 if (session.peers, session.ntp_server) != followed:
                     followed = session.peers, session.ntp_server
                     self._emit_event("session", peers=" ".join(session.peers), ntp=str(session.ntp_server or ""))
@@ -149,7 +149,7 @@ async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
 
 async def _send(stream: trio.SocketStream, answer: SessionAnswer) -> None:
     with trio.fail_after(_SEND_TIMEOUT_S):
-        await stream.send_all(answer.encode())
+        await stream.send_all(answer.to_line())
 
 
 def _listen(path: Path) -> trio.SocketListener:
