@@ -262,3 +262,14 @@ async def test_a_change_that_is_given_up_leaves_nothing(autojump_clock: Any) -> 
         a = run.nodes["a"]
     main = recording(run, "main")
     np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))
+
+
+async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        silent = {"kind": "sim-source", "delivers": False}
+        edit = GraphEdit(set={"source.silent": silent, "sink.more": {"kind": "sim-recorder", "input": "silent"}})
+        await run.session.changes.apply(edit)
+        began = trio.current_time()
+        await run.session.changes.apply(GraphEdit(set={"source.silent": None, "sink.more": None}))
+        assert trio.current_time() - began < 1

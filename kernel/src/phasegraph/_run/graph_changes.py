@@ -75,10 +75,10 @@ class GraphChanges:
         ``planned`` is called once, as soon as the frames are known and nothing can refuse the change but its new nodes.
         """
         instant = self._instant(at)
-        plan = (await self._planned(edit))[1]
-        self._refuse(plan)
         ahead_s = self._ahead_s(instant)
         if ahead_s > 0:
+            plan = (await self._planned(edit))[1]
+            self._refuse(plan)
             planned(AppliedChange(plan=plan, applied=self._expected(plan, instant)))
             planned = _do_nothing
             await trio.sleep(max(0.0, ahead_s - PREPARE_S))

@@ -181,9 +181,10 @@ class SinkInput:
         # First and number of the frames that are read now; None at the end.
         for tap, _ in self._taps:
             tap.stream.on_read()
-        stop, last = self._stop(), self._last_frame()
         estimate = None if self.clock is None else self.clock.estimate()
         self._apply_media_jump(estimate, local_ns)
+        self._end_without_frames(estimate, local_ns)
+        stop, last = self._stop(), self._last_frame()
         if self._position is None:
             begins = [tap.begin for tap, _ in self._taps if tap.begin is not None] or self._begins_after_change()
             if not begins:
@@ -209,6 +210,18 @@ class SinkInput:
         self._position += count
         self._frames_read += count
         return position, count
+
+    def _end_without_frames(self, estimate: ClockEstimate | None, local_ns: int) -> None:
+        # An input that is to end, and has not brought the frames before that in time, ends where it is.
+        change = self._change
+        if change is None or change.taps is not None or change.frame is None or change.passed_at is not None:
+            return
+        now = None if estimate is None else frame_at(estimate.reference_at(local_ns - PATIENCE_NS), self.format.rate)
+        if now is not None and now >= change.frame:
+            change.passed_at = self._last = (
+                change.frame if self._position is None else min(self._position, change.frame)
+            )
+            self._position = self._last
 
     def _begins_after_change(self) -> list[int]:
         # Where reading begins if the present taps have never had a frame, and are about to be left.

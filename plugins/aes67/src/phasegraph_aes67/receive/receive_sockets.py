@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from phasegraph import NodeConflict, NodeContext, NodeError, Stream
+from phasegraph import NodeConflict, NodeContext, NodeError
 from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
@@ -30,6 +30,8 @@ REJECTED_NS = 500_000_000
 """A leg whose packets were all rejected for this long reports the reason as that of its silence."""
 PUBLISH_NS = 500_000_000
 """How often the figures of a stream that is flowing are published."""
+IDLE_NS = 2_000_000_000
+"""A socket without a stream is closed after this time: a source that starts again finds it."""
 
 
 class _Membership(NamedTuple):
@@ -50,6 +52,8 @@ class _Socket:
         self.demultiplexer = Demultiplexer()
         self._memberships: Counter[_Membership] = Counter()
         """How many legs share each."""
+        self.idle_since_ns: int | None = None
+        """Since when no stream arrives on it. Written by the control plane."""
         self._batch: PacketBatch | None = None
         self._at = 0
         """The first row of the batch that has not been handled. Written by the data plane, as the batch."""
@@ -113,6 +117,7 @@ class ReceiveSockets:
     """
 
     def __init__(self, ctx: NodeContext) -> None:
+        self._ctx = ctx
         self._network = ctx.network
         self._quantum = ctx.quantum_ns
         self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
@@ -120,15 +125,18 @@ class ReceiveSockets:
         self._sockets: dict[tuple[int, str], list[_Socket]] = {}
         self._active: tuple[_Socket, ...] = ()
         """Written by the control plane."""
-        self._retired: dict[Stream, StreamReceiver] = {}
-        """The last receiver of each stream that has no route any more: the next step publishes its last figures.
-        Replaced by the control plane."""
+        self._retired: deque[StreamReceiver] = deque()
+        """From the control plane to the step: receivers without a route, whose last figures it publishes."""
         self._dropped = 0
         """Packets that the sockets that are closed had dropped."""
+        self._closing: deque[_Socket] = deque()
+        """From the control plane to the step, which may be reading them."""
         ctx.attach(self.step)
 
     def step(self, now_ns: int) -> int:
         """Data plane: read what has arrived, some of each socket in turn; the rest of a flood waits."""
+        while self._closing:
+            self._closing.popleft().receiver.close()
         received: dict[_Socket, int] = dict.fromkeys(self._active, 0)
         waiting = list(self._active)
         left = STEP_SINGLY
@@ -147,6 +155,8 @@ class ReceiveSockets:
         if now_ns >= self._publish_ns or not fullest:
             self._publish_ns = now_ns + PUBLISH_NS
             self._publish()
+            if any(socket.idle_since_ns is not None for socket in self._active):
+                self._ctx.call_soon(self._close_idle)
         # Come again, at the rate that was just seen, for no more than a portion of the fullest socket.
         quantum_ns = self._quantum()  # it follows the graph
         paced_ns = self._interval_ns / fullest if fullest > 0 else quantum_ns
@@ -157,8 +167,8 @@ class ReceiveSockets:
         for socket in self._active:
             for receiver, _ in socket.demultiplexer.routes:
                 receiver.publish_figures()
-        for receiver in self._retired.values():
-            receiver.publish_figures()
+        while self._retired:
+            self._retired.popleft().publish_figures()
 
     def subscribe(self, receiver: StreamReceiver, leg: Leg, interface: str) -> Subscription:
         """Receive a leg of a stream from now on. Raises NodeError with a remedy."""
@@ -184,6 +194,7 @@ class ReceiveSockets:
                     "the system does not let a socket join any group",
                     "raise the sysctl net.ipv4.igmp_max_memberships",
                 )
+        socket.idle_since_ns = None
         socket.demultiplexer.set_routes([*socket.demultiplexer.routes, Route(receiver, leg)])
         self._active = tuple(one for many in self._sockets.values() for one in many)
         return Subscription(self, socket, receiver, leg, interface, via)
@@ -192,13 +203,32 @@ class ReceiveSockets:
         """Datagrams that the system threw away because this process did not come for them in time."""
         return self._dropped + sum(socket.receiver.dropped() for socket in self._active)
 
+    def _close_idle(self) -> None:
+        now_ns = self._ctx.local.now_ns()
+        idle = [one for one in self._active if one.idle_since_ns is not None and now_ns - one.idle_since_ns >= IDLE_NS]
+        if not idle:
+            return
+        self._dropped += sum(socket.receiver.dropped() for socket in idle)
+        for key, sockets in list(self._sockets.items()):
+            sockets[:] = [socket for socket in sockets if socket not in idle]
+            if not sockets:
+                del self._sockets[key]
+        self._active = tuple(one for many in self._sockets.values() for one in many)
+        self._closing.extend(idle)
+
     def close(self) -> None:
         """Close the sockets. The step runs no more: the last figures are published here."""
         self._publish()
         self._dropped = self.dropped()
         active, self._active = self._active, ()
-        for socket in active:
+        for socket in (*active, *self._closing):
             socket.receiver.close()
+        self._closing.clear()
+
+    def note_idle(self, socket: _Socket) -> None:
+        """A stream has left a socket."""
+        if not socket.demultiplexer.routes:
+            socket.idle_since_ns = self._ctx.local.now_ns()
 
     def interface(self, name: str) -> Interface:
         """The interface to receive by. Raises NodeError."""
@@ -210,7 +240,7 @@ class ReceiveSockets:
 
     def retire(self, receiver: StreamReceiver) -> None:
         """A receiver has no route any more: publish its last figures."""
-        self._retired = {**self._retired, receiver.stream: receiver}
+        self._retired.append(receiver)
 
     def _open(self, parameters: StreamParameters) -> Receiver:
         address = "" if parameters.multicast else parameters.address
@@ -289,6 +319,7 @@ class Subscription:
         demultiplexer = self._socket.demultiplexer
         demultiplexer.set_routes([route for route in demultiplexer.routes if route.leg is not self.leg])
         self._sockets.retire(self.receiver)
+        self._sockets.note_idle(self._socket)
         if self.leg.parameters.multicast:
             self._socket.leave(self.leg, self._via)
 

@@ -137,6 +137,8 @@ class SendSockets:
                 stream.group.remove(stream)
             for pending in self._pending.values():
                 pending.streams[:] = [other for other in pending.streams if other is not stream]
+        if leaving:
+            self._groups = tuple(group for group in self._groups if not group.done)
         for key in [key for key, pending in self._pending.items() if now_ns - pending.since_ns >= GATHER_NS]:
             pending = self._pending.pop(key)
             if pending.streams:
