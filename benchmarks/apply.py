@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,26 @@ def receiver_graph(streams: int) -> dict[str, Any]:
 
 
 @contextmanager
-def kernel_run(folder: Path, name: str, text: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def kernel_run(
+    folder: Path, name: str, text: str, prefix: Sequence[str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A run of a graph, with its control socket in a folder."""
     graph, path = folder / f"{name}.toml", folder / f"{name}.sock"
     graph.write_text(text)
-    command = [sys.executable, "-m", "phasegraph", "run", str(graph), "--control", str(path), "--status", "none"]
-    run = subprocess.Popen([*command, "--log-level", "error"], env={**os.environ, "XDG_RUNTIME_DIR": str(folder)})
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "phasegraph",
+        "run",
+        str(graph),
+        "--control",
+        str(path),
+        "--status",
+        "none",
+    ]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
+    run = subprocess.Popen([*command, "--log-level", "error"], env=environment, stdout=subprocess.DEVNULL)
     try:
         while not path.exists():
             if run.poll() is not None:
@@ -123,12 +137,10 @@ def change(run: Run, streams: int, number: int) -> None:
         run.set({"sink.xk": None, "sink.xout": None, "source.x": None, "source.y": None})
 
 
-def phase(folder: Path, streams: int, applies: int, seconds: float) -> dict[str, Any]:
+def phase(folder: Path, streams: int, applies: int, seconds: float, prefix: Sequence[str]) -> dict[str, Any]:
     """A fresh run, measured for some time with this many changes spread over it."""
-    graph = folder / "receive.json"
-    graph.write_text(json.dumps(receiver_graph(streams)))
     text = "\n".join(toml_lines(receiver_graph(streams)))
-    with kernel_run(folder, "receive", text) as (process, path), connect(path) as run:
+    with kernel_run(folder, "receive", text, prefix) as (process, path), connect(path) as run:
         for number in range(8 if applies else 0):  # what is imported and allocated once
             change(run, streams, number)
         time.sleep(SETTLE_S)
@@ -193,14 +205,19 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=32, help="streams that are received and not touched")
     parser.add_argument("--applies", type=int, default=500, help="changes")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each of the two runs")
+    parser.add_argument(
+        "--priority", action="store_true", help="run all of both programs with real-time priority: on a busy machine"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with kernel_run(folder, "send", sender_graph(options.streams + 2)):
+        prefix = ["chrt", "--fifo", "5"] if options.priority else []
+        with kernel_run(folder, "send", sender_graph(options.streams + 2), prefix):
             time.sleep(2.0)
             rows = [
-                phase(folder, options.streams, applies, options.seconds) for applies in (0, options.applies // 4 * 4)
+                phase(folder, options.streams, applies, options.seconds, prefix)
+                for applies in (0, options.applies // 4 * 4)
             ]
     print(table(rows))
     print(f"slowest change: {rows[-1]['slowest_apply_ms']} ms", file=sys.stderr)

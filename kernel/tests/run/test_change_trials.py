@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasegraph.testing.change_trials import ChangeTrial
+from phasegraph.testing import ChangeTrial
 
 
 def run_trials(first: int, count: int) -> dict[str, int]:

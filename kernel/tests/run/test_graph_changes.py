@@ -130,7 +130,7 @@ async def test_several_changes_at_a_media_time(autojump_clock: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"sink.main.input": "nobody"}, 'there is no source "nobody"'),
+        ({"sink.main.input": "missing"}, 'there is no source "missing"'),
         ({"source.c": {"kind": "sim-source", "duration": "0"}}, "duration"),
         ({"sink.main.interval": "1ns"}, "interval"),
     ],

@@ -122,32 +122,33 @@ class ControlServer:
     async def answer(self, request: Request, scheduled: dict[int, trio.CancelScope]) -> Answer:
         """Do what a request asks. `SubscribeRequest` is its client's, and so are the ``scheduled`` changes."""
         session = self._session
-        if isinstance(request, GraphRequest):
-            return Answer(id=request.id, ok=True, graph=session.changes.tables())
-        if isinstance(request, PlanRequest):
-            try:
-                return Answer(id=request.id, ok=True, plan=await session.changes.plan(request))
-            except EditRefused as refused:
-                return Answer(id=request.id, ok=False, error=str(refused))
-        if isinstance(request, ApplyRequest | SetRequest):
-            return await self._apply(request.apply if isinstance(request, SetRequest) else request, scheduled)
-        if isinstance(request, CaptureRequest):
-            return await self._capture(request)
+        match request:
+            case GraphRequest():
+                return Answer(id=request.id, ok=True, graph=session.changes.tables())
+            case PlanRequest():
+                return await self._plan(request)
+            case ApplyRequest():
+                return await self._apply(request, scheduled)
+            case SetRequest():
+                return await self._apply(request.apply, scheduled)
+            case CaptureRequest():
+                return await self._capture(request)
+            case StatusRequest():
+                return Answer(id=request.id, ok=True, status=self.monitor.status())
+        problem = ""
         if isinstance(request, CancelRequest):
-            change = scheduled.get(request.apply)
-            if change is None:
-                error = f"no change {request.apply} is waiting for its time"
-                return Answer(id=request.id, ok=False, error=error)
-            change.cancel()
-        if isinstance(request, StatusRequest):
-            return Answer(id=request.id, ok=True, status=self.monitor.status())
-        if isinstance(request, StopRequest):
-            session.stop(at_once=request.at_once)
-        if isinstance(request, RestartRequest):
+            problem = _cancel(scheduled, request.apply)
+        elif isinstance(request, RestartRequest):
             problem = session.supervisor.restart(request.node)
-            if problem:
-                return Answer(id=request.id, ok=False, error=problem)
-        return Answer(id=request.id, ok=True)
+        elif isinstance(request, StopRequest):
+            session.stop(at_once=request.at_once)
+        return Answer(id=request.id, ok=not problem, error=problem)
+
+    async def _plan(self, request: PlanRequest) -> Answer:
+        try:
+            return Answer(id=request.id, ok=True, plan=await self._session.changes.plan(request))
+        except EditRefused as refused:
+            return Answer(id=request.id, ok=False, error=str(refused))
 
     async def _capture(self, request: CaptureRequest) -> Answer:
         recorder = self._session.recorder
@@ -194,6 +195,14 @@ class ControlServer:
         self._changing.start_soon(change)
         await answered.wait()
         return answers[0]
+
+
+def _cancel(scheduled: dict[int, trio.CancelScope], change: int) -> str:
+    """Give up a change that has not happened yet. Returns why that is impossible; empty where it is not."""
+    if change not in scheduled:
+        return f"no change {change} is waiting for its time"
+    scheduled[change].cancel()
+    return ""
 
 
 class _Client:

@@ -45,6 +45,7 @@ from ..simulation.sim_stamped import SimStampedSocket as SimStampedSocket
 from ..simulation.tracking_error import TrackingError as TrackingError
 from ..simulation.tracking_error import tracking_error_of as tracking_error_of
 from ..simulation.tracking_error import worst_tracking_error as worst_tracking_error
+from .change_trials import ChangeTrial as ChangeTrial
 from .graph_runs import GraphRun as GraphRun
 from .graph_runs import make_session as make_session
 from .graph_runs import run_graph as run_graph
