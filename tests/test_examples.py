@@ -6,6 +6,7 @@ import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -57,3 +58,15 @@ def test_two_demonstrations_on_one_host_do_not_meet(tmp_path: Path) -> None:
         assert (result.exit_code, result.stderr) == (0, "")
         assert "sinks.network.group=239.69." in words[1]
     assert sum(first == second for first, second in zip(*choices, strict=True)) == 4, "the --set alone are the same"
+
+
+def test_the_demonstration_draws_both_waveforms() -> None:
+    demo = runpy.run_path(str(EXAMPLES.parent / "tools" / "demo.py"), run_name="demo")
+    loud = np.full((48_000, 2), 2**31 - 1, np.int32)
+    loud[::2] *= -1
+    picture = ElementTree.fromstring(demo["waveforms"]({"sent": loud, "came back": loud[:24_000], "nothing": loud[:0]}))
+    paths = [part.attrib["d"] for part in picture.iter() if part.tag.endswith("path")]
+    texts = [part.text for part in picture.iter() if part.tag.endswith("text")]
+    assert texts == ["sent", "came back", "nothing"]
+    assert [path.count("M") for path in paths] == [760, 380], "half as long is half as wide"
+    assert paths[0].startswith("M0 28.0V148.0"), "from the top of its row to the bottom"
