@@ -1,6 +1,6 @@
 """Sets up everything that working on Phasegraph needs, and does it. Needs Python 3.11 and pip, nothing else.
 
-    python3 tools/dev.py run                  run the example; --play: and play it; or: run GRAPH [options of `kernel run`]
+    python3 tools/dev.py run                  run the example, and --play it; or: run GRAPH [options of `kernel run`]
     python3 tools/dev.py test                 run the quick tests, in parallel; options go to pytest
     python3 tools/dev.py test --all           with the slow ones, then those in real time, one at a time
     python3 tools/dev.py test --slow          only the slow ones (marker `slow`), in parallel

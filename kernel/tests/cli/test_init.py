@@ -24,7 +24,13 @@ def world(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two interfaces, a card and a session; and the installed plugins."""
     monkeypatch.setattr(loader, "load", REAL_LOAD)
     monkeypatch.setattr(module, "_interfaces", lambda: {"eth0": "192.0.2.2", "lo": "127.0.0.1"})
-    answers = {"devices": {"devices": [{"name": "USB Audio"}]}, "discover": [{"name": "Stage box", "sdp": SDP}]}
+    heard = [
+        {"check": "PTP on eth0", "severity": "ok", "text": "domain 3: grandmaster 00-1D-C1-FF-FE-51-D7-EB"},
+        {"check": "PTP on eth0", "severity": "ok", "text": "gPTP, domain 0: grandmaster 00-1D-C1-FF-FE-51-D7-EC"},
+        {"check": "PTP on lo", "severity": "ok", "text": "domain 9: grandmaster 00-1D-C1-FF-FE-51-D7-ED"},
+    ]
+    answers: dict[str, Any] = {"doctor": heard}
+    answers |= {"devices": {"devices": [{"name": "USB Audio"}]}, "discover": [{"name": "Stage box", "sdp": SDP}]}
     monkeypatch.setattr(module, "_ask_command", lambda name, *rest: answers[name])
 
 
@@ -79,6 +85,30 @@ def test_it_asks_and_takes_the_clock_of_the_announced_session(tmp_path: Path) ->
     assert 'kind = "combined"' in text
     assert 'device = "USB Audio"' in text
     assert "media-clock" not in text
+
+
+def test_it_proposes_the_domain_in_which_a_grandmaster_is_heard(tmp_path: Path) -> None:
+    for package in ("phasegraph_aes67", "phasegraph_sinks", "phasegraph_ptp"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    # eth0; PTP, which is proposed; its domain
+    (tmp_path / "a.wav").touch()
+    result, text = call(tmp_path, "send", "--file", str(tmp_path / "a.wav"), "--ask", typed="1\n\n\n")
+    assert result.exit_code == 0, result.output
+    assert "1  3  grandmaster 00-1D-C1-FF-FE-51-D7-EB" in result.stdout
+    assert "  2  9" not in result.stdout
+    assert 'kind = "ptp"\ninterface = "eth0"\ndomain = 3' in text
+
+
+def test_the_doctor_names_grandmasters_as_they_are_understood() -> None:
+    checks = pytest.importorskip("phasegraph_console.doctor.ptp_checks")
+    traffic = pytest.importorskip("phasegraph_console.doctor.ptp_traffic")
+    clock = traffic.AnnouncedClock(3, "00-1D-C1-FF-FE-51-D7-EB", 6, 128, "192.0.2.9", gptp=False)
+    heard = traffic.PtpTraffic(interface="eth0", listened_s=3.0, clocks=(clock,))
+    (finding,) = checks.check_traffic(heard)
+    assert finding.check == "PTP on eth0"
+    found = module._GRANDMASTER.match(finding.text)
+    assert found is not None
+    assert found[1] == "3"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from .starter_graphs import TASKS, Choices, graph_text
 
 _LISTEN = "5s"
 """How long to listen for announcements. Devices repeat them after up to 30 s; most after less."""
+_LISTEN_TO_PTP_S = "3"
+_GRANDMASTER = re.compile(r"domain (\d+): (grandmaster .*)")
+"""How `kernel doctor` names a grandmaster that it heard."""
 _PTP_REFERENCE = re.compile(r"^a=ts-refclk:ptp=IEEE1588-\d+:[^:\s]+(?::(\d+))?", re.MULTILINE)
 
 
@@ -94,8 +97,12 @@ def init(
                 "no stream given: --session NAME or --group ADDRESS (`kernel discover` lists sessions)"
             )
     reference = _PTP_REFERENCE.search(found.get(session or "", ""))
+    domains = question.grandmasters(interface) if clock != "system" and not reference else {}
     clocks = {"system": "the time of this machine", "ptp": "a PTP grandmaster"}
-    clock = clock or question.choose("Clock?", clocks, "ptp" if reference else "system")
+    clock = clock or question.choose("Clock?", clocks, "ptp" if reference or domains else "system")
+    domain = int(reference[1] or 0) if reference else 0
+    if clock == "ptp" and domains:
+        domain = int(question.choose("PTP domain?", domains, next(iter(domains))))
     if task in ("play", "capture") and card is None:
         card = question.choose("Sound card?", question.cards(), "", free=True)
     if file is None:
@@ -106,7 +113,7 @@ def init(
         task=task,
         interface=interface,
         clock=clock,
-        ptp_domain=int(reference[1] or 0) if reference else 0,
+        ptp_domain=domain,
         session=session or "",
         group=group or ("" if receives else _random_group()),
         file=file,
@@ -172,6 +179,15 @@ class _Questions:
         sessions = _ask_command("discover", "--interface", interface, "--for", _LISTEN) or []
         return {session["name"]: session["sdp"] for session in sessions if session.get("name") and session.get("sdp")}
 
+    def grandmasters(self, interface: str) -> dict[str, str]:
+        """The PTP domains in which a grandmaster announces itself: number -> who it is."""
+        if not self._ask:
+            return {}
+        click.echo(f"Listening for PTP grandmasters on {interface} ({_LISTEN_TO_PTP_S} s) ...")
+        findings = _ask_command("doctor", "--for", _LISTEN_TO_PTP_S) or []
+        texts = [str(finding.get("text")) for finding in findings if finding.get("check") == f"PTP on {interface}"]
+        return {found[1]: found[2] for text in texts if (found := _GRANDMASTER.match(text))}
+
     def cards(self) -> dict[str, str]:
         """The sound cards: name -> description."""
         answer = (_ask_command("devices") or {}) if self._ask else {}
@@ -180,9 +196,10 @@ class _Questions:
 
 def _ask_command(*words: str) -> Any:
     """What a command of a plugin answers as JSON; None if it is not installed or fails."""
+    # An exit code says what was found, not that there is no answer.
     command = [sys.executable, "-m", "phasegraph", *words, "--format", "json"]
     try:
-        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout)
+        return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout)
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
 
