@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -48,18 +49,18 @@ def on_cluster(jobs: Sequence[SweepJob], address: str) -> Outcomes:
     Dask runs the jobs of a worker that dies on another one.
     """
     try:
-        from distributed import Client, as_completed
+        distributed: Any = importlib.import_module("distributed")
     except ImportError:
         hint = install_command("phasegraph[cluster]")
         raise GraphError([Problem("--cluster", "dask.distributed is not installed", hint)]) from None
     try:
-        client: Any = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         hint = "`dask scheduler` prints its address"
         raise GraphError([Problem("--cluster", f"there is no scheduler at {address}: {error}", hint)]) from error
     with client:
         futures = client.map(run_job, jobs, key=[job.key for job in jobs], pure=False, retries=2)
-        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
+        for future in distributed.as_completed(futures, loop=client.loop):
             outcome: SweepOutcome = future.result()
             yield outcome
             future.release()
