@@ -20,7 +20,7 @@ from random import Random
 
 ROOT = Path(__file__).resolve().parent.parent
 FINDINGS = ROOT / "fuzz" / "findings"
-PACKAGES = ["phasegraph", "phasegraph_aes67", "phasegraph_airplay_timing", "phasegraph_ptp"]
+PACKAGES = ["phasegraph", "phasegraph_aes67", "phasegraph_airplay_timing", "phasegraph_nmos", "phasegraph_ptp"]
 PROCESS_MB, EXECUTION_S = 1500, 10
 _SETUP_S = 120
 """Time for instrumenting and starting, beside the time for executions."""

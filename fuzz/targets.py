@@ -15,12 +15,14 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from phasegraph import ClockEstimate, ClockState, Encoding, GraphError, NodeError, StampKind
+from phasegraph import ClockEstimate, ClockState, Encoding, GraphError, NodeError, StampKind, session_parser
 from phasegraph._graph_file import parse_graph
+from phasegraph.control import NodeStatus, RunStatus
 from phasegraph.ieee1588 import (
     Action,
     Announce,
@@ -63,6 +65,18 @@ from phasegraph_airplay_timing.nqptp.client_commands import CommandVerb, Refused
 from phasegraph_airplay_timing.nqptp.clients import MOST, NqptpClients
 from phasegraph_airplay_timing.wire import apple, compact, compose, control_packets, ntp, session_plists
 from phasegraph_airplay_timing.wire.malformed_packet import MalformedPacket
+from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
+from phasegraph_nmos.connection.transport_params import PatchRefused
+from phasegraph_nmos.control_model.control_classes import CLASSES, methods_of
+from phasegraph_nmos.control_model.control_objects import DeviceIdentity
+from phasegraph_nmos.control_model.control_session import ControlSession
+from phasegraph_nmos.control_model.device_model import DeviceModel
+from phasegraph_nmos.http.api_answers import ApiRequest, NmosApiError
+from phasegraph_nmos.mapping.audio_ports import ports_of_runs
+from phasegraph_nmos.mapping.channel_mapping import ChannelMapping
+from phasegraph_nmos.model.resources import HostInterface
+from phasegraph_nmos.model.run_view import RunView, view_of_run
+from phasegraph_nmos.status_monitors.monitored_runs import ConnectionState, NodeLinks, monitored_resources
 from phasegraph_ptp.protocol import (
     DelayMechanism,
     OrdinaryClock,
@@ -602,6 +616,150 @@ def run_graph_file(data: bytes) -> None:
     assert all(problem.message for problem in problems)
 
 
+# NMOS
+
+
+def nmos_run() -> RunView:
+    """A run with a receiver, a sender and a recorder."""
+    graph: dict[str, Any] = {
+        "clocks": {"house": {"kind": "ptp"}},
+        "sources": {"stage": {"kind": "aes67", "interface": "eth0", "leg-b": {"interface": "eth0"}}},
+        "sinks": {
+            "out": {"kind": "aes67", "interface": "eth0", "input": "stage", "group": "239.1.1.1"},
+            "rec": {"kind": "file", "path": "rec.wav", "input": "stage"},
+        },
+    }
+    nodes = {
+        id: NodeStatus(
+            role=role,
+            kind=table["kind"],
+            pace="clock",
+            state="running",
+            severity=0,
+            text="",
+            rate=RATE,
+            channels=2,
+            metrics={},
+        )
+        for role, tables in graph.items()
+        for id, table in tables.items()
+    }
+    status = RunStatus(
+        name="hall",
+        graph="",
+        profile=None,
+        pid=1,
+        started_at="",
+        duration_s=1,
+        stopping=False,
+        trouble=[],
+        nodes=nodes,
+        edges={},
+    )
+    return view_of_run("hall", graph, status, session_parser())
+
+
+NMOS_PARSER = session_parser()
+NMOS_RUN = nmos_run()
+NMOS_INTERFACES = [HostInterface(name="eth0", address="10.0.0.2", mac="00-1d-c1-00-00-01")]
+
+
+def nmos_uuid(kind: str, run: str, id: str) -> str:
+    """What stands for a UUID."""
+    return f"{kind}-{id}"
+
+
+def nmos_model() -> DeviceModel:
+    """The device model of that run."""
+    model = DeviceModel(DeviceIdentity(name="hall", version="0", serial_number="0"))
+    states = {f"{kind}-{id}": ConnectionState(True, 0) for kind, id in (("receiver", "stage"), ("sender", "out"))}
+    links = NodeLinks(NMOS_INTERFACES, {})
+    model.observe_runs(*monitored_resources([NMOS_RUN], nmos_uuid, states, links), 0)
+    return model
+
+
+def nmos_messages() -> Iterable[bytes]:
+    """Messages of a controller, for every method."""
+    for class_id in CLASSES:
+        for (level, index), method in methods_of(class_id).items():
+            values = {"id": {"level": 1, "index": 6}, "value": "x", "index": 0, "recurse": True, "path": ["receivers"]}
+            values |= {"role": "stage", "classId": [1, 2, 2], "name": "NcOid"}
+            arguments = {field.name: values.get(field.name, True) for field in method.parameters}
+            command = {
+                "handle": 1,
+                "oid": 1 + index,
+                "methodId": {"level": level, "index": index},
+                "arguments": arguments,
+            }
+            yield msgspec.json.encode({"messageType": 0, "commands": [command]})
+    yield msgspec.json.encode({"messageType": 3, "subscriptions": [1, 2, 10]})
+
+
+def run_nmos_control(data: bytes) -> None:
+    """Messages of a control session (IS-12), one a line."""
+    model = nmos_model()
+    session = ControlSession(model)
+    session.receive_message(b'{"messageType":3,"subscriptions":[1,2,4,5,10,11]}')
+    for line in data.split(b"\n")[:50]:
+        answer, changes = session.receive_message(line)
+        kind = msgspec.json.decode(answer)["messageType"]
+        assert kind in (1, 4, 5), answer
+        session.notification(changes)
+    assert len(model.oids) == 7
+
+
+def nmos_maps() -> Iterable[bytes]:
+    """Requests of channel mapping."""
+    route = {
+        "hall_rec": {"0": {"input": "hall_stage", "channel_index": 1}, "1": {"input": None, "channel_index": None}}
+    }
+    for mode, time in (("immediate", None), ("scheduled_relative", "2:0"), ("scheduled_absolute", "1:0")):
+        activation = {"mode": f"activate_{mode}"} | ({"requested_time": time} if time else {})
+        yield msgspec.json.encode({"activation": activation, "action": route})
+
+
+def run_nmos_map(data: bytes) -> None:
+    """A change of channel mapping (IS-08)."""
+    mapping = ChannelMapping()
+    mapping.set_ports(ports_of_runs([NMOS_RUN], nmos_uuid))
+    with contextlib.suppress(NmosApiError):
+        change = mapping.propose(ApiRequest(method="POST", body=data).json(), EPOCH_NS)
+        for path, input in mapping.options_of(change, "hall").items():
+            entries = [input] if isinstance(input, str) else input
+            assert path in ("sink.rec.input", "sink.out.input")
+            assert sum(2 if isinstance(entry, str) else len(entry["channels"]) for entry in entries) == 2
+        mapping.schedule(change)
+        mapping.finish_change(change, EPOCH_NS)
+    assert mapping.describe_waiting() == {}
+
+
+def nmos_patches() -> Iterable[bytes]:
+    """Bodies that stage and activate a receiver."""
+    legs = [{"multicast_ip": "239.5.5.5", "destination_port": 5004, "interface_ip": "auto"}, {"rtp_enabled": False}]
+    yield msgspec.json.encode(
+        {"master_enable": True, "transport_params": legs, "activation": {"mode": "activate_immediate"}}
+    )
+    file = {"data": descriptions()[0], "type": "application/sdp"}
+    later = {"mode": "activate_scheduled_relative", "requested_time": "1:5"}
+    yield msgspec.json.encode({"sender_id": None, "transport_file": file, "activation": later})
+
+
+def run_nmos_connection(data: bytes) -> None:
+    """A request of connection management (IS-05)."""
+    id = "11111111-1111-4111-8111-111111111111"
+    endpoint = ConnectionEndpoint("receiver", id, NMOS_RUN.receivers[0], NMOS_INTERFACES, NMOS_PARSER)
+    before, activation, refused = endpoint.staged, None, False
+    try:
+        activation = endpoint.patch(ApiRequest(method="PATCH", body=data).json(), EPOCH_NS)
+    except (NmosApiError, PatchRefused):
+        refused = True
+    assert not refused or (endpoint.staged == before and endpoint.pending is None)
+    msgspec.json.encode(endpoint.staged_body(activation))
+    if activation is not None:
+        endpoint.finish(activation, EPOCH_NS)
+    msgspec.json.encode(endpoint.active_body())
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -625,6 +783,9 @@ TARGETS = {
         Target("plist", run_plist, plists, 20_000),
         Target("nqptp", run_nqptp, nqptp_commands),
         Target("graph", run_graph_file, graph_texts),
+        Target("nmos-control", run_nmos_control, nmos_messages, 20_000),
+        Target("nmos-map", run_nmos_map, nmos_maps, 20_000),
+        Target("nmos-connection", run_nmos_connection, nmos_patches, 20_000),
     )
 }
 """All targets by name."""
