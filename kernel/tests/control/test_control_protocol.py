@@ -20,7 +20,7 @@ from phasegraph._control.control_protocol import (
     SubscribeRequest,
     decode_request,
 )
-from phasegraph._control.counter_rates import CounterHistory
+from phasegraph._control.counter_rates import CounterHistory, counters
 from phasegraph._core.graph_change import ChangeTime
 
 
@@ -84,7 +84,7 @@ def test_rates_are_of_the_last_1_10_and_60_seconds() -> None:
     for second in range(100):
         count = second * 100 if second < 95 else 9500 + (second - 95) * 1000
         history.add_sample(float(second), {"stage": {"packets_received": count, "lateness_max_ns": 5, "state": "x"}})
-    now = {"packets_received": 9500 + 4 * 1000, "lateness_max_ns": 5}
+    now = counters({"packets_received": 9500 + 4 * 1000, "lateness_max_ns": 5, "state": "x"})
     rates = history.rates(99.0, "stage", now)
     assert rates["1"] == {"packets_received": 1000.0}
     assert rates["10"]["packets_received"] == pytest.approx((13_500 - 8900) / 10)

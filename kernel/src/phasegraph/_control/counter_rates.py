@@ -30,7 +30,7 @@ _COUNTED = (
     "missing_frames",
     "lost_frames",
 )
-_MOST = 62
+_MOST = 72
 Metrics = Mapping[str, int | float | str]
 
 
@@ -44,36 +44,46 @@ def _is_counter(name: str) -> bool:
     return any(word in name for word in _COUNTED) and not name.endswith("_ns")
 
 
+Sample = tuple[float, dict[str, dict[str, int]]]
+"""When, and the counters of all nodes and edges by name."""
+
+
 class CounterHistory:
-    """Counters of nodes and edges, sampled once a second. Lives on the control plane."""
+    """Counters of nodes and edges, sampled about once a second. Lives on the control plane."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque(maxlen=_MOST)
+        self._samples: deque[Sample] = deque(maxlen=_MOST)
+        self._found: tuple[float, dict[str, Sample], Sample | None] | None = None
+        """For a time: the sample that each span begins with, and that of `RECENT_S`. Every node asks for the same."""
 
     def add_sample(self, now_s: float, metrics: Mapping[str, Metrics]) -> None:
         """Record the metrics of all nodes and edges, by name."""
         self._samples.append((now_s, {name: counters(each) for name, each in metrics.items()}))
+        self._found = None
 
-    def rates(self, now_s: float, name: str, metrics: Metrics) -> dict[str, dict[str, float]]:
+    def rates(self, now_s: float, name: str, now: Mapping[str, int]) -> dict[str, dict[str, float]]:
         """Rates of counters, by span in seconds; a span that the run has not lasted is left out."""
-        now, rates = counters(metrics), {}
-        for span_s in SPANS_S:
-            sample = self._sample_before(now_s - span_s + 0.3)
-            if sample is not None and now_s > sample[0]:
-                then = sample[1].get(name, {})
-                passed_s = now_s - sample[0]
-                rates[str(span_s)] = {
-                    counter: round((value - before) / passed_s, 3) if value > (before := then.get(counter, 0)) else 0.0
-                    for counter, value in now.items()
-                }
+        rates = {}
+        for span, (at_s, sample) in self._begins(now_s)[0].items():
+            then, passed_s = sample.get(name, {}), now_s - at_s
+            rates[span] = {
+                counter: round((value - before) / passed_s, 3) if value > (before := then.get(counter, 0)) else 0.0
+                for counter, value in now.items()
+            }
         return rates
 
-    def increases(self, now_s: float, name: str, metrics: Metrics) -> dict[str, int]:
+    def increases(self, now_s: float, name: str, now: Mapping[str, int]) -> dict[str, int]:
         """What was added to counters in the last `RECENT_S`, or since the start; nothing of those that stood still."""
-        before = self._sample_before(now_s - RECENT_S)
-        then = {} if before is None else before[1].get(name, {})
-        added = {counter: value - then.get(counter, 0) for counter, value in counters(metrics).items()}
-        return {counter: value for counter, value in added.items() if value > 0}
+        sample = self._begins(now_s)[1]
+        then = {} if sample is None else sample[1].get(name, {})
+        return {counter: value - before for counter, value in now.items() if value > (before := then.get(counter, 0))}
 
-    def _sample_before(self, at_s: float) -> tuple[float, dict[str, dict[str, int]]] | None:
+    def _begins(self, now_s: float) -> tuple[dict[str, Sample], Sample | None]:
+        if self._found is None or self._found[0] != now_s:
+            begins = {str(span_s): self._sample_before(now_s - span_s + 0.3) for span_s in SPANS_S}
+            spans = {span: sample for span, sample in begins.items() if sample is not None and sample[0] < now_s}
+            self._found = now_s, spans, self._sample_before(now_s - RECENT_S)
+        return self._found[1:]
+
+    def _sample_before(self, at_s: float) -> Sample | None:
         return next((sample for sample in reversed(self._samples) if sample[0] <= at_s), None)

@@ -15,7 +15,7 @@ import trio
 from .._run.engine import ENGINE_THREAD
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
-from .counter_rates import LOSSES, RECENT_S, CounterHistory
+from .counter_rates import LOSSES, RECENT_S, CounterHistory, counters
 from .progress_watch import ProgressWatch
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class RunMonitor:
         id, format = built.id, built.format
         node = self.session.meter.node(built, self.session.supervisor)
         phrases, urgency = node_phrases(node), severity(node)
-        recent = self._history.increases(now_s, id, node["metrics"])
+        counted = counters(node["metrics"])
+        recent = self._history.increases(now_s, id, counted)
         said = [phrases.pop(0)] if urgency else []
         if urgency < FAILING:
             standstill, lost = self._progress.standstill(now_s, id, node), recent_losses(recent)
@@ -109,7 +110,7 @@ class RunMonitor:
             text="; ".join([*said, *phrases]),
             rate=None if format is None else format.rate,
             channels=None if format is None else format.channels,
-            rates=self._history.rates(now_s, id, node["metrics"]),
+            rates=self._history.rates(now_s, id, counted),
             recent=recent,
             trouble="; ".join(said),
         )
@@ -123,7 +124,7 @@ class RunMonitor:
             severity=int(urgent),
             text="; ".join(phrases),
             metrics=metrics,
-            recent=self._history.increases(now_s, name, metrics),
+            recent=self._history.increases(now_s, name, counters(metrics)),
             trouble=phrases[0] if urgent else "",
         )
 

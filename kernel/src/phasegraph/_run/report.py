@@ -212,6 +212,9 @@ def plain_metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
     else becomes text."""
     plain: dict[str, Metric] = {}
     for name, value in figures.items():
+        if type(value) in (int, str):  # most of them
+            plain[name] = value
+            continue
         value = value.item() if hasattr(value, "item") else value
         if not isinstance(value, float) or math.isfinite(value):
             plain[name] = value if isinstance(value, int | float | str) else str(value)
