@@ -5,6 +5,7 @@ import { clockCard, crossingCard, otherCard, senderCard, streamCard } from "./ca
 import { drawTimeline } from "./charts.js";
 import { ask, follow, takeTokenFromAddress } from "./connection.js";
 import { byId, el, KeyedList, setText } from "./dom.js";
+import { watchFleet } from "./fleet.js";
 import { span, timeOfDay, words } from "./format.js";
 import { drawGraph } from "./picture.js";
 
@@ -313,6 +314,7 @@ byId("timeline").addEventListener("click", (click) => {
 });
 addEventListener("resize", draw);
 setInterval(draw, 1000);
+watchFleet();
 follow(onEvent, (state, error) => {
   connection = { open: state === "open", error: error ?? null };
   if (error?.status === 401 && !byId("dialog").open) askForToken(() => location.reload(), error.message);

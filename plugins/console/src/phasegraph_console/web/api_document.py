@@ -21,6 +21,7 @@ from .api_bodies import (
     SessionList,
     StopBody,
 )
+from .fleet_overview import SiteOverview
 from .followed_run import RunHistory, RunOverview
 
 
@@ -83,6 +84,9 @@ OPERATIONS = (
         (404, 409),
     ),
     ApiOperation("/api/v1/runs/{run}/stop", "post", "stopRun", "End a run.", Done, StopBody, True, (404, 409)),
+    ApiOperation(
+        "/api/v1/fleet", "get", "showFleet", "The runs of this and other consoles, the worst first.", SiteOverview
+    ),
     ApiOperation("/api/v1/sessions", "get", "listSessions", "Sessions that are announced on the network.", SessionList),
     ApiOperation(
         "/api/v1/sdp",

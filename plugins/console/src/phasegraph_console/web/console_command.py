@@ -32,6 +32,12 @@ Examples:
 @click.option("--tls-cert", type=click.Path(path_type=Path, exists=True), help="Certificate (PEM): serve HTTPS.")
 @click.option("--tls-key", type=click.Path(path_type=Path, exists=True), help="Private key of the certificate (PEM).")
 @click.option("--allow-host", "names", multiple=True, metavar="NAME", help="Name by which browsers call this console.")
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    help="File that names other hosts' consoles (docs/console.md): show their runs too, and look for more by mDNS.",
+)
+@click.option("--name", default="", help="Name under which --fleet announces this console by mDNS.")
 @click.option("--interface", help="Interface on which to listen for announced sessions.")
 def console_command(
     host: str,
@@ -40,6 +46,8 @@ def console_command(
     tls_cert: Path | None,
     tls_key: Path | None,
     names: tuple[str, ...],
+    fleet: Path | None,
+    name: str,
     interface: str | None,
 ) -> None:
     """Serve a page, an API and metrics of the runs of this machine, until SIGINT or SIGTERM.
@@ -50,6 +58,7 @@ def console_command(
     import trio
 
     from .console_process import ConsoleSettings, run_console
+    from .fleet_watch import FleetError, read_fleet_file
     from .http_listener import ListenError
     from .token_file import TokenFileError, default_token_file, read_or_make_tokens
 
@@ -61,9 +70,12 @@ def console_command(
         say = partial(click.echo, err=True)
         say(f"The tokens are in {path}.")
         tls = (tls_cert, tls_key) if tls_cert and tls_key else None
-        settings = ConsoleSettings(host, port, tokens, names=names, tls=tls, interface=interface)
+        consoles = None if fleet is None else read_fleet_file(fleet)
+        settings = ConsoleSettings(
+            host, port, tokens, names=names, tls=tls, fleet=consoles, name=name, interface=interface
+        )
         if hasattr(os, "setpriority"):  # runs on the same processors go first
             os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), NICE))
         trio.run(run_console, settings, say)
-    except (TokenFileError, ListenError) as error:
+    except (FleetError, TokenFileError, ListenError) as error:
         raise click.ClickException(str(error)) from None

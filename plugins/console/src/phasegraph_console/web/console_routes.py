@@ -35,6 +35,8 @@ from .api_bodies import (
 from .api_document import openapi_document
 from .audit_log import AuditLog
 from .event_stream import MOST_STREAMS, EventStreamResponse
+from .fleet_overview import ConsoleReading, site_overview
+from .fleet_watch import FleetWatch
 from .followed_run import FollowedRun, json_bytes
 from .openmetrics import CONTENT_TYPE, openmetrics
 from .request_guard import RequestRefused, require_operator
@@ -55,9 +57,12 @@ Action = Callable[[AsyncRun], Awaitable[object]]
 class ConsoleRoutes:
     """Answers requests that the guard has let through."""
 
-    def __init__(self, directory: RunDirectory, siblings: SiblingCommands, audit: AuditLog) -> None:
+    def __init__(
+        self, directory: RunDirectory, siblings: SiblingCommands, audit: AuditLog, fleet: FleetWatch | None = None
+    ) -> None:
         self._directory = directory
         self._siblings = siblings
+        self._fleet = fleet
         self._audit = audit
         self._page = _page_files()
         self._document = json_bytes(openapi_document())
@@ -77,6 +82,7 @@ class ConsoleRoutes:
             Route(f"{run}/apply", self._apply, methods=["POST"]),
             Route(f"{run}/restart", self._restart, methods=["POST"]),
             Route(f"{run}/stop", self._stop, methods=["POST"]),
+            Route(f"{API}/fleet", self._show_fleet),
             Route(f"{API}/sessions", self._sessions),
             Route(f"{API}/sdp", self._explain_sdp, methods=["POST"]),
             Route(f"{API}/schema", self._schema),
@@ -164,6 +170,13 @@ class ConsoleRoutes:
         answer = await self._act(request, "stop", lambda run: run.stop(at_once=body.at_once))
         self._run(request).stop_requested = True
         return answer
+
+    async def _show_fleet(self, _request: Request) -> Response:
+        now_s = trio.current_time()
+        own = [run.overview(now_s) for run in self._directory.runs.values()]
+        here = ConsoleReading(name="here", url="", problem="", runs=own)
+        others = self._fleet.readings() if self._fleet else []
+        return _json(json_bytes(site_overview([here, *others])))
 
     async def _sessions(self, _request: Request) -> Response:
         siblings = self._siblings

@@ -1,4 +1,4 @@
-"""One sentence about a run, for people: what is wrong first, else how much is to spare. Sans-IO."""
+"""One sentence about a run, for people: what is wrong first, else how much is to spare. No I/O."""
 
 from __future__ import annotations
 
