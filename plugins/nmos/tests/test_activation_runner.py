@@ -1,0 +1,261 @@
+"""Activations on their way to a run, in virtual time: one change for all, at the media time, and what fails."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+import trio
+
+from phasegraph import NS_PER_S
+from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlError
+from phasegraph_nmos.activation_runner import ActivationRunner
+from phasegraph_nmos.connection.connections import LEAD_NS, Connections
+from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
+from phasegraph_nmos.model.resource_identity import format_tai
+from phasegraph_nmos.model.run_view import RunView
+
+from .nmos_site import GRAPH, IDENTITY, INTERFACES, TAI_NS, hall, parse_session, sdp
+
+LINK_OFFSET_NS = {"stage": 5_000_000, "spare": 3_000_000}
+
+
+class VirtualTai:
+    """TAI and local time, from trio's virtual clock."""
+
+    def __init__(self) -> None:
+        self._began_s = trio.current_time()
+
+    def now_ns(self) -> int:
+        return TAI_NS + round((trio.current_time() - self._began_s) * NS_PER_S)
+
+    def local_ns_at(self, tai_ns: int) -> int:
+        return tai_ns - TAI_NS + 7
+
+
+class ModelRun:
+    """A run that does what it is asked for."""
+
+    def __init__(self, graph: dict[str, Any] | None = None) -> None:
+        self.graph = copy.deepcopy(graph or GRAPH)
+        self.view: RunView | None = hall()
+        self.changing = trio.Lock()
+        self.asked: list[tuple[dict[str, Any], Any, bool]] = []
+        self.failure = ""
+        self.delay_s = 0.01
+
+    async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True) -> AppliedChange:
+        self.asked.append((dict(changes), at, wait))
+        await trio.sleep(self.delay_s)
+        if self.failure:
+            raise ControlError(self.failure)
+        for path, value in changes.items():
+            role, id, *option = path.split(".")
+            tables = self.graph[f"{role}s"]
+            if option:
+                tables[id] = {**tables[id], option[0]: value}
+            elif value is None:
+                tables.pop(id, None)
+            else:
+                tables[id] = value
+        return AppliedChange(plan=ChangePlan(changes=[], problems=[]))
+
+    async def refresh(self) -> None:
+        await trio.sleep(0.001)
+        self.view = hall(self.graph)
+
+
+class World:
+    """A node with one run."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualTai()
+        self.run: ModelRun | None = ModelRun()
+        self.connections = Connections(IDENTITY, parse_session)
+        self.connections.follow([hall()], INTERFACES)
+        self.activated: list[set[str]] = []
+        self.runner = ActivationRunner(
+            self.connections,
+            lambda name: self.run,
+            lambda: INTERFACES,
+            self.clock,
+            self._on_activated,
+            structlog.get_logger(),
+        )
+        self.receivers = {each.view.id: each for each in self.connections.endpoints["receiver"].values()}
+
+    async def _on_activated(self, ids: Collection[str]) -> None:
+        self.activated.append(set(ids))
+        assert self.run is not None
+        assert self.run.view is not None
+        self.connections.follow([self.run.view], INTERFACES)
+
+    def patch(self, receiver: str, group: str, **activation: str) -> tuple[ConnectionEndpoint, Any]:
+        endpoint = self.receivers[receiver]
+        body = {
+            "master_enable": True,
+            "transport_file": {"data": sdp(groups=(group,)), "type": "application/sdp"},
+            "activation": activation or {"mode": "activate_immediate"},
+        }
+        activation_ = endpoint.patch(body, self.clock.now_ns())
+        assert activation_ is not None
+        return endpoint, activation_
+
+
+@asynccontextmanager
+async def a_world() -> AsyncIterator[World]:
+    world = World()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(world.runner.run)
+        yield world
+        nursery.cancel_scope.cancel()
+
+
+async def test_several_receivers_are_one_change(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        due = [world.patch("stage", "239.5.5.5"), world.patch("spare", "239.6.6.6")]
+        done = await world.runner.activate(due)
+        assert all(isinstance(at, int) for at in done.values())
+        assert world.run is not None
+        ((changes, at, wait),) = world.run.asked
+        assert (at, wait) == ("now", True)
+        assert changes["sink.rec.input"] == ["stage-nmos", {"source": "spare-nmos", "channels": [2, 1]}]
+        assert world.activated == [{endpoint.id for endpoint, _ in due}]
+        assert world.receivers["spare"].active.legs[0]["multicast_ip"] == "239.6.6.6"
+
+
+async def test_the_turns_alternate_and_the_stream_stays_active(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        for number in range(6):
+            done = await world.runner.activate([world.patch("stage", f"239.5.5.{number}")])
+            assert all(isinstance(at, int) for at in done.values())
+            assert ("stage-nmos" in world.run.graph["sources"]) == (number % 2 == 0)
+            assert world.receivers["stage"].active.legs[0]["multicast_ip"] == f"239.5.5.{number}"
+
+
+async def test_a_scheduled_activation_is_given_to_the_run_in_time_and_at_its_media_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with a_world() as world:
+        due_ns = world.clock.now_ns() + 30 * NS_PER_S
+        endpoint, _ = world.patch(
+            "stage", "239.5.5.5", mode="activate_scheduled_absolute", requested_time=format_tai(due_ns)
+        )
+        world.runner.schedule()
+        await trio.sleep(28.9)
+        assert world.run is not None
+        assert world.run.asked == []
+        await trio.sleep(0.5)
+        ((changes, at, wait),) = world.run.asked
+        assert "source.stage-nmos" in changes
+        assert (at, wait) == (ChangeTime(clock="house", time_ns=due_ns + LINK_OFFSET_NS["stage"]), False)
+        assert endpoint.active.legs[0]["multicast_ip"] == "239.1.1.1", "not before its time"
+        await trio.sleep(0.61)
+        assert endpoint.active_body()["activation"]["activation_time"] == format_tai(due_ns)
+        assert endpoint.pending is None
+
+
+async def test_a_clock_that_does_not_count_tai_is_asked_by_local_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        graph = copy.deepcopy(GRAPH)
+        graph["clocks"] = {}
+        assert world.run is not None
+        world.run.view = hall(graph)
+        world.connections.follow([world.run.view], INTERFACES)
+        due_ns = world.clock.now_ns() + NS_PER_S
+        world.patch("spare", "239.5.5.5", mode="activate_scheduled_absolute", requested_time=format_tai(due_ns))
+        world.runner.schedule()
+        await trio.sleep(0.5)
+        assert world.run.asked[0][1] == ChangeTime(local_ns=due_ns + LINK_OFFSET_NS["spare"] - TAI_NS + 7)
+
+
+async def test_a_time_that_has_passed_is_now(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        world.patch("spare", "239.5.5.5", mode="activate_scheduled_absolute", requested_time="5:0")
+        world.runner.schedule()
+        await trio.sleep(0.5)
+        assert world.run is not None
+        assert world.run.asked[0][1] == "now"
+        assert world.receivers["spare"].active.master_enable
+
+
+async def test_one_that_is_cancelled_never_reaches_the_run(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        endpoint, _ = world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="5:0")
+        world.runner.schedule()
+        await trio.sleep(1)
+        endpoint.patch({"activation": {"mode": None}}, world.clock.now_ns())
+        await trio.sleep(20)
+        assert world.run is not None
+        assert world.run.asked == []
+
+
+async def test_what_fails_changes_nothing_and_locks_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.failure = "no such interface"
+        done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
+        assert list(done.values()) == ["no such interface"]
+        endpoint, _ = world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="2:0")
+        world.runner.schedule()
+        await trio.sleep(5)
+        assert endpoint.pending is None
+        assert endpoint.active.legs[0]["multicast_ip"] == "239.1.1.1"
+        world.run = None
+        done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
+        assert list(done.values()) == ["the run hall has gone"]
+        assert world.activated == []
+
+
+async def test_a_client_that_leaves_in_the_middle_locks_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.delay_s = 10
+        due = world.patch("stage", "239.5.5.5")
+        with trio.move_on_after(1):
+            await world.runner.activate([due])
+        assert world.receivers["stage"].pending is None
+
+
+async def test_a_run_that_does_not_answer_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.delay_s = 1e6
+        done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
+        assert "longer than 30 s" in str(done.values())
+
+
+async def test_a_change_waits_for_the_scheduled_one_before_it(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="0:500000000")
+        world.runner.schedule()
+        await trio.sleep(0.1)
+        await world.runner.activate([world.patch("spare", "239.6.6.6")])
+        assert trio.current_time() >= 0.5
+        assert world.run.graph["sinks"]["rec"]["input"] == ["stage-nmos", {"source": "spare-nmos", "channels": [2, 1]}]
+
+
+async def test_salvos_of_a_thousand_activations(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        assert LEAD_NS == NS_PER_S
+        for number in range(500):
+            at = format_tai(world.clock.now_ns() + (number % 7) * 300_000_000)
+            for receiver in ("stage", "spare"):
+                world.patch(
+                    receiver,
+                    f"239.5.{number % 200}.{number % 250}",
+                    mode="activate_scheduled_absolute",
+                    requested_time=at,
+                )
+            world.runner.schedule()
+            await trio.sleep(15)
+            for receiver in world.receivers.values():
+                assert receiver.pending is None
+                assert receiver.active.legs[0]["multicast_ip"] == f"239.5.{number % 200}.{number % 250}"
+        assert len(world.run.graph["sources"]) == 3
