@@ -286,7 +286,7 @@ class SiteNode:
         self.view = view_of_run(self.run.name, self.run.graph, self.run.status(descriptions), self.site.parse_session)
         self.connections.follow([self.view], self.interfaces)
         made = make_resources(self.identity, [self.view], self.interfaces, self.connections.subscriptions(), [], [])
-        if self.store.update(made, TAI_NS + self.now_ns, activated):
+        if self.store.replace_resources(made, TAI_NS + self.now_ns, activated):
             self.client.set_resources(self.store.resources)
         self.mapping.set_ports(ports_of_runs([self.view], self.identity.endpoint_id))
         self._observe()

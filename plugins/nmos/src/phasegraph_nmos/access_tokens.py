@@ -39,7 +39,7 @@ class AccessTokens:
         self._audience = audience.lower().rstrip(".")
         self._now_s = now_s
 
-    def check(self, api: str, method: str, path: tuple[str, ...], header: str) -> None:
+    def check_token(self, api: str, method: str, path: tuple[str, ...], header: str) -> None:
         """Check the Authorization header of a request to ``/x-nmos/API/VERSION/PATH``. Raises NmosApiError 401, 403."""
         match = _BEARER.match(header) if len(header) <= MOST_TOKEN_CHARACTERS else None
         if match is None:

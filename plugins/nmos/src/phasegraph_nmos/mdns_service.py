@@ -50,7 +50,7 @@ class NmosMdns:
         with self._lock:
             return [each for each in self._found.values() if isinstance(each, SystemApi)]
 
-    async def announce(self, name: str, address: str, port: int, properties: Mapping[str, str]) -> None:
+    async def announce_node(self, name: str, address: str, port: int, properties: Mapping[str, str]) -> None:
         """Announce the node with this TXT record; another one replaces it. Raises OSError."""
         if properties == self._announced_properties:
             return

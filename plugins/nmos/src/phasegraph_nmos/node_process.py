@@ -82,7 +82,7 @@ class NodeProcess:
         self._state = StateFolder(options.state)
         self._parse_session = session_parser()
         self._tokens = self._access_tokens()
-        self.app = NmosApp(self._tokens.check if self._tokens is not None else None, self.log)
+        self.app = NmosApp(self._tokens.check_token if self._tokens is not None else None, self.log)
         self._server = NmosHttpServer(self.app, certificate=options.certificate, key=options.key)
         self._announced: list[GatewaySession] = []
         self._save = trio.Event()
@@ -95,7 +95,7 @@ class NodeProcess:
 
     async def run(self, *, task_status: trio.TaskStatus[NodeProcess] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Raises CannotServe."""
-        port = await self._server.listen(self._address() or "0.0.0.0", self.options.port)
+        port = await self._server.open_port(self._address() or "0.0.0.0", self.options.port)
         self.identity = self._identity(port)
         self.connections = Connections(self.identity, self._parse_session)
         if self.options.remember:
@@ -148,7 +148,7 @@ class NodeProcess:
             self.controls,
             [session.gateway for session in self._announced],
         )
-        if self.store.update(made, self.clock.now_ns(), activated):
+        if self.store.replace_resources(made, self.clock.now_ns(), activated):
             self.client.set_resources(self.store.resources)
             self._dialogue.wake()
             self._peers_changed.set()
@@ -324,9 +324,9 @@ class NodeProcess:
         except OSError as error:
             self.log.warning("there is no mDNS: set registries", reason=f"{error.strerror or error}")
             return
-        nursery.start_soon(self._announce, self._mdns)
+        nursery.start_soon(self._announce_to_peers, self._mdns)
 
-    async def _announce(self, mdns: NmosMdns) -> None:
+    async def _announce_to_peers(self, mdns: NmosMdns) -> None:
         name = f"{socket.gethostname().partition('.')[0]}-nmos-{self.identity.port}"
         try:
             while True:
@@ -338,7 +338,7 @@ class NodeProcess:
                     revisions=None if self.client.registered else self.store.revisions,
                 )
                 try:
-                    await mdns.announce(name, self._host_address(), self.identity.port, properties)
+                    await mdns.announce_node(name, self._host_address(), self.identity.port, properties)
                 except OSError as error:
                     self.log.warning("the node is not announced to peers", reason=f"{error}")
                     return

@@ -39,17 +39,17 @@ class RegistryDialogue:
             try:
                 await self._keep_registered(http)
             finally:
-                self.client.leave()
+                self.client.deregister()
                 with trio.move_on_after(LEAVE_S, shield=True):
                     while (request := self.client.next_request(_now_ns())) is not None:
-                        await self._send(http, request)
+                        await self._send_request(http, request)
 
     async def _keep_registered(self, http: httpx.AsyncClient) -> None:
         while True:
             self._changed = trio.Event()
             request = self.client.next_request(_now_ns())
             if request is not None:
-                await self._send(http, request)
+                await self._send_request(http, request)
                 self._write_notes()
                 continue
             wake_ns = self.client.wake_ns()
@@ -57,7 +57,7 @@ class RegistryDialogue:
             with trio.move_on_after(wait_s):
                 await self._changed.wait()
 
-    async def _send(self, http: httpx.AsyncClient, request: RegistryRequest) -> None:
+    async def _send_request(self, http: httpx.AsyncClient, request: RegistryRequest) -> None:
         reason = f"does not answer within {TIMEOUT_S:g} s"
         try:
             with trio.move_on_after(TIMEOUT_S) as patience:

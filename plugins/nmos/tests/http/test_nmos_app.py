@@ -61,9 +61,9 @@ class Site:
         self.connections.follow([hall()], INTERFACES)
         self.store = ResourceStore()
         made = make_resources(IDENTITY, [hall()], INTERFACES, self.connections.subscriptions(), [])
-        self.store.update(made, TAI_NS)
+        self.store.replace_resources(made, TAI_NS)
         self.activator = InstantActivator()
-        self.app = NmosApp(tokens.check if tokens is not None else None)
+        self.app = NmosApp(tokens.check_token if tokens is not None else None)
         self.app.add_api("node", {version: node_api(self.store, version) for version in ("v1.2", "v1.3")})
         handler = connection_api(
             self.connections, self.activator, lambda: TAI_NS, lambda each: write_transport_file(each, None)

@@ -88,7 +88,7 @@ class Site:
         try:
             answer: ApiAnswer = await self.api.answer_request(request)
         except NmosApiError as error:
-            answer = error.answer()
+            answer = error.as_answer()
         value = json.loads(answer.body) if answer.body else None
         if answer.status >= 400 and VECTORS.is_dir():
             check_schema(IS08, "error", value)

@@ -14,9 +14,9 @@ from phasegraph_nmos.model.resource_store import ResourceStore, as_version
 from phasegraph_nmos.model.resources import (
     CONNECTION_CONTROL,
     KINDS,
+    ActiveState,
     DeviceControl,
     Gateway,
-    Subscription,
     make_resources,
 )
 
@@ -34,7 +34,7 @@ def made(**changes):
 
 def store(**changes) -> ResourceStore:
     store = ResourceStore()
-    store.update(made(**changes), TAI_NS)
+    store.replace_resources(made(**changes), TAI_NS)
     return store
 
 
@@ -113,12 +113,14 @@ def test_a_receiver_keeps_its_uuid_while_its_sources_take_turns() -> None:
 def test_a_version_rises_with_a_change_and_with_an_activation_only() -> None:
     filled = store()
     (sender,) = filled.all_of("sender")
-    assert not filled.update(made(), TAI_NS + 5)
-    assert filled.update(made(subscriptions={sender["id"]: Subscription(active=True)}), TAI_NS + 10)
+    assert not filled.replace_resources(made(), TAI_NS + 5)
+    assert filled.replace_resources(made(subscriptions={sender["id"]: ActiveState(active=True)}), TAI_NS + 10)
     (active,) = filled.all_of("sender")
     assert active["version"] == format_tai(TAI_NS + 10)
     assert filled.all_of("node")[0]["version"] == format_tai(TAI_NS)
-    assert filled.update(made(subscriptions={sender["id"]: Subscription(active=True)}), TAI_NS + 3, {sender["id"]})
+    assert filled.replace_resources(
+        made(subscriptions={sender["id"]: ActiveState(active=True)}), TAI_NS + 3, {sender["id"]}
+    )
     assert filled.all_of("sender")[0]["version"] == format_tai(TAI_NS + 11), "a clock that was set back changes nothing"
     assert filled.revisions["sender"] == 3
 
@@ -126,7 +128,7 @@ def test_a_version_rises_with_a_change_and_with_an_activation_only() -> None:
 def test_the_version_of_capabilities_is_not_later_than_their_receivers() -> None:
     filled = store()
     id = next(iter(filled.resources["receiver"]))
-    filled.update(made(subscriptions={id: Subscription(active=True)}), TAI_NS + 10)
+    filled.replace_resources(made(subscriptions={id: ActiveState(active=True)}), TAI_NS + 10)
     receiver = filled.find("receiver", id)
     assert receiver is not None
     assert receiver["caps"]["version"] == format_tai(TAI_NS)
@@ -137,8 +139,8 @@ def test_a_multicast_sender_has_no_receiver() -> None:
     (id,) = made()["sender"]
     peer = made()["node"]
     peer_id = next(iter(peer))
-    multicast = made(subscriptions={id: Subscription(active=True, peer_id=peer_id)})["sender"][id]
-    unicast = made(subscriptions={id: Subscription(active=True, peer_id=peer_id, multicast=False)})["sender"][id]
+    multicast = made(subscriptions={id: ActiveState(active=True, peer_id=peer_id)})["sender"][id]
+    unicast = made(subscriptions={id: ActiveState(active=True, peer_id=peer_id, multicast=False)})["sender"][id]
     assert multicast["subscription"] == {"receiver_id": None, "active": True}
     assert unicast["subscription"] == {"receiver_id": peer_id, "active": True}
     assert unicast["transport"] == "urn:x-nmos:transport:rtp.ucast"

@@ -96,7 +96,7 @@ class RegistrationWorld:
 
     def update(self, **changes: Any) -> None:
         arguments = {"runs": [hall()], "interfaces": INTERFACES, "subscriptions": {}, "controls": []} | changes
-        self.store.update(make_resources(IDENTITY, **arguments), TAI_NS + self.now_ns)
+        self.store.replace_resources(make_resources(IDENTITY, **arguments), TAI_NS + self.now_ns)
 
     def run_until(self, end_ns: int, latency_ns: Callable[[], int] = lambda: 2_000_000) -> None:
         while self.now_ns < end_ns:
@@ -240,7 +240,7 @@ def test_a_resource_that_is_refused_is_not_sent_again_and_holds_up_no_other() ->
 def test_the_node_leaves() -> None:
     world = RegistrationWorld()
     world.run_until(seconds(3))
-    world.client.leave()
+    world.client.deregister()
     world.run_until(seconds(4))
     assert world.client.left
     assert world.memory.resources == {}

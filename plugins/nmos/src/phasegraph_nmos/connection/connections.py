@@ -10,7 +10,7 @@ import msgspec
 from phasegraph import OfferedSession
 
 from ..model.resource_identity import is_uuid
-from ..model.resources import GATEWAY_RUN, HostInterface, NodeIdentity, Subscription
+from ..model.resources import GATEWAY_RUN, ActiveState, HostInterface, NodeIdentity
 from ..model.run_view import EndpointView, LegView, RunView
 from .endpoint import Activation, ConnectionEndpoint, ConnectionSettings
 from .transport_params import RECEIVER, SENDER, PatchRefused
@@ -101,7 +101,7 @@ class Connections:
             raise PatchRefused(404, f"this node has no {kind} {id[:60]}")
         return endpoint
 
-    def subscriptions(self) -> dict[str, Subscription]:
+    def subscriptions(self) -> dict[str, ActiveState]:
         """What is active, by UUID."""
         return {endpoint.id: endpoint.subscription for endpoint in self._all()}
 

@@ -18,7 +18,7 @@ import msgspec
 from phasegraph import OfferedSession, OfferedStream
 
 from ..model.resource_identity import format_tai, is_uuid, parse_tai
-from ..model.resources import HostInterface, Subscription
+from ..model.resources import ActiveState, HostInterface
 from ..model.run_view import EndpointView, LegView
 from .transport_params import (
     RECEIVER,
@@ -100,12 +100,12 @@ class ConnectionEndpoint:
         return constraints_of(self.kind, len(self.active.legs), self.interfaces)
 
     @property
-    def subscription(self) -> Subscription:
+    def subscription(self) -> ActiveState:
         """For the IS-04 resource."""
         name = "destination_ip"
         legs = self.active.legs
         multicast = self.kind == RECEIVER or not legs or is_multicast(legs[0][name])
-        return Subscription(active=self.active.master_enable, peer_id=self.active.peer_id, multicast=multicast)
+        return ActiveState(active=self.active.master_enable, peer_id=self.active.peer_id, multicast=multicast)
 
     def follow(self, view: EndpointView, interfaces: Sequence[HostInterface]) -> bool:
         """Take over what the run has now. Returns whether the active settings changed, by another hand than ours."""

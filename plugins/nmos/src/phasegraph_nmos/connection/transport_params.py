@@ -108,16 +108,20 @@ def _check_type(kind: str, name: str, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 65535:
             raise PatchRefused(400, f"{name} is a whole number from {least} to 65535")
     elif name in _ADDRESSES:
-        try:
-            address = ipaddress.IPv4Address(value if isinstance(value, str) else "")
-        except ValueError:
-            raise PatchRefused(400, f"{name} {_short(value)} is not an IPv4 address") from None
-        if name == "multicast_ip" and not address.is_multicast:
-            raise PatchRefused(
-                400, f"multicast_ip {value} is not a multicast address; for unicast it is null, and interface_ip counts"
-            )
-        if name == "source_ip" and address.is_multicast:
-            raise PatchRefused(400, f"source_ip {value} is a multicast address, and no host can have it")
+        _check_address(name, value)
+
+
+def _check_address(name: str, value: Any) -> None:
+    try:
+        address = ipaddress.IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise PatchRefused(400, f"{name} {_short(value)} is not an IPv4 address") from None
+    if name == "multicast_ip" and not address.is_multicast:
+        raise PatchRefused(
+            400, f"multicast_ip {value} is not a multicast address; for unicast it is null, and interface_ip counts"
+        )
+    if name == "source_ip" and address.is_multicast:
+        raise PatchRefused(400, f"source_ip {value} is a multicast address, and no host can have it")
 
 
 def _check_constraint(name: str, value: Any, constraint: Mapping[str, Any]) -> None:

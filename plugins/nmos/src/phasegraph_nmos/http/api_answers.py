@@ -50,7 +50,7 @@ class NmosApiError(Exception):
         self.debug = debug
         self.headers = headers
 
-    def answer(self) -> ApiAnswer:
+    def as_answer(self) -> ApiAnswer:
         """The error as the specifications write it."""
         body = {"code": self.status, "error": self.error, "debug": self.debug}
         return ApiAnswer(status=self.status, body=encode_json(body), headers=self.headers)

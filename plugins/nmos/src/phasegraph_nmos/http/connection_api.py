@@ -43,7 +43,7 @@ def connection_api(
 ) -> ApiHandler:
     """The handler of the API; ``now_ns`` is TAI."""
     api = _ConnectionApi(connections, activator, now_ns, transport_file)
-    return api.answer
+    return api.answer_request
 
 
 class _ConnectionApi:
@@ -59,7 +59,7 @@ class _ConnectionApi:
         self._now_ns = now_ns
         self._transport_file = transport_file
 
-    async def answer(self, request: ApiRequest) -> ApiAnswer:
+    async def answer_request(self, request: ApiRequest) -> ApiAnswer:
         """The answer to a request. Raises NmosApiError."""
         try:
             return await self._route(request)

@@ -39,7 +39,7 @@ class NmosHttpServer:
         self._connections = 0
         self._listeners: list[trio.SocketListener] = []
 
-    async def listen(self, host: str, port: int) -> int:
+    async def open_port(self, host: str, port: int) -> int:
         """Listen to an address, and to a port or any (0). Returns the port. Raises CannotServe."""
         try:
             self._listeners = await trio.open_tcp_listeners(port, host=host)

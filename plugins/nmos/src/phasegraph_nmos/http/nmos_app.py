@@ -81,15 +81,17 @@ class NmosApp:
             self._limit = trio.CapacityLimiter(MOST_REQUESTS)
         async with self._limit:
             try:
-                return await self._answer(scope, receive)
+                return await self._answer_request(scope, receive)
             except NmosApiError as error:
-                return error.answer()
+                return error.as_answer()
             except Exception as error:  # whatever is wrong with us, the client gets a body that it can read
                 if self._log is not None:
                     self._log.error("a request failed", path=scope["path"], exc_info=error)
-                return NmosApiError(500, "the request failed in this node", f"{type(error).__name__}: {error}").answer()
+                return NmosApiError(
+                    500, "the request failed in this node", f"{type(error).__name__}: {error}"
+                ).as_answer()
 
-    async def _answer(self, scope: Scope, receive: Receive) -> ApiAnswer:
+    async def _answer_request(self, scope: Scope, receive: Receive) -> ApiAnswer:
         method, path = scope["method"], _parts(scope["path"])
         if method == "OPTIONS":
             return ApiAnswer(headers=(("Allow", METHODS),))

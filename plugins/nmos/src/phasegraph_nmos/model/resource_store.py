@@ -18,7 +18,9 @@ class ResourceStore:
         """How often the set of resources of a kind has changed: peer to peer announces it modulo 256."""
         self._newest_ns = 0
 
-    def update(self, made: Mapping[str, Mapping[str, Resource]], tai_ns: int, activated: Collection[str] = ()) -> bool:
+    def replace_resources(
+        self, made: Mapping[str, Mapping[str, Resource]], tai_ns: int, activated: Collection[str] = ()
+    ) -> bool:
         """Replace all resources by ``made``, which is without versions. Returns whether anything has changed.
 
         Resources whose UUID is in ``activated`` get a new version in any case (IS-05, "Interoperability: IS-04").

@@ -85,7 +85,7 @@ class DeviceControl(msgspec.Struct, frozen=True, kw_only=True):
     """``http`` or ``ws``."""
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+class ActiveState(msgspec.Struct, frozen=True, kw_only=True):
     """What the connection API has active of a sender or receiver."""
 
     active: bool
@@ -112,7 +112,7 @@ def make_resources(
     identity: NodeIdentity,
     runs: Sequence[RunView],
     interfaces: Sequence[HostInterface],
-    subscriptions: Mapping[str, Subscription],
+    subscriptions: Mapping[str, ActiveState],
     controls: Sequence[DeviceControl],
     gateways: Sequence[Gateway] = (),
 ) -> dict[str, dict[str, Resource]]:
@@ -145,7 +145,7 @@ class _ResourceMaker:
         identity: NodeIdentity,
         runs: Sequence[RunView],
         interfaces: Sequence[HostInterface],
-        subscriptions: Mapping[str, Subscription],
+        subscriptions: Mapping[str, ActiveState],
         controls: Sequence[DeviceControl],
     ) -> None:
         self._identity = identity
@@ -199,7 +199,7 @@ class _ResourceMaker:
                 clock_name=None,
                 format=(each.encoding, each.rate, each.channels),
                 bindings=[each.interface] * each.legs,
-                subscription=Subscription(active=True, multicast=each.multicast),
+                subscription=ActiveState(active=True, multicast=each.multicast),
             )
             for each in gateways
         ]
@@ -238,7 +238,7 @@ class _ResourceMaker:
 
     def _receiver(self, device: str, run: RunView, view: EndpointView) -> str:
         id = self._identity.endpoint_id("receiver", run.name, view.id)
-        subscription = self._subscriptions.get(id, Subscription(active=False))
+        subscription = self._subscriptions.get(id, ActiveState(active=False))
         hints = [f"{_plain(sink)}:{_plain(view.id)}" for sink in view.neighbours] or [f"{run.name}:{_plain(view.id)}"]
         self._add(
             "receiver",
@@ -268,7 +268,7 @@ class _ResourceMaker:
             clock_name=self._clock_names.get((run.name, view.clock or "")),
             format=(view.encoding, view.rate, view.channels),
             bindings=self._bindings(view),
-            subscription=self._subscriptions.get(ids[2], Subscription(active=False)),
+            subscription=self._subscriptions.get(ids[2], ActiveState(active=False)),
         )
 
     def _sending(
@@ -282,7 +282,7 @@ class _ResourceMaker:
         clock_name: str | None,
         format: tuple[str, int, int],
         bindings: list[str],
-        subscription: Subscription,
+        subscription: ActiveState,
     ) -> str:
         # A source, its flow and its sender. Returns the sender's UUID.
         source, flow, sender = ids

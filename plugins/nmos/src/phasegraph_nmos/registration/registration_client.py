@@ -111,13 +111,13 @@ class RegistrationClient:
         """The resources that the registries should have, by kind and UUID, with versions."""
         self._resources = {(kind, id): resource for kind in KINDS for id, resource in resources[kind].items()}
 
-    def leave(self) -> None:
+    def deregister(self) -> None:
         """The node ends: it is deleted next, with all that belongs to it."""
         self._leaving = True
 
     @property
     def left(self) -> bool:
-        """Whether there is nothing more to do after `leave`."""
+        """Whether there is nothing more to do after `deregister`."""
         return self._leaving and (self._node not in self._known or self._current is None)
 
     def next_request(self, now_ns: int) -> RegistryRequest | None:
