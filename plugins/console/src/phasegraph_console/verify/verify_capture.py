@@ -14,6 +14,16 @@ from .stream_checks import check_redundancy, check_stream
 from .verdicts import Check, CheckVerdict, Subject, judged
 from .verify_report import Verification
 
+_TROUBLES = {
+    "format_differs",
+    "grandmaster_differs",
+    "numbers_differ",
+    "packets_come_late",
+    "rival_sender",
+    "sender_drifts",
+    "timestamps_outside_window",
+}
+"""Events of a source that fail it; each has a reason."""
 _MOST_PAIRS = 28
 """Pairs of streams whose sound is compared: those of eight streams."""
 
@@ -52,6 +62,11 @@ def with_run(verification: Verification, report: Mapping[str, Any]) -> Verificat
                 checks.append(judged("graph", f"packets {name}", count == 0, str(count), "0"))
         if metrics.get("trouble"):
             checks.append(Check("graph", "trouble", CheckVerdict.FAIL, str(metrics["trouble"])))
+        events = {event["name"]: event for event in report["events"] if event["node"] == id}
+        checks += [
+            Check("graph", name.replace("_", " "), CheckVerdict.FAIL, str(events[name].get("reason", "")))
+            for name in sorted(events.keys() & _TROUBLES)
+        ]
         if checks:
             subjects.append(Subject(f"{node['role']} {id}", str(metrics.get("stream", node["kind"])), checks))
     return Verification(verification.source, subjects, verification.notes)

@@ -1,0 +1,151 @@
+"""The twelve usual causes of silence and trouble, made on purpose: `kernel doctor` or `kernel verify` names each.
+
+`docs/causes.md` is the table of what they say; its sentences are looked for here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.support import netns
+from tests.support.kernel import KERNEL
+from tests.support.netns import Host
+from tests.support.process import running
+
+pytestmark = [pytest.mark.peers, pytest.mark.realtime]
+ROOT = Path(__file__).parents[2]
+SENDER, RECEIVER, RIVAL = "10.77.0.1", "10.77.0.2", "10.77.0.3"
+GROUP = "239.1.9.9"
+SYSTEM = '[clocks.house]\nkind = "system"\n'
+GRANDMASTER = '[clocks.house]\nkind = "ptp"\ninterface = "eth0"\nrole = "grandmaster"\n'
+FOLLOWER = '[clocks.house]\nkind = "ptp"\ninterface = "eth0"\n'
+
+
+class Cause(msgspec.Struct):
+    """How a cause is made, and the sentences (regular expressions) that name it."""
+
+    clock: str = SYSTEM
+    sender_clock: str = SYSTEM
+    source: str = ""
+    doctor: str = ""
+    verify: str = ""
+    sends: bool = True
+    rival: bool = False
+    described: str = ""
+    """A change of the sender's description: what is replaced, and by what, apart by a bar."""
+
+
+CAUSES = {
+    "no route": Cause(
+        source='interface = ""', verify=r"cannot join .*No such device \(name the interface with the option interface\)"
+    ),
+    "wrong interface": Cause(source='interface = "spare"', verify=r"nothing comes to 239\.1\.9\.9:5004 by spare"),
+    "wrong group": Cause(source='group = "239.1.9.8"', verify=r"nothing comes to 239\.1\.9\.8:5004 by eth0"),
+    "wrong port": Cause(source="port = 5006", verify=r"nothing comes to 239\.1\.9\.9:5006 by eth0"),
+    "wrong format": Cause(source='encoding = "L16"', verify=r"L24 with 2 channels .*would fit"),
+    "drifting sender": Cause(
+        clock=SYSTEM + 'rate-offset = "998ppm"\n', verify=r"the sender's clock runs \d+ ppm slow of clock 'house'"
+    ),
+    "no grandmaster": Cause(clock=FOLLOWER, doctor=r"no Announce .*on eth0", verify="unlocked"),
+    "grandmaster in another domain": Cause(
+        clock=FOLLOWER + "domain = 3\n",
+        sender_clock=GRANDMASTER,
+        doctor=r"no Announce in domain 3 on eth0.*grandmaster .* is in domain 0",
+        verify="domain 0",
+    ),
+    "another grandmaster than described": Cause(
+        clock=FOLLOWER,
+        sender_clock=GRANDMASTER,
+        described="IEEE1588-2008:[0-9A-F-]+|IEEE1588-2008:00-11-22-FF-FE-33-44-55",
+        verify="the description names grandmaster 00-11-22-FF-FE-33-44-55, and this graph's clock follows .*: share",
+    ),
+    "link offset too short": Cause(
+        source='link-offset = "500us"',
+        verify="set link-offset to more than that|the link offset of 500 µs is too short",
+    ),
+    "second sender": Cause(rival=True, verify=r"two senders on one address: 10\.77\.0\.[13]"),
+    "switch forgets the group": Cause(verify=r"does the switch forward the group to here \(IGMP\)"),
+}
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, dict[str, Host]]]:
+    if reason := netns.unavailable():
+        pytest.skip(reason)
+    with netns.star({"sender": SENDER, "receiver": RECEIVER, "rival": RIVAL}) as (bridge, hosts):
+        hosts["receiver"].ip(
+            "link add spare type veth peer name spare2",
+            "link set spare up",
+            "link set spare2 up",
+            "addr add 10.78.0.2/24 dev spare",
+        )
+        yield bridge, hosts
+
+
+def sending(clock: str) -> str:
+    tone = '[sources.tone]\nkind = "tone"\nchannels = 2\n'
+    sink = f'[sinks.out]\nkind = "aes67"\nclock = "house"\ninterface = "eth0"\ngroup = "{GROUP}"\ninput = "tone"\n'
+    return f'schema = 1\n{clock}{tone}{sink}encoding = "L24"\nsdp-out = "out.sdp"\n'
+
+
+def receiving(cause: Cause) -> str:
+    options = {"interface": '"eth0"', "link-offset": '"20ms"'}
+    if cause.described:
+        options["sdp"] = '"described.sdp"'
+    else:
+        options |= {"group": f'"{GROUP}"', "port": "5004", "encoding": '"L24"', "channels": "2"}
+    for line in cause.source.splitlines():
+        name, _, value = line.partition(" = ")
+        options[name] = value
+    lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+    source = f'[sources.it]\nkind = "aes67"\nclock = "house"\n{lines}'
+    return f'schema = 1\n{cause.clock}{source}[sinks.nowhere]\nkind = "null"\ninput = "it"\n'
+
+
+def told(host: Host, folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        host.command(*KERNEL, *words, "--format", "json"), cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = json.dumps(json.loads(done.stdout), ensure_ascii=False) if done.stdout else done.stderr
+    return " ".join(found.split())
+
+
+def test_the_table_has_every_cause() -> None:
+    table = (ROOT / "docs" / "causes.md").read_text("utf-8")
+    assert [name for name in CAUSES if f"| {name} |" not in table] == []
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_it_is_named(name: str, hosts: tuple[Host, dict[str, Host]], tmp_path: Path) -> None:
+    cause, (bridge, machines) = CAUSES[name], hosts
+    (tmp_path / "send.toml").write_text(sending(cause.sender_clock))
+    (tmp_path / "receive.toml").write_text(receiving(cause))
+    if name == "switch forgets the group":
+        bridge.run("bridge", "link", "set", "dev", "receiver", "mcast_flood", "off")
+    with ExitStack() as stack:
+        for machine in ("sender", "rival") if cause.rival else ("sender",):
+            (tmp_path / machine).mkdir()
+            (tmp_path / machine / "send.toml").write_text(sending(cause.sender_clock))
+            words = machines[machine].command(*KERNEL, "run", "send.toml", "--no-control", "--for", "60s")
+            sender = stack.enter_context(running(words, tmp_path / machine, name=machine))
+            sender.wait_until((tmp_path / machine / "out.sdp").exists, "its description")
+        if cause.described:
+            old, new = cause.described.split("|")
+            text = (tmp_path / "sender" / "out.sdp").read_text()
+            (tmp_path / "described.sdp").write_text(re.sub(old, new, text))
+        heard = {
+            "doctor": told(
+                machines["receiver"], tmp_path, "doctor", "receive.toml", "--for", "8" if cause.doctor else "0"
+            ),
+            "verify": told(machines["receiver"], tmp_path, "verify", "receive.toml", "--for", "5s"),
+        }
+    for command, sentence in (("doctor", cause.doctor), ("verify", cause.verify)):
+        assert re.search(sentence, heard[command]), f"{command} does not say {sentence!r}:\n{heard[command]}"
