@@ -135,14 +135,19 @@ class ControlServer:
                 return await self._capture(request)
             case StatusRequest():
                 return Answer(id=request.id, ok=True, status=self.monitor.status())
-        problem = ""
+        problem = self._order(request, scheduled)
+        return Answer(id=request.id, ok=not problem, error=problem)
+
+    def _order(self, request: Request, scheduled: dict[int, trio.CancelScope]) -> str:
+        # What is done at once; returns why it is not.
+        problem, session = "", self._session
         if isinstance(request, CancelRequest):
             problem = _cancel(scheduled, request.apply)
         elif isinstance(request, RestartRequest):
             problem = session.supervisor.restart(request.node)
         elif isinstance(request, StopRequest):
             session.stop(at_once=request.at_once)
-        return Answer(id=request.id, ok=not problem, error=problem)
+        return problem
 
     async def _plan(self, request: PlanRequest) -> Answer:
         try:
