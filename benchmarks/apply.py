@@ -141,7 +141,7 @@ def phase(folder: Path, streams: int, applies: int, seconds: float, prefix: Sequ
     """A fresh run, measured for some time with this many changes spread over it."""
     text = "\n".join(toml_lines(receiver_graph(streams)))
     with kernel_run(folder, "receive", text, prefix) as (process, path), connect(path) as run:
-        for number in range(8 if applies else 0):  # what is imported and allocated once
+        for number in range(40 if applies else 0):  # what is imported and allocated once
             change(run, streams, number)
         time.sleep(SETTLE_S)
         before, at_start = figures(run, streams), resources(process.pid)

@@ -12,6 +12,7 @@ from phasegraph import Frames
 from phasegraph._core.graph_change import ChangeTime, EditRefused, GraphEdit
 from phasegraph._run.session import Session
 from phasegraph.testing import GraphRun, counted, running_graph
+from phasegraph.testing.change_trials import trial_registry
 
 RATE = 48000
 GRAPH = """
@@ -273,3 +274,57 @@ async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(a
         began = trio.current_time()
         await run.session.changes.apply(GraphEdit(set={"source.silent": None, "sink.more": None}))
         assert trio.current_time() - began < 1
+
+
+async def test_another_clock_starts_all_that_runs_on_it_again(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        before = dict(run.nodes)
+        await run.session.changes.apply(GraphEdit(set={"clock.house.rate-offset": "5ppm"}))
+        await trio.sleep(1)
+        assert all(run.nodes[id] is not node for id, node in before.items())
+        assert {run.session.supervisor.state(node) for node in run.session.built.nodes.values()} == {"running"}
+        a = run.nodes["a"]
+    main = recording(run, "main")
+    np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))
+    assert len(main) > RATE // 2
+    assert len(before["main"].recording()) > RATE // 2
+    assert run.report["ended"] == "time"
+
+
+async def test_a_node_that_made_place_for_one_that_fails_starts_again(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH, registry=trial_registry()) as run:
+        await trio.sleep(1)
+        nodes = dict(run.session.built.nodes)
+        for broken in ({"kind": "broken", "input": "a"}, {"kind": "broken", "input": "b"}):
+            with pytest.raises(EditRefused, match="it is broken"):
+                await run.session.changes.apply(GraphEdit(set={"sink.main": broken}))
+        assert run.session.built.nodes == nodes
+        await trio.sleep(1)
+        assert {run.session.supervisor.state(node) for node in run.session.built.nodes.values()} == {"running"}
+        a = run.nodes["a"]
+    main, other = recording(run, "main"), recording(run, "other")
+    np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))
+    np.testing.assert_array_equal(other, a.frames(a.stream.first, len(other)))
+    assert len(main) > RATE
+
+
+async def test_a_change_at_a_frame_and_at_a_local_time(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        main = run.session.built.nodes["main"].input
+        assert main is not None
+        assert main.next_frame is not None
+        frame = main.next_frame + 5 * RATE + 1
+        done = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}), at=ChangeTime(frame=frame))
+        assert done.applied["main"].frame == frame
+        local_ns = run.local.now_ns() + 500_000_000
+        clock: Any = run.nodes["house"]
+        expected = clock.estimate().reference_at(local_ns) * RATE // 10**9
+        done = await run.session.changes.apply(
+            GraphEdit(set={"sink.main.input": "a"}), at=ChangeTime(local_ns=local_ns)
+        )
+        assert abs(done.applied["main"].frame - expected) <= 1
+        await trio.sleep(0.5)
+    steps = np.diff(counted(recording(run, "main")))
+    assert sorted(steps[steps != 1].tolist()) == [1 - 480, 1 + 480]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import trio
 
-from .._core.clock import frame_at, frames_in, time_of_frame
+from .._core.clock import duration_of, frame_at, frames_in, time_of_frame
 from .._core.errors import NodeConflict, NodeError
 from .._core.graph_change import AppliedFrame
 from .._core.role import Role
@@ -219,7 +219,7 @@ class Transition:
 
     def _arm(self) -> None:
         now_ns = self._services.local.now_ns()
-        at_ns = now_ns if self._at.frame is not None else max(now_ns, self._wanted_ns(now_ns))
+        at_ns = max(now_ns, self._wanted_ns(now_ns))
         for sink, change in self._changes.items():
             at_ns = max(at_ns, self._earliest_ns(sink, change, now_ns))
         self._instant_ns = at_ns
@@ -238,7 +238,19 @@ class Transition:
     def _wanted_ns(self, now_ns: int) -> int:
         if self._at.media_ns is not None:
             return self._planner.running.clock(self._at.clock).estimate().local_at(self._at.media_ns)
+        if self._at.frame is not None:
+            return max((self._time_of(sink, self._at.frame, now_ns) for sink in self._changes), default=now_ns)
         return now_ns if self._at.local_ns is None else self._at.local_ns
+
+    @staticmethod
+    def _time_of(sink: BuiltNode, frame: int, now_ns: int) -> int:
+        # Local time of a sink's frame; of one that is paced by its own device, about.
+        assert sink.input is not None
+        if sink.input.clock is not None:
+            return sink.input.clock.estimate().local_at(time_of_frame(frame, sink.input.format.rate))
+        if sink.pace != "device" or sink.input.next_frame is None:
+            return now_ns
+        return now_ns + duration_of(frame - sink.input.next_frame, sink.input.format.rate)
 
     def _frame_at(self, sink: BuiltNode, local_ns: int) -> int:
         assert sink.input is not None
