@@ -36,6 +36,7 @@ NAVIGATION: dict[str, list[str]] = {
         "docs/receive.md",
         "docs/recording.md",
         "docs/send.md",
+        "docs/listen.md",
         "docs/soundcard.md",
         "docs/rooms.md",
         "docs/ptp.md",
@@ -45,7 +46,10 @@ NAVIGATION: dict[str, list[str]] = {
         "docs/simulate.md",
         "docs/service.md",
         "docs/console.md",
+        "docs/monitoring.md",
         "docs/nmos.md",
+        "docs/verify.md",
+        "docs/flight-recorder.md",
         "docs/write-a-plugin.md",
     ],
     "Reference": [
@@ -86,7 +90,7 @@ def main() -> int:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(config)]
     code = subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode
     if code == 0:
-        print(f"{len(list(SITE.rglob('*.html')))} pages: {SITE.relative_to(ROOT)}/index.html")
+        print(f"{len(list(SITE.rglob('*.html')))} pages: python3 -m http.server --directory {SITE.relative_to(ROOT)}")
     return code
 
 
@@ -193,7 +197,6 @@ def settings() -> dict[str, object]:
         },
         "plugins": [
             "search",
-            "offline",
             {"mkdocstrings": {"handlers": {"python": {"paths": paths, "options": options}}}},
         ],
         "markdown_extensions": [
