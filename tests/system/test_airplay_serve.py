@@ -44,7 +44,7 @@ def test_a_receiver_is_told_the_time_of_another_host(hosts: netns.Network, tmp_p
 
     def known() -> NqptpRecord:
         try:
-            return memory.read() or NqptpRecord()
+            return memory.read_record() or NqptpRecord()
         except MemoryNotServed:
             return NqptpRecord()
 
