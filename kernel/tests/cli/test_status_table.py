@@ -112,6 +112,12 @@ def test_what_does_not_fit_the_height_is_counted_with_its_worst_severity() -> No
     assert lines[-1] == (1, "! and 47 more: kernel status --format json")
 
 
+def test_what_goes_on_is_above_what_was_lost() -> None:
+    lossy = node(severity=1, trouble="5 lost in the last 10 s", recent={"packets_lost": 5})
+    status = snapshot(nodes={"a": lossy, "b": node(severity=1, trouble="no packet received for 1 s")}, edges={})
+    assert [line.text.split(":")[0] for line in status_lines(status, 80)][:2] == ["! b", "! a"]
+
+
 def test_foreign_text_does_not_control_the_terminal() -> None:
     nodes = {"\x1b[31m": node(severity=1, trouble="\x1b]0;x\x07", text="\x1b[2J", metrics={"sender": "\x1b[1m"})}
     status = snapshot(nodes=nodes, edges={})

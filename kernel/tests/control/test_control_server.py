@@ -20,7 +20,8 @@ from phasegraph import SystemLocalClock
 from phasegraph._control import control_server, socket_paths
 from phasegraph._control.control_protocol import MOST_LINE_BYTES
 from phasegraph._control.control_server import MOST_CLIENTS, MOST_EVENTS, ControlServer
-from phasegraph._control.run_monitor import RunMonitor, recent_losses
+from phasegraph._control.counter_rates import recent_losses
+from phasegraph._control.run_monitor import RunMonitor
 from phasegraph._run.logging import make_log
 from phasegraph.control import (
     ChangeRefused,

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._control.counter_rates import LOSSES
+from .._control.counter_rates import LOSSES, urgency
 from .._core.terminal import printable
 from .._core.units import format_duration
 
@@ -60,10 +60,10 @@ class _Column(NamedTuple):
 
 
 def status_rows(snapshot: RunStatus) -> list[StatusRow]:
-    """Every node and every crossing, the most urgent first."""
+    """Every node and every crossing, the most urgent first; what goes on before losses that are over."""
     rows = [_node_row(id, node) for id, node in snapshot.nodes.items()]
     rows += [_edge_row(name, edge) for name, edge in snapshot.edges.items() if edge.crossing]
-    return sorted(rows, key=lambda row: -row.severity)
+    return sorted(rows, key=urgency)
 
 
 def headline(snapshot: RunStatus) -> str:

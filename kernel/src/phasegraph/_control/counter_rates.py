@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Protocol
 
 SPANS_S = (1, 10, 60)
 RECENT_S = 10
@@ -42,6 +43,27 @@ def counters(metrics: Metrics) -> dict[str, int]:
 @lru_cache(maxsize=4096)
 def _is_counter(name: str) -> bool:
     return any(word in name for word in _COUNTED) and not name.endswith("_ns")
+
+
+def recent_losses(recent: Mapping[str, int]) -> str:
+    """What was lost in the last 10 s, as a phrase; empty where nothing was."""
+    counted = {**LOSSES, "packets_foreign": "ignored from another sender"}
+    lost = [f"{recent[name]:,} {word}".replace(",", " ") for name, word in counted.items() if recent.get(name)]
+    return f"{', '.join(lost)} in the last {RECENT_S} s" if lost else ""
+
+
+class _Judged(Protocol):
+    @property
+    def severity(self) -> int: ...
+    @property
+    def trouble(self) -> str: ...
+    @property
+    def recent(self) -> Mapping[str, int]: ...
+
+
+def urgency(judged: _Judged) -> tuple[int, bool]:
+    """What nodes and edges are sorted by: severity, then trouble that goes on before losses that may be over."""
+    return -judged.severity, bool(judged.trouble) and judged.trouble == recent_losses(judged.recent)
 
 
 Sample = tuple[float, dict[str, dict[str, int]]]

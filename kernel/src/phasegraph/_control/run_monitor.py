@@ -15,7 +15,7 @@ import trio
 from .._run.engine import ENGINE_THREAD
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
-from .counter_rates import LOSSES, RECENT_S, CounterHistory, counters
+from .counter_rates import CounterHistory, counters, recent_losses, urgency
 from .progress_watch import ProgressWatch
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class RunMonitor:
         nodes = {built.id: self._node_status(now_s, built) for built in session.built.nodes.values()}
         edges = {name: self._edge_status(now_s, name, edge) for name, edge in session.meter.edges().items()}
         seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
-        troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: -seen[name].severity)
+        troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: urgency(seen[name]))
         return RunStatus(
             name=self.name,
             graph=session.name,
@@ -96,17 +96,17 @@ class RunMonitor:
     def _node_status(self, now_s: float, built: BuiltNode) -> NodeStatus:
         id, format = built.id, built.format
         node = self.session.meter.node(built, self.session.supervisor)
-        phrases, urgency = node_phrases(node), severity(node)
+        phrases, urgent = node_phrases(node), severity(node)
         counted = counters(node["metrics"])
         recent = self._history.increases(now_s, id, counted)
-        said = [phrases.pop(0)] if urgency else []
-        if urgency < FAILING:
+        said = [phrases.pop(0)] if urgent else []
+        if urgent < FAILING:
             standstill, lost = self._progress.standstill(now_s, id, node), recent_losses(recent)
             said += filter(None, [standstill if not said else "", lost])
-            urgency = int(bool(said))
+            urgent = int(bool(said))
         return NodeStatus(
             **node,
-            severity=urgency,
+            severity=urgent,
             text="; ".join([*said, *phrases]),
             rate=None if format is None else format.rate,
             channels=None if format is None else format.channels,
@@ -139,10 +139,3 @@ def cpu_seconds() -> dict[str, float]:
                 with suppress(OSError):  # it has ended meanwhile
                     used["engine"] = time.clock_gettime(~id << 3 | _CPUCLOCK_OF_THREAD)
     return {name: round(seconds, 6) for name, seconds in used.items()}
-
-
-def recent_losses(recent: Mapping[str, int]) -> str:
-    """What was lost in the last 10 s, as a phrase; empty where nothing was."""
-    counted = {**LOSSES, "packets_foreign": "ignored from another sender"}
-    lost = [f"{recent[name]:,} {word}".replace(",", " ") for name, word in counted.items() if recent.get(name)]
-    return f"{', '.join(lost)} in the last {RECENT_S} s" if lost else ""
