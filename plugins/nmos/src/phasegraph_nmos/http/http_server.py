@@ -61,11 +61,19 @@ class NmosHttpServer:
             connection: Any = stream
             if self._tls is not None:
                 connection = trio.SSLStream(stream, self._tls, server_side=True, https_compatible=True)
-            await TCPServer(self._app, self._config, self._context, ConnectionState({}), connection)
+            await _ClosingServer(self._app, self._config, self._context, ConnectionState({}), connection)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # a client that has left is no error of this node
         finally:
             self._connections -= 1
+
+
+class _ClosingServer(TCPServer):
+    """One connection, which is over when its client has closed it: hypercorn alone waits for the idle timeout."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
 
 
 def _tls(certificate: str, key: str) -> ssl.SSLContext:
