@@ -159,16 +159,16 @@ def tai_in(seconds: float) -> tuple[str, int]:
 
 def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path) -> None:
     wanted = []
-    with switched_hall(tmp_path, receivers=1, seconds=20 + 2 * SWITCHES) as controller:
+    with switched_hall(tmp_path, receivers=1, seconds=20 + 4 * SWITCHES) as controller:
         for number in range(SWITCHES):
-            requested, frame = tai_in(1.3 + number * 0.007)
+            requested, frame = tai_in(2.5 + number * 0.007)
             wanted.append(frame)
             status, body = controller.connect(
                 "r0", "ba"[number % 2], mode="activate_scheduled_absolute", requested_time=requested
             )
             assert status == 202, body
             assert body["activation"]["activation_time"] == requested
-            time.sleep(1.9)
+            time.sleep(3.4)
     recorded = Recorded(tmp_path / "rec0.wav")
     recorded.assert_bit_for_bit()
     assert recorded.switches == wanted
@@ -177,12 +177,12 @@ def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path)
 def test_a_bulk_request_switches_all_receivers_at_one_frame(tmp_path: Path) -> None:
     with switched_hall(tmp_path, receivers=RECEIVERS, seconds=40) as controller:
         assert set(controller.receivers) == {f"r{number}" for number in range(RECEIVERS)}
-        requested, wanted = tai_in(1.5)
+        requested, wanted = tai_in(3)
         later = {"mode": "activate_scheduled_absolute", "requested_time": requested}
         entries = [{"id": id, "params": controller.connection("b", **later)} for id in controller.receivers.values()]
         status, results = controller.ask("POST", "/x-nmos/connection/v1.1/bulk/receivers", entries)
         assert (status, [each["code"] for each in results]) == (200, [202] * RECEIVERS)
-        time.sleep(3)
+        time.sleep(4.5)
         entries = [
             {"id": id, "params": controller.connection("a", mode="activate_immediate")}
             for id in controller.receivers.values()

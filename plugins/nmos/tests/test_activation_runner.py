@@ -13,7 +13,7 @@ import trio
 from phasegraph import NS_PER_S
 from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlError
 from phasegraph_nmos.activation_runner import ActivationRunner
-from phasegraph_nmos.connection.connections import LEAD_NS, Connections
+from phasegraph_nmos.connection.connections import Connections
 from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
 from phasegraph_nmos.model.resource_identity import format_tai
 from phasegraph_nmos.model.run_view import RunView
@@ -146,7 +146,7 @@ async def test_a_scheduled_activation_is_given_to_the_run_in_time_and_at_its_med
             "stage", "239.5.5.5", mode="activate_scheduled_absolute", requested_time=format_tai(due_ns)
         )
         world.runner.schedule()
-        await trio.sleep(28.9)
+        await trio.sleep(27.9)
         assert world.run is not None
         assert world.run.asked == []
         await trio.sleep(0.5)
@@ -154,7 +154,7 @@ async def test_a_scheduled_activation_is_given_to_the_run_in_time_and_at_its_med
         assert "source.stage-nmos" in changes
         assert (at, wait) == (ChangeTime(clock="house", time_ns=due_ns + LINK_OFFSET_NS["stage"]), False)
         assert endpoint.active.legs[0]["multicast_ip"] == "239.1.1.1", "not before its time"
-        await trio.sleep(0.61)
+        await trio.sleep(1.61)
         assert endpoint.active_body()["activation"]["activation_time"] == format_tai(due_ns)
         assert endpoint.pending is None
 
@@ -243,7 +243,6 @@ async def test_a_change_waits_for_the_scheduled_one_before_it(autojump_clock: tr
 async def test_salvos_of_a_thousand_activations(autojump_clock: trio.testing.MockClock) -> None:
     async with a_world() as world:
         assert world.run is not None
-        assert LEAD_NS == NS_PER_S
         for number in range(500):
             at = format_tai(world.clock.now_ns() + (number % 7) * 300_000_000)
             for receiver in ("stage", "spare"):

@@ -331,7 +331,7 @@ def test_a_relative_time_counts_from_the_request() -> None:
     assert stage.staged_body()["activation"]["requested_time"] == "2:5"
 
 
-def test_a_run_gets_a_scheduled_activation_a_second_before_and_then_it_cannot_be_cancelled() -> None:
+def test_a_run_gets_a_scheduled_activation_before_its_time_and_then_it_cannot_be_cancelled() -> None:
     connections, stage, spare, _ = site()
     due = NOW + 5 * NS_PER_S
     for endpoint in (stage, spare):

@@ -15,7 +15,7 @@ from ..model.run_view import EndpointView, LegView, RunView
 from .endpoint import Activation, ConnectionEndpoint, ConnectionSettings
 from .transport_params import RECEIVER, SENDER, PatchRefused
 
-LEAD_NS = 1_000_000_000
+LEAD_NS = 2_000_000_000
 """How long before its time a run gets a scheduled activation: a new stream must be there before it sounds."""
 MOST_BULK = 4096
 Due = tuple[ConnectionEndpoint, Activation]
