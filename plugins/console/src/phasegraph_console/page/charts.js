@@ -162,7 +162,7 @@ export function drawTimeline(canvas, events, nodes, from, to) {
     const at = Date.parse(event.at);
     if (at < from) continue;
     const place = { x: x(at), y: y(nodes.indexOf(event.node)), event };
-    context.fillStyle = colour(GOOD_NEWS.has(event.name) ? "--good" : "--bad");
+    context.fillStyle = colour(GOOD_NEWS.has(event.name) ? "--good" : event.fields.reason ? "--bad" : "--accent");
     context.beginPath();
     context.arc(place.x, place.y, 4, 0, 7);
     context.fill();

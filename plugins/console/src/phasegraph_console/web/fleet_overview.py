@@ -1,4 +1,4 @@
-"""The site: the runs of many consoles on one page. Which rooms agree, and which stream is worst.."""
+"""The site: the runs of many consoles on one page. Which rooms agree, and which stream is worst."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _headline(
         where = f"{worst.console}/{worst.run}: {worst.node}"
         if worst.severity:
             parts.append(f"The worst stream is {where}: {worst.text}.")
-        elif worst.spare_ns is not None:
+        elif worst.spare_ns is not None and worst.spare_ns > 0:
             spare = format_duration(worst.spare_ns)
             parts.append(f"All streams are healthy; the tightest is {where}, with {spare} to spare.")
     return " ".join(parts) or "No run on any console."

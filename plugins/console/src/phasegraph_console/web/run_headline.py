@@ -26,6 +26,8 @@ def headline(status: RunStatus | None) -> str:
     if not spare:
         return f"{healthy}."
     tightest = min(spare, key=lambda name: spare[name])
+    if spare[tightest] <= 0:
+        return f"{healthy} now. Earlier, packets of {tightest} came later than its link offset."
     if len(streams) == 1:
         return f"{healthy}: {format_duration(spare[tightest])} to spare."
     return f"{healthy}. The tightest is {tightest}: {format_duration(spare[tightest])} to spare."
