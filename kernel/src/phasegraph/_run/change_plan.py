@@ -23,7 +23,7 @@ from .._graph_file.graph import Edge, GraphNode
 from .._graph_file.validate import Validation
 from .._option_types import Option, record_of
 from .._option_types.wording import format_toml, join_words
-from .build import ENCODING_WIDTHS, BuiltGraph, BuiltNode, GraphBuilder
+from .build import ENCODING_WIDTHS, BuiltEdge, BuiltGraph, BuiltNode, GraphBuilder
 from .inputs import SinkInput
 from .taps import Tap
 
@@ -50,6 +50,10 @@ class Planner:
         self._builder = builder
         self._is_running = is_running
         self._differences: dict[str, _Difference] = {}
+        self._running_edges: dict[str, list[BuiltEdge]] = {}
+        """By sink."""
+        for edge in running.edges:
+            self._running_edges.setdefault(edge.edge.sink, []).append(edge)
         self._provides: dict[str, dict[str, str]] = {}
         self.inputs: dict[str, SinkInput] = {}
         """The new inputs of the sinks that are switched, by id."""
@@ -142,7 +146,7 @@ class Planner:
             provides = self._provides[node.id] = self._builder.check_node(built, node)
             if (delay_ns := getattr(node.config, "link_offset", None)) is not None:
                 built.delays[node.id] = frames_in(delay_ns, before.stream.format.rate)
-        edges = [edge for edge in self.running.edges if edge.edge.sink == node.id]
+        edges = self._running_edges.get(node.id, [])
         if difference.change == "switched":
             input, edges = self._builder.make_input(built, node, lambda edge: self._running_tap(built, edge))
             difference.reason = difference.reason or _why_not_followed(before, input)
@@ -163,11 +167,7 @@ class Planner:
             return _Difference("added")
         if node.kind is not before.kind:
             return _Difference("restarted", reason=f"its kind becomes {node.kind.kind}")
-        options = [
-            option
-            for option in record_of(type(node.config)).options
-            if getattr(node.config, option.attribute) != getattr(before.config, option.attribute)
-        ]
+        options = [] if node.config == before.config else _differing(node, before)
         if node.role is Role.COMPENSATOR:
             return _Difference("restarted", options) if options else _Difference("untouched")
         reason = self._why_restarted(built, node, options)
@@ -215,7 +215,8 @@ class Planner:
             return None
         if compensator is not None and compensator.change != "untouched":
             return None
-        same = (running.tap for running in self.running.edges if _reads_alike(running.edge, edge))
+        edges = self._running_edges.get(edge.sink, [])
+        same = (running.tap for running in edges if _reads_alike(running.edge, edge))
         return next(same, None)
 
     # Sentences
@@ -231,6 +232,14 @@ class Planner:
                 old = before.nodes[node.id] if difference.change != "added" else node
                 changes.append(_change(node, difference, _text(old, node, difference)))
         return changes
+
+
+def _differing(node: GraphNode, before: GraphNode) -> list[Option]:
+    return [
+        option
+        for option in record_of(type(node.config)).options
+        if getattr(node.config, option.attribute) != getattr(before.config, option.attribute)
+    ]
 
 
 def _own(options: list[Option]) -> list[Option]:
