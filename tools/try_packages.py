@@ -124,13 +124,12 @@ def new_debian(folder: Path) -> NewDebian:
     for name in ("resolv.conf", "hosts"):
         with contextlib.suppress(OSError):
             shutil.copy(f"/etc/{name}", folder / "etc" / name)
-    for name in ("tools/demo.py", "examples"):
-        place = folder / "srv" / "phasegraph" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, place)
-    (folder / "srv" / "phasegraph" / "examples").chmod(0o777)
-    (folder / "srv" / "phasegraph" / "examples" / "out").mkdir(exist_ok=True)
-    (folder / "srv" / "phasegraph" / "examples" / "out").chmod(0o777)
+    place = folder / "srv" / "phasegraph"
+    shutil.copytree(ROOT / "examples", place / "examples", ignore=shutil.ignore_patterns("out"))
+    (place / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "demo.py", place / "tools")
+    (place / "examples" / "out").mkdir()
+    (place / "examples" / "out").chmod(0o777)
     return NewDebian(folder)
 
 
@@ -164,6 +163,7 @@ def run_example(debian: NewDebian, user: str, kernel: Sequence[str]) -> None:
     debian.run(*kernel, "plugins")
     debian.run("/opt/phasegraph/bin/python3", "/srv/phasegraph/tools/demo.py")
     debian.prefix = []
+    debian.run("sh", "-c", "rm -rf /srv/phasegraph/examples/out/*")  # another user's turn
 
 
 def try_unit(debian: NewDebian) -> None:
