@@ -107,7 +107,7 @@ async def test_two_sinks_share_a_server_and_one_goes_on_when_the_other_ends(stag
         ports = {event.fields["rtsp"] for event in run.session.services.events if event.name == "session_offered"}
         assert len(ports) == 1
         host, _, port = ports.pop().partition(":")
-        await until(lambda: run.session.supervisor.states["second"] == "ended")
+        await until(lambda: run.session.supervisor.state(run.session.built.nodes["second"]) == "ended")
         stream = await trio.open_tcp_stream(host, int(port))
         async with stream:
             for name, status in ((stage.name, b"200 OK"), (other, b"404 Not Found")):
@@ -143,7 +143,7 @@ async def test_hostile_clients_cost_nothing_but_themselves(stage):
         for stream in silent:
             await stream.aclose()
         await until(lambda: run.nodes["out"].metrics()["rtsp_clients"] == 0)
-        assert run.session.supervisor.states["out"] == "running"
+        assert run.session.supervisor.state(run.session.built.nodes["out"]) == "running"
 
 
 async def test_without_mdns_it_is_said_once(stage, monkeypatch):

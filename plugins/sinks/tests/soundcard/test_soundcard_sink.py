@@ -183,7 +183,7 @@ async def test_an_unplugged_card_is_waited_for(make_card, playing, autojump_cloc
         card.present = False
         away = trio.current_time()
         await trio.sleep(7.003)
-        assert run.session.supervisor.failures == {}
+        assert not any(map(run.session.supervisor.failure, run.session.built.nodes.values()))
         card.name = "USB Audio: - (hw:3,0)"  # another place, the same card
         card.present = True
         await trio.sleep(4)
