@@ -103,7 +103,11 @@ def test_a_wrong_configuration_is_a_sentence(tmp_path: Path, text: str, words: s
         (["--config", "TLS"], "cannot use the certificate"),
     ],
 )
-def test_what_cannot_be_served_is_a_sentence(tmp_path: Path, options: list[str], words: str) -> None:
+def test_what_cannot_be_served_is_a_sentence(
+    tmp_path: Path, options: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The reader of descriptions is another plugin's, which is not there where this one is tested alone.
+    monkeypatch.setattr("phasegraph_nmos.node_process.session_parser", lambda: parse_session)
     (tmp_path / "keys.toml").write_text(f'token-keys = "{tmp_path}/none"\n')
     (tmp_path / "tls.toml").write_text(f'certificate = "{tmp_path}/none"\n')
     names = {"KEYS": str(tmp_path / "keys.toml"), "TLS": str(tmp_path / "tls.toml")}

@@ -80,7 +80,10 @@ class NodeProcess:
         self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/"), *CONTROLS]
         self._wanted = runs
         self._state = StateFolder(options.state)
-        self._parse_session = session_parser()
+        try:
+            self._parse_session = session_parser()
+        except LookupError as error:
+            raise CannotServe(str(error)) from None
         self._tokens = self._access_tokens()
         self.app = NmosApp(self._tokens.check_token if self._tokens is not None else None, self.log)
         self._server = NmosHttpServer(self.app, certificate=options.certificate, key=options.key)
