@@ -149,6 +149,7 @@ class ActivationRunner:
                 await self._confirm(link, nodes, changes)
                 for each, _ in items:
                     each.settle()
+                await self._on_activated(())  # the next change begins from the nodes as they are now
         except (ControlError, trio.TooSlowError) as error:
             for each, its in items:
                 each.abandon(its)
