@@ -184,13 +184,13 @@ def test_an_event_has_the_time_of_day_at_which_it_happened() -> None:
         (status(), "The stream is healthy: 400 µs to spare."),
         (
             status(nodes={"a": stream(), "b": stream(link_offset_ns=4_000_000)}),
-            "All two streams are healthy. The tightest is a: 400 µs to spare.",
+            "Both streams are healthy. The tightest is a: 400 µs to spare.",
         ),
         (
             status(nodes={"a": stream(lateness_max_ns=5_000_000, lateness_p99_ns=4_000_000)}),
             "The stream is healthy now. Earlier, packets of a came later than its link offset.",
         ),
-        (status(nodes={"house": clock()}), "All one node of the run are healthy."),
+        (status(nodes={"house": clock()}), "No node of the run is in trouble."),
         (status(trouble=["stage: silent"]), "stage: silent."),
         (status(trouble=["stage: silent", "x: y", "z: z"]), "stage: silent. And two other nodes in trouble."),
     ],

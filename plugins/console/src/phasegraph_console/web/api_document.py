@@ -24,6 +24,9 @@ from .api_bodies import (
 from .fleet_overview import SiteOverview
 from .followed_run import RunHistory, RunOverview
 
+LEAST_INTEGER, MOST_INTEGER = -(1 << 63), (1 << 63) - 1
+"""What a time and a frame of a request may be."""
+
 
 class ApiOperation(NamedTuple):
     """One operation of the API."""
@@ -133,6 +136,10 @@ def openapi_document() -> dict[str, Any]:
     reference_of = dict(zip(ordered, references, strict=True))
     for name in ("PlanBody", "ApplyBody"):
         components[name]["oneOf"] = [{"required": [given]} for given in ("set", "graph", "toml")]
+    for described in components["ChangeTime"]["properties"].values():
+        for choice in described.get("anyOf", ()):
+            if choice.get("type") == "integer":
+                choice |= {"minimum": choice.get("minimum", LEAST_INTEGER), "maximum": MOST_INTEGER}
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _describe(operation, reference_of)

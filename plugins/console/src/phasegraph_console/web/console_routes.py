@@ -242,9 +242,16 @@ async def _body(request: Request, type: type[Body]) -> Body:
     if content_type != "application/json":
         raise RequestRefused(415, "the Content-Type must be application/json")
     try:
-        return msgspec.json.decode(await request.body(), type=type)
+        given = msgspec.json.decode(await request.body())
+        if isinstance(given, dict) and isinstance(given.get("at"), dict):  # in JSON 5.0 is an integer too
+            given["at"] = {name: _as_integer(value) for name, value in given["at"].items()}
+        return msgspec.convert(given, type=type)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused(400, f"the body is not as the API describes it: {error}") from None
+
+
+def _as_integer(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _json(content: bytes, status: int = 200) -> Response:

@@ -20,8 +20,9 @@ def headline(status: RunStatus | None) -> str:
         return f"{status.trouble[0]}.{rest}"
     streams = {id: node for id, node in status.nodes.items() if "packets_received" in node.metrics}
     if not streams:
-        return f"All {_count(len(status.nodes), 'node')} of the run are healthy."
-    healthy = "The stream is healthy" if len(streams) == 1 else f"All {_count(len(streams), 'stream')} are healthy"
+        return "No node of the run is in trouble."
+    several = "Both streams" if len(streams) == 2 else f"All {_count(len(streams), 'stream')}"
+    healthy = "The stream is healthy" if len(streams) == 1 else f"{several} are healthy"
     spare = {id: left for id, node in streams.items() if (left := spare_ns(node)) is not None}
     if not spare:
         return f"{healthy}."
