@@ -86,9 +86,11 @@ class FileSource:
         try:
             await ctx.in_thread(partial(self._section.open_at, self.stream.head))
             await write_ahead(ctx, self.stream, next_block, ready=task_status.started)
+        except BaseException:  # it failed, or leaves the graph; a file that was played to its end stays protected
+            ctx.shared(file_locks).remove_reader(self._path, ctx.id)
+            raise
         finally:
             self._section.close()
-            ctx.shared(file_locks).remove_reader(self._path, ctx.id)
 
     def metrics(self) -> Metrics:
         """``frames_out`` so far, and the ``file``."""
