@@ -277,7 +277,7 @@ class Transition:
         fade_s = self._fade_ns / 1e9 if any(change.taps for change in self._changes.values()) else 0.0
         ahead_s = self._services.local.seconds_until(self._instant_ns)
         with trio.move_on_after(max(0.0, ahead_s) + LATE_S):
-            while not self._supervisor.stopping and not self._all_passed():
+            while not self._supervisor.stopping and not self._all_passed(but_silent=True):
                 await trio.sleep(_POLL_S)
         for change in self._changes.values():
             if change.passed_at is None:  # the sink does not read now
@@ -285,8 +285,13 @@ class Transition:
         if self._all_passed() and fade_s:
             await trio.sleep(fade_s + MARGIN_NS / 1e9)
 
-    def _all_passed(self) -> bool:
-        return all(change.passed_at is not None for change in self._changes.values())
+    def _all_passed(self, *, but_silent: bool = False) -> bool:
+        # A sink that has nothing to read passes its change when the new input begins: that is not waited for.
+        now_ns = self._services.local.now_ns()
+        return all(
+            change.passed_at is not None or (but_silent and now_ns >= self._instant_ns and _is_silent(sink, change))
+            for sink, change in self._changes.items()
+        )
 
     def _frames(self) -> dict[str, AppliedFrame]:
         return {sink.id: self._applied(sink, change) for sink, change in self._changes.items()}
@@ -303,6 +308,13 @@ class Transition:
         if sink.domain is None or sink.input.clock is None or sink.domain.startswith("device:"):
             return AppliedFrame(frame=frame)
         return AppliedFrame(frame=frame, time_ns=time_of_frame(frame, sink.input.format.rate), clock=sink.domain)
+
+
+def _is_silent(sink: BuiltNode, change: InputChange) -> bool:
+    # Before the change and after it.
+    assert sink.input is not None
+    taps = [*sink.input.taps, *(tap for tap, _ in change.taps or ())]
+    return bool(change.taps) and all(tap.stream.clock is not None and tap.stream.first is None for tap in taps)
 
 
 def _delivers(tap: Tap, sink: BuiltNode) -> bool:
