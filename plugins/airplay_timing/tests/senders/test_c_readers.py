@@ -18,6 +18,8 @@ from phasegraph_airplay_timing.senders.receiver_registry import ReceiverRegistry
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared memory is a file on Linux only")
 READS = 2_000_000
+ATTEMPTS = 20
+"""On a busy machine a reader may be done before the writer gets its turn."""
 SOURCE = r"""
 #include <fcntl.h>
 #include <stdbool.h>
@@ -155,18 +157,23 @@ def test_a_client_of_airptp_reads_the_status(reader: Path, tmp_path: Path) -> No
 def test_a_stream_of_cliairplay_never_reads_a_torn_sample(reader: Path, tmp_path: Path) -> None:
     memory = MappedFile(cliairplay.NAME, str(tmp_path), cliairplay.SIZE)
     memory.memory[: cliairplay.MAIN.start] = cliairplay.encode_header()
-    updates = 0
-    with subprocess.Popen([reader, "sample", memory.path, str(READS)], stdout=subprocess.PIPE, text=True) as process:
-        while updates % 1000 or process.poll() is None:
-            updates += 1
-            sample = cliairplay.CliairplaySample(
-                updates=updates, clock=7, realtime_ns=3 * updates, offset_ns=-updates, started_ns=5
-            )
-            memory.write_twice(sample.encode(), cliairplay.MAIN, cliairplay.SECONDARY)
-        assert process.stdout is not None
-        size, version, taken, torn, different = map(int, process.stdout.read().split())
+    updates = different = 0
+    for _ in range(ATTEMPTS):
+        with subprocess.Popen(
+            [reader, "sample", memory.path, str(READS)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            while updates % 1000 or process.poll() is None:
+                updates += 1
+                sample = cliairplay.CliairplaySample(
+                    updates=updates, clock=7, realtime_ns=3 * updates, offset_ns=-updates, started_ns=5
+                )
+                memory.write_twice(sample.encode(), cliairplay.MAIN, cliairplay.SECONDARY)
+            assert process.stdout is not None
+            size, version, taken, torn, different = map(int, process.stdout.read().split())
+        assert torn == 0
+        if different > 1:
+            break
     memory.close(remove=True)
     assert (size, version) == (cliairplay.SIZE, cliairplay.VERSION)
-    assert torn == 0
     assert taken > 0
     assert different > 1
