@@ -101,15 +101,18 @@ def test_a_client_of_airptp_never_reads_a_torn_or_stale_status(reader: Path, tmp
     # Server after server ends without a word, and the next one takes its memory with another clock.
     number, path = 1, tmp_path / "airptp_shm"
     AirptpStatusWriter(str(tmp_path), 1 << 32 | 1, (319, 320), ipv4=True, ipv6=True).abandon()
-    with subprocess.Popen([reader, "alive", path, str(READS)], stdout=subprocess.PIPE, text=True) as process:
-        while number % 100 or process.poll() is None:
-            number += 1
-            clock = number << 32 | number
-            writer = AirptpStatusWriter(str(tmp_path), clock, (319, 320), ipv4=True, ipv6=True)
-            writer.renew(clock)
-            writer.abandon()
-        assert process.stdout is not None
-        taken, wrong, different = map(int, process.stdout.read().split())
+    for _ in range(ATTEMPTS):
+        with subprocess.Popen([reader, "alive", path, str(READS)], stdout=subprocess.PIPE, text=True) as process:
+            while number % 100 or process.poll() is None:
+                number += 1
+                clock = number << 32 | number
+                writer = AirptpStatusWriter(str(tmp_path), clock, (319, 320), ipv4=True, ipv6=True)
+                writer.renew(clock)
+                writer.abandon()
+            assert process.stdout is not None
+            taken, wrong, different = map(int, process.stdout.read().split())
+        if wrong or different > 1:
+            break
     assert wrong == 0
     assert taken > different > 1
 
