@@ -33,8 +33,8 @@ class Estimate(msgspec.Struct, frozen=True):
     local_ns: int
     reference_ns: int
     rate_ppb: float
-    sigma_ns: float
-    bound_ns: float
+    sigma_ns: float | None
+    bound_ns: float | None
     state: str
 
 
