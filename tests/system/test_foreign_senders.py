@@ -95,12 +95,15 @@ def test_no_frame_of_a_foreign_sender_is_recorded(
         result = outcome(receiver.wait(20.0), receiver, tmp_path / "receiver.json")
     got = material.compare(sent, material.read(tmp_path / "recorded.wav"))
     stage = result.metrics("stage")
-    counted = {name: value for name, value in stage.items() if name.startswith(("packets", "frames", "sender"))}
+    counted = {
+        name: value for name, value in stage.items() if name.startswith(("packets", "frames", "sender", "socket"))
+    }
     told = f"{attack} {packets}: {got}\n{counted}"
     with capsys.disabled():
         print(f"\n{told}")
     assert got.wrong == 0, told
     assert len(got.places) == 1, told
     assert stage["packets_foreign"] + stage["packets_malformed"] > packets / 2, told
-    if machine.lost_s < LINK_OFFSET_S / 2:
-        assert got.silent == 0, told
+    # A burst may be faster than this machine empties a socket: what the system dropped is counted as that.
+    assert got.silent == 48 * stage["packets_lost"], told
+    assert stage["packets_lost"] <= stage["socket_dropped"] or machine.lost_s > LINK_OFFSET_S / 2, told

@@ -78,11 +78,11 @@ def test_the_preferred_system_api_is_asked_and_the_clock_follows(tmp_path: Path)
         with kernel_running(["run", graph, "--control", run_socket], tmp_path) as run:
             run.wait_until(run_socket.exists, "the control socket")
             arguments = ["nmos", run_socket, "--interface", LOOPBACK, "--port", "0", "--state", tmp_path]
+            zeroconf.register_service(announcement("other-version", wrong, api_ver="v9.0"))
+            zeroconf.register_service(announcement("other-protocol", wrong, api_proto="invalid"))
+            zeroconf.register_service(announcement("second", wrong, pri="10"))
+            zeroconf.register_service(announcement("first", right))
             with kernel_running(arguments, tmp_path) as node, connect(run_socket) as control:
-                zeroconf.register_service(announcement("other-version", wrong, api_ver="v9.0"))
-                zeroconf.register_service(announcement("other-protocol", wrong, api_proto="invalid"))
-                zeroconf.register_service(announcement("second", wrong, pri="10"))
-                zeroconf.register_service(announcement("first", right))
 
                 def in_the_domain() -> bool:
                     clock = control.graph()["clocks"]["house"]
