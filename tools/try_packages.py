@@ -29,7 +29,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "packaging" / "systemd" / "phasegraph@.service"
 CONTAINERFILE = ROOT / "packaging" / "oci" / "Containerfile"
-MIRROR = "http://deb.debian.org/debian"
 CAPABILITIES = "+net_bind_service,+sys_nice"
 CHANGED_BY_ANY_INSTALLATION = re.compile(
     r"/(var/(lib/(dpkg|apt)|cache|log)|srv/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|tmp)"
@@ -116,7 +115,7 @@ def new_debian(folder: Path) -> NewDebian:
     packages = "python3,python3-venv,libportaudio2,ca-certificates"
     say("debootstrap: a new Debian")
     subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", folder, MIRROR],
+        ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", folder],
         check=True,
         stdout=subprocess.DEVNULL,
         timeout=1200,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -125,39 +125,40 @@ def observe_essence(figures: NodeFigures) -> Observation:
 
 def observe_receiver(figures: NodeFigures, active: bool, activation: int) -> MonitorInput:
     """All domains and counters of a receiver."""
-    synchronization, source_id = observe_clock(figures.clock_kind, figures.clock)
-    return MonitorInput(
-        active=active,
-        activation=activation,
-        link=observe_link(figures.legs),
-        connection=observe_connection(figures) if active else NEUTRAL,
-        synchronization=synchronization,
-        source_id=source_id,
-        content=observe_stream(figures) if active else NEUTRAL,
-        counters={
-            "lost": _counters(figures.metrics, "packets_lost", "sequence numbers that were never received"),
-            "late": _counters(figures.metrics, "packets_late", "received after they should have sounded"),
-        },
-    )
+    counters = {
+        "lost": _counters(figures.metrics, "packets_lost", "sequence numbers that were never received"),
+        "late": _counters(figures.metrics, "packets_late", "received after they should have sounded"),
+    }
+    return _observe_node(figures, active, activation, observe_connection, observe_stream, counters)
 
 
 def observe_sender(figures: NodeFigures, active: bool, activation: int) -> MonitorInput:
     """All domains and counters of a sender."""
+    errors = (
+        *_counters(figures.metrics, "send_errors", "packets that the system refused"),
+        *_counters(figures.metrics, "sender_resyncs", "skips to the present after more than a second of delay"),
+    )
+    return _observe_node(figures, active, activation, observe_transmission, observe_essence, {"errors": errors})
+
+
+def _observe_node(
+    figures: NodeFigures,
+    active: bool,
+    activation: int,
+    connection: Callable[[NodeFigures], Observation],
+    content: Callable[[NodeFigures], Observation],
+    counters: Mapping[str, tuple[PacketCounter, ...]],
+) -> MonitorInput:
     synchronization, source_id = observe_clock(figures.clock_kind, figures.clock)
     return MonitorInput(
         active=active,
         activation=activation,
         link=observe_link(figures.legs),
-        connection=observe_transmission(figures) if active else NEUTRAL,
+        connection=connection(figures) if active else NEUTRAL,
         synchronization=synchronization,
         source_id=source_id,
-        content=observe_essence(figures) if active else NEUTRAL,
-        counters={
-            "errors": (
-                *_counters(figures.metrics, "send_errors", "packets that the system refused"),
-                *_counters(figures.metrics, "sender_resyncs", "skips to the present after more than a second of delay"),
-            )
-        },
+        content=content(figures) if active else NEUTRAL,
+        counters=counters,
     )
 
 
