@@ -66,7 +66,17 @@ def test_any_text_is_a_number_or_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ns", "text"), [(0, "0 ns"), (999, "999 ns"), (1500, "1.5 µs"), (-2_000_000, "-2 ms"), (7.2e12, "2 h")]
+    ("ns", "text"),
+    [
+        (0, "0 ns"),
+        (999, "999 ns"),
+        (1500, "1.5 µs"),
+        (-2_000_000, "-2 ms"),
+        (99_960_000, "100 ms"),
+        (999_638_647, "1 s"),
+        (7.2e12, "2 h"),
+        (7.2e15, "2000 h"),
+    ],
 )
 def test_durations_for_people(ns: float, text: str) -> None:
     assert format_duration(ns) == text

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from phasegraph import ClockState, Encoding
+from phasegraph_aes67.receive.diagnosis import TimestampProgress
 from phasegraph_aes67.receive.health import NumbersWatch
 from phasegraph_aes67.receive.leg import CONFIRMED_BY
 from phasegraph_aes67.receive.stream_receiver import FAR_OFF
@@ -91,6 +92,25 @@ def test_a_sender_of_another_rate(make, rate, reason):
     assert {name for name, _ in stage.events} == {"timestamps_outside_window"}
     assert len(stage.events) <= 2
     assert reason in stage.events[-1][1]["reason"]
+
+
+def test_a_sender_that_stalls_has_no_other_rate(make):
+    # Seen where one machine sent 32 streams and had no time for it: late, in bursts, at 24 kHz in the mean.
+    stage = make()
+    stage.come(packets(*range(10)))
+    for number in range(700):
+        late_ms = 100 + number + number // 100 % 2 * (200 - 4 * (number % 100) // 2)
+        stage.accept(stage.packet(BASE + 48 * (10 + number)), stage.arrival(BASE + 48 * (10 + number), late_ms * MS))
+    assert len(stage.events) <= 2
+    assert all("set link-offset to more" in fields["reason"] for _, fields in stage.events)
+
+
+def test_another_rate_is_still_named_after_a_day(make):
+    progress = TimestampProgress()
+    progress.restart(0, 0)
+    for second in range(0, 86_400, 7):
+        progress.add(96_000 * second % 2**32, second * 1000 * MS)
+        assert second < 14 or "go on at 96 kHz" in progress.why_rate_differs(48_000)
 
 
 @pytest.mark.parametrize("tag", [4, 10, 16])

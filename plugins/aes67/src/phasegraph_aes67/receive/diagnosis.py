@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from phasegraph import NS_PER_S, Encoding, format_duration
 
 from ..parameters import StreamParameters
+from ..rtp import wrapped
 
 _LEAP_NS = 37 * NS_PER_S
 """TAI minus UTC, since 2017."""
@@ -60,25 +61,48 @@ def why_outside_window(
 _RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 90_000, 96_000, 176_400, 192_000, 384_000)
 _RATE_NS = NS_PER_S // 2
 """Time after which a rate is certain enough to be named."""
-_OTHER_RATE = 0.25
-"""A rate that is seen over a short time is another than described only if it differs by more than this share."""
+_SAME_RATE = 0.03
+"""A sender's rate is one of these if it is seen within this share of it."""
+_STEADY = 0.05
+"""Timestamps that stray further from a straight line than this share of their way tell of a stall, not of a rate."""
+_MOST_MARKS = 16
+_LONG_NS = 60 * NS_PER_S
+"""A way that is longer loses its first half: timestamps wrap."""
 
 
-def why_rate_differs(rate: int, frames: int, duration_ns: int) -> str:
-    """What is wrong where timestamps went on by ``frames`` in this time, at a described ``rate``; else empty."""
-    if duration_ns <= 0:
-        return ""
-    seen = frames * NS_PER_S / duration_ns
-    if abs(seen - rate) < _OTHER_RATE * rate:
-        return ""
-    if abs(seen) < rate / 1000:
-        return "the timestamps stand still"
-    if duration_ns < _RATE_NS:
-        return f"the timestamps go on at another rate than the {rate / 1000:g} kHz that are described"
-    nearest = min(_RATES, key=lambda one: abs(one - seen))
-    if nearest == rate or abs(seen - nearest) > _OTHER_RATE * nearest:
-        return ""
-    return f"the timestamps go on at {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
+class TimestampProgress:
+    """How the timestamps of packets that are outside the window go on with time, by a few marks."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[int, int]] = []
+
+    def restart(self, timestamp: int, arrival_ns: int) -> None:
+        """Begin at the first packet that is outside the window."""
+        self._marks = [(timestamp, arrival_ns)]
+
+    def add(self, timestamp: int, arrival_ns: int) -> None:
+        """Add a later packet."""
+        self._marks.append((timestamp, arrival_ns))
+        if len(self._marks) > _MOST_MARKS:
+            long = arrival_ns - self._marks[0][1] > _LONG_NS
+            del self._marks[slice(_MOST_MARKS // 2) if long else slice(1, -1, 2)]
+
+    def why_rate_differs(self, rate: int) -> str:
+        """What is wrong where timestamps go on steadily at another sample rate than is described; else empty."""
+        first, since_ns = self._marks[0]
+        way = [(wrapped(timestamp - first, 32), arrival_ns - since_ns) for timestamp, arrival_ns in self._marks]
+        frames, duration_ns = way[-1]
+        if duration_ns < _RATE_NS or len(way) < 3:
+            return ""
+        seen = frames * NS_PER_S / duration_ns
+        if abs(seen) < rate / 1000:
+            return "the timestamps stand still"
+        if any(abs(at - frames * ns / duration_ns) > _STEADY * abs(frames) for at, ns in way):
+            return ""
+        nearest = min(_RATES, key=lambda one: abs(one - seen))
+        if nearest == rate or abs(seen - nearest) > _SAME_RATE * nearest:
+            return ""
+        return f"the timestamps go on at {nearest / 1000:g} kHz, and {rate / 1000:g} kHz is described: set the rate"
 
 
 _DRIFT_PPB = 10_000

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from phasegraph import ClockEstimate, ClockReader, ClockState, Encoding, Metric, Published, Stream, frame_at
 
 from ..parameters import StreamParameters
-from ..rtp import RtpHeader, wrapped
-from .diagnosis import PLAUSIBLE_NS, is_other_kind, why_drifts, why_rate_differs
+from ..rtp import RtpHeader
+from .diagnosis import PLAUSIBLE_NS, TimestampProgress, is_other_kind, why_drifts
 from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, RtpSender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
@@ -133,7 +133,7 @@ class StreamReceiver:
         # Packets in a row that were wholly too late or too early, by leg.
         self._jumped = [False for _ in self.legs]
         # Whether timestamps jumped before them.
-        self._outside_since = [(0, 0) for _ in self.legs]
+        self._progress = [TimestampProgress() for _ in self.legs]
         # Timestamp and arrival of the first of them.
         self._out_of_window_reason = ["" for _ in self.legs]
         self._reported = [("", 0) for _ in self.legs]
@@ -350,12 +350,11 @@ class StreamReceiver:
         # No frame of the packet that a leg has just brought was in time.
         outside, clock, number = self._outside, self.media_clock, leg.number
         if outside[number] == 1:
-            self._outside_since[number] = timestamp, arrival_ns
+            self._progress[number].restart(timestamp, arrival_ns)
         if outside[number] % FAR_OFF == 0:
-            first, since_ns = self._outside_since[number]
-            reason = why_rate_differs(self.parameters.rate, wrapped(timestamp - first, 32), arrival_ns - since_ns)
+            self._progress[number].add(timestamp, arrival_ns)
             reason = (
-                reason
+                self._progress[number].why_rate_differs(self.parameters.rate)
                 or self.drift_reason(self._counters[number].rate.windows())
                 or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
             )
