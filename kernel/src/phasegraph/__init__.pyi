@@ -48,6 +48,7 @@ from ._core.localtime import LocalClock as LocalClock
 from ._core.localtime import StampKind as StampKind
 from ._core.localtime import SystemLocalClock as SystemLocalClock
 from ._core.localtime import bracketed_offset as bracketed_offset
+from ._core.node import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
 from ._core.node import Build as Build
 from ._core.node import ClockSource as ClockSource
 from ._core.node import Input as Input

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from ._core.clock import ClockEstimate, ClockState
 from ._core.config import ClockConfig
-from ._core.node import Build, Metrics, NodeContext
+from ._core.node import TASK_STATUS_IGNORED, Build, Metrics, NodeContext
 from ._core.units import Duration, RateOffset
 
 POLL_NS = 500_000_000
@@ -98,7 +98,7 @@ class SystemClock:
             return {"ntp": "not synchronised"}
         return {"ntp": "synchronised", "ntp_max_error_ns": self._ntp.max_error_ns}
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         task_status.started()
         while True:

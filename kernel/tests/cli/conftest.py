@@ -91,7 +91,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> loader.Registry:
     registry = loader.Registry()
     registry.add("fake", "1.0", PLUGIN)
     registry.plugins.append(loader.PluginInfo("lost", "0.3", (), "broken", "import: ModuleNotFoundError: x\ny"))
-    monkeypatch.setattr(loader, "load", lambda: registry)
+    monkeypatch.setattr(loader, "load", lambda **_: registry)
     return registry
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,9 @@ def test_a_graph_with_problems_is_not_written(tmp_path: Path, monkeypatch: pytes
 
 def test_a_command_that_is_missing_answers_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*words: Any, **options: Any) -> None:
-        raise module.subprocess.CalledProcessError(2, words)
+        raise subprocess.CalledProcessError(2, words)
 
     monkeypatch.undo()
-    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert module._ask_command("devices") is None
     assert isinstance(cli.get_command(click.Context(cli), "init"), click.Command)

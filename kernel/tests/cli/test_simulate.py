@@ -41,7 +41,7 @@ class Broken:
 def registry(monkeypatch):
     registry = sim_registry(only=["kernel"])
     registry.add("broken", "1", Broken())
-    monkeypatch.setattr(loader, "load", lambda: registry)
+    monkeypatch.setattr(loader, "load", lambda **_: registry)
     return registry
 
 

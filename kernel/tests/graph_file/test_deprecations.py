@@ -88,7 +88,7 @@ def test_a_run_warns_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_shows_the_notes_of_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from phasegraph._plugins import loader
 
-    monkeypatch.setattr(loader, "load", registry)
+    monkeypatch.setattr(loader, "load", lambda **_: registry())
     (tmp_path / "graph.toml").write_text(GRAPH.format(line='gap = "3ms"'))
     result = CliRunner().invoke(cli, ["check", str(tmp_path / "graph.toml")])
     assert result.exit_code == 0, result.output

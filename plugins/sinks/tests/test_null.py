@@ -1,13 +1,14 @@
 import pytest
 import trio
 
-from phasegraph_sinks.null import KIND, NullConfig
+from phasegraph_sinks import null
+from phasegraph_sinks.options import NullConfig
 
 
 @pytest.fixture
 def make(build, options):
     def make(input, **fields):
-        return KIND.factory(options(NullConfig, input="stage", **fields), build, input)
+        return null.make(options(NullConfig, input="stage", **fields), build, input)
 
     return make
 

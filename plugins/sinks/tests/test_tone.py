@@ -5,13 +5,15 @@ import pytest
 import trio
 
 from phasegraph import Encoding
-from phasegraph_sinks.tone import KIND, ToneConfig, sine
+from phasegraph_sinks import tone
+from phasegraph_sinks.options import ToneConfig
+from phasegraph_sinks.tone import sine
 
 
 @pytest.fixture
 def make(build, options):
     def make(**fields):
-        return KIND.factory(options(ToneConfig, **fields), build)
+        return tone.make(options(ToneConfig, **fields), build)
 
     return make
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +131,8 @@ def _run_of(graph: Path, run: str | None) -> str | None:
 
 
 def _setting(text: str) -> tuple[str, Any]:
+    import tomllib
+
     path, equals, value = text.partition("=")
     if not equals or path.count(".") < 2:
         raise click.BadParameter(f"expected ROLE.ID.OPTION=VALUE, such as source.stage.link-offset=6ms, got {text!r}")

@@ -52,7 +52,7 @@ def _validate(graph: GraphArgument) -> tuple[Validation, list[Problem], BuiltGra
     from .._plugins.loader import load
     from .._run.build import build_graph
 
-    registry = load()
+    registry = load(check_options=False)
     validation = validate_file(graph.path, registry, profile=graph.profile, overrides=graph.overrides)
     if validation.graph is None:
         return validation, validation.problems, None

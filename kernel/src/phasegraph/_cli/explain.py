@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import click
 
 from .parameters import examples
@@ -17,6 +15,8 @@ def explain(ctx: click.Context, kind: str | None) -> None:
 
     `kernel explain scenario` explains the options of a scenario of `kernel simulate`.
     """
+    import shutil
+
     from .._graph_file.describe_kinds import explain_kind, list_kinds
     from .._graph_file.unknown_kinds import nearest_kind
     from .._option_types.wording import format_value

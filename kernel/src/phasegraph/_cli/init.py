@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import random
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -196,6 +193,9 @@ class _Questions:
 
 def _ask_command(*words: str) -> Any:
     """What a command of a plugin answers as JSON; None if it is not installed or fails."""
+    import json
+    import subprocess
+
     # An exit code says what was found, not that there is no answer.
     command = [sys.executable, "-m", "phasegraph", *words, "--format", "json"]
     try:
@@ -214,6 +214,8 @@ def _interfaces() -> dict[str, str]:
 
 
 def _random_group() -> str:
+    import random
+
     number = random.SystemRandom().randrange(1 << 15)
     return f"239.69.{128 + (number >> 8)}.{number & 255}"
 

@@ -195,7 +195,7 @@ def run_graph(
     account = None if user is None else find_account(user)
     if account is not None:
         account.prepare()
-    registry = loader.load()
+    registry = loader.load(check_options=False)
     loaded = graph.load(registry)
     log = make_log(log_format, log_level)
     with account.acting() if account is not None else nullcontext():  # what is made here is written later, as the user

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from ..net import Network
 
 T = TypeVar("T")
+
+
+class _IgnoredTaskStatus:
+    def started(self, value: object = None) -> None:
+        """As trio's."""
+
+
+TASK_STATUS_IGNORED: trio.TaskStatus[None] = _IgnoredTaskStatus()
+"""The default of ``task_status``: as ``trio.TASK_STATUS_IGNORED``, which would import trio where a node is defined."""
+
 Metric = int | float | str
 Metrics = Mapping[str, Metric]
 """Names carry their unit: ``offset_ns``, ``buffer_frames``."""
@@ -178,7 +188,7 @@ class NodeContext(Protocol):
 class Node(Protocol):
     """Anything that the kernel runs."""
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Do the node's work. Calls ``task_status.started()`` once, when it is ready."""
 
     def metrics(self) -> Metrics:

@@ -15,7 +15,7 @@ from .._core.node import path_in
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import INVALID, Diagnostics, Reference, record_of, references
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
-from .._plugins.loader import Registry
+from .._plugins.loader import Registry, options_record
 from .unknown_kinds import find_kind
 
 SCHEMA = 1
@@ -119,7 +119,12 @@ def _parse_node(role: Role, id: str, table: Any, registry: Registry, diagnostics
     kind = find_kind(registry, role, table, at, diagnostics)
     if kind is None or isinstance(kind, ResamplerKind):
         return ParsedNode(role, id)
-    record = record_of(kind.config)
+    try:
+        record = options_record(kind.config)
+    except Exception as error:  # a plugin's types may make msgspec raise anything
+        reason = f"the options of '{kind.kind}' cannot be described: {error}"
+        diagnostics.error(at, reason, "install a matching version of its plugin; kernel plugins names it")
+        return ParsedNode(role, id)
     options = {name: value for name, value in table.items() if name != "kind"}
     values, complete = record.decode_options(options, at, diagnostics)
     config = record.construct(values, at, diagnostics) if complete else INVALID

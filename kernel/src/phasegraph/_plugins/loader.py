@@ -22,7 +22,7 @@ from .._core.kinds import (
     TransportKind,
 )
 from .._core.role import Role
-from .._option_types import json_schema, record_of
+from .._option_types import Record, json_schema, record_of
 from .specs import PROJECT, Specs
 
 GROUP = "phasegraph.plugins"
@@ -44,7 +44,10 @@ class PluginInfo(msgspec.Struct, frozen=True):
 class Registry:
     """The installed kinds, by role, and the plugins that they come from."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, check_options: bool = True) -> None:
+        """``check_options``: a plugin with options that cannot be described is broken. A graph needs the options of a
+        few kinds, and finds by itself what is wrong with them."""
+        self._check_options = check_options
         self.clocks: dict[str, ClockKind[Any]] = {}
         self.sources: dict[str, SourceKind[Any]] = {}
         self.compensators: dict[str, CompensatorKind[Any]] = {}
@@ -108,10 +111,17 @@ class Registry:
             )
         if kind.kind in self.kinds(role):
             raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
-        if not isinstance(kind, ResamplerKind) and kind.config not in _described:
-            # Options that cannot be described are found here, and not in the first graph that uses the kind.
-            json_schema(record_of(kind.config))
-            _described.add(kind.config)
+        if self._check_options and not isinstance(kind, ResamplerKind):
+            options_record(kind.config)
+
+
+def options_record(config: type[msgspec.Struct]) -> Record:
+    """The options of a kind. Raises anything for those that cannot be described."""
+    record = record_of(config)
+    if config not in _described:
+        json_schema(record)
+        _described.add(config)
+    return record
 
 
 _described: set[object] = set()
@@ -159,9 +169,9 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def load(only: Iterable[str] | None = None) -> Registry:
-    """Find and load the installed plugins; ``only`` limits them to these names."""
-    registry = Registry()
+def load(only: Iterable[str] | None = None, *, check_options: bool = True) -> Registry:
+    """Find and load the installed plugins; ``only`` limits them to these names. ``check_options``: see `Registry`."""
+    registry = Registry(check_options=check_options)
     disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
     wanted = None if only is None else set(only)
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):

@@ -10,7 +10,10 @@ from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
-import structlog
+from .._core.deferred_import import imported_without
+
+with imported_without("rich"):  # only for tracebacks of a kind that is not used here, at 60 ms of CPU time
+    import structlog
 
 from .._core.terminal import printable
 

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import trio
 
-from phasegraph import Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
+from phasegraph import TASK_STATUS_IGNORED, Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface, interface_mtu
 
 from .interface_lookup import lacks_address, wait_for_addresses
@@ -77,7 +77,7 @@ class Aes67Sink:
         if config.sdp_out is not None:
             build.provide(config.sdp_out, self._description.text())
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Ends when the input has ended and its last packet has been sent."""
         config = self._config
         if not config.enabled:
@@ -92,7 +92,7 @@ class Aes67Sink:
         names = self._interface_names()
         if any(lacks_address(ctx, name) for name in names):
             task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
+            task_status = TASK_STATUS_IGNORED
             await wait_for_addresses(ctx, names, self._set_waiting)
         interfaces = tuple(sockets.interface(name) for name in names)
         self._watches = [

@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 import trio
 
-from phasegraph import Build, Metric, Metrics, NodeContext, Stream
+from phasegraph import TASK_STATUS_IGNORED, Build, Metric, Metrics, NodeContext, Stream
 
 from . import sdp
 from .interface_lookup import lacks_address, wait_for_addresses
@@ -67,7 +67,7 @@ class Aes67Source:
         """The newest figures that were reported, and the metrics that they make: a reader of the status comes often."""
         self._described: tuple[StreamReceiver, str] | None = None
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         self._ctx = ctx
         self._sockets = ctx.shared(ReceiveSockets)
@@ -76,7 +76,7 @@ class Aes67Source:
         enabled = self._config.enabled
         if enabled and any(lacks_address(ctx, each) for each in names):
             task_status.started()
-            task_status = trio.TASK_STATUS_IGNORED
+            task_status = TASK_STATUS_IGNORED
             await wait_for_addresses(ctx, names, self._set_trouble)
         try:
             if name is None and enabled:

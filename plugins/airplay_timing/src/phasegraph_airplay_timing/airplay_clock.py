@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import trio
 
-from phasegraph import Build, ClockEstimate, Metrics, NodeContext
+from phasegraph import TASK_STATUS_IGNORED, Build, ClockEstimate, Metrics, NodeContext
 from phasegraph.net import StampedSocket
 
 from .engine import CompactEngine, LeaderClock, NtpEngine, PtpEngine, TimingEngine, TimingPeer, TimingRole
@@ -67,7 +67,7 @@ class AirplayClock:
             self._participant.engine.set_peers(self._peers)
             self._woken.set()
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Raises NodeError where a port or the interface cannot be had."""
         config = self._config
         port, general_port = config.timing_port, None

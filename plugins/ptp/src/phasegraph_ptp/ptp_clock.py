@@ -13,6 +13,7 @@ import trio
 
 from phasegraph import (
     NS_PER_S,
+    TASK_STATUS_IGNORED,
     UNKNOWN_NS,
     Build,
     ClockEstimate,
@@ -72,7 +73,7 @@ class PtpClock:
             return {"port_state": PortState.INITIALIZING.name.lower()}
         return self._driver.metrics()
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
         sockets = self._open_sockets(ctx)
         expired = self._serving.start(self._local)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trio
 
-from phasegraph import NodeError
+from phasegraph import TASK_STATUS_IGNORED, NodeError
 from phasegraph.ieee1588 import MalformedMessage, Management, decode, encode
 
 _MODE = 0o660
@@ -26,7 +26,7 @@ async def serve_management(
     answer: Callable[[Management], Iterable[Management]],
     dropped: Counter[str],
     *,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED,
 ) -> None:
     """Answer management messages that come to a datagram socket at ``path``, until cancelled.
 

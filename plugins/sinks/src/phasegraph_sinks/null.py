@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import trio
-from msgspec import Meta
 
-from phasegraph import Build, Input, Metrics, NodeContext, SinkConfig, SinkKind
+from phasegraph import TASK_STATUS_IGNORED, Build, Input, Metrics, NodeContext
 
 from . import pcm
 from .due_frames import DueFrames
-
-
-class NullConfig(SinkConfig, frozen=True, kw_only=True):
-    """Options of a ``null`` sink."""
-
-    meter: Annotated[bool, Meta(description="Measure the samples' peak; costs a little.")] = False
+from .options import NullConfig
 
 
 class NullSink:
@@ -28,7 +20,7 @@ class NullSink:
         self._frames_in = 0
         self._peak = 0.0
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Read until the input has ended."""
         task_status.started()
         await DueFrames(ctx, self._input.format, self._read_block).run()
@@ -55,17 +47,3 @@ class NullSink:
 def make(config: NullConfig, build: Build, input: Input) -> NullSink:
     """Cannot fail."""
     return NullSink(config, input)
-
-
-KIND = SinkKind(
-    kind="null",
-    summary="Reads every frame that is due and discards it.",
-    config=NullConfig,
-    factory=make,
-    domain="none",
-    example="""[sinks.nowhere]
-kind = "null"
-input = "stage"
-meter = true
-""",
-)

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated
 
 import numpy as np
 import trio
-from msgspec import Meta
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
     Encoding,
     Frames,
-    Frequency,
-    Level,
-    Live,
     Metrics,
     NodeContext,
     NodeError,
-    SampleRate,
-    SourceConfig,
-    SourceKind,
     StreamFormat,
     frames_in,
 )
 
+from .options import ToneConfig
 from .read_ahead import new_stream, write_ahead
-
-
-class ToneConfig(SourceConfig, frozen=True, kw_only=True):
-    """Options of a ``tone`` source."""
-
-    frequency: Annotated[
-        Frequency, Meta(description="Frequency of the sine; below half the rate. 997 Hz visits every code.", gt=0)
-    ] = 997.0
-    level: Annotated[
-        Level,
-        Meta(description="Level of a full cycle: 0 dBFS is a sine whose peaks reach full scale.", le=0),
-        Live("within 2 s, for it is computed so far ahead"),
-    ] = -20.0
-    rate: Annotated[SampleRate, Meta(description="Frames per second.", ge=1000, le=768_000)] = 48_000
-    channels: Annotated[int, Meta(description="Number of channels; all carry the same.", ge=1, le=1024)] = 2
-    duration: Annotated[Duration | None, Meta(description="Length of the tone; endless if left out.")] = None
 
 
 def sine(first: int, count: int, *, frequency: float, rate: int, amplitude: float = 1.0) -> Frames:
@@ -69,7 +46,7 @@ class ToneSource:
         self._amplitude = 10.0 ** (config.level / 20)
         self._length = None if config.duration is None else frames_in(config.duration, config.rate)
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Write the stream for the tone's duration, or until cancelled. Started again, it goes on in phase."""
         await write_ahead(ctx, self.stream, self._next_block, ready=task_status.started)
 
@@ -99,17 +76,3 @@ def make(config: ToneConfig, build: Build) -> ToneSource:
             option="frequency",
         )
     return ToneSource(config)
-
-
-KIND = SourceKind(
-    kind="tone",
-    summary="A sine at an exact frequency and level, for lining up and measuring.",
-    config=ToneConfig,
-    factory=make,
-    domain="none",
-    example="""[sources.line-up]
-kind = "tone"
-frequency = "997Hz"
-level = "-20dBFS"
-""",
-)

@@ -12,7 +12,7 @@ import trio
 
 from phasegraph import NodeError
 from phasegraph_sinks.file import file_sink, file_writer, recording_format
-from phasegraph_sinks.file.file_sink import KIND, FileSinkConfig
+from phasegraph_sinks.file.options import FileSinkConfig, FileSourceConfig
 
 SUFFIXES = ["wav", "rf64", "w64", "flac", "aiff", "caf"]
 SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
@@ -21,7 +21,7 @@ SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24", "float32": "FLOAT"}
 @pytest.fixture
 def make(build, options):
     def make(input, path, **fields):
-        return KIND.factory(options(FileSinkConfig, input="stage", path=str(path), **fields), build, input)
+        return file_sink.make(options(FileSinkConfig, input="stage", path=str(path), **fields), build, input)
 
     return make
 
@@ -399,8 +399,8 @@ async def test_does_not_overwrite_what_the_run_plays(
     await make(make_input(frames, format_of()), tmp_path / "in.wav").run(ctx.beside("earlier"))
     ctx._shared.clear()
     os.link(tmp_path / "in.wav", tmp_path / "same.wav")
-    config = options(file_source.FileSourceConfig, path=str(tmp_path / "in.wav"))
-    source = file_source.KIND.factory(config, build)
+    config = options(FileSourceConfig, path=str(tmp_path / "in.wav"))
+    source = file_source.make(config, build)
     await source.run(ctx.beside("stage"))
     for name in ("in.wav", "same.wav"):
         with pytest.raises(NodeError, match="is being played by 'stage'"):

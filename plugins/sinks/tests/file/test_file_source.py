@@ -13,9 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding, NodeError
-from phasegraph_sinks.file import header_sizes
-from phasegraph_sinks.file.file_source import KIND, FileSourceConfig
+from phasegraph_sinks.file import file_source, header_sizes
 from phasegraph_sinks.file.header_sizes import mismatched_region
+from phasegraph_sinks.file.options import FileSourceConfig
 
 W64 = header_sizes._W64_RIFF + bytes(8) + header_sizes._W64_WAVE
 HEADS = [b"RIFF\0\0\0\0WAVE", b"RF64\0\0\0\0WAVE", b"FORM\0\0\0\0AIFC", W64]
@@ -36,7 +36,7 @@ def write(path, frames, subtype, *, container="WAV", rate=48000):
 @pytest.fixture
 def make(build, options):
     def make(path, **fields):
-        return KIND.factory(options(FileSourceConfig, path=str(path), **fields), build)
+        return file_source.make(options(FileSourceConfig, path=str(path), **fields), build)
 
     return make
 

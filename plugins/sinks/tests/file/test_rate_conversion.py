@@ -8,14 +8,15 @@ import soundfile
 import trio
 
 from phasegraph import Encoding
-from phasegraph_sinks.file.file_source import KIND, FileSourceConfig
+from phasegraph_sinks.file import file_source
+from phasegraph_sinks.file.options import FileSourceConfig
 
 
 @pytest.fixture
 def play(tmp_path, build, options, ctx, reader):
     async def play(frames, own_rate, frames_wanted=None, **fields):
         soundfile.write(tmp_path / "in.wav", frames, own_rate, subtype="FLOAT")
-        source = KIND.factory(options(FileSourceConfig, path=str(tmp_path / "in.wav"), **fields), build)
+        source = file_source.make(options(FileSourceConfig, path=str(tmp_path / "in.wav"), **fields), build)
         reading = reader(source.stream)
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(source.run, ctx))

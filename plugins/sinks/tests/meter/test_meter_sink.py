@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph_sinks.meter.meter_sink import KIND, MeterConfig
+from phasegraph_sinks.meter import meter_sink
 from phasegraph_sinks.meter.meter_thread import MeterThread
+from phasegraph_sinks.meter.options import MeterConfig
 
 
 @pytest.fixture
 def make(build, options):
-    return lambda fed, **fields: KIND.factory(options(MeterConfig, input="stage", **fields), build, fed)
+    return lambda fed, **fields: meter_sink.make(options(MeterConfig, input="stage", **fields), build, fed)
 
 
 async def test_levels_are_in_the_metrics(ctx, make, make_input, format_of, autojump_clock):

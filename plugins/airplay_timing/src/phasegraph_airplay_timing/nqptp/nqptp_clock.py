@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from phasegraph import Build, ClockEstimate, LocalClock, Metrics, NodeContext
+from phasegraph import TASK_STATUS_IGNORED, Build, ClockEstimate, LocalClock, Metrics, NodeContext
 from phasegraph.ieee1588 import format_clock_identity
 
 from ..attached.running_servers import AirptpReader, CliairplayReader, ClockRecordReader
@@ -58,7 +58,7 @@ class NqptpClock:
             "samples_misfit": self._tracker.misfits,
         }
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. A memory that is not there yet is waited for."""
         task_status.started()
         while True:

@@ -7,6 +7,7 @@ from pathlib import Path
 import trio
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
     ClockEstimate,
     ClockState,
@@ -68,7 +69,7 @@ class Ptp4lClock:
             metrics["servo_offset_ns"] = self._status.offset_ns
         return metrics
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`. Raises NodeError where no ptp4l answers at first, or its clock cannot be read."""
         self._status = None
         try:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Annotated
 
 import trio
-from msgspec import Meta
 from msgspec.structs import replace
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
     Frames,
     Input,
     MediaPosition,
     Metrics,
     NodeContext,
     NodeError,
-    OutputFile,
-    SinkConfig,
-    SinkKind,
     duration_of,
     frames_in,
 )
@@ -31,7 +26,8 @@ from ..due_frames import DueFrames
 from .broadcast_extension import broadcast_info
 from .file_locks import FileLocks, file_locks
 from .file_writer import RecordingFile, check_folder, check_recordable
-from .recording_format import ContainerName, RecordingFormat, SubtypeName, recording_format
+from .options import FileSinkConfig
+from .recording_format import RecordingFormat, recording_format
 from .recording_time import START_PATTERN, RecordingTime, has_start, path_at
 from .write_queue import QueuedBlock, WriteQueue
 
@@ -43,45 +39,6 @@ _COPY_AHEAD_NS = 1_000_000_000
 """Most of an input that is faster than real time, and can wait, that waits in the queue."""
 DRAIN_S = 4.0
 """How long a cancelled sink goes on writing its queue."""
-
-
-class FileSinkConfig(SinkConfig, frozen=True, kw_only=True):
-    """Options of a ``file`` sink."""
-
-    path: Annotated[
-        OutputFile,
-        Meta(
-            description="The file to record to; missing folders are made. {start:%Y-%m-%dT%H%M%SZ} in it is the media "
-            "time of its first frame, in UTC, by any directives of strftime."
-        ),
-    ]
-    format: Annotated[
-        ContainerName,
-        Meta(description="Container; auto follows the path's suffix. A wav beyond 4 GiB becomes RF64."),
-    ] = "auto"
-    subtype: Annotated[
-        SubtypeName,
-        Meta(description="Samples; auto keeps the input's: PCM_16 for L16, PCM_24 for L24, otherwise FLOAT."),
-    ] = "auto"
-    overwrite: Annotated[
-        bool,
-        Meta(description="Replace an existing file. Without it an existing file is an error, before anything runs."),
-    ] = False
-    split: Annotated[
-        Annotated[Duration, Meta(ge=1_000_000_000)] | None,
-        Meta(
-            description="Length of a file by media time: 1h begins a new file at every full hour. The path needs "
-            "{start:...} then."
-        ),
-    ] = None
-    utc_offset: Annotated[
-        int,
-        Meta(
-            ge=-32768,
-            le=32767,
-            description="TAI less UTC in seconds: names, splits and time references are in UTC, PTP counts TAI.",
-        ),
-    ] = 37
 
 
 class FileSink:
@@ -125,7 +82,7 @@ class FileSink:
         self._peak_before = 0.0
         self._overruns = 0
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Record until the input has ended and all of it is in a closed file.
 
         Cancelled, it still writes the queue, for up to `DRAIN_S`. Raises NodeError where the disk refuses.
@@ -317,17 +274,3 @@ class FileSink:
 def make(config: FileSinkConfig, build: Build, input: Input) -> FileSink:
     """Raises NodeError for a path, format and subtype that do not go together, or a path that may not be written."""
     return FileSink(config, input)
-
-
-KIND = SinkKind(
-    kind="file",
-    summary="Records to an audio file, bit-exactly; survives a stalled disk and a crash.",
-    config=FileSinkConfig,
-    factory=make,
-    domain="none",
-    example="""[sinks.recording]
-kind = "file"
-input = "stage"
-path = "recordings/stage.wav"
-""",
-)

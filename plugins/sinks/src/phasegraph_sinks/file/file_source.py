@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Annotated
 
 import trio
-from msgspec import Meta
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
     Frames,
-    InputFile,
     Metrics,
     NodeContext,
     NodeError,
-    SampleRate,
-    SourceConfig,
-    SourceKind,
     StreamFormat,
     duration_of,
     format_duration,
@@ -29,22 +23,8 @@ from phasegraph import (
 from ..read_ahead import new_stream, write_ahead
 from .file_locks import file_locks
 from .file_reader import AudioHeader, FileSection, read_header
+from .options import FileSourceConfig
 from .rate_conversion import ConvertedSection
-
-
-class FileSourceConfig(SourceConfig, frozen=True, kw_only=True):
-    """Options of a ``file`` source."""
-
-    path: Annotated[InputFile, Meta(description="The audio file: WAV, RF64, W64, FLAC, AIFF, CAF, Ogg, MP3.")]
-    loop: Annotated[bool, Meta(description="Start again at the end, without a gap, until the run stops.")] = False
-    start: Annotated[Duration, Meta(description="Where in the file to start.", ge=0)] = 0
-    duration: Annotated[Duration | None, Meta(description="How much of the file to play; to its end if left out.")] = (
-        None
-    )
-    rate: Annotated[
-        Annotated[SampleRate, Meta(ge=1000, le=768_000)] | None,
-        Meta(description="Convert to this rate; the file's own, and no conversion, if left out."),
-    ] = None
 
 
 class FileSource:
@@ -64,7 +44,7 @@ class FileSource:
             format = StreamFormat(rate, format.channels)
         self.stream = new_stream(format, endless=endless)
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Write the stream until the end of the file, or for ever if it loops.
 
         Raises NodeError where the file cannot be read.
@@ -119,16 +99,3 @@ def make(config: FileSourceConfig, build: Build) -> FileSource:
         raise NodeError(f"{path} is empty, it cannot be repeated", "leave loop out", option="loop")
     section = FileSection(header, start=start, length=length, loop=config.loop)
     return FileSource(header, section, endless=config.loop, rate=config.rate or rate)
-
-
-KIND = SourceKind(
-    kind="file",
-    summary="Plays an audio file, integer files bit-exactly, or converts it to another rate.",
-    config=FileSourceConfig,
-    factory=make,
-    domain="none",
-    example="""[sources.programme]
-kind = "file"
-path = "programme.wav"
-""",
-)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 import msgspec
 
 from phasegraph import Encoding, NodeError, StreamFormat
 
-ContainerName = Literal["auto", "wav", "rf64", "w64", "flac", "aiff", "caf"]
-SubtypeName = Literal["auto", "PCM_16", "PCM_24", "PCM_32", "FLOAT"]
+from .options import ContainerName, SubtypeName
+
 BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 """Bits of an integer sample; FLOAT has none."""
 MAX_32_BIT_SIZE = (1 << 32) - (1 << 16)

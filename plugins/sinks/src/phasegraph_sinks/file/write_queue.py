@@ -32,7 +32,7 @@ class WriteQueue:
         """Frames that wait, the block that is being written included."""
         self._blocks: deque[QueuedBlock] = deque()
         self._ended = False
-        self._changed = trio.Event()
+        self._changed: trio.Event | None = None  # while the writer waits
 
     def expect_blocks(self) -> None:
         """Expect more blocks."""
@@ -54,6 +54,7 @@ class WriteQueue:
         while not self._blocks:
             if self._ended:
                 return None
+            self._changed = self._changed or trio.Event()
             await self._changed.wait()
         return self._blocks[0]
 
@@ -63,5 +64,6 @@ class WriteQueue:
         self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None

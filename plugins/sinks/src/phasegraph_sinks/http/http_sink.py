@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import errno
-from typing import Annotated
 
 import trio
-from msgspec import Meta
 
-from phasegraph import Build, Input, Metrics, NodeContext, NodeError, SinkConfig, SinkKind
+from phasegraph import TASK_STATUS_IGNORED, Build, Input, Metrics, NodeContext, NodeError
 
 from ..due_frames import DueFrames
 from .audio_server import AudioServer
+from .options import HttpConfig
 
 _LAST_WORDS_S = 2.0
 """How long listeners of a stream that has ended may take for the rest."""
-
-
-class HttpConfig(SinkConfig, frozen=True, kw_only=True):
-    """Options of an ``http`` sink."""
-
-    port: Annotated[int, Meta(description="TCP port; 0 is any free one, which the report names.", ge=0, le=65535)] = (
-        8430
-    )
-    address: Annotated[
-        str, Meta(description="Address to listen on. Others than this computer can listen where it is not 127.0.0.1.")
-    ] = "127.0.0.1"
-    hosts: Annotated[
-        tuple[str, ...],
-        Meta(description="Names by which listeners reach this computer, beside its addresses and localhost."),
-    ] = ()
-    listeners: Annotated[int, Meta(description="Most listeners at a time.", ge=1, le=64)] = 8
 
 
 class HttpSink:
@@ -46,7 +29,7 @@ class HttpSink:
         self._port = config.port
         self._frames_in = 0  # written by the step
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Serve until the input has ended. Raises NodeError where the port cannot be listened to."""
         config = self._config
         hosts = frozenset(name.lower() for name in config.hosts)
@@ -110,16 +93,3 @@ async def _listen(address: str, port: int) -> list[trio.SocketListener]:
 def make(config: HttpConfig, build: Build, input: Input) -> HttpSink:
     """Cannot fail."""
     return HttpSink(config, input)
-
-
-KIND = SinkKind(
-    kind="http",
-    summary="Serves its input as FLAC, Opus and WAV by HTTP, for players and browsers.",
-    config=HttpConfig,
-    factory=make,
-    domain="none",
-    example="""[sinks.listen]
-kind = "http"
-input = "stage"
-""",
-)

@@ -4,58 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
 
 import trio
-from msgspec import Meta
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
     Frames,
     Input,
-    Level,
     Metric,
     Metrics,
     NodeContext,
     Published,
-    SinkConfig,
-    SinkKind,
 )
 
 from ..due_frames import DueFrames
 from .level_meter import LevelFigures, LevelMeter, LevelSettings
 from .loudness import CHANNEL_WEIGHTS
 from .meter_thread import MeterThread, meter_thread
+from .options import MeterConfig
 
 MOST_BLOCKS = 32
 """Blocks of a meter that wait for the thread; more are not measured."""
 STALE_NS = 1_000_000_000
 """Levels that are older are not reported: no frame came since."""
-
-
-class MeterConfig(SinkConfig, frozen=True, kw_only=True):
-    """Options of a ``meter`` sink."""
-
-    loudness: Annotated[
-        Literal["auto", "mono", "stereo", "5.1", "none"],
-        Meta(
-            description="Channels whose loudness is measured, from the first; auto is stereo, or mono of one channel. "
-            "5.1 is L R C LFE Ls Rs."
-        ),
-    ] = "auto"
-    true_peak: Annotated[bool, Meta(description="Measure the peak between samples too.")] = True
-    silence_below: Annotated[Level, Meta(description="Peaks below this are silence.", ge=-200, le=0)] = -60.0
-    silence_after: Annotated[
-        Duration, Meta(description="How long silence lasts, or no frame comes, before the alarm.", ge=1_000_000_000)
-    ] = 10_000_000_000
-    overload_level: Annotated[
-        Level, Meta(description="Three samples in a row at or above this are an overload.", ge=-60, le=0)
-    ] = -0.01
-    stuck_after: Annotated[
-        Duration,
-        Meta(description="How long a channel repeats one sample that is not zero before the alarm.", ge=500_000_000),
-    ] = 1_000_000_000
 
 
 class MeterSink:
@@ -87,7 +59,7 @@ class MeterSink:
         self._figures = Published(LevelFigures(0))
         self._now_ns: Callable[[], int] = int
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Measure until the input has ended."""
         self._now_ns = ctx.local.now_ns
         meter = LevelMeter(self._settings, ctx.local.now_ns())
@@ -151,17 +123,3 @@ def _raise(error: Exception) -> None:
 def make(config: MeterConfig, build: Build, input: Input) -> MeterSink:
     """Cannot fail."""
     return MeterSink(config, input)
-
-
-KIND = SinkKind(
-    kind="meter",
-    summary="Measures peaks, loudness and phase; alarms for silence, overload and a stuck sample.",
-    config=MeterConfig,
-    factory=make,
-    domain="none",
-    example="""[sinks.levels]
-kind = "meter"
-input = "stage"
-silence-after = "30s"
-""",
-)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
 import trio
-from msgspec import Meta
 
 from phasegraph import (
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
     Input,
     Metrics,
     NodeContext,
     NodeError,
-    SampleRate,
-    SinkConfig,
-    SinkKind,
     format_duration,
 )
 
@@ -25,33 +20,9 @@ from .card_memory import PlayRing
 from .card_player import CardPlayer
 from .card_session import CardSession
 from .cards import CardRequest
-from .options import Block, Device, Latency, card_metrics
+from .options import SoundcardSinkConfig, card_metrics
 
 LOOK_NS = 500_000_000
-
-
-class SoundcardSinkConfig(SinkConfig, frozen=True, kw_only=True):
-    """Options of a ``soundcard`` sink."""
-
-    device: Device = None
-    rate: Annotated[
-        Annotated[SampleRate, Meta(ge=1000, le=768_000)] | None,
-        Meta(description="Frames per second; the input's, which the card must support: nothing is converted."),
-    ] = None
-    channels: Annotated[
-        Annotated[int, Meta(ge=1, le=1024)] | None,
-        Meta(description="Channels to open; the input's if left out. Further channels are silent."),
-    ] = None
-    latency: Latency = None
-    block: Block = 0
-    buffer: Annotated[
-        Duration,
-        Meta(
-            description="What lies ready beyond the callback's next block; at least this much in all.",
-            ge=0,
-            le=500_000_000,
-        ),
-    ] = 10_000_000
 
 
 class SoundcardSink:
@@ -76,7 +47,7 @@ class SoundcardSink:
         self._player: CardPlayer | None = None
         self._session: CardSession[PlayRing, CardPlayer] | None = None
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Play until the input has ended and all of it has sounded.
 
         Raises NodeError where there is no such card, or it does not accept the input's format.
@@ -142,18 +113,3 @@ class SoundcardSink:
 def make(config: SoundcardSinkConfig, build: Build, input: Input) -> SoundcardSink:
     """Raises NodeError where the options do not fit the input. The card is searched for when the node runs."""
     return SoundcardSink(config, input)
-
-
-KIND = SinkKind(
-    kind="soundcard",
-    summary="Plays on a sound card, each frame at its time.",
-    config=SoundcardSinkConfig,
-    factory=make,
-    domain="device",
-    example="""[sinks.speakers]
-kind = "soundcard"
-input = "stage"
-compensator = "align"
-device = "USB Audio"
-""",
-)

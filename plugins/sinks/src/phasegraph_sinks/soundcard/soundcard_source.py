@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import trio
-from msgspec import Meta
 
 from phasegraph import (
     NS_PER_S,
+    TASK_STATUS_IGNORED,
     Build,
-    Duration,
-    Live,
     Metrics,
     NodeContext,
-    SampleRate,
-    SourceConfig,
-    SourceKind,
     Stream,
     StreamFormat,
 )
@@ -25,28 +18,7 @@ from .card_memory import CaptureRing
 from .card_recorder import CardClock, CardRecorder
 from .card_session import CardSession
 from .cards import CardRequest
-from .options import Block, Device, Latency, card_metrics
-
-
-class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
-    """Options of a ``soundcard`` source."""
-
-    device: Device = None
-    rate: Annotated[
-        SampleRate, Meta(description="Frames per second, of those that the card has.", ge=1000, le=768_000)
-    ] = 48_000
-    channels: Annotated[int, Meta(description="Number of channels, from the card's first.", ge=1, le=1024)] = 2
-    link_offset: Annotated[
-        Duration,
-        Meta(
-            description="How long after its capture a frame sounds: time for the driver, and for the sinks.",
-            ge=0,
-            le=NS_PER_S,
-        ),
-        Live("at a frame; the sinks repeat the difference, or leave it out"),
-    ] = 100_000_000
-    latency: Latency = None
-    block: Block = 0
+from .options import SoundcardSourceConfig, card_metrics
 
 
 class SoundcardSource:
@@ -64,7 +36,7 @@ class SoundcardSource:
             playout_delay_ns=config.link_offset,
         )
 
-    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Record until cancelled.
 
         Raises NodeError where there is no such card, or it does not have the rate and channels.
@@ -113,17 +85,3 @@ class SoundcardSource:
 def make(config: SoundcardSourceConfig, build: Build) -> SoundcardSource:
     """Cannot fail: the card is searched for when the node runs."""
     return SoundcardSource(config)
-
-
-KIND = SourceKind(
-    kind="soundcard",
-    summary="Records from a sound card, on the card's own clock.",
-    config=SoundcardSourceConfig,
-    factory=make,
-    domain="device",
-    example="""[sources.microphone]
-kind = "soundcard"
-device = "USB Audio"
-channels = 1
-""",
-)
