@@ -20,6 +20,7 @@ from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.kinds import ResamplerKind
 from phasegraph._core.role import Role
 from phasegraph._graph_file import validate_text
+from phasegraph._graph_file.unknown_kinds import CONTROL_PLUGINS
 from phasegraph._plugins.loader import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,6 +159,14 @@ def described_options(readme: Path, role: Role, kind: str, *, alone: bool) -> li
         if inside and table:
             options += re.findall(r"`([a-z0-9-]+)`", cells[1])
     return options
+
+
+def test_options_of_programs_beside_a_run_are_described_once() -> None:
+    registry = load()
+    for name, kind in registry.control_processes.items():
+        readme = ROOT / "plugins" / CONTROL_PLUGINS[name] / "README.md"
+        described = described_options(readme, Role.SINK, f"kernel {name}", alone=True)
+        assert sorted(described) == sorted(kind.config.__struct_encode_fields__)
 
 
 @pytest.mark.parametrize(("readme", "role", "kind", "struct", "alone"), list(described_kinds()))

@@ -13,8 +13,8 @@ from pathlib import Path
 from phasegraph._cli.app import cli
 from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.role import Role
-from phasegraph._graph_file.unknown_kinds import FIRST_PARTY
-from phasegraph._plugins.loader import load
+from phasegraph._graph_file.unknown_kinds import CONTROL_PLUGINS, FIRST_PARTY
+from phasegraph._plugins.loader import CONTROL, load
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_LINES = 800  # a file holds one concept, however long; this only catches what grew by accident
@@ -74,11 +74,11 @@ def test_nothing_names_a_registry_or_the_machine_it_was_made_on() -> None:
 def test_the_kernel_knows_which_of_our_plugins_brings_a_kind() -> None:
     registry = load()
     ours = {path.parent.name.replace("_", "-") for path in ROOT.glob("plugins/*/pyproject.toml")}
-    offered: dict[str, dict[str, str]] = {role: {} for role in Role}
+    offered: dict[str, dict[str, str]] = {role: {} for role in (*Role, CONTROL)}
     for plugin in registry.plugins:
         for role, kind in (name.split("/") for name in plugin.kinds if plugin.name in ours):
             offered[role][kind] = plugin.name
-    assert offered == FIRST_PARTY
+    assert offered == {**FIRST_PARTY, CONTROL: CONTROL_PLUGINS}
 
 
 def sources() -> Iterator[Path]:

@@ -40,6 +40,7 @@ from ._core.invocation import install_command as install_command
 from ._core.kinds import API_VERSION as API_VERSION
 from ._core.kinds import ClockKind as ClockKind
 from ._core.kinds import CompensatorKind as CompensatorKind
+from ._core.kinds import ControlProcessKind as ControlProcessKind
 from ._core.kinds import ResamplerKind as ResamplerKind
 from ._core.kinds import SinkKind as SinkKind
 from ._core.kinds import SourceKind as SourceKind

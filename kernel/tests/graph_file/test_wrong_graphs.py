@@ -25,6 +25,14 @@ SEND = '[sinks.send]\nkind = "net"\ninput = "rec"\n'
 INVALID: dict[str, tuple[str, str, str, str]] = {
     "an unknown key": ("shema = 1", "shema", "unknown key", "did you mean 'schema'?"),
     "an unknown role": ("[clock.house]", "clock", "unknown role", "did you mean 'clocks'?"),
+    "programs that are no table": ("control = 3", "control", "expected tables such as [control.KIND], got 3", ""),
+    "an unknown program": ("[control.panel]", "control.panel", 'unknown program "panel" beside a run', "no installed"),
+    "a program that is not installed": (
+        "[control.nmos]",
+        "control.nmos",
+        'unknown program "nmos"',
+        install_command("phasegraph-nmos"),
+    ),
     "a role that is no table": ("sinks = 3", "sinks", "expected tables such as [sinks.NAME], got 3", ""),
     "a node that is no table": ('[sinks]\nkind = "card"', "sinks.kind", "expected a table", "[sinks.NAME]"),
     "an array of tables": ("[[sources]]", "sources", "expected tables such as [sources.NAME]", ""),

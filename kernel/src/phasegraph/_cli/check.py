@@ -99,6 +99,8 @@ def describe_graph(graph: Graph, built: BuiltGraph | None) -> list[str]:
     if graph.edges:
         lines += ["", "Edges:"]
         lines += [f"  {edge.source} -> {edge.sink}: {_describe_edge(graph, edge, built)}" for edge in graph.edges]
+    if graph.control:
+        lines += ["", "Programs beside the run:", *(f"  {each.kind.kind}" for each in graph.control)]
     if built is not None and built.notes:
         lines += ["", "Notes:", *(f"  {path}: {note}" for path, note in built.notes)]
     return lines

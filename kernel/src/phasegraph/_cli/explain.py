@@ -17,7 +17,7 @@ def explain(ctx: click.Context, kind: str | None) -> None:
     """
     import shutil
 
-    from .._graph_file.describe_kinds import explain_kind, list_kinds
+    from .._graph_file.describe_kinds import explain_control_process, explain_kind, list_kinds
     from .._graph_file.unknown_kinds import nearest_kind
     from .._option_types.wording import format_value
     from .._plugins.loader import load
@@ -32,9 +32,11 @@ def explain(ctx: click.Context, kind: str | None) -> None:
     if kind is None:
         click.echo("\n".join(list_kinds(registry)))
         return
-    found = registry.roles_of(kind)
+    found = ["\n".join(explain_kind(role, each, width)) for role, each in registry.roles_of(kind)]
+    if kind in registry.control_processes:
+        found.append("\n".join(explain_control_process(registry.control_processes[kind], width)))
     if not found:
         hint = nearest_kind(registry, kind) or "`kernel explain` lists all kinds"
         click.echo(f"unknown kind {format_value(kind)} ({hint})", err=True)
         ctx.exit(2)
-    click.echo("\n\n".join("\n".join(explain_kind(role, each, width)) for role, each in found))
+    click.echo("\n\n".join(found))

@@ -178,6 +178,7 @@ def run_graph(
 
     import trio
 
+    from .._control.control_processes import ControlProcesses
     from .._control.control_server import ControlServer
     from .._control.run_monitor import RunMonitor
     from .._control.service_manager import ServiceManager
@@ -213,8 +214,11 @@ def run_graph(
     )
     with account.acting() if account is not None else nullcontext():
         opened = None if no_control else open_control(session.name, control, log)
-    monitor = RunMonitor(session, opened[1].stem if opened else run_name(session.name))
-    companions = [monitor.run]
+    control_processes = ControlProcesses(
+        loaded.control, None if opened is None else opened[1], session.services.event, log
+    )
+    monitor = RunMonitor(session, opened[1].stem if opened else run_name(session.name), control_processes)
+    companions = [monitor.run, control_processes.run]
     if (manager := ServiceManager.from_environment()) is not None:
         companions.append(partial(manager.run, monitor))
     if watch:

@@ -87,6 +87,7 @@ def plain_status(snapshot: RunStatus) -> str:
     """A snapshot as one line of text: trouble first, then what each node and crossing does."""
     texts = {id: node.text for id, node in snapshot.nodes.items()}
     texts |= {name: edge.text for name, edge in snapshot.edges.items()}
+    texts |= {f"control.{name}": process.trouble or process.state for name, process in snapshot.control.items()}
     rows = [f"{row.name}: {'; '.join(texts[row.name].split('; ')[:3])}" for row in status_rows(snapshot)]
     return " | ".join([headline(snapshot), *rows])
 

@@ -17,7 +17,7 @@ from .._core.terminal import printable
 from .._core.units import format_duration
 
 if TYPE_CHECKING:
-    from .._control.control_protocol import EdgeStatus, NodeStatus, RunStatus
+    from .._control.control_protocol import ControlProcessStatus, EdgeStatus, NodeStatus, RunStatus
 
 MARKS = ("  ", "! ", "! ", "X ")
 """At the beginning of a line, by its severity: 0 fine, 1 in trouble, 2 restarting, 3 failed."""
@@ -39,7 +39,7 @@ class TableLine(NamedTuple):
 
 
 class StatusRow(NamedTuple):
-    """One node or one crossing."""
+    """One node, one crossing, or one program beside the run."""
 
     severity: int
     name: str
@@ -60,9 +60,10 @@ class _Column(NamedTuple):
 
 
 def status_rows(snapshot: RunStatus) -> list[StatusRow]:
-    """Every node and every crossing, the most urgent first; what goes on before losses that are over."""
+    """Every node, crossing and program beside the run, the most urgent first; what goes on before losses that ended."""
     rows = [_node_row(id, node) for id, node in snapshot.nodes.items()]
     rows += [_edge_row(name, edge) for name, edge in snapshot.edges.items() if edge.crossing]
+    rows += [_control_row(f"control.{name}", process) for name, process in snapshot.control.items()]
     return sorted(rows, key=urgency)
 
 
@@ -106,13 +107,15 @@ def status_table(rows: list[StatusRow], width: int) -> list[TableLine]:
 
 
 def node_details(snapshot: RunStatus, name: str, width: int) -> list[TableLine] | None:
-    """Everything about one node or edge; None where there is none of that name."""
+    """Everything about one node, edge or program beside the run; None where there is none of that name."""
     if name in snapshot.nodes:
         node = snapshot.nodes[name]
         row, text, title = _node_row(name, node), node.text, f"{node.role} {name} ({node.kind}): {node.state}"
     elif name in snapshot.edges:
         edge = snapshot.edges[name]
         row, text, title = _edge_row(name, edge), edge.text, f"edge {name}"
+    elif (process := snapshot.control.get(name.removeprefix("control."))) is not None:
+        row, text, title = _control_row(name, process), process.trouble, f"program {name}: {process.state}"
     else:
         return None
     lines = [TableLine(row.severity, MARKS[row.severity] + title)]
@@ -154,6 +157,10 @@ def _node_row(id: str, node: NodeStatus) -> StatusRow:
 def _edge_row(name: str, edge: EdgeStatus) -> StatusRow:
     state = str(edge.metrics.get("state", ""))
     return StatusRow(edge.severity, name, state, edge.metrics, {}, edge.recent, edge.trouble)
+
+
+def _control_row(name: str, process: ControlProcessStatus) -> StatusRow:
+    return StatusRow(int(bool(process.trouble)), name, process.state, {}, {}, {}, process.trouble)
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:

@@ -178,6 +178,17 @@ class EdgeStatus(Struct, frozen=True, kw_only=True):
     """Why ``severity`` is not 0."""
 
 
+class ControlProcessStatus(Struct, frozen=True, kw_only=True):
+    """A program beside the run."""
+
+    state: Literal["starting", "running", "waiting"]
+    """``waiting`` for its next start: it has ended, or cannot be started."""
+    pid: int | None = None
+    restarts: int = 0
+    trouble: str = ""
+    """Why it does not run."""
+
+
 class RunStatus(Struct, frozen=True, kw_only=True):
     """A snapshot of a run."""
 
@@ -189,9 +200,11 @@ class RunStatus(Struct, frozen=True, kw_only=True):
     duration_s: float
     stopping: bool
     trouble: list[str]
-    """Sentences about the nodes and crossings in trouble, the most urgent first; empty where all is well."""
+    """Sentences about the nodes, crossings and programs in trouble, the most urgent first; empty where all is well."""
     nodes: dict[str, NodeStatus]
     edges: dict[str, EdgeStatus]
+    control: dict[str, ControlProcessStatus] = {}
+    """The programs beside it, by the name of their table in ``[control]``."""
     cpu_s: dict[str, float] = {}
     """Processor time since the start, in seconds: of the ``process``, and of its thread ``engine``."""
 

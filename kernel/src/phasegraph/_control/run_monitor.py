@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .._graph_file.graph import Graph
     from .._run.build import BuiltNode
     from .._run.session import Session
+    from .control_processes import ControlProcesses
 
 STATUS_AGE_S = 0.2
 """A snapshot is made at most this often, however many readers there are."""
@@ -39,8 +40,9 @@ _CPUCLOCK_OF_THREAD = 6
 class RunMonitor:
     """Samples the counters of a run, and makes its snapshots."""
 
-    def __init__(self, session: Session, name: str) -> None:
-        """``name`` is that of the run."""
+    def __init__(self, session: Session, name: str, control: ControlProcesses | None = None) -> None:
+        """``name`` is that of the run, ``control`` are the programs beside it."""
+        self._control = control
         self.session = session
         self.name = name
         self._history = CounterHistory()
@@ -79,6 +81,8 @@ class RunMonitor:
         edges = {name: self._edge_status(now_s, name, edge) for name, edge in session.meter.edges().items()}
         seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
         troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: urgency(seen[name]))
+        control = {} if self._control is None else self._control.status
+        beside = [f"control.{kind}: {each.trouble}" for kind, each in control.items() if each.trouble]
         return RunStatus(
             name=self.name,
             graph=session.name,
@@ -87,7 +91,8 @@ class RunMonitor:
             started_at=session.meter.started_at,
             duration_s=round(session.meter.duration_s, 3),
             stopping=session.supervisor.stopping,
-            trouble=[f"{name}: {seen[name].trouble}" for name in troubled],
+            trouble=[*(f"{name}: {seen[name].trouble}" for name in troubled), *beside],
+            control=control,
             nodes=nodes,
             edges=edges,
             cpu_s=cpu_seconds(),

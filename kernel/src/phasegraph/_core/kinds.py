@@ -90,4 +90,20 @@ class TransportKind(msgspec.Struct, frozen=True, kw_only=True):
     api: int = API_VERSION
 
 
+class ControlProcessKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that offers a run to other systems, from a process of its own: a table ``[control.KIND]`` of a graph.
+
+    It is a command of ``kernel``. A run starts it as ``kernel KIND SOCKET --child`` with its control socket, and writes
+    the options to its standard input, as one line of JSON. The end of standard input ends the program. A line of its
+    output that is a JSON object with ``level`` and ``event`` is logged as such.
+    """
+
+    kind: str
+    """The command, and the name of the table."""
+    summary: str
+    config: type[msgspec.Struct]
+    example: str = ""
+    api: int = API_VERSION
+
+
 AnyKind = ClockKind[Any] | SourceKind[Any] | CompensatorKind[Any] | ResamplerKind | SinkKind[Any]

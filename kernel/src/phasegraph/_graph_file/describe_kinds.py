@@ -6,11 +6,11 @@ import textwrap
 from typing import Any
 
 from .._core.config import NodeConfig
-from .._core.kinds import AnyKind, ResamplerKind
+from .._core.kinds import AnyKind, ControlProcessKind, ResamplerKind
 from .._core.role import Role
 from .._option_types import Option, QuantityType, expected, record_of
 from .._option_types.wording import format_toml
-from .._plugins.loader import Registry
+from .._plugins.loader import CONTROL, Registry
 
 _PACE = {
     "clock": "It runs on the clock of the graph that `clock` names, or on the only one.",
@@ -28,6 +28,9 @@ def list_kinds(registry: Registry) -> list[str]:
         lines += [role, *(f"  {name:{width}}  {kinds[name].summary}" for name in sorted(kinds))]
         if not kinds:
             lines.append("  none installed")
+    if processes := registry.control_processes:
+        width = max(map(len, processes))
+        lines += [CONTROL, *(f"  {name:{width}}  {processes[name].summary}" for name in sorted(processes))]
     return lines
 
 
@@ -46,6 +49,15 @@ def explain_kind(role: Role, kind: AnyKind, width: int) -> list[str]:
     for option in sorted(options, key=lambda option: (not option.required, option.name in common)):
         lines += explain_option(option, width)
     example = kind.example.strip() or _generated_example(role, kind.kind, options)
+    return [*lines, "", "Example", *(f"  {line}".rstrip() for line in example.splitlines())]
+
+
+def explain_control_process(kind: ControlProcessKind, width: int) -> list[str]:
+    """One program beside a run, in lines of at most ``width`` columns."""
+    lines = [f"{kind.kind} ({CONTROL})", *wrap(kind.summary, width, "  "), "", "Options"]
+    for option in record_of(kind.config).options:
+        lines += explain_option(option, width)
+    example = kind.example.strip() or f"[{CONTROL}.{kind.kind}]"
     return [*lines, "", "Example", *(f"  {line}".rstrip() for line in example.splitlines())]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .._core.config import RecorderConfig
-from .._core.kinds import AnyKind
+from .._core.kinds import AnyKind, ControlProcessKind
 from .._core.role import Role
 
 
@@ -49,6 +49,14 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.source}->{self.sink}"
 
 
+class ControlProcess(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that runs beside the graph, in a process of its own."""
+
+    kind: ControlProcessKind
+    config: Any
+    """An instance of ``kind.config``; paths are absolute."""
+
+
 class Overlays(msgspec.Struct, frozen=True):
     """What a call lays over a graph file."""
 
@@ -73,6 +81,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The file, as it was given."""
     recorder: RecorderConfig | None = None
     """The flight recorder that the file asks for."""
+    control: tuple[ControlProcess, ...] = ()
+    """The programs beside it."""
     overlays: Overlays = Overlays()
     """What the call laid over the file."""
     notes: tuple[tuple[str, str], ...] = ()

@@ -9,6 +9,7 @@ from .._core.config import RecorderConfig
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import Diagnostics, record_of
 from .._option_types.wording import did_you_mean, format_value, join_words
+from .._plugins.loader import CONTROL
 from .graph import Graph, GraphNode
 from .overlay import Tables
 
@@ -17,9 +18,14 @@ _ROLES = {name: role for role in GRAPH_ROLES for name in (role.value, role.singu
 
 def node_table(node: GraphNode) -> Tables:
     """A node as its table: the kind, and the options that differ from their defaults. Paths are absolute."""
-    table: Tables = {"kind": node.kind.kind}
-    for option in record_of(type(node.config)).options:
-        value = getattr(node.config, option.attribute)
+    return {"kind": node.kind.kind, **options_table(node.config)}
+
+
+def options_table(config: Any) -> Tables:
+    """The options of a config struct that differ from their defaults, as a file writes them."""
+    table: Tables = {}
+    for option in record_of(type(config)).options:
+        value = getattr(config, option.attribute)
         if value is not None and (option.required or value != option.make_default()):
             table[option.name] = option.written(value)
     return table
@@ -31,6 +37,8 @@ def graph_tables(graph: Graph) -> Tables:
     if graph.recorder is not None:
         options = record_of(RecorderConfig).options
         tables["recorder"] = {one.name: one.written(getattr(graph.recorder, one.attribute)) for one in options}
+    if graph.control:
+        tables[CONTROL] = {each.kind.kind: options_table(each.config) for each in graph.control}
     for role in GRAPH_ROLES:
         nodes = {node.id: node_table(node) for node in graph.of_role(role)}
         if nodes:

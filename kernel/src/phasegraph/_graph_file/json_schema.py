@@ -8,7 +8,7 @@ from .._core.config import RecorderConfig
 from .._core.kinds import AnyKind, ResamplerKind
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import json_schema, record_of
-from .._plugins.loader import Registry
+from .._plugins.loader import CONTROL, Registry
 from .parse_tables import ID_PATTERN, SCHEMA
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,6 +35,15 @@ def graph_schema(registry: Registry) -> dict[str, Any]:
             "recorder": {
                 "description": "The flight recorder: packets of the last seconds, written where there is trouble.",
                 **json_schema(record_of(RecorderConfig)),
+            },
+            CONTROL: {
+                "description": "Programs beside the run, each in a process of its own.",
+                "type": "object",
+                "properties": {
+                    name: {"description": kind.summary, **json_schema(record_of(kind.config))}
+                    for name, kind in sorted(registry.control_processes.items())
+                },
+                "additionalProperties": False,
             },
             "profiles": {
                 "description": "Tables laid over the graph by --profile NAME.",

@@ -15,8 +15,9 @@ from .._core.node import path_in
 from .._core.role import GRAPH_ROLES, Role
 from .._option_types import INVALID, Diagnostics, Reference, record_of, references
 from .._option_types.wording import did_you_mean, dotted_path, format_value, join_words
-from .._plugins.loader import Registry, options_record
-from .unknown_kinds import find_kind
+from .._plugins.loader import CONTROL, Registry, options_record
+from .graph import ControlProcess
+from .unknown_kinds import find_kind, unknown_control_process
 
 SCHEMA = 1
 """The version of graph.toml that this version of Phasegraph reads."""
@@ -56,8 +57,8 @@ def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: D
     """Every node, in the order in which roles start; problems go to ``diagnostics``."""
     _check_schema(document, diagnostics)
     for key, value in document.items():
-        if key not in (*GRAPH_ROLES, "recorder", "schema"):
-            known = (*GRAPH_ROLES, "profiles", "recorder", "schema")
+        if key not in (*GRAPH_ROLES, CONTROL, "recorder", "schema"):
+            known = (*GRAPH_ROLES, CONTROL, "profiles", "recorder", "schema")
             what = "unknown role" if isinstance(value, Mapping) else "unknown key"
             diagnostics.error(
                 dotted_path("", key), what, did_you_mean(key, known) or f"roles are {join_words(GRAPH_ROLES, 'and')}"
@@ -86,17 +87,39 @@ def parse_recorder(document: Mapping[str, Any], diagnostics: Diagnostics) -> Rec
     table = document.get("recorder")
     if table is None:
         return None
+    parsed: RecorderConfig | None = _parse_options(RecorderConfig, table, "recorder", diagnostics)
+    if parsed is None or "folder" in table:
+        return parsed
+    return replace(parsed, folder=path_in(diagnostics.folder, parsed.folder))  # the default is as a file would have it
+
+
+def parse_control(
+    document: Mapping[str, Any], registry: Registry, diagnostics: Diagnostics
+) -> tuple[ControlProcess, ...]:
+    """The programs beside the graph of a document; problems go to ``diagnostics``."""
+    tables = document.get(CONTROL, {})
+    if not isinstance(tables, Mapping):
+        diagnostics.unexpected(CONTROL, f"tables such as [{CONTROL}.KIND]", tables)
+        return ()
+    processes = []
+    for name, table in tables.items():
+        at, kind = dotted_path(CONTROL, name), registry.control_processes.get(name)
+        if kind is None:
+            diagnostics.error(at, *unknown_control_process(registry, name))
+        elif (config := _parse_options(kind.config, table, at, diagnostics)) is not None:
+            processes.append(ControlProcess(kind=kind, config=config))
+    return tuple(processes)
+
+
+def _parse_options(struct: type[msgspec.Struct], table: Any, at: str, diagnostics: Diagnostics) -> Any:
+    # An instance of the struct; None, with problems reported, if the table is wrong.
     if not isinstance(table, Mapping):
-        diagnostics.unexpected("recorder", "a table", table)
+        diagnostics.unexpected(at, "a table", table)
         return None
-    record = record_of(RecorderConfig)
-    values, complete = record.decode_options(table, "recorder", diagnostics)
-    config = record.construct(values, "recorder", diagnostics) if complete else INVALID
-    if config is INVALID:
-        return None
-    parsed: RecorderConfig = config
-    # The default is as a file would have it.
-    return parsed if "folder" in table else replace(parsed, folder=path_in(diagnostics.folder, parsed.folder))
+    record = record_of(struct)
+    values, complete = record.decode_options(table, at, diagnostics)
+    config = record.construct(values, at, diagnostics) if complete else INVALID
+    return None if config is INVALID else config
 
 
 def _check_schema(document: Mapping[str, Any], diagnostics: Diagnostics) -> None:

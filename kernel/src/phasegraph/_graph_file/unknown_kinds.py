@@ -21,6 +21,9 @@ FIRST_PARTY: Mapping[Role, Mapping[str, str]] = {
 }
 """The plugin of this project that has a kind, by role and kind; its distribution is phasegraph-PLUGIN."""
 
+CONTROL_PLUGINS: Mapping[str, str] = {"nmos": "nmos"}
+"""The same for programs beside a run."""
+
 
 def find_kind(
     registry: Registry, role: Role, table: Mapping[str, Any], at: str, diagnostics: Diagnostics
@@ -66,11 +69,22 @@ def missing_plugin(registry: Registry, role: Role | None, kind: str) -> str:
     found = next((other for other in (role, *FIRST_PARTY) if other and kind in FIRST_PARTY[other]), None)
     if found is None:
         return ""
-    plugin = FIRST_PARTY[found][kind]
+    what = "it" if found == role else f"it is a {found.singular}, and"
+    return _missing(registry, FIRST_PARTY[found][kind], what)
+
+
+def unknown_control_process(registry: Registry, name: str) -> tuple[str, str]:
+    """Message and hint for a table of ``[control]`` that no plugin has."""
+    known = sorted(registry.control_processes)
+    hint = _missing(registry, CONTROL_PLUGINS[name], "it") if name in CONTROL_PLUGINS else did_you_mean(name, known)
+    installed = f"installed ones are {join_words(known, 'and')}" if known else "no installed plugin has one"
+    return f"unknown program {format_value(name)} beside a run", hint or installed
+
+
+def _missing(registry: Registry, plugin: str, what: str) -> str:
     for info in registry.plugins:
         if info.name == plugin and info.status == "broken":
             return f"plugin '{plugin}' is installed, but broken: {info.reason}"
-    what = "it" if found == role else f"it is a {found.singular}, and"
     return f"{what} comes with phasegraph-{plugin}: {install_command(f'phasegraph-{plugin}')}"
 
 

@@ -15,9 +15,9 @@ from .._option_types import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
-from .graph import Edge, Graph, GraphNode, Overlays
+from .graph import ControlProcess, Edge, Graph, GraphNode, Overlays
 from .overlay import Tables, apply_overrides, apply_profile
-from .parse_tables import SCHEMA, ParsedNode, parse_recorder, parse_tables
+from .parse_tables import SCHEMA, ParsedNode, parse_control, parse_recorder, parse_tables
 from .references import check_files, check_references, writers_of
 from .start_order import build_order
 from .toml_file import parse_toml, read_text
@@ -114,9 +114,10 @@ def validate_tables(
     try:
         parsed_nodes = parse_tables(document, registry, diagnostics)
         recorder = parse_recorder(document, diagnostics)
+        control = parse_control(document, registry, diagnostics)
     except RecursionError:
         return _TOO_DEEP
-    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), recorder, path=path)
+    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), recorder, control, path=path)
 
 
 def _resolve(
@@ -125,6 +126,7 @@ def _resolve(
     diagnostics: Diagnostics,
     overlays: Overlays,
     recorder: RecorderConfig | None,
+    control: tuple[ControlProcess, ...],
     *,
     path: Path | None,
 ) -> Validation:
@@ -155,6 +157,7 @@ def _resolve(
         path=path,
         overlays=overlays,
         recorder=recorder,
+        control=control,
         notes=tuple(diagnostics.notes),
     )
     problems = _plugin_problems(graph, registry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from .._core.kinds import (
     AnyKind,
     ClockKind,
     CompensatorKind,
+    ControlProcessKind,
     ResamplerKind,
     SinkKind,
     SourceKind,
@@ -26,6 +27,8 @@ from .._option_types import Record, json_schema, record_of
 from .specs import PROJECT, Specs
 
 GROUP = "phasegraph.plugins"
+CONTROL = "control"
+"""The table of a graph with the programs beside a run."""
 DISABLE_VARIABLE = "PHASEGRAPH_DISABLED_PLUGINS"
 """Environment variable: names of plugins, separated by commas, that are not loaded."""
 
@@ -53,6 +56,7 @@ class Registry:
         self.compensators: dict[str, CompensatorKind[Any]] = {}
         self.resamplers: dict[str, ResamplerKind] = {}
         self.sinks: dict[str, SinkKind[Any]] = {}
+        self.control_processes: dict[str, ControlProcessKind] = {}
         self.plugins: list[PluginInfo] = []
         self.hooks = pluggy.PluginManager(PROJECT)
         self.hooks.add_hookspecs(Specs)
@@ -86,13 +90,18 @@ class Registry:
                 if (role, kind.kind) in offered:
                     raise RuntimeError(f"{role}/{kind.kind} is registered twice")
                 offered[role, kind.kind] = kind
+            processes = _control_processes_of(plugin)
+            for process in processes:
+                self._check_offer(CONTROL, process, self.control_processes)
             self._register(name, plugin)
         except Exception as error:  # a plugin's code may raise anything
             self.plugins.append(PluginInfo(name, version, (), "broken", _reason(error)))
             return
         for (role, name_of_kind), kind in offered.items():
             self.kinds(role)[name_of_kind] = kind
-        self.plugins.append(PluginInfo(name, version, tuple(map("/".join, offered)), "ok"))
+        self.control_processes.update({process.kind: process for process in processes})
+        names = [*map("/".join, offered), *(f"{CONTROL}/{process.kind}" for process in processes)]
+        self.plugins.append(PluginInfo(name, version, tuple(names), "ok"))
 
     def _register(self, name: str, plugin: object) -> None:
         try:
@@ -104,13 +113,16 @@ class Registry:
             raise
 
     def _check(self, role: Role, kind: AnyKind) -> None:
+        self._check_offer(role, kind, self.kinds(role))
+
+    def _check_offer(self, table: str, kind: AnyKind | ControlProcessKind, known: Mapping[str, object]) -> None:
         if kind.api != API_VERSION:
             raise RuntimeError(
                 f"{kind.kind!r} needs plugin API {kind.api}, and this Phasegraph has {API_VERSION}: "
                 f"install a matching version of the plugin"
             )
-        if kind.kind in self.kinds(role):
-            raise RuntimeError(f"{role}/{kind.kind} is already provided by another plugin")
+        if kind.kind in known:
+            raise RuntimeError(f"{table}/{kind.kind} is already provided by another plugin")
         if self._check_options and not isinstance(kind, ResamplerKind):
             options_record(kind.config)
 
@@ -149,6 +161,14 @@ def _kinds_of(plugin: object) -> list[tuple[Role, AnyKind]]:
         if not isinstance(transport, TransportKind):
             raise TypeError(f"register_transports returned {transport!r}, expected TransportKind")
         offered += [(Role.SOURCE, transport.receiver), (Role.SINK, transport.sender)]
+    return offered
+
+
+def _control_processes_of(plugin: object) -> list[ControlProcessKind]:
+    offered = list(_call_hook(plugin, "register_control_processes"))
+    for kind in offered:
+        if not isinstance(kind, ControlProcessKind):
+            raise TypeError(f"register_control_processes returned {kind!r}, expected ControlProcessKind")
     return offered
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._core.kinds import (
         ClockKind,
         CompensatorKind,
+        ControlProcessKind,
         ResamplerKind,
         SinkKind,
         SourceKind,
@@ -74,6 +75,11 @@ class Specs:
     @hookspec
     def register_sinks(self) -> Iterable[SinkKind[Any]]:
         """Kinds of sink other than transports' senders."""
+        raise AssertionError("a specification is not called")
+
+    @hookspec
+    def register_control_processes(self) -> Iterable[ControlProcessKind]:
+        """Programs that a run starts beside it, for tables ``[control.KIND]``."""
         raise AssertionError("a specification is not called")
 
     @hookspec

@@ -8,12 +8,26 @@ without I/O. ``http`` answers requests, and ``node_process`` connects all of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from phasegraph import hookimpl
+from phasegraph import ControlProcessKind, hookimpl
+
+from .options import NmosOptions
 
 if TYPE_CHECKING:
     import click
+
+
+@hookimpl
+def register_control_processes() -> Iterable[ControlProcessKind]:
+    """The table ``[control.nmos]``."""
+    yield ControlProcessKind(
+        kind="nmos",
+        summary="Offers the run as an NMOS node to broadcast controllers and registries.",
+        config=NmosOptions,
+        example='[control.nmos]\ninterface = "eth0"\nregistries = ["http://10.0.0.5:8010"]',
+    )
 
 
 @hookimpl

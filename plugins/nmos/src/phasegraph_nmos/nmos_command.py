@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ Examples:
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="File with options (TOML)."
 )
+@click.option("--child", is_flag=True, hidden=True, help="Started by a run: see `ControlProcessKind`.")
 @click.option("--label", help="Name of the node; the name of the computer by default.")
 @click.option("--interface", help="Network interface, by name or address; left out, all.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port of the APIs, 3212 by default; 0 is any free one.")
@@ -35,7 +38,7 @@ Examples:
 @click.option("--remember/--no-remember", default=None, help="After a restart, restore what controllers have set.")
 @click.option("--gateway/--no-gateway", default=None, help="Offer sessions of SAP and RAVENNA as senders.")
 @click.option("--state", help="Folder for what controllers have set.")
-def nmos_command(runs: tuple[str, ...], config: Path | None, **given: Any) -> None:
+def nmos_command(runs: tuple[str, ...], config: Path | None, child: bool, **given: Any) -> None:
     """Offer the runs of this computer, or those named, to NMOS controllers and registries, until a signal ends it.
 
     RUN is a name that `kernel runs` lists, or the path of a control socket. A run may begin and end meanwhile: it is
@@ -44,13 +47,23 @@ def nmos_command(runs: tuple[str, ...], config: Path | None, **given: Any) -> No
     from .http.http_server import CannotServe
     from .node_process import run_node
 
+    if child:
+        log_as_child()
+        given = json.loads(sys.stdin.buffer.readline())
     options = _read_options(config, {name: value for name, value in given.items() if value not in (None, ())})
     try:
-        run_node(options, runs)
+        run_node(options, runs, child=child)
     except KeyboardInterrupt:
         return
     except CannotServe as error:
         raise click.ClickException(str(error)) from None
+
+
+def log_as_child() -> None:
+    """Write log lines as the run reads them: a JSON object each."""
+    import structlog
+
+    structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()])
 
 
 def _read_options(config: Path | None, given: dict[str, Any]) -> NmosOptions:

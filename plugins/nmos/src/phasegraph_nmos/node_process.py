@@ -6,8 +6,10 @@ controller --HTTP--> Connections --ActivationRunner--> RunLink --> runs
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import sys
 from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -68,8 +70,9 @@ SAVE_S = 0.5
 class NodeProcess:
     """The node: everything that belongs to it, and the tasks that keep it up to date."""
 
-    def __init__(self, options: NmosOptions, runs: Sequence[str] = ()) -> None:
-        """``runs`` are names or sockets of runs; none are all of this user. Raises CannotServe."""
+    def __init__(self, options: NmosOptions, runs: Sequence[str] = (), *, run: str = "") -> None:
+        """``runs`` are names or sockets of runs; none are all of this user. ``run`` is the name of the run that this
+        node was started by. Raises CannotServe."""
         self.options = options
         self.log = structlog.get_logger("phasegraph.nmos")
         self.clock = TaiClock()
@@ -79,7 +82,7 @@ class NodeProcess:
         self.store = ResourceStore()
         self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/"), *CONTROLS]
         self._wanted = runs
-        self._state = StateFolder(options.state)
+        self._state = StateFolder(options.state, run)
         try:
             self._parse_session = session_parser()
         except LookupError as error:
@@ -393,13 +396,15 @@ class NodeProcess:
         return AccessTokens(keys, self.options.token_audience or socket.gethostname())
 
 
-def run_node(options: NmosOptions, runs: Sequence[str]) -> None:
-    """Run a node until a signal ends it. Raises CannotServe."""
-    node = NodeProcess(options, runs)
+def run_node(options: NmosOptions, runs: Sequence[str], *, child: bool = False) -> None:
+    """Run a node until a signal ends it, or of a ``child`` the end of standard input. Raises CannotServe."""
+    node = NodeProcess(options, runs, run=Path(runs[0]).stem if child else "")
 
     async def serve() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_by_signal, nursery.cancel_scope)
+            if child:
+                nursery.start_soon(_end_with_input, nursery.cancel_scope)
             await node.run()
 
     try:
@@ -413,3 +418,11 @@ async def _end_by_signal(scope: trio.CancelScope) -> None:
         async for _ in signals:
             scope.cancel()
             return
+
+
+async def _end_with_input(scope: trio.CancelScope) -> None:
+    # The run holds the other end: it closes with the run, however that ends.
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stream:
+        async for _ in stream:
+            pass
+    scope.cancel()

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from phasegraph import InputFile, OutputFile
+
 DEFAULT_PORT = 3212
 
 
 class NmosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Options of the command ``nmos``: a TOML file, or the command's own options."""
+    """Options of the command ``nmos``: ``[control.nmos]`` of a graph, a TOML file, or the command's own options."""
 
     label: Annotated[str, Meta(description="Name of the node; the name of the computer by default.")] = ""
     description: Annotated[str, Meta(description="What the node is for.")] = ""
@@ -40,23 +42,25 @@ class NmosOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = "fill"
     state: Annotated[
-        str, Meta(description="Folder for what controllers have set; a folder of the user by default.")
+        OutputFile, Meta(description="Folder for what controllers have set; a folder of the user by default.")
     ] = ""
     remember: Annotated[bool, Meta(description="After a restart, restore what controllers have set.")] = True
     seed: Annotated[str, Meta(description="Text that the UUIDs follow from; the machine's id by default.")] = ""
     gateway: Annotated[
         bool, Meta(description="Register sessions that are announced by SAP or RAVENNA as senders of a second device.")
     ] = False
-    certificate: Annotated[str, Meta(description="File with the certificate chain (PEM) for TLS (BCP-003-01).")] = ""
-    key: Annotated[str, Meta(description="File with the certificate's private key (PEM).")] = ""
+    certificate: Annotated[
+        InputFile, Meta(description="File with the certificate chain (PEM) for TLS (BCP-003-01).")
+    ] = ""
+    key: Annotated[InputFile, Meta(description="File with the certificate's private key (PEM).")] = ""
     trust: Annotated[
-        str,
+        InputFile,
         Meta(
             description="File with the certificates (PEM) that registries are checked against; the system's by default."
         ),
     ] = ""
     token_keys: Annotated[
-        str,
+        InputFile,
         Meta(
             description="File with the public keys of the authorization server (JWKS); with it, every request needs "
             "a bearer token (IS-10)."

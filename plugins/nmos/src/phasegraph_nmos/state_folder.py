@@ -19,10 +19,14 @@ _MACHINE_ID = Path("/etc/machine-id")
 class StateFolder:
     """A folder of the user."""
 
-    def __init__(self, path: str = "") -> None:
-        """``path`` may be empty: then it is systemd's, or one of the user."""
+    def __init__(self, path: str = "", run: str = "") -> None:
+        """``path`` may be empty: then it is systemd's, or one of the user. ``run`` is the name of the run whose node
+        this is, of a node that offers one run alone: it is a node of its own beside others of the computer."""
+        self._run = run
         unit = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
         self.path = Path(path) if path else Path(unit, "nmos") if unit else user_state_path("phasegraph") / "nmos"
+        if run and not path:
+            self.path /= run
 
     def read_connections(self) -> dict[str, Any]:
         """What controllers have set, by UUID; empty where nothing can be read."""
@@ -41,7 +45,8 @@ class StateFolder:
 
     def seed(self, text: str = "") -> uuid.UUID:
         """The seed of all UUIDs: from a text, from the computer's id, or from one that is made once. Raises OSError."""
-        if not text:
+        given = bool(text)
+        if not given:
             try:
                 text = _MACHINE_ID.read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError):
@@ -51,6 +56,8 @@ class StateFolder:
             if not file.exists():
                 self._write(_SEED, str(uuid.uuid4()))
             text = file.read_text("utf-8").strip()
+        if self._run and not given:
+            text = f"{text}/{self._run}"
         return uuid.uuid5(uuid.NAMESPACE_DNS, f"phasegraph-nmos/{text}")
 
     def _write(self, name: str, text: str) -> None:

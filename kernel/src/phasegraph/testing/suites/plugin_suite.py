@@ -18,7 +18,7 @@ from ..._core.role import Role
 from ..._graph_file.describe_kinds import explain_kind
 from ..._graph_file.json_schema import graph_schema
 from ..._option_types import record_of
-from ..._plugins.loader import GROUP, Registry, load
+from ..._plugins.loader import CONTROL, GROUP, Registry, load
 from .suite_base import Suite
 
 # Runs in a fresh interpreter: observes the import of the plugin and the registration of its kinds.
@@ -77,7 +77,7 @@ class PluginSuite(Suite):
     def kinds(self, registry: Registry) -> list[tuple[Role, AnyKind]]:
         """Every kind of the plugin, with its role."""
         names = [name.split("/", 1) for info in registry.plugins for name in info.kinds]
-        return [(Role(role), registry.kinds(Role(role))[kind]) for role, kind in names]
+        return [(Role(role), registry.kinds(Role(role))[kind]) for role, kind in names if role != CONTROL]
 
     def test_loads_alone(self, registry: Registry) -> None:
         """It loads without any other plugin and without an error."""
