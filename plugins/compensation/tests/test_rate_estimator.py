@@ -239,3 +239,15 @@ def test_the_estimate_stays_within_bounds_for_any_stamps(pairs: list[tuple[int, 
 @given(st.floats(-1e6, 1e6))
 def test_a_rate_and_its_pace(rate_ppb: float) -> None:
     assert device_rate_of(deviation_of(DeviceRate(rate_ppb, 0.0)), 0.0).rate_ppb == pytest.approx(rate_ppb, abs=1e-3)
+
+
+def test_lost_frames_restart_the_phase_and_not_the_rate() -> None:
+    card, estimator = settled()
+    for late_us in (400.0, -150.0, 250.0):  # each a second after the other, which would be a wrong rate otherwise
+        card.frame += 480 + BLOCK
+        card.late_ns += round(late_us * 1000)
+        estimator.add_frame_time(card.frame, card.true_ns(), after_loss=True)
+        assert abs(card.off_us(estimator)) < 1.0
+        card.run(estimator, 1.0)
+        assert abs(card.off_ppm(estimator)) < 0.5
+        assert abs(card.off_us(estimator)) < 5.0

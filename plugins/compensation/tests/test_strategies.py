@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phasegraph import ClockState, Compensator, Correction, DeviceRate, Observation
-from phasegraph.testing import Conditions, DriftWorld
+from phasegraph.testing import Conditions, DriftWorld, LoopModel
 from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
@@ -255,3 +255,19 @@ def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
         return float(DriftWorld(compensator, Conditions(link_offset_s=0.04), seed=1).run(10.0).error[-1])
 
     assert level(35) - level(25) == pytest.approx(480.0, abs=1.0)
+
+
+@pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
+def test_after_lost_frames_the_position_returns_to_its_place_at_once(name: str) -> None:
+    model = LoopModel(MAKE[name](), 30.0)
+    model.run(20.0)
+    before = model.corrections[-1]
+    assert before.locked
+    for counted in (460, 490):  # of 480 that were lost: the number is an estimate
+        seen = len(model.corrections)
+        model.lose(0.01, counted)
+        model.run(0.2)
+        assert abs(model.error_frames) < 1.0
+        fresh = model.corrections[seen:]
+        assert sum(correction.step_frames for correction in fresh) == pytest.approx(480 - counted, abs=1.5)
+        assert max(abs(correction.ratio_ppb - before.ratio_ppb) for correction in fresh) < 1000.0

@@ -14,10 +14,15 @@ from .samples import Frames
 
 
 class DeviceTime(msgspec.Struct, frozen=True, gc=False):
-    """At local time ``local_ns`` the sink's frame ``frame`` left (or will leave) it."""
+    """At local time ``local_ns`` the sink's frame ``frame`` left (or will leave) it.
+
+    ``lost_frames`` passed just before it without being asked for (an xrun): their number is an estimate, so the time
+    of the frame may be off by more than the noise of usual times.
+    """
 
     local_ns: int
     frame: int
+    lost_frames: int = 0
 
 
 class BufferLevel(msgspec.Struct, frozen=True, gc=False):

@@ -185,7 +185,7 @@ class CrossingTap(SharedTap):
             self._observed = estimate
         self.error_frames = whole - self._whole + fraction - self._fraction
         self._observe_arrivals()
-        self._compensator.observe(DeviceTime(local_ns, frame))
+        self._compensator.observe(DeviceTime(local_ns, frame, lost_frames))
         self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
         self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
         self.correction = self._compensator.decide(local_ns)

@@ -28,6 +28,8 @@ class LoopModel:
         self._frame = 0
         self._position = 0.0
         self._observed_ns = -1
+        self._late_ns = 0.0
+        self._lost_frames = 0
         self.state = ClockState.LOCKED
 
     def run(self, seconds: float) -> None:
@@ -41,8 +43,15 @@ class LoopModel:
         self._frame += round(seconds * RATE)
         self._position = self._since_ns() * 1e-9 * RATE
 
+    def lose(self, seconds: float, counted_frames: int) -> None:
+        """The card plays nothing for a time (an xrun), which is counted as a number of frames, rightly or not."""
+        self._frame += counted_frames
+        self._position += counted_frames
+        self._late_ns += (seconds - counted_frames / RATE) * 1e9
+        self._lost_frames = counted_frames
+
     def _since_ns(self) -> float:
-        return self._frame / RATE / self._card * 1e9
+        return self._frame / RATE / self._card * 1e9 + self._late_ns
 
     def _play(self) -> None:
         since = self._since_ns()
@@ -65,7 +74,8 @@ class LoopModel:
         arrived = (target + _AHEAD) // 48 * 48
         arrived_ns = LOCAL_NS + round((arrived - _AHEAD) / RATE * 1e9)
         self.compensator.observe(FramesArrived(arrived_ns, int(arrived)))
-        self.compensator.observe(DeviceTime(local_ns, self._frame))
+        self.compensator.observe(DeviceTime(local_ns, self._frame, self._lost_frames))
+        self._lost_frames = 0
         self.compensator.observe(BufferLevel(local_ns, arrived - self._position))
         self.compensator.observe(ReadPosition(local_ns, self._frame, self.error_frames))
         correction = self.compensator.decide(local_ns)

@@ -15,8 +15,11 @@ from msgspec import Meta
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
 from .device_observer import DeviceObserver
-from .rate_estimator import device_rate_of
+from .rate_estimator import LOSS_S, device_rate_of
 from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
+
+CERTAIN = 3.0
+"""Standard deviations of the filtered time that an error after lost frames has to exceed."""
 
 
 class FeedForwardGains(msgspec.Struct, frozen=True):
@@ -30,6 +33,8 @@ class FeedForwardGains(msgspec.Struct, frozen=True):
     """Standard deviation of the rate below which the strategy locks."""
     good_s: float = 1.0
     """Time for which the conditions of lock have to hold."""
+    after_loss: float = 1.0
+    """Frames of error beyond which the position jumps to its place within `LOSS_S` after the device lost frames."""
     patience_s: float = 10.0
     """Longest wait for the clock to lock, before playing starts without it."""
     smoothing_s: float = 1.0
@@ -72,7 +77,7 @@ class FeedForward:
         if not self._started:
             return self._start_when_measured(error)
         step = 0.0
-        if error is not None and abs(error) > self._resync:
+        if error is not None and abs(error) > self._largest_error():
             step, error = error, 0.0
         self._update_lock(error, passed_s)
         if device.sigma < INFORMATIVE:
@@ -82,6 +87,13 @@ class FeedForward:
         if step:
             return self._correction(f"resync: it was {step:+.1f} frames off", step)
         return self._correction(self._reason(error))
+
+    def _largest_error(self) -> float:
+        # The gap of lost frames is heard anyway, so the position returns to its place at once.
+        observer = self._observer
+        if observer.since_loss_s >= LOSS_S:
+            return self._resync
+        return min(self._resync, max(self.gains.after_loss, CERTAIN * observer.device.sigma_s * self._rate))
 
     def _start_when_measured(self, error: float | None) -> Correction:
         # The output is silent until the device is measured, so the ratio may jump.

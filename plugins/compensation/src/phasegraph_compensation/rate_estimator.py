@@ -49,6 +49,8 @@ OUTLIERS = 12
 """Outliers in a row after which the phase restarts at them."""
 AGAIN_S = 10.0
 """A phase that restarts twice within this time was lost to a wrong rate, which becomes unknown."""
+LOSS_S = 1.0
+"""Time after lost frames in which the phase may restart again, and the rate stays: the driver corrects their number."""
 LONGEST_GAP_S = 10.0
 CHANGED_RATE = 20e-6
 """Standard deviation of a rate that has changed. In ``drift-step`` the error is then 1.2 frames, not 109."""
@@ -106,6 +108,7 @@ class RateEstimator:
         self._residual_wander = self._learned_s = 0.0
         self._outliers = 0
         self._quiet_s = math.inf
+        self._since_loss_s = math.inf
         self._since_s = 0.0  # since the first stamp, or since the newest change of the rate
 
     @property
@@ -139,8 +142,11 @@ class RateEstimator:
         """Follow a renumbering: frame n is now called n + ``by``."""
         self._frame += by
 
-    def add_frame_time(self, frame: int, time_ns: int) -> None:
-        """Update the estimate by one stamp: ``frame`` sounds at ``time_ns``."""
+    def add_frame_time(self, frame: int, time_ns: int, *, after_loss: bool = False) -> None:
+        """Update the estimate by one stamp: ``frame`` sounds at ``time_ns``.
+
+        ``after_loss`` if frames were lost before it: the phase restarts at this stamp, and the rate stays.
+        """
         passed = (frame - self._frame) / self._rate
         self.interval_s = 0.0
         if not self.count or not 0.0 <= passed <= LONGEST_GAP_S:
@@ -151,7 +157,12 @@ class RateEstimator:
         self.span_s += passed
         self._quiet_s += passed
         self._since_s += passed
+        self._since_loss_s += passed
         self.count += 1
+        if after_loss:
+            self._since_loss_s = 0.0
+            self._seed(frame, time_ns)
+            return
         self._predict_state(frame, passed)
         self._correct_state(time_ns)
 
@@ -241,7 +252,8 @@ class RateEstimator:
         # The phase jumped (an xrun, a step), and the rate of the card stays. A second jump within `AGAIN_S` shows that
         # the rate is wrong.
         self.reseeds += 1
-        if self._quiet_s < AGAIN_S:
-            self._c = UNKNOWN_RATE**2
-        self._quiet_s = 0.0
+        if self._since_loss_s >= LOSS_S:
+            if self._quiet_s < AGAIN_S:
+                self._c = UNKNOWN_RATE**2
+            self._quiet_s = 0.0
         self._seed(self._frame, time_ns)

@@ -40,8 +40,10 @@ class Publication:
             announcer.announce(self._description.text(), self._local.now_ns())
 
     def change_interface(self, before: Interface, now: Interface) -> None:
-        """Announce through ``now`` what was announced through ``before``. Raises NodeError."""
+        """Announce and offer through ``now`` what was published through ``before``. Raises NodeError."""
         self._sap_sender.move_announcements(before, now)
+        if self._ravenna is not None:
+            self._ravenna.change_interface(before, now)
 
     def change_path(self, path: str | None) -> None:
         """Write it to this file from now on, or to none. The file before stays as it is."""

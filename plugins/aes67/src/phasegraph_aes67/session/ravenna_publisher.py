@@ -30,6 +30,16 @@ def check_name(name: str) -> None:
         )
 
 
+class _Place:
+    """An interface where a session is published, until it has another address."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
+        self.server: RtspServer | None = None
+        self.staying = trio.CancelScope()
+        """Cancelled when the interface changes."""
+
+
 class RavennaPublisher:
     """One session, on the interfaces of its legs."""
 
@@ -37,30 +47,59 @@ class RavennaPublisher:
         """``port`` is the RTSP server's; with 0 the system chooses."""
         self._ctx = ctx
         self._name = name
-        self._interfaces = tuple(dict.fromkeys(interfaces))
+        self._places = [_Place(interface) for interface in dict.fromkeys(interfaces)]
         self._port = port
         self._text = ""
-        self._servers: list[RtspServer] = []
 
     def set_description(self, text: str) -> None:
         """Publish this description from now on."""
         self._text = text
-        for server in self._servers:
+        for server in self._servers():
             server.publish_session(self._name, text)
 
+    def change_interface(self, before: Interface, now: Interface) -> None:
+        """Publish on ``now`` what was published on ``before``: it has another address."""
+        for place in self._places:
+            if place.interface == before:
+                place.interface = now
+                place.staying.cancel()
+
     async def run(self) -> None:
-        """Publish it until cancelled. Raises NodeError."""
+        """Publish it until cancelled. Raises NodeError where an interface refuses at the start."""
+        async with trio.open_nursery() as nursery:
+            for place in self._places:
+                await self._open_server(place)
+            for place in self._places:
+                nursery.start_soon(self._publish_on, place)
+
+    def _servers(self) -> list[RtspServer]:
+        return [place.server for place in self._places if place.server is not None]
+
+    async def _open_server(self, place: _Place) -> None:
+        place.server = await self._ctx.shared(RtspServers).on(place.interface, self._port)
+
+    async def _publish_on(self, place: _Place) -> None:
+        while True:
+            place.staying = trio.CancelScope()
+            with place.staying:
+                await self._publish_until_it_moves(place)
+
+    async def _publish_until_it_moves(self, place: _Place) -> None:
+        while place.server is None:
+            try:
+                await self._open_server(place)
+            except NodeError as error:
+                self._ctx.event("ravenna_unavailable", reason=error.message)
+                await trio.sleep(AGAIN_S)
+        server = place.server
         try:
+            server.publish_session(self._name, self._text)
             async with trio.open_nursery() as nursery:
-                for interface in self._interfaces:
-                    server = await self._ctx.shared(RtspServers).on(interface, self._port)
-                    self._servers.append(server)
-                    server.publish_session(self._name, self._text)
-                    nursery.start_soon(server.serve)
-                    nursery.start_soon(self._register, interface, server.port)
+                nursery.start_soon(server.serve)
+                nursery.start_soon(self._register, place.interface, server.port)
         finally:
-            for server in self._servers:
-                server.catalogue.withdraw(self._name)
+            place.server = None
+            server.catalogue.withdraw(self._name)
 
     async def _register(self, interface: Interface, port: int) -> None:
         last_reason = ""
@@ -79,6 +118,6 @@ class RavennaPublisher:
     def metrics(self) -> dict[str, Metric]:
         """The figures of the servers, which the sessions of a run share."""
         return {
-            "rtsp_clients": sum(server.clients for server in self._servers),
-            "rtsp_refused": sum(server.refused for server in self._servers),
+            "rtsp_clients": sum(server.clients for server in self._servers()),
+            "rtsp_refused": sum(server.refused for server in self._servers()),
         }

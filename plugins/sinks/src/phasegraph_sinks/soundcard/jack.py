@@ -163,8 +163,8 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 
 class _LagFilter:
     # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared
-    # with the nominal rate; the mean of a quarter of a second is the truth. After a jump only newer wake-ups count. 0
-    # in the steady state, where the loop is better than this.
+    # with the nominal rate; the mean of a quarter of a second is the truth. After a jump, which is found or reported,
+    # only newer wake-ups count. 0 in the steady state, where the loop is better than this.
 
     def __init__(self, nominal_us: float) -> None:
         self._nominal_us = nominal_us
@@ -177,6 +177,7 @@ class _LagFilter:
         self.since_jump = _JUMP_CYCLES
         """Cycles since the newest jump: clients that see the same cycles agree on it."""
         self._doubtful: list[float] = []
+        self._jump_reported = False
         self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
 
     def update(self, cycles: float, current_us: int, period_us: float, *, successive: bool) -> float:
@@ -192,14 +193,19 @@ class _LagFilter:
         lag = statistics.fmean(self._wakes) - predicted
         return math.copysign(max(0.0, abs(lag) - self._least_lag_us), lag)
 
+    def expect_jump(self) -> None:
+        """The server reports an xrun: its time may have jumped, by less than can be told from a late wake-up."""
+        self._jump_reported = True
+        self._doubtful.clear()
+
     def _add_wake(self, wake_us: float) -> None:
-        if self._wakes and abs(wake_us - statistics.fmean(self._wakes)) > self._jump_us:
+        if self._wakes and (self._jump_reported or abs(wake_us - statistics.fmean(self._wakes)) > self._jump_us):
             self._doubtful.append(wake_us)
             if len(self._doubtful) < _JUMP_WAKES:
                 return
             self._wakes.clear()
             self._wakes.extend(self._doubtful)
-            self.since_jump = 0
+            self.since_jump, self._jump_reported = 0, False
         else:
             self._wakes.append(wake_us)
         self._doubtful.clear()
@@ -209,7 +215,7 @@ class JackCard:
     """A client of the server that is connected to one card. Calls may block without limit: it lives in a child process.
 
     Fields that the server's threads write: ``_lost`` (shutdown) and ``_xrun_until_ns`` (xrun). The process callback
-    alone writes the ring, ``_frame`` and ``_lag``; `update_latency` writes ``_latency``.
+    alone writes the ring, ``_frame``, ``_xrun_known_ns`` and ``_lag``; `update_latency` writes ``_latency``.
     """
 
     def __init__(
@@ -232,7 +238,7 @@ class JackCard:
         self._ring, self._now_ns, self._rate = ring, now_ns, rate
         self._capture = request.direction == "input"
         self._lost = ""
-        self._xrun_until_ns = 0
+        self._xrun_until_ns = self._xrun_known_ns = 0
         self._frame: int | None = None
         self._count = 0
         self._latency = 0
@@ -315,6 +321,9 @@ class JackCard:
         if self._lag is not None:
             if count != self._count:  # the server's period has changed
                 self._lag = _LagFilter(count / self._rate * 1e6)
+            if self._xrun_known_ns != self._xrun_until_ns:
+                self._xrun_known_ns = self._xrun_until_ns
+                self._lag.expect_jump()
             lag = self._lag.update(ring.called / count, current.value, period.value, successive=not lost)
         now_s = (current.value + lag) * 1e-6
         latency_s = self._latency / self._rate
