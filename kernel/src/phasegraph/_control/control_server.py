@@ -134,7 +134,7 @@ class ControlServer:
             case CaptureRequest():
                 return await self._capture(request)
             case StatusRequest():
-                return Answer(id=request.id, ok=True, status=self.monitor.status())
+                return Answer(id=request.id, ok=True, status=await self.monitor.read_status())
         problem = self._order(request, scheduled)
         return Answer(id=request.id, ok=not problem, error=problem)
 
@@ -288,7 +288,7 @@ class _Client:
     async def _write(self, scope: trio.CancelScope) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             while True:
-                data = self._next_lines()
+                data = await self._next_lines()
                 if data:
                     with trio.move_on_after(PATIENCE_S) as patience:
                         await self._stream.send_all(data)
@@ -300,8 +300,13 @@ class _Client:
                     await self._wait()
         scope.cancel()
 
-    def _next_lines(self) -> bytes:
-        lines = list(self._answers)
+    async def _next_lines(self) -> bytes:
+        status = None
+        if self._interval_s is not None and trio.current_time() >= self._next_status_s:
+            # A slow reader gets the newest status only: none is queued while the last one is being sent.
+            self._next_status_s = trio.current_time() + self._interval_s
+            status = await self._server.monitor.read_status()
+        lines = list(self._answers)  # nothing is awaited while these are in no queue
         self._answers.clear()
         self._drained.set()
         while self._events and len(lines) < 100:
@@ -310,10 +315,8 @@ class _Client:
             if not self._events:
                 lost, self._events_lost = self._events_lost, 0
             lines.append(encode_line(EventLine(event=event, lost=lost)))
-        if self._interval_s is not None and trio.current_time() >= self._next_status_s:
-            # A slow reader gets the newest status only: none is queued while the last one is being sent.
-            self._next_status_s = trio.current_time() + self._interval_s
-            lines.append(encode_line(StatusLine(status=self._server.monitor.status())))
+        if status is not None:
+            lines.append(encode_line(StatusLine(status=status)))
         return b"".join(lines)
 
     async def _wait(self) -> None:

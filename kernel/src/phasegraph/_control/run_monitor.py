@@ -29,6 +29,9 @@ STATUS_AGE_S = 0.2
 SAMPLE_S = 1.0
 UNREAD_SAMPLE_S = 5.0
 """The same while no status is read: of many streams it is a cost, and the last 10 s are known still."""
+NODES_AT_ONCE = 8
+PAUSE_S = 0.002
+"""For clients, a snapshot of many nodes is made in slices, with pauses in which the data plane has the interpreter."""
 UNREAD_S = 60.0
 """Time after the last status at which no more are expected."""
 FAILING = 2
@@ -48,6 +51,7 @@ class RunMonitor:
         self._history = CounterHistory()
         self._progress = ProgressWatch()
         self._status: tuple[float, Graph, RunStatus] | None = None
+        self._making = trio.Lock()
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -59,10 +63,33 @@ class RunMonitor:
 
     def status(self) -> RunStatus:
         """A snapshot, at most 0.2 s old, of the graph as it is."""
-        now_s, graph = trio.current_time(), self.session.built.graph
-        if self._status is None or now_s - self._status[0] >= STATUS_AGE_S or self._status[1] is not graph:
-            self._status = now_s, graph, self._make_status(now_s)
+        if self._fresh_status() is None:
+            now_s, built = trio.current_time(), self.session.built
+            nodes = {node.id: self._node_status(now_s, node) for node in built.nodes.values()}
+            self._status = now_s, built.graph, self._make_status(now_s, nodes)
+        assert self._status is not None
         return self._status[2]
+
+    async def read_status(self) -> RunStatus:
+        """The same for a client: of many nodes, made in slices."""
+        async with self._making:
+            if self._fresh_status() is None:
+                began_s, graph = trio.current_time(), self.session.built.graph
+                nodes = {}
+                for number, node in enumerate(list(self.session.built.nodes.values())):
+                    if number and number % NODES_AT_ONCE == 0:
+                        await trio.sleep(PAUSE_S)
+                        if self.session.built.graph is not graph:
+                            return self.status()
+                    nodes[node.id] = self._node_status(trio.current_time(), node)
+                self._status = began_s, graph, self._make_status(trio.current_time(), nodes)
+            assert self._status is not None
+            return self._status[2]
+
+    def _fresh_status(self) -> RunStatus | None:
+        if self._status is None or trio.current_time() - self._status[0] >= STATUS_AGE_S:
+            return None
+        return self._status[2] if self._status[1] is self.session.built.graph else None
 
     def _newest_metrics(self, now_s: float) -> tuple[float, Mapping[str, Mapping[str, int | float | str]]]:
         # When they were read, and those of all nodes and edges. Those of a status that a reader has just got are as
@@ -75,9 +102,8 @@ class RunMonitor:
         fresh = {node.id: meter.metrics(node) for node in self.session.built.nodes.values()}
         return now_s, fresh | {name: edge["metrics"] for name, edge in meter.edges().items()}
 
-    def _make_status(self, now_s: float) -> RunStatus:
+    def _make_status(self, now_s: float, nodes: dict[str, NodeStatus]) -> RunStatus:
         session = self.session
-        nodes = {built.id: self._node_status(now_s, built) for built in session.built.nodes.values()}
         edges = {name: self._edge_status(now_s, name, edge) for name, edge in session.meter.edges().items()}
         seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
         troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: urgency(seen[name]))

@@ -109,6 +109,7 @@ class StreamGroup:
             max_early_ns=max_early_ns,
             room=min(MAX_EARLY_PACKETS, *(sender.room // (4 * len(streams)) for sender in senders)),
         )
+        self._close_ns = self.schedule.interval_ns * 2 // 5
         self._store = PacketStore(
             [stream.packetiser for stream in streams],
             [stream.destinations for stream in streams],
@@ -121,6 +122,12 @@ class StreamGroup:
         self._prepared = 0
         self._ending = False
         self._pacing_error = Histogram()
+        self._back_to_back = 0
+        """Written by the step, as the next."""
+        self._last_departure_ns = 0
+        self._pacing: tuple[int, dict[str, Metric]] = (-1, {})
+        """The next packet, and the figures up to it: all streams of a group are read within a moment. A reader replaces
+        the tuple, whichever thread it is on."""
         for stream in streams:
             stream.group = self
 
@@ -227,6 +234,10 @@ class StreamGroup:
             self._store.set_departures(packet, departures)
         for value in late_ns:
             self._pacing_error.add_one(value)
+        for departure_ns in departures:
+            if departure_ns - self._last_departure_ns < self._close_ns:
+                self._back_to_back += 1
+            self._last_departure_ns = departure_ns
         if not self._ending:
             self._count(self.streams, count, self._store.send_packets(packet, count))
         else:
@@ -257,8 +268,14 @@ class StreamGroup:
 
     def metrics(self) -> dict[str, Metric]:
         """Figures of the pacing, which the streams share. For any thread."""
+        packet, pacing = self._pacing
+        if packet != self.schedule.next_packet:
+            packet = self.schedule.next_packet
+            pacing = self._pacing_error.metrics("pacing_error")
+            self._pacing = packet, pacing
         return {
-            **self._pacing_error.metrics("pacing_error"),
+            **pacing,
+            "packets_back_to_back": self._back_to_back,
             "lead_ns": self.schedule.lead_ns,
             "pacing": "queue" if self.launch.scheduled_by_qdisc else "thread",
             "sender_resyncs": self.resyncs,
