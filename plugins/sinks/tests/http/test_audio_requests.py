@@ -1,3 +1,5 @@
+import base64
+
 import h11
 import pytest
 
@@ -41,6 +43,26 @@ def test_answers(target, method, status):
     assert answer.status == status
     assert (answer.audio is not None) == (target.startswith("/stream.") and status == 200)
     assert dict(answer.headers)["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (b"Basic " + base64.b64encode("anna:größer als 12".encode()), 200),
+        (b"basic  " + base64.b64encode(":größer als 12".encode()), 200),
+        (b"Basic " + base64.b64encode(b"anna:wrong"), 401),
+        (b"Basic " + base64.b64encode(b"anna"), 401),
+        (b"Basic !!!", 401),
+        (b"Bearer " + base64.b64encode("anna:größer als 12".encode()), 401),
+        (b"", 401),
+    ],
+)
+def test_the_password(authorization, status):
+    headers = [("Host", "127.0.0.1"), *([("Authorization", authorization)] if authorization else [])]
+    given = h11.Request(method="GET", target="/stream.flac", headers=headers)
+    answer = answer_request(given, "take", (), "größer als 12")
+    assert answer.status == status
+    assert ("www-authenticate" in dict(answer.headers)) == (status == 401)
 
 
 def test_the_page_names_the_node_and_runs_nothing():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import html
 import ipaddress
 from collections.abc import Collection
@@ -28,15 +31,20 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     """The stream that follows in place of the body."""
 
 
-def answer_request(request: h11.Request, title: str, hosts: Collection[str]) -> HttpAnswer:
+def answer_request(request: h11.Request, title: str, hosts: Collection[str], password: str = "") -> HttpAnswer:
     """The answer to a request.
 
     A page of another site that has its name point here (DNS rebinding) sends that name as Host: it is refused.
-    Addresses, ``localhost`` and the names in ``hosts`` are accepted.
+    Addresses, ``localhost`` and the names in ``hosts`` are accepted. With a ``password``, a request gives it with any
+    user name (HTTP Basic, RFC 7617).
     """
     headers = dict(request.headers)
     if not host_accepted(headers.get(b"host", b"").decode("ascii", "replace"), hosts):
         return refusal(403, "this name is not one of this server's: use its address, or list the name in hosts")
+    if password and not password_given(headers.get(b"authorization", b""), password):
+        return refusal(
+            401, "this needs the password", ("www-authenticate", 'Basic realm="phasegraph", charset="UTF-8"')
+        )
     if request.method not in (b"GET", b"HEAD"):
         return refusal(405, "only GET and HEAD", ("allow", "GET, HEAD"))
     path = request.target.split(b"?", 1)[0].decode("ascii", "replace")
@@ -63,6 +71,16 @@ def host_accepted(host: str, hosts: Collection[str]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def password_given(authorization: bytes, password: str) -> bool:
+    """Whether an Authorization header has the password; compared in constant time."""
+    scheme, _, credentials = authorization.partition(b" ")
+    try:
+        given = base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
+    except binascii.Error:
+        return False
+    return scheme.lower() == b"basic" and hmac.compare_digest(given, password.encode())
 
 
 def refusal(status: int, sentence: str, *headers: tuple[str, str]) -> HttpAnswer:

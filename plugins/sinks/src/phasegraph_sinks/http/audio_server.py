@@ -17,6 +17,8 @@ MOST_CONNECTIONS = 64
 """Connections at a time, those that have asked for nothing yet included."""
 REQUEST_S = 5.0
 """For a request to arrive."""
+WRONG_PASSWORD_S = 1.0
+"""A wrong password is answered after this time: with the bound of connections, 64 guesses a second at most."""
 PATIENCE_S = 10.0
 """A listener that accepts nothing for this time is disconnected."""
 QUEUE_NS = 2_000_000_000
@@ -27,8 +29,18 @@ _REQUEST_BYTES = 16_384
 class AudioServer:
     """The listeners of one stream. Control plane only."""
 
-    def __init__(self, ctx: NodeContext, format: StreamFormat, *, most_listeners: int, hosts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        ctx: NodeContext,
+        format: StreamFormat,
+        *,
+        most_listeners: int,
+        hosts: frozenset[str],
+        password: str = "",
+    ) -> None:
+        """``hosts``: names of this server; ``password``: of listeners, empty where they need none."""
         self._ctx = ctx
+        self._password = password
         self._format = format
         self._most_listeners = most_listeners
         self._hosts = hosts
@@ -80,7 +92,9 @@ class AudioServer:
                 else:
                     if request is None:
                         return
-                    answer = answer_request(request, self._ctx.id, self._hosts)
+                    answer = answer_request(request, self._ctx.id, self._hosts, self._password)
+            if answer.status == 401 and request is not None and dict(request.headers).get(b"authorization"):
+                await trio.sleep(WRONG_PASSWORD_S)
         if answer.audio is not None and request is not None:
             answer = await self._stream_audio(stream, connection, request, answer, answer.audio)
         if answer.audio is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
+from pathlib import Path
 
 import trio
 
@@ -12,6 +14,7 @@ from ..due_frames import DueFrames
 from .audio_server import AudioServer
 from .options import HttpConfig
 
+LEAST_PASSWORD = 12
 _LAST_WORDS_S = 2.0
 """How long listeners of a stream that has ended may take for the rest."""
 
@@ -22,9 +25,11 @@ class HttpSink:
     Threads: the step reads ``AudioServer.queues``, which the control plane replaces.
     """
 
-    def __init__(self, config: HttpConfig, input: Input) -> None:
+    def __init__(self, config: HttpConfig, input: Input, password: str) -> None:
+        """``password``: of listeners; empty: they need none."""
         self._config = config
         self._input = input
+        self._password = password
         self._server: AudioServer | None = None
         self._port = config.port
         self._frames_in = 0  # written by the step
@@ -33,7 +38,9 @@ class HttpSink:
         """Serve until the input has ended. Raises NodeError where the port cannot be listened to."""
         config = self._config
         hosts = frozenset(name.lower() for name in config.hosts)
-        server = self._server = AudioServer(ctx, self._input.format, most_listeners=config.listeners, hosts=hosts)
+        server = self._server = AudioServer(
+            ctx, self._input.format, most_listeners=config.listeners, hosts=hosts, password=self._password
+        )
         listeners = await _listen(config.address, config.port)
         self._port = listeners[0].socket.getsockname()[1]
 
@@ -91,5 +98,34 @@ async def _listen(address: str, port: int) -> list[trio.SocketListener]:
 
 
 def make(config: HttpConfig, build: Build, input: Input) -> HttpSink:
-    """Cannot fail."""
-    return HttpSink(config, input)
+    """Raises NodeError for an address that others reach without a password, and for a file without one."""
+    password = "" if config.password_file is None else _read_password(config.password_file)
+    if not password and not _is_loopback(config.address):
+        raise NodeError(
+            f"others than this computer could listen on {config.address} without a password",
+            "set password-file, or listen on 127.0.0.1",
+            option="address",
+        )
+    return HttpSink(config, input, password)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _read_password(file: str) -> str:
+    try:
+        with Path(file).open(encoding="utf-8") as lines:
+            password = lines.readline(1024).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NodeError(f"cannot read the password in {file}: {error}", option="password-file") from error
+    if len(password) < LEAST_PASSWORD:
+        raise NodeError(
+            f"the first line of {file} has fewer than {LEAST_PASSWORD} characters",
+            "write a longer password",
+            option="password-file",
+        )
+    return password

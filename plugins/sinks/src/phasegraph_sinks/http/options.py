@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from phasegraph import SinkConfig
+from phasegraph import InputFile, SinkConfig
 
 
 class HttpConfig(SinkConfig, frozen=True, kw_only=True):
@@ -16,8 +16,19 @@ class HttpConfig(SinkConfig, frozen=True, kw_only=True):
         8430
     )
     address: Annotated[
-        str, Meta(description="Address to listen on. Others than this computer can listen where it is not 127.0.0.1.")
+        str,
+        Meta(
+            description="Address to listen on. Where it is not 127.0.0.1, others than this computer can listen, with "
+            "the password."
+        ),
     ] = "127.0.0.1"
+    password_file: Annotated[
+        InputFile | None,
+        Meta(
+            description="File whose first line is the password of listeners, with any user name; at least 12 "
+            "characters. An address that others reach needs one."
+        ),
+    ] = None
     hosts: Annotated[
         tuple[str, ...],
         Meta(description="Names by which listeners reach this computer, beside its addresses and localhost."),
