@@ -50,6 +50,8 @@ CAUSES = {
     "wrong group": Cause(source='group = "239.1.9.8"', verify=r"nothing comes to 239\.1\.9\.8:5004 by eth0"),
     "wrong port": Cause(source="port = 5006", verify=r"nothing comes to 239\.1\.9\.9:5006 by eth0"),
     "wrong format": Cause(source='encoding = "L16"', verify=r"L24 with 2 channels .*would fit"),
+    "wrong payload type": Cause(source="payload-type = 111", verify=r"payload type \d+, and 111 is expected"),
+    "wrong rate": Cause(source='rate = "44.1kHz"', verify=r"go on at 48 kHz, and 44\.1 kHz is described: set the rate"),
     "drifting sender": Cause(
         clock=SYSTEM + 'rate-offset = "998ppm"\n', verify=r"the sender's clock runs \d+ ppm slow of clock 'house'"
     ),

@@ -60,8 +60,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def console(folder: Path, port: int) -> Iterator[Running]:
-    with running([*KERNEL, "console", "--port", str(port)], folder, name="console") as process:
+def console(folder: Path, port: int, *options: object, environment: dict[str, str] | None = None) -> Iterator[Running]:
+    command = [*KERNEL, "console", "--port", str(port), *map(str, options)]
+    with running(command, folder, name="console", environment=environment) as process:
         process.wait_until(lambda: "The console is at" in process.stderr, "listening")
         yield process
 
@@ -135,7 +136,7 @@ REAL_CAUSES = {
     "wrong-port": r"nothing comes to 239\.69\.90\.1:5006 by lo",
     "wrong-format": r"288 bytes are 72 frames of L16 with 2 channels, .*L24 with 2 channels",
     "wrong-payload-type": r"payload type 98, and 111 is expected",
-    "wrong-rate": r"the timestamps count another time than this graph's clock|44\.1 kHz is described",
+    "wrong-rate": r"the timestamps go on at 48 kHz, and 44\.1 kHz is described: set the rate",
     "short-offset": r"the link offset of 1 ms is too short: 99 % arrived within",
     "two-senders": r"two senders on one address: .*SSRC .*, is followed; .*, is ignored: give one of them another",
 }
@@ -152,11 +153,16 @@ def test_the_causes_that_real_runs_make(tmp_path: Path, runtime: Path, browser: 
         page = stack.enter_context(opened(browser, port))
         wait_for(lambda: "hall" in page.inner_text("#run"), "the run is found")
         page.select_option("#run", "hall")
-        hall = stack.enter_context(connect(runtime / "hall.sock"))
-        left = dict(REAL_CAUSES)
+        wait_until_shown(page, runtime / "hall.sock", REAL_CAUSES)
+
+
+def wait_until_shown(page: Any, control: Path, causes: dict[str, str]) -> None:
+    """Each node reports its cause, and within `SHOWN_S` the page has the sentence."""
+    left = dict(causes)
+    with connect(control) as run:
 
         def show_next() -> bool:
-            nodes = hall.status().nodes
+            nodes = run.status().nodes
             for name, sentence in list(left.items()):
                 if nodes[name].severity and re.search(sentence, nodes[name].text):
                     took_s = wait_for(lambda: re.search(sentence, text_of(page)), f"{sentence} on the page", 10)  # noqa: B023
@@ -181,10 +187,12 @@ def test_no_route_and_the_wrong_interface(tmp_path: Path, runtime: Path, browser
         stack.enter_context(running(island.command(*KERNEL, "run", graph, "--status", "none"), tmp_path, name="island"))
         stack.enter_context(console(tmp_path, port))
         page = stack.enter_context(opened(browser, port))
-        sentences = [r"cannot join 239\.69\.90\.1: No such device \(name the interface with the option interface\)",
-                     r"nothing comes to 239\.69\.90\.1:5008 by lo"]  # fmt: skip
-        for sentence in sentences:
-            wait_for(lambda: re.search(sentence, text_of(page)), sentence)  # noqa: B023
+        wait_for(lambda: "island" in page.inner_text("#run"), "the run is found")
+        causes = {
+            "no-route": r"cannot join 239\.69\.90\.1: No such device \(name the interface with the option interface\)",
+            "wrong-interface": r"nothing comes to 239\.69\.90\.1:5008 by lo",
+        }
+        wait_until_shown(page, runtime / "island.sock", causes)
 
 
 DRIFT = "the sender's clock runs 998 ppm slow of clock 'house': share a PTP clock, or set media-clock = \"relative\""
@@ -338,3 +346,118 @@ def test_an_input_is_switched_by_keyboard_after_its_plan_was_shown(tmp_path: Pat
         wait_for(lambda: "it was stopped" in page.inner_text("#headline"), "the end")
         with pytest.raises(ControlError):
             connect(runtime / "hall.sock").__enter__()
+
+
+@contextmanager
+def steered(folder: Path, browser: Any, *tables: str, run: str = "hall") -> Iterator[Any]:
+    """A run, its console, and a page with the operator's token."""
+    port = free_port()
+    graph = write_graph(folder / f"{run}.toml", *tables)
+    with ExitStack() as stack:
+        stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], folder, name=run))
+        stack.enter_context(console(folder, port, "--interface", "lo"))
+        page = stack.enter_context(opened(browser, port, token=operator_token(folder)))
+        wait_for(lambda: run in page.inner_text("#run"), "the run is found")
+        page.select_option("#run", run)
+        wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
+        yield page
+
+
+def confirm(page: Any) -> None:
+    wait_for(lambda: "This would happen" in page.inner_text("#dialog"), "the plan")
+    page.get_by_role("button", name="Do it").click()
+    wait_for(lambda: "The run has changed" in page.inner_text("#dialog"), "the change")
+    page.keyboard.press("Escape")
+
+
+def test_an_announced_session_is_received(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    announced = table(
+        "sinks", "stage-left", kind="aes67", input="tone", interface=HERE, group="239.69.90.7", announce=True
+    )
+    sender = write_graph(tmp_path / "sender.toml", SENDERS[0], announced)
+    local = source("other", 8, link_offset="20ms")
+    with (
+        running([*KERNEL, "run", sender, "--status", "none"], tmp_path, name="sender"),
+        steered(tmp_path, browser, local) as page,
+    ):
+        page.click("#discover")
+        receive = page.locator("#sessions li", has_text="stage-left").get_by_role("button", name="Receive this into")
+        receive.click(timeout=40_000)
+        page.get_by_label("Into").select_option("new")
+        page.get_by_role("button", name="Show the plan").click()
+        confirm(page)
+        with connect(runtime / "hall.sock") as hall:
+            assert hall.graph()["sources"]["stage-left"]["group"] == "239.69.90.7"
+            wait_for(lambda: int(hall.status().nodes["stage-left"].metrics.get("packets_received", 0)) > 100, "packets")
+        wait_for(lambda: "239.69.90.7:5004" in page.inner_text("#streams"), "its card")
+        wait_for((tmp_path / "stage-left.wav").exists, "the recording")
+
+
+def test_an_option_is_set_and_a_node_restarted(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    with steered(tmp_path, browser, source("stage", 1, link_offset="20ms")) as page:
+        page.get_by_label("Actions for stage", exact=True).click()
+        page.get_by_label("Option", exact=True).first.select_option("link-offset")
+        page.get_by_label("New value").first.fill("9ms")
+        page.get_by_role("button", name="Show the plan").first.click()
+        confirm(page)
+        with connect(runtime / "hall.sock") as hall:
+            assert hall.graph()["sources"]["stage"]["link-offset"] == "9ms"
+        page.get_by_label("Actions for stage", exact=True).click()
+        page.get_by_role("button", name="Restart ...").click()
+        assert "would end and start again" in page.inner_text("#dialog")
+        page.get_by_role("button", name="Restart it").click()
+        wait_for(lambda: re.search(r"stage restart", page.inner_text("#events")), "the restart among the events")
+
+
+def test_streams_are_verified_and_the_verdict_is_on_their_card(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    local = '\n[recorder]\nlast = "10s"\n' + source("stage", 1, link_offset="200ms")
+    sender = write_graph(tmp_path / "sender.toml", *SENDERS)
+    with (
+        running([*KERNEL, "run", sender, "--status", "none"], tmp_path, name="sender"),
+        steered(tmp_path, browser, local) as page,
+    ):
+        with connect(runtime / "hall.sock") as hall:
+            wait_for(lambda: int(hall.status().nodes["stage"].metrics.get("packets_received", 0)) > 2000, "packets")
+        page.click("#verify")
+        page.get_by_role("button", name="Verify", exact=True).click()
+        wait_for(lambda: re.search("(PASS|FAIL): hall", page.inner_text("#dialog")), "the verdict", 60)
+        assert "239.69.90.1:5004" in page.inner_text("#dialog")
+        assert "EBU Tech 3337" in page.inner_text("#dialog")
+        page.keyboard.press("Escape")
+        page.locator("#streams article", has_text="stage").get_by_role(
+            "button", name=re.compile("verified (PASS|FAIL)")
+        ).click()
+        assert "packet time" in page.inner_text("#dialog")
+
+
+def test_a_stream_is_heard_in_the_page(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    sinks = table("sinks", "listen", kind="http", input="tone", port=0)
+    with steered(tmp_path, browser, SENDERS[0], sinks) as page, connect(runtime / "hall.sock") as hall:
+
+        def listeners() -> object:
+            return hall.status().nodes["listen"].metrics.get("listeners")
+
+        page.get_by_role("button", name="listen", exact=True).click()
+        wait_for(lambda: page.evaluate("document.querySelector('audio').currentTime") > 0.5, "it plays")
+        assert listeners() == 1
+        page.get_by_role("button", name="stop listening").click()
+        wait_for(lambda: listeners() == 0, "the connection has ended")
+        assert page.locator("audio").count() == 0
+
+
+def test_the_runs_of_another_machine(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port, theirs = free_port(), free_port()
+    (tmp_path / "fleet.toml").write_text(f'[consoles.annex]\nurl = "http://{HERE}:{theirs}"\n')
+    with ExitStack() as stack:
+        there = stack.enter_context(fake_control(tmp_path / "there" / "phasegraph", "attic"))
+        stack.enter_context(fake_control(runtime, "hall"))
+        stack.enter_context(
+            console(tmp_path / "other", theirs, environment={"XDG_RUNTIME_DIR": str(tmp_path / "there")})
+        )
+        stack.enter_context(console(tmp_path, port, "--fleet", "fleet.toml"))
+        page = stack.enter_context(opened(browser, port))
+        wait_for(lambda: "attic" in page.inner_text("#fleet"), "the other console's run")
+        assert "All rooms follow 62-D2-11-FF-FE-00-00-01" in page.inner_text("#fleet-headline")
+        there.nodes["house"] = clock(grandmaster="62-D2-11-FF-FE-00-00-02")
+        there.push()
+        wait_for(lambda: "Rooms do not agree" in page.inner_text("#fleet-headline"), "two grandmasters")

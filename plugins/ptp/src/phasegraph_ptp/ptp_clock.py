@@ -171,6 +171,7 @@ class PtpDriver:
         metrics: dict[str, int | float | str] = {
             "port_state": engine.state.name.lower(),
             "clock_identity": format_clock_identity(engine.data.default.clock_identity),
+            "grandmaster_class": engine.data.parent.grandmaster_quality.clock_class,
             "utc_offset_s": properties.utc_offset_s,
             "leap_s": properties.leap61 - properties.leap59,
             "send_errors": self._send_errors,

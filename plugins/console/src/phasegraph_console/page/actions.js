@@ -85,6 +85,24 @@ export function proposeStop(run) {
   });
 }
 
+/** Have ``kernel verify`` judge what the flight recorder holds; ``onVerified`` gets the result. */
+export function proposeVerify(run, onVerified) {
+  needToken(() => openDialog(`Verify ${run}`, [
+    el("p", {}, "The packets that the run's flight recorder holds are written to a capture, and each stream and PTP domain in it is judged by AES67, ST 2110, EBU LIST, JT-NM and PTP profiles. The run goes on."),
+  ], [["Verify", async () => {
+    const result = await ask(`runs/${encodeURIComponent(run)}/verify`, {});
+    onVerified(result);
+    openDialog(`${result.verdict}: ${run}`, [el("p", { class: "quiet" }, result.file), ...result.subjects.flatMap(verdictTable), ...result.notes.map((note) => el("p", { class: "quiet" }, note))], []);
+  }]]));
+}
+
+/** What was judged of one stream or PTP domain: the figure beside each limit. */
+export function verdictTable(subject) {
+  const row = (check) => el("tr", {}, el("td", { class: check.verdict }, check.verdict), el("td", {}, check.standard), el("td", {}, check.name), el("td", {}, check.measured), el("td", {}, check.limit));
+  return [el("h3", {}, el("span", { class: subject.verdict }, subject.verdict), ` ${subject.name}`), el("p", { class: "quiet" }, subject.description),
+    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...["", "standard", "check", "measured", "limit"].map((name) => el("th", {}, name)))), el("tbody", {}, ...subject.checks.map(row))))];
+}
+
 function proposeRestart(run, node) {
   needToken(() => openDialog(`Restart ${node}`, [
     el("p", {}, `${node} would end and start again. The other nodes go on.`),

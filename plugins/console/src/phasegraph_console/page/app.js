@@ -1,6 +1,6 @@
 // The page: what it knows, and when it draws.
 
-import { askForToken, describeStream, openDialog, openNode, openReceive, optionsOf, proposeStop } from "./actions.js";
+import { askForToken, describeStream, openDialog, openNode, openReceive, optionsOf, proposeStop, proposeVerify } from "./actions.js";
 import { clockCard, crossingCard, otherCard, senderCard, streamCard } from "./cards.js";
 import { drawTimeline } from "./charts.js";
 import { ask, follow, takeTokenFromAddress } from "./connection.js";
@@ -16,7 +16,7 @@ const TIMELINE_MS = 600_000;
 const LATE_S = 2.5; // how much later than it is due a status may be
 const THEME = "phasegraph-theme";
 
-/** By run: {overview, receivedAt, events, clocks, graph}. Bounded by what the console remembers. */
+/** By run: {overview, receivedAt, events, clocks, graph, verified}. Bounded by what the console remembers. */
 const runs = new Map();
 let chosen = null;
 let connection = { open: false, error: null };
@@ -34,7 +34,7 @@ const lists = {
 };
 
 function record(name) {
-  if (!runs.has(name)) runs.set(name, { overview: null, receivedAt: 0, events: [], clocks: new Map(), graph: null });
+  if (!runs.has(name)) runs.set(name, { overview: null, receivedAt: 0, events: [], clocks: new Map(), graph: null, verified: null });
   return runs.get(name);
 }
 
@@ -45,7 +45,7 @@ function onEvent(event, data) {
     known.overview = data;
     known.receivedAt = performance.now() - data.age_s * 1000;
     if (began && data.status && data.status.started_at !== began) {
-      Object.assign(known, { events: [], clocks: new Map(), graph: null });
+      Object.assign(known, { events: [], clocks: new Map(), graph: null, verified: null });
       loadRun(data.name);
     }
     for (const [id, point] of Object.entries(data.clock_points)) addPoint(known, id, point);
@@ -114,7 +114,7 @@ function drawPage() {
   const known = current();
   const overview = known?.overview;
   const ended = overview && overview.state !== "running";
-  byId("stop").disabled = byId("change").disabled = !overview || ended;
+  byId("stop").disabled = byId("change").disabled = byId("verify").disabled = !overview || ended;
   if (!overview) {
     setText(byId("headline"), connection.open ? "No run on this machine. Start one with kernel run." : "The console does not answer.");
     setText(byId("about"), "");
@@ -152,7 +152,7 @@ function drawNodes(known, status) {
   const byUrgency = Object.entries(status.nodes).sort((a, b) => b[1].severity - a[1].severity);
   for (const [id, node] of byUrgency) {
     if (node.role === "clock") groups.clocks.set(id, { node, points: known.clocks.get(id) ?? [] });
-    else if ("packets_received" in node.metrics) groups.streams.set(id, { node, status });
+    else if ("packets_received" in node.metrics) groups.streams.set(id, { node, status, verified: known.verified });
     else if ("packets_sent" in node.metrics) groups.senders.set(id, { node });
     else if (node.role !== "compensator") groups.others.set(id, { node, status });
   }
@@ -303,6 +303,13 @@ byId("theme").addEventListener("click", nextTheme);
 byId("token").addEventListener("click", () => askForToken(() => location.reload()));
 byId("stop").addEventListener("click", () => proposeStop(chosen));
 byId("change").addEventListener("click", openChange);
+byId("verify").addEventListener("click", () => {
+  const known = current();
+  proposeVerify(chosen, (result) => {
+    known.verified = { at: new Date(), subjects: result.subjects };
+    draw();
+  });
+});
 byId("discover").addEventListener("click", discover);
 byId("sdp-explain").addEventListener("click", explainSdp);
 byId("kind").addEventListener("focus", fillKinds);

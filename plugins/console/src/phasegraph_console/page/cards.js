@@ -1,8 +1,9 @@
 // One card for each node and crossing: what it is, how it is, its figures and its chart.
 
+import { openDialog, verdictTable } from "./actions.js";
 import { drawClock, drawLateness, parseHistogram } from "./charts.js";
 import { el, Figures, setText } from "./dom.js";
-import { count, digits, duration, ppm, rate } from "./format.js";
+import { count, digits, duration, ppm, rate, timeOfDay } from "./format.js";
 
 const LOSSES = ["lost", "late", "early", "duplicate", "reordered", "malformed", "foreign"];
 const LEVEL = /^level_peak_dbfs_(\d+)$/;
@@ -31,7 +32,11 @@ function showHead(entry, node, said = node.text) {
   entry.said.className = node.severity ? "said trouble" : "said";
 }
 
+const share = (part, whole) => (typeof part === "number" && whole > 0 ? `${digits((100 * part) / whole)} %` : "");
 const per = (node, name) => node.rates?.["1"]?.[name] ?? node.rates?.["10"]?.[name];
+
+/** clockClass (IEEE 1588, 7.6.2), those that grandmasters usually have. */
+const CLOCK_CLASSES = { 6: "locked to a reference", 7: "holdover", 13: "locked to its application", 14: "holdover", 52: "degraded", 187: "degraded", 193: "degraded", 248: "free running", 255: "follows only" };
 
 export const clockCard = {
   make: (more) => (id) => makeCard(id, true, more),
@@ -41,6 +46,7 @@ export const clockCard = {
     const last = points[points.length - 1];
     entry.figures.show([
       ["grandmaster", m.grandmaster ?? ""],
+      ["class", m.grandmaster_class === undefined ? "" : [m.grandmaster_class, CLOCK_CLASSES[m.grandmaster_class]].filter(Boolean).join(", ")],
       ["domain", m.domain !== undefined ? String(m.domain) : ""],
       ["timescale", m.timescale ?? ""],
       ["correction", typeof last?.correction_ns === "number" ? duration(last.correction_ns) : ""],
@@ -96,6 +102,62 @@ function showLevels(entry, levels) {
   }
 }
 
+/** Where an http sink serves a node's sound: its own address, or that of a sink that reads it. */
+function listenUrl(id, status) {
+  const ids = [id, ...Object.keys(status.edges).map((name) => name.replace(/#\d+$/, "").split("->")).filter(([from]) => from === id).map(([, to]) => to)];
+  return ids.map((each) => status.nodes[each]).filter((node) => node?.kind === "http").map((node) => node.metrics.url).find((url) => typeof url === "string" && /^http:\/\//.test(url));
+}
+
+const HERE = /^(127\.0\.0\.1|localhost)$/;
+
+/** The "listen" button: a player in the page for what this computer serves to itself, a link elsewhere. */
+function showListen(entry, url) {
+  if (entry.listenUrl === url) return;
+  entry.listenUrl = url;
+  entry.leave?.();
+  entry.listen?.remove();
+  entry.listen = null;
+  if (!url) return;
+  const here = HERE.test(new URL(url).hostname);
+  if (here && !HERE.test(location.hostname)) return; // served to that computer alone
+  entry.listen = el("p", { class: "listen" });
+  entry.extra.append(entry.listen);
+  if (!here) return void entry.listen.append(el("a", { href: url, target: "_blank", rel: "noreferrer noopener" }, "listen"));
+  let player = null;
+  const button = el("button", { type: "button", "aria-pressed": "false", onclick: () => (player ? entry.leave() : start()) }, "listen");
+  entry.leave = () => {
+    if (!player) return;
+    player.remove();
+    player.replaceChildren();
+    player.load(); // ends the connection
+    player = null;
+    button.textContent = "listen";
+    button.setAttribute("aria-pressed", "false");
+  };
+  const start = () => {
+    const source = (name) => el("source", { src: `${url}stream.${name}`, type: `audio/${name}` });
+    player = el("audio", { controls: true, autoplay: true }, source("flac"), source("wav"));
+    button.textContent = "stop listening";
+    button.setAttribute("aria-pressed", "true");
+    entry.listen.append(player);
+  };
+  entry.listen.append(button);
+}
+
+/** What kernel verify said of a stream, as a badge that opens the figures. */
+function showVerified(entry, stream, verified) {
+  const found = verified ? verified.subjects.filter((subject) => (stream ?? "").split(/[\s,+]+/).includes(subject.name)) : [];
+  if (entry.verifiedAt === verified?.at) return;
+  entry.verifiedAt = verified?.at;
+  entry.verified?.remove();
+  entry.verified = null;
+  if (!found.length) return;
+  const failed = found.some((subject) => subject.verdict === "FAIL");
+  entry.verified = el("button", { type: "button", class: `badge ${failed ? "bad" : "good"}`, onclick: () => openDialog("Verified", found.flatMap(verdictTable), []) },
+    `verified ${failed ? "FAIL" : "PASS"} ${timeOfDay(verified.at)}`);
+  entry.badge.after(entry.verified);
+}
+
 function verdict(node) {
   const m = node.metrics;
   if (node.severity) return ["FAIL", "bad"];
@@ -105,14 +167,16 @@ function verdict(node) {
 
 export const streamCard = {
   make: (more) => (id) => makeCard(id, true, more),
-  update(entry, { node, status }, id) {
+  update(entry, { node, status, verified }, id) {
     const m = node.metrics;
     showHead(entry, node, [m.stream, node.severity ? node.text : ""].filter(Boolean).join(". ") || node.text);
     const [word, tone] = verdict(node);
     setText(entry.badge, word);
     entry.badge.className = `badge ${tone}`;
     entry.badge.title = "PASS: nothing was lost, late or early in the last 10 s, and 99 % arrive within the link offset";
+    showVerified(entry, m.stream, verified);
     showLevels(entry, levelsOf(id, status));
+    showListen(entry, listenUrl(id, status));
     const safe = typeof m.lateness_max_ns === "number" ? Math.ceil((m.lateness_max_ns * 1.2) / 1e5) * 1e5 : undefined;
     const legs = ["a", "b"].filter((leg) => `leg_${leg}_packets_received` in m).map((leg) => [
       `leg ${leg}`,
@@ -169,6 +233,7 @@ export const senderCard = {
       ["behind the grid", duration(m.pacing_error_p50_ns)],
       ["99 %", duration(m.pacing_error_p99_ns)],
       ["at most", duration(m.pacing_error_max_ns)],
+      ["back to back", share(per(node, "packets_back_to_back"), per(node, "packets_sent"))],
       ["lead", duration(m.lead_ns)],
       ["underruns", count(m.underruns), (node.recent?.underruns ?? 0) > 0],
       ["resyncs", m.sender_resyncs ? count(m.sender_resyncs) : ""],
@@ -182,11 +247,7 @@ export const otherCard = {
     const m = node.metrics;
     showHead(entry, node);
     showLevels(entry, channels(status.nodes[id].metrics));
-    if (typeof m.url === "string" && /^https?:\/\//.test(m.url) && !entry.listen) {
-      entry.listen = el("a", { target: "_blank", rel: "noreferrer noopener" }, "listen");
-      entry.extra.append(entry.listen);
-    }
-    if (entry.listen) entry.listen.href = m.url;
+    showListen(entry, node.kind === "http" ? listenUrl(id, status) : undefined);
     entry.figures.show([
       ["frames", count(m.frames_in ?? m.frames_out)],
       ["frames/s", digits(per(node, "frames_in") ?? per(node, "frames_out") ?? NaN).replace("NaN", "")],

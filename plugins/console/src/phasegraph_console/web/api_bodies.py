@@ -69,6 +69,25 @@ class StopBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Do not wait for sinks to write and send what they have."""
 
 
+class VerifyBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to judge what the flight recorder of a run holds."""
+
+    a2a: bool = False
+    """Compare the sound of streams too."""
+
+
+class RunVerification(Struct, frozen=True, kw_only=True):
+    """What ``kernel verify`` says of a run's packets."""
+
+    file: str
+    """The capture, on the run's machine."""
+    verdict: str
+    """PASS or FAIL."""
+    subjects: list[dict[str, Any]]
+    """Streams and PTP domains: ``name``, ``description``, ``verdict``, and ``checks``: a figure beside each limit."""
+    notes: list[str]
+
+
 class SdpBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A session description to explain."""
 

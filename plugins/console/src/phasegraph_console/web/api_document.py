@@ -17,9 +17,11 @@ from .api_bodies import (
     RestartBody,
     RunGraph,
     RunList,
+    RunVerification,
     SdpBody,
     SessionList,
     StopBody,
+    VerifyBody,
 )
 from .fleet_overview import SiteOverview
 from .followed_run import RunHistory, RunOverview
@@ -85,6 +87,16 @@ OPERATIONS = (
         RestartBody,
         True,
         (404, 409),
+    ),
+    ApiOperation(
+        "/api/v1/runs/{run}/verify",
+        "post",
+        "verifyRun",
+        "Write what the flight recorder holds to a capture, and judge it as `kernel verify` does.",
+        RunVerification,
+        VerifyBody,
+        True,
+        (404, 409, 502),
     ),
     ApiOperation("/api/v1/runs/{run}/stop", "post", "stopRun", "End a run.", Done, StopBody, True, (404, 409)),
     ApiOperation(

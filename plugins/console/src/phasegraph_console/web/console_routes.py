@@ -28,9 +28,11 @@ from .api_bodies import (
     RunGraph,
     RunLine,
     RunList,
+    RunVerification,
     SdpBody,
     SessionList,
     StopBody,
+    VerifyBody,
 )
 from .api_document import openapi_document
 from .audit_log import AuditLog
@@ -82,6 +84,7 @@ class ConsoleRoutes:
             Route(f"{run}/apply", self._apply, methods=["POST"]),
             Route(f"{run}/restart", self._restart, methods=["POST"]),
             Route(f"{run}/stop", self._stop, methods=["POST"]),
+            Route(f"{run}/verify", self._verify, methods=["POST"]),
             Route(f"{API}/fleet", self._show_fleet),
             Route(f"{API}/sessions", self._sessions),
             Route(f"{API}/sdp", self._explain_sdp, methods=["POST"]),
@@ -171,6 +174,18 @@ class ConsoleRoutes:
         self._run(request).stop_requested = True
         return answer
 
+    async def _verify(self, request: Request) -> Response:
+        body = await _body(request, VerifyBody)
+
+        async def verify(run: AsyncRun) -> RunVerification:
+            file = await run.capture("verify")
+            judged = await self._siblings.verify(file, compare_audio=body.a2a)
+            return RunVerification(
+                file=str(file), verdict=judged["verdict"], subjects=judged["subjects"], notes=judged["notes"]
+            )
+
+        return await self._act(request, "verify", verify)
+
     async def _show_fleet(self, _request: Request) -> Response:
         now_s = trio.current_time()
         own = [run.overview(now_s) for run in self._directory.runs.values()]
@@ -207,7 +222,7 @@ class ConsoleRoutes:
             async with self._directory.command(run.name) as connection:
                 answer = await do(connection)
             result = "done"
-        except (RequestRefused, ControlError) as error:
+        except (RequestRefused, ControlError, SiblingFailed) as error:
             result = str(error)
             raise
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -19,6 +20,7 @@ FIRST_LOOK_S = 4
 LONG_LOOK_S = 31
 """Devices announce their sessions every 30 s."""
 _FRESH_S = 60.0
+_VERIFY_LIMIT_S = 120.0
 
 
 class SiblingFailed(Exception):
@@ -42,6 +44,14 @@ class SiblingCommands:
     async def explain_sdp(self, sdp: str) -> Any:
         """A description as ``kernel sdp --format json`` explains it. Raises SiblingFailed."""
         return await self._run_command(["sdp", "-", "--format", "json"], sdp.encode(), codes=(0, 1))
+
+    async def verify(self, capture: Path, *, compare_audio: bool) -> dict[str, Any]:
+        """A capture as ``kernel verify --format json`` judges it, without its plots. Raises SiblingFailed."""
+        words = ["verify", str(capture), "--format", "json", *(["--a2a"] if compare_audio else [])]
+        verification: dict[str, Any] = await self._run_command(words, codes=(0, 1), limit_s=_VERIFY_LIMIT_S)
+        for subject in verification["subjects"]:
+            subject.pop("plots", None)
+        return verification
 
     async def schema(self) -> dict[str, Any]:
         """The JSON Schema of graph files, with the installed kinds. Raises SiblingFailed."""
