@@ -63,7 +63,7 @@ def free_port() -> int:
 def console(folder: Path, port: int, *options: object, environment: dict[str, str] | None = None) -> Iterator[Running]:
     command = [*KERNEL, "console", "--port", str(port), *map(str, options)]
     with running(command, folder, name="console", environment=environment) as process:
-        process.wait_until(lambda: "The console is at" in process.stderr, "listening")
+        process.wait_until(lambda: "The console is at" in process.stderr, "listening", 60)
         yield process
 
 
@@ -376,13 +376,11 @@ def test_an_announced_session_is_received(tmp_path: Path, runtime: Path, browser
     )
     sender = write_graph(tmp_path / "sender.toml", SENDERS[0], announced)
     local = source("other", 8, link_offset="20ms")
-    with (
-        running([*KERNEL, "run", sender, "--status", "none"], tmp_path, name="sender"),
-        steered(tmp_path, browser, local) as page,
-    ):
+    with steered(tmp_path, browser, local) as page, ExitStack() as stack:
         page.click("#discover")
+        stack.enter_context(running([*KERNEL, "run", sender, "--status", "none"], tmp_path, name="sender"))
         receive = page.locator("#sessions li", has_text="stage-left").get_by_role("button", name="Receive this into")
-        receive.click(timeout=40_000)
+        receive.click(timeout=90_000)  # sessions are announced every 30 s
         page.get_by_label("Into").select_option("new")
         page.get_by_role("button", name="Show the plan").click()
         confirm(page)
@@ -457,7 +455,11 @@ def test_the_runs_of_another_machine(tmp_path: Path, runtime: Path, browser: Any
         stack.enter_context(console(tmp_path, port, "--fleet", "fleet.toml"))
         page = stack.enter_context(opened(browser, port))
         wait_for(lambda: "attic" in page.inner_text("#fleet"), "the other console's run")
-        assert "All rooms follow 62-D2-11-FF-FE-00-00-01" in page.inner_text("#fleet-headline")
+        rows = page.locator("#fleet tr", has_text="62-D2-11-FF-FE-00-00-01")
+        wait_for(
+            lambda: {"here/hall", "annex/attic"} <= set(" ".join(rows.all_inner_texts()).split()), "one grandmaster"
+        )
         there.nodes["house"] = clock(grandmaster="62-D2-11-FF-FE-00-00-02")
         there.push()
         wait_for(lambda: "Rooms do not agree" in page.inner_text("#fleet-headline"), "two grandmasters")
+        assert "annex/attic follows 62-D2-11-FF-FE-00-00-02" in page.inner_text("#fleet-headline")

@@ -64,6 +64,14 @@ async def test_events_are_pushed() -> None:
         assert (data["run"], data["event"]["name"]) == ("hall", "packets_come_late")
 
 
+async def test_verifying_writes_a_capture_and_needs_the_operator() -> None:
+    async with served(machine()) as it:
+        await trio.sleep(0.2)
+        for headers, code in (({}, 401), (AS_READER, 403), (AS_OPERATOR, 409)):
+            assert (await it.client.post(f"{RUN}/verify", json={}, headers=headers)).status_code == code
+        assert [json.loads(line)["audit"] for line in it.said[1:]] == ["verify"] * 3
+
+
 async def test_changes_need_the_operator_and_each_leaves_a_line() -> None:
     async with served(machine()) as it:
         await trio.sleep(0.2)

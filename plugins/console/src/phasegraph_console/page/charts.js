@@ -113,7 +113,7 @@ export function drawLateness(canvas, bins, offset, safe) {
   }
   context.strokeStyle = colour("--line");
   context.strokeRect(MARGIN.left, MARGIN.top, width - MARGIN.left - MARGIN.right, base - MARGIN.top);
-  const mark = (ns, name, text, right) => {
+  const mark = (ns, name) => {
     context.strokeStyle = colour(name);
     context.lineWidth = 2;
     context.beginPath();
@@ -121,13 +121,21 @@ export function drawLateness(canvas, bins, offset, safe) {
     context.lineTo(x(ns), base);
     context.stroke();
     context.lineWidth = 1;
+  };
+  const label = (ns, name, text, line) => {
+    const size = context.measureText(text).width, top = MARGIN.top + 2 + 14 * line;
+    const left = x(ns) > width * 0.6 ? x(ns) - 4 - size : x(ns) + 4;
+    context.fillStyle = colour("--card"); // other lines do not run through the text
+    context.fillRect(left - 2, top - 1, size + 4, 13);
     context.fillStyle = colour(name);
     context.textBaseline = "top";
-    context.textAlign = right ? "right" : x(ns) > width * 0.6 ? "right" : "left";
-    context.fillText(text, x(ns) + (context.textAlign === "right" ? -4 : 4), MARGIN.top + (right ? 16 : 2));
+    context.textAlign = "left";
+    context.fillText(text, left, top);
   };
-  if (typeof safe === "number") mark(safe, "--good", `safe: ${duration(safe)}`, true);
-  if (typeof offset === "number") mark(offset, "--bad", `link offset ${duration(offset)}`, false);
+  if (typeof safe === "number") mark(safe, "--good");
+  if (typeof offset === "number") mark(offset, "--bad");
+  if (typeof offset === "number") label(offset, "--bad", `link offset ${duration(offset)}`, 0);
+  if (typeof safe === "number") label(safe, "--good", `safe: ${duration(safe)}`, 1);
   context.fillStyle = colour("--quiet");
   context.textBaseline = "bottom";
   context.textAlign = "left";
