@@ -120,6 +120,7 @@ async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, t
         assert abs(estimate.path_delay_ns - 20_000) < 1000
     assert me.metrics("me")["port_state"] == "slave"
     assert gm.metrics("gm")["port_state"] == "master"
+    assert me.metrics("me")["grandmaster_class"] == gm.metrics("gm")["grandmaster_class"] == 248
     assert me.metrics("me")["stamps_kernel"] > 30
 
 

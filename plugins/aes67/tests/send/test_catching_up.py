@@ -30,6 +30,7 @@ def test_late_by_a_few_packets(rig, samples):
     assert samples(one.sender.of(0)) == list(range(40 * 48))
     assert one.group.resyncs == 0
     assert one.group.metrics()["pacing_error_max_ns"] == 5_300_000
+    assert one.group.metrics()["packets_back_to_back"] == 6, "those at a fifth of the packet time"
 
 
 @settings(CALM, max_examples=40)
