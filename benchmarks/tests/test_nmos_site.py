@@ -12,7 +12,7 @@ import nmos_site
 import pytest
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 def test_a_site_agrees_after_every_phase(seed: int) -> None:
     rows = {phase: (what, float(took.removesuffix(" s"))) for phase, what, took, _ in nmos_site.run_site(8, 3, 3, seed)}
     assert [*rows] == ["start", "salvos", "channels", "failover", "amnesia", "no registry"]

@@ -12,10 +12,12 @@ import pytest
 HEAVY = {"numpy", "trio", "msgspec", "structlog", "rich", "pluggy", "cffi", "soundfile"}
 
 
-COMMANDS = ("run", "check", "simulate", "compare")
+OTHERS = (["--version"], *([name, "--help"] for name in ("check", "simulate", "compare")))
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], *(pytest.param(it, marks=pytest.mark.slow) for it in OTHERS)]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "phasegraph", *arguments], capture_output=True, text=True, check=True
@@ -70,7 +72,7 @@ def test_a_reader_that_went_away_is_no_error() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to try it on")
-@pytest.mark.parametrize("command", ["run", "simulate"])
+@pytest.mark.parametrize("command", ["run", pytest.param("simulate", marks=pytest.mark.slow)])
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, command: str) -> None:
     path = tmp_path / "graph.toml"
     path.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')

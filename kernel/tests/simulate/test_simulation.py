@@ -166,7 +166,7 @@ def test_every_node_that_touches_the_world_is_substituted(simulate, strange):
     assert metrics["line"]["frames_in"] > 480_000
 
 
-@pytest.mark.parametrize("ppm", [-60, 80])
+@pytest.mark.parametrize("ppm", [-60, pytest.param(80, marks=pytest.mark.slow)])
 def test_a_card_that_records_is_followed_by_a_sender(simulate, strange, ppm):
     graph = PLAYING.replace('"sim-source"\nclock = "house"\nlink-offset = "40ms"', '"ear"').replace("sim-card", "radio")
     report = simulate(graph, scenario(card=f'rate-offset = "{ppm}ppm"'), registry=strange, for_s=60)

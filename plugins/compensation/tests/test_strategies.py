@@ -56,7 +56,7 @@ by_clock = pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
 
 
 @all_three
-@pytest.mark.parametrize("card_ppm", [-100.0, 0.0, 100.0])
+@pytest.mark.parametrize("card_ppm", [-100.0, 100.0, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_a_card_that_is_fast_needs_fewer_frames(name: str, card_ppm: float) -> None:
     played = Played(name, 15.0, card_ppm=card_ppm, warm_ppm=0.0)
     assert (played.trace.ratio[-1] - 1.0) * 1e6 == pytest.approx(-card_ppm, abs=1.0)
@@ -98,7 +98,7 @@ def test_it_begins_in_silence_at_its_place_and_never_jumps(name: str) -> None:
 
 
 @all_three
-@pytest.mark.parametrize("off_s", [5e-3, -5e-3, 1.0])
+@pytest.mark.parametrize("off_s", [5e-3, *(pytest.param(it, marks=pytest.mark.slow) for it in (-5e-3, 1.0))])
 def test_one_wrong_stamp_is_not_heard(name: str, off_s: float) -> None:
     Played(name, outliers={AT: off_s}).unmoved()
 
@@ -184,7 +184,7 @@ def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
 
 
 @all_three
-@pytest.mark.parametrize("frames", [5 * RATE, 20 * RATE])
+@pytest.mark.parametrize("frames", [5 * RATE, pytest.param(20 * RATE, marks=pytest.mark.slow)])
 def test_a_card_that_comes_back_and_has_counted_begins_anew_at_its_place(name: str, frames: int) -> None:
     played = Played(name, lost={AT: frames})
     assert np.abs(played.error(BEFORE)).max() < 1.5
@@ -230,7 +230,15 @@ def test_what_was_learned_of_another_card_is_forgotten_soon(name: str) -> None:
 
 
 @all_three
-@pytest.mark.parametrize("conditions", [{"loss": 0.01}, {"local_ppm": 50.0}, {"block": 48}, {"stamps": "usb"}], ids=str)
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"loss": 0.01},
+        {"stamps": "usb"},
+        *(pytest.param(it, marks=pytest.mark.slow) for it in ({"local_ppm": 50.0}, {"block": 48})),
+    ],
+    ids=str,
+)
 def test_what_it_must_bear(name: str, conditions: dict[str, Any]) -> None:
     Played(name, **conditions).unmoved(1.5)
 

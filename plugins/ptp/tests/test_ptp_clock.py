@@ -105,8 +105,15 @@ def error_ns(gm: GraphRun, me: GraphRun) -> int:
     return read - truth
 
 
-@pytest.mark.parametrize("mechanism", ["e2e", "p2p"])
-@pytest.mark.parametrize("transport", ["udp4", "udp6"])
+@pytest.mark.parametrize(
+    ("mechanism", "transport"),
+    [
+        ("e2e", "udp4"),
+        ("p2p", "udp6"),
+        pytest.param("p2p", "udp4", marks=pytest.mark.slow),
+        pytest.param("e2e", "udp6", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, transport: str) -> None:
     both = f'delay-mechanism = "{mechanism}"\ntransport = "{transport}"\n'
     async with two_hosts(grandmaster=both, follower=both) as (gm, me):
@@ -378,7 +385,7 @@ async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
     assert bool([event for event in me.events("state_changed") if event["state"] == "FAULTY"]) is resets
 
 
-@pytest.mark.parametrize("began_s", [0.0, 0.3, 1.1, 1.7])
+@pytest.mark.parametrize("began_s", [0.0, 1.1, *(pytest.param(it, marks=pytest.mark.slow) for it in (0.3, 1.7))])
 async def test_the_first_announce_and_a_working_sync_are_enough_to_begin(autojump_clock: Any, began_s: float) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = (SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30))

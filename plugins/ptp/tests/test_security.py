@@ -29,7 +29,7 @@ def keys(tmp_path: Path) -> str:
     return f'sa-file = "{path}"\n'
 
 
-@pytest.mark.parametrize("more", ["", 'delay-mechanism = "p2p"\n'])
+@pytest.mark.parametrize("more", ["", pytest.param('delay-mechanism = "p2p"\n', marks=pytest.mark.slow)])
 async def test_two_of_ours_with_the_same_keys(autojump_clock: Any, keys: str, more: str) -> None:
     near, far = hosts(2)
     async with (

@@ -37,7 +37,7 @@ def gaps(sent):
         pytest.param(48_000, 960, 1, id="20 ms"),
     ],
 )
-@pytest.mark.parametrize("rate_ppb", [0.0, 37_211.0])
+@pytest.mark.parametrize("rate_ppb", [pytest.param(0.0, marks=pytest.mark.slow), 37_211.0])
 def test_every_packet_leaves_at_its_time(rig, samples, rate, frames, batch, rate_ppb):
     one = rig(rate=rate, frames=frames, rate_ppb=rate_ppb, max_early_ns=MAX_EARLY_NS)
     one.run(300)

@@ -100,7 +100,7 @@ async def test_the_figures_that_the_contract_names(graphs, autojump_clock):
     assert ended["packets"] == 500
 
 
-@pytest.mark.parametrize("offset_ms", [6, 40])
+@pytest.mark.parametrize("offset_ms", [6, pytest.param(40, marks=pytest.mark.slow)])
 async def test_a_recorder_is_behind_by_the_link_offset(graphs, autojump_clock, offset_ms):
     # To the interval at which it takes, where the link offset leaves time for the data plane's quantum (4 ms here).
     graph = graphs.head + graphs.sending(duration="800ms") + graphs.receiving(link_offset=f"{offset_ms}ms")

@@ -72,7 +72,7 @@ async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) 
     assert [event["leader"] for event in follows.events("ready")]
 
 
-@pytest.mark.parametrize("mode", ["ptp", "compact", "ntp"])
+@pytest.mark.parametrize("mode", ["ptp", *(pytest.param(it, marks=pytest.mark.slow) for it in ("compact", "ntp"))])
 async def test_wifi(mode: str, autojump_clock: object) -> None:
     wifi = Impairment(delay_ns=MS, jitter_ns=3 * MS, jitter="exponential", loss=0.1, duplicate=0.02, swap=0.02)
     errors, _, _ = await watched(mode, wifi, 60, 2)

@@ -38,7 +38,7 @@ class Grandmaster:
 
 
 @pytest.mark.parametrize("role", [PortRole.FOLLOWER, PortRole.ORDINARY])
-@pytest.mark.parametrize("log_announce", [0, 1, 2])
+@pytest.mark.parametrize("log_announce", [1, *(pytest.param(log, marks=pytest.mark.slow) for log in (0, 2))])
 @pytest.mark.parametrize("seconds", [2, 3.5, 4.5, 5, 5.8, 7, 10, 30])
 def test_it_is_followed_again_at_once_and_not_called_mute(seconds: float, log_announce: int, role: PortRole) -> None:
     gm = Grandmaster(role, log_announce)

@@ -49,7 +49,7 @@ def test_knows_nothing_at_first() -> None:
     assert states[4] is ClockState.LOCKED
 
 
-@pytest.mark.parametrize("ppm", [-100.0, 0.0, 37.5])
+@pytest.mark.parametrize("ppm", [37.5, *(pytest.param(ppm, marks=pytest.mark.slow) for ppm in (-100.0, 0.0))])
 @pytest.mark.parametrize("noise", [0.0, 30.0, 3000.0])
 def test_sigma_and_bound_cover_the_truth(ppm: float, noise: float) -> None:
     truth, within, total = drifting(ppm), 0, 0

@@ -76,7 +76,12 @@ def only(*kinds: type[Message]) -> object:
 
 
 @pytest.mark.parametrize(
-    "passes", [only(Announce), only(Announce, Sync), only(Announce, FollowUp)], ids=["nothing", "Sync", "Follow_Up"]
+    "passes",
+    [
+        pytest.param(only(Announce), id="nothing"),
+        pytest.param(only(Announce, Sync), id="Sync", marks=pytest.mark.slow),
+        pytest.param(only(Announce, FollowUp), id="Follow_Up", marks=pytest.mark.slow),
+    ],
 )
 def test_a_master_without_syncs_is_left_for_one_that_works(passes: object) -> None:
     world, gm, spare, follower = trio()

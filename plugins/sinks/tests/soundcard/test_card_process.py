@@ -121,7 +121,9 @@ def test_what_a_library_prints_is_no_answer(child):
     process.close(played_out=True)
 
 
-@pytest.mark.parametrize("word", [b"", b"close\n", b"play out\n"])
+@pytest.mark.parametrize(
+    "word", [b"", *(pytest.param(it, marks=pytest.mark.slow) for it in (b"close\n", b"play out\n"))]
+)
 def test_the_real_child_ends_with_its_parent_while_a_driver_hangs(word, tmp_path):
     # A driver that never answers; the parent goes away, and nothing stays behind.
     (tmp_path / "sounddevice.py").write_text("import time\nprint('opening', flush=True)\ntime.sleep(1000)\n")

@@ -114,7 +114,7 @@ async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card
     assert metrics["lost_frames"] == 0
 
 
-@pytest.mark.parametrize("announced", [True, False])
+@pytest.mark.parametrize("announced", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize("lost", [1000, *(pytest.param(lost, marks=pytest.mark.slow) for lost in (77, 20_000))])
 async def test_after_an_xrun_frames_sound_at_their_time_again(lost, announced, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)

@@ -80,7 +80,7 @@ async def test_an_unplugged_card_leaves_a_gap_as_long_as_it_was_away(make_card, 
     assert np.array_equal(rest, counter_frames(int(counted(rest)[0]), len(rest), 2))
 
 
-@pytest.mark.parametrize("local_ppm", [0.0, 45.0])
+@pytest.mark.parametrize("local_ppm", [pytest.param(0.0, marks=pytest.mark.slow), 45.0])
 async def test_the_stream_s_clock_is_the_card(local_ppm, make_card, playing, autojump_clock):
     from phasegraph.testing import SimLocalClock
 
