@@ -13,6 +13,7 @@ soundfile = pytest.importorskip("soundfile")
 
 NETWORKS = ("eth0", "eth1")
 RATE = 48_000
+QUICK_OR_LONG = pytest.mark.parametrize("split_s", [1, pytest.param(3, marks=pytest.mark.slow)])
 LEG_B = 'leg-b = {interface = "eth1", group = "239.70.1.1"}\n'
 
 
@@ -59,67 +60,73 @@ async def record(text, network, folder, seconds):
     assert run.report["ended"] in ("time", "completed")
 
 
-async def test_two_recorders_give_one_recording(sender, recorder, tmp_path, autojump_clock):
+@QUICK_OR_LONG
+async def test_two_recorders_give_one_recording(sender, recorder, tmp_path, autojump_clock, split_s):
+    lasts_s = 3.5 * split_s + 1.0
     wire = SimWire(seed=4, separate=NETWORKS)
     source, one, two = (SimNetwork(wire=wire) for _ in range(3))
     # Each loses packets on another leg, and starts and ends at another time, with another link offset.
     wire.link(source, one, "eth0").impairment = Impairment(loss=0.05, jitter_ns=400_000)
     wire.link(source, two, "eth1").impairment = Impairment(loss=0.05, jitter_ns=400_000)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(record, sender, source, tmp_path / "source", 14)
-        nursery.start_soon(record, recorder(), one, tmp_path / "one", 11.5)
+        nursery.start_soon(record, sender, source, tmp_path / "source", lasts_s + 2.5)
+        nursery.start_soon(record, recorder(split=f"{split_s}s"), one, tmp_path / "one", lasts_s)
         await trio.sleep(1.3)
-        nursery.start_soon(record, recorder("20ms"), two, tmp_path / "two", 11.5)
+        nursery.start_soon(record, recorder("20ms", f"{split_s}s"), two, tmp_path / "two", lasts_s)
     recordings, names = [], []
     for folder in ("one", "two"):
         files = sorted((tmp_path / folder).iterdir())
         assert [path.name for path in files] == [f"{origin(path).replace(':', '')}Z.wav" for path in files]
-        assert {int(origin(path)[-2:]) % 3 for path in files[1:]} == {0}, "files end on the clock's seconds"
+        assert {int(origin(path)[-2:]) % split_s for path in files[1:]} == {0}, "files end on the clock's seconds"
         lengths = [len(read(path)) for path in files]
         assert np.diff([time_reference(path) for path in files]).tolist() == lengths[:-1]
-        assert all(length == 3 * RATE for length in lengths[1:-1])
+        assert all(length == split_s * RATE for length in lengths[1:-1])
         recordings.append((time_reference(files[0]), np.concatenate([read(path) for path in files])))
         names.append({path.name for path in files[1:-1]})
     begin = max(first for first, _ in recordings)
     count = min(first + len(samples) for first, samples in recordings) - begin
-    assert count > 9 * RATE
+    assert count > (lasts_s - 2.5) * RATE
     one_part, two_part = (samples[begin - first :][:count] for first, samples in recordings)
     assert np.array_equal(one_part, two_part)
     for whole in names[0] & names[1]:
         assert (tmp_path / "one" / whole).read_bytes() == (tmp_path / "two" / whole).read_bytes()
     assert len(names[0] & names[1]) >= 2
-    assert wire.link(source, one, "eth0").truth.dropped > 300
+    assert wire.link(source, one, "eth0").truth.dropped > 25 * lasts_s
 
 
-async def test_a_gap_keeps_its_place_across_the_end_of_a_file(sender, recorder, tmp_path, autojump_clock):
+@QUICK_OR_LONG
+async def test_a_gap_keeps_its_place_across_the_end_of_a_file(sender, recorder, tmp_path, autojump_clock, split_s):
+    gap_s = 2.0 * split_s + 0.5
+    options = {"split": f"{split_s}s", "end_after": "10s", "conceal": False}
     wire = SimWire(separate=NETWORKS)
     source, one = SimNetwork(wire=wire), SimNetwork(wire=wire)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(record, sender, source, tmp_path / "source", 13)
-        nursery.start_soon(record, recorder(end_after="10s", conceal=False), one, tmp_path / "one", 13)
-        await trio.sleep(3)
+        nursery.start_soon(record, sender, source, tmp_path / "source", gap_s + 6.0)
+        nursery.start_soon(record, recorder(**options), one, tmp_path / "one", gap_s + 4.0)
+        await trio.sleep(2)
         wire.impair(Impairment(loss=1.0))
-        await trio.sleep(6.5)  # a whole file long, at least
+        await trio.sleep(gap_s)  # a whole file long, at least
         wire.impair(Impairment())
     files = sorted((tmp_path / "one").iterdir())
     lengths = [len(read(path)) for path in files]
-    assert all(length == 3 * RATE for length in lengths[1:-1])
+    assert all(length == split_s * RATE for length in lengths[1:-1])
     starts = [time_reference(path) for path in files]
     assert np.diff(starts).tolist() == lengths[:-1]
     sound = np.concatenate([read(path) for path in files]).any(axis=1)
     silent = np.flatnonzero(~sound[1:])
-    assert 6.4 * RATE < len(silent) < 6.6 * RATE
+    assert (gap_s - 0.1) * RATE < len(silent) < (gap_s + 0.1) * RATE
     assert silent[-1] - silent[0] == len(silent) - 1
 
 
-async def test_files_are_never_overwritten(sender, recorder, tmp_path, autojump_clock):
+@QUICK_OR_LONG
+async def test_files_are_never_overwritten(sender, recorder, tmp_path, autojump_clock, split_s):
     wire = SimWire(separate=NETWORKS)
     source, one = SimNetwork(wire=wire), SimNetwork(wire=wire)
-    text = recorder(path="one/{start:%Y}.wav")
+    text = recorder(path="one/{start:%Y}.wav", split=f"{split_s}s")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(record, sender, source, tmp_path / "source", 13)
+        nursery.start_soon(record, sender, source, tmp_path / "source", 2.0 * split_s + 4.0)
         for folder in ("first", "second"):
-            await record(text.replace("one/", f"{tmp_path}/one/"), one, tmp_path / folder, 4)
+            await record(text.replace("one/", f"{tmp_path}/one/"), one, tmp_path / folder, split_s + 1.2)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert files[0] == "2026-take-2.wav"
     assert files[-1] == "2026.wav"
