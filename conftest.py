@@ -7,8 +7,11 @@ themselves (`pytestmark = pytest.mark.realtime`).
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,17 +24,61 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 REALTIME_FOLDERS = ("tests/system", "tests/peers")
+UNDISTURBED = (
+    "tests/peers/test_jack.py",
+    "tests/system/test_chaos.py",
+    "tests/system/test_console_page.py",
+    "tests/system/test_foreign_senders.py",
+    "tests/system/test_latency.py",
+    "tests/system/test_nmos_control.py",
+    "tests/system/test_nmos_switching.py",
+    "tests/system/test_rooms.py",
+    "tests/system/test_speakers.py",
+    "tests/system/test_sweep.py",
+)
+"""They count packets and frames, keep both processors busy, or need the machine's own interfaces."""
+LANES = os.environ.get("PHASEGRAPH_LANES")
+"""A file, where the tests run beside others in real time (`tools/dev.py test --realtime`): gets those that failed."""
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _QUICK = "not realtime and not slow"
+_CLONE_NEWNS, _CLONE_NEWNET = 0x0002_0000, 0x4000_0000
 _running: pytest.Item | None = None
 _left_out = 0
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each lane a machine of its own."""
+    if LANES and hasattr(config, "workerinput"):
+        _take_own_machine()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep what failed beside others, which is then run alone."""
+    if LANES and report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(LANES, "a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid}\n")
+
+
+def _take_own_machine() -> None:
+    """Leave the network and the shared memory of the others: ports, groups and names are this lane's alone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "no namespaces can be made here: unset PHASEGRAPH_LANES")
+    for command in (
+        ("mount", "--make-rprivate", "/"),
+        ("mount", "-t", "tmpfs", "tmpfs", "/dev/shm"),
+        ("ip", "link", "set", "lo", "up"),
+    ):
+        subprocess.run(command, check=True)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of the folders above."""
+    """Mark the tests of the folders and files above."""
     place = item.path.relative_to(Path(__file__).parent).as_posix()
     if place.startswith(tuple(f"{folder}/" for folder in REALTIME_FOLDERS)):
         item.add_marker(pytest.mark.realtime)
+    if place in UNDISTURBED:
+        item.add_marker(pytest.mark.undisturbed)
 
 
 def _refuse_sockets(event: str, arguments: tuple[object, ...]) -> None:

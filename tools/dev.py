@@ -2,9 +2,9 @@
 
     python3 tools/dev.py run                  run the example, and --play it; or: run GRAPH [options of `kernel run`]
     python3 tools/dev.py test                 run the quick tests, in parallel; options go to pytest
-    python3 tools/dev.py test --all           with the slow ones, then those in real time, one at a time
+    python3 tools/dev.py test --all           with the slow ones, then those in real time
     python3 tools/dev.py test --slow          only the slow ones (marker `slow`), in parallel
-    python3 tools/dev.py test --realtime      only those in real time (marker `realtime`)
+    python3 tools/dev.py test --realtime      only those in real time (marker `realtime`); as root on Linux in lanes
     python3 tools/dev.py lint                 ruff: rules and format
     python3 tools/dev.py types                mypy --strict
     python3 tools/dev.py contracts            import contracts
@@ -46,10 +46,12 @@ ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
+LANES = ("-n", "3", "--dist", "loadfile")
+"""Tests in real time mostly wait. Each lane has a network and a shared memory of its own."""
 PIPX = "pipx==1.18.4"
 """Installs commands, each into an environment of its own, as `build --try` does with ours."""
-NO_TESTS = 5
-"""pytest's exit code where no test was selected."""
+TESTS_FAILED, NO_TESTS = 1, 5
+"""pytest's exit codes where a test failed, and where none was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
 INSTALL = ("install", *(() if sys.dont_write_bytecode else ("--no-compile",)))
 """To compile all that is installed takes as long as to install it, and most of it is never imported."""
@@ -238,11 +240,38 @@ def test(options: Sequence[str]) -> int:
     # pytest compiles every test file, twice in parallel: what it compiled is kept, in .venv and not in the tree.
     os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "compiled")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    calls = [[*pytest, *(() if marker == "realtime" else PARALLEL), "-m", marker, *rest] for marker in markers]
-    if len(calls) == 1:
-        return become(calls[0], ROOT)
-    codes = [do(call, may_fail=True) for call in calls]
-    failures = [code for code in codes if code not in (0, NO_TESTS)]  # `-k` may choose tests of one part alone
+    if markers == ("realtime",) or "--all" in options:
+        first = [do([*pytest, *PARALLEL, "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
+        return worst([*first, *in_real_time(pytest, rest)])
+    return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
+
+
+def in_real_time(pytest: Sequence[str], rest: Sequence[str]) -> list[int]:
+    """Run what takes real time, in lanes where those can be made; what failed beside others is run again, alone."""
+    if not can_make_lanes():
+        return [do([*pytest, "-m", "realtime", *rest], may_fail=True)]
+    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
+        failed = Path(temporary, "failed")
+        beside = [*pytest, *LANES, "-m", "realtime and not undisturbed", *rest]
+        code = do(beside, may_fail=True, env={**os.environ, "PHASEGRAPH_LANES": str(failed)})
+        if code == TESTS_FAILED and failed.exists():
+            again = list(dict.fromkeys(failed.read_text("utf-8").splitlines()))
+            say(f"{len(again)} failed beside others, and are run again, alone: their result counts")
+            code = do([*pytest, *again], may_fail=True)
+    return [code, do([*pytest, "-m", "realtime and undisturbed", *rest], may_fail=True)]
+
+
+def can_make_lanes() -> bool:
+    """Whether network and mount namespaces can be made."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("unshare"):
+        return False
+    probe = "mount --make-rprivate / && mount -t tmpfs tmpfs /dev/shm && ip link set lo up"
+    return subprocess.run(["unshare", "--net", "--mount", "sh", "-c", probe], capture_output=True).returncode == 0
+
+
+def worst(codes: Sequence[int]) -> int:
+    """One exit code for several calls of pytest: `-k` may choose tests of one of them alone."""
+    failures = [code for code in codes if code not in (0, NO_TESTS)]
     return failures[0] if failures else min(codes)
 
 

@@ -34,6 +34,8 @@ CHANGED_BY_ANY_INSTALLATION = re.compile(
     r"/(var/(lib/(dpkg|apt)|cache|log)|srv/|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|tmp)"
 )
 START_S = 60.0
+ORDINARY_USER = "65534:65534"
+"""User and group without rights, which every Debian has."""
 GRAPH = """schema = 1
 [clocks.house]
 kind = "ptp"
@@ -138,7 +140,7 @@ def try_deb(debian: NewDebian, deb: Path) -> None:
     before = debian.files()
     debian.environment["DEBIAN_FRONTEND"] = "noninteractive"
     debian.run("apt-get", "install", "-qq", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "/tmp/phasegraph.deb")
-    run_example(debian, "nobody:nogroup", ["kernel"])
+    run_example(debian, ORDINARY_USER, ["kernel"])
     try_unit(debian)
     debian.prefix = []
     debian.run("dpkg", "--verify", "phasegraph")
