@@ -21,12 +21,18 @@ HOPS = ((0.3, 4), (0.1, 8), (0.0, 16))
 """(spacing of Syncs in s, packets a block): Syncs at least this far apart make a block of this many new packets."""
 GUESSED = 1.3
 """The scatter of a few packets is stretched by this."""
+SURER = 0.7
+"""While the bank is young, the line through the newest packets is believed where its variance is this part of the
+bank's: less clear a lead is chance, and each change of the judge is seen in the output."""
+SURPASSED = 3
+"""Estimates in a row in which the line does not lead so clearly, after which it is given up."""
 _EVERY = 40
 """While it begins: Syncs from which on the line is drawn with every fourth packet only."""
 
 
 class KalmanOffsetFilter:
-    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window."""
+    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window, and the
+    better of both until the bank stays ahead."""
 
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
@@ -34,6 +40,7 @@ class KalmanOffsetFilter:
         self._regression = Regression(early=True)
         self._bank: KalmanBank | None = None
         self._offset: OffsetEstimate | None = None
+        self._surpassed = 0
         self._streams = [PathDirection() for _ in Direction]
         self._rate_ppb = 0.0
         self._since = self._gated = self._absurd = 0
@@ -45,6 +52,7 @@ class KalmanOffsetFilter:
         self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, early=True)
         self._bank = None
         self._offset = None
+        self._surpassed = 0
         self._streams = [PathDirection() for _ in Direction]
 
     def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
@@ -63,8 +71,25 @@ class KalmanOffsetFilter:
                     self.restart()
                 return None
         stream.add_packet(time_s, value_ns)
+        if self._surpassed < SURPASSED:
+            self._regression.add_packet(observation)
         block = stream.next_block(self._statistics, direction.sign * self._rate_ppb)
-        return None if block is None else self._digest_block(self._bank, direction, stream, *block)
+        if block is None:
+            return None
+        offset = self._digest_block(self._bank, direction, stream, *block)
+        return offset if offset is None or self._surpassed >= SURPASSED else self._surer(offset)
+
+    def _surer(self, offset: OffsetEstimate) -> OffsetEstimate:
+        # Where noise is even, a line through all packets of the first seconds is surer than the bank, which begins with
+        # a few packets' guess of how much each statistic scatters.
+        line = self._regression.fit()
+        if line is not None:
+            straight = line.offset_estimate(settled=True, generation=self.generation)
+            if straight.variance < SURER * offset.variance:
+                self._surpassed = 0
+                return straight
+        self._surpassed += 1
+        return offset
 
     def metrics(self) -> dict[str, int | float]:
         """See `OffsetFilter.metrics`."""
