@@ -18,7 +18,7 @@ from .device_observer import DeviceObserver
 from .rate_estimator import LOSS_S, device_rate_of
 from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
 
-CERTAIN = 3.0
+CERTAIN = 2.0
 """Standard deviations of the filtered time that an error after lost frames has to exceed."""
 
 

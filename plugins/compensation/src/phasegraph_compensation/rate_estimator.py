@@ -162,6 +162,7 @@ class RateEstimator:
         if after_loss:
             self._since_loss_s = 0.0
             self._seed(frame, time_ns)
+            self._a = max(self._a, FIRST_SIGMA_S**2)  # stamps agree with each other then, and not yet with the truth
             return
         self._predict_state(frame, passed)
         self._correct_state(time_ns)

@@ -45,7 +45,9 @@ def why_outside_window(
     late = f"packets arrive {format_duration(lateness_ns)} after their media time, and the link offset is "
     late += f"{format_duration(link_offset_ns)}: set link-offset to more than that"
     if relative:
-        return late if 0 < lateness_ns < PLAUSIBLE_NS else "the timestamps have jumped"
+        if 0 < lateness_ns < PLAUSIBLE_NS:
+            return late
+        return "the timestamps have jumped: the sender has started again, or its clock was set; they are followed"
     if offset and -_NEAR_NS < without_offset_ns < PLAUSIBLE_NS:
         return f"the timestamps fit the mediaclk offset 0, and the description says {offset}: a device may change it"
     if abs(abs(lateness_ns) - _LEAP_NS) < _NEAR_NS:
