@@ -251,3 +251,14 @@ def test_lost_frames_restart_the_phase_and_not_the_rate() -> None:
         card.run(estimator, 1.0)
         assert abs(card.off_ppm(estimator)) < 0.5
         assert abs(card.off_us(estimator)) < 5.0
+
+
+def test_lost_frames_whose_number_is_right_leave_phase_and_rate_as_they_are() -> None:
+    card, estimator = settled()
+    sigma_s = estimator.sigma_s
+    for _ in range(10):
+        card.frame += 480 + BLOCK
+        estimator.add_frame_time(card.frame, card.true_ns(), after_loss=True)
+    assert estimator.since_restart_s == math.inf
+    assert estimator.sigma_s < 2 * sigma_s
+    assert abs(card.off_ppm(estimator)) < 0.5

@@ -28,8 +28,6 @@ class DeviceObserver:
         that can be trusted."""
         self.trusted = False
         """Whether the clock is locked, or was locked and holds over."""
-        self.since_loss_s = math.inf
-        """Nominal time since the device lost frames."""
         self._passed_s = 0.0
         self._rate, self._wander = rate, wander
         self._remembered: DeviceRate | None = None
@@ -58,10 +56,8 @@ class DeviceObserver:
         if self._map is None:
             return
         reference_ns = self._map.reference_at(at.local_ns)
-        lost = at.lost_frames != 0
-        self.device.add_frame_time(at.frame, reference_ns, after_loss=lost)
+        self.device.add_frame_time(at.frame, reference_ns, after_loss=at.lost_frames != 0)
         self._passed_s += self.device.interval_s
-        self.since_loss_s = 0.0 if lost else self.since_loss_s + self.device.interval_s
         # The kernel derives the position's error from this one stamp. The residual removes the stamp's noise from it.
         self._stamp_off = self.device.residual_s(reference_ns) * self._rate
 

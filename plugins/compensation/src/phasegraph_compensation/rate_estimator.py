@@ -96,7 +96,9 @@ class RateEstimator:
         self.changes = 0
         """Number of changes of the rate that were detected."""
         self.reseeds = 0
-        """Number of restarts of the phase."""
+        """Number of restarts of the phase that no loss explains."""
+        self.since_restart_s = math.inf
+        """Nominal time since the phase restarted after lost frames."""
         self._rate = rate
         self._wander = wander
         self._frame = 0
@@ -145,7 +147,8 @@ class RateEstimator:
     def add_frame_time(self, frame: int, time_ns: int, *, after_loss: bool = False) -> None:
         """Update the estimate by one stamp: ``frame`` sounds at ``time_ns``.
 
-        ``after_loss`` if frames were lost before it: the phase restarts at this stamp, and the rate stays.
+        ``after_loss`` if frames were lost before it: where their count was wrong, the phase restarts at this stamp,
+        and the rate stays.
         """
         passed = (frame - self._frame) / self._rate
         self.interval_s = 0.0
@@ -159,12 +162,16 @@ class RateEstimator:
         self._since_s += passed
         self._since_loss_s += passed
         self.count += 1
+        self.since_restart_s += passed
+        self._predict_state(frame, passed)
         if after_loss:
             self._since_loss_s = 0.0
-            self._seed(frame, time_ns)
-            self._a = max(self._a, FIRST_SIGMA_S**2)  # stamps agree with each other then, and not yet with the truth
-            return
-        self._predict_state(frame, passed)
+            if abs(self.residual_s(time_ns)) > max(1.0 / self._rate, math.sqrt(self._a + self._r)):
+                self.since_restart_s = 0.0
+                self._seed(frame, time_ns)
+                # Stamps agree with each other then, and not yet with the truth.
+                self._a = max(self._a, FIRST_SIGMA_S**2)
+                return
         self._correct_state(time_ns)
 
     def _seed(self, frame: int, time_ns: int) -> None:
@@ -252,8 +259,10 @@ class RateEstimator:
     def _restart_phase(self, time_ns: int) -> None:
         # The phase jumped (an xrun, a step), and the rate of the card stays. A second jump within `AGAIN_S` shows that
         # the rate is wrong.
-        self.reseeds += 1
-        if self._since_loss_s >= LOSS_S:
+        if self._since_loss_s < LOSS_S:
+            self.since_restart_s = 0.0
+        else:
+            self.reseeds += 1
             if self._quiet_s < AGAIN_S:
                 self._c = UNKNOWN_RATE**2
             self._quiet_s = 0.0
