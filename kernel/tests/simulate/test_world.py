@@ -23,6 +23,7 @@ from phasegraph.simulation.scenario_options import (
     SpanOptions,
 )
 from phasegraph.simulation.signals import thd_n_db
+from phasegraph.simulation.truth import ClockTruth
 from phasegraph.testing import Impairment, Oscillator, SimLocalClock, sine_frames
 
 S = 10**9
@@ -170,6 +171,22 @@ class TestFollower:
         assert seen[-1][1].state is ClockState.LOCKED
         assert abs(seen[-1][2]) < 6000
         assert {estimate.discontinuities for _, estimate, _ in seen} == {0}
+
+    def test_it_starts_again_with_the_errors_of_a_first_start(self, monkeypatch):
+        restart = SpanOptions(at=20 * S, lasts=2 * S)
+        options = ClockOptions(noise=0, first_error=MS, lock_time=4 * S, restarts=(restart,))
+        seen = self.follow(grandmaster(), options, 40, monkeypatch=monkeypatch)
+        absent = [now for now, estimate, _ in seen if estimate.state is ClockState.UNLOCKED]
+        assert (absent[0], absent[-1]) == (20 * S, 22 * S - options.interval)
+        again = [row for row in seen if row[0] >= 22 * S]
+        assert again[0][1].state is ClockState.ACQUIRING
+        assert 1000 < abs(again[0][2]) < MS
+        assert next(now for now, estimate, _ in again if estimate.state is ClockState.LOCKED) == 26 * S
+        assert abs(again[-1][2]) < 5
+        truth = ClockTruth()
+        for now, estimate, wrong in seen:
+            truth.record_error(now / S, wrong, estimate)
+        assert 2 < truth.metrics()["true_recovery_s"] < 5
 
     @pytest.mark.parametrize(("step", "jumps"), [(20_000, 0), (-20_000, 0), (5 * MS, 1), (-3600 * S, 1)])
     def test_a_step_within_its_bound_is_slewed_and_a_larger_one_is_counted(self, monkeypatch, step, jumps):

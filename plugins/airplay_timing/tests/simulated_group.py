@@ -33,6 +33,7 @@ from phasegraph_airplay_timing.wire.compose import AnnouncedDataset
 MS = 1_000_000
 S = 1_000_000_000
 SWING_NS = 3_600 * S
+RESENT_NS = 5 * MS
 _TICK_NS = 50 * MS
 
 
@@ -43,12 +44,17 @@ class Path(msgspec.Struct, frozen=True, kw_only=True):
     jitter_ns: int = 0
     """Mean of an exponential delay on top."""
     loss: float = 0.0
+    resent: float = 0.0
+    """Share of packets that the radio sends again, with further waits of `RESENT_NS` on average."""
 
     def take(self, random: Random) -> int | None:
         """How long a packet takes; None if it gets lost."""
         if random.random() < self.loss:
             return None
-        return self.delay_ns + (round(random.expovariate(1 / self.jitter_ns)) if self.jitter_ns else 0)
+        jitter_ns = round(random.expovariate(1 / self.jitter_ns)) if self.jitter_ns else 0
+        if self.resent and random.random() < self.resent:
+            jitter_ns += round(random.expovariate(1 / RESENT_NS))
+        return self.delay_ns + jitter_ns
 
 
 class World(Protocol):

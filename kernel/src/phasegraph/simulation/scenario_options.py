@@ -121,6 +121,13 @@ class ClockOptions(Table, frozen=True, kw_only=True):
     interval: Annotated[
         Duration, Meta(description="How often it publishes an estimate.", ge=1_000_000, le=60 * NS_PER_S)
     ] = 125_000_000
+    restarts: Annotated[
+        tuple[SpanOptions, ...],
+        Meta(
+            description='When it starts again without what it knew: `[{at = "60s", lasts = "800ms"}]`, the time until '
+            "its first estimate."
+        ),
+    ] = ()
 
 
 class NetworkOptions(Table, frozen=True, kw_only=True):

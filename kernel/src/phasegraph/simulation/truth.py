@@ -28,6 +28,8 @@ LOCK_CLOCK_NS = 10_000
 """A clock is truly locked when its error stays below this: half a frame."""
 LOCK_S = 5.0
 """How long an error must stay below its limit."""
+RECOVERED_NS = 250_000
+"""A clock that started again has recovered when its error is below this."""
 WORLD_INTERVAL_NS = 100_000_000
 _SMOOTH_HZ = 5.0
 """Faster changes of pitch are perceived as noise, not as pitch."""
@@ -286,12 +288,22 @@ class ClockTruth:
         self._settling = Settling(LOCK_CLOCK_NS, LOCK_S)
         self._has_locked = False
         self._outside_bound = 0
+        self._newest_s: float | None = None
+        """When there was an estimate for the last time."""
+        self._absent_since_s: float | None = None
+        self._recovery_s: float | None = None
         self._newest: list[tuple[float, float, bool]] = []
 
     def record_error(self, true_s: float, error_ns: int, estimate: ClockEstimate) -> None:
         """Record one estimate and its true error."""
         if estimate.state is ClockState.UNLOCKED:
+            if self._newest_s is not None and self._absent_since_s is None:
+                self._absent_since_s = self._newest_s
             return
+        self._newest_s = true_s
+        if self._absent_since_s is not None and abs(error_ns) < RECOVERED_NS:
+            self._recovery_s = max(self._recovery_s or 0.0, true_s - self._absent_since_s)
+            self._absent_since_s = None
         self._has_locked |= estimate.state is ClockState.LOCKED
         self._outside_bound += abs(error_ns) > estimate.bound_ns
         self._newest.append((true_s, error_ns, self._has_locked))
@@ -322,6 +334,8 @@ class ClockTruth:
         }
         if self._settling.since_s is not None:
             metrics["true_time_to_lock_s"] = round(self._settling.since_s, 3)
+        if self._recovery_s is not None:
+            metrics["true_recovery_s"] = round(self._recovery_s, 3)
         return metrics
 
 

@@ -38,6 +38,8 @@ def _node_errors(metrics: Mapping[str, Any]) -> list[str]:
         parts.append(f"offset error {rms} rms, {most} max")
         if metrics["true_outside_bound"]:
             parts.append(f"{format_count(metrics['true_outside_bound'], 'time')} outside its own bound")
+    if "true_recovery_s" in metrics:
+        parts.append(f"back within 250 µs {format_duration(metrics['true_recovery_s'] * 1e9)} after a restart")
     if metrics.get("xruns"):
         parts.append(f"{format_count(metrics['xruns'], 'xrun')}, {format_count(metrics['lost_frames'], 'lost frame')}")
     if "true_thd_n_db" in metrics:

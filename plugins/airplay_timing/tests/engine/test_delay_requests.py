@@ -65,6 +65,17 @@ def test_silence_is_noticed_and_ends_with_an_answer() -> None:
     assert not asked.silent
 
 
+def test_a_spare_question_without_an_answer_is_no_silence() -> None:
+    asked, _ = questions()
+    assert not asked.answers
+    for number in range(2 * PATIENCE):
+        asked.ask(number, number * 2 * S, SYNC, spare=True)
+    assert not asked.silent
+    asked.departed(number, 2 * MS)
+    assert asked.answered(number, 100 * S + 3 * MS) is not None
+    assert asked.answers
+
+
 def test_a_flood_of_questions_is_bounded() -> None:
     asked, _ = questions()
     for number in range(1000):

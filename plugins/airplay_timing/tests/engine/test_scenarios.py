@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from phasegraph import ClockState
-from phasegraph.ieee1588 import Announce, Message, PortIdentity, Sync
+from phasegraph.ieee1588 import Announce, DelayReq, Message, PortIdentity, Sync
 from phasegraph_airplay_timing.anchors import Anchor, AnchorTimeline
 from phasegraph_airplay_timing.engine import TimingRole
 from phasegraph_airplay_timing.wire import compose
@@ -102,6 +102,41 @@ def test_an_asymmetric_path_is_covered_by_the_bound() -> None:
     world.run(60)
     looks = world.looks["envelope"]
     assert errors(looks, 20)[-1] < 1 * MS  # three quarters of a millisecond are the asymmetry's
+
+
+class AskedLeader(SimLeader):
+    """Notes when each Delay_Req came."""
+
+    def __init__(self, **options: bool) -> None:
+        super().__init__(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S, ppm=-12.0, **options)
+        self.asked_ns: list[int] = []
+
+    def receive(self, message: Message, world: World) -> None:
+        """See `SimLeader.receive`."""
+        if isinstance(message, DelayReq):
+            self.asked_ns.append(world.now_ns)
+        super().receive(message, world)
+
+    def asked_between(self, begin_s: int, end_s: int) -> int:
+        """How many came in a span."""
+        return sum(begin_s * S <= asked_ns < end_s * S for asked_ns in self.asked_ns)
+
+
+def test_a_new_leader_is_asked_three_times_for_each_sync_for_twenty_seconds() -> None:
+    leader = AskedLeader()
+    world = group(leader)
+    world.run(40)
+    assert 20 * 10 <= leader.asked_between(5, 15) <= 24 * 10
+    assert 7 * 10 <= leader.asked_between(25, 35) <= 8 * 10 + 1
+    assert not world.engine.one_way
+
+
+def test_one_that_does_not_answer_is_not_asked_more_often() -> None:
+    leader = AskedLeader(answers=False)
+    world = group(leader)
+    world.run(20)
+    assert leader.asked_between(5, 15) <= 11
+    assert world.engine.one_way
 
 
 def test_bursts_go_on_as_long_as_they_are_answered() -> None:

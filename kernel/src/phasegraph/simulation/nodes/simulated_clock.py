@@ -25,6 +25,7 @@ class SimulatedClock:
 
     While the base is silent, the clock continues at its last rate, with the rate error that its noise caused. If the
     base then differs from the estimate by more than the published bound, the clock jumps and counts a discontinuity.
+    While it starts again it has no estimate, and then its errors are those of a first start.
     """
 
     def __init__(
@@ -61,12 +62,22 @@ class SimulatedClock:
     def publish(self, local_ns: int) -> int:
         """Publish an estimate; returns the local time of the next one."""
         now = true_now_ns()
-        if self._base.silent(now):
+        if any(restart.at <= now < restart.at + restart.lasts for restart in self._options.restarts):
+            self._forget(local_ns)
+        elif self._base.silent(now):
             self._hold_over(now, local_ns)
         else:
             self._track(now, local_ns)
         self._published_ns = now
         return local_ns + self._options.interval
+
+    def _forget(self, local_ns: int) -> None:
+        self._receiving_since = None
+        self._estimate = ClockEstimate(
+            local_ns=local_ns,
+            reference_ns=self._estimate.reference_at(local_ns),
+            discontinuities=self._estimate.discontinuities,
+        )
 
     def _track(self, now: int, local_ns: int) -> None:
         options, truth, identity = self._options, self._base.at(now), self._base.identity(now)

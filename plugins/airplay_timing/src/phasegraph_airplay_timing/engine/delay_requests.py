@@ -20,6 +20,8 @@ _EARLY_NS = 100_000
 class _DelayRequest(msgspec.Struct):
     since_ns: int
     sync: LeaderSync | None
+    spare: bool = False
+    """It may stay without an answer."""
     asked_ns: int | None = None
     reached_ns: int | None = None
 
@@ -32,19 +34,20 @@ class DelayRequests:
         self._drop = drop
         self._waiting: dict[int, _DelayRequest] = {}
         self._missed = 0
+        self.answers = False
+        """Whether the leader has ever answered."""
 
     @property
     def silent(self) -> bool:
         """Whether the leader does not answer."""
         return self._missed >= PATIENCE
 
-    def ask(self, key: int, now_ns: int, sync: LeaderSync | None = None) -> None:
-        """A question is being sent."""
+    def ask(self, key: int, now_ns: int, sync: LeaderSync | None = None, *, spare: bool = False) -> None:
+        """A question is being sent. That a ``spare`` one has no answer does not make the leader a silent one."""
         self.expire(now_ns)
         if len(self._waiting) >= _MOST:
-            self._missed += 1
-            del self._waiting[next(iter(self._waiting))]
-        self._waiting[key] = _DelayRequest(now_ns, sync)
+            self._give_up(next(iter(self._waiting)))
+        self._waiting[key] = _DelayRequest(now_ns, sync, spare)
 
     def departed(self, key: int, local_ns: int) -> DelayExchange | None:
         """It left. Returns the exchange, should the answer have been here before."""
@@ -69,14 +72,16 @@ class DelayRequests:
             key, first = next(iter(self._waiting.items()))
             if now_ns - first.since_ns <= ANSWER_NS:
                 return
-            del self._waiting[key]
-            self._missed += 1
+            self._give_up(key)
+
+    def _give_up(self, key: int) -> None:
+        self._missed += not self._waiting.pop(key).spare
 
     def _finish(self, key: int, question: _DelayRequest) -> DelayExchange | None:
         if question.asked_ns is None or question.reached_ns is None or question.sync is None:
             return None
         del self._waiting[key]
-        self._missed = 0
+        self._missed, self.answers = 0, True
         sample = DelayExchange(sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns)
         if not -_EARLY_NS <= sample.round_trip_ns <= 2 * PATH_LIMIT_NS:
             self._drop("round_trip")

@@ -5,8 +5,9 @@ since no packet takes less than no time; a question that left at T3 and arrived 
 With a constant rate the offset is a straight line above all points of the first kind and below all of the second.
 The lines that fit are a hard bound, which holds for any asymmetry. The estimate runs in the middle between two parallel
 lines that touch the points of either kind: right where the fastest packets of both directions took equally long,
-however much the others were delayed. (After Zhang, Liu and Xia, "Clock synchronization algorithms for network
-measurements", 2002, who take the hull; the rate by likelihood is ours.)
+however much the others were delayed. Many rates fit, so the estimate is the mean of these middles, each weighted by how
+likely its rate makes the points. (After Zhang, Liu and Xia, "Clock synchronization algorithms for network
+measurements", 2002, who take the hull; the likelihood is ours.)
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ _FEW_NS = 1_000_000.0
 """One sigma where there are too few points to tell, but not more than half of the corridor, nor less than a sixth."""
 _RATE_SIGMA = 50e-6
 """One sigma of the difference of two clocks' rates, before any packet."""
+_UNLIKELY = 12.0
+"""A rate whose likelihood is less than the best one's by this, as a logarithm, has no weight."""
+_STEPS = 4
+"""Steps of the mean over rates, from one corner of the corridor to the next."""
 
 
 class EnvelopeFilter:
@@ -52,7 +57,7 @@ class EnvelopeFilter:
         """From the leader: below the line."""
         self._back = _Side(-1)
         """To the leader: above the line."""
-        self._fit = _Fit(0.0, -RATE_LIMIT, RATE_LIMIT, None, _FEW_NS)
+        self._fit = _Fit(0.0, -RATE_LIMIT, RATE_LIMIT, None, _FEW_NS, 0, 0.0)
         self._fresh = False
         self._delay_ns: float | None = None
 
@@ -89,7 +94,7 @@ class EnvelopeFilter:
             # The corridor is a bound already: sigma allows for what its points do not show yet.
             margin_ns = min(fit.sigma_ns, max(fit.width, 0.0) / 4)
             self._delay_ns = fit.width / 2
-            middle = (below + back.support(fit.rate, now_ns)) / 2
+            middle = fit.middle + fit.rate * (now_ns - fit.at_ns)
             low = fast.limit(fit.slowest, now_ns)
             high = back.limit(fit.fastest, now_ns)
         silent_ns = now_ns - max(side.points[-1][0] for side in (fast, back) if side.points)
@@ -122,17 +127,45 @@ class EnvelopeFilter:
         rates = sorted({self._fit.rate, 0.0, -RATE_LIMIT, RATE_LIMIT, *slopes})
         best = max(rates, key=likelihood)
         if not two_way:
-            return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6)
+            return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6, at, 0.0)
         index = rates.index(best)
+        mean, middle = self._mean_line(rates, best, at, likelihood)
         corridor = width(best)
         few_ns = max(min(_FEW_NS, corridor / 2 + _STAMP_NS), corridor / 6)
         return _Fit(
-            best,
+            mean,
             _closing(width, rates[index::-1]),
             _closing(width, rates[index:]),
             corridor,
             math.hypot(_SIGMA_NS, *(side.doubt(best, few_ns) for side in (fast, back))),
+            at,
+            middle,
         )
+
+    def _mean_line(
+        self, rates: Sequence[float], best: float, at_ns: int, likelihood: Callable[[float], tuple[float, float]]
+    ) -> tuple[float, float]:
+        # The mean rate, and the mean middle of the corridor at a time, of all rates that fit.
+        least, most = likelihood(best)
+
+        def weight(rate: float) -> float:
+            closed, logarithm = likelihood(rate)
+            return math.exp(logarithm - most) if closed >= least and logarithm > most - _UNLIKELY else 0.0
+
+        likely = [index for index, rate in enumerate(rates) if weight(rate)]
+        corners = rates[max(likely[0] - 1, 0) : likely[-1] + 2]
+        total = rate_sum = middle_sum = 0.0
+        for low, high in pairwise(corners):
+            for step in range(_STEPS):
+                rate = low + (high - low) * (step + 0.5) / _STEPS
+                share = weight(rate) * (high - low)
+                total += share
+                rate_sum += share * rate
+                middle_sum += share * self._middle(rate, at_ns)
+        return (rate_sum / total, middle_sum / total) if total else (best, self._middle(best, at_ns))
+
+    def _middle(self, rate: float, at_ns: int) -> float:
+        return (self._fast.support(rate, at_ns) + self._back.support(rate, at_ns)) / 2
 
 
 class _Fit(NamedTuple):
@@ -143,6 +176,9 @@ class _Fit(NamedTuple):
     width: float | None
     """Of the corridor, in nanoseconds; None without a way back."""
     sigma_ns: float
+    at_ns: int
+    middle: float
+    """Of the corridor, at that time; with a way back."""
 
 
 def _closing(width: Callable[[float], float], rates: Sequence[float]) -> float:
