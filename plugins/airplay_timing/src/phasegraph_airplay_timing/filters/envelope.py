@@ -44,6 +44,8 @@ _RATE_SIGMA = 50e-6
 """One sigma of the difference of two clocks' rates, before any packet."""
 _UNLIKELY = 12.0
 """A rate whose likelihood is less than the best one's by this, as a logarithm, has no weight."""
+_QUIET_NS = 500.0
+"""For these weights, distances of points from the line that are much smaller are alike."""
 _STEPS = 4
 """Steps of the mean over rates, from one corner of the corridor to the next."""
 
@@ -119,8 +121,8 @@ class EnvelopeFilter:
         def width(rate: float) -> float:
             return back.support(rate, at) - fast.support(rate, at) if two_way else 0.0
 
-        def likelihood(rate: float) -> tuple[float, float]:
-            logarithm = fast.likelihood(rate) + (back.likelihood(rate) if two_way else 0.0)
+        def likelihood(rate: float, quiet_ns: float = _STAMP_NS) -> tuple[float, float]:
+            logarithm = fast.likelihood(rate, quiet_ns) + (back.likelihood(rate, quiet_ns) if two_way else 0.0)
             return min(width(rate) + 2 * _STAMP_NS, 0.0), logarithm - (rate / _RATE_SIGMA) ** 2 / 2
 
         slopes = [slope for slope in (*fast.slopes(), *(back.slopes() if two_way else ())) if abs(slope) < RATE_LIMIT]
@@ -129,7 +131,7 @@ class EnvelopeFilter:
         if not two_way:
             return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6, at, 0.0)
         index = rates.index(best)
-        mean, middle = self._mean_line(rates, best, at, likelihood)
+        mean, middle = self._mean_line(rates, best, at, lambda rate: likelihood(rate, _QUIET_NS))
         corridor = width(best)
         few_ns = max(min(_FEW_NS, corridor / 2 + _STAMP_NS), corridor / 6)
         return _Fit(
@@ -146,7 +148,8 @@ class EnvelopeFilter:
         self, rates: Sequence[float], best: float, at_ns: int, likelihood: Callable[[float], tuple[float, float]]
     ) -> tuple[float, float]:
         # The mean rate, and the mean middle of the corridor at a time, of all rates that fit.
-        least, most = likelihood(best)
+        least, _ = likelihood(best)
+        most = max(logarithm for closed, logarithm in map(likelihood, rates) if closed >= least)
 
         def weight(rate: float) -> float:
             closed, logarithm = likelihood(rate)
@@ -253,11 +256,14 @@ class _Side:
         self._corners()
         return [-self._sign * edge for edge in self._edges]
 
-    def likelihood(self, rate: float) -> float:
-        """Logarithm of how likely this rate makes the points, if they lie off the line exponentially."""
+    def likelihood(self, rate: float, quiet_ns: float) -> float:
+        """Logarithm of how likely this rate makes the points, if they lie off the line exponentially.
+
+        Distances well below ``quiet_ns`` make no difference.
+        """
         self._corners()  # and the means with them
         apart = self._sign * (self.support(rate, self._middle) - self._mean)
-        return -len(self.points) * math.log(apart + _STAMP_NS)
+        return -len(self.points) * math.log(apart + quiet_ns)
 
     def doubt(self, rate: float, few_ns: float) -> float:
         """One sigma of the line: by how thinly the points lie near it; ``few_ns`` where too few are there to tell."""
