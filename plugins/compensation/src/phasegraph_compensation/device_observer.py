@@ -1,4 +1,4 @@
-"""Measures the device in reference time: the input of ``ptp-feed-forward`` and ``combined``.
+"""Measures the device in reference time: the input of ``ptp-feed-forward``.
 
 The device is measured against the clock that the stream runs on, so the rate of the computer's own counter cancels out.
 (The rate of that counter against the clock says nothing about the device.)
@@ -40,6 +40,26 @@ class DeviceObserver:
             ReadPosition: self._on_read_position,
             DeviceRate: self._on_remembered_rate,
         }
+
+    @property
+    def deviation(self) -> float:
+        """Reference seconds per nominal second of the device, less one."""
+        return self.device.deviation
+
+    @property
+    def sigma(self) -> float:
+        """One standard deviation of `deviation`."""
+        return self.device.sigma
+
+    @property
+    def sigma_s(self) -> float:
+        """One standard deviation of the filtered time of the newest frame, in seconds."""
+        return self.device.sigma_s
+
+    @property
+    def span_s(self) -> float:
+        """Nominal time since the first stamp."""
+        return self.device.span_s
 
     def observe(self, observation: Observation) -> None:
         """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""

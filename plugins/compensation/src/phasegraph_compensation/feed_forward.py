@@ -15,8 +15,9 @@ from msgspec import Meta
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
 from .device_observer import DeviceObserver
+from .phase_observer import PhaseObserver
 from .rate_estimator import LOSS_S, device_rate_of
-from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
+from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, MEASURED, PLACED_S, Ratio, can_start
 
 CERTAIN = 2.0
 """Standard deviations of the filtered time that an error after lost frames has to exceed."""
@@ -37,6 +38,10 @@ class FeedForwardGains(msgspec.Struct, frozen=True):
     """Frames of error beyond which the position jumps to its place, for `LOSS_S` after a wrong count of lost frames."""
     patience_s: float = 10.0
     """Longest wait for the clock to lock, before playing starts without it."""
+    measured_at: float = MEASURED
+    """Standard deviation of the rate at which it starts at the earliest."""
+    placed_at_s: float = PLACED_S
+    """Standard deviation of the time of a frame at which it starts at the earliest."""
     smoothing_s: float = 1.0
     """Time constant of the ratio before lock."""
 
@@ -59,12 +64,15 @@ class FeedForward:
         """``rate`` in frames per second."""
         self._rate = rate
         self._resync = frames_in(config.resync_after, rate)
-        self._observer = DeviceObserver(rate, self.gains.wander)
+        self._observer = self._make_observer()
         self._ratio = Ratio()
         self._smoothing_s = self.gains.smoothing_s
         self._started = False
         self._good_s = 0.0
         self._locked = False
+
+    def _make_observer(self) -> DeviceObserver | PhaseObserver:
+        return DeviceObserver(self._rate, self.gains.wander)
 
     def observe(self, observation: Observation) -> None:
         """See `Compensator.observe`."""
@@ -72,7 +80,7 @@ class FeedForward:
 
     def decide(self, local_ns: int) -> Correction:
         """See `Compensator.decide`."""
-        device, error = self._observer.device, self._observer.error
+        observer, error = self._observer, self._observer.error
         passed_s = min(self._observer.elapsed_s(), LONGEST_STEP_S)
         if not self._started:
             return self._start_when_measured(error)
@@ -80,10 +88,9 @@ class FeedForward:
         if error is not None and abs(error) > self._largest_error():
             step, error = error, 0.0
         self._update_lock(error, passed_s)
-        if device.sigma < INFORMATIVE:
-            wanted = device.deviation + (0.0 if error is None else self._feedback(error, passed_s))
-            slope = self.gains.tracking_slope if self._locked else ACQUIRING_SLOPE
-            self._ratio.approach(wanted, passed_s, slope, self._smoothing_s)
+        if observer.sigma < INFORMATIVE:
+            wanted = observer.deviation + (0.0 if error is None else self._feedback(error, passed_s))
+            self._ratio.approach(wanted, passed_s, self._slope(), self._smoothing_s)
         if step:
             return self._correction(f"resync: it was {step:+.1f} frames off", step)
         return self._correction(self._reason(error))
@@ -97,15 +104,19 @@ class FeedForward:
 
     def _start_when_measured(self, error: float | None) -> Correction:
         # The output is silent until the device is measured, so the ratio may jump.
-        device = self._observer.device
-        if device.sigma < INFORMATIVE:
-            self._ratio.jump(device.deviation)
-        waiting = not self._observer.trusted and device.span_s < self.gains.patience_s
-        self._started = can_start(device) and not waiting
+        observer, gains = self._observer, self.gains
+        if observer.sigma < INFORMATIVE:
+            self._ratio.jump(observer.deviation)
+        waiting = not observer.trusted and observer.span_s < gains.patience_s
+        self._started = can_start(observer, measured_at=gains.measured_at, placed_at_s=gains.placed_at_s) and not waiting
         if self._started:
             return self._correction("starts at its place", error or 0.0, silent=True)
         reason = f"silent: {'waiting for the clock' if waiting else 'measuring the device'}"
         return self._correction(reason, silent=True)
+
+    def _slope(self) -> float:
+        """Largest change of the ratio per second now."""
+        return self.gains.tracking_slope if self._locked else ACQUIRING_SLOPE
 
     def _feedback(self, error: float, passed_s: float) -> float:
         """What an error of ``error`` frames adds to the ratio."""
@@ -113,7 +124,7 @@ class FeedForward:
 
     def _update_lock(self, error: float | None, passed_s: float) -> None:
         """Lock when the rate has been known for a while. The error does not matter here."""
-        good = self._observer.device.sigma < self.gains.good_sigma
+        good = self._observer.sigma < self.gains.good_sigma
         self._good_s = self._good_s + passed_s if good else 0.0
         self._locked = self._good_s >= self.gains.good_s
 
@@ -130,5 +141,5 @@ class FeedForward:
             locked=self._locked,
             reason=reason,
             silent=silent,
-            device=device_rate_of(self._observer.device.deviation, self._observer.device.sigma),
+            device=device_rate_of(self._observer.deviation, self._observer.sigma),
         )

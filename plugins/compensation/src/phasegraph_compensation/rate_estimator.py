@@ -1,16 +1,12 @@
-"""Estimates a device's rate from the times at which its frames sound: a Kalman filter of two states.
+"""Estimates a device's rate from the times at which its frames sound: a Kalman filter of two states, or of three.
 
-State vector ``x = [t, p]``: ``t`` is the time at which the newest frame sounds, in seconds; ``p`` is the **pace**, the
-seconds that pass while the device counts one nominal second of frames, so ``p = 1 / (1 + rate error)``. `deviation` is
-``p - 1``. Times are integers in nanoseconds; only the remainder after a prediction is a float.
+State vector ``x = [t, p, d]``: ``t`` is the time at which the newest frame sounds, in seconds; ``p`` is the **pace**,
+the seconds that pass while the device counts one nominal second of frames, so ``p = 1 / (1 + rate error)``; ``d`` is
+the change of the pace per second, which stays 0 where no ``drift`` is allowed. `deviation` is ``p - 1``. Times are
+integers in nanoseconds; only the remainder after a prediction is a float. The equations are in `state_covariance`.
 
-Prediction over ``T`` nominal seconds of frames, with the random walk ``w`` of the rate (``wander``)::
-
-    F = [[1, T], [0, 1]]        Q = w^2 [[T^3 / 3, T^2 / 2], [T^2 / 2, T]]        P = F P F' + Q
-
-Correction by one stamp ``z`` of the time, with the noise ``r``, for ``P = [[a, b], [b, c]]``::
-
-    y = z - t        s = a + r        t += (a / s) y        p += (b / s) y        P -= [a, b]' [a, b] / s
+A prediction covers the nominal seconds of frames that have passed. It is corrected by one stamp ``z`` of the time, with
+the noise ``r``: ``y = z - t``.
 
 ``r`` is measured from the stamps (variance of ``y`` over a second, less ``a``) and has a floor for the slow wander of
 the reference clock. A stamp beyond `GATE` standard deviations counts less, one beyond `FAR` does not count; `OUTLIERS`
@@ -27,6 +23,10 @@ import math
 
 from phasegraph import NS_PER_S, DeviceRate
 
+from .state_covariance import StateCovariance
+
+FIRST_DRIFT = 20e-9
+"""Standard deviation of a drift that is not known, per second: a card that warms up by 3 ppm within two minutes."""
 FIRST_SIGMA_S = 50e-6
 """Noise of a stamp until it is measured. USB cards, whose pointer moves by 6 frames, have 36 us."""
 LEAST_SIGMA_S, LARGEST_SIGMA_S = 5e-6, 5e-3
@@ -84,8 +84,14 @@ def device_rate_of(deviation: float, sigma: float) -> DeviceRate:
 class RateEstimator:
     """Estimates the rate, and the time of the newest frame, from (frame, time) pairs in order."""
 
-    def __init__(self, rate: int, wander: float) -> None:
-        """``rate`` is the nominal rate in frames per second; ``wander`` its random walk, per root of a second."""
+    def __init__(
+        self, rate: int, wander: float, drift: float | None = None, *, clock_density: float = CLOCK_DENSITY
+    ) -> None:
+        """``rate`` is the nominal rate in frames per second; ``wander`` its random walk, per root of a second.
+
+        ``drift`` is the random walk of its drift, per second and root of a second; None for a filter of two states.
+        ``clock_density`` is 0 for stamps of the local counter, which has no errors of its own.
+        """
         self.deviation = 0.0
         """The pace less one."""
         self.interval_s = 0.0
@@ -100,11 +106,15 @@ class RateEstimator:
         self.since_restart_s = math.inf
         """Nominal time since the phase restarted after lost frames."""
         self._rate = rate
-        self._wander = wander
+        self._drift = 0.0
+        self._first_drift = 0.0 if drift is None else FIRST_DRIFT
+        self._clock_density = clock_density
         self._frame = 0
         self._base_ns = 0
         self._rest_s = 0.0
-        self._a, self._b, self._c = FIRST_SIGMA_S**2, 0.0, UNKNOWN_RATE**2
+        self._spread = StateCovariance(
+            (FIRST_SIGMA_S, UNKNOWN_RATE, self._first_drift), wander, 0.0 if drift is None else drift
+        )
         self._r = self._noise = FIRST_SIGMA_S**2
         self._residual_mean = self._residual_mean_slow = 0.0
         self._residual_wander = self._learned_s = 0.0
@@ -116,12 +126,12 @@ class RateEstimator:
     @property
     def sigma(self) -> float:
         """One standard deviation of `deviation`."""
-        return math.sqrt(self._c)
+        return math.sqrt(self._spread.rate)
 
     @property
     def sigma_s(self) -> float:
         """One standard deviation of the filtered time, in seconds."""
-        return math.sqrt(self._a)
+        return math.sqrt(self._spread.phase)
 
     def residual_s(self, time_ns: int) -> float:
         """Filtered time of the newest frame, less ``time_ns``, in seconds."""
@@ -134,7 +144,17 @@ class RateEstimator:
     def start_with(self, device: DeviceRate) -> None:
         """Start with a rate that an earlier run measured. Call it before the first pair."""
         self.deviation = deviation_of(device)
-        self._c = min(max(device.sigma_ppb * 1e-9, LEAST_KNOWN), UNKNOWN_RATE) ** 2
+        self._spread.set_rate(min(max(device.sigma_ppb * 1e-9, LEAST_KNOWN), UNKNOWN_RATE))
+
+    def add_rate(self, deviation: float, sigma: float) -> None:
+        """Use a rate that was measured elsewhere, unless the stamps have shown that it is another."""
+        off, spread = deviation - self.deviation, self._spread
+        if off * off > GATE * GATE * (spread.rate + sigma * sigma):
+            return
+        phase, pace, drift = spread.correct_by_rate(sigma * sigma)
+        self._rest_s += phase * off
+        self.deviation += pace * off
+        self._drift += drift * off
 
     def shift_time(self, by_ns: int) -> None:
         """Follow a step of the timescale: add ``by_ns`` to the time of the newest frame."""
@@ -176,27 +196,26 @@ class RateEstimator:
 
     def _seed(self, frame: int, time_ns: int) -> None:
         self._frame, self._base_ns, self._rest_s = frame, time_ns, 0.0
-        self._a, self._b, self._outliers = self._r, 0.0, 0
+        self._spread.set_phase(math.sqrt(self._r))
+        self._outliers = 0
         self._residual_mean = self._residual_mean_slow = 0.0
 
     def _predict_state(self, frame: int, passed: float) -> None:
         whole, part = divmod((frame - self._frame) * NS_PER_S, self._rate)
         self._base_ns += whole
-        self._rest_s += passed * self.deviation + part / self._rate * 1e-9
+        self._rest_s += passed * (self.deviation + 0.5 * passed * self._drift) + part / self._rate * 1e-9
+        self.deviation += passed * self._drift
         self._frame = frame
         if abs(self._rest_s) > 1e-6:  # into the integer part, so that the float stays small
             moved = round(self._rest_s * 1e9)
             self._base_ns += moved
             self._rest_s -= moved * 1e-9
-        q = self._wander * self._wander * passed
-        self._a += 2 * passed * self._b + passed * passed * self._c + q * passed * passed / 3
-        self._b += passed * self._c + q * passed / 2
-        self._c = min(self._c + q, UNKNOWN_RATE**2)
+        self._spread.predict(passed, UNKNOWN_RATE)
 
     def _correct_state(self, time_ns: int) -> None:
         y = -self.residual_s(time_ns)
         r = self._r
-        off = abs(y) / math.sqrt(self._a + r)
+        off = abs(y) / math.sqrt(self._spread.phase + r)
         if off > GATE:
             self._outliers += 1
             if self._outliers >= OUTLIERS:
@@ -207,14 +226,11 @@ class RateEstimator:
             self._outliers = 0
             self._measure_noise(y)
         if self.interval_s:
-            r = max(r, CLOCK_DENSITY / self.interval_s * min(1.0, self._since_s / CLOCK_TIME_S))
-        s = self._a + r
-        phase, pace = self._a / s, self._b / s
+            r = max(r, self._clock_density / self.interval_s * min(1.0, self._since_s / CLOCK_TIME_S))
+        phase, pace, drift = self._spread.correct_by_phase(r)
         self._rest_s += phase * y
         self.deviation = min(max(self.deviation + pace * y, -LARGEST_RATE), LARGEST_RATE)
-        self._c -= pace * self._b
-        self._a -= phase * self._a
-        self._b -= phase * self._b
+        self._drift += drift * y
 
     def _measure_noise(self, y: float) -> None:
         known = self.count - _UNMEASURED
@@ -224,7 +240,7 @@ class RateEstimator:
         off = y - self._residual_mean
         self._residual_mean += share * off
         self._residual_mean_slow += _SLOW * share * (self._residual_mean - self._residual_mean_slow)
-        self._noise += share * (off * (y - self._residual_mean) - self._a - self._noise)
+        self._noise += share * (off * (y - self._residual_mean) - self._spread.phase - self._noise)
         lasting = 0.0
         if self._since_s >= AGAIN_S:
             # The slow wander of a bad clock is noise too, as far as it is usual. A young filter does not count it:
@@ -244,8 +260,10 @@ class RateEstimator:
             self.changes += 1
             self._since_s = 0.0
             self._residual_wander *= 2.0  # if the clock became worse instead, the next such wander is usual
-            self._a = max(self._a, self._residual_mean**2)
-            self._c = CHANGED_RATE**2
+            self._spread.set_phase(max(self.sigma_s, abs(self._residual_mean)))
+            self._spread.set_rate(CHANGED_RATE)
+            self._spread.set_drift(self._first_drift)
+            self._drift = 0.0
             self._residual_mean = self._residual_mean_slow = 0.0
         elif self.span_s >= CLOCK_TIME_S:
             self._learned_s += self.interval_s
@@ -264,6 +282,6 @@ class RateEstimator:
         else:
             self.reseeds += 1
             if self._quiet_s < AGAIN_S:
-                self._c = UNKNOWN_RATE**2
+                self._spread.set_rate(UNKNOWN_RATE)
             self._quiet_s = 0.0
         self._seed(self._frame, time_ns)

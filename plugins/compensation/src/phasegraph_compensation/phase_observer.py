@@ -1,0 +1,102 @@
+"""Measures the device and the clock apart, each against the local counter: the input of ``combined``.
+
+Both are crystals, or as steady as crystals, against the local counter. A device's stamps are precise and many, so its
+rate is followed within seconds; the clock's errors last, so they are averaged over a minute. A filter of one of them
+against the other, as in `DeviceObserver`, would need one bandwidth for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from phasegraph import ClockEstimate, ClockState, DeviceRate, DeviceTime, Observation, ReadPosition
+
+from .rate_estimator import LEAST_KNOWN, RateEstimator, deviation_of
+from .reference_track import ReferenceTrack
+
+GOOD_SIGMA_NS = 15_000.0
+"""Sigma of a clock that has not locked, below which its time places frames: 0.7 of one at 48 kHz."""
+
+
+class PhaseObserver:
+    """Estimates the device's rate in reference time, and the error of the read position."""
+
+    def __init__(self, rate: int, wander: float, drift: float) -> None:
+        """As for `RateEstimator`, about the device against the local counter."""
+        self.error: float | None = None
+        """Frames that the read position is behind its target, by the smoothed times of device and clock; None without
+        a clock that has a reference."""
+        self.trusted = False
+        """Whether the clock is locked, or holds over, or is good enough before it locks."""
+        self._device = RateEstimator(rate, wander, drift, clock_density=0.0)
+        self._reference = ReferenceTrack()
+        self._rate = rate
+        self._passed_s = 0.0
+        self._off_s = 0.0
+        self._followed = False
+        self._remembered: DeviceRate | None = None
+        self._on: dict[type, Callable[[Any], None]] = {
+            ClockEstimate: self._on_clock_estimate,
+            DeviceTime: self._on_device_time,
+            ReadPosition: self._on_read_position,
+            DeviceRate: self._on_remembered_rate,
+        }
+
+    @property
+    def deviation(self) -> float:
+        """Reference seconds per nominal second of the device, less one."""
+        return self._device.deviation + self._reference.rate + self._device.deviation * self._reference.rate
+
+    @property
+    def sigma(self) -> float:
+        """One standard deviation of `deviation`."""
+        return math.hypot(self._device.sigma, self._reference.sigma)
+
+    @property
+    def sigma_s(self) -> float:
+        """One standard deviation of the error of the read position, in seconds."""
+        return math.hypot(self._device.sigma_s, self._reference.sigma_s)
+
+    @property
+    def span_s(self) -> float:
+        """Nominal time since the first stamp."""
+        return self._device.span_s
+
+    def observe(self, observation: Observation) -> None:
+        """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""
+        handler = self._on.get(type(observation))
+        if handler is not None:
+            handler(observation)
+
+    def elapsed_s(self) -> float:
+        """Nominal time that the device has counted since the last call."""
+        passed, self._passed_s = self._passed_s, 0.0
+        return passed
+
+    def _on_device_time(self, at: DeviceTime) -> None:
+        self._device.add_frame_time(at.frame, at.local_ns)
+        self._passed_s += self._device.interval_s
+        # The kernel derives the position's error from this one stamp and the clock's own map.
+        smooth_s = self._device.residual_s(at.local_ns)
+        self._off_s = smooth_s * (1.0 + self._reference.rate) + self._reference.ahead_s(at.local_ns)
+
+    def _on_read_position(self, at: ReadPosition) -> None:
+        known = self._followed and self._device.count and self._reference.known and math.isfinite(at.error_frames)
+        self.error = at.error_frames + self._off_s * self._rate if known else None
+
+    def _on_remembered_rate(self, remembered: DeviceRate) -> None:
+        self._remembered = remembered
+
+    def _on_clock_estimate(self, estimate: ClockEstimate) -> None:
+        self._reference.observe(estimate)
+        if self._remembered is not None and self._reference.known:
+            # It was measured in reference time, and the device is measured in local time.
+            pace = (1.0 + deviation_of(self._remembered)) / (1.0 + self._reference.rate)
+            sigma = math.hypot(max(self._remembered.sigma_ppb * 1e-9, LEAST_KNOWN), self._reference.sigma)
+            self._device.add_rate(pace - 1.0, sigma)
+            self._remembered = None
+        self._followed = estimate.state is not ClockState.UNLOCKED
+        good = estimate.state is not ClockState.ACQUIRING or estimate.sigma_ns < GOOD_SIGMA_NS
+        self.trusted = self._followed and good
