@@ -205,7 +205,7 @@ def test_without_its_clock_it_goes_on_at_its_last_rate(name: str) -> None:
 
 @by_clock
 def test_it_waits_for_its_clock_to_lock_but_not_for_ever(name: str) -> None:
-    late = Played(name, 15.0, states={0.0: ClockState.ACQUIRING, 5.0: ClockState.LOCKED}).trace
+    late = Played(name, 15.0, states={0.0: ClockState.UNLOCKED, 5.0: ClockState.LOCKED}).trace
     assert np.argmin(late.silent) * late.block_s == pytest.approx(5.0, abs=0.5)
     never = Played(name, 15.0, states={0.0: ClockState.UNLOCKED}).trace
     assert np.argmin(never.silent) * never.block_s == pytest.approx(10.0, abs=0.1)

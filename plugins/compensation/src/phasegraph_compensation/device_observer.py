@@ -61,6 +61,11 @@ class DeviceObserver:
         """Nominal time since the first stamp."""
         return self.device.span_s
 
+    @property
+    def since_restart_s(self) -> float:
+        """Nominal time since the phase restarted after lost frames."""
+        return self.device.since_restart_s
+
     def observe(self, observation: Observation) -> None:
         """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""
         handler = self._on.get(type(observation))

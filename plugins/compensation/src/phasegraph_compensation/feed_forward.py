@@ -17,7 +17,7 @@ from phasegraph import CompensatorConfig, Correction, Duration, Observation, fra
 from .device_observer import DeviceObserver
 from .phase_observer import PhaseObserver
 from .rate_estimator import LOSS_S, device_rate_of
-from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, MEASURED, PLACED_S, Ratio, can_start
+from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
 
 CERTAIN = 2.0
 """Standard deviations of the filtered time that an error after lost frames has to exceed."""
@@ -38,10 +38,6 @@ class FeedForwardGains(msgspec.Struct, frozen=True):
     """Frames of error beyond which the position jumps to its place, for `LOSS_S` after a wrong count of lost frames."""
     patience_s: float = 10.0
     """Longest wait for the clock to lock, before playing starts without it."""
-    measured_at: float = MEASURED
-    """Standard deviation of the rate at which it starts at the earliest."""
-    placed_at_s: float = PLACED_S
-    """Standard deviation of the time of a frame at which it starts at the earliest."""
     smoothing_s: float = 1.0
     """Time constant of the ratio before lock."""
 
@@ -97,22 +93,26 @@ class FeedForward:
 
     def _largest_error(self) -> float:
         # The gap of lost frames is heard anyway, so the position returns to its place at once.
-        device = self._observer.device
-        if device.since_restart_s >= LOSS_S:
+        observer = self._observer
+        if observer.since_restart_s >= LOSS_S:
             return self._resync
-        return min(self._resync, max(self.gains.after_loss, CERTAIN * device.sigma_s * self._rate))
+        return min(self._resync, max(self.gains.after_loss, CERTAIN * observer.sigma_s * self._rate))
 
     def _start_when_measured(self, error: float | None) -> Correction:
         # The output is silent until the device is measured, so the ratio may jump.
-        observer, gains = self._observer, self.gains
+        observer = self._observer
         if observer.sigma < INFORMATIVE:
             self._ratio.jump(observer.deviation)
-        waiting = not observer.trusted and observer.span_s < gains.patience_s
-        self._started = can_start(observer, measured_at=gains.measured_at, placed_at_s=gains.placed_at_s) and not waiting
+        waiting = not observer.trusted and observer.span_s < self.gains.patience_s
+        self._started = self._measured() and not waiting
         if self._started:
             return self._correction("starts at its place", error or 0.0, silent=True)
         reason = f"silent: {'waiting for the clock' if waiting else 'measuring the device'}"
         return self._correction(reason, silent=True)
+
+    def _measured(self) -> bool:
+        """Whether rate and place are known well enough to start."""
+        return can_start(self._observer)
 
     def _slope(self) -> float:
         """Largest change of the ratio per second now."""

@@ -7,17 +7,24 @@ against the other, as in `DeviceObserver`, would need one bandwidth for both.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from phasegraph import ClockEstimate, ClockState, DeviceRate, DeviceTime, Observation, ReadPosition
 
-from .rate_estimator import LEAST_KNOWN, RateEstimator, deviation_of
+from .rate_estimator import FIRST_SIGMA_S, LEAST_KNOWN, LEAST_SIGMA_S, RateEstimator, deviation_of
 from .reference_track import ReferenceTrack
 
 GOOD_SIGMA_NS = 15_000.0
 """Sigma of a clock that has not locked, below which its time places frames: 0.7 of one at 48 kHz."""
+FIRST_STAMPS = 24
+"""Stamps from which the noise of a card's stamps is first measured."""
+MARGIN = 1.3
+"""Factor on that noise: its own standard deviation is a seventh."""
 
 
 class PhaseObserver:
@@ -30,13 +37,16 @@ class PhaseObserver:
         a clock that has a reference."""
         self.trusted = False
         """Whether the clock is locked, or holds over, or is good enough before it locks."""
-        self._device = RateEstimator(rate, wander, drift, clock_density=0.0)
+        self._make_device = functools.partial(RateEstimator, rate, wander, drift, clock_density=0.0)
+        self._device = self._make_device()
         self._reference = ReferenceTrack()
         self._rate = rate
         self._passed_s = 0.0
         self._off_s = 0.0
         self._followed = False
         self._remembered: DeviceRate | None = None
+        self._known: tuple[float, float] | None = None
+        self._first: list[DeviceTime] | None = []
         self._on: dict[type, Callable[[Any], None]] = {
             ClockEstimate: self._on_clock_estimate,
             DeviceTime: self._on_device_time,
@@ -64,6 +74,11 @@ class PhaseObserver:
         """Nominal time since the first stamp."""
         return self._device.span_s
 
+    @property
+    def since_restart_s(self) -> float:
+        """Nominal time since the phase restarted after lost frames."""
+        return self._device.since_restart_s
+
     def observe(self, observation: Observation) -> None:
         """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""
         handler = self._on.get(type(observation))
@@ -76,7 +91,12 @@ class PhaseObserver:
         return passed
 
     def _on_device_time(self, at: DeviceTime) -> None:
-        self._device.add_frame_time(at.frame, at.local_ns)
+        self._device.add_frame_time(at.frame, at.local_ns, after_loss=at.lost_frames != 0)
+        if self._first is not None:
+            self._first.append(at)
+            if len(self._first) == FIRST_STAMPS:
+                self._use_first_again(self._first)
+                self._first = None
         self._passed_s += self._device.interval_s
         # The kernel derives the position's error from this one stamp and the clock's own map.
         smooth_s = self._device.residual_s(at.local_ns)
@@ -91,12 +111,27 @@ class PhaseObserver:
 
     def _on_clock_estimate(self, estimate: ClockEstimate) -> None:
         self._reference.observe(estimate)
+        self._followed = estimate.state is not ClockState.UNLOCKED
+        good = estimate.state is not ClockState.ACQUIRING or estimate.sigma_ns < GOOD_SIGMA_NS
+        self.trusted = self._followed and good
         if self._remembered is not None and self._reference.known:
             # It was measured in reference time, and the device is measured in local time.
             pace = (1.0 + deviation_of(self._remembered)) / (1.0 + self._reference.rate)
             sigma = math.hypot(max(self._remembered.sigma_ppb * 1e-9, LEAST_KNOWN), self._reference.sigma)
-            self._device.add_rate(pace - 1.0, sigma)
+            self._known = pace - 1.0, sigma
+            self._device.add_rate(*self._known)
             self._remembered = None
-        self._followed = estimate.state is not ClockState.UNLOCKED
-        good = estimate.state is not ClockState.ACQUIRING or estimate.sigma_ns < GOOD_SIGMA_NS
-        self.trusted = self._followed and good
+
+    def _use_first_again(self, stamps: list[DeviceTime]) -> None:
+        # A PCI card's stamps are ten times better than is assumed of a card that is not known. Those that were used
+        # before that was measured would count for little, and they are the longest lever on the rate.
+        frames = np.array([at.frame - stamps[0].frame for at in stamps], np.float64)
+        times_s = np.array([at.local_ns - stamps[0].local_ns for at in stamps], np.float64) * 1e-9
+        line = np.polynomial.Polynomial.fit(frames, times_s, 1)
+        sigma_s = math.sqrt(float(((times_s - line(frames)) ** 2).sum()) / (len(stamps) - 2))
+        if sigma_s * MARGIN < FIRST_SIGMA_S:
+            self._device = self._make_device(first_sigma_s=max(sigma_s * MARGIN, LEAST_SIGMA_S))
+            if self._known is not None:
+                self._device.add_rate(*self._known)
+            for at in stamps:
+                self._device.add_frame_time(at.frame, at.local_ns, after_loss=at.lost_frames != 0)

@@ -85,12 +85,19 @@ class RateEstimator:
     """Estimates the rate, and the time of the newest frame, from (frame, time) pairs in order."""
 
     def __init__(
-        self, rate: int, wander: float, drift: float | None = None, *, clock_density: float = CLOCK_DENSITY
+        self,
+        rate: int,
+        wander: float,
+        drift: float | None = None,
+        *,
+        clock_density: float = CLOCK_DENSITY,
+        first_sigma_s: float = FIRST_SIGMA_S,
     ) -> None:
         """``rate`` is the nominal rate in frames per second; ``wander`` its random walk, per root of a second.
 
         ``drift`` is the random walk of its drift, per second and root of a second; None for a filter of two states.
-        ``clock_density`` is 0 for stamps of the local counter, which has no errors of its own.
+        ``clock_density`` is 0 for stamps of the local counter, which has no errors of its own. ``first_sigma_s`` is the
+        noise of a stamp until it is measured.
         """
         self.deviation = 0.0
         """The pace less one."""
@@ -113,9 +120,9 @@ class RateEstimator:
         self._base_ns = 0
         self._rest_s = 0.0
         self._spread = StateCovariance(
-            (FIRST_SIGMA_S, UNKNOWN_RATE, self._first_drift), wander, 0.0 if drift is None else drift
+            (first_sigma_s, UNKNOWN_RATE, self._first_drift), wander, 0.0 if drift is None else drift
         )
-        self._r = self._noise = FIRST_SIGMA_S**2
+        self._r = self._noise = first_sigma_s**2
         self._residual_mean = self._residual_mean_slow = 0.0
         self._residual_wander = self._learned_s = 0.0
         self._outliers = 0
@@ -186,11 +193,11 @@ class RateEstimator:
         self._predict_state(frame, passed)
         if after_loss:
             self._since_loss_s = 0.0
-            if abs(self.residual_s(time_ns)) > max(1.0 / self._rate, math.sqrt(self._a + self._r)):
+            if abs(self.residual_s(time_ns)) > max(1.0 / self._rate, math.sqrt(self._spread.phase + self._r)):
                 self.since_restart_s = 0.0
                 self._seed(frame, time_ns)
                 # Stamps agree with each other then, and not yet with the truth.
-                self._a = max(self._a, FIRST_SIGMA_S**2)
+                self._spread.set_phase(max(self.sigma_s, FIRST_SIGMA_S))
                 return
         self._correct_state(time_ns)
 
@@ -262,8 +269,7 @@ class RateEstimator:
             self._residual_wander *= 2.0  # if the clock became worse instead, the next such wander is usual
             self._spread.set_phase(max(self.sigma_s, abs(self._residual_mean)))
             self._spread.set_rate(CHANGED_RATE)
-            self._spread.set_drift(self._first_drift)
-            self._drift = 0.0
+            self._forget_drift()
             self._residual_mean = self._residual_mean_slow = 0.0
         elif self.span_s >= CLOCK_TIME_S:
             self._learned_s += self.interval_s
@@ -274,6 +280,10 @@ class RateEstimator:
                 self._residual_wander + share * (fresh - self._residual_wander), LEAST_WANDER_S**2
             )
 
+    def _forget_drift(self) -> None:
+        self._spread.set_drift(self._first_drift)
+        self._drift = 0.0
+
     def _restart_phase(self, time_ns: int) -> None:
         # The phase jumped (an xrun, a step), and the rate of the card stays. A second jump within `AGAIN_S` shows that
         # the rate is wrong.
@@ -283,5 +293,6 @@ class RateEstimator:
             self.reseeds += 1
             if self._quiet_s < AGAIN_S:
                 self._spread.set_rate(UNKNOWN_RATE)
+                self._forget_drift()
             self._quiet_s = 0.0
         self._seed(self._frame, time_ns)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .device_observer import DeviceObserver
+    from .phase_observer import PhaseObserver
+    from .rate_estimator import RateEstimator
 
 LIMIT = 500e-6
 """Largest distance of the ratio from one."""
@@ -12,10 +17,10 @@ LONGEST_STEP_S = 0.1
 """Longest gap between two decisions that counts as time passed: after a longer gap the ratio changes no further."""
 INFORMATIVE = 60e-6
 """Standard deviation above which a measured rate is not used: a ratio of one is as near."""
-MEASURED = 10e-6
-PLACED_S = 10e-6
+_MEASURED = 10e-6
+_PLACED_S = 10e-6
 """Standard deviations of the rate, and of the time of a frame, at which a strategy starts."""
-_LEAST_S, _MOST_S = 0.1, 0.9
+LEAST_S, _MOST_S = 0.1, 0.95
 """Earliest and latest start."""
 
 
@@ -40,25 +45,7 @@ class Ratio:
             self.jump(self.value + min(max(way, -most), most))
 
 
-class Estimate(Protocol):
-    """What a start depends on."""
-
-    @property
-    def sigma(self) -> float:
-        """One standard deviation of the rate."""
-
-    @property
-    def sigma_s(self) -> float:
-        """One standard deviation of the time of a frame, in seconds."""
-
-    @property
-    def span_s(self) -> float:
-        """Time since the first measurement."""
-
-
-def can_start(
-    estimator: Estimate, known: bool = False, *, measured_at: float = MEASURED, placed_at_s: float = PLACED_S
-) -> bool:
+def can_start(estimator: RateEstimator | DeviceObserver | PhaseObserver, known: bool = False) -> bool:
     """Whether phase and rate are known well enough to start. ``known``: the rate is known from an earlier run."""
-    measured = (known or estimator.sigma < measured_at) and estimator.sigma_s < placed_at_s
-    return estimator.span_s >= (_LEAST_S if measured else _MOST_S)
+    measured = (known or estimator.sigma < _MEASURED) and estimator.sigma_s < _PLACED_S
+    return estimator.span_s >= (LEAST_S if measured else _MOST_S)

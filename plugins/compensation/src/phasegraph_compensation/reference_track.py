@@ -6,8 +6,8 @@ a second, from the clock's own rate and its published sigma, as much as there is
 
 The error of a clock lasts: estimates that come every 125 ms have nearly the same error. Both measurements, phase and
 rate, therefore count as one for each `CORRELATION_S`, or for the time since the first of them while that is shorter:
-the variance ``sigma^2`` of one of them grows to ``sigma^2 (1 + 2 age / interval)``. An estimate whose sigma is smaller
-than that of all before it together replaces their phase.
+the variance ``sigma^2`` of one of them grows to ``sigma^2 (1 + 2 age / interval)``. While a clock corrects its
+first error, which its falling sigma shows, the newest phase replaces those before it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,16 @@ WANDER = 0.5e-9
 DRIFT = 50e-12
 """Random walk of its drift. A crystal that follows an air conditioner by 1 ppm in half an hour is then tracked to 0.06
 frames rms, and 2 us of noise are averaged to 0.06 frames rms, 0.35 peak to peak in 4000 s."""
-FIRST_DRIFT = 20e-9
+FIRST_DRIFT = 5e-9
+FALLING = 0.97
+"""Factor on its sigma from one estimate to the next that shows a clock which still corrects its first error."""
 UNKNOWN_RATE = 150e-6
 LEAST_SIGMA_S, LARGEST_SIGMA_S = 50e-9, 10e-3
 """Limits of the published sigma."""
 LEAST_RATE_SIGMA = 20e-9
 """Least standard deviation of a published rate."""
+LONGEST_GAP_NS = 3600 * 1_000_000_000
+"""Gap between two estimates after which it begins again."""
 LEAST_INTERVAL_S, LARGEST_STEP_S = 1e-3, 10.0
 FORGETS_DRIFT_S = 100.0
 """Time constant within which the drift is given up while nothing is measured."""
@@ -53,7 +57,7 @@ class ReferenceTrack:
         self._drift = 0.0
         self._local_ns = self._reference_ns = 0
         self._rest_s = 0.0
-        self._age_s = 0.0
+        self._age_s = self._phase_age_s = 0.0
         self._surprises = 0
         self._spread = StateCovariance((LARGEST_SIGMA_S, UNKNOWN_RATE, FIRST_DRIFT), WANDER, DRIFT)
 
@@ -80,7 +84,7 @@ class ReferenceTrack:
         """Use the newest estimate of the clock. Estimates of a clock that has no reference move nothing."""
         before, self._newest = self._newest, estimate
         measured = estimate.state in _MEASURED
-        if not self.known:
+        if not self.known or abs(estimate.local_ns - self._local_ns) > LONGEST_GAP_NS:
             if measured:
                 self._begin(estimate)
             return
@@ -95,13 +99,15 @@ class ReferenceTrack:
             return
         if estimate.grandmaster != before.grandmaster or before.state not in _MEASURED:
             self._doubt_phase(estimate)
-        self._correct(estimate, min(passed_s, LARGEST_STEP_S))
+        self._correct(estimate, before, min(passed_s, LARGEST_STEP_S))
 
     def _begin(self, estimate: ClockEstimate) -> None:
         self.known = True
         self._local_ns, self._reference_ns = estimate.local_ns, estimate.reference_ns
         self.rate = estimate.rate_ppb * 1e-9
+        self._rest_s = self._drift = self._age_s = self._phase_age_s = 0.0
         self._spread.set_phase(_sigma_s(estimate))
+        self._spread.set_drift(FIRST_DRIFT)
         self._spread.set_rate(_rate_sigma(estimate))
 
     def _predict(self, passed_s: float, measured: bool) -> None:
@@ -116,14 +122,16 @@ class ReferenceTrack:
             self._drift *= math.exp(-passed_s / FORGETS_DRIFT_S)
         self._spread.predict(passed_s, UNKNOWN_RATE)
         self._age_s += passed_s
+        self._phase_age_s += passed_s
 
     def _doubt_phase(self, estimate: ClockEstimate) -> None:
         # Another grandmaster, or the first word after a silence: the rate stays, the phase is what it says.
         off_s = self.ahead_s(estimate.local_ns)
         self._spread.set_phase(max(self.sigma_s, abs(off_s), _sigma_s(estimate)))
+        self._phase_age_s = 0.0
         self._surprises = 0
 
-    def _correct(self, estimate: ClockEstimate, interval_s: float) -> None:
+    def _correct(self, estimate: ClockEstimate, before: ClockEstimate, interval_s: float) -> None:
         sigma_s = _sigma_s(estimate)
         off_s = -self.ahead_s(estimate.local_ns)
         surprising = abs(off_s) > FAR * math.hypot(self.sigma_s, sigma_s)
@@ -132,15 +140,16 @@ class ReferenceTrack:
             self._doubt_phase(estimate)
         elif surprising:
             return
-        if sigma_s < self.sigma_s:
+        if sigma_s < min(self.sigma_s, FALLING * _sigma_s(before)):
             # One that is better than all before it, as while a clock corrects its first error: the rate, which has
             # nothing to do with that, stays.
             self._rest_s += off_s
             self._spread.set_phase(sigma_s)
-            self._age_s = 0.0
+            self._phase_age_s = 0.0
             off_s = 0.0
-        alike = 1.0 + 2.0 * min(self._age_s, CORRELATION_S) / interval_s
+        alike = 1.0 + 2.0 * min(self._phase_age_s, CORRELATION_S) / interval_s
         self._move(self._spread.correct_by_phase(sigma_s**2 * alike), off_s)
+        alike = 1.0 + 2.0 * min(self._age_s, CORRELATION_S) / interval_s
         off = estimate.rate_ppb * 1e-9 - self.rate
         self._move(self._spread.correct_by_rate(_rate_sigma(estimate) ** 2 * alike), off)
 

@@ -45,7 +45,8 @@ class StateCovariance:
         self.drift, self._phase_drift, self._rate_drift = sigma * sigma, 0.0, 0.0
 
     def predict(self, passed_s: float, most_rate: float) -> None:
-        """Let ``passed_s`` seconds pass. The rate never becomes less certain than ``most_rate``."""
+        """Let ``passed_s`` seconds pass. A rate that is less certain than about ``most_rate`` is known to that
+        again, and nothing else of it."""
         t, walk = passed_s, self._walk * passed_s
         self.phase += 2.0 * t * self._phase_rate + t * t * (self.rate + walk / 3.0)
         self._phase_rate += t * (self.rate + walk / 2.0)
@@ -58,7 +59,8 @@ class StateCovariance:
             self.rate += t * (2.0 * across + t * (drift + more / 3.0))
             self._rate_drift += t * (drift + more / 2.0)
             self.drift += more
-        self.rate = min(self.rate, most_rate * most_rate)
+        if self.rate > 1.5 * most_rate * most_rate:
+            self.set_rate(most_rate)
 
     def correct_by_phase(self, variance: float) -> tuple[float, float, float]:
         """The gains of phase, rate and drift for a measured phase."""
@@ -78,9 +80,9 @@ class StateCovariance:
 
     def _subtract(self, gains: tuple[float, float, float], a: float, b: float, c: float) -> None:
         phase, rate, drift = gains
-        self.phase -= phase * a
+        self.phase = max(self.phase - phase * a, 0.0)  # rounding must not make a variance negative
         self._phase_rate -= phase * b
         self._phase_drift -= phase * c
-        self.rate -= rate * b
+        self.rate = max(self.rate - rate * b, 0.0)
         self._rate_drift -= rate * c
-        self.drift -= drift * c
+        self.drift = max(self.drift - drift * c, 0.0)
