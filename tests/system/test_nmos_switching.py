@@ -11,7 +11,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +30,9 @@ pytestmark = pytest.mark.realtime
 RATE = 48_000
 TAI_MINUS_UTC_S = 37
 LINK_OFFSET_S = 0.3
+HEARTBEAT_S = 5
+REACTION_S = 1.5
+"""For a refused connection, and for a machine that does other things."""
 SWITCHES = int(os.environ.get("PHASEGRAPH_NMOS_SWITCHES", "5"))
 RECEIVERS = int(os.environ.get("PHASEGRAPH_NMOS_RECEIVERS", "6"))
 
@@ -125,7 +128,9 @@ def hall(folder: Path, receivers: int, seconds: int) -> str:
 
 
 @contextmanager
-def switched_hall(folder: Path, *, receivers: int, seconds: int, registry: str = "") -> Iterator[Controller]:
+def switched_hall(
+    folder: Path, *, receivers: int, seconds: int, registries: Sequence[str] = ()
+) -> Iterator[Controller]:
     """A run, the node beside it, and a controller, until the block ends; then the recordings are whole."""
     graph = folder / "hall.toml"
     graph.write_text(hall(folder, receivers, seconds))
@@ -133,7 +138,8 @@ def switched_hall(folder: Path, *, receivers: int, seconds: int, registry: str =
     with kernel_running(["run", graph, "--control", socket], folder) as run:
         run.wait_until(socket.exists, "the control socket")
         arguments = ["nmos", socket, "--port", str(port), "--interface", LOOPBACK, "--no-mdns", "--state", folder]
-        arguments += ["--registry", registry] if registry else []
+        for url in registries:
+            arguments += ["--registry", url]
         with kernel_running(arguments, folder) as node:
 
             def is_there() -> bool:
@@ -217,11 +223,11 @@ def test_an_immediate_activation_sounds_within_100_ms_and_the_link_offset(tmp_pa
 class VanishingRegistry(BaseHTTPRequestHandler):
     """A registry that takes everything."""
 
-    requests: list[str]
+    requests: list[tuple[float, str]]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        self.requests.append(self.path)
+        self.requests.append((time.monotonic(), self.path))
         self.send_response(200 if "/health/" in self.path else 201)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -230,25 +236,41 @@ class VanishingRegistry(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_registry_that_is_killed_leaves_the_sound_alone(tmp_path: Path) -> None:
-    handler = type("Handler", (VanishingRegistry,), {"requests": []})
+@contextmanager
+def registry() -> Iterator[tuple[str, list[tuple[float, str]], ThreadingHTTPServer]]:
+    """A registry: its URL, the requests that it got and when, and the server."""
+    requests: list[tuple[float, str]] = []
+    handler = type("Handler", (VanishingRegistry,), {"requests": requests})
     server = ThreadingHTTPServer((LOOPBACK, 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        url = f"http://{LOOPBACK}:{server.server_address[1]}"
-        with switched_hall(tmp_path, receivers=1, seconds=40, registry=url) as controller:
-            assert handler.requests[0] == "/x-nmos/registration/v1.3/resource"
-            server.shutdown()
-            server.server_close()
-            time.sleep(7)
-            status, _ = controller.connect("r0", "b", mode="activate_immediate")
-            assert status == 200
-            time.sleep(1)
+        yield f"http://{LOOPBACK}:{server.server_address[1]}", requests, server
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_registry_that_is_killed_leaves_the_sound_alone_and_the_next_one_has_the_node(tmp_path: Path) -> None:
+    with (
+        registry() as (first, at_first, server),
+        registry() as (second, at_second, _),
+        switched_hall(tmp_path, receivers=1, seconds=60, registries=(first, second)) as controller,
+    ):
+        assert at_first[0][1] == "/x-nmos/registration/v1.3/resource"
+        assert at_second == []
+        killed = time.monotonic()
+        server.shutdown()
+        server.server_close()
+        while not at_second and time.monotonic() < killed + 30:
+            time.sleep(0.1)
+        found, path = at_second[0]
+        assert "/health/nodes/" in path, "the node is known there: registries share what they know"
+        assert found - killed < HEARTBEAT_S + REACTION_S
+        status, _ = controller.connect("r0", "b", mode="activate_immediate")
+        assert status == 200
+        time.sleep(1)
     recorded = Recorded(tmp_path / "rec0.wav")
     recorded.assert_bit_for_bit()
     assert len(recorded.switches) == 1

@@ -35,6 +35,22 @@ def test_connections_are_kept_in_one_step(tmp_path: Path) -> None:
     assert folder.path.stat().st_mode & 0o077 == 0
 
 
+def test_what_controllers_set_in_the_device_model_is_kept_beside_it(tmp_path: Path) -> None:
+    folder = StateFolder(str(tmp_path / "state"))
+    assert folder.read_controls() == {}
+    folder.write_controls({"root": {"userLabel": "Hall"}})
+    assert folder.read_controls() == {"root": {"userLabel": "Hall"}}
+    assert folder.read_connections() == {}
+
+
+def test_the_node_of_a_run_is_a_node_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    all_runs, hall = StateFolder(), StateFolder("", "hall")
+    assert hall.path == all_runs.path / "hall"
+    assert hall.seed() == StateFolder("", "hall").seed() != all_runs.seed()
+    assert hall.seed("a") == all_runs.seed("a")
+
+
 @pytest.mark.parametrize("text", ["", "[", "[]", "5", "\x00"])
 def test_a_damaged_file_is_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "connections.json").write_text(text)

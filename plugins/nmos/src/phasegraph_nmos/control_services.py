@@ -51,9 +51,11 @@ class ControlServices:
         runs: Callable[[str], ChangeableRun | None],
         clock: ActivationClock,
         on_mapped: Callable[[Collection[str]], Awaitable[None]],
+        on_set: Callable[[], None],
         log: Any,
     ) -> None:
-        """``on_mapped`` is called with the UUIDs of sources whose channel map has changed."""
+        """``on_mapped`` is called with the UUIDs of sources whose channel map has changed, ``on_set`` when a controller
+        has set a property of the device model."""
         self._identity = identity
         self._connections = connections
         self._runs = runs
@@ -63,8 +65,9 @@ class ControlServices:
         self._up: Mapping[str, bool] = {}
         self._mapping = ChannelMapping()
         self._mapping_api = ChannelMappingApi(self._mapping, self, clock.now_ns, on_mapped, log)
-        model = DeviceModel(DeviceIdentity(name=identity.label, version=version, serial_number=identity.id))
-        self._websocket = ControlWebSocket(model, local_now_ns)
+        device = DeviceIdentity(name=identity.label, version=version, serial_number=identity.id)
+        self.model = DeviceModel(device, on_set)
+        self._websocket = ControlWebSocket(self.model, local_now_ns)
 
     def add_to(self, app: NmosApp) -> None:
         """Serve both by an application."""

@@ -6,6 +6,7 @@ controller --HTTP--> Connections --ActivationRunner--> RunLink --> runs
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import socket
@@ -112,8 +113,17 @@ class NodeProcess:
         self.client = RegistrationClient(self.identity.id)
         self._dialogue = RegistryDialogue(self.client, self.log, self.options.trust)
         self._services = ControlServices(
-            self.identity, version("phasegraph"), self.connections, self.links.get, self.clock, self.refresh, self.log
+            self.identity,
+            version("phasegraph"),
+            self.connections,
+            self.links.get,
+            self.clock,
+            self.refresh,
+            self._save_soon,
+            self.log,
         )
+        if self.options.remember:
+            self._services.model.restore_settings(self._state.read_controls())
         self._system = SystemDialogue(
             SystemClient(self.identity.id), self._on_system_parameters, self.log, self.options.trust
         )
@@ -267,8 +277,11 @@ class NodeProcess:
     # What is kept
 
     async def _on_activated(self, ids: Collection[str]) -> None:
-        self._save.set()
+        self._save_soon()
         await self.refresh(ids)
+
+    def _save_soon(self) -> None:
+        self._save.set()
 
     async def _keep_state(self) -> None:
         while self.options.remember:
@@ -277,6 +290,7 @@ class NodeProcess:
             await trio.sleep(SAVE_S)
             try:
                 await trio.to_thread.run_sync(self._state.write_connections, self.connections.snapshot())
+                await trio.to_thread.run_sync(self._state.write_controls, copy.deepcopy(self._services.model.settings))
             except OSError as error:
                 self.log.warning("what controllers have set is not kept", reason=f"{error}")
 

@@ -11,6 +11,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 _CONNECTIONS = "connections.json"
+_CONTROLS = "controls.json"
 _SEED = "seed"
 _MOST_BYTES = 16 << 20
 _MACHINE_ID = Path("/etc/machine-id")
@@ -29,19 +30,30 @@ class StateFolder:
             self.path /= run
 
     def read_connections(self) -> dict[str, Any]:
-        """What controllers have set, by UUID; empty where nothing can be read."""
+        """What controllers have connected, by UUID; empty where nothing can be read."""
+        return self._read(_CONNECTIONS)
+
+    def write_connections(self, kept: dict[str, Any]) -> None:
+        """Replace what was kept, in one step. Raises OSError."""
+        self._write(_CONNECTIONS, json.dumps(kept, indent=1))
+
+    def read_controls(self) -> dict[str, Any]:
+        """What controllers have set in the device model, by role path; empty where nothing can be read."""
+        return self._read(_CONTROLS)
+
+    def write_controls(self, kept: dict[str, Any]) -> None:
+        """Replace what was kept, in one step. Raises OSError."""
+        self._write(_CONTROLS, json.dumps(kept, indent=1))
+
+    def _read(self, name: str) -> dict[str, Any]:
         try:
-            file = self.path / _CONNECTIONS
+            file = self.path / name
             if file.stat().st_size > _MOST_BYTES:
                 return {}
             kept = json.loads(file.read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
         return kept if isinstance(kept, dict) else {}
-
-    def write_connections(self, kept: dict[str, Any]) -> None:
-        """Replace what was kept, in one step. Raises OSError."""
-        self._write(_CONNECTIONS, json.dumps(kept, indent=1))
 
     def seed(self, text: str = "") -> uuid.UUID:
         """The seed of all UUIDs: from a text, from the computer's id, or from one that is made once. Raises OSError."""

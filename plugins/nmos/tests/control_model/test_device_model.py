@@ -241,3 +241,25 @@ def test_any_call_has_a_result_of_its_datatype(oid: int, method: ElementId, argu
         assert has_type(result, methods_of(class_id)[method].result)
     else:
         assert has_type(result, "NcMethodResultError")
+
+
+def test_what_a_controller_has_set_comes_back_in_another_model(model: DeviceModel) -> None:
+    saved: list[bool] = []
+    model = DeviceModel(
+        DeviceIdentity(name="studio", version="0.1.0", serial_number="4711"), lambda: saved.append(True)
+    )
+    model.observe_runs([TAKE, FOYER], [OUT], 0)
+    delay = next(id for id, each in properties_of((1, 2, 2, 1)).items() if each.field.name == "statusReportingDelay")
+    assert call(model, ROOT, SET, id=element_id(LABEL), value="Hall")["status"] == 200
+    assert call(model, RECEIVER, SET, id=element_id(delay), value=9)["status"] == 200
+    assert call(model, RECEIVER, SET, id=element_id(ROLE), value="x")["status"] != 200
+    assert model.settings == {"root": {"userLabel": "Hall"}, "root/receivers/take": {"statusReportingDelay": 9}}
+    assert saved == [True, True]
+
+    other = DeviceModel(DeviceIdentity(name="studio", version="0.1.0", serial_number="4711"))
+    damaged = {"root/receivers/foyer": {"userLabel": 5, "no": 1, "statusReportingDelay": -1}, "x": 3}
+    other.restore_settings({**model.settings, **damaged})
+    other.observe_runs([FOYER, TAKE], [OUT], 0)
+    taken = {get(other, oid, ROLE): get(other, oid, delay) for oid in (FIRST_MONITOR, FIRST_MONITOR + 1)}
+    assert taken == {"foyer": 3, "take": 9}
+    assert get(other, ROOT, LABEL) == "Hall"

@@ -5,7 +5,8 @@ A call never raises: whatever is wrong with it is an NcMethodResultError with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -55,7 +56,11 @@ class PropertyChange(msgspec.Struct, frozen=True):
 class DeviceModel:
     """The objects of one device. Times are local nanoseconds and never decrease."""
 
-    def __init__(self, identity: DeviceIdentity) -> None:
+    def __init__(self, identity: DeviceIdentity, on_set: Callable[[], None] = lambda: None) -> None:
+        """``on_set`` is called when a controller has set a property."""
+        self.settings: dict[str, dict[str, Any]] = {}
+        """What controllers have set: values of properties by name, by the role path of the object."""
+        self._on_set = on_set
         self.root = ControlBlock(ROOT, "root", None, identity.name)
         self._blocks = {
             "receiver": ControlBlock(RECEIVERS, "receivers", ROOT, "Receiver monitors"),
@@ -81,6 +86,12 @@ class DeviceModel:
     def monitors(self) -> list[MonitorObject]:
         """The monitors of all receivers and senders."""
         return list(self._monitors.values())
+
+    def restore_settings(self, settings: Mapping[str, Any]) -> None:
+        """Take over what controllers set before, for objects that are there or come. What is unusable is left out."""
+        self.settings = {path: dict(values) for path, values in settings.items() if isinstance(values, dict)}
+        for object in self._objects.values():
+            self._restore(object)
 
     def observe_runs(
         self, receivers: Sequence[MonitoredResource], senders: Sequence[MonitoredResource], now_ns: int
@@ -131,6 +142,8 @@ class DeviceModel:
             return {"value": object.property_values()[found.field.name]}
         if method.name == "Set":
             _set(object, found, arguments["value"])
+            self.settings.setdefault(self._path(object), {})[found.field.name] = arguments["value"]
+            self._on_set()
             return {}
         return _sequence_call(object, found, method, arguments)
 
@@ -144,8 +157,23 @@ class DeviceModel:
             self._next_oid += 1
             self._monitors[kind, resource.id] = self._objects[object.oid] = object
             block.members.append(object)
+            self._restore(object)
         else:
             object.monitor.observe(resource.seen, now_ns)
+
+    def _restore(self, object: ControlObject) -> None:
+        described = {each.field.name: each for each in properties_of(object.class_id).values()}
+        for name, value in self.settings.get(self._path(object), {}).items():
+            with suppress(MethodError):  # another version may know other properties
+                if name in described:
+                    _set(object, described[name], value)
+
+    def _path(self, object: ControlObject) -> str:
+        roles = [object.role]
+        while object.owner is not None:
+            object = self._objects[object.owner]
+            roles.append(object.role)
+        return "/".join(reversed(roles))
 
     def _remove(self, kind: str, id: str) -> None:
         object = self._monitors.pop((kind, id))
