@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import structlog
 import trio
 
 from phasegraph import NS_PER_S
-from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlError
+from phasegraph.control import AppliedChange, AppliedFrame, ChangePlan, ChangeTime, ControlError
 from phasegraph_nmos.activation_runner import ActivationRunner
 from phasegraph_nmos.connection.connections import Connections
 from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
@@ -45,12 +46,15 @@ class ModelRun:
         self.changing = trio.Lock()
         self.asked: list[tuple[dict[str, Any], Any, bool]] = []
         self.failure = ""
+        self.only_in_time = False
+        """Whether it fails at instants alone, and not with "now"."""
+        self.applied: dict[str, AppliedFrame] = {}
         self.delay_s = 0.01
 
     async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True) -> AppliedChange:
         self.asked.append((dict(changes), at, wait))
         await trio.sleep(self.delay_s)
-        if self.failure:
+        if self.failure and (at != "now" or not self.only_in_time):
             raise ControlError(self.failure)
         for path, value in changes.items():
             role, id, *option = path.split(".")
@@ -61,7 +65,7 @@ class ModelRun:
                 tables.pop(id, None)
             else:
                 tables[id] = value
-        return AppliedChange(plan=ChangePlan(changes=[], problems=[]))
+        return AppliedChange(plan=ChangePlan(changes=[], problems=[]), applied=self.applied)
 
     async def refresh(self) -> None:
         await trio.sleep(0.001)
@@ -181,6 +185,30 @@ async def test_a_time_that_has_passed_is_now(autojump_clock: trio.testing.MockCl
         assert world.run is not None
         assert world.run.asked[0][1] == "now"
         assert world.receivers["spare"].active.master_enable
+
+
+async def test_a_run_that_is_ready_too_late_switches_as_soon_as_it_can(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.failure, world.run.only_in_time, world.run.delay_s = "that time was 0.4 s ago", True, 0.6
+        world.patch("spare", "239.5.5.5", mode="activate_scheduled_relative", requested_time="0:200000000")
+        world.runner.schedule()
+        await trio.sleep(2)
+        assert [at == "now" for _, at, _ in world.run.asked] == [False, True]
+        assert world.receivers["spare"].active.legs[0]["multicast_ip"] == "239.5.5.5"
+
+
+@pytest.mark.parametrize(("frame", "told"), [(0, False), (48_000 * 1_700_000_000, True)])
+async def test_a_sink_that_has_read_nothing_tells_no_activation_time(
+    autojump_clock: trio.testing.MockClock, frame: int, told: bool
+) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        at_ns = frame * NS_PER_S // 48_000
+        world.run.applied = {"rec": AppliedFrame(frame=frame, time_ns=at_ns, clock="house")}
+        (at,) = (await world.runner.activate([world.patch("stage", "239.5.5.5")])).values()
+        assert isinstance(at, int)
+        assert at == at_ns - LINK_OFFSET_NS["stage"] if told else at >= TAI_NS
 
 
 async def test_one_that_is_cancelled_never_reaches_the_run(autojump_clock: trio.testing.MockClock) -> None:

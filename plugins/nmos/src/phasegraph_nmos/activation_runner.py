@@ -141,7 +141,7 @@ class ActivationRunner:
                 with trio.fail_after(APPLY_TIMEOUT_S):
                     changes, nodes = self._changes(link, items)
                     if changes:
-                        await link.apply(changes, self._instant(link, endpoint.view, due_ns), wait=False)
+                        await self._apply_at(link, endpoint.view, changes, due_ns)
                 await trio.sleep(max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
                 for each, its in items:
                     each.finish(its, due_ns)
@@ -154,6 +154,16 @@ class ActivationRunner:
             for each, its in items:
                 each.abandon(its)
             self._log.error("a scheduled activation was not carried out", run=run, reason=str(error) or "no answer")
+
+    async def _apply_at(self, link: ChangeableRun, view: EndpointView, changes: Changes, due_ns: int) -> None:
+        instant = self._instant(link, view, due_ns)
+        try:
+            await link.apply(changes, instant, wait=False)
+        except ControlError:
+            # A run that is busy may have got it ready too late: then as soon as it can be.
+            if instant == "now" or self._clock.now_ns() < due_ns:
+                raise
+            await link.apply(changes, "now", wait=False)
 
     def _instant(self, link: ChangeableRun, view: EndpointView, due_ns: int) -> Instant:
         # A sink's frame is named by the time at which it sounds: the link offset after its media time.
@@ -216,6 +226,7 @@ def _counts_tai(run: RunView | None, clock: str) -> bool:
 def _media_time_ns(view: EndpointView, run: RunView | None, applied: AppliedChange | None) -> int | None:
     # Of the first frame of the new stream; None where no clock tells it.
     for sink, at in (applied.applied if applied is not None else {}).items():
-        if sink in view.neighbours and at.time_ns is not None and _counts_tai(run, at.clock):
+        # A sink that has read nothing yet begins at frame 0, which is no time.
+        if sink in view.neighbours and at.frame > 0 and at.time_ns is not None and _counts_tai(run, at.clock):
             return at.time_ns - view.link_offset_ns
     return None
