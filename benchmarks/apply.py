@@ -1,9 +1,10 @@
 """What changes of a running graph cost the streams that they do not touch.
 
-One `kernel run` sends streams on loopback. Another receives them and sends one itself. First it runs undisturbed; then
-a client adds further sources and sinks, switches them, and removes them again, as often as it is told. Measured are the
-packets and frames that the untouched streams lost, the pacing of the sender, and the memory, files and threads of the
-run.
+A C program with real-time priority (floor_send.c) sends streams on loopback, so that what is late is not late at the
+peer. A `kernel run` receives them and sends one itself. First it runs undisturbed; then a client adds further sources
+and sinks, switches them, and removes them again, as often as it is told. Measured are the packets and frames that the
+untouched streams lost, the pacing of the sender, and the memory, files and threads of the run. Beside it, a process on
+each core measures how long the machine itself stood still (_stalls.py).
 
     python benchmarks/apply.py                          # 32 streams, 500 changes in 5 minutes; eleven minutes in all
     python benchmarks/apply.py --streams 8 --applies 60 --seconds 36
@@ -15,31 +16,30 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import _measure
+import _proc
+import _stalls
+import _wire
+
 from phasegraph.control import Run, connect
 
 GROUP = "239.69.77"
 PORT = 15004
-SETTLE_S = 6.0
-
-
-def sender_graph(streams: int) -> str:
-    """Tones, each to a group of its own."""
-    lines = ["schema = 1", '[clocks.house]\nkind = "system"', '[sources.tone]\nkind = "tone"']
-    lines += [
-        f'[sinks.out{number}]\nkind = "aes67"\ninput = "tone"\ninterface = "127.0.0.1"\n'
-        f'group = "{GROUP}.{number + 1}"\nport = {PORT}'
-        for number in range(streams)
-    ]
-    return "\n".join(lines) + "\n"
+FORM = _wire.Format(channels=2, frames=48)
+SENDER_PRIORITY = 20
+"""Ahead of the engine under test: what it receives late was not sent late."""
+WARM_UP = 80
+"""Changes before the figures begin: what is imported and allocated once."""
+START_S, SETTLE_S = 3.0, 6.0
 
 
 def source(number: int) -> dict[str, Any]:
@@ -86,7 +86,6 @@ def kernel_run(
             if run.poll() is not None:
                 raise SystemExit(f"{name} has ended with {run.returncode}")
             time.sleep(0.1)
-        time.sleep(1.0)
         yield run, path
     finally:
         run.send_signal(signal.SIGINT)
@@ -105,7 +104,8 @@ def resources(pid: int) -> dict[str, int]:
 
 def figures(run: Run, streams: int) -> dict[str, Any]:
     """What the untouched nodes have counted."""
-    nodes = run.status().nodes
+    status = run.status()
+    nodes = status.nodes
     sources = [nodes[f"s{number}"].metrics for number in range(streams)]
     sinks = [nodes[f"k{number}"].metrics for number in range(streams)]
     relay = nodes["relay"].metrics
@@ -115,10 +115,12 @@ def figures(run: Run, streams: int) -> dict[str, Any]:
 
     return {
         "packets": total(sources, "packets_received"),
-        "lost": total(sources, "packets_lost") + total(sources, "packets_late"),
+        "lost": total(sources, "packets_lost"),
+        "late": total(sources, "packets_late"),
         "missing_frames": total(sinks, "underrun_frames") + int(relay["underrun_frames"]),
         "pacing_p99_us": float(relay["pacing_error_p99_ns"]) / 1000,
         "resyncs": int(relay["sender_resyncs"]),
+        "control_s": status.cpu_s["process"] - status.cpu_s["engine"],
     }
 
 
@@ -137,31 +139,40 @@ def change(run: Run, streams: int, number: int) -> None:
         run.set({"sink.xk": None, "sink.xout": None, "source.x": None, "source.y": None})
 
 
-def phase(folder: Path, streams: int, applies: int, seconds: float, prefix: Sequence[str]) -> dict[str, Any]:
+def phase(shop: _proc.Workshop, streams: int, applies: int, seconds: float, prefix: Sequence[str]) -> dict[str, Any]:
     """A fresh run, measured for some time with this many changes spread over it."""
     text = "\n".join(toml_lines(receiver_graph(streams)))
-    with kernel_run(folder, "receive", text, prefix) as (process, path), connect(path) as run:
-        for number in range(40 if applies else 0):  # what is imported and allocated once
+    with kernel_run(shop.folder, "receive", text, prefix) as (process, path), connect(path) as run:
+        time.sleep(START_S)
+        for number in range(WARM_UP if applies else 0):
             change(run, streams, number)
+        run.restart("relay")  # its figures begin again
         time.sleep(SETTLE_S)
         before, at_start = figures(run, streams), resources(process.pid)
+        dropped = _measure.socket_drops(os.getpgid(process.pid))
+        stalls = _stalls.StallWatch(shop, seconds)
         began = time.monotonic()
-        halfway, slowest_s = at_start, 0.0
+        halfway, took_s = at_start, [0.0]
         for number in range(applies):
             time.sleep(max(0.0, began + number * seconds / applies - time.monotonic()))
             asked = time.monotonic()
             change(run, streams, number)
-            slowest_s = max(slowest_s, time.monotonic() - asked)
+            took_s.append(time.monotonic() - asked)
             if number == applies // 2 // 4 * 4 + 3:
                 halfway = resources(process.pid)
-        time.sleep(max(3.0, began + seconds - time.monotonic()))
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        dropped = _measure.socket_drops(os.getpgid(process.pid)) - dropped
         after, at_end = figures(run, streams), resources(process.pid)
         return {
             "applies": applies,
             "seconds": round(time.monotonic() - began),
-            "slowest_apply_ms": round(slowest_s * 1000),
-            **{name: after[name] - before[name] for name in ("packets", "lost", "missing_frames", "resyncs")},
+            "median_apply_ms": round(statistics.median(took_s) * 1000),
+            "slowest_apply_ms": round(max(took_s) * 1000),
+            **{name: after[name] - before[name] for name in ("packets", "lost", "late", "missing_frames", "resyncs")},
+            "dropped": dropped,
             "pacing_p99_us": round(after["pacing_p99_us"], 1),
+            "control_cpu": round((after["control_s"] - before["control_s"]) / seconds, 4),
+            "stalls": stalls.result(),
             "start": at_start,
             "halfway": halfway,
             "end": at_end,
@@ -181,9 +192,9 @@ def toml_lines(graph: dict[str, Any]) -> Iterator[str]:
 def table(rows: list[dict[str, Any]]) -> str:
     """The phases as a table of Markdown."""
     lines = [
-        "| run | packets | lost or late | frames missing | sender p99 | sender resyncs | memory at start, half, end | "
-        "files | threads |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| run | packets | lost | late | dropped by the socket | frames missing | sender p99 | sender resyncs | "
+        "stalls of the machine over 5 ms | control plane | memory at start, half, end | files | threads |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         times = [row[at] for at in ("start", "halfway", "end")]
@@ -191,11 +202,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         name = (
             f"{row['applies']} changes in {row['seconds']} s" if row["applies"] else f"undisturbed, {row['seconds']} s"
         )
-        lines.append(
-            f"| {name} | {row['packets']} | {row['lost']} | {row['missing_frames']} | {row['pacing_p99_us']} µs | "
-            f"{row['resyncs']} | {memory} | {times[0]['files']} -> {times[-1]['files']} | "
-            f"{times[0]['threads']} -> {times[-1]['threads']} |"
-        )
+        counts = [row[name] for name in ("packets", "lost", "late", "dropped", "missing_frames")]
+        cells = [name, *counts, f"{row['pacing_p99_us']} µs", row["resyncs"]]
+        cells += [f"{row['stalls']['count']}, longest {row['stalls']['longest_ms']} ms"]
+        cells += [f"{100 * row['control_cpu']:.1f} % of a core", memory]
+        cells += [f"{times[0][name]} -> {times[-1][name]}" for name in ("files", "threads")]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
@@ -210,17 +222,21 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prefix = ["chrt", "--fifo", "5"] if options.priority else []
-        with kernel_run(folder, "send", sender_graph(options.streams + 2), prefix):
-            time.sleep(2.0)
-            rows = [
-                phase(folder, options.streams, applies, options.seconds, prefix)
-                for applies in (0, options.applies // 4 * 4)
-            ]
+    prefix = ["chrt", "--fifo", "5"] if options.priority else []
+    with _proc.Workshop() as shop:
+        sender = _proc.build_c(Path(__file__).parent / "floor_send.c", shop.folder)
+        if isinstance(sender, str):
+            raise SystemExit(f"there is no sender: {sender}")
+        groups = _wire.Streams(options.streams + 2, GROUP, PORT).groups()
+        words = [str(sender), str(PORT), _wire.LOOPBACK, str(FORM.channels), str(FORM.frames), *groups]
+        shop.start(["chrt", "--fifo", str(SENDER_PRIORITY), *words], "send")
+        rows = [
+            phase(shop, options.streams, applies, options.seconds, prefix) for applies in (0, options.applies // 4 * 4)
+        ]
     print(table(rows))
-    print(f"slowest change: {rows[-1]['slowest_apply_ms']} ms", file=sys.stderr)
+    print(
+        f"changes took {rows[-1]['median_apply_ms']} ms, the slowest {rows[-1]['slowest_apply_ms']} ms", file=sys.stderr
+    )
     if options.json is not None:
         options.json.write_text(json.dumps(rows, indent=2))
 

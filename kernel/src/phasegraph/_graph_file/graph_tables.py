@@ -11,6 +11,7 @@ from .._option_types import Diagnostics, record_of
 from .._option_types.wording import did_you_mean, format_value, join_words
 from .._plugins.loader import CONTROL
 from .graph import Graph, GraphNode
+from .node_memo import NodeMemo
 from .overlay import Tables
 
 _ROLES = {name: role for role in GRAPH_ROLES for name in (role.value, role.singular)}
@@ -31,8 +32,13 @@ def options_table(config: Any) -> Tables:
     return table
 
 
-def graph_tables(graph: Graph) -> Tables:
-    """A graph as a file has it, by role and id, with everything that was laid over the file."""
+def graph_tables(graph: Graph, memo: NodeMemo | None = None) -> Tables:
+    """A graph as a file has it, by role and id, with everything that was laid over the file.
+
+    The tables of nodes that ``memo`` knows are the same objects as before: they are not to be changed.
+    """
+    known = memo.tables if memo is not None else {}
+    written: dict[str, tuple[Any, Tables]] = {}
     tables: Tables = {"schema": graph.schema}
     if graph.recorder is not None:
         options = record_of(RecorderConfig).options
@@ -40,9 +46,14 @@ def graph_tables(graph: Graph) -> Tables:
     if graph.control:
         tables[CONTROL] = {each.kind.kind: options_table(each.config) for each in graph.control}
     for role in GRAPH_ROLES:
-        nodes = {node.id: node_table(node) for node in graph.of_role(role)}
+        nodes = graph.of_role(role)
+        for node in nodes:
+            config, table = known.get(node.id, (None, {}))
+            written[node.id] = node.config, table if config is node.config else node_table(node)
         if nodes:
-            tables[role.value] = nodes
+            tables[role.value] = {node.id: written[node.id][1] for node in nodes}
+    if memo is not None:
+        memo.tables = written
     return tables
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -31,30 +32,36 @@ class ParsedNode(msgspec.Struct, frozen=True):
 
     role: Role
     id: str
+    path: str
+    """Place in the graph."""
     kind: AnyKind | None = None
     values: dict[str, Any] = {}
     """The valid options, by attribute, with defaults."""
     config: NodeConfig | None = None
     """None if anything about the table is invalid."""
-
-    @property
-    def path(self) -> str:
-        """Place in the graph."""
-        return dotted_path(self.role, self.id)
+    references: tuple[Reference, ...] = ()
+    """The nodes and files that its options refer to."""
 
     @property
     def domain_rule(self) -> str:
         """Whose time paces the node: ``clock``, ``device`` or ``none``."""
         return getattr(self.kind, "domain", "none")
 
-    def references(self) -> Iterator[Reference]:
-        """The nodes and files that its options refer to."""
-        if self.kind is not None and not isinstance(self.kind, ResamplerKind):
-            yield from references(record_of(self.kind.config), self.values, self.path)
+
+ParsedNodes = Mapping[tuple[str, ...], ParsedNode]
+"""Nodes in which nothing is wrong, by all that they were parsed from: role, id, the folders of paths, and the table."""
 
 
-def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: Diagnostics) -> list[ParsedNode]:
-    """Every node, in the order in which roles start; problems go to ``diagnostics``."""
+def parse_tables(
+    document: Mapping[str, Any],
+    registry: Registry,
+    diagnostics: Diagnostics,
+    before: ParsedNodes = MappingProxyType({}),
+) -> tuple[list[ParsedNode], ParsedNodes]:
+    """Every node, in the order in which roles start; problems go to ``diagnostics``.
+
+    Nodes that were parsed ``before`` are not parsed again. Returns those of this document too.
+    """
     _check_schema(document, diagnostics)
     for key, value in document.items():
         if key not in (*GRAPH_ROLES, CONTROL, "recorder", "schema"):
@@ -65,21 +72,40 @@ def parse_tables(document: Mapping[str, Any], registry: Registry, diagnostics: D
             )
     parsed_nodes: dict[str, ParsedNode] = {}
     result: list[ParsedNode] = []
+    clean: dict[tuple[str, ...], ParsedNode] = {}
+    folders = str(diagnostics.folder), str(diagnostics.cwd)
     for role in GRAPH_ROLES:
         nodes = document.get(role, {})
         if not isinstance(nodes, Mapping):
             diagnostics.unexpected(role, f"tables such as [{role}.NAME]", nodes)
             continue
         for id, table in nodes.items():
-            parsed = _parse_node(role, id, table, registry, diagnostics)
+            origin = (role, id, *folders, _text_of(table))
+            parsed = before.get(origin)
             if parsed is None:
-                continue
+                found = len(diagnostics.problems) + len(diagnostics.notes)
+                parsed = _parse_node(role, id, table, registry, diagnostics)
+                if parsed is None:
+                    continue
+                spotless = found == len(diagnostics.problems) + len(diagnostics.notes)
+            else:
+                spotless = True
+            if spotless and origin[-1]:
+                clean[origin] = parsed
             if id in parsed_nodes:
                 used = f"the id '{id}' is used by {parsed_nodes[id].path} too"
                 diagnostics.error(parsed.path, used, "ids are unique in a graph: rename one")
             parsed_nodes.setdefault(id, parsed)
             result.append(parsed)
-    return result
+    return result, clean
+
+
+def _text_of(table: object) -> str:
+    # Values that are equal and of different types, such as 1 and true, have different texts. Empty where there is none.
+    try:
+        return repr(table)
+    except ValueError:  # a number of more digits than Python writes
+        return ""
 
 
 def parse_recorder(document: Mapping[str, Any], diagnostics: Diagnostics) -> RecorderConfig | None:
@@ -141,14 +167,15 @@ def _parse_node(role: Role, id: str, table: Any, registry: Registry, diagnostics
         diagnostics.error(at, f"expected an id of 1 to {_LONGEST_ID} letters, digits, '-' and '_'")
     kind = find_kind(registry, role, table, at, diagnostics)
     if kind is None or isinstance(kind, ResamplerKind):
-        return ParsedNode(role, id)
+        return ParsedNode(role, id, at)
     try:
         record = options_record(kind.config)
     except Exception as error:  # a plugin's types may make msgspec raise anything
         reason = f"the options of '{kind.kind}' cannot be described: {error}"
         diagnostics.error(at, reason, "install a matching version of its plugin; kernel plugins names it")
-        return ParsedNode(role, id)
+        return ParsedNode(role, id, at)
     options = {name: value for name, value in table.items() if name != "kind"}
     values, complete = record.decode_options(options, at, diagnostics)
     config = record.construct(values, at, diagnostics) if complete else INVALID
-    return ParsedNode(role, id, kind, values, None if config is INVALID else config)
+    named = tuple(references(record, values, at))
+    return ParsedNode(role, id, at, kind, values, None if config is INVALID else config, named)

@@ -25,7 +25,7 @@ def check_references(
     for parsed in parsed_nodes:
         ids[parsed.role].add(parsed.id)
     for parsed in parsed_nodes:
-        for reference in parsed.references():
+        for reference in parsed.references:
             if not isinstance(reference.mark, Ref):
                 continue
             role, name = reference.mark.role, reference.value
@@ -51,7 +51,7 @@ def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> 
     """The node that writes each file, by absolute path. Reports files that two nodes would write."""
     writers: dict[str, ParsedNode] = {}
     for parsed in parsed_nodes:
-        for reference in parsed.references():
+        for reference in parsed.references:
             if isinstance(reference.mark, FilePath) and reference.mark.mode == "write":
                 first = writers.setdefault(reference.value, parsed)
                 if first is not parsed:
@@ -62,7 +62,7 @@ def writers_of(parsed_nodes: Sequence[ParsedNode], diagnostics: Diagnostics) -> 
 def check_files(parsed_nodes: Sequence[ParsedNode], writers: dict[str, ParsedNode], diagnostics: Diagnostics) -> None:
     """Report files that are no regular files, and input files that cannot be read and that no node writes."""
     for parsed in parsed_nodes:
-        for reference in parsed.references():
+        for reference in parsed.references:
             if not isinstance(reference.mark, FilePath):
                 continue
             if reference.mark.mode == "read" and reference.value in writers:

@@ -41,7 +41,7 @@ def build_order(
 
 def _needs(parsed: ParsedNode, domains: Mapping[str, str | None], writers: Mapping[str, ParsedNode]) -> list[str]:
     needs: list[str] = []
-    for reference in parsed.references():
+    for reference in parsed.references:
         if isinstance(reference.mark, Ref):
             needs.append(dotted_path(reference.mark.role, reference.value))
         elif isinstance(reference.mark, FilePath) and reference.mark.mode == "read" and reference.value in writers:

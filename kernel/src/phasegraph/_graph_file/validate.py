@@ -16,6 +16,7 @@ from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
 from .graph import ControlProcess, Edge, Graph, GraphNode, Overlays
+from .node_memo import NodeMemo
 from .overlay import Tables, apply_overrides, apply_profile
 from .parse_tables import SCHEMA, ParsedNode, parse_control, parse_recorder, parse_tables
 from .references import check_files, check_references, writers_of
@@ -87,8 +88,9 @@ def validate_text(
     overrides: Sequence[str] = (),
     cwd: Path | None = None,
     path: Path | None = None,
+    memo: NodeMemo | None = None,
 ) -> Validation:
-    """`parse_graph`, but problems are returned instead of raised."""
+    """`parse_graph`, but problems are returned instead of raised. For ``memo`` see `validate_tables`."""
     diagnostics = Diagnostics(folder.absolute(), cwd or Path.cwd())
     try:
         document = apply_profile(parse_toml(text), profile, diagnostics)
@@ -98,7 +100,7 @@ def validate_text(
     except RecursionError:
         return _TOO_DEEP
     laid_over = Overlays(profile=profile, overrides=tuple(overrides))
-    return validate_tables(document, registry, diagnostics, path=path, overlays=laid_over)
+    return validate_tables(document, registry, diagnostics, path=path, overlays=laid_over, memo=memo)
 
 
 def validate_tables(
@@ -108,11 +110,13 @@ def validate_tables(
     *,
     path: Path | None = None,
     overlays: Overlays | None = None,
+    memo: NodeMemo | None = None,
 ) -> Validation:
     """`validate_text` for the tables of a graph, with everything laid over them. ``diagnostics`` has their folder, and
-    the problems that are known already."""
+    the problems that are known already. ``memo`` is what is known of a graph that has nearly the same nodes."""
+    memo = memo or NodeMemo()
     try:
-        parsed_nodes = parse_tables(document, registry, diagnostics)
+        parsed_nodes, memo.parsed = parse_tables(document, registry, diagnostics, memo.parsed)
         recorder = parse_recorder(document, diagnostics)
         control = parse_control(document, registry, diagnostics)
     except RecursionError:

@@ -546,12 +546,18 @@ def _(kind: Record, value: Any, at: str) -> Iterator[Reference]:
     for option in kind.options:
         name = option.attribute
         known = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
-        yield from references(option.type, known, dotted_path(at, option.name))
+        if known is not None and _may_refer(type(option.type)):
+            yield from references(option.type, known, dotted_path(at, option.name))
 
 
 @references.register
 def _(kind: inspect.UnionType, value: Any, at: str) -> Iterator[Reference]:
     yield from next(filter(None, (list(references(each, value, at)) for each in kind.types)), [])
+
+
+@cache
+def _may_refer(type_of_kind: type[inspect.Type]) -> bool:
+    return references.dispatch(type_of_kind) is not references.dispatch(object)
 
 
 _JSON_LIMITS = {

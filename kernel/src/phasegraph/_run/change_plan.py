@@ -54,6 +54,8 @@ class Planner:
         """By sink."""
         for edge in running.edges:
             self._running_edges.setdefault(edge.edge.sink, []).append(edge)
+        self._edges: dict[str, list[Edge]] = {}
+        """Of the graph that is asked for, by sink."""
         self._provides: dict[str, dict[str, str]] = {}
         self.inputs: dict[str, SinkInput] = {}
         """The new inputs of the sinks that are switched, by id."""
@@ -67,6 +69,8 @@ class Planner:
         graph = validation.graph
         if graph is not None:
             self.graph = graph
+            for edge in graph.edges:
+                self._edges.setdefault(edge.sink, []).append(edge)
             try:
                 self.built = self._builder.build(graph, self._add_node)
             except GraphError as error:
@@ -125,8 +129,8 @@ class Planner:
                 if _own(difference.options):
                     cast(LiveNode, node.node).change_options(node.config)
         self.running.replace(self.built)
-        kept = [edge.tap for edge in self.running.edges]
-        return [tap for tap in left if not any(tap is other for other in kept)]
+        kept = {id(edge.tap) for edge in self.running.edges}
+        return [tap for tap in left if id(tap) not in kept]
 
     def _goes_on(self, id: str, role: Role) -> bool:
         return id in self.graph.nodes and self.graph.nodes[id].role is role
@@ -167,7 +171,7 @@ class Planner:
             return _Difference("added")
         if node.kind is not before.kind:
             return _Difference("restarted", reason=f"its kind becomes {node.kind.kind}")
-        options = [] if node.config == before.config else _differing(node, before)
+        options = [] if node.config is before.config or node.config == before.config else _differing(node, before)
         if node.role is Role.COMPENSATOR:
             return _Difference("restarted", options) if options else _Difference("untouched")
         reason = self._why_restarted(built, node, options)
@@ -203,7 +207,8 @@ class Planner:
     def _input_differs(self, built: BuiltGraph, node: GraphNode) -> bool:
         if node.role is not Role.SINK:
             return False
-        edges, before = built.graph.inputs_of(node.id), self.running.graph.inputs_of(node.id)
+        edges = self._edges.get(node.id, [])
+        before = [running.edge for running in self._running_edges.get(node.id, [])]
         return edges != before or any(self._running_tap(built, edge) is None for edge in edges)
 
     def _running_tap(self, built: BuiltGraph, edge: Edge) -> Tap | None:

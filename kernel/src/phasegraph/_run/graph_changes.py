@@ -14,6 +14,7 @@ from .._core.errors import NodeError
 from .._core.graph_change import AppliedChange, AppliedFrame, ChangePlan, ChangeTime, EditRefused, GraphEdit
 from .._core.role import Role
 from .._graph_file.graph_tables import apply_settings, graph_tables
+from .._graph_file.node_memo import NodeMemo
 from .._graph_file.validate import Validation, validate_tables, validate_text
 from .._option_types import Diagnostics
 from .._plugins.loader import Registry
@@ -49,6 +50,7 @@ class GraphChanges:
         self._supervisor = supervisor
         self._services = services
         self._one_at_a_time = trio.Lock()
+        self._memo = NodeMemo()
         self.ready_s = READY_S
         """How long a new source may take to deliver."""
 
@@ -134,12 +136,15 @@ class GraphChanges:
                 profile=running.overlays.profile,
                 overrides=running.overlays.overrides,
                 path=running.path,
+                memo=self._memo,
             )
         diagnostics = Diagnostics(folder.absolute(), folder.absolute())
         tables = edit.graph
         if tables is None:
-            tables = apply_settings(graph_tables(running), edit.set or {}, diagnostics)
-        return validate_tables(tables, self._registry, diagnostics, path=running.path, overlays=running.overlays)
+            tables = apply_settings(graph_tables(running, self._memo), edit.set or {}, diagnostics)
+        return validate_tables(
+            tables, self._registry, diagnostics, path=running.path, overlays=running.overlays, memo=self._memo
+        )
 
     @staticmethod
     def _refuse(plan: ChangePlan) -> None:

@@ -46,14 +46,19 @@ def alike(leg: Leg, other: Leg) -> bool:
 
 def _layers(routes: Sequence[Route]) -> list[list[Route]]:
     # Routes of which no two in one layer get the same packets: several receivers of one stream are in as many layers.
+    # Legs of other addresses are not alike: each is compared with those of its own.
     layers: list[list[Route]] = [[]]
+    placed: dict[str, list[list[Leg]]] = {}
     for route in routes:
-        for layer in layers:
-            if not any(alike(route.leg, other.leg) for other in layer):
-                layer.append(route)
-                break
-        else:
-            layers.append([route])
+        legs_by_layer = placed.setdefault(route.leg.parameters.address, [])
+        at = next((n for n, legs in enumerate(legs_by_layer) if not any(alike(route.leg, leg) for leg in legs)), None)
+        if at is None:
+            at = len(legs_by_layer)
+            legs_by_layer.append([])
+        if at == len(layers):
+            layers.append([])
+        legs_by_layer[at].append(route.leg)
+        layers[at].append(route)
     return layers
 
 
