@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 import trio
@@ -35,7 +35,7 @@ ARM_NS = 150_000_000
 """How long before its time a change can no longer be given up."""
 LATE_S = 2.0
 """How long after its frame a sink may take to read it. One that does not read then changes when it reads again."""
-_POLL_S = 0.005
+_POLL_S, _LONGEST_POLL_S = 0.005, 0.02
 
 
 class ChangeInstant(msgspec.Struct, frozen=True):
@@ -203,11 +203,11 @@ class Transition:
             if tap.stream not in without
         ]
         with trio.move_on_after(self._ready_s if self._silent_after_s is None else self._silent_after_s):
-            while wanted:
+            for pause_s in _pauses():
                 wanted = [(sink, tap) for sink, tap in wanted if not _delivers(tap, sink)]
                 if not wanted:
                     return
-                await trio.sleep(_POLL_S)
+                await trio.sleep(pause_s)
         if wanted and self._silent_after_s is None:
             sources = dict.fromkeys(self._planner.source_of(tap) for _, tap in wanted)
             raise NodeError(f"{', '.join(sources)} delivered nothing within {self._ready_s:g} s")
@@ -277,8 +277,10 @@ class Transition:
         fade_s = self._fade_ns / 1e9 if any(change.taps for change in self._changes.values()) else 0.0
         ahead_s = self._services.local.seconds_until(self._instant_ns)
         with trio.move_on_after(max(0.0, ahead_s) + LATE_S):
-            while not self._supervisor.stopping and not self._all_passed(but_silent=True):
-                await trio.sleep(_POLL_S)
+            for pause_s in _pauses():
+                if self._supervisor.stopping or self._all_passed(but_silent=True):
+                    break
+                await trio.sleep(pause_s)
         for change in self._changes.values():
             if change.passed_at is None:  # the sink does not read now
                 change.frame = AT_ONCE
@@ -308,6 +310,14 @@ class Transition:
         if sink.domain is None or sink.input.clock is None or sink.domain.startswith("device:"):
             return AppliedFrame(frame=frame)
         return AppliedFrame(frame=frame, time_ns=time_of_frame(frame, sink.input.format.rate), clock=sink.domain)
+
+
+def _pauses() -> Iterator[float]:
+    # Between looks: short at first, then longer, since each look takes the interpreter from the engine.
+    yield _POLL_S
+    yield 2 * _POLL_S
+    while True:
+        yield _LONGEST_POLL_S
 
 
 def _is_silent(sink: BuiltNode, change: InputChange) -> bool:
