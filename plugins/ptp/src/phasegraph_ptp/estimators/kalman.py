@@ -31,8 +31,8 @@ _EVERY = 40
 
 
 class KalmanOffsetFilter:
-    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window, and
-    the better of both until the bank stays ahead."""
+    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window, and the
+    better of both until the bank stays ahead."""
 
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
