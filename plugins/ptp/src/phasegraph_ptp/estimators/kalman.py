@@ -31,8 +31,9 @@ _EVERY = 40
 
 
 class KalmanOffsetFilter:
-    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window, and the
-    better of both until the bank stays ahead."""
+    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window.
+
+    Until the bank stays ahead, the surer of both is believed."""
 
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
