@@ -155,7 +155,7 @@ class Server:
             self._variables = {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
             self.prefix: tuple[str, ...] = ()
             priority = "-R" if realtime else "-r"
-            words = ("jackd", priority, "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period))
+            words: tuple[str, ...] = ("jackd", priority, "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period))
         else:
             runtime = shop.folder / "runtime"
             runtime.mkdir(mode=0o700)
