@@ -107,8 +107,8 @@ def test_an_asymmetric_path_is_covered_by_the_bound() -> None:
 class AskedLeader(SimLeader):
     """Notes when each Delay_Req came."""
 
-    def __init__(self, **options: bool) -> None:
-        super().__init__(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S, ppm=-12.0, **options)
+    def __init__(self, *, answers: bool = True) -> None:
+        super().__init__(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S, ppm=-12.0, answers=answers)
         self.asked_ns: list[int] = []
 
     def receive(self, message: Message, world: World) -> None:
