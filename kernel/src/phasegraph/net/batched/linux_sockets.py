@@ -31,6 +31,8 @@ _recvmmsg = _libc.recvmmsg
 _recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
 _sendmmsg = _libc.sendmmsg
 _sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
+_setsockopt = _libc.setsockopt
+_setsockopt.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 
 # struct mmsghdr, struct iovec and struct sockaddr_in on 64-bit Linux.
 _MMSGHDR = np.dtype(
@@ -83,6 +85,13 @@ class LinuxReceiver(PlainReceiver):
         self._headers["iovlen"] = 1
         self._headers["control"] = self._control.ctypes.data + rows * _CONTROL.itemsize
         self._reset(batch)
+
+    def _set_membership(self, option: int, request: bytes) -> None:
+        # The call waits for whatever else changes interfaces now. Python's own setsockopt would keep the interpreter
+        # from the engine meanwhile; a call by ctypes gives it up.
+        if _setsockopt(self._fd, socket.IPPROTO_IP, option, request, len(request)) < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
 
     def _reset(self, count: int) -> None:
         # The system writes the used size into each header: the full size must be set again.

@@ -61,6 +61,9 @@ class PlainReceiver:
         else:
             request = membership(group, interface)
             option = socket.IP_ADD_MEMBERSHIP if add else socket.IP_DROP_MEMBERSHIP
+        self._set_membership(option, request)
+
+    def _set_membership(self, option: int, request: bytes) -> None:
         self.socket.setsockopt(socket.IPPROTO_IP, option, request)
 
     def receive(self) -> PacketBatch:
