@@ -392,7 +392,11 @@ def test_an_announced_session_is_received(tmp_path: Path, runtime: Path, browser
 
 
 def test_an_option_is_set_and_a_node_restarted(tmp_path: Path, runtime: Path, browser: Any) -> None:
-    with steered(tmp_path, browser, source("stage", 1, link_offset="20ms")) as page:
+    sender = write_graph(tmp_path / "sender.toml", *SENDERS)
+    with (
+        running([*KERNEL, "run", sender, "--status", "none"], tmp_path, name="sender"),
+        steered(tmp_path, browser, source("stage", 1, link_offset="20ms")) as page,
+    ):
         page.get_by_label("Actions for stage", exact=True).click()
         page.get_by_label("Option", exact=True).first.select_option(
             "link-offset", timeout=60_000
