@@ -38,7 +38,7 @@ class CombinedGains(FeedForwardGains, frozen=True):
     error is taken back before it has moved the position by half a frame."""
     start_s: float = 0.95
     latest_start_s: float = 2.0
-    calm_s: float = 12.0
+    calm_s: float = 8.0
     """Time constant of the feedback else."""
     settling_s: float = 3.0
     """Time over which the feedback changes its time constant and its limit."""
