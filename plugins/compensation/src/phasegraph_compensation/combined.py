@@ -30,7 +30,6 @@ class CombinedGains(FeedForwardGains, frozen=True):
     """Time constant of the part of an error that is beyond `small`."""
     hasty_s: float = 2.0
     """Time constant of the feedback after a large error."""
-    good_sigma: float = 0.5e-6
     placed: tuple[float, float] = (2e-6, 3e-6)
     """Standard deviations of the rate, and of the time of a frame, at which it starts at once."""
     start_sigma: float = 5e-6
