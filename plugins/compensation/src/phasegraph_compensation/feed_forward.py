@@ -14,8 +14,8 @@ from msgspec import Meta
 
 from phasegraph import CompensatorConfig, Correction, Duration, Observation, frames_in
 
+from .crossing_observer import CrossingObserver
 from .device_observer import DeviceObserver
-from .phase_observer import PhaseObserver
 from .rate_estimator import LOSS_S, device_rate_of
 from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
 
@@ -67,7 +67,7 @@ class FeedForward:
         self._good_s = 0.0
         self._locked = False
 
-    def _make_observer(self) -> DeviceObserver | PhaseObserver:
+    def _make_observer(self) -> CrossingObserver:
         return DeviceObserver(self._rate, self.gains.wander)
 
     def observe(self, observation: Observation) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from phasegraph import ClockEstimate, ClockState, DeviceRate, DeviceTime, Observation, ReadPosition
+from phasegraph import ClockEstimate, ClockState, DeviceRate, DeviceTime, ReadPosition
 
+from .crossing_observer import CrossingObserver
 from .rate_estimator import FIRST_SIGMA_S, LEAST_KNOWN, LEAST_SIGMA_S, RateEstimator, deviation_of
 from .reference_track import ReferenceTrack
 
@@ -27,32 +26,18 @@ MARGIN = 1.3
 """Factor on that noise: its own standard deviation is a seventh."""
 
 
-class PhaseObserver:
-    """Estimates the device's rate in reference time, and the error of the read position."""
+class PhaseObserver(CrossingObserver):
+    """Uses the time of a clock that is locked, or holds over, or is good enough before it locks."""
 
     def __init__(self, rate: int, wander: float, drift: float) -> None:
         """As for `RateEstimator`, about the device against the local counter."""
-        self.error: float | None = None
-        """Frames that the read position is behind its target, by the smoothed times of device and clock; None without
-        a clock that has a reference."""
-        self.trusted = False
-        """Whether the clock is locked, or holds over, or is good enough before it locks."""
         self._make_device = functools.partial(RateEstimator, rate, wander, drift, clock_density=0.0)
-        self._device = self._make_device()
+        super().__init__(rate, self._make_device())
         self._reference = ReferenceTrack()
-        self._rate = rate
-        self._passed_s = 0.0
         self._off_s = 0.0
         self._followed = False
-        self._remembered: DeviceRate | None = None
         self._known: tuple[float, float] | None = None
         self._first: list[DeviceTime] | None = []
-        self._on: dict[type, Callable[[Any], None]] = {
-            ClockEstimate: self._on_clock_estimate,
-            DeviceTime: self._on_device_time,
-            ReadPosition: self._on_read_position,
-            DeviceRate: self._on_remembered_rate,
-        }
 
     @property
     def deviation(self) -> float:
@@ -68,27 +53,6 @@ class PhaseObserver:
     def sigma_s(self) -> float:
         """One standard deviation of the error of the read position, in seconds."""
         return math.hypot(self._device.sigma_s, self._reference.sigma_s)
-
-    @property
-    def span_s(self) -> float:
-        """Nominal time since the first stamp."""
-        return self._device.span_s
-
-    @property
-    def since_restart_s(self) -> float:
-        """Nominal time since the phase restarted after lost frames."""
-        return self._device.since_restart_s
-
-    def observe(self, observation: Observation) -> None:
-        """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""
-        handler = self._on.get(type(observation))
-        if handler is not None:
-            handler(observation)
-
-    def elapsed_s(self) -> float:
-        """Nominal time that the device has counted since the last call."""
-        passed, self._passed_s = self._passed_s, 0.0
-        return passed
 
     def _on_device_time(self, at: DeviceTime) -> None:
         self._device.add_frame_time(at.frame, at.local_ns, after_loss=at.lost_frames != 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .device_observer import DeviceObserver
-    from .phase_observer import PhaseObserver
+    from .crossing_observer import CrossingObserver
     from .rate_estimator import RateEstimator
 
 LIMIT = 500e-6
@@ -45,7 +44,7 @@ class Ratio:
             self.jump(self.value + min(max(way, -most), most))
 
 
-def can_start(estimator: RateEstimator | DeviceObserver | PhaseObserver, known: bool = False) -> bool:
+def can_start(estimator: RateEstimator | CrossingObserver, known: bool = False) -> bool:
     """Whether phase and rate are known well enough to start. ``known``: the rate is known from an earlier run."""
     measured = (known or estimator.sigma < _MEASURED) and estimator.sigma_s < _PLACED_S
     return estimator.span_s >= (LEAST_S if measured else _MOST_S)
