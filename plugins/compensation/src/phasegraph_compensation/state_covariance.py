@@ -64,25 +64,21 @@ class StateCovariance:
 
     def correct_by_phase(self, variance: float) -> tuple[float, float, float]:
         """The gains of phase, rate and drift for a measured phase."""
-        a, b, c = self.phase, self._phase_rate, self._phase_drift
-        s = a + variance
-        gains = a / s, b / s, c / s
-        self._subtract(gains, a, b, c)
-        return gains
+        row = self.phase, self._phase_rate, self._phase_drift
+        return self._correct(row, self.phase + variance)
 
     def correct_by_rate(self, variance: float) -> tuple[float, float, float]:
         """The gains of phase, rate and drift for a measured rate."""
-        a, b, c = self._phase_rate, self.rate, self._rate_drift
-        s = b + variance
-        gains = a / s, b / s, c / s
-        self._subtract(gains, a, b, c)
-        return gains
+        row = self._phase_rate, self.rate, self._rate_drift
+        return self._correct(row, self.rate + variance)
 
-    def _subtract(self, gains: tuple[float, float, float], a: float, b: float, c: float) -> None:
-        phase, rate, drift = gains
+    def _correct(self, row: tuple[float, float, float], s: float) -> tuple[float, float, float]:
+        a, b, c = row
+        phase, rate, drift = gains = a / s, b / s, c / s
         self.phase = max(self.phase - phase * a, 0.0)  # rounding must not make a variance negative
         self._phase_rate -= phase * b
         self._phase_drift -= phase * c
         self.rate = max(self.rate - rate * b, 0.0)
         self._rate_drift -= rate * c
         self.drift = max(self.drift - drift * c, 0.0)
+        return gains
