@@ -1,5 +1,6 @@
 """Many streams on one socket."""
 
+import msgspec
 import pytest
 
 from phasegraph_aes67.receive.demultiplexer import Demultiplexer
@@ -101,6 +102,28 @@ def test_streams_on_different_clocks(make, make_clock, batch_of):
         assert stage.quick == 19
         assert stage.metrics()["lateness_max_ns"] == pytest.approx(MS, abs=2)
     assert demultiplexer.packets_unrouted == 2
+
+
+def test_a_clock_may_jump_between_two_legs_of_a_batch(make, make_clock, batch_of):
+    clock = make_clock()
+    one, other = make(address="239.1.1.1", clock=clock), make(address="239.1.1.2", clock=clock)
+    demultiplexer = demultiplexer_of(one, other)
+    demultiplexer.distribute(batch_of(arriving(one, range(2)) + arriving(other, range(2))))
+    legs = demultiplexer.distribute_by_leg(batch_of(arriving(one, range(2, 30)) + arriving(other, range(2, 30))))
+    next(legs)
+    clock.now = msgspec.structs.replace(clock.now, reference_ns=clock.now.reference_ns + 2 * MS, discontinuities=1)
+    for each in (one, other):
+        each.receiver.sync_to_clock()  # as a reader does
+    assert list(legs) == [1]
+    singly = make(address="239.1.1.2", clock=make_clock())
+    for packet, at, _ in arriving(singly, range(2)):
+        singly.accept(packet, at)
+    singly.clock.now = clock.now
+    singly.receiver.sync_to_clock()
+    for packet, at, _ in arriving(singly, range(2, 30)):
+        singly.accept(packet, at)
+    assert other.receiver.stream.head == singly.receiver.stream.head
+    assert other.counted() == singly.counted()
 
 
 def test_to_nobody(stage, batch_of):

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from phasegraph.net import PacketBatch
-from phasegraph_aes67.receive.receive_sockets import STEP_BATCHES, STEP_SINGLY, ReceiveSockets, _Socket
+from phasegraph_aes67.receive.receive_sockets import ROUND_BATCHES, STEP_SINGLY, TURN_NS, ReceiveSockets, _Socket
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000
@@ -32,8 +32,23 @@ class FakeReceiver:
         return 0
 
 
+class FakeLocal:
+    """Time that passes by as much at every look."""
+
+    def __init__(self, pace_ns: int = 0) -> None:
+        self.time_ns = 0
+        self.pace_ns = pace_ns
+
+    def now_ns(self) -> int:
+        self.time_ns += self.pace_ns
+        return self.time_ns
+
+
 class FakeContext:
     network = None
+
+    def __init__(self, pace_ns: int) -> None:
+        self.local = FakeLocal(pace_ns)
 
     def quantum_ns(self) -> int:
         return 4 * MS
@@ -42,8 +57,8 @@ class FakeContext:
         pass
 
 
-def sockets_of(*receivers: FakeReceiver) -> tuple[ReceiveSockets, list[_Socket]]:
-    sockets = ReceiveSockets(FakeContext())  # type: ignore[arg-type]
+def sockets_of(*receivers: FakeReceiver, pace_ns: int = 0) -> tuple[ReceiveSockets, list[_Socket]]:
+    sockets = ReceiveSockets(FakeContext(pace_ns))  # type: ignore[arg-type]
     each = [_Socket(receiver) for receiver in receivers]  # type: ignore[arg-type]
     sockets._active = tuple(each)
     return sockets, each
@@ -57,7 +72,7 @@ def test_a_socket_that_is_never_empty_lets_the_others_have_their_turn(make: Any,
     sockets, (_, second) = sockets_of(busy, quiet)
     second.demultiplexer.set_routes(stage.routes)
     assert sockets.step(5) == 5, "there is more: it comes again at once, after the others"
-    assert busy.reads == STEP_BATCHES
+    assert busy.reads == ROUND_BATCHES
     assert stage.receiver.packets_received == 1
 
 
@@ -75,3 +90,26 @@ def test_packets_that_go_one_by_one_are_few_in_a_step(make: Any, batch_of: Any) 
     steps = [after - before for before, after in itertools.pairwise(counts)]
     assert set(steps) <= {STEP_SINGLY, 2000 % STEP_SINGLY + STEP_SINGLY, 2000 % STEP_SINGLY}
     assert sum(steps) >= 2 * 2000, "and none is left out"
+
+
+def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -> None:
+    stages = [make(address=f"239.1.1.{number}") for number in range(1, 7)]
+
+    def packets(number: int) -> list[tuple[bytes, int, str]]:
+        frame = BASE + 48 * number
+        return [(one.packet(frame), one.arrival(frame, MS), one.parameters.address) for one in stages]
+
+    batches = [batch_of(packets(0)), batch_of([*packets(1), *packets(2)])]
+    for batch in batches:
+        batch.capacity += 1  # there is no more
+    sockets, (only,) = sockets_of(FakeReceiver(batches), pace_ns=TURN_NS // 2)
+    only.demultiplexer.set_routes([route for one in stages for route in one.routes])
+    for legs_of_turns in [(2, 4, 6), (2, 4, 6)]:
+        before = stages[0].receiver.packets_received
+        for legs in legs_of_turns:
+            now_ns = sockets._ctx.local.now_ns()
+            assert sockets.step(now_ns) == now_ns, "it is not at its end"
+            assert sum(one.receiver.packets_received > before for one in stages) == legs
+        while sockets.step(now_ns := sockets._ctx.local.now_ns()) == now_ns:
+            pass  # figures are published
+    assert [one.receiver.packets_received for one in stages] == [3] * 6

@@ -8,7 +8,7 @@ result; a property test holds them against each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,23 +124,29 @@ class Demultiplexer:
 
         Returns how many of them went one by one: these cost many times more.
         """
-        count = (batch.count if stop is None else min(stop, batch.count)) - first
-        if count <= 0:
-            return 0
-        tables = self._tables
-        singly = self._distribute(tables[0], batch, first, count, counts_unrouted=True)
-        for table in tables[1:]:
-            singly += self._distribute(table, batch, first, count, counts_unrouted=False)
-        return singly
+        return sum(self.distribute_by_leg(batch, first, stop))
 
-    def _distribute(self, table: _Table, batch: PacketBatch, first: int, count: int, *, counts_unrouted: bool) -> int:
+    def distribute_by_leg(self, batch: PacketBatch, first: int = 0, stop: int | None = None) -> Iterator[int]:
+        """As `distribute`, the packets of one leg at a time: what takes turns with other work stops in between.
+
+        Yields after each leg how many of its packets went one by one.
+        """
+        count = (batch.count if stop is None else min(stop, batch.count)) - first
+        if count > 0:
+            for number, table in enumerate(self._tables):
+                yield from self._distribute(table, batch, first, count, counts_unrouted=number == 0)
+
+    def _distribute(
+        self, table: _Table, batch: PacketBatch, first: int, count: int, *, counts_unrouted: bool
+    ) -> Iterator[int]:
         rows = slice(first, first + count)
         if (only := table.only_route(batch, rows)) is not None:  # most sockets have one leg: sorting costs more
             lateness, ok = _inspect_leg(batch, rows, only)
             if ok.all():
                 _write_even_run(only, batch, rows, lateness, rows.stop - 1)
-                return 0
-            return _write_mixed(only, batch, np.arange(first, first + count), lateness, ok)
+            else:
+                yield _write_mixed(only, batch, np.arange(first, first + count), lateness, ok)
+            return
         slots = table.slots(batch)
         order = np.argsort(slots[first : first + count], kind="stable") + first
         slots = slots[order]
@@ -152,17 +158,18 @@ class Demultiplexer:
         lateness, ok = _inspect(batch, order, starts, stops, groups)
         clean = np.logical_and.reduceat(ok, starts)
         even = _evenly_spaced(order, starts, stops)
-        singly = 0
         for route, start, end, is_clean, is_even in zip(
             groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
         ):
             if route is None:
                 continue
+            if not route.leg.is_mapped(route.receiver.media_clock.mapping_epoch):
+                ok[start:end] = is_clean = False  # its clock has jumped since they were compared
             if is_clean:
                 _write_run(route, batch, order[start:end], lateness[start:end], even=is_even)
+                yield 0
             else:
-                singly += _write_mixed(route, batch, order[start:end], lateness[start:end], ok[start:end])
-        return singly
+                yield _write_mixed(route, batch, order[start:end], lateness[start:end], ok[start:end])
 
 
 def _write_run(

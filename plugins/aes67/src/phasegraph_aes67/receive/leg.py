@@ -169,6 +169,10 @@ class Leg:
         """Bytes of payload that a packet is expected to have."""
         return self._frames_per_packet * self._frame_bytes
 
+    def is_mapped(self, mapping_epoch: int) -> bool:
+        """Whether the frame of its next packet is by this mapping of timestamps."""
+        return self._mapping_epoch == mapping_epoch
+
     def expectation(self, mapping_epoch: int) -> Expectation:
         """The next packet, as numbers: first header word, timestamp, SSRC, source address, source port, frame index,
         frames, length in bytes, rate, and the greatest lateness in ns.
@@ -176,7 +180,7 @@ class Leg:
         `NOTHING_EXPECTED` before the first packet, and before one that is to set the mapping of timestamps.
         """
         sender, number = self.sender, self.sequence.expected
-        if sender is None or number is None or self._mapping_epoch != mapping_epoch:
+        if sender is None or number is None or not self.is_mapped(mapping_epoch):
             return NOTHING_EXPECTED
         return (
             0x80000000 | (self._payload_type or 0) << 16 | number & 0xFFFF,

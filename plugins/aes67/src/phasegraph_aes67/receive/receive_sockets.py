@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from phasegraph import NodeConflict, NodeContext, NodeError
-from phasegraph.net import Interface, PacketBatch, PortUnavailable, Receiver, port_holders
+from phasegraph.net import Interface, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import find_interface
 from ..parameters import StreamParameters
@@ -23,13 +23,16 @@ FILL = 0.5
 PORTION = 2000
 """Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
-STEP_BATCHES = 4
+TURN_NS = 300_000
 STEP_SINGLY = 256
-"""Batches of each socket, and packets one by one, after which a step lets other steps have their turn."""
+"""Time, and packets one by one, after which a step lets other steps have their turn: a sender's packets are due every
+125 us to 4 ms, and what has arrived can wait."""
 REJECTED_NS = 500_000_000
 """A leg whose packets were all rejected for this long reports the reason as that of its silence."""
 PUBLISH_NS = 500_000_000
 """How often the figures of a stream that is flowing are published."""
+ROUND_BATCHES = 4
+"""Batches of each socket in a round."""
 IDLE_NS = 2_000_000_000
 """A socket without a stream is closed after this time: a source that starts again finds it."""
 
@@ -54,9 +57,8 @@ class _Socket:
         """How many legs share each."""
         self.idle_since_ns: int | None = None
         """Since when no stream arrives on it. Written by the control plane."""
-        self._batch: PacketBatch | None = None
-        self._at = 0
-        """The first row of the batch that has not been handled. Written by the data plane, as the batch."""
+        self.closed = False
+        """Written by the data plane, as the next."""
         self._rows = PORTION * 2
         """Rows to be handled together: few, where they go one by one."""
 
@@ -96,17 +98,26 @@ class _Socket:
         _leave(self.receiver, membership)
         _join(self.receiver, membership)
 
-    def handle(self) -> tuple[int, int, bool]:
-        """Data plane: handle the next packets. Returns how many, how many one by one, and whether there are more."""
-        batch = self._batch
-        if batch is None:
-            batch, self._at = self.receiver.receive(), 0
-        first, stop = self._at, min(batch.count, self._at + self._rows)
-        singly = self.demultiplexer.distribute(batch, first, stop)
-        self._rows = STEP_SINGLY if singly and 2 * singly >= min(stop - first, STEP_SINGLY) else PORTION * 2
-        self._at = stop
-        self._batch = batch if stop < batch.count else None
-        return stop - first, singly, stop < batch.count or batch.count == batch.capacity
+    def handle_batch(self) -> Generator[int, None, tuple[int, bool]]:
+        """Data plane: handle up to a batch of what has arrived; yields after each leg how many packets went one by one.
+
+        Returns how many packets there were, and whether there may be more.
+        """
+        batch = self.receiver.receive()
+        at = 0
+        while at < batch.count:
+            first, at = at, min(batch.count, at + self._rows)
+            singly = 0
+            for count in self.demultiplexer.distribute_by_leg(batch, first, at):
+                singly += count
+                yield count
+            self._rows = STEP_SINGLY if singly and 2 * singly >= min(at - first, STEP_SINGLY) else PORTION * 2
+        return batch.count, batch.count == batch.capacity
+
+    def close(self) -> None:
+        """Receive no more. Data plane."""
+        self.closed = True
+        self.receiver.close()
 
 
 class ReceiveSockets:
@@ -122,6 +133,10 @@ class ReceiveSockets:
         self._quantum = ctx.quantum_ns
         self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
         self._publish_ns = 0
+        self._round: Iterator[int] | None = None
+        """What is left of the round, between two turns of it. Written by the data plane, as the next."""
+        self._flooded = False
+        """Whether the last round left packets in a socket."""
         self._sockets: dict[tuple[int, str], list[_Socket]] = {}
         self._active: tuple[_Socket, ...] = ()
         """Written by the control plane."""
@@ -134,41 +149,55 @@ class ReceiveSockets:
         ctx.attach(self.step)
 
     def step(self, now_ns: int) -> int:
-        """Data plane: read what has arrived, some of each socket in turn; the rest of a flood waits."""
+        """Data plane: go on with the round, for one turn; a new one begins when what arrived meanwhile is worth it."""
         while self._closing:
-            self._closing.popleft().receiver.close()
+            self._closing.popleft().close()
+        if self._round is None:
+            self._round = self._receive_round()
+        until_ns, left = now_ns + TURN_NS, STEP_SINGLY
+        for singly in self._round:
+            left -= singly
+            if left <= 0 or self._ctx.local.now_ns() >= until_ns:
+                return now_ns
+        self._round = None
+        return now_ns if self._flooded else now_ns + self._interval_ns
+
+    def _receive_round(self) -> Iterator[int]:
+        # Reads some of each socket in turn, then publishes; the rest of a flood waits for the next round. Yields after
+        # each leg how many of its packets went one by one.
         received: dict[_Socket, int] = dict.fromkeys(self._active, 0)
         waiting = list(self._active)
-        left = STEP_SINGLY
-        for _ in range(STEP_BATCHES):
+        for _ in range(ROUND_BATCHES):
             full = []
             for socket in waiting:
-                count, singly, more = socket.handle()
-                received[socket] += count
-                left -= singly
-                if more:
-                    full.append(socket)
+                if not socket.closed:
+                    count, more = yield from socket.handle_batch()
+                    received[socket] += count
+                    if more:
+                        full.append(socket)
             waiting = full
-            if not waiting or left <= 0:
-                break
+        self._flooded = bool(waiting)
         fullest = max((count / socket.portion for socket, count in received.items()), default=0.0)
-        if now_ns >= self._publish_ns or not fullest:
-            self._publish_ns = now_ns + PUBLISH_NS
-            self._publish()
-            if any(socket.idle_since_ns is not None for socket in self._active):
-                self._ctx.call_soon(self._close_idle)
         # Come again, at the rate that was just seen, for no more than a portion of the fullest socket.
         quantum_ns = self._quantum()  # it follows the graph
         paced_ns = self._interval_ns / fullest if fullest > 0 else quantum_ns
         self._interval_ns = int(min(quantum_ns, paced_ns, 2 * self._interval_ns))
-        return now_ns if waiting else now_ns + self._interval_ns
+        now_ns = self._ctx.local.now_ns()
+        if now_ns >= self._publish_ns or not fullest:
+            self._publish_ns = now_ns + PUBLISH_NS
+            yield from self._publish()
+            if any(socket.idle_since_ns is not None for socket in self._active):
+                self._ctx.call_soon(self._close_idle)
 
-    def _publish(self) -> None:
+    def _publish(self) -> Iterator[int]:
+        # Yields 0 after each receiver.
         for socket in self._active:
             for receiver, _ in socket.demultiplexer.routes:
                 receiver.publish_figures()
+                yield 0
         while self._retired:
             self._retired.popleft().publish_figures()
+            yield 0
 
     def subscribe(self, receiver: StreamReceiver, leg: Leg, interface: str) -> Subscription:
         """Receive a leg of a stream from now on. Raises NodeError with a remedy."""
@@ -218,11 +247,12 @@ class ReceiveSockets:
 
     def close(self) -> None:
         """Close the sockets. The step runs no more: the last figures are published here."""
-        self._publish()
+        for _ in self._publish():
+            pass
         self._dropped = self.dropped()
         active, self._active = self._active, ()
         for socket in (*active, *self._closing):
-            socket.receiver.close()
+            socket.close()
         self._closing.clear()
 
     def note_idle(self, socket: _Socket) -> None:
