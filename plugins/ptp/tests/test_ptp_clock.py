@@ -256,6 +256,20 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
 
 
+async def test_the_end_of_trust_is_moved_while_the_clock_runs(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    async with two_hosts(wire) as (_gm, me):
+        await trio.sleep(12)
+        wire.impair(faults=Faults(drop=Every(1)))
+        await trio.sleep(30)
+        clock = me.nodes["me"]
+        assert clock.estimate().state is ClockState.HOLDOVER
+        for limit_ns, state in [(1_000, ClockState.UNLOCKED), (1_000_000, ClockState.HOLDOVER)]:
+            clock.change_options(msgspec.structs.replace(clock._config, unlock_beyond=limit_ns))
+            await trio.sleep(1)
+            assert clock.estimate().state is state
+
+
 async def test_a_clock_that_receives_only_itself_joins_the_groups_again(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,13 @@ class ClockPublisher:
         """The fix that it was last steered to; None before the first."""
         return self._fix
 
+    def change_thresholds(self, *, lock_within_ns: float, unlock_beyond_ns: float) -> None:
+        """Judge by other thresholds from the next fix, or estimate, on. What is locked stays so as long as its bound is
+        within ``unlock_beyond_ns``."""
+        self._settings = msgspec.structs.replace(
+            self._settings, lock_within_ns=lock_within_ns, unlock_beyond_ns=unlock_beyond_ns
+        )
+
     def restart_patience(self, local_ns: int) -> None:
         """Another reference from now on: `PATIENCE_NS` counts from here."""
         self._since_ns = local_ns

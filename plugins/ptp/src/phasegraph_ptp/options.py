@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from phasegraph import ClockConfig, ClockRef, Duration, InputFile, OutputFile
+from phasegraph import ClockConfig, ClockRef, Duration, InputFile, Live, OutputFile
 
 from .profiles import Dscp, ProfileName
 
@@ -21,10 +21,12 @@ Byte = Annotated[int | None, Meta(ge=0, le=255)]
 LogInterval = Annotated[int | None, Meta(ge=-7, le=6)]
 CodePoint = Annotated[int | None, Meta(ge=0, le=63)]
 LockWithin = Annotated[
-    Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this.")
+    Duration, Meta(ge=100, le=1_000_000_000, description="Locked once three sigmas are within this."), Live()
 ]
 UnlockBeyond = Annotated[
-    Duration, Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this.")
+    Duration,
+    Meta(ge=1000, le=1_000_000_000_000, description="Holdover ends when its bound has grown beyond this."),
+    Live(),
 ]
 
 

@@ -67,6 +67,10 @@ class PtpClock:
         """See `ClockSource.estimate`."""
         return self._before if self._driver is None else self._driver.published
 
+    def change_options(self, config: PtpConfig) -> None:
+        """See `phasegraph.LiveNode.change_options`: when it is locked, and when it is lost."""
+        self._estimator.change_thresholds(lock_within_ns=config.lock_within, unlock_beyond_ns=config.unlock_beyond)
+
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         if self._driver is None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from phasegraph import (
     UNKNOWN_NS,
     ClockDoubt,
@@ -58,6 +60,13 @@ class ClockEstimator:
         """Whether the published clock shows the newest reference; for a while after `reference_changed` it still shows
         the one before, in holdover."""
         return self._offset is not None and self._offset.generation == self._filter.generation
+
+    def change_thresholds(self, *, lock_within_ns: int, unlock_beyond_ns: int) -> None:
+        """When the clock is locked, and when it is lost, from now on."""
+        self._options = msgspec.structs.replace(
+            self._options, lock_within=lock_within_ns, unlock_beyond=unlock_beyond_ns
+        )
+        self._publisher.change_thresholds(lock_within_ns=lock_within_ns, unlock_beyond_ns=unlock_beyond_ns)
 
     def add_sample(self, sample: Sample) -> None:
         """Use a sample, if it can be true."""

@@ -55,6 +55,10 @@ class PhaseLine:
         self.estimate = ClockEstimate(local_ns=0, reference_ns=0)
         """The newest snapshot."""
 
+    def change_thresholds(self, *, lock_within_ns: int, unlock_beyond_ns: int) -> None:
+        """When the clock is locked, and when it is lost, from the next reading on."""
+        self._publisher.change_thresholds(lock_within_ns=lock_within_ns, unlock_beyond_ns=unlock_beyond_ns)
+
     def set_source(self, source: ReadingSource) -> bool:
         """The readings to come are of this source; returns whether it is another than before.
 
