@@ -49,6 +49,15 @@ def test_longer_than_the_last_bin_counts_there() -> None:
     assert histogram.percentile(0.5) <= 3_000 * BIN
 
 
+def test_what_was_added_since() -> None:
+    histogram = of(*[30_000_000] * 100)
+    before = histogram.distribution()
+    assert histogram.distribution().since(before).percentile(0.99) == 0
+    histogram.add(np.array([2_000_000] * 10))
+    assert histogram.distribution().since(before).percentile(0.99) == pytest.approx(2e6, rel=BIN - 1)
+    assert histogram.percentile(0.99) == 30_000_000
+
+
 def test_counts_add_up_over_calls() -> None:
     histogram = Histogram()
     for value in range(1, 101):

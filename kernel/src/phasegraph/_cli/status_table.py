@@ -202,9 +202,10 @@ def _lost(row: StatusRow, width: int) -> str:
 
 
 def _lateness(row: StatusRow, width: int) -> str:
-    if "lateness_p99_ns" not in row.metrics or not row.metrics.get("link_offset_ns"):
+    lateness_ns = row.metrics.get("lateness_recent_p99_ns", row.metrics.get("lateness_p99_ns"))
+    if lateness_ns is None or not row.metrics.get("link_offset_ns"):
         return ""
-    share = float(row.metrics["lateness_p99_ns"]) / float(row.metrics["link_offset_ns"])
+    share = float(lateness_ns) / float(row.metrics["link_offset_ns"])
     cells = width - 5
     filled = min(cells, max(0, round(share * cells)))
     return "█" * filled + "░" * (cells - filled) + f"{min(share, 9.99):>5.0%}"

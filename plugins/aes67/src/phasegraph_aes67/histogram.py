@@ -45,9 +45,13 @@ class Distribution(NamedTuple):
         return self._percentile(fraction, np.cumsum(self.bins))
 
     def _percentile(self, fraction: float, sums: NDArray[np.int64]) -> int:
-        if self.largest_ns is None:
+        if self.largest_ns is None or not sums[-1]:
             return 0
         return min(self.largest_ns, _EDGES_NS[int(sums.searchsorted(fraction * int(sums[-1])))])
+
+    def since(self, before: Distribution) -> Distribution:
+        """What was added after ``before``. The largest is that of all."""
+        return Distribution(self.bins - before.bins, self.largest_ns)
 
     def as_text(self) -> str:
         """``UPPER_EDGE_NS:COUNT`` of each bin that is not empty, in order: ``1189207:52 1243336:8``."""

@@ -11,6 +11,7 @@ import trio
 from phasegraph import TASK_STATUS_IGNORED, Build, Metric, Metrics, NodeContext, Stream
 
 from . import sdp
+from .histogram import EMPTY
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SourceConfig
 from .parameters import frames_per_packet
@@ -26,6 +27,8 @@ WATCH_NS = 250_000_000
 RELAXED_WATCH_NS = 1_000_000_000
 """How often a stream with one leg is checked."""
 COMPARE_NS = 1_000_000_000
+RECENT_NS = 5_000_000_000
+"""How often the latenesses up to now are kept: the recent ones are those since the time before, 5 to 10 s."""
 """How often figures are compared with those before: longer than they take to be published."""
 
 
@@ -65,6 +68,9 @@ class Aes67Source:
         first = self._receiver.figures.latest
         self._reported: tuple[StreamFigures, dict[str, Metric]] = first, first.metrics()
         """The newest figures that were reported, and the metrics that they make: a reader of the status comes often."""
+        self._latenesses = (EMPTY, EMPTY)
+        """Those up to the last two times that they were kept."""
+        self._keep_ns = 0
         self._described: tuple[StreamReceiver, str] | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
@@ -122,7 +128,7 @@ class Aes67Source:
         description = self._session_description() if known and self._config.enabled else ""
         latest = self._receiver.figures.latest
         if latest is not self._reported[0]:
-            self._reported = latest, latest.metrics()
+            self._reported = latest, latest.metrics(self._latenesses[0])
         figures: dict[str, Metric] = {
             **self._reported[1],
             "socket_dropped": self._sockets.dropped() if self._sockets is not None else 0,
@@ -187,6 +193,9 @@ class Aes67Source:
             for number, rival in enumerate(self._rivals):
                 rival.check_rivals(self._receiver, number, now_ns)
         self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
+        if now_ns >= self._keep_ns:
+            self._keep_ns = now_ns + RECENT_NS
+            self._latenesses = self._latenesses[1], self._receiver.figures.latest.lateness.distribution()
         if len(self._watches) > 1:
             self._protection.compare_legs(self._watches, now_ns)
 

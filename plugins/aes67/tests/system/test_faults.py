@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph.testing import Every, Faults, Impairment, SimNetwork, run_graph, running_graph
+from phasegraph.testing import Every, Faults, Impairment, SimLocalClock, SimNetwork, SimWire, run_graph, running_graph
 
 MS = 1_000_000
 FRAMES = 48
@@ -156,3 +156,15 @@ async def test_one_percent_at_random_is_concealed(graphs, sent, troubles, autoju
     if burst == 1.0:  # short gaps of a slow ramp are not to be told from it
         assert np.abs(recorded - expected).max() < 0.05
     assert (recorded[wrong] != 0).any(axis=1).mean() > 0.9
+
+
+async def test_the_recent_lateness_forgets_what_the_network_was_like(graphs, autojump_clock):
+    wire = SimWire(impairment=Impairment(delay_ns=5 * MS))
+    network = SimNetwork(SimLocalClock(), wire)
+    async with running_graph(graph_of(graphs, "60s"), network=network) as run:
+        await trio.sleep(5)
+        wire.impair(Impairment(delay_ns=20_000))
+        await trio.sleep(15)
+        figures = run.nodes["it"].metrics()
+    assert figures["lateness_p99_ns"] == pytest.approx(6 * MS, rel=0.05)
+    assert figures["lateness_recent_p99_ns"] == pytest.approx(MS, rel=0.1)

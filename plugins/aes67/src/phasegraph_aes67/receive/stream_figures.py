@@ -6,7 +6,7 @@ import msgspec
 
 from phasegraph import Metric
 
-from ..histogram import Histogram, HistogramSnapshot
+from ..histogram import EMPTY, Distribution, Histogram, HistogramSnapshot
 from .leg import PacketKind, RtpSender
 from .sender_rate import NO_WINDOWS, RateWindows, SenderRate
 from .sequence import SequenceTracker
@@ -113,8 +113,11 @@ class StreamFigures(msgspec.Struct, frozen=True):
         legs = (*self.legs, *(LegFigures() for _ in range(count)))[:count]
         return msgspec.structs.replace(self, legs=legs)
 
-    def metrics(self) -> dict[str, Metric]:
-        """The figures of the stream, and of each leg where there are two."""
+    def metrics(self, before: Distribution = EMPTY) -> dict[str, Metric]:
+        """The figures of the stream, and of each leg where there are two.
+
+        ``before`` are the latenesses up to some time ago; the recent lateness is of the packets since then.
+        """
         figures = self.legs[0].counters()
         if len(self.legs) > 1:
             for name in _COUNTED:
@@ -131,6 +134,7 @@ class StreamFigures(msgspec.Struct, frozen=True):
         figures |= lateness.metrics("lateness")
         if lateness.largest_ns is not None:
             figures["lateness_histogram"] = lateness.as_text()
+            figures["lateness_recent_p99_ns"] = lateness.since(before).percentile(0.99)
         if self.legs[0].sender is not None:
             figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
         rate = self.legs[0].rate_windows.rate
