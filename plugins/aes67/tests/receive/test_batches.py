@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phasegraph import Encoding
-from phasegraph_aes67.receive.demultiplexer import Demultiplexer
+from phasegraph_aes67.receive.demultiplexer import Demultiplexer, expectation
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 MS = 1_000_000
@@ -145,7 +145,7 @@ def state(stage: Any) -> dict[str, Any]:
     receiver = stage.receiver
     return {
         "metrics": stage.metrics(),
-        "expectation": [receiver.expectation(leg) for leg in receiver.legs],
+        "expectation": [expectation(route) for route in stage.routes],
         "events": stage.events,
         "last_arrival": receiver.last_arrival_ns(),
         "extent": (receiver.stream.first, receiver.stream.head),

@@ -18,12 +18,17 @@ from phasegraph import NS_PER_S, ClockEstimate
 from phasegraph.net import PacketBatch, ipv4_number
 
 from ..rtp import HEADER_BYTES
-from .leg import NOTHING_EXPECTED, Leg, RtpSender
+from .leg import Leg, RtpSender
 from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 
 _NO_ROUTE = -1
 _MOST_RUNS = 8
 """Runs that are looked for in a group of packets with gaps; the rest goes packet by packet."""
+Expectation = tuple[int, int, int, int, int, int, int, int, int, int]
+"""The next packet of a leg, as numbers: first header word, timestamp, SSRC, source address, source port, frame index,
+frames, length in bytes, rate, and the greatest lateness in ns."""
+NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, 0, -2, 1, 0)
+"""What no packet meets: no datagram has a length of -2."""
 _FRAME, _RATE = 5, 8
 """Places in an `Expectation`."""
 _SHORTEST_RUN = 8
@@ -163,7 +168,7 @@ class Demultiplexer:
         ):
             if route is None:
                 continue
-            if not route.leg.is_mapped(route.receiver.media_clock.mapping_epoch):
+            if route.leg.mapping_epoch != route.receiver.media_clock.mapping_epoch:
                 ok[start:end] = is_clean = False  # its clock has jumped since they were compared
             if is_clean:
                 _write_run(route, batch, order[start:end], lateness[start:end], even=is_even)
@@ -182,14 +187,14 @@ def _write_run(
         _write_even_run(route, batch, slice(first, last + 1, step), lateness, last)
         return
     receiver, leg = route
-    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.payload_bytes]
+    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes]
     receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[rows[-1]]))
 
 
 def _write_even_run(route: Route, batch: PacketBatch, rows: slice, lateness: NDArray[np.int64], last: int) -> None:
     # As `_write_run`, of rows at equal distances: a view, which is copied only once, into the ring.
     receiver, leg = route
-    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.payload_bytes]
+    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes]
     receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[last]))
 
 
@@ -249,13 +254,38 @@ def _accept(route: Route, batch: PacketBatch, rows: NDArray[np.intp]) -> int:
     return len(rows)
 
 
+def expectation(route: Route) -> Expectation:
+    """The next packet of a leg, by the newest estimate of its clock.
+
+    `NOTHING_EXPECTED` before the first packet, and before one that is to set the mapping of timestamps.
+    """
+    receiver, leg = route
+    media_clock, sender, number = receiver.media_clock, leg.sender, leg.sequence.expected
+    if not media_clock.is_current:
+        receiver.sync_to_clock()
+    if sender is None or number is None or leg.mapping_epoch != media_clock.mapping_epoch:
+        return NOTHING_EXPECTED
+    return (
+        0x80000000 | (leg.payload_type or 0) << 16 | number & 0xFFFF,
+        leg.next_timestamp,
+        sender.ssrc,
+        sender.address,
+        sender.port,
+        leg.next_frame,
+        leg.frames_per_packet,
+        HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes,
+        leg.parameters.rate,
+        leg.link_offset_ns,
+    )
+
+
 def _inspect_leg(
     batch: PacketBatch, rows: slice | NDArray[np.intp], route: Route
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     # As `_inspect`, of packets of one leg.
-    receiver, leg = route
-    estimate = receiver.sync_to_clock()
-    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = receiver.expectation(leg)
+    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = expectation(route)
+    estimate = route.receiver.media_clock.estimate
+    assert estimate is not None
     headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[rows].astype(np.int64)
     step = np.arange(len(headers))
     frames_after = step * frames
@@ -284,7 +314,7 @@ def _inspect(
     count = len(order)
     sizes = stops - starts
     step = np.arange(count) - np.repeat(starts, sizes)
-    expected = [NOTHING_EXPECTED if route is None else route.receiver.expectation(route.leg) for route in groups]
+    expected = [NOTHING_EXPECTED if route is None else expectation(route) for route in groups]
     columns = np.array(expected, np.int64).T
     columns[_FRAME], rest_of_second = np.divmod(columns[_FRAME], columns[_RATE])
     word, timestamp, ssrc, source, port, seconds, frames, length, rate, window = np.repeat(columns, sizes, axis=1)

@@ -46,10 +46,6 @@ MOST_RIVALS = 256
 MOST_STEP = 1 << 16
 """No packet has more frames than this: such timestamps jump."""
 
-Expectation = tuple[int, int, int, int, int, int, int, int, int, int]
-NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, 0, -2, 1, 0)
-"""What no packet meets: no datagram has a length of -2."""
-
 
 class RtpSender(msgspec.Struct, frozen=True, gc=False):
     """Who sends a stream."""
@@ -138,14 +134,16 @@ class Leg:
         """When the newest packet came from the sender's address and port, whatever it was."""
         self.link_offset_ns = link_offset_ns
         """Written by the control plane."""
-        self._payload_type = parameters.payload_type
+        self.payload_type = parameters.payload_type
+        """Of the newest audio, or as described; None before the first packet where none is described."""
         self._source = None if parameters.source is None else ipv4_number(parameters.source)
         self._excluded = frozenset(map(ipv4_number, parameters.excluded))
-        self._frame_bytes = parameters.frame_bytes
-        self._frames_per_packet = parameters.frames_per_packet or 1
-        self._next_timestamp = 0
-        self._next_frame = 0
-        self._mapping_epoch = -1
+        self.frame_bytes = parameters.frame_bytes
+        self.frames_per_packet = parameters.frames_per_packet or 1
+        self.next_timestamp = 0
+        self.next_frame = 0
+        """Index of the first frame of the next packet, by the mapping of timestamps of `mapping_epoch`."""
+        self.mapping_epoch = -1
         self._step = 0
         self.format_mismatches = 0
         """Packets in a row whose timestamps go on by another number of frames than they have."""
@@ -162,51 +160,25 @@ class Leg:
     @property
     def active_ns(self) -> int:
         """How long the sender's socket is active after a packet: `SILENCE_PACKETS`."""
-        return SILENCE_PACKETS * self._frames_per_packet * NS_PER_S // self.parameters.rate
+        return SILENCE_PACKETS * self.frames_per_packet * NS_PER_S // self.parameters.rate
 
     @property
     def payload_bytes(self) -> int:
         """Bytes of payload that a packet is expected to have."""
-        return self._frames_per_packet * self._frame_bytes
-
-    def is_mapped(self, mapping_epoch: int) -> bool:
-        """Whether the frame of its next packet is by this mapping of timestamps."""
-        return self._mapping_epoch == mapping_epoch
-
-    def expectation(self, mapping_epoch: int) -> Expectation:
-        """The next packet, as numbers: first header word, timestamp, SSRC, source address, source port, frame index,
-        frames, length in bytes, rate, and the greatest lateness in ns.
-
-        `NOTHING_EXPECTED` before the first packet, and before one that is to set the mapping of timestamps.
-        """
-        sender, number = self.sender, self.sequence.expected
-        if sender is None or number is None or not self.is_mapped(mapping_epoch):
-            return NOTHING_EXPECTED
-        return (
-            0x80000000 | (self._payload_type or 0) << 16 | number & 0xFFFF,
-            self._next_timestamp,
-            sender.ssrc,
-            sender.address,
-            sender.port,
-            self._next_frame,
-            self._frames_per_packet,
-            HEADER_BYTES + self.payload_bytes,
-            self.parameters.rate,
-            self.link_offset_ns,
-        )
+        return self.frames_per_packet * self.frame_bytes
 
     def advance_run(self, count: int, arrival_ns: int) -> tuple[int, int]:
         """Count packets that are exactly the expected ones. Returns number and frame of the first."""
         assert self.sequence.expected is not None
-        first, frame = self.sequence.expected & 0xFFFF, self._next_frame
+        first, frame = self.sequence.expected & 0xFFFF, self.next_frame
         self._restart_candidates = self.format_mismatches = 0
         if self.rival_senders:
             self.rival_senders.clear()
         self.last_packet_ns = self._last_audio_ns = self.last_home_ns = arrival_ns
         self.sequence.count_expected(count)
-        frames = count * self._frames_per_packet
-        self._next_frame += frames
-        self._next_timestamp = (self._next_timestamp + frames) & 0xFFFFFFFF
+        frames = count * self.frames_per_packet
+        self.next_frame += frames
+        self.next_timestamp = (self.next_timestamp + frames) & 0xFFFFFFFF
         return first, frame
 
     def classify(
@@ -241,16 +213,16 @@ class Leg:
         if sender != before:
             self._begin_sender(sender, header, arrival_ns)
         self.rival_senders.clear()
-        self._payload_type = header.payload_type
+        self.payload_type = header.payload_type
         self.last_packet_ns = self._last_audio_ns = arrival_ns
         verdict = self._order(header)
         if verdict in (Verdict.DUPLICATE, Verdict.JUMP):
             kind = PacketKind.DUPLICATE if verdict is Verdict.DUPLICATE else PacketKind.UNCONFIRMED
             return PacketOutcome(kind, header)
-        payload = data[header.payload_start : header.payload_stop].reshape(-1, self._frame_bytes)
-        broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self._next_timestamp
+        payload = data[header.payload_start : header.payload_stop].reshape(-1, self.frame_bytes)
+        broken = verdict in (Verdict.NEXT, Verdict.RESTART) and header.timestamp != self.next_timestamp
         if verdict is Verdict.NEXT and self._is_mismatch(header.timestamp, size, broken=broken):
-            self._next_timestamp = (header.timestamp + len(payload)) & 0xFFFFFFFF
+            self.next_timestamp = (header.timestamp + len(payload)) & 0xFFFFFFFF
             confirmed = self.format_mismatches == CONFIRMED_BY
             reason = why_format_differs(self.parameters, size, self._step) if confirmed else ""
             return PacketOutcome(PacketKind.MISMATCH, header, mismatch=reason)
@@ -259,15 +231,15 @@ class Leg:
 
     def expect_after(self, header: RtpHeader, frame: int, frames: int, mapping_epoch: int) -> None:
         """The packet with this header has its first frame at index ``frame``: the next one follows it."""
-        self._frames_per_packet = frames
-        self._next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
-        self._next_frame = frame + frames
-        self._mapping_epoch = mapping_epoch
+        self.frames_per_packet = frames
+        self.next_timestamp = (header.timestamp + frames) & 0xFFFFFFFF
+        self.next_frame = frame + frames
+        self.mapping_epoch = mapping_epoch
 
     def fits(self, header: RtpHeader) -> bool:
         """Whether a packet's timestamp is what its number leads to expect."""
         ahead = wrapped(header.sequence - (self.sequence.expected or 0), 16)
-        return header.timestamp == (self._next_timestamp + ahead * self._frames_per_packet) & 0xFFFFFFFF
+        return header.timestamp == (self.next_timestamp + ahead * self.frames_per_packet) & 0xFFFFFFFF
 
     def _rejected(self, kind: PacketKind, reason: str, arrival_ns: int) -> PacketOutcome:
         self.last_rejected_ns, self.last_rejection = arrival_ns, reason
@@ -278,8 +250,8 @@ class Leg:
             return f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected"
         if size == 0:
             return "no payload"
-        if size % self._frame_bytes:
-            problem = f"{size} bytes are no whole number of frames of {self._frame_bytes} bytes"
+        if size % self.frame_bytes:
+            problem = f"{size} bytes are no whole number of frames of {self.frame_bytes} bytes"
             return problem + why_encrypted(size, self.payload_bytes)
         return ""
 
@@ -289,7 +261,7 @@ class Leg:
             return header.payload_type != described
         # Where none is described, the sender may change it for all of its audio.
         silent_ns = arrival_ns - (self._last_audio_ns or 0)
-        return header.payload_type != self._payload_type and silent_ns < SILENCE_NS
+        return header.payload_type != self.payload_type and silent_ns < SILENCE_NS
 
     def _without_audio(self, header: RtpHeader, arrival_ns: int) -> PacketOutcome:
         # Only its number counts, so that it is not missed, and only where audio would have it: other payload types may
@@ -359,10 +331,10 @@ class Leg:
         if not broken:
             self.format_mismatches = 0
             return False
-        step = (timestamp - self._next_timestamp + self._frames_per_packet) & 0xFFFFFFFF
+        step = (timestamp - self.next_timestamp + self.frames_per_packet) & 0xFFFFFFFF
         same = step == self._step and payload_bytes == self.payload_bytes
         self.format_mismatches = self.format_mismatches + 1 if same else 1
-        self._step, self._frames_per_packet = step, payload_bytes // self._frame_bytes
+        self._step, self.frames_per_packet = step, payload_bytes // self.frame_bytes
         return self.format_differs and 0 < step < MOST_STEP
 
     def _order(self, header: RtpHeader) -> Verdict:

@@ -72,6 +72,11 @@ class MediaClock:
         """``absolute``, ``relative`` or ``free-running``. A single read of the data plane's state."""
         return "free-running" if self._free_running else "relative" if self._relative else "absolute"
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the mapping is by the clock's newest estimate."""
+        return self._clock.estimate() is self.estimate
+
     def other_grandmaster(self) -> str:
         """The clock's grandmaster, where it is another than the description's; empty where one is unknown."""
         now = self._clock.estimate().grandmaster

@@ -8,7 +8,7 @@ A packet goes one way down, and each part knows nothing of the others:
     RingWriter      frames into the ring, gaps, AES3 flags
 
 `StreamReceiver` leads it through, counts what became of it, and reports events. Runs of packets that are exactly what a
-leg expects skip the first two steps: `demultiplexer` has compared them with `expectation` in arrays.
+leg expects skip the first two steps: `demultiplexer` has compared them in arrays with what the leg expects next.
 
 A packet's **lateness** is its arrival minus its media time. The window is
 ``-EARLY_LIMIT_NS < lateness <= link offset``: later, at least the packet's first frame should have sounded already;
@@ -33,7 +33,7 @@ from phasegraph import ClockEstimate, ClockReader, ClockState, Encoding, Metric,
 from ..parameters import StreamParameters
 from ..rtp import RtpHeader
 from .diagnosis import PLAUSIBLE_NS, TimestampProgress, is_other_kind, why_drifts
-from .leg import CONFIRMED_BY, Expectation, Leg, PacketKind, RtpSender
+from .leg import CONFIRMED_BY, Leg, PacketKind, RtpSender
 from .media_clock import MediaClock
 from .redundancy import RedundantMerge
 from .ring_writer import RingWriter
@@ -203,12 +203,6 @@ class StreamReceiver:
             if change.timing_changed:
                 self._settings.emit("timing_changed", {"timing": self.media_clock.timing})
         return estimate
-
-    def expectation(self, leg: Leg) -> Expectation:
-        """The next packet of a leg, as numbers; see `Leg.expectation`."""
-        if self._settings.clock.estimate() is not self.media_clock.estimate:
-            self.sync_to_clock()
-        return leg.expectation(self.media_clock.mapping_epoch)
 
     def write_run(self, leg: Leg, payloads: NDArray[np.uint8], lateness_ns: NDArray[np.int64], arrival_ns: int) -> None:
         """Write packets that are exactly the expected ones, one a row; the last arrived at ``arrival_ns``."""
