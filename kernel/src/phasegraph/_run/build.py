@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 from .._core.clock import duration_of
@@ -14,7 +15,6 @@ from .._core.kinds import ClockKind, CompensatorKind, SinkKind, SourceKind
 from .._core.localtime import LocalClock, SystemLocalClock
 from .._core.node import Build, ClockSource, Node, Source
 from .._core.role import Role
-from .._core.samples import Encoding
 from .._core.stream import ClockReader, Stream, StreamFormat
 from .._graph_file.graph import Edge, Graph, GraphNode
 from .._plugins.loader import Registry
@@ -30,8 +30,6 @@ PACED_QUANTUM_NS = 4_000_000
 """The same in a graph that also sends: packets are handled in portions that do not delay a sent packet for long."""
 LEAST_QUANTUM_NS = 1_000_000
 TEXT_LIMIT_BYTES = 1 << 20
-ENCODING_WIDTHS = {Encoding.L16: 0, Encoding.L24: 1, Encoding.AM824: 1, Encoding.FLOAT32: 2}
-"""Which encodings hold the samples of which: those of at least the same number."""
 
 
 def quantum_of(stream: Stream, delay_frames: int | None = None) -> int:
@@ -304,7 +302,7 @@ class GraphBuilder:
         format = StreamFormat(
             rate=rates.pop(),
             channels=sum(len(channels) if channels else tap.stream.format.channels for tap, channels in taps),
-            encoding=max((tap.stream.format.encoding for tap, _ in taps), key=ENCODING_WIDTHS.__getitem__),
+            encoding=max((tap.stream.format.encoding for tap, _ in taps), key=attrgetter("significant_bits")),
         )
         # A sink without a pace of its own follows a clock of the graph, or a source whose own device is one.
         own = (edge.tap.stream.clock for edge in edges if isinstance(edge.tap, AlignedTap))

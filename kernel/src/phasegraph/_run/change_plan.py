@@ -23,7 +23,7 @@ from .._graph_file.graph import Edge, GraphNode
 from .._graph_file.validate import Validation
 from .._option_types import Option, record_of
 from .._option_types.wording import format_toml, join_words
-from .build import ENCODING_WIDTHS, BuiltEdge, BuiltGraph, BuiltNode, GraphBuilder
+from .build import BuiltEdge, BuiltGraph, BuiltNode, GraphBuilder
 from .inputs import SinkInput
 from .taps import Tap
 
@@ -266,7 +266,7 @@ def _why_not_followed(sink: BuiltNode, input: SinkInput) -> str:
     if accepts is not None:
         return "" if accepts(then.encoding) else f"its input changes from {now} to {then}"
     labelled = Encoding.AM824 in (now.encoding, then.encoding) and now.encoding is not then.encoding
-    wider = ENCODING_WIDTHS[then.encoding] > ENCODING_WIDTHS[now.encoding]
+    wider = then.encoding.significant_bits > now.encoding.significant_bits
     return f"its input changes from {now} to {then}" if labelled or wider else ""
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from phasegraph import ClockRef, Duration, InputFile, Live, OutputFile, SampleRate, SinkConfig, SourceConfig
 
-from .parameters import DEFAULT_PACKET_TIME_NS, DEFAULT_PAYLOAD_TYPE, DEFAULT_PORT
+from .parameters import DEFAULT_PACKET_TIME_NS, DEFAULT_PAYLOAD_TYPE, DEFAULT_PORT, WireEncoding
 from .sdp import Preset
 
 Clock = Annotated[
@@ -80,7 +80,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
         Meta(description="IPv4 address that the stream is sent to: a multicast group, or an address of this machine."),
     ] = None
     port: Port = DEFAULT_PORT
-    encoding: Annotated[Literal["L16", "L24", "AM824"], Meta(description="Sample encoding.")] = "L24"
+    encoding: Annotated[WireEncoding, Meta(description="Sample encoding.")] = "L24"
     rate: Annotated[SampleRate, Meta(ge=8000, le=384_000, description="Sample rate.")] = 48_000
     channels: Annotated[int, Meta(ge=1, le=128, description="Number of channels.")] = 2
     packet_time: Annotated[
@@ -158,7 +158,7 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     interface: InterfaceName = ""
     group: Annotated[str, Meta(description="IPv4 address to send to: a multicast group or a host.")]
     port: Port = DEFAULT_PORT
-    encoding: Annotated[Literal["L16", "L24", "AM824"], Meta(description="Sample encoding.")] = "L24"
+    encoding: Annotated[WireEncoding, Meta(description="Sample encoding.")] = "L24"
     rate: Annotated[
         SampleRate | None,
         Meta(description="Sample rate; it must be the input's, which it is by default."),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal, get_args
 
 import msgspec
 
 from phasegraph import NS_PER_S, Encoding, StreamFormat, duration_of, frames_in
 
+WireEncoding = Literal["L16", "L24", "AM824"]
+"""The encodings that RTP carries here, as options and rtpmap name them (RFC 3551, RFC 3190, ST 2110-31)."""
+ENCODINGS: tuple[str, ...] = get_args(WireEncoding)
 DEFAULT_PORT = 5004
 DEFAULT_PAYLOAD_TYPE = 98
 DEFAULT_PACKET_TIME_NS = 1_000_000

@@ -55,7 +55,7 @@ def test_a_clock_without_a_reference_is_why(make, make_clock):
             {"channels": 2},
             "1152 bytes are 192 frames of L24 with 2 channels, but timestamps go on by 48",
         ),
-        ({"channels": 2}, {"channels": 8}, "L24 with 2 channels or L16 with 3 channels would fit"),
+        ({"channels": 2}, {"channels": 8}, "L16 with 3 channels or L24 with 2 channels would fit"),
         ({"encoding": Encoding.L16, "channels": 1}, {"channels": 1}, "96 bytes are 32 frames of L24 with 1 channel"),
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from phasegraph import NS_PER_S, Encoding, format_duration
 
-from ..parameters import StreamParameters
+from ..parameters import ENCODINGS, StreamParameters
 from ..rtp import wrapped
 
 _LEAP_NS = 37 * NS_PER_S
@@ -146,7 +146,7 @@ def why_format_differs(parameters: StreamParameters, payload_bytes: int, step: i
     size, rest = divmod(payload_bytes, step) if step else (0, 1)
     fitting = [
         f"{encoding} with {_channels(size // encoding.sample_bytes)}"
-        for encoding in (Encoding.L24, Encoding.L16, Encoding.AM824)
+        for encoding in map(Encoding, ENCODINGS)
         if not rest and size % encoding.sample_bytes == 0
     ]
     if fitting:

@@ -16,7 +16,7 @@ import msgspec
 
 from phasegraph import Encoding
 
-from ..parameters import RTP_HEADER_BYTES, StreamParameters, frames_per_packet
+from ..parameters import ENCODINGS, RTP_HEADER_BYTES, StreamParameters, frames_per_packet
 from .reference_clock import parse_media_clock, parse_reference
 
 MAX_SDP_BYTES = 64 << 10
@@ -44,8 +44,6 @@ _GROUP_CHANNELS = {"M": 1, "DM": 2, "ST": 2, "LTRT": 2, "51": 6, "71": 8, "222":
 """Channels of a grouping symbol (ST 2110-30, 6.2.2; ST 2110-31)."""
 _STATIC_TYPES = {"0": "PCMU", "3": "GSM", "8": "PCMA", "9": "G722", "14": "MPA"}
 """Payload types of RFC 3551 that need no rtpmap and that are not supported."""
-ENCODINGS = ("L16", "L24", "AM824")
-"""Of RFC 3551, RFC 3190 and ST 2110-31, as rtpmap names them."""
 _SINGLE_BYTE_CHARSETS = frozenset({"us-ascii", "ascii", "windows-1252"} | {f"iso-8859-{n}" for n in range(1, 16)})
 
 
@@ -346,7 +344,8 @@ def _format(section: _Section, formats: list[str], problems: list[str]) -> tuple
     if not maps and payload_type in _STATIC_TYPES:
         unsupported = f"{_STATIC_TYPES[payload_type]} (payload type {payload_type})"
     if unsupported:
-        raise MalformedSdp(f"encoding {_quote(unsupported)} is not supported: L16, L24 and AM824 are")
+        supported_ones = f"{', '.join(ENCODINGS[:-1])} and {ENCODINGS[-1]}"
+        raise MalformedSdp(f"encoding {_quote(unsupported)} is not supported: {supported_ones} are")
     raise MalformedSdp("there is no usable a=rtpmap line, such as a=rtpmap:98 L24/48000/2")
 
 

@@ -36,7 +36,6 @@ FILE_CONTAINERS = {
     "aiff": FileContainer("AIFF", (".aiff", ".aif"), max_bytes=MAX_32_BIT_SIZE),
     "caf": FileContainer("CAF", (".caf",)),
 }
-_SUBTYPE_OF = {Encoding.L16: "PCM_16", Encoding.L24: "PCM_24", Encoding.AM824: "PCM_24", Encoding.FLOAT32: "FLOAT"}
 
 
 class RecordingFormat(msgspec.Struct, frozen=True):
@@ -74,7 +73,8 @@ def recording_format(path: str, format: ContainerName, subtype: SubtypeName, inp
     chosen = subtype
     if subtype == "auto":
         # FLAC has no floating-point samples; 24 bits are nearest.
-        best = _SUBTYPE_OF[input.encoding]
+        bits = input.encoding.significant_bits
+        best = "PCM_16" if bits <= 16 else "PCM_24" if bits <= 24 else "FLOAT"
         chosen = best if best in container.subtypes else "PCM_24"  # type: ignore[assignment]
     if chosen not in container.subtypes:
         raise NodeError(

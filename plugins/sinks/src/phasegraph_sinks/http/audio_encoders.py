@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from phasegraph import Encoding, Frames, NodeError, StreamFormat
+from phasegraph import Frames, NodeError, StreamFormat
 
 from .. import pcm
 from ..file.libsndfile import set_struct, soundfile
@@ -131,7 +131,7 @@ class _ForwardFile(io.RawIOBase):
 
 
 def _bits(format: StreamFormat) -> int:
-    return 16 if format.encoding is Encoding.L16 else 24
+    return 16 if format.encoding.significant_bits <= 16 else 24
 
 
 def _flac(format: StreamFormat) -> AudioEncoder:
