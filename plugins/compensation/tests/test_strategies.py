@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from phasegraph import ClockState, Compensator, Correction, DeviceRate, Observation
-from phasegraph.testing import Conditions, DriftWorld, LoopModel
+from phasegraph.testing import Conditions, DriftWorld
 from phasegraph_compensation.buffer_feedback import BufferFeedback, BufferFeedbackConfig
 from phasegraph_compensation.combined import Combined
 from phasegraph_compensation.feed_forward import FeedForward, FeedForwardConfig
@@ -267,15 +267,15 @@ def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
 
 @pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
 def test_after_lost_frames_the_position_returns_to_its_place_at_once(name: str) -> None:
-    model = LoopModel(MAKE[name](), 30.0)
-    model.run(20.0)
-    before = model.corrections[-1]
-    assert before.locked
     for counted in (460, 490):  # of 480 that were lost: the number is an estimate
-        seen = len(model.corrections)
-        model.lose(0.01, counted)
-        model.run(0.2)
-        assert abs(model.error_frames) < 1.0
-        fresh = model.corrections[seen:]
-        assert sum(correction.step_frames for correction in fresh) == pytest.approx(480 - counted, abs=1.5)
-        assert max(abs(correction.ratio_ppb - before.ratio_ppb) for correction in fresh) < 1000.0
+        uncounted = {20.0: (480 - counted) / RATE}
+        conditions = Conditions(
+            card_ppm=30.0, warm_ppm=0.0, stamps="exact", clock_noise_s=1e-7, lost={20.0: counted}, pauses=uncounted
+        )
+        world = DriftWorld(MAKE[name](), conditions, seed=1)
+        before = world.run(20.0).corrections[-1]
+        assert before.locked
+        after = world.run(0.2)
+        assert abs(after.error[-1]) < 1.0
+        assert sum(correction.step_frames for correction in after.corrections) == pytest.approx(480 - counted, abs=1.5)
+        assert max(abs(correction.ratio_ppb - before.ratio_ppb) for correction in after.corrections) < 1000.0

@@ -7,7 +7,7 @@
 | sound card | `card_callbacks`, `signals` |
 | nodes | `node_substitution`, `nodes`, `sim_plugin` |
 | a run | `scenario`, `simulation_run`, `truth`, `compare` |
-| one crossing in numbers | `drift_world`, `loop_model`, `tracking_error` |
+| one crossing in numbers | `drift_world`, `tracking_error` |
 
 Nothing here is random but by a seed. Simulated time is trio's: run under a ``trio.testing.MockClock``, or with the
 ``autojump_clock`` fixture of pytest-trio.

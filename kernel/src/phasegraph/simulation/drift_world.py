@@ -2,7 +2,8 @@
 
 A sender on the reference clock, a network with jitter and loss, a clock with an error, and a sound card with the
 stamps of real drivers: all in numbers, drawn in chunks from one seed. Between them is Phasegraph's own `CrossingTap`,
-so the compensator gets the observations that it gets in a graph, in the same order.
+so the compensator gets the observations that it gets in a graph, in the same order. docs/decisions/0029 says why this
+stands beside the simulated graph.
 """
 
 from __future__ import annotations
@@ -35,8 +36,13 @@ _REACH = 33
 """Frames beyond the read position that a resampler needs."""
 
 Floats = NDArray[np.float64]
-Stamps = Literal["alsa", "usb", "callback"]
-_WAKE_S = {"alsa": (60e-6, 0.01, 1e-3), "usb": (120e-6, 0.01, 1.5e-3), "callback": (500e-6, 0.02, 3e-3)}
+Stamps = Literal["exact", "alsa", "usb", "callback"]
+_WAKE_S = {
+    "exact": (0.0, 0.0, 0.0),
+    "alsa": (60e-6, 0.01, 1e-3),
+    "usb": (120e-6, 0.01, 1.5e-3),
+    "callback": (500e-6, 0.02, 3e-3),
+}
 """Lateness of callbacks: spread, share of very late ones, and their mean lateness."""
 _STAMP_S = {"alsa": (1, 3e-6), "usb": (6, 10e-6)}
 """Frames by which the hardware's pointer advances at a time, and the noise of reading it."""
@@ -58,7 +64,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     rate_steps: Mapping[float, float] = {}
     """By second: change of the card's rate in ppm, within two seconds."""
     stamps: Stamps = "alsa"
-    """``alsa``: the pointer of a PCI card. ``usb``: one in steps of 6 frames. ``callback``: the callback's time."""
+    """``alsa``: the pointer of a PCI card. ``usb``: one in steps of 6 frames. ``callback``: the callback's time.
+    ``exact``: the true time, with callbacks that are never late."""
     block: int = 256
     local_ppm: float = 0.0
     """Rate offset of the local counter."""
@@ -248,7 +255,9 @@ class DriftWorld:
             wake += (random.random(_CHUNK) < rare) * random.exponential(long, _CHUNK)
             calls = np.maximum.accumulate(np.maximum(called_s, times - lead + wake))
             late = calls + lead - times
-            if it.stamps == "callback":
+            if it.stamps == "exact":
+                stamps = times
+            elif it.stamps == "callback":
                 stamps = calls + lead
             else:
                 grain, noise = _STAMP_S[it.stamps]

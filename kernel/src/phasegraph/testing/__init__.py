@@ -21,7 +21,6 @@ from ..simulation.local_clock import LOCAL_EPOCH_NS as LOCAL_EPOCH_NS
 from ..simulation.local_clock import REALTIME_EPOCH_NS as REALTIME_EPOCH_NS
 from ..simulation.local_clock import SimLocalClock as SimLocalClock
 from ..simulation.local_clock import true_now_ns as true_now_ns
-from ..simulation.loop_model import LoopModel as LoopModel
 from ..simulation.network import SimNetwork as SimNetwork
 from ..simulation.network import SimWire as SimWire
 from ..simulation.nodes.sim_card import Played as Played

@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import hypothesis
+import numpy as np
 import pytest
 import trio
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
 from ..._graph_file import parse_graph
-from ...simulation.loop_model import LOCAL_NS, RATE, LoopModel
+from ...simulation.drift_world import LOCAL_NS, RATE, Conditions, DriftWorld
 from ..graph_runs import sim_registry
 from .suite_base import Suite
 
 _CLOCKS = (
     "time time_ns monotonic monotonic_ns perf_counter perf_counter_ns clock_gettime clock_gettime_ns process_time sleep"
 )
+_PLAIN = Conditions(warm_ppm=0.0, clock_noise_s=1e-7, stamps="exact")
 _LOCAL = st.integers(LOCAL_NS, LOCAL_NS + 10**13)
 _FRAMES = st.floats(-1e9, 1e9)
 _OBSERVATIONS: st.SearchStrategy[Observation] = st.one_of(
@@ -83,37 +86,33 @@ class CompensatorSuite(Suite):
 
     def test_the_same_again_gives_the_same(self, make: Callable[[], Compensator]) -> None:
         """Two of a kind with the same observations decide the same, bit for bit."""
-        first, second = LoopModel(make(), 37.3), LoopModel(make(), 37.3)
-        first.run(10.0)
-        second.run(10.0)
+        first, second = (DriftWorld(make(), _PLAIN).run(10.0) for _ in range(2))
         assert first.corrections == second.corrections
 
     def test_calls_no_clock_and_no_random_generator(self, make: Callable[[], Compensator], no_clocks: None) -> None:
         """Its decisions follow from its observations alone."""
-        LoopModel(make(), -20.0).run(2.0)
+        DriftWorld(make(), replace(_PLAIN, card_ppm=-20.0)).run(2.0)
 
     @pytest.mark.parametrize("card_ppm", [-200.0, 0.0, 37.3, 200.0])
     def test_settles(self, make: Callable[[], Compensator], card_ppm: float) -> None:
         """In a plain crossing the error becomes small and stays small."""
-        plant = LoopModel(make(), card_ppm)
-        plant.run(self.settle_s)
-        for _ in range(100):
-            plant.run(0.1)
-            assert abs(plant.error_frames) < self.settled_frames
-        self._bounded(plant.corrections)
+        trace = DriftWorld(make(), replace(_PLAIN, card_ppm=card_ppm)).run(self.settle_s + 10.0)
+        assert np.abs(trace.error[round(self.settle_s / trace.block_s) :]).max() < self.settled_frames
+        self._bounded(trace.corrections)
 
     @pytest.mark.parametrize("state", [ClockState.UNLOCKED, ClockState.HOLDOVER])
     def test_survives_gaps(self, make: Callable[[], Compensator], state: ClockState) -> None:
-        """It settles again after ten seconds without observations, and after an unlocked clock."""
-        plant = LoopModel(make(), 50.0)
-        plant.run(self.settle_s)
-        plant.silence(10.0)
-        plant.state = state
-        plant.run(5.0)
-        plant.state = ClockState.LOCKED
-        plant.run(self.settle_s)
-        assert abs(plant.error_frames) < self.settled_frames
-        self._bounded(plant.corrections)
+        """It settles again after ten seconds that the card lost, and after an unlocked clock."""
+        lost, restarted = self.settle_s, self.settle_s + 10.0
+        conditions = replace(
+            _PLAIN,
+            card_ppm=50.0,
+            lost={lost: 10 * RATE},
+            states={restarted: state, restarted + 5.0: ClockState.LOCKED},
+        )
+        trace = DriftWorld(make(), conditions).run(2 * self.settle_s + 5.0)
+        assert abs(trace.error[-1]) < self.settled_frames
+        self._bounded(trace.corrections)
 
     def test_decides_before_it_has_seen_anything(self, make: Callable[[], Compensator]) -> None:
         """A first decision without observations is within the bounds."""
