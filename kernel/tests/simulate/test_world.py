@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from phasegraph import ClockState
 from phasegraph.simulation.card_callbacks import Callbacks
-from phasegraph.simulation.grandmaster import CardTime, Grandmaster
+from phasegraph.simulation.card_time import CardTime
+from phasegraph.simulation.grandmaster import Grandmaster
 from phasegraph.simulation.nodes.network_source import PacketSchedule
 from phasegraph.simulation.nodes.simulated_clock import SimulatedClock
 from phasegraph.simulation.packet_arrivals import PacketArrivals

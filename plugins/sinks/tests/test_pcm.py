@@ -58,10 +58,3 @@ def test_does_not_touch_what_it_converts():
 def test_least_encoding(subtype, encoding, integer):
     assert pcm.encoding_of(subtype) is encoding
     assert pcm.is_integer(subtype) is integer
-
-
-def test_peak():
-    assert pcm.peak(np.zeros((0, 2), np.float32)) == 0.0
-    assert pcm.peak(np.array([[0.25, -0.5], [np.nan, 0.1]], np.float32)) == 0.5
-    assert pcm.dbfs(0.5) == -6.02
-    assert pcm.dbfs(0.0) == pcm.SILENT_DBFS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 
 GRACE_S = 0.9
@@ -11,13 +12,12 @@ GRACE_S = 0.9
 
 
 class LastResort:
-    """A thread that ends the process, unless the run has ended before."""
+    """A thread that ends the process, unless the process has ended before."""
 
     def __init__(self, emergency: Callable[[], int], end: Callable[[int], object] = os._exit) -> None:
         """``emergency`` saves what can be saved and returns the exit code. It is called in the thread."""
         self._emergency = emergency
         self._end = end
-        self._disarmed = threading.Event()
         self._thread: threading.Thread | None = None
 
     def arm(self) -> None:
@@ -31,10 +31,6 @@ class LastResort:
         """Whether the run was asked to end at once."""
         return self._thread is not None
 
-    def disarm(self) -> None:
-        """The run has ended by itself."""
-        self._disarmed.set()
-
     def _wait(self) -> None:
-        if not self._disarmed.wait(GRACE_S):
-            self._end(self._emergency())
+        time.sleep(GRACE_S)
+        self._end(self._emergency())

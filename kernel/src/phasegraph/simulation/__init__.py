@@ -2,7 +2,7 @@
 
 | part | modules |
 |---|---|
-| time | `oscillator`, `local_clock`, `grandmaster` |
+| time | `oscillator`, `local_clock`, `time_base`, `grandmaster`, `card_time` |
 | network | `impairments`, `link`, `packet_arrivals`, `network`, `sim_sockets`, `sim_stamped` |
 | sound card | `card_callbacks`, `signals` |
 | nodes | `node_substitution`, `nodes`, `sim_plugin` |

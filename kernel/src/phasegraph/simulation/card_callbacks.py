@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._core.clock import NS_PER_S
-from .grandmaster import CardTime
+from .card_time import CardTime
 from .local_clock import SimLocalClock
 from .scenario_options import CardOptions
 

@@ -16,7 +16,8 @@ from .._core.stream import Stream
 from .._graph_file.graph import GraphNode
 from .._run.build import quantum_of
 from .._run.inputs import SinkInput
-from .grandmaster import CardTime, Grandmaster, TimeBase
+from .card_time import CardTime
+from .grandmaster import Grandmaster
 from .impairments import Impairment
 from .local_clock import SimLocalClock
 from .nodes.capture_card import SimulatedCapture
@@ -28,6 +29,7 @@ from .packet_arrivals import PacketArrivals
 from .scenario import Deployment
 from .scenario_options import CardOptions, NetworkOptions
 from .signals import RenderedSpan, ToneSignal
+from .time_base import TimeBase
 
 _BLOCKS = (512, 256, 128, 64)
 _JITTERS = 8

@@ -7,9 +7,10 @@ from typing import Any
 
 from .._core.kinds import ClockKind, CompensatorKind, ResamplerKind, SinkKind, SourceKind
 from .._plugins.specs import hookimpl
-from .nodes.sim_align import SimAlign, SimAlignConfig, SimLinear
+from .nodes.sim_align import SimAlign, SimAlignConfig
 from .nodes.sim_card import SimCard, SimCardConfig
 from .nodes.sim_clock import SimClock, SimClockConfig
+from .nodes.sim_linear import SimLinear
 from .nodes.sim_recorder import SimRecorder, SimRecorderConfig
 from .nodes.sim_source import SimSequence, SimSequenceConfig, SimSource, SimSourceConfig
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from .._core.clock import NS_PER_S, ClockEstimate, ClockState
 from .._core.node import ClockSource, Metric
 from .._run.crossing import CrossingTap
-from .grandmaster import Grandmaster, TimeBase
+from .grandmaster import Grandmaster
 from .local_clock import true_now_ns
+from .time_base import TimeBase
 
 LOCK_FRAMES = 1.0
 """A crossing is truly locked when its alignment error stays below this."""

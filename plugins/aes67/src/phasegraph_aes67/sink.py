@@ -16,7 +16,7 @@ from phasegraph.net import Interface, interface_mtu
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
-from .send.egress import InterfaceWatch, RefusalWatch
+from .send.egress_watch import InterfaceWatch, RefusalWatch
 from .send.paced_stream import PacedStream
 from .send.packetiser import Packetiser, random_ssrc
 from .send.send_sockets import SendSockets

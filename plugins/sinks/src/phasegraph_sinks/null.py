@@ -6,9 +6,9 @@ import trio
 
 from phasegraph import TASK_STATUS_IGNORED, Build, Input, Metrics, NodeContext
 
-from . import pcm
 from .due_frames import DueFrames
 from .options import NullConfig
+from .peak_level import dbfs, peak_of
 
 
 class NullSink:
@@ -34,13 +34,13 @@ class NullSink:
         if frames is None:
             return None
         self._frames_in += len(frames)
-        self._peak = max(self._peak, pcm.peak(frames))
+        self._peak = max(self._peak, peak_of(frames))
         return len(frames)
 
     def metrics(self) -> Metrics:
         """``frames_in``, and ``peak_dbfs`` where the sink meters."""
         if self._meter:
-            return {"frames_in": self._frames_in, "peak_dbfs": pcm.dbfs(self._peak)}
+            return {"frames_in": self._frames_in, "peak_dbfs": dbfs(self._peak)}
         return {"frames_in": self._frames_in}
 
 

@@ -11,7 +11,7 @@ from ..._core.clock import NS_PER_S, duration_of
 from ..._core.node import Metric, NodeContext
 from ..._core.stream import Stream
 from ..card_callbacks import Call, Callbacks
-from ..grandmaster import CardTime
+from ..card_time import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions, ClockOptions
 from ..signals import RenderedSpan, ToneSignal

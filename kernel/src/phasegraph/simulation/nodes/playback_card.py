@@ -12,7 +12,7 @@ from ..._core.clock import NS_PER_S
 from ..._core.node import Metric, NodeContext
 from ..._run.inputs import SinkInput
 from ..card_callbacks import Call, Callbacks
-from ..grandmaster import CardTime
+from ..card_time import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions
 from ..signals import RenderedSpan, thd_n_db

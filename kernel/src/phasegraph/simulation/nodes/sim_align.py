@@ -1,19 +1,14 @@
-"""The simplest parts of a clock-domain crossing: kind ``sim-align``, a compensator, and ``sim-linear``, a resampler.
-
-For tests of sinks and sources without other plugins; their audio quality is low.
-"""
+"""The simplest compensator: kind ``sim-align``, for tests of sinks and sources without other plugins."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import numpy as np
 from msgspec import Meta
 
 from ..._core.compensation import Correction, Observation, ReadPosition
 from ..._core.config import CompensatorConfig, Ref
 from ..._core.role import Role
-from ..._core.samples import Frames
 from ..._core.units import Duration
 
 _LIMIT_PPB = 500_000.0
@@ -46,16 +41,3 @@ class SimAlign:
         """See `Compensator.decide`."""
         ratio_ppb = min(_LIMIT_PPB, max(-_LIMIT_PPB, self._error * self._gain_ppb))
         return Correction(ratio_ppb=ratio_ppb, locked=abs(self._error) < 1.0, reason="in proportion to the error")
-
-
-class SimLinear:
-    """Interpolates linearly between two frames."""
-
-    reach = 1
-
-    def render(self, frames: Frames, offset: float, ratio: float, out: Frames) -> None:
-        """See `Resampler.render`."""
-        at = offset + np.arange(len(out)) * ratio
-        whole = at.astype(np.int64)
-        between = (at - whole)[:, None]
-        out[:] = frames[whole] * (1.0 - between) + frames[whole + 1] * between

@@ -9,9 +9,9 @@ import trio
 
 from ..._core.clock import ClockEstimate, ClockState
 from ..._core.node import Metrics, NodeContext
-from ..grandmaster import TimeBase
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import ClockOptions
+from ..time_base import TimeBase
 
 _SIGMAS_IN_BOUND = 6.0
 _WITHIN_LOCK = 5.0

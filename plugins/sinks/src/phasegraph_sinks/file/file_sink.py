@@ -21,8 +21,8 @@ from phasegraph import (
     frames_in,
 )
 
-from .. import pcm
 from ..due_frames import DueFrames
+from ..peak_level import dbfs
 from .broadcast_extension import broadcast_info
 from .file_locks import FileLocks, file_locks
 from .file_writer import RecordingFile, check_folder, check_recordable
@@ -267,7 +267,7 @@ class FileSink:
             "unwritten_frames": self._queue.frames if self._gave_up or self._failure is not None else 0,
             "file": self._file,
             "duration_s": written / self._format.rate,
-            "peak_dbfs": pcm.dbfs(peak),
+            "peak_dbfs": dbfs(peak),
         }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from phasegraph import Frames, NodeError
 
 from .. import pcm
+from ..peak_level import peak_of
 from . import wav_headers
 from .libsndfile import error_number, reason, set_flag, set_struct, soundfile
 from .recording_format import BITS, MAX_32_BIT_SIZE, RecordingFormat
@@ -112,7 +113,7 @@ class RecordingFile:
 
     def append(self, frames: Frames) -> None:
         """Append frames. Raises NodeError where the disk refuses."""
-        self.peak = max(self.peak, pcm.peak(frames))
+        self.peak = max(self.peak, peak_of(frames))
         data = np.ascontiguousarray(frames) if self._bits is None else pcm.to_words(frames, self._bits)
         try:
             self._file.write(data)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phasegraph import NS_PER_S, Frames, Metric, duration_of
 
-from .. import pcm
+from ..peak_level import dbfs
 from .loudness import LoudnessMeter
 from .true_peak import TruePeakMeter
 
@@ -108,8 +108,8 @@ class LevelMeter:
         products = sum((block.products for block in blocks), np.zeros((self._settings.channels // 2, 3)))
         return LevelFigures(
             at_ns=self._measured_ns,
-            peaks_dbfs=tuple(pcm.dbfs(float(peak)) for peak in peaks),
-            true_peak_dbtp=pcm.dbfs(true_peak) if self._true_peak is not None and blocks else None,
+            peaks_dbfs=tuple(dbfs(float(peak)) for peak in peaks),
+            true_peak_dbtp=dbfs(true_peak) if self._true_peak is not None and blocks else None,
             momentary_lufs=_rounded(None if self._loudness is None else self._loudness.momentary_lufs()),
             short_term_lufs=_rounded(None if self._loudness is None else self._loudness.short_term_lufs()),
             correlations=tuple(_correlation(*map(float, sums)) for sums in products),

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import trio
 
-from phasegraph import NodeContext, NodeError, frames_in
+from phasegraph import Metrics, NodeContext, NodeError, frames_in
 
 from .callback_stamps import CallbackStamps
 from .card_host import OpenCard, measure_clock, open_card
@@ -159,3 +159,18 @@ class CardSession(Generic[R, S]):
         except NodeError:
             return False
         return True
+
+
+def card_metrics(session: CardSession[R, S] | None, side: CardSide) -> Metrics:
+    """Figures of a card: rate against local time, losses, where its times come from, and trouble, if there is any."""
+    trouble = {"trouble": session.trouble} if session is not None and session.trouble else {}
+    stamps = side.stamps
+    if stamps.timeline is None or stamps.source is None:
+        return trouble
+    return {
+        **trouble,
+        "device_rate_ppb": round(stamps.timeline.rate_ppb, 1),
+        "stamp_jitter_ns": round(stamps.timeline.jitter_ns),
+        "lost_frames": side.lost_frames,
+        "time_source": stamps.source.reason,
+    }

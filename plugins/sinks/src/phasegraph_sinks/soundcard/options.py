@@ -1,15 +1,12 @@
-"""What the ``soundcard`` sink and source have in common: options of the card, and figures about it."""
+"""Options of the ``soundcard`` sink and source, as a graph writes them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Meta
 
-from phasegraph import NS_PER_S, Duration, Live, Metrics, SampleRate, SinkConfig, SourceConfig
-
-if TYPE_CHECKING:
-    from .callback_stamps import CallbackStamps
+from phasegraph import NS_PER_S, Duration, Live, SampleRate, SinkConfig, SourceConfig
 
 Device = Annotated[
     str | int | None,
@@ -81,17 +78,3 @@ input = "stage"
 compensator = "align"
 device = "USB Audio"
 """
-
-
-def card_metrics(stamps: CallbackStamps, lost_frames: int, trouble: str) -> Metrics:
-    """Figures of a card: rate against local time, losses, where its times come from, and trouble, if there is any."""
-    said = {"trouble": trouble} if trouble else {}
-    if stamps.timeline is None or stamps.source is None:
-        return said
-    return {
-        **said,
-        "device_rate_ppb": round(stamps.timeline.rate_ppb, 1),
-        "stamp_jitter_ns": round(stamps.timeline.jitter_ns),
-        "lost_frames": lost_frames,
-        "time_source": stamps.source.reason,
-    }

@@ -18,9 +18,9 @@ from phasegraph import (
 
 from .card_memory import PlayRing
 from .card_player import CardPlayer
-from .card_session import CardSession
+from .card_session import CardSession, card_metrics
 from .cards import CardRequest
-from .options import SoundcardSinkConfig, card_metrics
+from .options import SoundcardSinkConfig
 
 LOOK_NS = 500_000_000
 
@@ -106,7 +106,7 @@ class SoundcardSink:
             "frames_out": player.frames_out,
             "underruns": player.underruns,
             "latency_ns": player.latency_ns,
-            **card_metrics(player.stamps, player.lost_frames, self._session.trouble if self._session else ""),
+            **card_metrics(self._session, player),
         }
 
 

@@ -16,9 +16,9 @@ from phasegraph import (
 
 from .card_memory import CaptureRing
 from .card_recorder import CardClock, CardRecorder
-from .card_session import CardSession
+from .card_session import CardSession, card_metrics
 from .cards import CardRequest
-from .options import SoundcardSourceConfig, card_metrics
+from .options import SoundcardSourceConfig
 
 
 class SoundcardSource:
@@ -78,7 +78,7 @@ class SoundcardSource:
         return {
             "frames_in": recorder.frames_in,
             "overruns": recorder.overruns,
-            **card_metrics(recorder.stamps, recorder.lost_frames, self._session.trouble if self._session else ""),
+            **card_metrics(self._session, recorder),
         }
 
 
