@@ -1,4 +1,4 @@
-"""Controllers of other systems, written anew from their equations and constants, to run where our strategies run.
+"""Controllers of other systems, written from their equations and constants, to run where our strategies run.
 
 Each steers by the level of its buffer. What they are granted: the card's own stamps where the original has the time at
 which its callback happened to run, and a level to hold that is the first one seen, so that none has to find its place.

@@ -1,6 +1,6 @@
-"""Bulk traffic of ptp_accuracy.py: bursts of full packets, of random length and at random times, to nobody.
+"""Bulk traffic of ptp_accuracy.py: bursts of full packets, of random length and at random times, without a receiver.
 
-By hand: python _bulk.py LOCAL_ADDRESS MBIT SEED. The packets go to a group that nobody has joined, so that they are
+By hand: python _bulk.py LOCAL_ADDRESS MBIT SEED. The packets go to a group without members, so that they are
 forwarded and then dropped without an answer. A burst is one system call: the kernel cuts it into packets.
 """
 

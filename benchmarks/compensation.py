@@ -6,8 +6,8 @@
 A stream of 1 ms packets (network jitter of 50 us, PTP with an error of 2 us that wanders within 10 s) is played on a
 card that runs 37.3 ppm fast and 3 ppm faster when it is warm, in blocks of 256 frames. No samples are computed:
 positions and ratios are. Prints Markdown tables; every figure is the worst of the seeds. `--hours` runs our strategies
-for so long on a card that wanders between -100 and +100 ppm by 1 ppm a minute, with 1 % of the packets lost and another
-grandmaster, 10 ms ahead, half way.
+for that time on a card that wanders between -100 and +100 ppm by 1 ppm a minute, with 1 % of the packets lost
+and another grandmaster, 10 ms ahead, half way.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600.0, help="length of each run")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each")
-    parser.add_argument("--hours", type=float, help="the long run instead, for so long")
+    parser.add_argument("--hours", type=float, help="the long run instead, for this time")
     parser.add_argument("--only", choices=list(OURS), action="append", help="of the long run, one strategy")
     options = parser.parse_args()
     if options.hours:

@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from phasegraph._cli.app import cli
@@ -110,6 +111,20 @@ def test_public_names_are_documented() -> None:
         for name in undocumented(ast.parse(path.read_text("utf-8")))
     ]
     assert missing == []
+
+
+def test_no_description_follows_another() -> None:
+    # A text behind a text describes nothing: lines between were moved or removed.
+    def is_text(node: ast.AST) -> bool:
+        return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+    wrong = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                wrong += [f"{path}:{b.lineno}" for a, b in pairwise(body) if is_text(a) and is_text(b)]
+    assert wrong == []
 
 
 def test_plugins_declare_the_commands_that_they_register() -> None:

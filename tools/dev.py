@@ -425,7 +425,7 @@ def isolated_one(name: str) -> int:
         say(f"{name}: making wheels and an environment for them")
         python = make_venv(work / "venv")
         parts = dict.fromkeys([ROOT / "kernel", folder])
-        # By the backend of .venv, which is there; otherwise pip would fetch it anew for every wheel.
+        # By the backend of .venv, which is there; otherwise pip would fetch it again for every wheel.
         build = ("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work))
         pip(environment(develop=True), *build, *map(str, parts))
         pip(python, *INSTALL, "-c", str(CONSTRAINTS), *(f"{wheel}[testing]" for wheel in work.glob("*.whl")))

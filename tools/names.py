@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMMON = frozenset({"close", "metrics", "run", "estimate"})
 MANY = 4
-"""A name that so many classes define cannot be searched for."""
+"""A name that this many classes define cannot be searched for."""
 
 
 @dataclass

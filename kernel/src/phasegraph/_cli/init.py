@@ -18,7 +18,7 @@ _LISTEN = "5s"
 """How long to listen for announcements. Devices repeat them after up to 30 s; most after less."""
 _LISTEN_TO_PTP_S = "3"
 _GRANDMASTER = re.compile(r"domain (\d+): (grandmaster .*)")
-"""How `kernel doctor` names a grandmaster that it heard."""
+"""How `kernel doctor` names a grandmaster that it received."""
 _PTP_REFERENCE = re.compile(r"^a=ts-refclk:ptp=IEEE1588-\d+:[^:\s]+(?::(\d+))?", re.MULTILINE)
 
 

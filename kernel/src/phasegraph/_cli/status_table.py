@@ -24,7 +24,7 @@ MARKS = ("  ", "! ", "! ", "X ")
 COLOURS = ("", "yellow", "yellow", "red")
 """Of a line, by its severity."""
 MOST_TROUBLES = 4
-"""Nodes whose trouble is said above the table; the table has them all."""
+"""Nodes whose trouble stands above the table; the table has them all."""
 MOST_TROUBLE_LINES = 3
 WIDE = 120
 """From this width on bars are longer, and the senders are shown."""

@@ -19,7 +19,7 @@ LOSSES = {
     "overruns": "overruns",
     "lost_frames": "frames lost by the card",
 }
-"""Counters that mean a loss, and what is said of their increase."""
+"""Counters that mean a loss, and how the status names their increase."""
 _COUNTED = (
     "packets_",
     "frames_",

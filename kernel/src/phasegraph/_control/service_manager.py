@@ -21,7 +21,7 @@ from .run_monitor import RunMonitor
 
 NOTIFY_SOCKET = "NOTIFY_SOCKET"
 STATUS_S = 1.0
-"""How often the status is compared, and told if it is another."""
+"""How often the status is compared with the one that systemd has, and sent if it differs."""
 _MOST_STATUS = 400
 
 

@@ -47,7 +47,7 @@ from .clock import NS_PER_S, UNKNOWN_NS, ClockEstimate, ClockState
 PATIENCE_NS = 60 * NS_PER_S
 LOCK_HORIZON_S = 5.0
 FREE_SLEW_PPB = 1e7
-"""How fast a clock that is not locked may correct its phase: no one relies on it yet."""
+"""How fast a clock that is not locked may correct its phase: nothing relies on it yet."""
 MAX_RATE_PPB = 1e6
 """No oscillator is as far off as this. A published clock runs forwards, whatever a filter says."""
 LAST_REFERENCE_NS = 2**62
@@ -152,7 +152,7 @@ class ClockPublisher:
         self._since_ns = 0
         self.locked = False
         self.was_locked = False
-        """Whether it was ever locked: from then on somebody may rely on it."""
+        """Whether it was ever locked: from then on others may rely on it."""
         self.discontinuities = 0
 
     @property

@@ -12,7 +12,6 @@ from .._option_types.wording import did_you_mean, dotted_path, format_value, joi
 
 Tables = dict[str, Any]
 """A TOML table; of a graph, of a role, or of a node."""
-"""The roles that have tables in a graph, in the order in which nodes start."""
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:

@@ -15,7 +15,7 @@ class ControllingTerminal:
         self._terminals = [stream for stream in STANDARD_STREAMS if _is_terminal(stream)]
 
     def is_closed(self) -> bool:
-        """Whether there was a terminal and there is none any more."""
+        """Whether there was a terminal, and it is gone."""
         return bool(self._terminals) and not any(map(_is_terminal, self._terminals))
 
 

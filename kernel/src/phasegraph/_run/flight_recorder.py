@@ -45,7 +45,7 @@ class CaptureError(Exception):
 
 
 class ClockSample(msgspec.Struct, frozen=True, gc=False):
-    """What a clock said at one time."""
+    """A clock's estimate at one time."""
 
     node: str
     local_ns: int

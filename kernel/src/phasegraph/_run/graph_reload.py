@@ -18,7 +18,7 @@ from .graph_changes import GraphChanges
 from .supervise import Supervisor, describe
 
 WATCH_S = 0.5
-"""How often the file is looked at. It is read when it was the same twice: an editor has written all of it."""
+"""How often the file is checked. It is read when two checks find the same: the editor has written all of it."""
 EVENT_NODE = "graph"
 """The node of events that are about the whole graph."""
 _MOST_PROBLEMS = 20

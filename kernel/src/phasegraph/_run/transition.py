@@ -74,7 +74,7 @@ class Transition:
         self._fresh: list[BuiltNode] = []
         """New nodes that were started, in that order."""
         self._stopped: list[BuiltNode] = []
-        """Nodes that were ended to make place, in that order."""
+        """Nodes that were ended to make room, in that order."""
         self._changes: dict[BuiltNode, InputChange] = {}
         """By sink."""
         self._instant_ns = 0

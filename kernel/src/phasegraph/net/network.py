@@ -30,7 +30,7 @@ class Network(Protocol):
         """
 
     def sender(self, interface: Interface, *, ttl: int, dscp: int) -> Sender:
-        """A sender through an interface. Its own host hears what it sends to groups. Raises OSError."""
+        """A sender through an interface. What it sends to groups reaches its own host too. Raises OSError."""
 
     def stamped(
         self,

@@ -27,9 +27,9 @@ WATCH_NS = 250_000_000
 RELAXED_WATCH_NS = 1_000_000_000
 """How often a stream with one leg is checked."""
 COMPARE_NS = 1_000_000_000
+"""How often figures are compared with those before: longer than they take to be published."""
 RECENT_NS = 5_000_000_000
 """How often the latenesses up to now are kept: the recent ones are those since the time before, 5 to 10 s."""
-"""How often figures are compared with those before: longer than they take to be published."""
 
 
 class Aes67Source:

@@ -1,4 +1,4 @@
-"""An engine at work: it hears, it speaks through sockets, and a clock is made of what it measures."""
+"""Runs an engine: its sockets, its actions, and the clock that follows from its measurements."""
 
 from __future__ import annotations
 

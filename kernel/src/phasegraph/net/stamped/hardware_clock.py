@@ -89,7 +89,7 @@ def _switch_on(ioctl: Ioctl, name: str) -> int:
         _, sends, filter = _CONFIG.unpack(call(_SIOCGHWTSTAMP, _CONFIG.pack(0, 0, 0)))
     except OSError:  # not every driver has it
         sends, filter = 0, 0
-    if sends != _TX_ON or filter not in _FILTERS:  # else somebody, such as ptp4l, has done it: leave it
+    if sends != _TX_ON or filter not in _FILTERS:  # otherwise another program, such as ptp4l, has done it: leave it
         try:
             call(_SIOCSHWTSTAMP, _CONFIG.pack(0, _TX_ON, wanted[0]))
         except PermissionError as error:

@@ -14,7 +14,7 @@ _LEAP_NS = 37 * NS_PER_S
 """TAI minus UTC, since 2017."""
 _NEAR_NS = NS_PER_S // 2
 PLAUSIBLE_NS = 10 * NS_PER_S
-"""Nothing on a network takes longer than this: a packet that seems to counts another time."""
+"""Longer than any packet travels: one that appears to be this late has timestamps of another timebase."""
 _NUMBERS = re.compile(r"-?[\d.]+( (ns|µs|ms|s|min|h)\b)?")
 _TAGS = (10, 4, 16)
 """Bytes that SRTP appends to a packet: HMAC-SHA1-80, HMAC-SHA1-32, AES-GCM (RFC 3711, RFC 7714)."""
@@ -66,7 +66,7 @@ _RATE_NS = NS_PER_S // 2
 _SAME_RATE = 0.03
 """A sender's rate is one of these if it is seen within this share of it."""
 _STEADY = 0.05
-"""Timestamps that stray further from a straight line than this share of their way tell of a stall, not of a rate."""
+"""Timestamps that stray further from a straight line than this share of their way show a stall, not a rate."""
 _MOST_MARKS = 16
 _LONG_NS = 60 * NS_PER_S
 """A way that is longer loses its first half: timestamps wrap."""

@@ -84,7 +84,7 @@ class PacketKind(enum.Enum):
 
 
 class PacketOutcome(msgspec.Struct, frozen=True, gc=False):
-    """What a leg makes of one packet. Of audio: header and payload."""
+    """The leg's verdict on one packet; header and payload if it is audio."""
 
     kind: PacketKind
     header: RtpHeader | None = None

@@ -269,7 +269,7 @@ class ReceiveSockets:
         return self._network.obstacles(interface)
 
     def retire(self, receiver: StreamReceiver) -> None:
-        """A receiver has no route any more: publish its last figures."""
+        """Publish the last figures of a receiver whose routes are removed."""
         self._retired.append(receiver)
 
     def _open(self, parameters: StreamParameters) -> Receiver:
@@ -345,7 +345,7 @@ class Subscription:
         self._socket.join_alone(self.leg, via)
 
     def close(self) -> None:
-        """Receive it no longer."""
+        """Stop receiving it."""
         demultiplexer = self._socket.demultiplexer
         demultiplexer.set_routes([route for route in demultiplexer.routes if route.leg is not self.leg])
         self._sockets.retire(self.receiver)

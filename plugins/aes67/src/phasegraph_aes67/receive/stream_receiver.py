@@ -43,9 +43,9 @@ from .stream_figures import LegCounters, LegFigures, StreamFigures
 EARLY_LIMIT_NS = 100_000_000
 """A packet from further in the future than this is not played."""
 READ_LAG_NS = 400_000_000
+"""How long after a frame was due a reader without a clock (a file) may still read it."""
 LINK_OFFSET_ROOM_NS = 50_000_000
 """By how much the link offset may become longer while the source runs."""
-"""How long after a frame was due a reader without a clock (a file) may still read it."""
 FAR_OFF = 50
 """Packets in a row outside the window after which the timestamps do not fit the clock."""
 ACTIVE_NS = 500_000_000

@@ -12,7 +12,7 @@ NS_PER_S = 1_000_000_000
 DRIFT = 3.0
 """What an oscillator's rate may move by in the long run, as temperature makes it, besides its wander; ppb / s."""
 LONGEST_NS = 10 * NS_PER_S
-"""No path takes longer, and no queue."""
+"""Longer than any path and any queue."""
 
 
 class Direction(enum.IntEnum):

@@ -152,7 +152,7 @@ class DataSets(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def default_ds(settings: Settings, identity: PortIdentity) -> DefaultDS:
-    """defaultDS of an instance; one that never is a master says class 255 (9.2.2.1)."""
+    """defaultDS of an instance; one that is never a master has class 255 (9.2.2.1)."""
     follower = settings.role is PortRole.FOLLOWER
     return DefaultDS(
         clock_identity=identity.clock,

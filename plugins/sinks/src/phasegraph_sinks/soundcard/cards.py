@@ -56,9 +56,9 @@ class OpenedCard(msgspec.Struct, frozen=True):
 
     card: Card
     latency_s: float
-    """What the driver says of its latency."""
+    """Latency that the driver reports."""
     exact_times: str = ""
-    """Whose times the stamps carry where they need no examination; empty where they do."""
+    """Source of the stamps' times, where it is known to be exact; empty where the stamps have to be examined."""
 
 
 def find_card(cards: Sequence[Card], request: CardRequest) -> Card:
