@@ -68,7 +68,7 @@ def capture_graph(
         from .simulation.network import SimNetwork
         from .simulation.node_substitution import NodeSubstitution, impairment_of
         from .simulation.scenario import load_scenario
-        from .simulation.signals import RenderedSpan
+        from .simulation.tone_signal import RenderedSpan
 
         deployment = load_scenario(scenario)
         deployment.check(loaded)

@@ -23,7 +23,7 @@ from phasegraph.simulation.scenario_options import (
     GrandmasterOptions,
     SpanOptions,
 )
-from phasegraph.simulation.signals import thd_n_db
+from phasegraph.simulation.tone_signal import thd_n_db
 from phasegraph.simulation.truth import ClockTruth
 from phasegraph.testing import Impairment, Oscillator, SimLocalClock, sine_frames
 

@@ -4,7 +4,7 @@
 |---|---|
 | time | `oscillator`, `local_clock`, `time_base`, `grandmaster`, `card_time` |
 | network | `impairments`, `link`, `packet_arrivals`, `network`, `sim_sockets`, `sim_stamped` |
-| sound card | `card_callbacks`, `signals` |
+| sound card | `card_callbacks`, `signals`, `tone_signal` |
 | nodes | `node_substitution`, `nodes`, `sim_plugin` |
 | a run | `scenario`, `simulation_run`, `truth`, `compare` |
 | one crossing in numbers | `drift_world`, `tracking_error` |

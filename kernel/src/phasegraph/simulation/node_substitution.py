@@ -28,8 +28,8 @@ from .nodes.simulated_clock import SimulatedClock
 from .packet_arrivals import PacketArrivals
 from .scenario import Deployment
 from .scenario_options import CardOptions, NetworkOptions
-from .signals import RenderedSpan, ToneSignal
 from .time_base import TimeBase
+from .tone_signal import RenderedSpan, ToneSignal
 
 _BLOCKS = (512, 256, 128, 64)
 _JITTERS = 8

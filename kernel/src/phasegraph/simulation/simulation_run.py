@@ -22,7 +22,7 @@ from .nodes.counting_sinks import SimulatedRecorder, SimulatedSender
 from .nodes.network_source import SimulatedSource
 from .nodes.playback_card import SimulatedCard
 from .scenario import Deployment
-from .signals import RenderedSpan
+from .tone_signal import RenderedSpan
 from .truth import CrossingTruth, WorldTruth
 
 

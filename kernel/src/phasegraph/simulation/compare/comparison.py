@@ -16,8 +16,8 @@ from ..._option_types.wording import did_you_mean, format_value, join_words
 from ..._plugins.loader import Registry
 from ..._run.session import Session
 from ..scenario import Deployment
-from ..signals import NOTCH_HZ, tone_hz
 from ..simulation_run import Simulation
+from ..tone_signal import NOTCH_HZ, tone_hz
 
 DEFAULT_SCENARIOS = ("studio", "usb-card", "hot-card", "gm-loss")
 """The scenarios of a comparison that names none: they differ in card and clock, and need no long link offset."""

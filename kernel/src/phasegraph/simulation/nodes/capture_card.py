@@ -14,7 +14,7 @@ from ..card_callbacks import Call, Callbacks
 from ..card_time import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions, ClockOptions
-from ..signals import RenderedSpan, ToneSignal
+from ..tone_signal import RenderedSpan, ToneSignal
 from .simulated_clock import SimulatedClock
 
 _LOCK_NS = 2 * NS_PER_S

@@ -15,7 +15,7 @@ from ..._core.stream import Stream
 from ..grandmaster import Grandmaster
 from ..local_clock import SimLocalClock, true_now_ns
 from ..packet_arrivals import PACKETS, PacketArrivals
-from ..signals import ToneSignal
+from ..tone_signal import ToneSignal
 
 _STRETCH_NS = 4 * NS_PER_S
 """Packets of this much time are drawn at once."""

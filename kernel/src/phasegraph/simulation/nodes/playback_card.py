@@ -15,7 +15,7 @@ from ..card_callbacks import Call, Callbacks
 from ..card_time import CardTime
 from ..local_clock import SimLocalClock, true_now_ns
 from ..scenario_options import CardOptions
-from ..signals import RenderedSpan, thd_n_db
+from ..tone_signal import RenderedSpan, thd_n_db
 from ..truth import CrossingTruth
 from .network_source import SimulatedSource
 
