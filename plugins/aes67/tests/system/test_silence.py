@@ -35,7 +35,7 @@ from phasegraph.testing import Impairment, SimNetwork, running_graph
             id="channels that do not divide",
         ),
         pytest.param(
-            {"channels": 4}, {}, "format_differs", "L24 with 4 channels or L16 with 6 channels", id="channels"
+            {"channels": 4}, {}, "format_differs", "L16 with 6 channels or L24 with 4 channels", id="channels"
         ),
         pytest.param({"encoding": "L16"}, {"channels": 1}, "format_differs", "L16 with 2 channels", id="encoding"),
         pytest.param(
