@@ -11,7 +11,7 @@ ADDRESS_CHECK_NS = 500_000_000
 """How often an interface is checked for an address that it does not have yet."""
 
 
-def find_interface(find: Callable[[str], Interface], name: str) -> Interface:
+def interface_or_route(find: Callable[[str], Interface], name: str) -> Interface:
     """An interface by name or address; with no name, the one that the system's routes choose. Raises NodeError."""
     if not name:
         return Interface("", 0, "0.0.0.0")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from phasegraph import NodeConflict, NodeContext, NodeError
 from phasegraph.net import Interface, PortUnavailable, Receiver, port_holders
 
-from ..interface_lookup import find_interface
+from ..interface_lookup import interface_or_route
 from ..parameters import StreamParameters
 from .demultiplexer import Demultiplexer, Route, alike
 from .diagnosis import why_rejected, why_silent
@@ -262,7 +262,7 @@ class ReceiveSockets:
 
     def interface(self, name: str) -> Interface:
         """The interface to receive by. Raises NodeError."""
-        return find_interface(self._network.interface, name)
+        return interface_or_route(self._network.interface, name)
 
     def obstacles(self, interface: Interface) -> Sequence[str]:
         """What the system knows to keep packets from an interface."""

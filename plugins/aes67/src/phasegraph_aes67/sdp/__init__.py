@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .explanation import explain
 from .reference_clock import ReferenceClock
-from .sdp_reader import MAX_SDP_BYTES, MalformedSdp, SessionDescription, decode_sdp, parse, printable
+from .sdp_reader import MAX_SDP_BYTES, MalformedSdp, SessionDescription, decode_sdp, parse, printable_text
 from .sdp_writer import PRESETS, Preset, write
 
 __all__ = [
@@ -21,6 +21,6 @@ __all__ = [
     "decode_sdp",
     "explain",
     "parse",
-    "printable",
+    "printable_text",
     "write",
 ]

@@ -73,7 +73,7 @@ def decode_sdp(octets: bytes) -> str:
     return codecs.decode(octets, charset, "replace")
 
 
-def printable(text: str) -> str:
+def printable_text(text: str) -> str:
     """A remote text without control characters, which a terminal would obey."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text.replace("\t", " "))
 
@@ -129,7 +129,7 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
     for line in text.replace("\r", "\n").split("\n"):
         kind, equals, value = line.strip().partition("=")
         if equals and len(kind) == 1:
-            yield kind, printable(value.strip())
+            yield kind, printable_text(value.strip())
 
 
 def parse(text: str) -> SessionDescription:

@@ -10,7 +10,7 @@ import msgspec
 from phasegraph import ClockReader, LocalClock, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface, Sender
 
-from ..interface_lookup import find_interface
+from ..interface_lookup import interface_or_route
 from ..options import Pacing
 from .egress import EgressSet
 from .launch_time import early_limit
@@ -59,7 +59,7 @@ class SendSockets:
 
     def interface(self, name: str) -> Interface:
         """The interface to send through. Raises NodeError."""
-        return find_interface(self._network.interface, name)
+        return interface_or_route(self._network.interface, name)
 
     def add(
         self,

@@ -14,7 +14,7 @@ from phasegraph import NodeError, SystemLocalClock, parse_duration
 from phasegraph.net import Interface, SystemNetwork
 
 from .. import sdp
-from ..interface_lookup import find_interface
+from ..interface_lookup import interface_or_route
 from ..sdp_command import examine_text
 from . import sap
 from .mdns import MISSING
@@ -125,7 +125,7 @@ def _line(sign: str, text: str, name: str, origin: str, problem: str = "", offer
         line = f"{sign} {name}, from {origin}: not usable: {problem or error}"
     else:
         line = f"{sign} {offered_as or described.name or name}, from {origin}: {'; '.join(map(str, described.streams))}"
-    return sdp.printable(line)
+    return sdp.printable_text(line)
 
 
 @click.command("discover", short_help="List the streams that are announced on the network.", epilog=EXAMPLES)
@@ -147,7 +147,7 @@ def discover_command(interface: str, duration: str, format: str) -> None:
     local = SystemLocalClock()
     network = SystemNetwork(local)
     try:
-        via = find_interface(network.interface, interface)
+        via = interface_or_route(network.interface, interface)
         listener = SapListener(network, local, via)
     except NodeError as error:
         raise click.ClickException(str(error)) from None

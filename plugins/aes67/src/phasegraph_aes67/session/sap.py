@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ..sdp import decode_sdp, printable
+from ..sdp import decode_sdp, printable_text
 
 PORT = 9875
 GROUPS = ("239.255.255.255", "224.2.127.254")
@@ -304,7 +304,7 @@ def session_key(sdp: str) -> str:
 
 def session_name(sdp: str) -> str:
     """The s= line of a description, printable, with single spaces."""
-    return " ".join(printable(_line(sdp, "s")).split())
+    return " ".join(printable_text(_line(sdp, "s")).split())
 
 
 def session_version(sdp: str) -> int:

@@ -203,4 +203,4 @@ def _similar_names(name: str, offers: Sequence[SessionOffer]) -> list[str]:
 
 def normalized_name(name: str) -> str:
     """A session's name as names are compared: printable, with single spaces."""
-    return " ".join(sdp.printable(name).split())
+    return " ".join(sdp.printable_text(name).split())
