@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from typing import Any
 
 import pytest
 
-from phasegraph._cli.status import json_status, plain_status
+from phasegraph._cli.status import Status, json_status, plain_status
 from phasegraph._cli.status_table import node_details, status_lines
+from phasegraph._core.terminal import printable_output
+from phasegraph._run.logging import make_log
 from phasegraph.control import EdgeStatus, NodeStatus, RunStatus
 
 TROUBLE = (
@@ -142,3 +146,24 @@ def test_a_line_for_logs() -> None:
     assert line["nodes"]["stage"]["severity"] == 1
     assert set(line["nodes"]) == {"house", "stage", "stage->speakers"}
     assert plain_status(snapshot(1)).startswith("hall: running for 0:01:03, 1 of 3 in trouble | stage: no packet")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_of_the_log_is_above_the_live_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with printable_output():
+        log = make_log()
+        with Status("live") as status:
+            status.show(snapshot())
+            rows = terminal.getvalue().count("\n") + 1
+            log.info("stamps", node="house")
+            status.show(snapshot())
+    before, _, after = terminal.getvalue().partition("stamps")
+    assert before.count("\x1b[1A\x1b[2K") == rows - 1, "the table is cleared first"
+    assert "NODE" in after, "and drawn again below"
+    assert "node" in after.split("NODE")[0]

@@ -15,7 +15,7 @@ from .._core.deferred_import import imported_without
 with imported_without("rich"):  # only for tracebacks of a kind that is not used here, at 60 ms of CPU time
     import structlog
 
-from .._core.terminal import printable
+from .._core.terminal import PrintableStream, printable
 
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -39,10 +39,11 @@ class StandardError(io.TextIOBase):
     def write(self, text: str) -> int:
         """Write, if it can be written."""
         with suppress(OSError, ValueError):
+            stream = sys.stderr  # of a live status, while there is one, which draws itself again below the line
             if self._own_colours:
-                getattr(sys.stderr, "unfiltered", sys.stderr).write(printable(text, keep_colours=True))
-            else:
-                sys.stderr.write(text)
+                stream = stream.unfiltered if isinstance(stream, PrintableStream) else stream
+                text = printable(text, keep_colours=True)
+            stream.write(text)
         return len(text)
 
     def flush(self) -> None:
