@@ -229,7 +229,8 @@ async def test_says_when_the_link_offset_is_too_short(make_card, play, autojump_
     run = await play(CLOCKED.replace("80ms", "10ms"), card, for_s=6)
     (event,) = run.events("too_late")
     assert 40e6 < event["short_ns"] < 60e6
-    assert "link-offset" in event["remedy"]
+    assert "link-offset" in event["reason"]
+    assert "link-offset" in run.metrics("speakers")["trouble"], "for as long as it lasts"
     assert (await play(CLOCKED, make_card(), for_s=6)).events("too_late") == []
 
 

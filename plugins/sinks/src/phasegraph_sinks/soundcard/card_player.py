@@ -18,6 +18,8 @@ SHORT_FOR_NS = 2_000_000_000
 """An input that has been short of what the card needs for this long is late by design."""
 _AWAY_REST_NS = 20_000_000
 _NEVER_NS = 1 << 60
+_ENDED = 1 << 60
+"""More frames than any input has: it has ended."""
 
 
 class CardPlayer:
@@ -95,7 +97,7 @@ class CardPlayer:
             sounds_ns = timeline.time_of(first) if ring.end else timeline.fitted_time_of(first)
             self.latency_ns = sounds_ns - local_ns
             if ring.end:  # before, the card has no place in the input
-                self._measure_shortage(count - self._input.available(first), local_ns)
+                self._measure_shortage(count, self._input.available(first), local_ns)
             out = self._scratch[:count]
             there = self._input.read(first, out, sounds_ns)
             ring.write_frames(first, out[:there])
@@ -130,7 +132,10 @@ class CardPlayer:
         largest = self.stamps.largest
         return max(self._buffer, largest + min(largest, self._buffer))
 
-    def _measure_shortage(self, short: int, local_ns: int) -> None:
+    def _measure_shortage(self, count: int, available: int, local_ns: int) -> None:
+        if available >= _ENDED:
+            return  # what was found stands until the end
+        short = count - available
         if not 0 < short < self._rate:
             self._short, self.short_ns = None, 0
             return

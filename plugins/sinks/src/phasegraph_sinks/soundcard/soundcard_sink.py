@@ -90,24 +90,33 @@ class SoundcardSink:
             "too_late",
             short_ns=self._player.short_ns,
             latency_ns=self._player.latency_ns,
-            remedy=f"lengthen the source's link-offset by at least {format_duration(self._player.short_ns)}, "
-            "or shorten latency and buffer",
+            reason=_why_late(self._player.short_ns),
         )
 
     def metrics(self) -> Metrics:
         """``frames_out``, ``underruns``; of the card ``device_rate_ppb`` against local time, and ``latency_ns``.
 
-        ``trouble`` while the card is lost.
+        ``trouble`` while the card is lost, or all that it plays comes too late.
         """
         player = self._player
         if player is None:
             return {"frames_out": 0, "underruns": 0}
+        late = {"trouble": _why_late(player.short_ns)} if player.short_ns else {}
         return {
             "frames_out": player.frames_out,
             "underruns": player.underruns,
             "latency_ns": player.latency_ns,
+            **late,
             **card_metrics(self._session, player),
         }
+
+
+def _why_late(short_ns: int) -> str:
+    late = format_duration(short_ns)
+    return (
+        f"the input comes {late} after the card needs it: lengthen the source's link-offset by at least {late}, "
+        "or shorten latency and buffer"
+    )
 
 
 def make(config: SoundcardSinkConfig, build: Build, input: Input) -> SoundcardSink:
