@@ -52,6 +52,7 @@ from ._core.localtime import bracketed_offset as bracketed_offset
 from ._core.node import TASK_STATUS_IGNORED as TASK_STATUS_IGNORED
 from ._core.node import Build as Build
 from ._core.node import ClockSource as ClockSource
+from ._core.node import CountingNode as CountingNode
 from ._core.node import Input as Input
 from ._core.node import LiveNode as LiveNode
 from ._core.node import MediaPosition as MediaPosition

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,15 +150,15 @@ def _applied(answer: Answer) -> AppliedChange:
     return AppliedChange(id=answer.id, plan=_plan(answer), applied=answer.applied or {})
 
 
-def list_runs() -> dict[str, Path]:
+def list_runs(known: Collection[Path] = ()) -> dict[str, Path]:
     """The sockets of the runs that this user can reach, by name; of two with one name the second by its path.
 
-    Dead ones are left out, and removed.
+    Dead ones are left out, and removed. To those of ``known``, which the caller is connected to, no connection is made.
     """
     runs: dict[str, Path] = {}
     for path in run_sockets():
         try:
-            with connect(path, timeout_s=1.0):
+            with nullcontext() if path in known else connect(path, timeout_s=1.0):
                 runs[path.stem if path.stem not in runs else str(path)] = path
         except ControlError as error:
             if isinstance(error.__cause__, ConnectionRefusedError):

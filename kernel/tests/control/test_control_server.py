@@ -324,6 +324,7 @@ def test_runs_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert three == one, "the name of a dead run is free"
     second.close()
     third.close()
+    assert list_runs(known=[one]) == {"Main-hall": one}, "a run that is known is not asked"
     assert list_runs() == {}
     assert not one.exists(), "sockets of dead runs are removed"
     with pytest.raises(ControlError, match="no run 'x': there is no socket in"):

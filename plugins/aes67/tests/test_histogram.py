@@ -52,9 +52,9 @@ def test_longer_than_the_last_bin_counts_there() -> None:
 def test_what_was_added_since() -> None:
     histogram = of(*[30_000_000] * 100)
     before = histogram.distribution()
-    assert histogram.distribution().since(before).percentile(0.99) == 0
+    assert histogram.distribution().percentile_since(before, 0.99) == 0
     histogram.add(np.array([2_000_000] * 10))
-    assert histogram.distribution().since(before).percentile(0.99) == pytest.approx(2e6, rel=BIN - 1)
+    assert histogram.distribution().percentile_since(before, 0.99) == pytest.approx(2e6, rel=BIN - 1)
     assert histogram.percentile(0.99) == 30_000_000
 
 

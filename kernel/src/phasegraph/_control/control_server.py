@@ -33,6 +33,7 @@ from .control_protocol import (
     Request,
     RestartRequest,
     RunEvent,
+    RunStatus,
     SetRequest,
     StatusLine,
     StatusRequest,
@@ -66,6 +67,8 @@ class ControlServer:
         self._log = log
         self._clients: set[_Client] = set()
         self._inode = os.lstat(path).st_ino
+        self._encoded: tuple[RunStatus, bytes] | None = None
+        """The newest status that was sent, and its line: the same for all subscribers."""
         self._changing: trio.Nursery
         """Changes of the graph: they go on where their client leaves."""
 
@@ -113,6 +116,13 @@ class ControlServer:
             pid=os.getpid(),
             started_at=session.meter.started_at,
         )
+
+    async def status_line(self) -> bytes:
+        """The line of a subscription with a status of now."""
+        status = await self.monitor.read_status()
+        if self._encoded is None or self._encoded[0] is not status:
+            self._encoded = status, encode_line(StatusLine(status=status))
+        return self._encoded[1]
 
     def _send_event(self, event: Event) -> None:
         fields = plain_metrics(event.fields)
@@ -305,7 +315,7 @@ class _Client:
         if self._interval_s is not None and trio.current_time() >= self._next_status_s:
             # A slow reader gets the newest status only: none is queued while the last one is being sent.
             self._next_status_s = trio.current_time() + self._interval_s
-            status = await self._server.monitor.read_status()
+            status = await self._server.status_line()
         lines = list(self._answers)  # nothing is awaited while these are in no queue
         self._answers.clear()
         self._drained.set()
@@ -316,7 +326,7 @@ class _Client:
                 lost, self._events_lost = self._events_lost, 0
             lines.append(encode_line(EventLine(event=event, lost=lost)))
         if status is not None:
-            lines.append(encode_line(StatusLine(status=status)))
+            lines.append(status)
         return b"".join(lines)
 
     async def _wait(self) -> None:

@@ -20,6 +20,7 @@ LOSSES = {
     "lost_frames": "frames lost by the card",
 }
 """Counters that mean a loss, and how the status names their increase."""
+_RECENT_LOSSES = {**LOSSES, "packets_foreign": "ignored from another sender"}
 _COUNTED = (
     "packets_",
     "frames_",
@@ -32,6 +33,7 @@ _COUNTED = (
     "lost_frames",
 )
 _MOST = 72
+_NO_COUNTERS: dict[str, int] = {}
 Metrics = Mapping[str, int | float | str]
 
 
@@ -47,8 +49,9 @@ def _is_counter(name: str) -> bool:
 
 def recent_losses(recent: Mapping[str, int]) -> str:
     """What was lost in the last 10 s, as a phrase; empty where nothing was."""
-    counted = {**LOSSES, "packets_foreign": "ignored from another sender"}
-    lost = [f"{recent[name]:,} {word}".replace(",", " ") for name, word in counted.items() if recent.get(name)]
+    if recent.keys().isdisjoint(_RECENT_LOSSES):
+        return ""
+    lost = [f"{recent[name]:,} {word}".replace(",", " ") for name, word in _RECENT_LOSSES.items() if recent.get(name)]
     return f"{', '.join(lost)} in the last {RECENT_S} s" if lost else ""
 
 
@@ -87,9 +90,9 @@ class CounterHistory:
         """Rates of counters, by span in seconds; a span that the run has not lasted is left out."""
         rates = {}
         for span, (at_s, sample) in self._begins(now_s)[0].items():
-            then, passed_s = sample.get(name, {}), now_s - at_s
+            then, per_s = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s)
             rates[span] = {
-                counter: round((value - before) / passed_s, 3) if value > (before := then.get(counter, 0)) else 0.0
+                counter: int((value - before) * per_s + 0.5) / 1000 if value > (before := then.get(counter, 0)) else 0.0
                 for counter, value in now.items()
             }
         return rates

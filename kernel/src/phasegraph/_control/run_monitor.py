@@ -15,7 +15,7 @@ import trio
 from .._run.engine import ENGINE_THREAD
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
-from .counter_rates import CounterHistory, counters, recent_losses, urgency
+from .counter_rates import CounterHistory, Metrics, counters, recent_losses, urgency
 from .progress_watch import ProgressWatch
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ SAMPLE_S = 1.0
 UNREAD_SAMPLE_S = 5.0
 """The same while no status is read: of many streams it is a cost, and the last 10 s are known still."""
 NODES_AT_ONCE = 8
+COUNTED_AT_ONCE = 64
 PAUSE_S = 0.002
-"""For clients, a snapshot of many nodes is made in slices, with pauses in which the data plane has the interpreter."""
+"""For clients, a snapshot of many nodes is made in slices, with pauses in which the data plane has the interpreter; so
+is a sample of counters."""
 UNREAD_S = 60.0
 """Time after the last status at which no more are expected."""
 FAILING = 2
@@ -57,7 +59,7 @@ class RunMonitor:
         """Sample until cancelled."""
         while True:
             now_s = trio.current_time()
-            self._history.add_sample(*self._newest_metrics(now_s))
+            self._history.add_sample(*await self._newest_metrics(now_s))
             read = self._status is not None and now_s - self._status[0] < UNREAD_S
             await trio.sleep(SAMPLE_S if read else UNREAD_SAMPLE_S)
 
@@ -91,16 +93,19 @@ class RunMonitor:
             return None
         return self._status[2] if self._status[1] is self.session.built.graph else None
 
-    def _newest_metrics(self, now_s: float) -> tuple[float, Mapping[str, Mapping[str, int | float | str]]]:
-        # When they were read, and those of all nodes and edges. Those of a status that a reader has just got are as
-        # good as new ones, which take milliseconds where there are many streams.
+    async def _newest_metrics(self, now_s: float) -> tuple[float, Mapping[str, Metrics]]:
+        # When they were read, and those of all nodes and edges with counters. Those of a status that a reader has just
+        # got are as good as new ones.
         if self._status is not None and now_s - self._status[0] < SAMPLE_S:
             at_s, _, status = self._status
-            metrics = {name: node.metrics for name, node in status.nodes.items()}
+            metrics: dict[str, Metrics] = {name: node.metrics for name, node in status.nodes.items()}
             return at_s, metrics | {name: edge.metrics for name, edge in status.edges.items()}
-        meter = self.session.meter
-        fresh = {node.id: meter.metrics(node) for node in self.session.built.nodes.values()}
-        return now_s, fresh | {name: edge["metrics"] for name, edge in meter.edges().items()}
+        meter, metrics = self.session.meter, {}
+        for number, node in enumerate(list(self.session.built.nodes.values())):
+            if number and number % COUNTED_AT_ONCE == 0:
+                await trio.sleep(PAUSE_S)
+            metrics[node.id] = meter.counters(node)
+        return now_s, metrics | {name: edge["metrics"] for name, edge in meter.edges().items()}
 
     def _make_status(self, now_s: float, nodes: dict[str, NodeStatus]) -> RunStatus:
         session = self.session

@@ -220,6 +220,19 @@ class LiveNode(Node, Protocol):
         at their next call. It does not fail: what could go wrong is checked by ``accepts_options``."""
 
 
+class CountingNode(Node, Protocol):
+    """A node whose `Node.metrics` take more than a few microseconds. A run samples counters each second."""
+
+    def counters(self) -> Metrics:
+        """Those of the metrics that count something since the start, alone: the same names and values."""
+
+
+def read_counters(node: Node) -> Metrics:
+    """Metrics of a node with its counters among them: its own ``counters()`` alone, where it has that."""
+    read: Callable[[], Metrics] = getattr(node, "counters", node.metrics)
+    return read()
+
+
 def accepts_options(node: Node, config: Any) -> bool:
     """Whether a node can take these options while it runs: its own ``accepts_options(config)``, where it has one."""
     accepts = getattr(node, "accepts_options", None)

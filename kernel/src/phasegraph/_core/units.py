@@ -106,10 +106,16 @@ def parse_duration(text: object) -> int:
     return int(Quantity("duration").parse(text))
 
 
+_UNITS_OF_DURATION = tuple(
+    (unit, size, 0.9995 * size)  # 999.6 ms are 1 s
+    for unit, size in (("h", 3.6e12), ("min", 6e10), ("s", 1e9), ("ms", 1e6), ("µs", 1e3))
+)
+
+
 def format_duration(ns: int | float) -> str:
     """A duration for people: the largest unit that keeps the number at one or more, three digits."""
-    for unit, size in (("h", 3.6e12), ("min", 6e10), ("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if abs(ns) >= 0.9995 * size:  # 999.6 ms are 1 s
+    for unit, size, least in _UNITS_OF_DURATION:
+        if abs(ns) >= least:
             number = ns / size
             return f"{number:.0f} {unit}" if abs(number) >= 99.95 else f"{number:.3g} {unit}"
     return f"{ns:.0f} ns"

@@ -7,6 +7,10 @@ the writer replaces both at once when the buffer is full, and a reader adds the 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from functools import cached_property
+from itertools import accumulate
+from operator import sub
 from typing import NamedTuple
 
 import numpy as np
@@ -22,19 +26,35 @@ _GATHER = 256
 """Values that are counted together: much cheaper than each as it comes."""
 
 
-class Distribution(NamedTuple):
+class _Filled(NamedTuple):
+    """The bins that are not empty, in order."""
+
+    at: NDArray[np.int64]
+    edges_ns: list[int]
+    counts: list[int]
+    sums: list[int]
+    """Of the counts up to each."""
+
+
+class Distribution:
     """Durations by bin, and the largest of them; never changed."""
 
-    bins: NDArray[np.int64]
-    largest_ns: int | None
+    def __init__(self, bins: NDArray[np.int64], largest_ns: int | None) -> None:
+        self.bins = bins
+        self.largest_ns = largest_ns
+
+    @cached_property
+    def _filled(self) -> _Filled:
+        at = np.flatnonzero(self.bins)
+        counts = self.bins[at].tolist()
+        return _Filled(at, [_EDGES_NS[each] for each in at.tolist()], counts, list(accumulate(counts)))
 
     def plus(self, values: NDArray[np.int64]) -> Distribution:
         """The same with more values."""
         if not len(values):
             return self
-        octaves = np.log2(np.maximum(np.abs(values), _LEAST_NS) / _LEAST_NS)
-        at = np.minimum((octaves * _PER_OCTAVE).astype(np.int64), _BINS - 1)
-        counts = np.bincount(np.where(values < 0, _BINS - 1 - at, _BINS + at), minlength=2 * _BINS)
+        at = np.minimum(_UPPER_EDGES_NS.searchsorted(values), 2 * _BINS - 1)
+        counts = np.bincount(at, minlength=2 * _BINS)
         largest_ns = int(values.max())
         return Distribution(
             self.bins + counts, largest_ns if self.largest_ns is None else max(self.largest_ns, largest_ns)
@@ -42,32 +62,31 @@ class Distribution(NamedTuple):
 
     def percentile(self, fraction: float) -> int:
         """The value that a fraction of the durations does not exceed: a bin's upper edge, at most the maximum."""
-        return self._percentile(fraction, np.cumsum(self.bins))
-
-    def _percentile(self, fraction: float, sums: NDArray[np.int64]) -> int:
-        if self.largest_ns is None or not sums[-1]:
+        filled = self._filled
+        if self.largest_ns is None or not filled.sums:
             return 0
-        return min(self.largest_ns, _EDGES_NS[int(sums.searchsorted(fraction * int(sums[-1])))])
+        return min(self.largest_ns, filled.edges_ns[bisect_left(filled.sums, fraction * filled.sums[-1])])
 
-    def since(self, before: Distribution) -> Distribution:
-        """What was added after ``before``. The largest is that of all."""
-        return Distribution(self.bins - before.bins, self.largest_ns)
+    def percentile_since(self, before: Distribution, fraction: float) -> int:
+        """The same of the durations that were added after ``before``, at most the maximum of all."""
+        filled = self._filled
+        new = list(accumulate(map(sub, filled.counts, before.bins[filled.at].tolist())))
+        if self.largest_ns is None or not new or not new[-1]:
+            return 0
+        return min(self.largest_ns, filled.edges_ns[bisect_left(new, fraction * new[-1])])
 
     def as_text(self) -> str:
         """``UPPER_EDGE_NS:COUNT`` of each bin that is not empty, in order: ``1189207:52 1243336:8``."""
-        filled = np.flatnonzero(self.bins)
-        return " ".join(
-            [f"{_EDGES_NS[at]}:{n}" for at, n in zip(filled.tolist(), self.bins[filled].tolist(), strict=True)]
-        )
+        filled = self._filled
+        return " ".join([f"{edge}:{count}" for edge, count in zip(filled.edges_ns, filled.counts, strict=True)])
 
     def metrics(self, name: str) -> dict[str, Metric]:
         """``NAME_p50_ns``, ``NAME_p99_ns`` and ``NAME_max_ns``, once anything was counted."""
         if self.largest_ns is None:
             return {}
-        sums = np.cumsum(self.bins)
         return {
-            f"{name}_p50_ns": self._percentile(0.5, sums),
-            f"{name}_p99_ns": self._percentile(0.99, sums),
+            f"{name}_p50_ns": self.percentile(0.5),
+            f"{name}_p99_ns": self.percentile(0.99),
             f"{name}_max_ns": self.largest_ns,
         }
 
@@ -80,6 +99,7 @@ def _upper_edge_ns(at: int) -> int:
 
 
 _EDGES_NS = tuple(_upper_edge_ns(at) for at in range(2 * _BINS))
+_UPPER_EDGES_NS = np.array(_EDGES_NS, np.int64)
 EMPTY = Distribution(np.zeros(2 * _BINS, np.int64), None)
 
 

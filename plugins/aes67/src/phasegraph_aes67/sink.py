@@ -213,18 +213,22 @@ class Aes67Sink:
             ctx.event("pacing_changed", pacing="queue" if scheduled else "thread", reason=reason)
         self._was_scheduled_by_qdisc = scheduled
 
+    def counters(self) -> Metrics:
+        """See `phasegraph.CountingNode`."""
+        errors, group = self._stream.send_errors, self._stream.group
+        counted = {"packets_sent": self._stream.packets_sent, "send_errors": sum(errors)}
+        if len(errors) > 1:
+            counted |= {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
+        return counted if group is None else counted | group.counters()
+
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         group = self._stream.group
         reason = self._stream.launch_reason or (group.launch.reason if group is not None else "")
-        errors = self._stream.send_errors
         troubles = [self._waiting, self._fragments, *(refusal.trouble for refusal in self._refusals)]
         trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
-        legs = {} if len(errors) < 2 else {"leg_a_send_errors": errors[0], "leg_b_send_errors": errors[1]}
         return {
-            "packets_sent": self._stream.packets_sent,
-            "send_errors": sum(errors),
-            **legs,
+            **self.counters(),
             **(group.metrics() if group is not None else {"lead_ns": self._lead_ns()}),
             **({"pacing_reason": reason} if reason else {}),
             **({"trouble": trouble} if trouble else {}),

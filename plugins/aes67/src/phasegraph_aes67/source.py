@@ -71,7 +71,7 @@ class Aes67Source:
         self._latenesses = (EMPTY, EMPTY)
         """Those up to the last two times that they were kept."""
         self._keep_ns = 0
-        self._described: tuple[StreamReceiver, str] | None = None
+        self._described: tuple[StreamReceiver, tuple[str, str]] | None = None
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
@@ -124,16 +124,15 @@ class Aes67Source:
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`: the figures that the data plane published last."""
-        known = self._receiver.parameters.address != NOWHERE
-        description = self._session_description() if known and self._config.enabled else ""
+        description, stream = self._descriptions()
         latest = self._receiver.figures.latest
         if latest is not self._reported[0]:
             self._reported = latest, latest.metrics(self._latenesses[0])
         figures: dict[str, Metric] = {
             **self._reported[1],
-            "socket_dropped": self._sockets.dropped() if self._sockets is not None else 0,
+            "socket_dropped": self._dropped(),
             "rejoins": self._rejoins_before + sum(watch.rejoins for watch in self._watches),
-            "stream": str(self._receiver.parameters if known else self.stream.format),
+            "stream": stream,
         }
         if description:
             figures["session_description"] = description
@@ -145,10 +144,20 @@ class Aes67Source:
             figures["session"] = self._follower.state
         return figures
 
-    def _session_description(self) -> str:
-        # Made once for each session: metrics are read every second.
+    def counters(self) -> Metrics:
+        """See `phasegraph.CountingNode`."""
+        return self._receiver.figures.latest.counters() | {"socket_dropped": self._dropped()}
+
+    def _dropped(self) -> int:
+        return self._sockets.dropped() if self._sockets is not None else 0
+
+    def _descriptions(self) -> tuple[str, str]:
+        # As SDP and in short; made once for each session: metrics are read every second.
         if self._described is None or self._described[0] is not self._receiver:
-            self._described = self._receiver, self._describe()
+            known = self._receiver.parameters.address != NOWHERE
+            description = self._describe() if known and self._config.enabled else ""
+            stream = str(self._receiver.parameters if known else self.stream.format)
+            self._described = self._receiver, (description, stream)
         return self._described[1]
 
     def _describe(self) -> str:

@@ -46,6 +46,9 @@ async def test_each_leg_covers_for_the_other(graphs, gaps_in, troubles, autojump
     assert [leg.carried for leg in legs] == [1000, 1000]
     assert (it["leg_a_packets_lost"], it["leg_b_packets_lost"]) == tuple(leg.dropped for leg in legs)
     assert legs[0].dropped > 20 < legs[1].dropped
+    counters = run.nodes["it"].counters()
+    assert counters == {name: it[name] for name in counters}
+    assert {name for name in it if "packets_" in name or "frames_" in name} <= set(counters)
     recorded = run.nodes["recorder"].recording()
     both = it["packets_lost"]
     assert both <= 8, "what is lost twice: a quarter of a percent"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -191,8 +191,11 @@ class FakeMachine:
 
     def __init__(self, *runs: FakeRun) -> None:
         self.runs = {run.hello.name: run for run in runs}
+        self.followed: set[str] = set()
+        """Those that the directory said it follows, at its last search."""
 
-    async def find(self) -> Mapping[str, Path]:
+    async def find(self, followed: Collection[Path]) -> Mapping[str, Path]:
+        self.followed = {path.stem for path in followed}
         return {name: run.path for name, run in self.runs.items()}
 
     @asynccontextmanager

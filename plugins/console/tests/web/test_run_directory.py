@@ -52,11 +52,14 @@ async def test_a_run_is_found_lost_and_found_again(autojump_clock: MockClock) ->
         assert overview.state == "ended"
         assert overview.ended_at is not None
         assert overview.headline == "The run ended: its process has closed the control socket."
+        assert machine.followed == set()
         again = machine.runs["hall"] = FakeRun()
         await trio.sleep(2)
         again.send(status())
         await trio.sleep(0.1)
         assert directory.runs["hall"].overview(trio.current_time()).state == "running"
+        await trio.sleep(2)
+        assert machine.followed == {"hall"}, "what is followed needs no second connection each second"
 
 
 async def test_a_run_that_was_stopped_says_so(autojump_clock: MockClock) -> None:

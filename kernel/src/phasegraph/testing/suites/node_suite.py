@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 import pytest
 import trio
 
+from ..._control.counter_rates import counters
 from ..._core.clock import NS_PER_S
 from ..._core.errors import NodeError
-from ..._core.node import Metrics, NodeContext
+from ..._core.node import Metrics, Node, NodeContext, read_counters
+from ..._run.report import plain_metrics
 from ..._run.session import Session
 from ...simulation.network import SimNetwork
 from ..graph_runs import make_session
@@ -181,13 +183,20 @@ class NodeSuite(Suite):
         session = make_session(world.graph(), **session_options)
         node = session.built.nodes["it"].node
         check_metrics(node.metrics())
+        check_counters(node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.run)
             for _ in range(30):
                 await trio.sleep(0.1)
                 check_metrics(node.metrics())
+                check_counters(node)
             nursery.cancel_scope.cancel()
         check_metrics(node.metrics())
+
+
+def check_counters(node: Node) -> None:
+    """Fail where a node's own ``counters()`` are not the counters among its metrics."""
+    assert counters(plain_metrics(read_counters(node))) == counters(plain_metrics(node.metrics()))
 
 
 def check_metrics(metrics: Metrics) -> None:

@@ -31,6 +31,8 @@ REJECTED_NS = 500_000_000
 """A leg whose packets were all rejected for this long reports the reason as that of its silence."""
 PUBLISH_NS = 500_000_000
 """How often the figures of a stream that is flowing are published."""
+DROPS_AGE_NS = 50_000_000
+"""How old the number of dropped packets may be."""
 ROUND_BATCHES = 4
 """Batches of each socket in a round."""
 IDLE_NS = 2_000_000_000
@@ -144,6 +146,8 @@ class ReceiveSockets:
         """From the control plane to the step: receivers without a route, whose last figures it publishes."""
         self._dropped = 0
         """Packets that the sockets that are closed had dropped."""
+        self._drops: tuple[int, int] | None = None
+        """When the system was last asked what it had dropped, and what it had. Of the control plane, as the last."""
         self._closing: deque[_Socket] = deque()
         """From the control plane to the step, which may be reading them."""
         ctx.attach(self.step)
@@ -229,8 +233,14 @@ class ReceiveSockets:
         return Subscription(self, socket, receiver, leg, interface, via)
 
     def dropped(self) -> int:
-        """Datagrams that the system threw away because this process did not come for them in time."""
-        return self._dropped + sum(socket.receiver.dropped() for socket in self._active)
+        """Datagrams that the system threw away because this process did not come for them in time.
+
+        Every source reports them: the system is asked once for all.
+        """
+        now_ns = self._ctx.local.now_ns()
+        if self._drops is None or now_ns - self._drops[0] >= DROPS_AGE_NS:
+            self._drops = now_ns, self._dropped + sum(socket.receiver.dropped() for socket in self._active)
+        return self._drops[1]
 
     def _close_idle(self) -> None:
         now_ns = self._ctx.local.now_ns()
@@ -249,7 +259,9 @@ class ReceiveSockets:
         """Close the sockets. The step runs no more: the last figures are published here."""
         for _ in self._publish():
             pass
+        self._drops = None
         self._dropped = self.dropped()
+        self._drops = None
         active, self._active = self._active, ()
         for socket in (*active, *self._closing):
             socket.close()

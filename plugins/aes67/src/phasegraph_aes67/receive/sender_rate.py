@@ -100,11 +100,13 @@ NO_WINDOWS = RateWindows(np.empty((0, 2), np.int64))
 
 
 def _fit(windows: NDArray[np.int64]) -> RateEstimate:
-    time, lateness = (windows - windows[0]).T.astype(np.float64)
-    time -= time.mean()
-    lateness -= lateness.mean()
-    spread = float(time @ time)
-    slope = float(time @ lateness) / spread
-    residual = lateness - slope * time
-    sigma = (float(residual @ residual) / (len(windows) - 2) / spread) ** 0.5
+    # By sums of squares and products: few operations on arrays, since a status needs it of every stream.
+    count, apart = len(windows), (windows - windows[0]).astype(np.float64)
+    time_sum, lateness_sum = np.add.reduce(apart).tolist()
+    (time_square, product), (_, lateness_square) = (apart.T @ apart).tolist()
+    spread = time_square - time_sum * time_sum / count
+    covariance = product - time_sum * lateness_sum / count
+    slope = covariance / spread
+    residual_square = max(0.0, lateness_square - lateness_sum * lateness_sum / count - slope * covariance)
+    sigma = (residual_square / (count - 2) / spread) ** 0.5
     return RateEstimate(-slope * 1e9, sigma * 1e9)

@@ -85,10 +85,6 @@ class LegFigures(msgspec.Struct, frozen=True):
         """The counters of the leg, by the name of each metric."""
         return {name: getattr(self, name) for name in _COUNTED}
 
-    def metrics(self) -> dict[str, Metric]:
-        """The figures of the leg, by the name of each metric."""
-        return {**self.counters(), **self.lateness.distribution().metrics("lateness")}
-
 
 _COUNTED = tuple(name for name in LegFigures.__struct_fields__ if name.startswith("packets_"))
 
@@ -113,11 +109,8 @@ class StreamFigures(msgspec.Struct, frozen=True):
         legs = (*self.legs, *(LegFigures() for _ in range(count)))[:count]
         return msgspec.structs.replace(self, legs=legs)
 
-    def metrics(self, before: Distribution = EMPTY) -> dict[str, Metric]:
-        """The figures of the stream, and of each leg where there are two.
-
-        ``before`` are the latenesses up to some time ago; the recent lateness is of the packets since then.
-        """
+    def counters(self) -> dict[str, Metric]:
+        """The counters of the stream, and of each leg where there are two."""
         figures = self.legs[0].counters()
         if len(self.legs) > 1:
             for name in _COUNTED:
@@ -129,21 +122,27 @@ class StreamFigures(msgspec.Struct, frozen=True):
                 "packets_early": self.packets_early,
             }
             for label, leg in zip("ab", self.legs, strict=True):
-                figures |= {f"leg_{label}_{name}": value for name, value in leg.metrics().items()}
+                figures |= {f"leg_{label}_{name}": value for name, value in leg.counters().items()}
+        figures |= {"frames_concealed": self.frames_concealed, "gaps_concealed": self.gaps_concealed}
+        return figures
+
+    def metrics(self, before: Distribution = EMPTY) -> dict[str, Metric]:
+        """The figures of the stream, and of each leg where there are two.
+
+        ``before`` are the latenesses up to some time ago; the recent lateness is of the packets since then.
+        """
+        figures = self.counters()
+        if len(self.legs) > 1:
+            for label, leg in zip("ab", self.legs, strict=True):
+                figures |= leg.lateness.distribution().metrics(f"leg_{label}_lateness")
         lateness = self.lateness.distribution()
         figures |= lateness.metrics("lateness")
         if lateness.largest_ns is not None:
             figures["lateness_histogram"] = lateness.as_text()
-            figures["lateness_recent_p99_ns"] = lateness.since(before).percentile(0.99)
+            figures["lateness_recent_p99_ns"] = lateness.percentile_since(before, 0.99)
         if self.legs[0].sender is not None:
             figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
         rate = self.legs[0].rate_windows.rate
         if rate is not None:
             figures |= {"sender_rate_ppb": round(rate.ppb, 1), "sender_rate_sigma_ppb": round(rate.sigma_ppb, 1)}
-        return {
-            **figures,
-            "frames_concealed": self.frames_concealed,
-            "gaps_concealed": self.gaps_concealed,
-            "link_offset_ns": self.link_offset_ns,
-            "timing": self.timing,
-        }
+        return figures | {"link_offset_ns": self.link_offset_ns, "timing": self.timing}

@@ -275,8 +275,11 @@ class StreamGroup:
             self._pacing = packet, pacing
         return {
             **pacing,
-            "packets_back_to_back": self._back_to_back,
+            **self.counters(),
             "lead_ns": self.schedule.lead_ns,
             "pacing": "queue" if self.launch.scheduled_by_qdisc else "thread",
-            "sender_resyncs": self.resyncs,
         }
+
+    def counters(self) -> dict[str, Metric]:
+        """Those of the figures that count something. For any thread."""
+        return {"packets_back_to_back": self._back_to_back, "sender_resyncs": self.resyncs}

@@ -41,6 +41,8 @@ class LocalDescription:
         """Name and dialect of the newest version."""
         self._reference = self._newest_reference()
         self._version = 0
+        self._written: tuple[object, str] = None, ""
+        """What the newest text was made of, and the text: it is read with every status."""
 
     def set_interfaces(self, interfaces: Sequence[Interface]) -> None:
         """Set the interfaces that the legs are sent through."""
@@ -71,6 +73,12 @@ class LocalDescription:
 
     def text(self) -> str:
         """The newest version."""
+        made_of = self._name, self._preset, self._interfaces, self._reference, self._version
+        if self._written[0] != made_of:
+            self._written = made_of, self._write()
+        return self._written[1]
+
+    def _write(self) -> str:
         legs = [self._leg(index) for index in range(len(self._legs))]
         return sdp.write(
             legs[0],

@@ -9,7 +9,7 @@ which never hold up the directory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +64,7 @@ class FollowedConnection(Protocol):
         ...
 
 
-Find = Callable[[], Awaitable[Mapping[str, Path]]]
+Find = Callable[[Collection[Path]], Awaitable[Mapping[str, Path]]]
 Connect = Callable[[Path], AbstractAsyncContextManager[FollowedConnection]]
 
 
@@ -109,7 +109,10 @@ class RunDirectory:
     """The runs that are followed, by name."""
 
     def __init__(self, find: Find | None = None, connect: Connect = connect_async) -> None:
-        """``find`` gives the sockets by run, ``connect`` a connection; both are replaced in tests."""
+        """``find`` gives the sockets by run, and asks only those that are not followed; ``connect`` gives a connection.
+
+        Both are replaced in tests.
+        """
         self._find = find or _find_sockets
         self._connect = connect
         self._local = SystemLocalClock()
@@ -132,7 +135,8 @@ class RunDirectory:
         """Find and follow until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
-                for name, path in list((await self._find()).items())[:MOST_RUNS]:
+                followed = {path for name, path in self._paths.items() if name in self._followed}
+                for name, path in list((await self._find(followed)).items())[:MOST_RUNS]:
                     if name not in self._followed:
                         self._followed.add(name)
                         nursery.start_soon(self._follow, name, path)
@@ -250,5 +254,5 @@ class RunDirectory:
             feed.queue_change(change)
 
 
-async def _find_sockets() -> Mapping[str, Path]:
-    return await trio.to_thread.run_sync(list_runs)
+async def _find_sockets(followed: Collection[Path]) -> Mapping[str, Path]:
+    return await trio.to_thread.run_sync(list_runs, followed)
