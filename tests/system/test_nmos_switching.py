@@ -163,6 +163,7 @@ def tai_in(seconds: float) -> tuple[str, int]:
     return f"{tai // 1000}:{tai % 1000 * 1_000_000}", of_day * RATE // 1000
 
 
+@pytest.mark.timeout(60 + 8 * SWITCHES)
 def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path) -> None:
     wanted = []
     with switched_hall(tmp_path, receivers=1, seconds=20 + 4 * SWITCHES) as controller:
@@ -180,6 +181,7 @@ def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path)
     assert recorded.switches == wanted
 
 
+@pytest.mark.timeout(120 + 5 * RECEIVERS)
 def test_a_bulk_request_switches_all_receivers_at_one_frame(tmp_path: Path) -> None:
     with switched_hall(tmp_path, receivers=RECEIVERS, seconds=40) as controller:
         assert set(controller.receivers) == {f"r{number}" for number in range(RECEIVERS)}

@@ -300,8 +300,8 @@ class Run:
             raise ControlError(f"the run has gone: {error.strerror}") from error
         if timeout_s is not None:
             self._socket.settimeout(timeout_s)
-        while not isinstance(answer := _decode(self._read_line()), Answer):
-            pass
+        while not isinstance(answer := _decode(self._read_line()), Answer) or 0 < answer.id < request.id:
+            pass  # of a subscription, or of a request that was answered too late
         self._socket.settimeout(before_s)
         return _accepted(answer, request.id)
 
@@ -435,8 +435,8 @@ class AsyncRun:
             await self._stream.send_all(encode_line(request))
         except trio.BrokenResourceError as error:
             raise ControlError("the run has gone") from error
-        while not isinstance(answer := await self.read(), Answer):
-            pass
+        while not isinstance(answer := await self.read(), Answer) or 0 < answer.id < request.id:
+            pass  # of a subscription, or of a request whose task was cancelled
         return _accepted(answer, request.id)
 
     async def read(self) -> Answer | StatusLine | EventLine:

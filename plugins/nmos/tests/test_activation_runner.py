@@ -50,12 +50,37 @@ class ModelRun:
         """Whether it fails at instants alone, and not with "now"."""
         self.applied: dict[str, AppliedFrame] = {}
         self.delay_s = 0.01
+        self.readings = 0
+        """How often its graph was read."""
+        self.nursery: trio.Nursery
+        self.commit_s = 0.0
+        """How long after its time a change is in the graph: a busy run needs some time to get it ready."""
+        self._one_at_a_time = trio.Lock()
+        self._refreshed = trio.Event()
 
     async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True) -> AppliedChange:
         self.asked.append((dict(changes), at, wait))
         await trio.sleep(self.delay_s)
         if self.failure and (at != "now" or not self.only_in_time):
             raise ControlError(self.failure)
+        if self.commit_s and not wait:
+            await self.nursery.start(self._commit_later, changes)
+        else:
+            async with self._one_at_a_time:
+                self._commit(changes)
+        return AppliedChange(plan=ChangePlan(changes=[], problems=[]), applied=self.applied)
+
+    async def _commit_later(self, changes: Any, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        async with self._one_at_a_time:
+            task_status.started()
+            await trio.sleep(self.commit_s)
+            self._commit(changes)
+        await self.refresh()  # the link does that after each change
+
+    def _commit(self, changes: Any) -> None:
+        for path, value in changes.items():
+            if value is None and path.split(".")[1] not in self.graph["sources"]:
+                raise ControlError(f"{path}: there is no source")
         for path, value in changes.items():
             role, id, *option = path.split(".")
             tables = self.graph[f"{role}s"]
@@ -65,11 +90,17 @@ class ModelRun:
                 tables.pop(id, None)
             else:
                 tables[id] = value
-        return AppliedChange(plan=ChangePlan(changes=[], problems=[]), applied=self.applied)
 
     async def refresh(self) -> None:
+        graph = copy.deepcopy(self.graph)
         await trio.sleep(0.001)
-        self.view = hall(self.graph)
+        self.view = hall(graph)
+        self.readings += 1
+        self._refreshed.set()
+        self._refreshed = trio.Event()
+
+    async def wait_refreshed(self) -> None:
+        await self._refreshed.wait()
 
 
 class World:
@@ -113,6 +144,8 @@ class World:
 async def a_world() -> AsyncIterator[World]:
     world = World()
     async with trio.open_nursery() as nursery:
+        assert world.run is not None
+        world.run.nursery = nursery
         nursery.start_soon(world.runner.run)
         yield world
         nursery.cancel_scope.cancel()
@@ -266,6 +299,49 @@ async def test_a_change_waits_for_the_scheduled_one_before_it(autojump_clock: tr
         await world.runner.activate([world.patch("spare", "239.6.6.6")])
         assert trio.current_time() >= 0.5
         assert world.run.graph["sinks"]["rec"]["input"] == ["stage-nmos", {"source": "spare-nmos", "channels": [2, 1]}]
+
+
+@pytest.mark.parametrize("commit_s", [1.5, 14.0, 25.0])
+async def test_a_change_that_a_busy_run_gets_ready_late_does_not_refuse_the_next_one(
+    autojump_clock: trio.testing.MockClock, commit_s: float
+) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.commit_s = commit_s
+        world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="0:500000000")
+        world.runner.schedule()
+        await trio.sleep(13)
+        done = await world.runner.activate([world.patch(each, "239.6.6.6") for each in ("stage", "spare")])
+        assert all(isinstance(at, int) for at in done.values()), done
+        assert set(world.run.graph["sources"]) == {"stage", "spare-nmos", "tone"}
+        for receiver in world.receivers.values():
+            assert receiver.active.legs[0]["multicast_ip"] == "239.6.6.6"
+            assert receiver.view.node in world.run.graph["sources"]
+
+
+async def test_another_hand_changes_the_graph_at_the_same_time(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        tables = world.run.graph["sources"]
+        tables["stage-nmos"] = tables.pop("stage")
+        world.run.graph["sinks"]["rec"]["input"] = ["stage-nmos", "spare"]
+        (at,) = (await world.runner.activate([world.patch("stage", "239.6.6.6")])).values()
+        assert isinstance(at, int), at
+        assert tables["stage"]["group"] == "239.6.6.6"
+        assert len(world.run.asked) == 2
+
+
+async def test_a_scheduled_change_is_waited_for_without_reading_the_graph_all_the_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.commit_s = 2.6
+        world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="0:500000000")
+        world.runner.schedule()
+        await trio.sleep(5)
+        assert "stage-nmos" in world.run.graph["sources"]
+        assert world.run.readings <= 3
 
 
 async def test_salvos_of_a_thousand_activations(autojump_clock: trio.testing.MockClock) -> None:

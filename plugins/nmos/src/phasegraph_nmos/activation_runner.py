@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import trio
@@ -13,13 +14,14 @@ from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlErr
 from .connection.connection_changes import Switch, changes_of
 from .connection.connections import Connections, Due
 from .model.resources import HostInterface
-from .model.run_view import EndpointView, RunView
+from .model.run_view import EndpointView, RunView, Table
 from .run_link import Changes, Instant
 
 APPLY_TIMEOUT_S = 30.0
 CONFIRM_S = 10.0
 """How long a run may take to show a change that it has accepted, after its time."""
-CONFIRM_POLL_S = 0.05
+CONFIRM_POLL_S = 1.0
+"""How often the graph is read meanwhile, for a run whose event is lost. Every reading takes a run's time."""
 
 
 class ChangeableRun(Protocol):
@@ -37,6 +39,9 @@ class ChangeableRun(Protocol):
     async def refresh(self) -> None:
         """Read the graph again. Raises ControlError."""
 
+    async def wait_refreshed(self) -> None:
+        """Wait until it has been read again, as it is after each of its changes."""
+
 
 class ActivationClock(Protocol):
     """TAI and local time: `TaiClock`."""
@@ -53,6 +58,23 @@ def instant_of(run: RunView | None, clock: str | None, at_ns: int, tai: Activati
     if clock is not None and _counts_tai(run, clock):
         return ChangeTime(clock=clock, time_ns=at_ns)
     return ChangeTime(local_ns=tai.local_ns_at(at_ns))
+
+
+@dataclass
+class _GraphChange:
+    """A change of a run's graph that activations lead to."""
+
+    changes: Changes
+    nodes: Sequence[str]
+    """The node of each activation afterwards."""
+    applied: AppliedChange | None = None
+    """What the run has done, if it was waited for."""
+
+    def is_in(self, graph: Table) -> bool:
+        """Whether a graph has it."""
+        present = {*graph.get("sources", {}), *graph.get("sinks", {})}
+        gone = {path.removeprefix("source.") for path, value in self.changes.items() if value is None}
+        return present.issuperset(self.nodes) and present.isdisjoint(gone)
 
 
 class ActivationRunner:
@@ -107,26 +129,24 @@ class ActivationRunner:
                 raise ControlError(f"the run {run} has gone")
             async with link.changing:
                 with trio.fail_after(APPLY_TIMEOUT_S):
-                    changes, _ = self._changes(link, items)
-                    applied = await link.apply(changes, "now") if changes else None
+                    applied = (await self._apply(link, items)).applied
                     await link.refresh()
+                now_ns = self._clock.now_ns()
+                for endpoint, activation in items:
+                    happened_ns = _media_time_ns(endpoint.view, link.view, applied) or now_ns
+                    endpoint.finish(activation, happened_ns)
+                    endpoint.settle()
+                    done[endpoint.id] = happened_ns
+                await self._on_activated({endpoint.id for endpoint, _ in items})
         except (ControlError, trio.TooSlowError) as error:
             for endpoint, activation in items:
                 endpoint.abandon(activation)
                 done[endpoint.id] = str(error) or f"it took longer than {APPLY_TIMEOUT_S:g} s"
-            return
         except trio.Cancelled:
             # The client has gone: the parameters must not stay locked.
             for endpoint, activation in items:
                 endpoint.abandon(activation)
             raise
-        now_ns = self._clock.now_ns()
-        for endpoint, activation in items:
-            happened_ns = _media_time_ns(endpoint.view, link.view, applied) or now_ns
-            endpoint.finish(activation, happened_ns)
-            endpoint.settle()
-            done[endpoint.id] = happened_ns
-        await self._on_activated({endpoint.id for endpoint, _ in items})
 
     async def _activate_at(self, items: list[Due]) -> None:
         # All have one run, one clock and one time.
@@ -139,21 +159,40 @@ class ActivationRunner:
                 raise ControlError(f"the run {run} has gone")
             async with link.changing:
                 with trio.fail_after(APPLY_TIMEOUT_S):
-                    changes, nodes = self._changes(link, items)
-                    if changes:
-                        await self._apply_at(link, endpoint.view, changes, due_ns)
+                    change = await self._apply(link, items, due_ns)
                 await trio.sleep(max(0.0, (due_ns - self._clock.now_ns()) / 1e9))
                 for each, its in items:
                     each.finish(its, due_ns)
                 await self._on_activated({each.id for each, _ in items})
-                await self._confirm(link, nodes, changes)
-                for each, _ in items:
-                    each.settle()
+                try:
+                    await self._confirm(link, change)
+                finally:
+                    for each, _ in items:
+                        each.settle()
                 await self._on_activated(())  # the next change begins from the nodes as they are now
         except (ControlError, trio.TooSlowError) as error:
             for each, its in items:
                 each.abandon(its)
             self._log.error("a scheduled activation was not carried out", run=run, reason=str(error) or "no answer")
+
+    async def _apply(self, link: ChangeableRun, items: list[Due], due_ns: int | None = None) -> _GraphChange:
+        # The run may have changed since its graph was read, by another hand or by a change that it has only now got
+        # ready, and refuses what follows from the old graph: then it is computed from the new one. Raises ControlError.
+        while True:
+            change = self._change(link, items)
+            assert link.view is not None
+            graph = link.view.graph
+            try:
+                if change.changes and due_ns is None:
+                    change.applied = await link.apply(change.changes, "now")
+                elif change.changes and due_ns is not None:
+                    await self._apply_at(link, items[0][0].view, change.changes, due_ns)
+                return change
+            except ControlError:
+                await link.refresh()
+                if link.view.graph == graph:
+                    raise
+                await self._on_activated(())
 
     async def _apply_at(self, link: ChangeableRun, view: EndpointView, changes: Changes, due_ns: int) -> None:
         instant = self._instant(link, view, due_ns)
@@ -171,7 +210,7 @@ class ActivationRunner:
             return "now"  # in the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations")
         return instant_of(link.view, view.clock, due_ns + view.link_offset_ns, self._clock)
 
-    def _changes(self, link: ChangeableRun, items: list[Due]) -> tuple[Changes, list[str]]:
+    def _change(self, link: ChangeableRun, items: list[Due]) -> _GraphChange:
         if link.view is None:
             raise ControlError("the run has not answered yet")
         interfaces = self._interfaces()
@@ -184,21 +223,18 @@ class ActivationRunner:
             )
             for endpoint, activation in items
         ]
-        return changes_of(switches, link.view.graph, interfaces)
+        return _GraphChange(*changes_of(switches, link.view.graph, interfaces))
 
-    async def _confirm(self, link: ChangeableRun, nodes: Sequence[str], changes: Changes) -> None:
+    async def _confirm(self, link: ChangeableRun, change: _GraphChange) -> None:
         # The next change is computed from the graph that this one leads to.
-        gone = [path.removeprefix("source.") for path, value in changes.items() if value is None]
-        with trio.move_on_after(CONFIRM_S) as patience:
-            while True:
-                await link.refresh()
-                assert link.view is not None
-                graph = link.view.graph
-                present = {*graph.get("sources", {}), *graph.get("sinks", {})}
-                if present.issuperset(nodes) and present.isdisjoint(gone):
+        with trio.move_on_after(CONFIRM_S):
+            while link.view is not None:
+                if change.is_in(link.view.graph):
                     return
-                await trio.sleep(CONFIRM_POLL_S)
-        assert patience.cancelled_caught
+                with trio.move_on_after(CONFIRM_POLL_S) as poll:
+                    await link.wait_refreshed()
+                if poll.cancelled_caught:
+                    await link.refresh()
         self._log.warning("a run does not show a change that it has accepted")
 
 

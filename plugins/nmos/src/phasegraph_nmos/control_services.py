@@ -64,6 +64,8 @@ class ControlServices:
         self._interfaces: Sequence[HostInterface] = ()
         self._up: Mapping[str, bool] = {}
         self._mapping = ChannelMapping()
+        self._shapes: list[Any] = []
+        """What the ports of the runs follow from."""
         self._mapping_api = ChannelMappingApi(self._mapping, self, clock.now_ns, on_mapped, log)
         device = DeviceIdentity(name=identity.label, version=version, serial_number=identity.id)
         self.model = DeviceModel(device, on_set)
@@ -77,7 +79,10 @@ class ControlServices:
     def follow_views(self, views: Sequence[RunView], interfaces: Sequence[HostInterface]) -> None:
         """Take what the runs and the connection API have now."""
         self._views, self._interfaces = views, interfaces
-        self._mapping.set_ports(ports_of_runs(views, self._identity.endpoint_id))
+        shapes = [_shape_of(view) for view in views]
+        if shapes != self._shapes:
+            self._shapes = shapes
+            self._mapping.set_ports(ports_of_runs(views, self._identity.endpoint_id))
         states = {
             endpoint.id: ConnectionState(endpoint.active.master_enable, endpoint.changed_ns)
             for endpoints in self._connections.endpoints.values()
@@ -139,6 +144,7 @@ class ControlServices:
         assert link.view is not None
         views = [link.view if view.name == link.view.name else view for view in self._views]
         self._mapping.set_ports(ports_of_runs(views, self._identity.endpoint_id))
+        self._shapes = []
         changes = options()
         if changes:
             plan = await link.plan(changes)
@@ -147,6 +153,11 @@ class ControlServices:
             if begun := [change.text for change in plan.changed if change.change != "switched"]:
                 raise ControlError(f"this cannot be switched without a gap: {'; '.join(begun)}")
         return changes
+
+
+def _shape_of(run: RunView) -> Any:
+    formats = [(id, node.rate, node.channels, node.pace) for id, node in run.status.nodes.items()]
+    return run.name, run.graph, run.clocks, [view.node for view in run.receivers], formats
 
 
 def _link_offset_ns(run: RunView, changes: Mapping[str, Any]) -> int:

@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ from .mdns_service import NmosMdns, start_mdns
 from .model.resource_store import ResourceStore
 from .model.resources import (
     CONNECTION_CONTROL,
+    ActiveState,
     DeviceControl,
+    Gateway,
     HostInterface,
     NodeIdentity,
     interface_of,
@@ -64,6 +67,8 @@ SEARCH_S = 1.0
 """How often new runs are looked for."""
 INTERFACES_S = 5.0
 """How often the interfaces of the computer are read."""
+MOST_DESCRIPTIONS = 256
+"""Session descriptions that are remembered with what they say."""
 SAVE_S = 0.5
 """How long several changes together lead to one writing of the state folder."""
 
@@ -81,6 +86,8 @@ class NodeProcess:
         """The runs that are there, by name."""
         self.interfaces: list[HostInterface] = host_interfaces()
         self.store = ResourceStore()
+        self._shown: Any = None
+        """What the resources were made of."""
         self.controls = [DeviceControl(type=CONNECTION_CONTROL, path="/x-nmos/connection/v1.1/"), *CONTROLS]
         self._wanted = runs
         self._state = StateFolder(options.state, run)
@@ -91,6 +98,8 @@ class NodeProcess:
         self._tokens = self._access_tokens()
         self.app = NmosApp(self._tokens.check_token if self._tokens is not None else None, self.log)
         self._server = NmosHttpServer(self.app, certificate=options.certificate, key=options.key)
+        self._parse_shown = lru_cache(MOST_DESCRIPTIONS)(self._parse_session)
+        """For descriptions of runs, which are in every status."""
         self._announced: list[GatewaySession] = []
         self._save = trio.Event()
         self._mdns: NmosMdns | None = None
@@ -156,21 +165,30 @@ class NodeProcess:
         views = self.views
         announced = {session.gateway.key: session.sdp for session in self._announced}
         new = self.connections.follow(views, self.interfaces, announced)
-        made = make_resources(
-            self.identity,
-            self._with_all_legs(views),
-            self.interfaces,
-            self.connections.subscriptions(),
-            self.controls,
-            [session.gateway for session in self._announced],
-        )
+        offered = self._with_all_legs(views)
+        subscriptions = self.connections.subscriptions()
+        gateways = [session.gateway for session in self._announced]
+        shown = [(run.name, run.label, run.clocks, run.receivers, run.senders) for run in offered]
+        parts = (shown, list(self.interfaces), subscriptions, gateways)
+        if parts != self._shown or activated:
+            self._shown = parts
+            self._show(offered, subscriptions, gateways, activated)
+        self._services.follow_views(views, self.interfaces)
+        if self.options.remember:
+            await self._recall(new)
+
+    def _show(
+        self,
+        offered: Sequence[RunView],
+        subscriptions: Mapping[str, ActiveState],
+        gateways: Sequence[Gateway],
+        activated: Collection[str],
+    ) -> None:
+        made = make_resources(self.identity, offered, self.interfaces, subscriptions, self.controls, gateways)
         if self.store.replace_resources(made, self.clock.now_ns(), activated):
             self.client.set_resources(self.store.resources)
             self._dialogue.wake()
             self._peers_changed.set()
-        self._services.follow_views(views, self.interfaces)
-        if self.options.remember:
-            await self._recall(new)
 
     def _with_all_legs(self, views: Sequence[RunView]) -> list[RunView]:
         # As the connection API has them: with a leg that is idle at present.
@@ -227,7 +245,7 @@ class NodeProcess:
         while True:
             for name, path in (await trio.to_thread.run_sync(self._find_runs)).items():
                 if name not in self.links:
-                    self.links[name] = link = RunLink(name, path, self._parse_session)
+                    self.links[name] = link = RunLink(name, path, self._parse_shown)
                     nursery.start_soon(self._follow_run, link)
             await trio.sleep(SEARCH_S)
 

@@ -48,6 +48,7 @@ class RunLink:
         self._graph: dict[str, Any] = {}
         self.view: RunView | None = None
         """The newest view; None until the run has answered."""
+        self._refreshed = trio.Event()
 
     async def run(self, on_change: Callable[[], Awaitable[None]], on_event: Callable[[RunEvent], None]) -> None:
         """Follow the run until it ends; ``on_change`` is called after every new view. Raises ControlError."""
@@ -76,6 +77,12 @@ class RunLink:
             self._graph = await control.graph()
             status = await control.status()
         self._set_view(status)
+        self._refreshed.set()
+        self._refreshed = trio.Event()
+
+    async def wait_refreshed(self) -> None:
+        """Wait until the graph has been read again, as it is after each of its changes."""
+        await self._refreshed.wait()
 
     async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
         """Change the run's graph at an instant. Raises ControlError, with nothing changed."""

@@ -105,6 +105,9 @@ class FakeRun:
     async def refresh(self) -> None:
         """Nothing is read again."""
 
+    async def wait_refreshed(self) -> None:
+        raise AssertionError("nothing is waited for")
+
 
 async def test_clocks_get_what_their_graph_leaves_open() -> None:
     parameters = parse_global(json.dumps(GLOBAL).encode())

@@ -106,6 +106,7 @@ class _RunPorts:
         self._clocks = {clock.id for clock in run.clocks}
         self._shown = {view.node for view in run.receivers}
         self.inputs = {port.node: port for port in self._find_inputs()}
+        self._input_clocks = {node: self._clock_of("sources", node) for node in self.inputs}
 
     def _find_inputs(self) -> Iterator[InputPort]:
         for node, table in self._run.graph.get("sources", {}).items():
@@ -154,20 +155,22 @@ class _RunPorts:
     def _routable(self, sink: str, table: Table) -> list[str]:
         # Those that it reads first: a controller that tries one takes the first.
         read = sources_of(table.get("input", ()))
-        ports = [port for port in self.inputs.values() if self._can_route(port, sink, table, read)]
+        clocks = [self._clock_of("sinks", sink), *(self._input_clocks.get(source) for source in read)]
+        wanted = next((clock for clock in clocks if clock is not None), None)
+        ports = [
+            port
+            for port in self.inputs.values()
+            if port.node in read or self._can_route(port.node, sink, table.get("compensator"), wanted)
+        ]
         return [port.id for port in sorted(ports, key=lambda port: port.node not in read)]
 
-    def _can_route(self, port: InputPort, sink: str, table: Table, read: Sequence[str]) -> bool:
+    def _can_route(self, source: str, sink: str, compensator: Any, clock: str | None) -> bool:
         nodes = self._run.status.nodes
-        if port.node in read:
-            return True
-        if nodes[port.node].rate != nodes[sink].rate:
+        if nodes[source].rate != nodes[sink].rate:
             return False
-        if table.get("compensator") is not None or nodes[port.node].pace == "none":
+        if compensator is not None or nodes[source].pace == "none":
             return True
-        clocks = [self._clock_of("sinks", sink), *(self._clock_of("sources", source) for source in read)]
-        wanted = next((clock for clock in clocks if clock is not None), None)
-        return wanted is not None and self._clock_of("sources", port.node) == wanted
+        return clock is not None and self._input_clocks[source] == clock
 
     def _clock_of(self, role: str, node: str) -> str | None:
         status = self._run.status.nodes.get(node)

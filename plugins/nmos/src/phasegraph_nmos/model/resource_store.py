@@ -50,16 +50,19 @@ class ResourceStore:
 
     @staticmethod
     def _versioned(before: Resource | None, resource: Resource, now_ns: int, activated: bool) -> Resource:
-        resource = copy.deepcopy(resource)
-        caps = resource.get("caps", {})
+        caps = dict(resource.get("caps", {}))
         if before is not None:
             if "constraint_sets" in caps and _without_version(before["caps"]) == caps:
                 caps["version"] = before["caps"]["version"]
-            if not activated and {**resource, "version": before["version"]} == before:
+            if not activated and resource | _caps(caps) | {"version": before["version"]} == before:
                 return before
         if "constraint_sets" in caps:
             caps.setdefault("version", format_tai(now_ns))
-        return {**resource, "version": format_tai(now_ns)}
+        return copy.deepcopy(resource | _caps(caps) | {"version": format_tai(now_ns)})
+
+
+def _caps(caps: Resource) -> Resource:
+    return {"caps": caps} if caps else {}
 
 
 def _without_version(caps: Resource) -> Resource:

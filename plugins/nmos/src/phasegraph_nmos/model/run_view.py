@@ -172,12 +172,15 @@ class _EndpointReader:
         self._status = status
         self._parse_session = parse_session
         self._only_clock = only_clock
+        self._readers: dict[str, list[str]] = {}
+        for id, sink in graph.get("sinks", {}).items():
+            for source in dict.fromkeys(sources_of(sink.get("input", ()))):
+                self._readers.setdefault(source, []).append(id)
 
     def receiver(self, node: str) -> EndpointView:
         table = self._graph["sources"][node]
-        readers = [id for id, sink in self._graph.get("sinks", {}).items() if node in sources_of(sink.get("input", ()))]
         offset_ns = _duration(table.get("link-offset", DEFAULT_LINK_OFFSET_NS))
-        view = self._endpoint(node, receiver_id(node), table, tuple(readers))
+        view = self._endpoint(node, receiver_id(node), table, tuple(self._readers.get(node, ())))
         return msgspec.structs.replace(view, link_offset_ns=offset_ns)
 
     def sender(self, node: str) -> EndpointView:
