@@ -54,11 +54,16 @@ def _layers(routes: Sequence[Route]) -> list[list[Route]]:
     # Legs of other addresses are not alike: each is compared with those of its own.
     layers: list[list[Route]] = [[]]
     placed: dict[str, list[list[Leg]]] = {}
+    free: dict[tuple[str, int, str | None], int] = {}  # the first layer that may be free for another leg of that kind
     for route in routes:
-        legs_by_layer = placed.setdefault(route.leg.parameters.address, [])
-        at = next((n for n, legs in enumerate(legs_by_layer) if not any(alike(route.leg, leg) for leg in legs)), None)
-        if at is None:
-            at = len(legs_by_layer)
+        parameters = route.leg.parameters
+        kind = (parameters.address, route.leg.interface, parameters.source)
+        legs_by_layer = placed.setdefault(parameters.address, [])
+        at = free.get(kind, 0)
+        while at < len(legs_by_layer) and any(alike(route.leg, leg) for leg in legs_by_layer[at]):
+            at += 1
+        free[kind] = at + 1
+        if at == len(legs_by_layer):
             legs_by_layer.append([])
         if at == len(layers):
             layers.append([])
@@ -67,10 +72,16 @@ def _layers(routes: Sequence[Route]) -> list[list[Route]]:
     return layers
 
 
+def _made_of(routes: Sequence[Route]) -> list[tuple[Route, str]]:
+    return [(route, route.leg.parameters.address) for route in routes]
+
+
 class _Table:
     """Routes in order of address, no two of them alike. Not changed after it is made."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self.made_of = _made_of(routes)
+        """A layer of the same makes the same table."""
         self.routes = tuple(sorted(routes, key=lambda route: ipv4_number(route.leg.parameters.address)))
         addresses = [ipv4_number(route.leg.parameters.address) for route in self.routes]
         self._keys: NDArray[np.int64] = np.array(addresses, np.int64)
@@ -122,7 +133,12 @@ class Demultiplexer:
     def set_routes(self, routes: Sequence[Route]) -> None:
         """Replace the routes. The control plane may call it: one reference changes, and a running `distribute` keeps
         the tables that it began with."""
-        self._tables = tuple(map(_Table, _layers(routes)))
+        # Most changes are of one layer: with 32 receivers of one stream, the tables of the others stay.
+        tables = []
+        for number, layer in enumerate(_layers(routes)):
+            before = self._tables[number] if number < len(self._tables) else None
+            tables.append(before if before is not None and before.made_of == _made_of(layer) else _Table(layer))
+        self._tables = tuple(tables)
 
     def distribute(self, batch: PacketBatch, first: int = 0, stop: int | None = None) -> int:
         """Hand each packet of a batch, or of its rows ``first .. stop``, to the receiver of its leg.
