@@ -12,10 +12,11 @@ import structlog
 import trio
 
 from phasegraph import NS_PER_S
-from phasegraph.control import AppliedChange, AppliedFrame, ChangePlan, ChangeTime, ControlError
+from phasegraph.control import AppliedChange, AppliedFrame, ChangePlan, ChangeRefused, ChangeTime, ControlError
 from phasegraph_nmos.activation_runner import ActivationRunner
 from phasegraph_nmos.connection.connections import Connections
 from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
+from phasegraph_nmos.connection.transport_params import PatchRefused
 from phasegraph_nmos.model.resource_identity import format_tai
 from phasegraph_nmos.model.run_view import RunView
 
@@ -46,6 +47,7 @@ class ModelRun:
         self.changing = trio.Lock()
         self.asked: list[tuple[dict[str, Any], Any, bool]] = []
         self.failure = ""
+        self.problems: list[str] = []
         self.only_in_time = False
         """Whether it fails at instants alone, and not with "now"."""
         self.applied: dict[str, AppliedFrame] = {}
@@ -62,7 +64,7 @@ class ModelRun:
         self.asked.append((dict(changes), at, wait))
         await trio.sleep(self.delay_s)
         if self.failure and (at != "now" or not self.only_in_time):
-            raise ControlError(self.failure)
+            raise ChangeRefused(self.failure, ChangePlan(changes=[], problems=self.problems))
         if self.commit_s and not wait:
             await self.nursery.start(self._commit_later, changes)
         else:
@@ -260,7 +262,7 @@ async def test_what_fails_changes_nothing_and_locks_nothing(autojump_clock: trio
         assert world.run is not None
         world.run.failure = "no such interface"
         done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
-        assert list(done.values()) == ["no such interface"]
+        assert [*map(str, done.values())] == ["the run did not carry it out: no such interface"]
         endpoint, _ = world.patch("stage", "239.5.5.5", mode="activate_scheduled_relative", requested_time="2:0")
         world.runner.schedule()
         await trio.sleep(5)
@@ -268,8 +270,21 @@ async def test_what_fails_changes_nothing_and_locks_nothing(autojump_clock: trio
         assert endpoint.active.legs[0]["multicast_ip"] == "239.1.1.1"
         world.run = None
         done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
-        assert list(done.values()) == ["the run hall has gone"]
+        assert [*map(str, done.values())] == ["the run did not carry it out: the run hall has gone"]
         assert world.activated == []
+
+
+async def test_a_graph_that_cannot_be_is_the_controllers_mistake(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert world.run is not None
+        world.run.failure, world.run.problems = "sources.stage: both legs are the same", ["both legs are the same"]
+        (refused,) = (await world.runner.activate([world.patch("stage", "239.5.5.5")])).values()
+        assert isinstance(refused, PatchRefused)
+        assert refused.status == 400
+        world.run.problems = []
+        (refused,) = (await world.runner.activate([world.patch("stage", "239.5.5.6")])).values()
+        assert isinstance(refused, PatchRefused)
+        assert refused.status == 500
 
 
 async def test_a_client_that_leaves_in_the_middle_locks_nothing(autojump_clock: trio.testing.MockClock) -> None:
@@ -287,7 +302,7 @@ async def test_a_run_that_does_not_answer_is_given_up(autojump_clock: trio.testi
         assert world.run is not None
         world.run.delay_s = 1e6
         done = await world.runner.activate([world.patch("stage", "239.5.5.5")])
-        assert "longer than 30 s" in str(done.values())
+        assert "longer than 30 s" in str([*map(str, done.values())])
 
 
 async def test_a_change_waits_for_the_scheduled_one_before_it(autojump_clock: trio.testing.MockClock) -> None:

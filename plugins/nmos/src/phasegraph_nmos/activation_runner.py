@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 import trio
 
-from phasegraph.control import AppliedChange, ChangePlan, ChangeTime, ControlError
+from phasegraph.control import AppliedChange, ChangePlan, ChangeRefused, ChangeTime, ControlError
 
 from .connection.connection_changes import Switch, changes_of
 from .connection.connections import Connections, Due
+from .connection.transport_params import PatchRefused
 from .model.resources import HostInterface
 from .model.run_view import EndpointView, RunView, Table
 from .run_link import Changes, Instant
@@ -102,9 +103,9 @@ class ActivationRunner:
         """See `Activator.schedule`."""
         self._scheduled.set()
 
-    async def activate(self, due: list[Due]) -> dict[str, str | int]:
+    async def activate(self, due: list[Due]) -> dict[str, int | PatchRefused]:
         """See `Activator.activate`."""
-        done: dict[str, str | int] = {}
+        done: dict[str, int | PatchRefused] = {}
         async with trio.open_nursery() as nursery:
             for run, items in _by_run(due).items():
                 nursery.start_soon(self._activate_now, run, items, done)
@@ -122,7 +123,7 @@ class ActivationRunner:
                 with trio.move_on_after(wait_s):
                     await self._scheduled.wait()
 
-    async def _activate_now(self, run: str, items: list[Due], done: dict[str, str | int]) -> None:
+    async def _activate_now(self, run: str, items: list[Due], done: dict[str, int | PatchRefused]) -> None:
         link = self._runs(run)
         try:
             if link is None:
@@ -141,7 +142,7 @@ class ActivationRunner:
         except (ControlError, trio.TooSlowError) as error:
             for endpoint, activation in items:
                 endpoint.abandon(activation)
-                done[endpoint.id] = str(error) or f"it took longer than {APPLY_TIMEOUT_S:g} s"
+                done[endpoint.id] = _refusal(error)
         except trio.Cancelled:
             # The client has gone: the parameters must not stay locked.
             for endpoint, activation in items:
@@ -236,6 +237,13 @@ class ActivationRunner:
                 if poll.cancelled_caught:
                     await link.refresh()
         self._log.warning("a run does not show a change that it has accepted")
+
+
+def _refusal(error: ControlError | trio.TooSlowError) -> PatchRefused:
+    # What the graph cannot be is the controller's mistake, and what the run cannot do is not.
+    reason = str(error) or f"it took longer than {APPLY_TIMEOUT_S:g} s"
+    impossible = isinstance(error, ChangeRefused) and error.plan.problems
+    return PatchRefused(400 if impossible else 500, f"the run did not carry it out: {reason}")
 
 
 def _by_run(due: Sequence[Due]) -> dict[str, list[Due]]:

@@ -69,6 +69,8 @@ INTERFACES_S = 5.0
 """How often the interfaces of the computer are read."""
 MOST_DESCRIPTIONS = 256
 """Session descriptions that are remembered with what they say."""
+MOST_OFFERS = 8
+"""As above, of descriptions that controllers send: each may be 64 KiB long."""
 SAVE_S = 0.5
 """How long several changes together lead to one writing of the state folder."""
 
@@ -113,7 +115,8 @@ class NodeProcess:
         """Serve until cancelled. Raises CannotServe."""
         port = await self._server.open_port(self._address() or "0.0.0.0", self.options.port)
         self.identity = self._identity(port)
-        self.connections = Connections(self.identity, self._parse_session)
+        # A bulk request gives many receivers one description.
+        self.connections = Connections(self.identity, lru_cache(MOST_OFFERS)(self._parse_session))
         if self.options.remember:
             self.connections.remember(self._state.read_connections())
         self.activations = ActivationRunner(
@@ -223,8 +226,8 @@ class NodeProcess:
         if due:
             done = await self.activations.activate(due)
             for id, result in done.items():
-                if isinstance(result, str):
-                    self.log.warning("what was set before is not possible any more", id=id, reason=result)
+                if isinstance(result, PatchRefused):
+                    self.log.warning("what was set before is not possible any more", id=id, reason=str(result))
 
     def _add_apis(self) -> None:
         self.app.add_api("node", {version: node_api(self.store, version) for version in VERSIONS})

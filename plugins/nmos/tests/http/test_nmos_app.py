@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet, RSAKey
 from phasegraph_nmos.access_tokens import AccessTokens, TokenKeysUnusable, read_token_keys
 from phasegraph_nmos.connection.connections import Connections, Due
 from phasegraph_nmos.connection.transport_file import write_transport_file
+from phasegraph_nmos.connection.transport_params import PatchRefused
 from phasegraph_nmos.http.api_answers import ApiAnswer, ApiRequest
 from phasegraph_nmos.http.connection_api import connection_api
 from phasegraph_nmos.http.nmos_app import MOST_BODY_BYTES, NmosApp
@@ -39,7 +40,7 @@ class InstantActivator:
         self.scheduled = 0
         self.together: list[int] = []
 
-    async def activate(self, due: list[Due]) -> dict[str, str | int]:
+    async def activate(self, due: list[Due]) -> dict[str, int | PatchRefused]:
         self.together.append(len(due))
         for endpoint, activation in due:
             if self.failure:
@@ -47,7 +48,8 @@ class InstantActivator:
             else:
                 endpoint.finish(activation, TAI_NS)
                 endpoint.settle()
-        return {endpoint.id: self.failure or TAI_NS for endpoint, _ in due}
+        result = PatchRefused(500, f"the run did not carry it out: {self.failure}") if self.failure else TAI_NS
+        return {endpoint.id: result for endpoint, _ in due}
 
     def schedule(self) -> None:
         self.scheduled += 1

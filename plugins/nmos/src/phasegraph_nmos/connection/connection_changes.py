@@ -92,6 +92,8 @@ def receiver_table(
         table["enabled"] = False
         if len(own) > 1:
             table["leg-b"] = {"interface": own[1]} if own[1] else {}
+            if own[1] == own[0]:  # two legs of a graph differ in something, though nothing is received
+                table["leg-b"]["port"] = _DEFAULTS["port"] + 2
         return table
     for name in _OF_THE_FORMAT:
         table.pop(name, None)

@@ -28,8 +28,8 @@ TRANSPORT = "urn:x-nmos:transport:rtp"
 class Activator(Protocol):
     """Carries activations out."""
 
-    async def activate(self, due: list[Due]) -> dict[str, str | int]:
-        """Do immediate activations together. Returns by UUID the TAI time, or a sentence that says why not."""
+    async def activate(self, due: list[Due]) -> dict[str, int | PatchRefused]:
+        """Do immediate activations together. Returns by UUID the TAI time, or why not."""
 
     def schedule(self) -> None:
         """There are scheduled activations that `Connections.take_due` will give."""
@@ -116,8 +116,8 @@ class _ConnectionApi:
             self._activator.schedule()
             return json_answer(endpoint.staged_body(), status=202)
         done = (await self._activator.activate([(endpoint, activation)]))[endpoint.id]
-        if isinstance(done, str):
-            raise NmosApiError(500, f"the run did not carry it out: {done}")
+        if isinstance(done, PatchRefused):
+            raise done
         return json_answer(endpoint.staged_body(activation, done))
 
     async def _bulk(self, kind: str, request: ApiRequest) -> ApiAnswer:
@@ -127,9 +127,9 @@ class _ConnectionApi:
             self._activator.schedule()
         if at_once:
             done = await self._activator.activate(at_once)
-            failed = {id: reason for id, reason in done.items() if isinstance(reason, str)}
+            failed = {id: result for id, result in done.items() if isinstance(result, PatchRefused)}
             results = [
-                BulkResult(id=each.id, code=500, error=f"the run did not carry it out: {failed[each.id]}")
+                BulkResult(id=each.id, code=failed[each.id].status, error=str(failed[each.id]))
                 if each.code == 200 and each.id in failed
                 else each
                 for each in results
