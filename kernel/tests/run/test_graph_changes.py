@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import trio
 
-from phasegraph import Frames
+from phasegraph import Build, Frames, Input, Metrics, NodeContext, SinkConfig, SinkKind, hookimpl
 from phasegraph._core.graph_change import ChangeTime, EditRefused, GraphEdit
 from phasegraph._run.session import Session
 from phasegraph.testing import GraphRun, counted, running_graph
 from phasegraph.testing.change_trials import trial_registry
+from phasegraph.testing.graph_runs import sim_registry
 
 RATE = 48000
 GRAPH = """
@@ -265,6 +267,27 @@ async def test_a_change_that_is_given_up_leaves_nothing(autojump_clock: Any) -> 
     np.testing.assert_array_equal(main, a.frames(a.stream.first, len(main)))
 
 
+async def test_a_sink_whose_stream_has_died_is_switched_to_a_silent_one_without_delay(autojump_clock: Any) -> None:
+    silent = {"kind": "sim-source", "delivers": False}
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        run.nodes["a"].stream.mark_written = lambda *frames: None  # it dies, as a sender does that loses its power
+        await trio.sleep(1)
+        took = []
+        for number in range(3):
+            began = trio.current_time()
+            edit = GraphEdit(set={f"source.silent{number}": silent, "sink.main.input": f"silent{number}"})
+            await run.session.changes.apply(edit, silent_after_s=0.1)
+            took.append(trio.current_time() - began)
+            await trio.sleep(0.5)
+        assert max(took) < 0.5, took
+        await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}))
+        await trio.sleep(1)
+        b = run.nodes["b"]
+    main = recording(run, "main")
+    np.testing.assert_array_equal(main[-RATE // 2 :], b.frames(b.stream.head - RATE // 2, RATE // 2))
+
+
 async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(autojump_clock: Any) -> None:
     async with running_graph(GRAPH) as run:
         await trio.sleep(1)
@@ -274,6 +297,67 @@ async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(a
         began = trio.current_time()
         await run.session.changes.apply(GraphEdit(set={"source.silent": None, "sink.more": None}))
         assert trio.current_time() - began < 1
+
+
+class ParkedConfig(SinkConfig, frozen=True, kw_only=True):
+    """Options of a sink that a controller enables and disables."""
+
+    enabled: bool = True
+
+
+class ParkedSink:
+    """Reads while it is enabled, and ends at once otherwise."""
+
+    def __init__(self, config: ParkedConfig, input: Input) -> None:
+        self._config, self._input, self.frames = config, input, 0
+
+    async def run(self, ctx: NodeContext, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while self._config.enabled:
+            count = self._input.skip_due(ctx.local.now_ns(), RATE)
+            if count is None:
+                return
+            self.frames += count
+            await ctx.sleep(20_000_000)
+
+    def metrics(self) -> Metrics:
+        return {"frames_in": self.frames}
+
+
+class ParkedPlugin:
+    """The sink kind ``parked``."""
+
+    @hookimpl
+    def register_sinks(self) -> Iterable[SinkKind[Any]]:
+        def make(config: ParkedConfig, build: Build, input: Input) -> ParkedSink:
+            return ParkedSink(config, input)
+
+        return [SinkKind(kind="parked", summary="Parks.", config=ParkedConfig, factory=make)]
+
+
+async def test_a_sink_that_is_disabled_ends_neither_the_run_nor_its_source(autojump_clock: Any) -> None:
+    registry = sim_registry([])
+    registry.add("parked", "0", ParkedPlugin())
+    graph = """
+schema = 1
+[clocks.house]
+kind = "sim-clock"
+[sources.line]
+kind = "sim-sequence"
+[sinks.out]
+kind = "parked"
+input = "line"
+enabled = false
+"""
+    async with running_graph(graph, registry=registry) as run:
+        for _ in range(3):
+            await trio.sleep(2)
+            await run.session.changes.apply(GraphEdit(set={"sink.out.enabled": True}))
+            await trio.sleep(2)
+            await run.session.changes.apply(GraphEdit(set={"sink.out.enabled": False}))
+        assert not run.session.supervisor.stopping
+        assert run.nodes["line"].stream.end is None
+        assert run.nodes["line"].stream.head > 0
 
 
 async def test_another_clock_starts_all_that_runs_on_it_again(autojump_clock: Any) -> None:

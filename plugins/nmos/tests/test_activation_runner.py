@@ -60,7 +60,9 @@ class ModelRun:
         self._one_at_a_time = trio.Lock()
         self._refreshed = trio.Event()
 
-    async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True) -> AppliedChange:
+    async def apply(
+        self, changes: Any, at: Any = "now", *, wait: bool = True, ahead_s: float | None = None
+    ) -> AppliedChange:
         self.asked.append((dict(changes), at, wait))
         await trio.sleep(self.delay_s)
         if self.failure and (at != "now" or not self.only_in_time):

@@ -80,6 +80,11 @@ class SinkInput:
         return self._taps
 
     @property
+    def waits_to_change(self) -> bool:
+        """Whether a change has been made that the sink has not passed: it has read nothing since."""
+        return self._change is not None and self._change.passed_at is None
+
+    @property
     def ready(self) -> bool:
         """See `Input.ready`."""
         return all(

@@ -62,6 +62,11 @@ class NodeRun:
         """Whether it may be started again after it has ended: its sources then wait for it no longer, but go on."""
 
 
+def _is_disabled(sink: BuiltNode) -> bool:
+    # It has ended, and waits for a controller: the run goes on.
+    return getattr(sink.config, "enabled", True) is False
+
+
 class Supervisor:
     """Runs the nodes of one graph from start to drained end."""
 
@@ -228,7 +233,7 @@ class Supervisor:
                     self._services.event(id, change, {"fallback": self._graph.nodes[id].config.fallback})
 
     async def _stop_when_done(self) -> None:
-        while not self._of_role("sinks") or self._playing or self.changing:
+        while self._playing or self.changing or all(map(_is_disabled, self._of_role("sinks"))):
             await self._sink_ended.wait()
         self.stop("completed")
 
@@ -268,7 +273,8 @@ class Supervisor:
                 await self._keep_running(run, ready)
         finally:
             if node.input is not None:
-                if run.keeps_input:
+                # Without its last reader a stream would end, and a sink that is disabled may be enabled later.
+                if run.keeps_input or (_is_disabled(node) and not self._stopping.is_set()):
                     node.input.suspend()
                 else:
                     node.input.detach()

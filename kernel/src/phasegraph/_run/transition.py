@@ -24,6 +24,7 @@ from .change_plan import Planner
 from .context import Services
 from .crossing import CrossingTap
 from .input_change import AT_ONCE, InputChange
+from .inputs import PATIENCE_NS
 from .supervise import CLOSE_S, DRAIN_S, Supervisor
 from .taps import Tap
 
@@ -79,6 +80,8 @@ class Transition:
         """By sink."""
         self._instant_ns = 0
         """Local time of the change."""
+        self._starved: set[BuiltNode] = set()
+        """Sinks that had nothing to read before the change: they have not passed the one before it."""
 
     async def run(self, armed: Callable[[dict[str, AppliedFrame]], object]) -> dict[str, AppliedFrame]:
         """Do it. ``armed`` is called when nothing can go wrong any more, with the frames that are planned.
@@ -192,6 +195,8 @@ class Transition:
                 self._changes[node] = InputChange(None)
         for sink, change in self._changes.items():
             assert sink.input is not None
+            if sink.input.waits_to_change:
+                self._starved.add(sink)
             sink.input.prepare_change(change)
 
     async def _inputs_ready(self, without: Iterable[object]) -> None:
@@ -291,9 +296,23 @@ class Transition:
         # A sink that has nothing to read passes its change when the new input begins: that is not waited for.
         now_ns = self._services.local.now_ns()
         return all(
-            change.passed_at is not None or (but_silent and now_ns >= self._instant_ns and _is_silent(sink, change))
+            change.passed_at is not None or (but_silent and self._is_silent(sink, change, now_ns))
             for sink, change in self._changes.items()
         )
+
+    def _is_silent(self, sink: BuiltNode, change: InputChange, now_ns: int) -> bool:
+        # Whether a sink has nothing to read, before the change and after it: its stream has ended or never begun, and
+        # so has the new one.
+        assert sink.input is not None
+        new = [tap.stream for tap, _ in change.taps or ()]
+        if now_ns < self._instant_ns or not new or any(each.clock is None or each.first is not None for each in new):
+            return False
+        old, frame = sink.input.taps, change.frame
+        if sink in self._starved or all(tap.stream.clock is not None and tap.stream.first is None for tap in old):
+            return True
+        # What has not come some time after the frame will not come.
+        missing = frame is not None and all(tap.stream.end is None and tap.available(frame) <= 0 for tap in old)
+        return missing and now_ns >= self._instant_ns + PATIENCE_NS
 
     def _frames(self) -> dict[str, AppliedFrame]:
         return {sink.id: self._applied(sink, change) for sink, change in self._changes.items()}
@@ -318,13 +337,6 @@ def _pauses() -> Iterator[float]:
     yield 2 * _POLL_S
     while True:
         yield _LONGEST_POLL_S
-
-
-def _is_silent(sink: BuiltNode, change: InputChange) -> bool:
-    # Before the change and after it.
-    assert sink.input is not None
-    taps = [*sink.input.taps, *(tap for tap, _ in change.taps or ())]
-    return bool(change.taps) and all(tap.stream.clock is not None and tap.stream.first is None for tap in taps)
 
 
 def _delivers(tap: Tap, sink: BuiltNode) -> bool:

@@ -31,8 +31,10 @@ class ChangeableRun(Protocol):
     view: RunView | None
     changing: trio.Lock
 
-    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
-        """Change the graph at an instant. Raises ControlError, with nothing changed."""
+    async def apply(
+        self, changes: Changes, at: Instant = "now", *, wait: bool = True, ahead_s: float | None = None
+    ) -> AppliedChange:
+        """Change the graph at an instant, ``ahead_s`` from now. Raises ControlError, and changes nothing then."""
 
     async def plan(self, changes: Changes) -> ChangePlan:
         """What changes of the graph would do. Raises ControlError."""
@@ -197,8 +199,9 @@ class ActivationRunner:
 
     async def _apply_at(self, link: ChangeableRun, view: EndpointView, changes: Changes, due_ns: int) -> None:
         instant = self._instant(link, view, due_ns)
+        ahead_s = None if instant == "now" else (due_ns - self._clock.now_ns()) / 1e9
         try:
-            await link.apply(changes, instant, wait=False)
+            await link.apply(changes, instant, wait=False, ahead_s=ahead_s)
         except ControlError:
             # A run that is busy may have got it ready too late: then as soon as it can be.
             if instant == "now" or self._clock.now_ns() < due_ns:

@@ -150,7 +150,9 @@ class ControlServices:
             plan = await link.plan(changes)
             if plan.problems:
                 raise ControlError("; ".join(plan.problems))
-            if begun := [change.text for change in plan.changed if change.change != "switched"]:
+            sinks = link.view.graph.get("sinks", {})
+            playing = [change for change in plan.changed if sinks.get(change.node, {}).get("enabled", True)]
+            if begun := [change.text for change in playing if change.change != "switched"]:
                 raise ControlError(f"this cannot be switched without a gap: {'; '.join(begun)}")
         return changes
 

@@ -25,6 +25,9 @@ from .model.run_view import RunView, SessionParser, view_of_run
 POLL_S = 1.0
 SILENT_AFTER_S = 0.3
 """How long a switch waits for packets of the new stream: a receiver may be connected before its sender sends."""
+READY_BEFORE_S = 0.15
+"""How long before its time a scheduled switch waits for them no more: the run needs this to change at the frame."""
+LEAST_SILENT_S = 0.02
 SETTLE_S = 0.05
 """How long several events together lead to one look at the graph."""
 Changes = Mapping[str, Any]
@@ -84,11 +87,16 @@ class RunLink:
         """Wait until the graph has been read again, as it is after each of its changes."""
         await self._refreshed.wait()
 
-    async def apply(self, changes: Changes, at: Instant = "now", *, wait: bool = True) -> AppliedChange:
-        """Change the run's graph at an instant. Raises ControlError, with nothing changed."""
+    async def apply(
+        self, changes: Changes, at: Instant = "now", *, wait: bool = True, ahead_s: float | None = None
+    ) -> AppliedChange:
+        """Change the run's graph at an instant, ``ahead_s`` from now. Raises ControlError, and changes nothing then."""
+        silent_after_s = SILENT_AFTER_S
+        if ahead_s is not None:
+            silent_after_s = min(silent_after_s, max(LEAST_SILENT_S, ahead_s - READY_BEFORE_S))
         # A connection of its own: one that waits for its instant holds up no other.
         async with connect_async(self._path) as control:
-            return await control.apply(set=dict(changes), at=at, wait=wait, silent_after_s=SILENT_AFTER_S)
+            return await control.apply(set=dict(changes), at=at, wait=wait, silent_after_s=silent_after_s)
 
     async def plan(self, changes: Changes) -> ChangePlan:
         """What changes of the graph would do. Raises ControlError."""

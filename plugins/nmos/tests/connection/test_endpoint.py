@@ -418,6 +418,20 @@ def test_a_disabled_receiver_keeps_its_legs_and_receives_nothing() -> None:
     assert len(stage.active.legs) == 2
 
 
+def test_both_legs_of_a_disabled_receiver_may_have_one_interface() -> None:
+    graph = copy.deepcopy(GRAPH)
+    graph["sources"]["spare"]["leg-b"] = {"interface": "eth0", "port": 5006}
+    _, _, spare, _ = site(hall(graph))
+    activate(spare, {"transport_params": [{"destination_port": 6000}, {"destination_port": 6000}]})
+    activate(spare, {"master_enable": False, "transport_params": [{"destination_port": 6002}, {}]})
+    for path, table in changes_for(spare)[0].items():
+        if table is not None and path.startswith("source."):
+            assert (table.get("interface"), table.get("port", 5004)) != (
+                table["leg-b"].get("interface"),
+                table["leg-b"].get("port", 5004),
+            )
+
+
 def test_equal_legs_are_received_once_and_a_disabled_one_not_at_all() -> None:
     _, stage, _, _ = site()
     leg = {"multicast_ip": "239.7.7.7", "interface_ip": "192.168.200.15", "source_ip": None}

@@ -94,7 +94,7 @@ class FakeRun:
         self.applied: list[Any] = []
         self._refusal = refusal
 
-    async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True) -> Any:
+    async def apply(self, changes: Any, at: Any = "now", *, wait: bool = True, ahead_s: float | None = None) -> Any:
         if self._refusal:
             raise ControlError(self._refusal)
         self.applied.append(dict(changes))

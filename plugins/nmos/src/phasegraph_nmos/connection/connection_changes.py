@@ -17,14 +17,14 @@ from phasegraph import OfferedStream, parse_duration
 from ..model.resources import HostInterface
 from ..model.run_view import EndpointView, Table, other_node, parse_rate
 from .endpoint import ConnectionSettings
-from .transport_params import SENDER, LegParams
+from .transport_params import DEFAULT_PORT, SENDER, LegParams
 
 Changes = dict[str, Any]
 _OF_THE_STREAM = ("sdp", "session", "group", "port", "source", "enabled", "leg-b")
 _OF_THE_FORMAT = ("encoding", "rate", "channels", "packet-time", "payload-type", "mediaclk-offset")
 _DEFAULTS = {
     "enabled": True,
-    "port": 5004,
+    "port": DEFAULT_PORT,
     "encoding": "L24",
     "rate": 48_000,
     "channels": 2,
@@ -93,7 +93,7 @@ def receiver_table(
         if len(own) > 1:
             table["leg-b"] = {"interface": own[1]} if own[1] else {}
             if own[1] == own[0]:  # two legs of a graph differ in something, though nothing is received
-                table["leg-b"]["port"] = _DEFAULTS["port"] + 2
+                table["leg-b"]["port"] = DEFAULT_PORT + 2
         return table
     for name in _OF_THE_FORMAT:
         table.pop(name, None)
