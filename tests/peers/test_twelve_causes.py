@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,20 +39,54 @@ class Cause(msgspec.Struct):
     verify: str = ""
     sends: bool = True
     rival: bool = False
+    announced: bool = False
+    """Whether the doctor finds it by the session's announcement: it listens before that is sent."""
     described: str = ""
     """A change of the sender's description: what is replaced, and by what, apart by a bar."""
 
 
 CAUSES = {
     "no route": Cause(
-        source='interface = ""', verify=r"cannot join .*No such device \(name the interface with the option interface\)"
+        source='interface = ""',
+        doctor=r"no route leads to 239\.1\.9\.9, and no interface is named",
+        verify=r"cannot join .*No such device \(name the interface with the option interface\)",
     ),
-    "wrong interface": Cause(source='interface = "spare"', verify=r"nothing comes to 239\.1\.9\.9:5004 by spare"),
-    "wrong group": Cause(source='group = "239.1.9.8"', verify=r"nothing comes to 239\.1\.9\.8:5004 by eth0"),
-    "wrong port": Cause(source="port = 5006", verify=r"nothing comes to 239\.1\.9\.9:5006 by eth0"),
-    "wrong format": Cause(source='encoding = "L16"', verify=r"L24 with 2 channels .*would fit"),
-    "wrong payload type": Cause(source="payload-type = 111", verify=r"payload type \d+, and 111 is expected"),
-    "wrong rate": Cause(source='rate = "44.1kHz"', verify=r"go on at 48 kHz, and 44\.1 kHz is described: set the rate"),
+    "wrong interface": Cause(
+        source='interface = "spare"',
+        announced=True,
+        doctor=r"239\.1\.9\.9:5004 is announced on eth0, and not on spare",
+        verify=r"nothing comes to 239\.1\.9\.9:5004 by spare",
+    ),
+    "wrong group": Cause(
+        source='group = "239.1.9.8"',
+        announced=True,
+        doctor=r"no announced session has 239\.1\.9\.8:5004; announced: '.*' at 239\.1\.9\.9:5004",
+        verify=r"nothing comes to 239\.1\.9\.8:5004 by eth0",
+    ),
+    "wrong port": Cause(
+        source="port = 5006",
+        announced=True,
+        doctor=r"239\.1\.9\.9:5004 is announced, and the source has port 5006",
+        verify=r"nothing comes to 239\.1\.9\.9:5006 by eth0",
+    ),
+    "wrong format": Cause(
+        source='encoding = "L16"',
+        announced=True,
+        doctor=r"announces 239\.1\.9\.9:5004 with encoding L24",
+        verify=r"L24 with 2 channels .*would fit",
+    ),
+    "wrong payload type": Cause(
+        source="payload-type = 111",
+        announced=True,
+        doctor=r"announces 239\.1\.9\.9:5004 with payload type \d+",
+        verify=r"payload type \d+, and 111 is expected",
+    ),
+    "wrong rate": Cause(
+        source='rate = "44.1kHz"',
+        announced=True,
+        doctor=r"announces 239\.1\.9\.9:5004 with rate 48000",
+        verify=r"go on at 48 kHz, and 44\.1 kHz is described: set the rate",
+    ),
     "drifting sender": Cause(
         clock=SYSTEM + 'rate-offset = "998ppm"\n', verify=r"the sender's clock runs \d+ ppm slow of clock 'house'"
     ),
@@ -70,9 +105,16 @@ CAUSES = {
     ),
     "link offset too short": Cause(
         source='link-offset = "500us"',
+        announced=True,
+        doctor="has packets of 1 ms, and the link offset is 500 µs",
         verify="set link-offset to more than that|the link offset of 500 µs is too short",
     ),
-    "second sender": Cause(rival=True, verify=r"two senders on one address: 10\.77\.0\.[13]"),
+    "second sender": Cause(
+        rival=True,
+        announced=True,
+        doctor=r"10\.77\.0\.1 and 10\.77\.0\.3 both announce a stream to 239\.1\.9\.9:5004",
+        verify=r"two senders on one address: 10\.77\.0\.[13]",
+    ),
     "switch forgets the group": Cause(verify=r"does the switch forward the group to here \(IGMP\)"),
 }
 
@@ -94,7 +136,7 @@ def hosts() -> Iterator[tuple[Host, dict[str, Host]]]:
 def sending(clock: str) -> str:
     tone = '[sources.tone]\nkind = "tone"\nchannels = 2\n'
     sink = f'[sinks.out]\nkind = "aes67"\nclock = "house"\ninterface = "eth0"\ngroup = "{GROUP}"\ninput = "tone"\n'
-    return f'schema = 1\n{clock}{tone}{sink}encoding = "L24"\nsdp-out = "out.sdp"\n'
+    return f'schema = 1\n{clock}{tone}{sink}encoding = "L24"\nannounce = true\nsdp-out = "out.sdp"\n'
 
 
 def receiving(cause: Cause) -> str:
@@ -111,12 +153,26 @@ def receiving(cause: Cause) -> str:
     return f'schema = 1\n{cause.clock}{source}[sinks.nowhere]\nkind = "null"\ninput = "it"\n'
 
 
-def told(host: Host, folder: Path, *words: str) -> str:
-    done = subprocess.run(
-        host.command(*KERNEL, *words, "--format", "json"), cwd=folder, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode in (0, 1), done.stderr
-    found = json.dumps(json.loads(done.stdout), ensure_ascii=False) if done.stdout else done.stderr
+DOCTOR_S = 12
+"""How long the doctor listens to announcements: its start, and that of the senders, is within it."""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def asked(host: Host, folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = host.command(*KERNEL, *words, "--format", "json")
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode in (0, 1), stderr
+    found = json.dumps(json.loads(stdout), ensure_ascii=False) if stdout else stderr
     return " ".join(found.split())
 
 
@@ -132,7 +188,12 @@ def test_it_is_named(name: str, hosts: tuple[Host, dict[str, Host]], tmp_path: P
     (tmp_path / "receive.toml").write_text(receiving(cause))
     if name == "switch forgets the group":
         bridge.run("bridge", "link", "set", "dev", "receiver", "mcast_flood", "off")
+    receiver = machines["receiver"]
     with ExitStack() as stack:
+        if cause.announced:
+            doctor = stack.enter_context(asked(receiver, tmp_path, "doctor", "receive.toml", "--for", str(DOCTOR_S)))
+            listening = receiver.command("ss", "-lunH", "sport = :9875")
+            wait_until(lambda: bool(subprocess.run(listening, capture_output=True, check=True).stdout))
         for machine in ("sender", "rival") if cause.rival else ("sender",):
             (tmp_path / machine).mkdir()
             (tmp_path / machine / "send.toml").write_text(sending(cause.sender_clock))
@@ -143,11 +204,10 @@ def test_it_is_named(name: str, hosts: tuple[Host, dict[str, Host]], tmp_path: P
             old, new = cause.described.split("|")
             text = (tmp_path / "sender" / "out.sdp").read_text()
             (tmp_path / "described.sdp").write_text(re.sub(old, new, text))
-        heard = {
-            "doctor": told(
-                machines["receiver"], tmp_path, "doctor", "receive.toml", "--for", "8" if cause.doctor else "0"
-            ),
-            "verify": told(machines["receiver"], tmp_path, "verify", "receive.toml", "--for", "5s"),
-        }
+        if not cause.announced:
+            seconds = "8" if "Announce" in cause.doctor else "0"
+            doctor = stack.enter_context(asked(receiver, tmp_path, "doctor", "receive.toml", "--for", seconds))
+        verify = stack.enter_context(asked(receiver, tmp_path, "verify", "receive.toml", "--for", "5s"))
+        heard = {"doctor": answer(doctor), "verify": answer(verify)}
     for command, sentence in (("doctor", cause.doctor), ("verify", cause.verify)):
         assert re.search(sentence, heard[command]), f"{command} does not say {sentence!r}:\n{heard[command]}"

@@ -6,6 +6,7 @@ A node gets its sockets from ``ctx.network``: the machine's, or simulated ones.
 from __future__ import annotations
 
 from .batched.packets import PacketBatch, SendBuffer, ipv4_number
+from .batched.qdisc import Qdisc, read_qdiscs
 from .batched.sockets import Receiver, Sender
 from .interfaces import Interface, InterfaceWithoutAddress, interface_mtu
 from .network import Network
@@ -21,6 +22,7 @@ __all__ = [
     "Network",
     "PacketBatch",
     "PortUnavailable",
+    "Qdisc",
     "Receiver",
     "SendBuffer",
     "Sender",
@@ -30,4 +32,5 @@ __all__ = [
     "interface_mtu",
     "ipv4_number",
     "port_holders",
+    "read_qdiscs",
 ]

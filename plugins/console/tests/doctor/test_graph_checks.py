@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from phasegraph import Graph, GraphNode, Role
-from phasegraph_console.doctor.graph_checks import check_graph, followers
+from phasegraph_console.doctor.graph_checks import check_graph, destinations, followers
 
 from .facts import ETH0, HEALTHY, LOOPBACK
 
@@ -37,6 +37,18 @@ def test_an_interface_of_a_node(interface: str, link: Any, severity: str, text: 
     assert (finding.check, finding.severity) == ("sinks.it", severity)
     assert text in finding.text
     assert (finding.severity == "ok") == (not finding.remedy)
+
+
+@pytest.mark.parametrize(
+    ("by", "severity", "text"),
+    [("192.168.1.20", "ok", "lead to 239.1.1.1 by eth0"), ("", "wrong", "no route leads to 239.1.1.1")],
+)
+def test_a_route_where_no_interface_is_named(by: str, severity: str, text: str) -> None:
+    unnamed = graph(Role.SOURCE, "aes67", interface="", group="239.1.1.1", port=5004)
+    assert destinations(unnamed) == ["239.1.1.1"]
+    (finding,) = check_graph(unnamed, HEALTHY, {"239.1.1.1": by})
+    assert (finding.check, finding.severity) == ("sources.it", severity)
+    assert text in finding.text
 
 
 def test_both_legs_of_a_redundant_source() -> None:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from phasegraph import NtpState
 from phasegraph_console.doctor.finding import Severity
 from phasegraph_console.doctor.host_checks import check_host
-from phasegraph_console.doctor.host_facts import HostFacts
+from phasegraph_console.doctor.host_facts import HostFacts, IgmpState
+from phasegraph_console.doctor.host_reader import igmp_states, read_routes
 
 from .facts import ETH0, HEALTHY, LOOPBACK
 
@@ -29,6 +30,7 @@ def test_a_healthy_computer() -> None:
         ({"links": [replace(ETH0, address=""), ETH1]}, "eth0", "attention", "no IPv4 address", "DHCP"),
         ({"links": [replace(ETH0, multicast=False)]}, "eth0", "attention", "multicast", "multicast on"),
         ({"links": [replace(ETH0, obstacles=("eth0 has no link",))]}, "eth0", "wrong", "no link", "change it"),
+        ({"links": [replace(ETH0, igmp=IgmpState(2, ()))]}, "IGMP eth0", "attention", "version 2", "querier"),
         ({"port_holders": {319: ["ptp4l (process 8)"]}}, "port 319", "attention", "ptp4l (process 8)", "kind ptp4l"),
         ({"port_holders": {5004: ["vlc (process 9)"]}}, "port 5004", "attention", "vlc", "stop it"),
         ({"capabilities": frozenset({"CAP_SYS_NICE"})}, "PTP ports", "attention", "privilege", "CAP_NET_BIND_SERVICE"),
@@ -59,3 +61,34 @@ def test_facts_that_the_system_does_not_report_are_left_out() -> None:
     facts = replace(HEALTHY, clock_source=None, governor=None, ntp=None, receive_buffer_limit=None, realtime_limit=None)
     checks = {finding.check for finding in check_host(facts)}
     assert not checks & {"clock source", "processor", "socket buffer"}
+
+
+IGMP = """Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter
+1\tlo        :     1      V3
+\t\t\t\t010000E0     1 0:00000000\t\t0
+2\teth0      :     2      V2
+\t\t\t\t070809EF     3 0:00000000\t\t0
+\t\t\t\t010000E0     1 0:00000000\t\t0
+"""
+
+
+def test_igmp_as_linux_reports_it() -> None:
+    assert igmp_states(IGMP) == {
+        "lo": IgmpState(3, ("224.0.0.1",)),
+        "eth0": IgmpState(2, ("239.9.8.7", "224.0.0.1")),
+    }
+    assert igmp_states("") == {}
+
+
+@pytest.mark.parametrize(("kind", "text"), [("fq", "at the time that is given"), ("pfifo_fast", "root fq")])
+def test_the_queue_of_an_interface(kind: str, text: str) -> None:
+    (queue,) = [
+        each for each in check_host(replace(HEALTHY, links=[replace(ETH0, queue=kind)])) if "queue" in each.check
+    ]
+    assert (queue.check, queue.severity) == ("queue eth0", "ok")
+    assert text in queue.text
+
+
+@pytest.mark.realtime
+def test_the_loopback_interface_is_reached_from_itself() -> None:
+    assert read_routes(["127.0.0.7"]) == {"127.0.0.7": "127.0.0.1"}

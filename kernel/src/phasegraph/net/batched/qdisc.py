@@ -36,11 +36,16 @@ class Qdisc(NamedTuple):
     parent: int
     kind: str
 
+    @property
+    def is_root(self) -> bool:
+        """Whether packets come to it first."""
+        return self.parent == _ROOT
+
 
 def why_not_scheduled(qdiscs: Sequence[Qdisc], interface: int, name: str) -> str:
     """Why an interface does not hold packets until their time; empty where it does."""
     mine = [qdisc for qdisc in qdiscs if qdisc.interface == interface]
-    root = next((qdisc for qdisc in mine if qdisc.parent == _ROOT), None)
+    root = next((qdisc for qdisc in mine if qdisc.is_root), None)
     queues = [root] if root else []
     if root and root.kind == "mq":  # a queue for each of those of the hardware
         queues = [qdisc for qdisc in mine if qdisc is not root and qdisc.parent >> 16 == root.handle >> 16]

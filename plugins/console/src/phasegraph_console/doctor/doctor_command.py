@@ -37,17 +37,18 @@ Examples:
     type=click.FloatRange(0, 60),
     default=3.0,
     show_default=True,
-    help="Seconds to listen to PTP; 0 does not listen.",
+    help="Seconds to listen to PTP and announced sessions; 0 does not listen.",
 )
 @click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
 def doctor_command(
     ctx: click.Context, graph: Path | None, profile: str | None, overrides: Sequence[str], seconds: float, format: str
 ) -> None:
-    """Check interfaces, ports, privileges, buffers, timing, PTP and sound of this computer.
+    """Check interfaces, queues, ports, privileges, buffers, timing, PTP and sound of this computer.
 
-    With a GRAPH, also whether its interfaces and ports are there, and its PTP clocks find a grandmaster. Nothing is
-    changed and nothing is sent. Exits with 1 if anything is wrong.
+    With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster, and its
+    streams fit the sessions that are announced (devices repeat after 30 s: --for 35). Nothing is changed. To listen,
+    groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
     """
     import trio
 
@@ -55,7 +56,7 @@ def doctor_command(
 
     loaded = _load(graph, profile, overrides)
     if format == "text" and seconds:
-        click.echo(f"Listening to PTP for {seconds:g} s ...", err=True)
+        click.echo(f"Listening for {seconds:g} s ...", err=True)
     findings = trio.run(_examine, loaded, seconds)
     if format == "json":
         import msgspec
@@ -100,31 +101,46 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
     from phasegraph import SystemLocalClock
     from phasegraph.net import SystemNetwork
 
-    from .graph_checks import check_graph, followers
+    from .announced_sessions import Announcements, listen_for_sessions
+    from .graph_checks import check_graph, destinations, followers, same_link
     from .host_checks import check_host
-    from .host_reader import read_host_facts
+    from .host_reader import read_host_facts, read_routes
     from .ptp_checks import check_follower, check_traffic
     from .ptp_listener import GENERAL_PORT, listen_to_ptp
     from .ptp_traffic import PtpTraffic
+    from .session_checks import check_source, stream_sources
 
     network = SystemNetwork(SystemLocalClock())
     facts = read_host_facts(network)
     findings = [*check_host(facts)]
     if graph is not None:
-        findings += check_graph(graph, facts)
+        findings += check_graph(graph, facts, read_routes(destinations(graph)))
     clocks = [] if graph is None else followers(graph)
     links = [link.name for link in facts.links if link.address and not link.loopback]
     places = [clock.place for clock in clocks] or [(name, GENERAL_PORT) for name in links]
+    sources = [] if graph is None else stream_sources(graph)
     traffic: dict[tuple[str, int], PtpTraffic] = {}
+    announced: dict[str, Announcements] = {}
 
     async def listen(place: tuple[str, int]) -> None:
         traffic[place] = await listen_to_ptp(network, *place, seconds)
+
+    async def listen_to_announcements(interface: str) -> None:
+        announced[interface] = await listen_for_sessions(interface, seconds)
 
     if seconds:
         async with trio.open_nursery() as nursery:
             for place in dict.fromkeys(places):
                 nursery.start_soon(listen, place)
+            for interface in dict.fromkeys(
+                [*(source.config.interface for source in sources), *links] if sources else []
+            ):
+                nursery.start_soon(listen_to_announcements, interface)
         findings += [check_follower(clock.path, clock.domain, traffic[clock.place]) for clock in clocks]
         for place in [] if clocks else places:
             findings += check_traffic(traffic[place])
+        for source in sources:
+            own = same_link(source.config.interface, facts)
+            elsewhere = {name: each for name, each in announced.items() if name in links and name not in own}
+            findings += check_source(source, announced[source.config.interface], elsewhere)
     return findings

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -16,12 +18,29 @@ PROFILE_DOMAINS = {"st2059-2": 127}
 """Default domains of PTP profiles that are not 0 (SMPTE ST 2059-2, 5.2)."""
 
 
-def check_graph(graph: Graph, facts: HostFacts) -> Iterator[Finding]:
-    """Whether the interfaces that its nodes name are there, and their unicast ports free."""
+def check_graph(graph: Graph, facts: HostFacts, routes: Mapping[str, str] = MappingProxyType({})) -> Iterator[Finding]:
+    """Whether the interfaces that its nodes name are there, routes to the other nodes' streams, and unicast ports free.
+
+    ``routes`` has for each of `destinations` the own address by which it is reached; empty without a route.
+    """
     for node in graph.nodes.values():
         for name in interfaces_of(node):
             yield _check_interface(node, name, facts)
+        for address in _routed(node):
+            if address in routes:
+                yield _check_route(node, address, routes[address], facts)
         yield from _check_port(node, facts)
+
+
+def destinations(graph: Graph) -> list[str]:
+    """Addresses of streams whose interface the routes decide, since their node names none."""
+    return [*dict.fromkeys(address for node in graph.nodes.values() for address in _routed(node))]
+
+
+def _routed(node: GraphNode) -> list[str]:
+    config: Any = node.config
+    legs: list[Any] = [leg for leg in (config, getattr(config, "leg_b", None)) if hasattr(leg, "interface")]
+    return [leg.group for leg in legs if not leg.interface and getattr(leg, "group", None)]
 
 
 def interfaces_of(node: GraphNode) -> list[str]:
@@ -56,6 +75,13 @@ def followers(graph: Graph) -> list[Follower]:
     return found
 
 
+def same_link(interface: str, facts: HostFacts) -> set[str]:
+    """Name and address of an interface that is given by one of them."""
+    return {
+        word for link in facts.links if interface in (link.name, link.address) for word in (link.name, link.address)
+    }
+
+
 def _check_interface(node: GraphNode, name: str, facts: HostFacts) -> Finding:
     link = next((link for link in facts.links if name in (link.name, link.address)), None)
     if link is None and _is_loopback(name):
@@ -68,6 +94,14 @@ def _check_interface(node: GraphNode, name: str, facts: HostFacts) -> Finding:
         remedy = "set an address" if link.up else f"ip link set {link.name} up"
         return Finding(node.path, Severity.WRONG, f"interface {link.name} {state}", remedy)
     return Finding(node.path, Severity.OK, f"interface {_name(link)}")
+
+
+def _check_route(node: GraphNode, address: str, by: str, facts: HostFacts) -> Finding:
+    if not by:
+        text = f"no route leads to {address}, and no interface is named"
+        return Finding(node.path, Severity.WRONG, text, "set interface; or add a route for 224.0.0.0/4")
+    link = next((link.name for link in facts.links if link.address == by), by)
+    return Finding(node.path, Severity.OK, f"the routes lead to {address} by {link}")
 
 
 def _check_port(node: GraphNode, facts: HostFacts) -> Iterator[Finding]:

@@ -19,6 +19,9 @@ def check_host(facts: HostFacts) -> Iterator[Finding]:
     """One finding for each fact, in the order in which a packet meets them."""
     for link in facts.links:
         yield _check_link(link)
+        if link.up and link.address and not link.loopback:
+            yield from _check_igmp(link)
+            yield from _describe_queue(link)
     if not any(link.address and not link.loopback for link in facts.links):
         text = "only the loopback interface has an IPv4 address"
         yield Finding("network", Severity.ATTENTION, text, "connect an interface, or set its address")
@@ -42,6 +45,28 @@ def _check_link(link: LinkFacts) -> Finding:
         text = f"{link.address}; the interface does not carry multicast"
         return Finding(link.name, Severity.ATTENTION, text, f"ip link set {link.name} multicast on")
     return Finding(link.name, Severity.OK, f"{link.address}, MTU {link.mtu}")
+
+
+def _check_igmp(link: LinkFacts) -> Iterator[Finding]:
+    if link.igmp is None:
+        return
+    name, version, count = f"IGMP {link.name}", link.igmp.version, len(link.igmp.groups)
+    if version >= 3:
+        groups = f"{count} group{'' if count == 1 else 's'}"
+        yield Finding(name, Severity.OK, f"version {version}, {groups} joined")
+    else:
+        text = f"version {version}: a querier or a setting keeps it there, and switches cannot filter by source"
+        remedy = f"set the querier to version 3; or sysctl net.ipv4.conf.{link.name}.force_igmp_version=0"
+        yield Finding(name, Severity.ATTENTION, text, remedy)
+
+
+def _describe_queue(link: LinkFacts) -> Iterator[Finding]:
+    if link.queue == "fq":
+        yield Finding(f"queue {link.name}", Severity.OK, "fq: packets leave at the time that is given with them")
+    elif link.queue:
+        text = f"{link.queue}: packets leave when the engine sends them; fq would hold each until its time "
+        text += f"(tc qdisc replace dev {link.name} root fq)"
+        yield Finding(f"queue {link.name}", Severity.OK, text)
 
 
 def _check_port(port: int, use: str, facts: HostFacts) -> Finding:

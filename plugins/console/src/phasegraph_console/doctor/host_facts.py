@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,6 +11,15 @@ from phasegraph import NtpState
 
 PORTS = {319: "PTP event messages", 320: "PTP general messages", 5004: "RTP", 9875: "SAP"}
 """UDP ports that graphs use unless told otherwise."""
+
+
+class IgmpState(NamedTuple):
+    """What the system does for the groups of an interface."""
+
+    version: int
+    """Of IGMP; older than 3 where a querier or a setting keeps it there."""
+    groups: tuple[str, ...]
+    """Those that are joined now, by any program."""
 
 
 class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +35,9 @@ class LinkFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Octets; 0 where unknown."""
     obstacles: Sequence[str] = ()
     """Settings of the system that keep packets away, as sentences."""
+    queue: str = ""
+    """Kind of its queueing discipline (``tc qdisc``); empty where unknown."""
+    igmp: IgmpState | None = None
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):

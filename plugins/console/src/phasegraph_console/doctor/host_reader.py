@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from phasegraph import read_ntp_state
-from phasegraph.net import Network, port_holders
+from phasegraph.net import Network, Qdisc, port_holders, read_qdiscs
 
-from .host_facts import PORTS, HostFacts, LinkFacts
+from .host_facts import PORTS, HostFacts, IgmpState, LinkFacts
 
 CAPABILITIES = {10: "CAP_NET_BIND_SERVICE", 13: "CAP_NET_RAW", 23: "CAP_SYS_NICE"}
 """Capabilities that Phasegraph can use, by their bit; see capabilities(7)."""
@@ -37,18 +37,59 @@ def read_host_facts(network: Network, root: Path = Path("/")) -> HostFacts:
     )
 
 
+def read_routes(addresses: Sequence[str]) -> dict[str, str]:
+    """For each IPv4 address the own address from which the system would send to it; empty without a route.
+
+    Nothing is sent: a UDP socket is connected.
+    """
+    routes = {}
+    for address in addresses:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((address, 9))
+                routes[address] = str(probe.getsockname()[0])
+            except OSError:
+                routes[address] = ""
+    return routes
+
+
+def igmp_states(text: str) -> dict[str, IgmpState]:
+    """The state of IGMP by interface, from the text of /proc/net/igmp."""
+    states: dict[str, IgmpState] = {}
+    name = ""
+    for line in text.splitlines()[1:]:
+        if not line.startswith(("\t", " ")):
+            fields = line.split()
+            name, version = fields[1].rstrip(":"), fields[-1]
+            states[name] = IgmpState(int(version[1:]) if version[1:].isdigit() else 3, ())
+        elif name:
+            group = ".".join(str(octet) for octet in reversed(bytes.fromhex(line.split()[0])))
+            states[name] = IgmpState(states[name].version, (*states[name].groups, group))
+    return states
+
+
+def _queues() -> list[Qdisc]:
+    try:
+        return read_qdiscs()
+    except OSError:  # another system than Linux
+        return []
+
+
 def _links(network: Network, root: Path) -> Iterator[LinkFacts]:
+    queues, igmp = _queues(), igmp_states(_text(root / "proc/net/igmp"))
     for _, name in socket.if_nameindex():
         folder = root / "sys/class/net" / name
         flags = int(_text(folder / "flags") or "0", 16)
         address = ""
         obstacles: tuple[str, ...] = ()
+        queue = ""
         try:
             interface = network.interface(name)
         except OSError:
             pass
         else:
             address, obstacles = interface.address, tuple(network.obstacles(interface))
+            queue = next((each.kind for each in queues if each.interface == interface.index and each.is_root), "")
         yield LinkFacts(
             name=name,
             address=address,
@@ -57,6 +98,8 @@ def _links(network: Network, root: Path) -> Iterator[LinkFacts]:
             loopback=bool(flags & _IFF_LOOPBACK),
             mtu=_number(folder / "mtu") or 0,
             obstacles=obstacles,
+            queue=queue,
+            igmp=igmp.get(name),
         )
 
 
