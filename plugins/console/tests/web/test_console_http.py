@@ -100,6 +100,23 @@ async def test_off_loopback_nothing_is_read_without_a_token() -> None:
         assert (await it.client.get("/")).status_code == 200
 
 
+async def test_every_path_of_the_document_asks_for_its_token() -> None:
+    edit = {"set": {"sink.take.input": "stage"}}
+    changing: dict[str, Any] = {"plan": edit, "apply": edit, "restart": {"node": "stage"}, "verify": {}, "stop": {}}
+    async with served(machine(), host="0.0.0.0") as far, served(machine()) as near:
+        await trio.sleep(0.2)
+        document = (await far.client.get("/api/v1/openapi.json", headers=AS_READER)).json()
+        asked = [(method, path) for path, methods in document["paths"].items() for method in methods]
+        assert changing.keys() <= {path.rpartition("/")[2] for _, path in asked}
+        for method, path in asked:
+            url, action = path.replace("{run}", "hall"), path.rpartition("/")[2]
+            body = changing.get(action, {}) if method == "post" else None
+            assert (await far.client.request(method, url, json=body)).status_code == 401, (method, path)
+            if action in changing:
+                assert (await near.client.request(method, url, json=body)).status_code == 401, path
+                assert (await near.client.request(method, url, json=body, headers=AS_READER)).status_code == 403, path
+
+
 async def test_an_address_with_too_many_wrong_tokens_has_to_wait() -> None:
     async with served(machine()) as it:
         for _ in range(MOST_FAILURES):
