@@ -306,6 +306,26 @@ def test_a_page_that_stays_open_does_not_grow(tmp_path: Path, runtime: Path, bro
         assert last.heap < first.heap * 1.1 + 200_000
 
 
+def test_the_first_picture_comes_within_a_second(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    painted = "performance.getEntriesByName('first-contentful-paint').map((entry) => entry.startTime)[0] ?? 0"
+    with fake_control(runtime, "hall"), console(tmp_path, port), opened(browser, port) as page:
+        took_ms = []
+        for _ in range(5):
+            page.reload()
+            wait_for(lambda: page.evaluate(painted), "a picture")
+            took_ms.append(page.evaluate(painted))
+        assert min(took_ms) < 1000, took_ms
+
+
+def test_the_phase_of_a_pair_is_beside_its_levels(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    with fake_control(runtime, "hall") as hall, console(tmp_path, port), opened(browser, port) as page:
+        hall.nodes["levels"] = node("sink", "meter", level_peak_dbfs_1=-18.5, phase_correlation_1_2=-0.25)
+        hall.push()
+        wait_for(lambda: re.search(r"phase 1/2\s+-0\.25", page.inner_text("#others")), "the phase")
+
+
 def test_a_stranger_s_text_stays_text_and_nothing_comes_from_other_hosts(
     tmp_path: Path, runtime: Path, browser: Any
 ) -> None:

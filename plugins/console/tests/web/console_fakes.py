@@ -61,6 +61,7 @@ def stream(**more: Any) -> NodeStatus:
         "stream": "L24, 48 kHz, 2 channels, 239.69.1.10:5004",
         "level_peak_dbfs_1": -18.5,
         "level_peak_dbfs_2": -60.0,
+        "phase_correlation_1_2": -0.25,
     }
     return node("source", "aes67", **(figures | more))
 

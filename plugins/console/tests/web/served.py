@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import httpx
 import trio
@@ -31,17 +33,25 @@ class ServedConsole:
 
 @asynccontextmanager
 async def served(
-    machine: FakeMachine | None = None, *, host: str = "127.0.0.1", directory: RunDirectory | None = None
+    machine: FakeMachine | None = None,
+    *,
+    host: str = "127.0.0.1",
+    directory: RunDirectory | None = None,
+    tls: tuple[Path, Path] | None = None,
 ) -> AsyncIterator[ServedConsole]:
     said: list[str] = []
     if directory is None:
         machine = machine or FakeMachine()
         directory = RunDirectory(machine.find, machine.connect)
-    settings = ConsoleSettings(host, 0, TOKENS)
+    settings = ConsoleSettings(host, 0, TOKENS, tls=tls)
+    address, verify = "http://127.0.0.1", True if tls is None else ssl.create_default_context(cafile=tls[0])
+    if tls is not None:
+        address = "https://localhost"
     with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             port = await nursery.start(partial(run_console, settings, said.append, directory=directory))
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
+            base = f"{address}:{port}"
+            async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60, verify=verify) as client:
                 yield ServedConsole(port, client, said)
             nursery.cancel_scope.cancel()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +100,21 @@ async def test_off_loopback_nothing_is_read_without_a_token() -> None:
             assert (await it.client.get(path)).status_code == 401, path
         assert (await it.client.get(RUN, headers=AS_READER)).status_code == 200
         assert (await it.client.get("/")).status_code == 200
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no program openssl")
+async def test_with_a_certificate_it_is_https_alone(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-out", str(certificate), "-keyout", str(key)]
+    await trio.run_process(command, capture_stdout=True, capture_stderr=True)
+    async with served(machine(), tls=(certificate, key)) as it:
+        await trio.sleep(0.2)
+        assert it.said[0].startswith("The console is at https://")
+        assert (await it.client.get(RUN)).json()["state"] == "running"
+        assert (await it.client.post(STOP, json={})).status_code == 401
+        plain = await raw_answer(it.port, b"GET /api/v1/runs HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert b"hall" not in plain
 
 
 async def test_every_path_of_the_document_asks_for_its_token() -> None:

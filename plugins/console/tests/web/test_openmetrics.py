@@ -50,6 +50,7 @@ def test_figures_are_in_base_units() -> None:
     assert value(found["phasegraph_run_status_age_seconds"]) == 0.5
     assert value(found["phasegraph_run_start_timestamp_seconds"]) == datetime(2026, 11, 30, 2, tzinfo=UTC).timestamp()
     assert value(found["phasegraph_level_peak_dbfs"], channel="2") == -60
+    assert value(found["phasegraph_level_phase_correlation_ratio"], channels="1-2") == -0.25
     locked = found["phasegraph_clock_state"]
     assert value(locked, phasegraph_clock_state="locked") == 1
     assert value(locked, phasegraph_clock_state="holdover") == 0

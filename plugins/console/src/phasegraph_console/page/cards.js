@@ -7,6 +7,8 @@ import { count, digits, duration, ppm, rate, timeOfDay } from "./format.js";
 
 const LOSSES = ["lost", "late", "early", "duplicate", "reordered", "malformed", "foreign"];
 const LEVEL = /^level_peak_dbfs_(\d+)$/;
+const PAIR = /^phase_correlation_(\d+)_(\d+)$/;
+const SHOWN_PAIRS = 8;
 
 function makeCard(id, chart, more) {
   const entry = {
@@ -78,6 +80,11 @@ export function levelsOf(id, status) {
 
 const channels = (metrics) =>
   Object.keys(metrics).map((name) => LEVEL.exec(name)).filter(Boolean).map((match) => [Number(match[1]), metrics[match[0]]]).sort((a, b) => a[0] - b[0]);
+
+/** Correlation of pairs of channels: 1 in phase, -1 in antiphase, where one of them is lost in mono. */
+const phases = (metrics) =>
+  Object.keys(metrics).map((name) => PAIR.exec(name)).filter(Boolean).slice(0, SHOWN_PAIRS)
+    .map(([name, left, right]) => [`phase ${left}/${right}`, metrics[name].toFixed(2), metrics[name] < 0]);
 
 function showLevels(entry, levels) {
   entry.meters ??= new Map();
@@ -257,6 +264,7 @@ export const otherCard = {
       ["true peak", m.level_true_peak_dbtp === undefined ? "" : `${m.level_true_peak_dbtp.toFixed(1)} dBTP`],
       ["momentary", m.loudness_momentary_lufs === undefined ? "" : `${m.loudness_momentary_lufs.toFixed(1)} LUFS`],
       ["short-term", m.loudness_short_term_lufs === undefined ? "" : `${m.loudness_short_term_lufs.toFixed(1)} LUFS`],
+      ...phases(m),
       ["listeners", count(m.listeners)],
     ]);
   },

@@ -32,6 +32,7 @@ CLOCK_STATES = ("unlocked", "acquiring", "locked", "holdover")
 CROSSING_STATES = ("acquiring", "locked")
 _LEGS = ("a", "b")
 _CHANNEL = re.compile(r"level_peak_dbfs_(\d+)")
+_PAIR = re.compile(r"phase_correlation_(\d+)_(\d+)")
 _NS = 1e-9
 _PPB = 1e-9
 
@@ -234,6 +235,9 @@ def _node(families: _Families, labels: dict[str, str], node: NodeStatus) -> None
     for name, value in metrics.items():
         if (channel := _CHANNEL.fullmatch(name)) and isinstance(value, int | float):
             families.gauge("phasegraph_level_peak_dbfs", "Sample peak.", labels | {"channel": channel[1]}, value)
+        if (pair := _PAIR.fullmatch(name)) and isinstance(value, int | float):
+            help, channels = "1 in phase, -1 in antiphase.", f"{pair[1]}-{pair[2]}"
+            families.gauge("phasegraph_level_phase_correlation_ratio", help, labels | {"channels": channels}, value)
 
 
 def _stream(families: _Families, labels: dict[str, str], metrics: Mapping[str, int | float | str]) -> None:
