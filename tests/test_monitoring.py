@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from phasegraph.control import Hello
 from phasegraph_console.web.followed_run import FollowedRun
-from phasegraph_console.web.openmetrics import openmetrics
+from phasegraph_console.web.openmetrics import OpenMetricsPage
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "examples" / "monitoring"
@@ -35,7 +35,7 @@ def exposed() -> dict[str, set[str]]:
     )
     run.add_status(fakes.full_status(), 0.0, datetime.now(UTC))
     samples: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(openmetrics([run], 0.0).decode()):
+    for family in text_string_to_metric_families(OpenMetricsPage().text([run], 0.0).decode()):
         for sample in family.samples:
             samples.setdefault(sample.name, set()).update(sample.labels)
     return samples

@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from phasegraph.control import RunStatus
 from phasegraph_console.web.followed_run import FollowedRun
 from phasegraph_console.web.lateness_buckets import EDGES_NS, lateness_buckets
-from phasegraph_console.web.openmetrics import openmetrics
+from phasegraph_console.web.openmetrics import OpenMetricsPage
 
 from .console_fakes import FakeRun, full_status, status, stream
 
@@ -27,7 +27,7 @@ def families(*statuses: RunStatus) -> dict[str, Any]:
         run = FollowedRun(each.name, FakeRun(each.name).hello)
         run.add_status(each, 10.0, WALL)
         runs.append(run)
-    text = openmetrics(runs, 10.5).decode()
+    text = OpenMetricsPage().text(runs, 10.5).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
@@ -85,14 +85,33 @@ def test_a_run_that_has_ended_is_down_and_has_no_figures() -> None:
     run = FollowedRun("hall", FakeRun().hello)
     run.add_status(status(), 0.0, WALL)
     run.end("it was stopped", 1.0, WALL)
-    text = openmetrics([run], 2.0).decode()
+    text = OpenMetricsPage().text([run], 2.0).decode()
     assert 'phasegraph_run_up{run="hall"} 0' in text
     assert "phasegraph_clock" not in text
-    assert openmetrics([], 0.0) == b"# EOF\n"
+    assert OpenMetricsPage().text([], 0.0) == b"# EOF\n"
+
+
+def test_what_is_kept_of_a_run_is_of_its_newest_status() -> None:
+    page = OpenMetricsPage()
+    hall, attic = FollowedRun("hall", FakeRun().hello), FollowedRun("attic", FakeRun().hello)
+    for run in (hall, attic):
+        run.add_status(full_status(), 0.0, WALL)
+    first = page.text([hall, attic], 1.0)
+    assert first.count(b"# TYPE phasegraph_stream_packets_lost counter") == 1
+    assert page.text([hall, attic], 1.0) == first
+    older = page.text([hall, attic], 3.0).decode()
+    assert 'phasegraph_run_status_age_seconds{run="hall"} 3' in older
+    hall.add_status(status(nodes={"stage": stream(packets_lost=77)}), 4.0, WALL)
+    newer = page.text([hall, attic], 4.0).decode()
+    assert 'phasegraph_stream_packets_lost_total{node="stage",run="hall"} 77' in newer
+    assert 'phasegraph_stream_packets_lost_total{node="stage",run="attic"} 2' in newer
+    assert newer == OpenMetricsPage().text([hall, attic], 4.0).decode()
+    attic.end("it was stopped", 5.0, WALL)
+    assert 'node="stage"' not in page.text([attic], 5.0).decode()
 
 
 def test_a_stranger_s_text_stays_a_label() -> None:
-    evil = 'x"} 1\nphasegraph_run_up{run="fake"} 1\\'
+    evil = '\u2028# x"} 1\nphasegraph_run_up{run="fake"} 1\\'
     found = families(status(nodes={"stage": stream(sender=evil)}))
     assert [sample.labels["sender"] for sample in found["phasegraph_stream_sender"].samples] == [evil]
     assert [sample.labels["run"] for sample in found["phasegraph_run_up"].samples] == ["hall"]

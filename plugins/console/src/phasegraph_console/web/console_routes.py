@@ -40,7 +40,7 @@ from .event_stream import MOST_STREAMS, EventStreamResponse
 from .fleet_overview import ConsoleReading, site_overview
 from .fleet_watch import FleetWatch
 from .followed_run import FollowedRun, json_bytes
-from .openmetrics import CONTENT_TYPE, openmetrics
+from .openmetrics import CONTENT_TYPE, OpenMetricsPage
 from .request_guard import RequestRefused, require_operator
 from .run_directory import RunDirectory
 from .sibling_commands import SiblingCommands, SiblingFailed
@@ -67,6 +67,7 @@ class ConsoleRoutes:
         self._fleet = fleet
         self._audit = audit
         self._page = _page_files()
+        self._metrics_page = OpenMetricsPage()
         self._document = json_bytes(openapi_document())
 
     def application(self) -> Starlette:
@@ -113,7 +114,7 @@ class ConsoleRoutes:
         return _json(self._document)
 
     async def _metrics(self, _request: Request) -> Response:
-        text = openmetrics(self._directory.runs.values(), trio.current_time())
+        text = self._metrics_page.text(self._directory.runs.values(), trio.current_time())
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def _list_runs(self, _request: Request) -> Response:

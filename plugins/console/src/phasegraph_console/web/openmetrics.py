@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -30,6 +31,7 @@ CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 NODE_STATES = ("waiting", "running", "restarting", "ended", "failed")
 CLOCK_STATES = ("unlocked", "acquiring", "locked", "holdover")
 CROSSING_STATES = ("acquiring", "locked")
+_END = "# EOF\n"
 _LEGS = ("a", "b")
 _CHANNEL = re.compile(r"level_peak_dbfs_(\d+)")
 _PAIR = re.compile(r"phase_correlation_(\d+)_(\d+)")
@@ -162,28 +164,77 @@ class _Families:
                 add(figure.metric, figure.help, labels, value * figure.scale)
 
 
-class RunCollector(Collector):
-    """Gives the metrics of runs to prometheus-client."""
+class _FamilyCollector(Collector):
+    """Gives one family to prometheus-client."""
 
-    def __init__(self, runs: Iterable[FollowedRun], now_s: float) -> None:
-        self._runs = runs
-        self._now_s = now_s
+    def __init__(self, family: Metric) -> None:
+        self._family = family
 
     def collect(self) -> Iterable[Metric]:
-        """All families of all runs."""
-        families = _Families()
-        for run in self._runs:
-            _run(families, run, self._now_s)
-        return families.all.values()
+        """The family."""
+        return [self._family]
 
 
-def openmetrics(runs: Iterable[FollowedRun], now_s: float) -> bytes:
-    """The exposition. ``now_s`` is the time in which the ages of statuses count."""
-    text: bytes = generate_latest(RunCollector(runs, now_s))  # type: ignore[no-untyped-call]
-    return text
+class _FamilyText(NamedTuple):
+    """A family as text: what it is, and samples of one run."""
+
+    head: str
+    samples: str
 
 
-def _run(families: _Families, run: FollowedRun, now_s: float) -> None:
+class _RunText(NamedTuple):
+    """The families of a run, and what they were made of."""
+
+    status: RunStatus | None
+    state: str
+    families: dict[str, _FamilyText]
+
+
+class OpenMetricsPage:
+    """What Prometheus gets. The text of a run is kept while its status is the same: it takes tens of milliseconds."""
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[FollowedRun, _RunText] = WeakKeyDictionary()
+
+    def text(self, runs: Iterable[FollowedRun], now_s: float) -> bytes:
+        """The exposition. ``now_s`` is the time in which the ages of statuses count."""
+        heads: dict[str, str] = {}
+        samples: dict[str, list[str]] = {}
+        for run in runs:
+            for name, text in (self._families(run) | _age(run, now_s)).items():
+                heads[name] = text.head
+                samples.setdefault(name, []).append(text.samples)
+        return "".join([*(head + "".join(samples[name]) for name, head in heads.items()), _END]).encode()
+
+    def _families(self, run: FollowedRun) -> dict[str, _FamilyText]:
+        kept = self._kept.get(run)
+        if kept is None or kept.status is not run.status or kept.state != run.state:
+            families = _Families()
+            _run(families, run)
+            kept = self._kept[run] = _RunText(run.status, run.state, _texts(families))
+        return kept.families
+
+
+def _age(run: FollowedRun, now_s: float) -> dict[str, _FamilyText]:
+    families = _Families()
+    if run.status is not None and run.state == "running":
+        age_s = run.age_s(now_s)
+        families.gauge("phasegraph_run_status_age_seconds", "Age of these figures.", {"run": run.name}, age_s)
+    return _texts(families)
+
+
+def _texts(families: _Families) -> dict[str, _FamilyText]:
+    texts = {}
+    for name, family in families.all.items():
+        text = generate_latest(_FamilyCollector(family)).decode().removesuffix(_END)  # type: ignore[no-untyped-call]
+        at = 0
+        while text.startswith("# ", at):
+            at = text.index("\n", at) + 1
+        texts[name] = _FamilyText(text[:at], text[at:])
+    return texts
+
+
+def _run(families: _Families, run: FollowedRun) -> None:
     labels = {"run": run.name}
     families.gauge("phasegraph_run_up", "1 while the run goes on and answers.", labels, run.state == "running")
     status = run.status
@@ -192,7 +243,6 @@ def _run(families: _Families, run: FollowedRun, now_s: float) -> None:
     hello = run.hello
     about = {"graph": status.graph, "version": hello.version, "profile": status.profile or "", "pid": status.pid}
     families.info("phasegraph_run", "The run.", labels, about)
-    families.gauge("phasegraph_run_status_age_seconds", "Age of these figures.", labels, run.age_s(now_s))
     families.gauge("phasegraph_run_duration_seconds", "Time since the start.", labels, status.duration_s)
     families.gauge("phasegraph_run_start_timestamp_seconds", "When it began.", labels, _timestamp(status.started_at))
     families.gauge("phasegraph_run_nodes_in_trouble", "Nodes in trouble.", labels, len(status.trouble))
