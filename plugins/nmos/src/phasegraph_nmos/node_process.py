@@ -442,10 +442,13 @@ def run_node(options: NmosOptions, runs: Sequence[str], *, child: bool = False) 
                 nursery.start_soon(_end_with_input, nursery.cancel_scope)
             await node.run()
 
+    refused: BaseException | None = None
     try:
         trio.run(serve)
     except* CannotServe as group:
-        raise group.exceptions[0] from None
+        refused = group.exceptions[0]
+    if refused is not None:  # raised outside: what is raised within except* may come in a group
+        raise refused
 
 
 async def _end_by_signal(scope: trio.CancelScope) -> None:
