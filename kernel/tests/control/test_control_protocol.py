@@ -6,10 +6,12 @@ import json
 from contextlib import suppress
 
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegraph._control.control_protocol import (
+    Answer,
     ApplyRequest,
     GraphRequest,
     PlanRequest,
@@ -19,9 +21,11 @@ from phasegraph._control.control_protocol import (
     StopRequest,
     SubscribeRequest,
     decode_request,
+    encode_line,
 )
 from phasegraph._control.counter_rates import CounterHistory, counters
 from phasegraph._core.graph_change import ChangeTime
+from phasegraph.control import AsyncRun
 
 
 @pytest.mark.parametrize(
@@ -91,3 +95,25 @@ def test_rates_are_of_the_last_1_10_and_60_seconds() -> None:
     assert set(rates) == {"1", "10", "60"}
     assert history.rates(99.0, "new", {"frames_in": 50})["1"] == {"frames_in": 50.0}
     assert CounterHistory().rates(1.0, "stage", now) == {}
+
+
+class LateStream:
+    """A run that answers the first request only after its client has given it up."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def send_all(self, data: bytes) -> None:
+        self.asked += 1
+
+    async def receive_some(self, most: int) -> bytes:
+        if self.asked == 1:
+            await trio.sleep_forever()
+        return b"".join(encode_line(Answer(id=id, ok=True, graph={"schema": id})) for id in range(1, self.asked + 1))
+
+
+async def test_the_answer_to_a_request_that_was_given_up_is_passed_over(autojump_clock: trio.testing.MockClock) -> None:
+    run = AsyncRun(LateStream())  # type: ignore[arg-type]
+    with trio.move_on_after(1):
+        await run.graph()
+    assert await run.graph() == {"schema": 2}
