@@ -39,6 +39,7 @@ NETWORKS = {
     "jitter 0.3 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=300_000, loss=0.05),
     "jitter 0.5 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=500_000, loss=0.05),
     "jitter 1 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=MS, loss=0.05),
+    "jitter 2 ms, loss 5 %": Path(delay_ns=1_500_000, jitter_ns=2 * MS, loss=0.05),
     "jitter 5 ms, loss 10 %": Path(delay_ns=1_500_000, jitter_ns=5 * MS, loss=0.1),
 }
 STEP_S = 0.1

@@ -26,7 +26,7 @@ from phasegraph_airplay_timing.engine import (
     TimingPeer,
     TimingRole,
 )
-from phasegraph_airplay_timing.filters import FILTERS
+from phasegraph_airplay_timing.filters import FILTERS, SPARES
 from phasegraph_airplay_timing.wire import apple, compose
 from phasegraph_airplay_timing.wire.compose import AnnouncedDataset
 
@@ -199,7 +199,8 @@ class SimGroup:
         self._order = itertools.count()
         self._last: dict[str, int] = {}
         peers = [TimingPeer(address, 319, 320) for address in self.leaders]
-        self.engine = PtpEngine(role, 0x02AA_BBCC_DDEE_0008, peers, self.local_ns())
+        spares = max(SPARES[name] for name in self.looks)
+        self.engine = PtpEngine(role, 0x02AA_BBCC_DDEE_0008, peers, self.local_ns(), spares=spares)
         self.trackers = {
             name: LeaderClock(FILTERS[name], silence_ns=2 * S, now_ns=self.local_ns()) for name in self.looks
         }

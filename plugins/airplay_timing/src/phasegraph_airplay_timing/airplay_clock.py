@@ -10,7 +10,7 @@ from phasegraph import TASK_STATUS_IGNORED, Build, ClockEstimate, Metrics, NodeC
 from phasegraph.net import StampedSocket
 
 from .engine import CompactEngine, LeaderClock, NtpEngine, PtpEngine, TimingEngine, TimingPeer, TimingRole
-from .filters import FILTERS
+from .filters import FILTERS, SPARES
 from .options import AirplayConfig, parse_peer
 from .participant import TimingParticipant
 from .timing_sockets import TimingSockets, families_of, make_identity
@@ -112,5 +112,5 @@ def make_engine(config: AirplayConfig, identity: int, peers: Iterable[TimingPeer
     role = TimingRole(config.role)
     if config.mode == "ptp":
         ports = config.event_port, config.general_port
-        return PtpEngine(role, identity, peers, now_ns, ports=ports)
+        return PtpEngine(role, identity, peers, now_ns, ports=ports, spares=SPARES[config.filter])
     return CompactEngine(role, identity, peers, now_ns) if config.mode == "compact" else NtpEngine(role, peers, now_ns)

@@ -82,7 +82,9 @@ class DelayRequests:
             return None
         del self._waiting[key]
         self._missed, self.answers = 0, True
-        sample = DelayExchange(sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns)
+        sample = DelayExchange(
+            sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns, spare=question.spare
+        )
         if not -_EARLY_NS <= sample.round_trip_ns <= 2 * PATH_LIMIT_NS:
             self._drop("round_trip")
             return None

@@ -14,9 +14,8 @@ from .leader_election import LeaderCandidate
 
 ASK_NS = 100_000_000
 """Delay requests are not asked more often, whatever the rate of Syncs."""
-SPARE_NS, SPARES, SPARE_SPAN_NS = 40_000_000, 2, 20_000_000_000
-"""Interval and number of additional requests after a Sync, and for how long from the leader's first Sync: of more
-packets the fastest is faster, and the rate is known sooner."""
+SPARE_NS, SPARE_SPAN_NS = 40_000_000, 20_000_000_000
+"""Interval of additional requests after a Sync, and for how long from the leader's first Sync."""
 ASK_AGAIN_NS = 1_000_000_000
 """How often one is asked that does not answer."""
 NUDGE_NS, NUDGES = 400_000_000, 3
@@ -40,7 +39,10 @@ class PtpFollower:
         remember: Callable[[object], int],
         drop: Callable[[str], None],
         now_ns: int,
+        *,
+        spares: int,
     ) -> None:
+        """``spares`` is the number of additional requests after a Sync, 2 at most."""
         self.leader = leader
         self.grandmaster = leader.data.grandmaster
         self.one_way = False
@@ -56,8 +58,8 @@ class PtpFollower:
         self._sequence = 0
         """Of the last Sync that was used."""
         self._nudges = 0
-        self._spares = 0
-        """Additional requests since the last Sync."""
+        self._most_spares, self._spares = spares, 0
+        """Additional requests for each Sync, and since the last one."""
         self._first_ns: int | None = None
         """When the leader's first Sync was used."""
         self._told_ns = now_ns
@@ -102,7 +104,7 @@ class PtpFollower:
 
     def nudge(self, now_ns: int) -> None:
         """Ask once more: while the leader is new, or if it has paused."""
-        if self._new and self._spares < SPARES and now_ns - self._told_ns >= SPARE_NS * (self._spares + 1):
+        if self._new and self._spares < self._most_spares and now_ns - self._told_ns >= SPARE_NS * (self._spares + 1):
             # A number of its own, as below.
             sequence = (self._sequence + (0x4000, 0xC000)[self._spares]) % 2**16
             self._spares += 1
@@ -126,7 +128,7 @@ class PtpFollower:
         # Whether additional requests are sent: to one that answers, in its first seconds.
         first_ns = self._first_ns
         early = first_ns is not None and self._told_ns - first_ns < SPARE_SPAN_NS
-        return early and self._questions.answers and not self.one_way
+        return early and self._most_spares > 0 and self._questions.answers and not self.one_way
 
     @property
     def _may_nudge(self) -> bool:

@@ -17,7 +17,7 @@ from phasegraph import NS_PER_S, ClockDoubt, ClockEstimate, ClockFix, ClockPubli
 from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
-"""Exchanges, and the time that they span, from which a mapping is usable."""
+"""Exchanges, spare ones aside, and the time that all span, from which a mapping is usable."""
 SUSPECTED = 3
 """This many samples that fit each other, and not the mapping, widen the bound by the step that they show."""
 ONE_WAY_NS = 2_000_000_000
@@ -30,6 +30,11 @@ SETTINGS = PublisherSettings(
 """See `ClockPublisher`. The first solution of a track rests on several exchanges, so one fix settles it."""
 SLEW_S = 0.5
 """A lag is removed within this."""
+FREE_SLEW_S = 1.0
+"""The same while a clock that was locked is not: no limit of the rate makes its corrections inaudible then."""
+PATIENCE_SPENT_NS = 50_000_000_000
+"""Another leader, or another time of the same one, has the rest of the publisher's minute of patience until the lock:
+without any it would be locked at once, by whatever its first packets show."""
 HORIZON_NS = 250_000_000
 """How long a published estimate holds."""
 
@@ -107,9 +112,12 @@ class LeaderClock:
 
     def _steer(self, fix: ClockFix) -> None:
         publisher = self._publisher
+        if self._replaced:
+            publisher.restart_patience(fix.local_ns - PATIENCE_SPENT_NS)
+        slew_s = SLEW_S if publisher.locked else FREE_SLEW_S
         publisher.steer(
             fix,
-            slew_s=SLEW_S if publisher.was_locked else 0.0,
+            slew_s=slew_s if publisher.was_locked else 0.0,
             other_reference=self._replaced,
             other_timescale=self._other_timescale,
         )
@@ -158,6 +166,7 @@ class _LeaderTrack:
         self.began_with: type[TimingSample] | None = None
         """The direction of the first sample."""
         self._exchanges = 0
+        """Without spare ones, which say nothing of another Sync."""
         self._first_ns = 0
 
     @property
@@ -193,7 +202,7 @@ class _LeaderTrack:
         if isinstance(sample, LeaderSync):
             self.syncs += 1
         else:
-            self._exchanges += 1
+            self._exchanges += not sample.spare
         self.last_ns = max(self.last_ns, local_ns)
         for judge in self._judges:
             judge.add_sample(sample)

@@ -19,7 +19,7 @@ from phasegraph.ieee1588 import (
     format_clock_identity,
 )
 
-from ..filters import DelayExchange, TimingSample
+from ..filters import SPARES, DelayExchange, TimingSample
 from ..wire import apple, compose
 from ..wire.compose import AnnouncedDataset
 from ..wire.malformed_packet import MalformedPacket
@@ -54,11 +54,13 @@ class PtpEngine(TimingEngine):
         ports: tuple[int, int] = (319, 320),
         number: int = PORT,
         timeline: Callable[[int], int] = int,
+        spares: int = SPARES["envelope"],
     ) -> None:
         """``ports`` are the UDP ports (event, general) of peers that were not named.
 
         ``number`` is our portNumber: engines that share sockets have different ones, else they take each other's
         answers for their own. ``timeline`` makes the time that a leader sends of local time.
+        ``spares`` is what `SPARES` has for the filter of the samples.
         """
         self._election = LeaderElection(identity)
         super().__init__(peers, now_ns)
@@ -66,6 +68,7 @@ class PtpEngine(TimingEngine):
         self.follower: PtpFollower | None = None
         """The leader that is followed."""
         self._ports = ports
+        self._spares = spares
         self._port = PortIdentity(identity, number)
         claims = role in (TimingRole.LEAD, TimingRole.YIELD)
         self._own = AnnouncedDataset(priority1=AUTO_PRIORITY, grandmaster=identity)
@@ -246,7 +249,9 @@ class PtpEngine(TimingEngine):
         if follower is not None and same and follower.grandmaster == best.data.grandmaster:
             return
         self.leads = False
-        self.follower = PtpFollower(best, self._port, self._todo_send, self._tokens.issue, self._drop, now_ns)
+        self.follower = PtpFollower(
+            best, self._port, self._todo_send, self._tokens.issue, self._drop, now_ns, spares=self._spares
+        )
         self.deadline_ns = now_ns
         self._todo.append(LeaderChanged(format_clock_identity(best.data.grandmaster)))
 

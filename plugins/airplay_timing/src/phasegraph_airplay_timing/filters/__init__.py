@@ -27,11 +27,15 @@ FILTERS: dict[str, Callable[[], TimingFilter]] = {
     "nqptp": NqptpFilter,
 }
 """The filters that a graph can choose, by name."""
+SPARES = {"envelope": 2, "median": 0, "nqptp": 0}
+"""Additional delay requests for each of a new leader's first Syncs: of more packets the fastest is faster, and the rate
+is known sooner. A median does not gain from several answers to one Sync."""
 
 __all__ = [
     "FILTERS",
     "PATH_LIMIT_NS",
     "RATE_LIMIT",
+    "SPARES",
     "DelayExchange",
     "EnvelopeFilter",
     "FilterSolution",

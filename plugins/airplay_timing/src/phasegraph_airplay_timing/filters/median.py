@@ -39,8 +39,6 @@ class MedianFilter:
         if isinstance(sample, LeaderSync):
             self._syncs.append(sample)
             return
-        if self._exchanges and self._exchanges[-1].sync is sample.sync:
-            return  # another question after the same Sync tells of the way back alone
         self._exchanges.append(sample)
         self._count += 1
         if self._count % _WINDOW == 0:

@@ -40,6 +40,8 @@ class DelayExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """T3, local time at which the question left."""
     reached_ns: int
     """T4, the leader's time at which it arrived."""
+    spare: bool = False
+    """Whether it is another exchange after the same Sync."""
 
     @property
     def round_trip_ns(self) -> int:

@@ -17,7 +17,7 @@ from ..attached.attached_senders import AttachedSenders
 from ..attached.running_servers import AirptpReader, RunningServer, find_running_server
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..engine.ptp_engine import PORT
-from ..filters import FILTERS
+from ..filters import FILTERS, SPARES
 from ..mapped_file import DIRECTORY
 from ..participant import EmitEvent, TimingParticipant
 from ..senders.cliairplay import CONTROL_PORT
@@ -359,6 +359,7 @@ class NqptpServer:
             [TimingPeer(address, options.event_port, options.general_port) for address in peers],
             now,
             number=PORT + self._begun % _NUMBERS,
+            spares=SPARES[options.filter],
         )
         tracker = LeaderClock(FILTERS[options.filter], silence_ns=SILENCE_NS, now_ns=now)
         kept = (self._memories[name].kept for name, each in self.clients.by_name.items() if each.peers == peers)
