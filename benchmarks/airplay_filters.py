@@ -176,10 +176,10 @@ def compared(before: Sequence[str], now: Sequence[str]) -> tuple[str, ...]:
 
 
 def _grew(before: str, now: str) -> bool:
-    # A clock that is never locked, and so has no figure, is worse than one that is.
+    # By more than the cells' rounding. A clock that is never locked, and so has no figure, is worse than one that is.
     if "-" in (before, now):
         return now == "-" != before
-    return float(now.replace(",", "")) > float(before.replace(",", ""))
+    return float(now.replace(",", "")) - float(before.replace(",", "")) > 0.15
 
 
 def main() -> None:

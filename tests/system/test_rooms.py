@@ -39,3 +39,11 @@ def test_six_rooms_of_an_airplay_group_agree(tmp_path: Path) -> None:
         assert 0 < simulation[f"true_{name}_p99_ns"] < 50_000
         assert simulation[f"true_{name}_max_ns"] < 250_000
     assert told["nodes"]["bath-clock"]["metrics"]["true_recovery_s"] < 1.5  # it starts again after 20 s
+
+
+def test_a_comparison_has_the_distance_between_the_rooms() -> None:
+    words = ["compare", EXAMPLES / "rooms.toml", "--scenario", EXAMPLES / "worlds" / "rooms.toml", "--for", "1min"]
+    command = [*map(str, words), "--strategies", "combined"]
+    (result,) = json.loads(CliRunner().invoke(cli, [*command, "--format", "json"]).stdout)["results"]
+    assert 0 < result["apart_p99_ns"] <= result["apart_max_ns"] < TOGETHER_NS
+    assert "between cards, us max" in CliRunner().invoke(cli, command).stdout

@@ -51,6 +51,41 @@ def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_m
     assert tracker.estimate.discontinuities - before == 1
 
 
+def test_spare_exchanges_do_not_make_a_clock_usable() -> None:
+    tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
+    usable = []
+    for spare in (True, False):
+        for index in range(5):
+            now = S + (5 * (not spare) + index) * SYNC_NS
+            sync = LeaderSync(origin_ns=now - MS, arrived_ns=now, told_ns=now)
+            tracker.add_sample(sync)
+            tracker.add_sample(DelayExchange(sync=sync, asked_ns=now, reached_ns=now + MS, spare=spare))
+        usable.append(tracker.publish(now + MS).grandmaster)
+    assert usable == ["", "A"]
+
+
+def test_another_leader_is_not_locked_before_its_time_is_known() -> None:
+    """The network's noise is known for more than a minute, the other leader's time is not."""
+    tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
+    chance = random.Random(1)
+    states = []
+    for index in range(8 * 100):
+        if index % (8 * 80) == 0:
+            tracker.set_leader("AB"[index > 0], own=False)
+        now = (index + 1) * SYNC_NS
+        offset = (5_000 if index < 8 * 80 else 9_000) * S
+        there, back = (round((1 + chance.expovariate(1 / 8)) * MS) for _ in range(2))
+        sync = LeaderSync(origin_ns=now - there + offset, arrived_ns=now, told_ns=now)
+        tracker.add_sample(sync)
+        tracker.add_sample(DelayExchange(sync=sync, asked_ns=now, reached_ns=now + back + offset))
+        estimate = tracker.publish(now + MS)
+        if estimate.grandmaster == "B":
+            states.append(estimate.state)
+    assert states[0] is ClockState.ACQUIRING
+    assert states[-1] is ClockState.LOCKED
+
+
 @pytest.mark.parametrize("step_ms", [-99, -20, -5, 5, 20, 99])
 def test_the_bound_shows_a_step_before_it_is_followed(step_ms: int) -> None:
     tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)

@@ -131,6 +131,14 @@ def test_a_new_leader_is_asked_three_times_for_each_sync_for_twenty_seconds() ->
     assert not world.engine.one_way
 
 
+@pytest.mark.parametrize("name", ["median", "nqptp"])
+def test_filters_that_do_not_gain_from_more_requests_ask_once_for_each_sync(name: str) -> None:
+    leader = AskedLeader()
+    world = group(leader, filters=(name,))
+    world.run(16)
+    assert 7 * 10 <= leader.asked_between(5, 15) <= 8 * 10 + 1
+
+
 def test_one_that_does_not_answer_is_not_asked_more_often() -> None:
     leader = AskedLeader(answers=False)
     world = group(leader)

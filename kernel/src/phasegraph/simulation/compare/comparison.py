@@ -48,6 +48,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     missing_frames: int
     latency_ns: int
     thd_n_db: float | None
+    apart_p99_ns: float | None = None
+    apart_max_ns: float | None = None
+    """Between what any two sound cards play, while all compensators are locked; None with one card."""
     points: list[Point] = []
     """See `CrossingTruth.points`, of the crossing with the largest error; empty unless asked for."""
 
@@ -180,7 +183,7 @@ def _graphs_by_strategy(
         except GraphError as error:
             if strategies is not None:
                 raise GraphError([_of_strategy(strategy, problem) for problem in error.problems]) from None
-            left_out[strategy] = "; ".join(problem.message for problem in error.problems)
+            left_out[strategy] = "; ".join(dict.fromkeys(problem.message for problem in error.problems))
         else:
             graphs[strategy] = changed
     if not graphs:
@@ -273,5 +276,7 @@ def _result(strategy: str, scenario: str, report: Mapping[str, Any], simulation:
         missing_frames=sum(metrics["missing_frames"] for metrics in edges.values()),
         latency_ns=worst("true_latency_ns"),
         thd_n_db=max((value for value in distortions if value is not None), default=None),
+        apart_p99_ns=report["simulation"].get("true_apart_p99_ns"),
+        apart_max_ns=report["simulation"].get("true_apart_max_ns"),
         points=max(points, key=lambda each: max((abs(error) for _, error, _ in each), default=0.0)),
     )

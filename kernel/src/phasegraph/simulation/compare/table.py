@@ -19,6 +19,10 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:.1f} s"
 
 
+def _microseconds(value_ns: float | None) -> str:
+    return "-" if value_ns is None else f"{value_ns / 1000:.1f}"
+
+
 _ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
     ("aligned after", lambda result: _seconds(result.time_to_lock_s)),
     ("rate lock after", lambda result: _seconds(result.time_to_rate_lock_s)),
@@ -33,6 +37,11 @@ _ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
     ("latency", lambda result: format_duration(result.latency_ns)),
     ("THD+N, dB", lambda result: "-" if result.thd_n_db is None else f"{result.thd_n_db:.1f}"),
 )
+_APART_ROWS: tuple[tuple[str, Callable[[Result], str]], ...] = (
+    ("between cards, us p99", lambda result: _microseconds(result.apart_p99_ns)),
+    ("between cards, us max", lambda result: _microseconds(result.apart_max_ns)),
+)
+"""Of a graph with several sound cards."""
 _WIDTH = 80
 _TITLE_WIDTH = 2 + max(len(title) for title, _ in _ROWS)
 
@@ -73,7 +82,9 @@ def _column_width(result: Result) -> int:
 def _table(scenario: str, results: list[Result]) -> Iterator[str]:
     widths = [_column_width(result) for result in results]
     rows = [(scenario, [result.strategy for result in results])]
-    rows += [(f"  {title}", [show(result) for result in results]) for title, show in _ROWS]
+    several = any(result.apart_p99_ns is not None for result in results)
+    shown = _ROWS + _APART_ROWS if several else _ROWS
+    rows += [(f"  {title}", [show(result) for result in results]) for title, show in shown]
     for title, cells in rows:
         yield f"{title:{_TITLE_WIDTH}}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
