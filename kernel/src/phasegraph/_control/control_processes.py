@@ -97,6 +97,8 @@ class WatchedProcess:
             )
         except OSError as error:
             return f"it cannot be started: {error.strerror}"
+        with suppress(OSError, AttributeError):  # not every system has priorities
+            os.setpriority(os.PRIO_PROCESS, process.pid, 0)  # it inherits the run's, which is for the sake of audio
         try:
             self.status = ControlProcessStatus(state="running", pid=process.pid, restarts=restarts)
             assert process.stdin is not None

@@ -45,6 +45,9 @@ for it after each call that gives it up, of which a step makes many: with 0.1 ms
 _PR_SET_TIMERSLACK = 29
 _PRIORITY = 10
 """Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards."""
+_NICE = -15
+"""Of all other threads of the process, where that is permitted. One that holds the interpreter must not wait for other
+programs: the engine would wait with it, whatever its own priority is."""
 DETACH_S = 0.5
 """How long detaching waits for a step that is running. A step that does not return is left behind."""
 STOP_S = 1.0
@@ -185,6 +188,7 @@ class Engine:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         gc.freeze()  # collections while audio runs leave out objects that live until the end
+        nice = _set_nice(_NICE)
         thread = self._start_thread()
         seen, checks = self._call, 0
         try:
@@ -199,6 +203,7 @@ class Engine:
             self._stop = True
             thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
             gc.unfreeze()
+            _set_nice(nice)
             sys.setswitchinterval(switch_interval_s)
 
     def _start_thread(self) -> threading.Thread:
@@ -254,3 +259,14 @@ class Engine:
             rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)
+
+
+def _set_nice(nice: int) -> int:
+    # Of the threads that there are; those that they start inherit it. Returns what this thread's was.
+    before = 0
+    if sys.platform == "linux":
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(OSError):  # it may not be permitted, or the thread has ended
+                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
+    return before

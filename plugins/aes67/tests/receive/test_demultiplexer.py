@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from phasegraph_aes67.receive.demultiplexer import Demultiplexer
+from phasegraph_aes67.receive.demultiplexer import LEGS_TOGETHER, Demultiplexer
 from phasegraph_aes67.receive.stream_receiver import FAR_OFF
 
 BASE = 48 * 1_790_000_000_000
@@ -106,16 +106,18 @@ def test_streams_on_different_clocks(make, make_clock, batch_of):
 
 def test_a_clock_may_jump_between_two_legs_of_a_batch(make, make_clock, batch_of):
     clock = make_clock()
-    one, other = make(address="239.1.1.1", clock=clock), make(address="239.1.1.2", clock=clock)
-    demultiplexer = demultiplexer_of(one, other)
-    demultiplexer.distribute(batch_of(arriving(one, range(2)) + arriving(other, range(2))))
-    legs = demultiplexer.distribute_by_leg(batch_of(arriving(one, range(2, 30)) + arriving(other, range(2, 30))))
+    *others, other = stages = [make(address=f"239.1.1.{n}", clock=clock) for n in range(1, LEGS_TOGETHER + 2)]
+    demultiplexer = demultiplexer_of(*stages)
+    demultiplexer.distribute(batch_of([packet for one in stages for packet in arriving(one, range(2))]))
+    packets = [packet for one in stages for packet in arriving(one, range(2, 30))]
+    legs = demultiplexer.distribute_by_leg(batch_of(packets))
     next(legs)
+    assert [one.receiver.packets_received for one in stages] == [30] * len(others) + [2]
     clock.now = msgspec.structs.replace(clock.now, reference_ns=clock.now.reference_ns + 2 * MS, discontinuities=1)
-    for each in (one, other):
-        each.receiver.sync_to_clock()  # as a reader does
+    for one in stages:
+        one.receiver.sync_to_clock()  # as a reader does
     assert list(legs) == [1]
-    singly = make(address="239.1.1.2", clock=make_clock())
+    singly = make(address=other.parameters.address, clock=make_clock())
     for packet, at, _ in arriving(singly, range(2)):
         singly.accept(packet, at)
     singly.clock.now = clock.now

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 from phasegraph.net import PacketBatch
+from phasegraph_aes67.receive.demultiplexer import LEGS_TOGETHER
 from phasegraph_aes67.receive.receive_sockets import ROUND_BATCHES, STEP_SINGLY, TURN_NS, ReceiveSockets, _Socket
 
 BASE = 48 * 1_790_000_000_000
@@ -93,7 +94,8 @@ def test_packets_that_go_one_by_one_are_few_in_a_step(make: Any, batch_of: Any) 
 
 
 def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -> None:
-    stages = [make(address=f"239.1.1.{number}") for number in range(1, 7)]
+    count = 3 * LEGS_TOGETHER
+    stages = [make(address=f"239.1.1.{number}") for number in range(1, count + 1)]
 
     def packets(number: int) -> list[tuple[bytes, int, str]]:
         frame = BASE + 48 * number
@@ -102,14 +104,16 @@ def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -
     batches = [batch_of(packets(0)), batch_of([*packets(1), *packets(2)])]
     for batch in batches:
         batch.capacity += 1  # there is no more
-    sockets, (only,) = sockets_of(FakeReceiver(batches), pace_ns=TURN_NS // 2)
+    sockets, (only,) = sockets_of(FakeReceiver(batches), pace_ns=TURN_NS)
     only.demultiplexer.set_routes([route for one in stages for route in one.routes])
-    for legs_of_turns in [(2, 4, 6), (2, 4, 6)]:
-        before = stages[0].receiver.packets_received
-        for legs in legs_of_turns:
-            now_ns = sockets._ctx.local.now_ns()
-            assert sockets.step(now_ns) == now_ns, "it is not at its end"
-            assert sum(one.receiver.packets_received > before for one in stages) == legs
+
+    def turns() -> list[int]:
+        # How many streams have got their packets after each turn of a round.
+        before, after = stages[0].receiver.packets_received, []
         while sockets.step(now_ns := sockets._ctx.local.now_ns()) == now_ns:
-            pass  # figures are published
-    assert [one.receiver.packets_received for one in stages] == [3] * 6
+            after.append(sum(one.receiver.packets_received > before for one in stages))
+        return sorted(set(after))
+
+    assert turns() == list(range(1, count + 1)), "the first packets go one by one"
+    assert turns() == [LEGS_TOGETHER, 2 * LEGS_TOGETHER, count]
+    assert [one.receiver.packets_received for one in stages] == [3] * count
