@@ -108,3 +108,23 @@ def test_what_the_system_refuses_is_counted(rig, make_input, samples):
     assert [member.send_errors for member in one.streams] == [(0,), (5,), (0,)]
     assert samples(one.sender.of(1)) == [*range(240), *range(480, 720)]
     assert one.sender.of(2)[-1].at_ns == one.sender.of(1)[-1].at_ns
+
+
+def test_packets_are_ready_again_after_their_preparation_was_held_up(rig, make_input, monkeypatch):
+    source = make_input()
+    one = rig(source)
+    read = source.read
+
+    def held_up(frame, out, local_ns):
+        one.time.ns += 5 * MS
+        return read(frame, out, local_ns)
+
+    one.run(100)
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "read", held_up)
+        one.run(40)
+    one.run(600)
+    store, (stream,) = one.group._store, one.streams
+    for _ in range(store.depth):
+        one.run(1)
+        assert stream.built > one.group.schedule.next_packet + store.depth - 2 * store.chunk

@@ -194,6 +194,8 @@ class StreamGroup:
             while stream.built + store.chunk <= next_packet + store.depth and stream.end_packet is None:
                 began = self._local.now_ns()
                 if began + self._build_ns * 5 // 4 > until_ns:
+                    # One that was held up must not be the measure for ever: nothing would be ready in time any more.
+                    self._build_ns = self._build_ns * 63 // 64
                     return
                 frame = self.schedule.frame_of(stream.built)
                 if stream.source.available(frame) < store.chunk * self.schedule.frames:
