@@ -270,7 +270,7 @@ def test_a_page_that_stays_open_does_not_grow(tmp_path: Path, runtime: Path, bro
     sent = 0
 
     def load(hall: FakeControl, page: Any, statuses: int) -> None:
-        # So many statuses reach the page: the console passes the newest on, where they come too fast.
+        # Until this number has reached the page: of statuses that come too fast the console passes on the newest.
         nonlocal sent
         wanted = page.evaluate("overviews") + statuses
         while page.evaluate("overviews") < wanted:

@@ -76,14 +76,16 @@ class RunMonitor:
         """The same for a client: of many nodes, made in slices."""
         async with self._making:
             if self._fresh_status() is None:
-                began_s, graph = trio.current_time(), self.session.built.graph
+                began_s = now_s = trio.current_time()
+                graph = self.session.built.graph
                 nodes = {}
                 for number, node in enumerate(list(self.session.built.nodes.values())):
                     if number and number % NODES_AT_ONCE == 0:
                         await trio.sleep(PAUSE_S)
+                        now_s = trio.current_time()  # of all nodes of a slice: rates are of the same spans
                         if self.session.built.graph is not graph:
                             return self.status()
-                    nodes[node.id] = self._node_status(trio.current_time(), node)
+                    nodes[node.id] = self._node_status(now_s, node)
                 self._status = began_s, graph, self._make_status(trio.current_time(), nodes)
             assert self._status is not None
             return self._status[2]

@@ -101,7 +101,7 @@ class _Socket:
         _join(self.receiver, membership)
 
     def handle_batch(self) -> Generator[int, None, tuple[int, bool]]:
-        """Data plane: handle up to a batch of what has arrived; yields after each leg how many packets went one by one.
+        """Data plane: handle up to a batch of what has arrived; yields as `Demultiplexer.distribute_by_leg`.
 
         Returns how many packets there were, and whether there may be more.
         """
@@ -168,7 +168,7 @@ class ReceiveSockets:
 
     def _receive_round(self) -> Iterator[int]:
         # Reads some of each socket in turn, then publishes; the rest of a flood waits for the next round. Yields after
-        # each leg how many of its packets went one by one.
+        # a few legs how many of their packets went one by one.
         received: dict[_Socket, int] = dict.fromkeys(self._active, 0)
         waiting = list(self._active)
         for _ in range(ROUND_BATCHES):
