@@ -43,8 +43,9 @@ SWITCH_INTERVAL_S = 0.00002
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms). The engine waits
 for it after each call that gives it up, of which a step makes many: with 0.1 ms packets leave twice as late."""
 _PR_SET_TIMERSLACK = 29
-_PRIORITY = 10
-"""Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards."""
+_PRIORITY = 4
+"""Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards (the
+clients of ``jackd`` have 5 by default)."""
 _NICE = -15
 """Of all other threads of the process, where that is permitted. One that holds the interpreter must not wait for other
 programs: the engine would wait with it, whatever its own priority is."""

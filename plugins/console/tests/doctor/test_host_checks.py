@@ -34,7 +34,7 @@ def test_a_healthy_computer() -> None:
         ({"port_holders": {319: ["ptp4l (process 8)"]}}, "port 319", "attention", "ptp4l (process 8)", "kind ptp4l"),
         ({"port_holders": {5004: ["vlc (process 9)"]}}, "port 5004", "attention", "vlc", "stop it"),
         ({"capabilities": frozenset({"CAP_SYS_NICE"})}, "PTP ports", "attention", "privilege", "CAP_NET_BIND_SERVICE"),
-        ({"capabilities": frozenset({"CAP_NET_BIND_SERVICE"})}, "priority", "attention", "real-time", "LimitRTPRIO=10"),
+        ({"capabilities": frozenset({"CAP_NET_BIND_SERVICE"})}, "priority", "attention", "real-time", "LimitRTPRIO=4"),
         ({"receive_buffer_limit": 212_992}, "socket buffer", "attention", "208 KiB", "rmem_max=4194304"),
         ({"clock_source": "hpet"}, "clock source", "attention", "hpet", "clocksource=tsc"),
         ({"governor": "powersave"}, "processor", "attention", "slowly", "performance"),

@@ -8,7 +8,7 @@ from .finding import Finding, Severity
 from .host_facts import PORTS, HostFacts, LinkFacts
 
 PTP_PORT = 319
-ENGINE_PRIORITY = 10
+ENGINE_PRIORITY = 4
 """Real-time priority that the engine asks for."""
 RECEIVE_BUFFER_BYTES = 4 << 20
 """Receive buffer that a socket asks for: 64 streams of 1 ms packets for 80 ms."""
