@@ -53,9 +53,9 @@ class CrossingObserver(ABC):
         return self._device.span_s
 
     @property
-    def since_restart_s(self) -> float:
-        """Nominal time since the phase restarted after lost frames."""
-        return self._device.since_restart_s
+    def since_loss_s(self) -> float:
+        """Nominal time since frames were lost."""
+        return self._device.since_loss_s
 
     def observe(self, observation: Observation) -> None:
         """Use clock estimates, device times, read positions and remembered rates; ignore the rest."""

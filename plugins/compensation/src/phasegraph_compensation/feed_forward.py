@@ -35,7 +35,7 @@ class FeedForwardGains(msgspec.Struct, frozen=True):
     good_s: float = 1.0
     """Time for which the conditions of lock have to hold."""
     after_loss: float = 1.0
-    """Frames of error beyond which the position jumps to its place, for `LOSS_S` after a wrong count of lost frames."""
+    """Frames of error beyond which the position jumps to its place, for `LOSS_S` after lost frames."""
     patience_s: float = 10.0
     """Longest wait for the clock to lock, before playing starts without it."""
     smoothing_s: float = 1.0
@@ -94,7 +94,7 @@ class FeedForward:
     def _largest_error(self) -> float:
         # The gap of lost frames is heard anyway, so the position returns to its place at once.
         observer = self._observer
-        if observer.since_restart_s >= LOSS_S:
+        if observer.since_loss_s >= LOSS_S:
             return self._resync
         return min(self._resync, max(self.gains.after_loss, CERTAIN * observer.sigma_s * self._rate))
 

@@ -110,8 +110,8 @@ class RateEstimator:
         """Number of changes of the rate that were detected."""
         self.reseeds = 0
         """Number of restarts of the phase that no loss explains."""
-        self.since_restart_s = math.inf
-        """Nominal time since the phase restarted after lost frames."""
+        self.since_loss_s = math.inf
+        """Nominal time since frames were lost."""
         self._rate = rate
         self._drift = 0.0
         self._first_drift = 0.0 if drift is None else FIRST_DRIFT
@@ -127,7 +127,6 @@ class RateEstimator:
         self._residual_wander = self._learned_s = 0.0
         self._outliers = 0
         self._quiet_s = math.inf
-        self._since_loss_s = math.inf
         self._since_s = 0.0  # since the first stamp, or since the newest change of the rate
 
     @property
@@ -187,14 +186,12 @@ class RateEstimator:
         self.span_s += passed
         self._quiet_s += passed
         self._since_s += passed
-        self._since_loss_s += passed
+        self.since_loss_s += passed
         self.count += 1
-        self.since_restart_s += passed
         self._predict_state(frame, passed)
         if after_loss:
-            self._since_loss_s = 0.0
+            self.since_loss_s = 0.0
             if abs(self.residual_s(time_ns)) > max(1.0 / self._rate, math.sqrt(self._spread.phase + self._r)):
-                self.since_restart_s = 0.0
                 self._seed(frame, time_ns)
                 # Stamps agree with each other then, and not yet with the truth.
                 self._spread.set_phase(max(self.sigma_s, FIRST_SIGMA_S))
@@ -241,7 +238,7 @@ class RateEstimator:
 
     def _measure_noise(self, y: float) -> None:
         known = self.count - _UNMEASURED
-        if known <= 0:
+        if known <= 0 or self.since_loss_s < LOSS_S:  # what a wrong count leaves is no noise of the stamps
             return
         share = max(1.0 / (known + 1), 1.0 - math.exp(-self.interval_s / _NOISE_TIME_S))
         off = y - self._residual_mean
@@ -287,9 +284,7 @@ class RateEstimator:
     def _restart_phase(self, time_ns: int) -> None:
         # The phase jumped (an xrun, a step), and the rate of the card stays. A second jump within `AGAIN_S` shows that
         # the rate is wrong.
-        if self._since_loss_s < LOSS_S:
-            self.since_restart_s = 0.0
-        else:
+        if self.since_loss_s >= LOSS_S:
             self.reseeds += 1
             if self._quiet_s < AGAIN_S:
                 self._spread.set_rate(UNKNOWN_RATE)
