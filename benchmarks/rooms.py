@@ -114,7 +114,10 @@ context.objects = [
 """
 
 
-_PIPEWIRE_REALTIME = "{ name = libpipewire-module-rt args = { rt.prio = 80 } flags = [ ifexists nofail ] }"
+_SERVER_PRIORITY = 80
+_PIPEWIRE_REALTIME = (
+    f"{{ name = libpipewire-module-rt args = {{ rt.prio = {_SERVER_PRIORITY} }} flags = [ ifexists nofail ] }}"
+)
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,9 @@ class Server:
             name = f"rooms{os.getpid()}"
             self._variables = {"JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
             self.prefix: tuple[str, ...] = ()
-            priority = "-R" if realtime else "-r"
-            words: tuple[str, ...] = ("jackd", priority, "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period))
+            priority = ("-R", "-P", str(_SERVER_PRIORITY)) if realtime else ("-r",)
+            driver = ("-d", "dummy", "-r", str(RATE), "-p", str(period))
+            words: tuple[str, ...] = ("jackd", *priority, "-n", name, *driver)
         else:
             runtime = shop.folder / "runtime"
             runtime.mkdir(mode=0o700)
@@ -259,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--periods", type=lambda text: [int(word) for word in text.split(",")], default=PERIODS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
-        "--realtime", action="store_true", help="real-time priority for the server (jackd -R, PipeWire's module-rt)"
+        "--realtime", action="store_true", help="real-time priority 80 for the server (jackd -P, PipeWire's module-rt)"
     )
     parser.add_argument("--keep", type=Path, help="folder for recordings, traces and logs of every run")
     given = parser.parse_args(arguments)
