@@ -273,3 +273,21 @@ def test_without_portaudio_jack_s_cards_are_enough(server, monkeypatch):
 
     monkeypatch.setattr(portaudio, "sounddevice", missing)
     assert [card.index for card in list_cards()] == [0]
+
+
+@pytest.mark.parametrize(("period", "within_us"), [(64, 25.0), (128, 10.0)])
+def test_the_stamps_are_in_their_place_from_the_first_cycles_after_an_xrun(period, within_us):
+    off_us = []
+    for seed in range(10):
+        late_us = np.random.default_rng(seed).uniform(-30.0, 30.0, 800)
+        server, lag = FakeServer(period), jack._LagFilter(period / RATE * 1e6)
+        for cycle in range(800):
+            if cycle == 500:
+                server.now_us += 300.0
+                lag.expect_jump()
+            true_us = server.now_us
+            server.wake(late_us[cycle])
+            shift = lag.update(cycle, server.current_us, server.period_us, successive=True)
+            if cycle > 500 and lag.since_jump < 16:
+                off_us.append(server.current_us + shift - true_us)
+    assert 0.0 < np.sqrt(np.mean(np.square(off_us))) < within_us

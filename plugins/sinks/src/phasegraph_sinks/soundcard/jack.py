@@ -44,9 +44,13 @@ _FLOAT32_ULPS = 1 << 29
 _WAKES_TIME_US = 250_000
 _MOST_WAKES = 190
 _JUMP_WAKES = 3
-"""Wake-ups in a row that are a jump; fewer were late."""
+_JUMP_TIME_US = 20_000
+"""Wake-ups in a row that are a jump, or of that time, if it has more; fewer were late. The mean of these is what a jump
+is corrected by at once, and a wake-up at a period of 64 is known to within 111 us."""
 _JUMP_CYCLES = 16
 """Cycles after a jump in which the stamps may move by whole frames."""
+_SETTLING_US = 1_000_000
+"""Time after a jump in which the least lag that is corrected grows from nothing to its value."""
 _LEAST_JUMP_US, _LEAST_LAG_US = 250.0, 10.0
 _JUMP_STEPS, _LAG_STEPS = 1.5, 0.15
 """The least jump that is one, and the least lag that is corrected (the loop removes less within seconds, and a
@@ -174,10 +178,11 @@ class _LagFilter:
         self._least_lag_us = _LEAST_LAG_US + _LAG_STEPS * step_us
         self._origin_us = 0
         self._period_us = 0.0
-        self.since_jump = _JUMP_CYCLES
+        self.since_jump = int(_SETTLING_US / nominal_us)
         """Cycles since the newest jump: clients that see the same cycles agree on it."""
         self._doubtful: list[float] = []
         self._jump_reported = False
+        self._jump_wakes = max(_JUMP_WAKES, int(_JUMP_TIME_US / nominal_us))
         self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
 
     def update(self, cycles: float, current_us: int, period_us: float, *, successive: bool) -> float:
@@ -191,7 +196,8 @@ class _LagFilter:
         if not self._wakes:
             return 0.0
         lag = statistics.fmean(self._wakes) - predicted
-        return math.copysign(max(0.0, abs(lag) - self._least_lag_us), lag)
+        least_us = self._least_lag_us * min(1.0, self.since_jump * self._nominal_us / _SETTLING_US)
+        return math.copysign(max(0.0, abs(lag) - least_us), lag)
 
     def expect_jump(self) -> None:
         """The server reports an xrun: its time may have jumped, by less than can be told from a late wake-up."""
@@ -201,7 +207,7 @@ class _LagFilter:
     def _add_wake(self, wake_us: float) -> None:
         if self._wakes and (self._jump_reported or abs(wake_us - statistics.fmean(self._wakes)) > self._jump_us):
             self._doubtful.append(wake_us)
-            if len(self._doubtful) < _JUMP_WAKES:
+            if len(self._doubtful) < self._jump_wakes:
                 return
             self._wakes.clear()
             self._wakes.extend(self._doubtful)
