@@ -179,7 +179,9 @@ def find_run(name: str | None = None) -> Path:
     there = f"there are {', '.join(runs)}" if runs else f"there is no socket in {folders}"
     if name is not None:
         raise ControlError(f"no run '{name}': {there}")
-    raise ControlError(f"which run? {there}" if runs else f"no run: {there}")
+    if not runs:
+        raise ControlError(f"no run: {there}")
+    raise ControlError(f"which run? {there}: name one (`kernel apply` and `kernel set`: --run NAME)")
 
 
 class Run:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from phasegraph._cli.status import Status, json_status, plain_status
-from phasegraph._cli.status_table import node_details, status_lines
+from phasegraph._cli.status_table import node_details, phrases_of, status_lines
 from phasegraph._core.terminal import printable_output
 from phasegraph._run.logging import make_log
 from phasegraph.control import EdgeStatus, NodeStatus, RunStatus
@@ -167,3 +167,18 @@ def test_a_line_of_the_log_is_above_the_live_table(monkeypatch: pytest.MonkeyPat
     assert before.count("\x1b[1A\x1b[2K") == rows - 1, "the table is cleared first"
     assert "NODE" in after, "and drawn again below"
     assert "node" in after.split("NODE")[0]
+
+
+def test_a_phrase_with_a_semicolon_in_brackets_stays_whole() -> None:
+    phrases = [
+        "received 9 packets",
+        "arrived 1 ms late (median; 99 % (of all; also late) within 2 ms)",
+        "link offset 20 ms",
+    ]
+    assert phrases_of("; ".join(phrases)) == phrases
+    assert phrases_of("") == []
+
+
+def test_a_run_of_one_node_is_well_and_one_that_ends_says_after_which_time() -> None:
+    alone = snapshot(nodes={"house": node("clock")}, edges={}, stopping=True)
+    assert shown(alone, 80)[0] == "  hall: ending after 0:01:03, all is well"

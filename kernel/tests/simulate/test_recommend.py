@@ -41,9 +41,9 @@ def of(strategy: str, scenario: str = "studio", **changes) -> Result:
 @pytest.mark.parametrize(
     ("one", "other", "because"),
     [
-        ({"thd_n_db": -60.0}, {"underruns": 1}, "no gaps in the audio (0 underruns and resyncs; b: 1 underrun"),
+        ({"thd_n_db": -60.0}, {"underruns": 1}, "the fewest gaps in the audio (0 underruns and resyncs; b: 1 underrun"),
         ({"thd_n_db": -60.0}, {"resyncs": 3}, "b: 3 underruns and resyncs"),
-        ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "every frame on time"),
+        ({"thd_n_db": -60.0}, {"alignment_error_rms_frames": 7.0}, "the frames nearest to their time"),
         ({"thd_n_db": -60.0}, {"pitch_slope_max_ppb_per_s": 9000.0}, "the steadiest pitch (0.15 ppm/s; b: 9 ppm/s)"),
         ({"wander_rms_frames": 9.0}, {"thd_n_db": -100.0}, "the cleanest tone (THD+N -130 dB; b: THD+N -100 dB)"),
         ({"time_to_rate_lock_s": 60.0}, {"wander_rms_frames": 0.5}, "the least wander"),
@@ -97,8 +97,15 @@ def test_the_table_has_a_row_for_each_and_says_what_was_measured():
     text = " ".join(lines)
     assert "10000 Hz" in text
     assert "+-20 Hz" in text
-    assert "Left out: none: it refuses." in text
+    assert "Left out is the strategy 'none': it refuses." in text
     assert "Recommended: a, because" in text
+
+
+def test_where_every_strategy_has_underruns_the_table_says_that_the_link_offset_is_too_short():
+    results = comparison(of("a", "lossy"), of("b", "lossy", underruns=2), *(of(n, "far", underruns=3) for n in "ab"))
+    text = " ".join(as_table(results, recommend(results)))
+    assert "In far frames arrive after their time with every strategy: the link offset is too short." in text
+    assert "In lossy" not in text
 
 
 def test_the_table_fits_a_terminal_of_80_columns_however_many_strategies_there_are():

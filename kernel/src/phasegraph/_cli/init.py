@@ -87,7 +87,8 @@ def init(
     found: dict[str, str] = {}
     if receives and not (session or group):
         found = question.listen(interface)
-        answer = question.choose("Which stream: a session's name, or a multicast group?", found, "", free=True)
+        asked = "" if found else " None is announced: give a group. `kernel discover` listens for longer."
+        answer = question.choose(f"Which stream: a session's name, or a multicast group?{asked}", found, "", free=True)
         session, group = ("", answer) if re.fullmatch(r"[0-9.]+", answer) else (answer, "")
         if not answer:
             raise click.UsageError(

@@ -28,7 +28,7 @@ class Progress:
         if now - self._printed >= _INTERVAL_S:
             self._printed = now
             done_s = session.meter.duration_s
-            rest_s = (self._whole_s - done_s) / done_s * (now - self._began)
+            rest_s = max(1.0, (self._whole_s - done_s) / done_s * (now - self._began))
             done, whole = format_duration(done_s * 1e9), format_duration(self._whole_s * 1e9)
             speed = done_s / (now - self._began)
             self._print(f"{done} of {whole} simulated, {speed:.0f}x real time, {format_duration(rest_s * 1e9)} left")

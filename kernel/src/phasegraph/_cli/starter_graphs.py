@@ -42,7 +42,8 @@ def _clock(choices: Choices) -> str:
         comment = '# The time of this machine. On a network with a PTP grandmaster use kind = "ptp".'
         return f'{comment}\n[clocks.house]\nkind = "system"'
     comment = (
-        "# Follows the PTP grandmaster of the network. UDP ports 319 and 320 need a privilege: `kernel run --user`."
+        "# Follows the PTP grandmaster of the network. UDP ports 319 and 320 need a privilege:\n"
+        "# `sudo kernel run GRAPH --user NAME`, or another way of the page on PTP."
     )
     table = f'[clocks.house]\nkind = "ptp"\ninterface = {_toml(choices.interface)}\ndomain = {choices.ptp_domain}'
     return f"{comment}\n{table}"

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from .._run.logging import StandardError
-from .status_table import COLOURS, TableLine, headline, status_lines, status_rows
+from .status_table import COLOURS, TableLine, headline, phrases_of, status_lines, status_rows
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -88,7 +88,7 @@ def plain_status(snapshot: RunStatus) -> str:
     texts = {id: node.text for id, node in snapshot.nodes.items()}
     texts |= {name: edge.text for name, edge in snapshot.edges.items()}
     texts |= {f"control.{name}": process.trouble or process.state for name, process in snapshot.control.items()}
-    rows = [f"{row.name}: {'; '.join(texts[row.name].split('; ')[:3])}" for row in status_rows(snapshot)]
+    rows = [f"{row.name}: {'; '.join(phrases_of(texts[row.name])[:3])}" for row in status_rows(snapshot)]
     return " | ".join([headline(snapshot), *rows])
 
 

@@ -70,9 +70,21 @@ def status_rows(snapshot: RunStatus) -> list[StatusRow]:
 def headline(snapshot: RunStatus) -> str:
     """The run, how long it has lasted, and how many of its nodes and crossings are in trouble."""
     count = len(status_rows(snapshot))
-    troubled = f"{len(snapshot.trouble)} of {count} in trouble" if snapshot.trouble else f"all {count} are well"
-    state = "ending" if snapshot.stopping else "running"
-    return f"{snapshot.name}: {state} for {_clock_time(round(snapshot.duration_s))}, {troubled}"
+    well = f"all {count} are well" if count > 1 else "all is well"
+    troubled = f"{len(snapshot.trouble)} of {count} in trouble" if snapshot.trouble else well
+    state = "ending after" if snapshot.stopping else "running for"
+    return f"{snapshot.name}: {state} {_clock_time(round(snapshot.duration_s))}, {troubled}"
+
+
+def phrases_of(text: str) -> list[str]:
+    """The phrases of the text of a node: it is divided at semicolons that stand outside of brackets."""
+    phrases: list[str] = []
+    for part in text.split("; "):
+        if phrases and phrases[-1].count("(") > phrases[-1].count(")"):
+            phrases[-1] += f"; {part}"
+        else:
+            phrases.append(part)
+    return [phrase for phrase in phrases if phrase]
 
 
 def status_lines(snapshot: RunStatus, width: int, height: int = 10_000, *, note: str = "") -> list[TableLine]:
@@ -119,7 +131,7 @@ def node_details(snapshot: RunStatus, name: str, width: int) -> list[TableLine] 
     else:
         return None
     lines = [TableLine(row.severity, MARKS[row.severity] + title)]
-    for phrase in filter(None, text.split("; ")):
+    for phrase in phrases_of(text):
         lines += [
             TableLine(0, line)
             for line in textwrap.wrap(printable(phrase), width, initial_indent="  ", subsequent_indent="    ")

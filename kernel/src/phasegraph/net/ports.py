@@ -39,8 +39,8 @@ def port_unavailable(error: OSError, port: int, holders: Sequence[str] | None = 
         return PortUnavailable(
             errno.EACCES,
             f"opening UDP port {port} needs a privilege",
-            "grant CAP_NET_BIND_SERVICE (in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE), "
-            f"or run sysctl net.ipv4.ip_unprivileged_port_start={port}",
+            "start as root with `kernel run --user NAME`; or grant CAP_NET_BIND_SERVICE (in a systemd unit: "
+            f"AmbientCapabilities=CAP_NET_BIND_SERVICE); or run sysctl net.ipv4.ip_unprivileged_port_start={port}",
         )
     return error
 

@@ -45,14 +45,14 @@ def _seconds(value: float) -> str:
 
 RULES = (
     Rule(
-        "no gaps in the audio",
+        "the fewest gaps in the audio",
         lambda result: result.underruns + result.resyncs,
         lambda value: f"{format_count(round(value), 'underrun or resync', 'underruns and resyncs')}",
         0,
         1.0,
     ),
     Rule(
-        "every frame on time, which several receivers of one stream need",
+        "the frames nearest to their time, which several receivers of one stream need",
         lambda result: result.alignment_error_rms_frames,
         lambda value: f"{_in_frames(value)} alignment error rms",
         1.0,

@@ -57,11 +57,23 @@ def as_table(comparison: StrategyComparison, recommendation: Recommendation) -> 
         f"{format_duration(comparison.duration_s * 1e9)} each, seed {comparison.seed}. Errors, wander, pitch and ratio "
         f"count from the compensator's lock on. THD+N: a tone of {comparison.tone_hz:g} Hz at -6 dBFS, notch of "
         f"+-{comparison.notch_hz:g} Hz, at the end of the run.",
-        *(f"Left out: {strategy}: {why}." for strategy, why in comparison.left_out.items()),
+        *_link_offset_notes(comparison),
+        *(f"Left out is the strategy '{strategy}': {why}." for strategy, why in comparison.left_out.items()),
         "",
         f"Recommended: {recommendation.strategy}, because {recommendation.reason}.",
     ]
     return [*lines, *(line for note in notes for line in textwrap.wrap(note, _WIDTH, break_on_hyphens=False) or [""])]
+
+
+def _link_offset_notes(comparison: StrategyComparison) -> Iterator[str]:
+    # Underruns are frames that came too late, or not yet: what a network loses is not counted among them.
+    for scenario in comparison.scenarios:
+        if all(result.underruns for result in comparison.results if result.scenario == scenario):
+            yield (
+                f"In {scenario} frames arrive after their time with every strategy: the link offset is too short. "
+                f"`kernel simulate --scenario {scenario}` says by how much; --set sources.ID.link-offset=TIME "
+                "compares with another."
+            )
 
 
 def _blocks(results: list[Result]) -> Iterator[list[Result]]:

@@ -83,7 +83,7 @@ def _check_low_ports(facts: HostFacts) -> Finding:
     first = facts.first_unprivileged_port
     if first is None or first <= PTP_PORT or "CAP_NET_BIND_SERVICE" in facts.capabilities:
         return Finding("PTP ports", Severity.OK, "UDP ports 319 and 320 may be opened")
-    remedy = "AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or sysctl "
+    remedy = "kernel run --user NAME as root, AmbientCapabilities=CAP_NET_BIND_SERVICE in a systemd unit, or sysctl "
     remedy += f"net.ipv4.ip_unprivileged_port_start={PTP_PORT}"
     return Finding("PTP ports", Severity.ATTENTION, "opening UDP ports 319 and 320 needs a privilege", remedy)
 
