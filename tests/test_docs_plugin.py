@@ -2,13 +2,16 @@
 
 import inspect
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from phasegraph import NodeContext, hookimpl
+from phasegraph._cli.app import cli
 from phasegraph._plugins.specs import Specs
 from phasegraph.testing import run_graph_now, sim_registry, suites
 
@@ -85,3 +88,20 @@ def test_the_example_graph_is_right_toml() -> None:
 def test_the_example_is_small() -> None:
     files = (ROOT / "tests/third_party/src").rglob("*.py")
     assert sum(len(file.read_text().splitlines()) for file in files) < 100
+
+
+def test_the_commands_of_the_page_are_those_that_init_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    block = re.search(r"^## From zero$.*?^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    first, install, enter, *rest = block[1].splitlines()
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, shlex.split(first)[1:])
+    assert result.exit_code == 0, result.output
+    assert f"Next: {install}" in result.stdout
+    assert f"then: ({enter} && {rest[0]}); {rest[1]}" in result.stdout
+    assert (tmp_path / enter.removeprefix("cd ")).is_dir()
+
+
+def test_the_folder_that_is_added_is_the_example() -> None:
+    (folder,) = re.findall(r"dev\.py add (\S+)", PAGE)
+    assert (ROOT / folder / "pyproject.toml").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -65,3 +66,17 @@ def test_init_writes_the_graph_of_its_page(page: str, tmp_path: Path, monkeypatc
     assert result.exit_code == 0, result.output
     written = tomllib.loads((tmp_path / "graph.toml").read_text("utf-8"))
     assert written == tomllib.loads(blocks(page, "toml")[0])
+
+
+def test_two_rooms_are_as_far_apart_as_the_pages_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (line,) = (line for block in blocks("rooms", "sh") for line in block.splitlines() if "kernel simulate" in line)
+    report = tmp_path / "report.json"
+    result = CliRunner().invoke(cli, [*shlex.split(line)[1:], "--report", str(report)])
+    assert result.exit_code == 0, result.output
+    apart = json.loads(report.read_text("utf-8"))["simulation"]
+    rms, most = (f"{apart[f'true_apart_{figure}_ns'] / 1000:.1f}" for figure in ("rms", "max"))
+    assert f"`Time between the sound cards` says how far apart both rooms play: {rms} µs rms and {most} µs at most" in (
+        " ".join((ROOT / "docs" / "rooms.md").read_text("utf-8").split())
+    )
+    assert f"| {most} µs apart at most |" in (ROOT / "docs" / "gallery.md").read_text("utf-8")
