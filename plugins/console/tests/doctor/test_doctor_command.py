@@ -35,6 +35,12 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
     assert "need attention" in result.stdout or "Nothing stands in the way" in result.stdout
 
 
-@pytest.mark.parametrize("argument", ["-1", "61", "long"])
+@pytest.mark.parametrize("argument", ["-1", "61", "long", "2min"])
 def test_a_wrong_time_is_refused(argument: str) -> None:
     assert CliRunner().invoke(doctor_command, ["--for", argument]).exit_code == 2
+
+
+@pytest.mark.parametrize("argument", ["0", "0s", "0.0"])
+def test_a_time_has_a_unit_or_is_in_seconds(argument: str) -> None:
+    result = CliRunner().invoke(doctor_command, ["--for", argument, "--format", "json"])
+    assert (result.exit_code in (0, 1), result.stderr) == (True, "")

@@ -27,6 +27,19 @@ Examples:
 """
 
 
+def _listening_time(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    # Seconds, of a duration with its unit ("35s") or of a plain number ("35").
+    from phasegraph import parse_duration
+
+    try:
+        seconds = float(value) if value.replace(".", "", 1).isdecimal() else parse_duration(value) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if not 0 <= seconds <= 60:
+        raise click.BadParameter(f"expected a duration from 0s to 60s, got {value}")
+    return seconds
+
+
 @click.command("doctor", short_help="Find what stands in the way of a run, with remedies.", epilog=EXAMPLES)
 @click.argument("graph", required=False, type=click.Path(path_type=Path))
 @click.option("--profile", help="Profile of the graph.")
@@ -34,10 +47,11 @@ Examples:
 @click.option(
     "--for",
     "seconds",
-    type=click.FloatRange(0, 60),
-    default=3.0,
+    metavar="TIME",
+    callback=_listening_time,
+    default="3s",
     show_default=True,
-    help="Seconds to listen to PTP and announced sessions; 0 does not listen.",
+    help="How long to listen to PTP and announced sessions, up to 60s; 0 does not listen.",
 )
 @click.option("--format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_context
@@ -47,7 +61,7 @@ def doctor_command(
     """Check interfaces, queues, ports, privileges, buffers, timing, PTP and sound of this computer.
 
     With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster, and its
-    streams fit the sessions that are announced (devices repeat after 30 s: --for 35). Nothing is changed. To listen,
+    streams fit the sessions that are announced (devices repeat after 30 s: --for 35s). Nothing is changed. To listen,
     groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
     """
     import trio

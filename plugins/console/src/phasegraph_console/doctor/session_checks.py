@@ -41,7 +41,7 @@ def _check_name(node: GraphNode, name: str, heard: Announcements) -> Finding:
     if found is not None:
         return Finding(node.path, Severity.OK, f"session '{name}' is announced by {found.origin}")
     text = f"no session '{name}' was announced within {heard.listened_s:g} s{_others(heard.sessions)}"
-    return Finding(node.path, Severity.ATTENTION, text, "devices repeat after 30 s: listen with --for 35")
+    return Finding(node.path, Severity.ATTENTION, text, "devices repeat after 30 s: listen with --for 35s")
 
 
 def _check_address(node: GraphNode, heard: Announcements, elsewhere: Mapping[str, Announcements]) -> Iterator[Finding]:
