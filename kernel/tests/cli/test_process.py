@@ -71,6 +71,18 @@ def test_a_reader_that_went_away_is_no_error() -> None:
     process.wait()
 
 
+def test_output_that_is_left_when_the_reader_went_away_is_no_error() -> None:
+    code = "import sys; from phasegraph._cli import discard_unread_output as end; input(); print(1, end=''); end()"
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], env=buffered, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.communicate(b"\n")[1] == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to try it on")
 @pytest.mark.parametrize("command", ["run", pytest.param("simulate", marks=pytest.mark.slow)])
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, command: str) -> None:

@@ -51,6 +51,11 @@ def test_a_clock(metrics: dict[str, Any], phrases: str) -> None:
         ),
         ({"packets_received": 0, "trouble": "nothing comes"}, "nothing comes; received 0 packets"),
         (
+            {"packets_received": 5, "lateness_p50_ns": -5_790_000, "lateness_p99_ns": 9, "lateness_max_ns": 9},
+            "received 5 packets; none lost or late; arrived 5.79 ms before media time (median; 99 % within 9 ns, at "
+            "most 9 ns)",
+        ),
+        (
             {
                 "packets_received": 5,
                 "lateness_p50_ns": 1_070_000,

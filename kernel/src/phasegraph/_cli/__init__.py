@@ -21,4 +21,18 @@ def main() -> None:
     # All nodes use trio when they run. It takes a quarter of the CPU time of `kernel check`, which runs none.
     defer_import("trio")
 
-    cli(prog_name="kernel")
+    try:
+        cli(prog_name="kernel")
+    finally:
+        discard_unread_output()
+
+
+def discard_unread_output() -> None:
+    """Write what is left in the streams. What its reader does not want (``kernel runs | head -1``) is dropped."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:  # Python would report it again when it ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

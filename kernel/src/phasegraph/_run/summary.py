@@ -140,8 +140,10 @@ def _received(metrics: Mapping[str, Any]) -> list[str]:
     if metrics.get("frames_concealed"):
         phrases.append(f"{_count(metrics['frames_concealed'], 'frame')} concealed")
     if "lateness_p50_ns" in metrics:
-        median, most, p99 = (format_duration(metrics[f"lateness_{name}_ns"]) for name in ("p50", "max", "p99"))
-        phrases.append(f"arrived {median} after media time (median; 99 % within {p99}, at most {most})")
+        most, p99 = (format_duration(metrics[f"lateness_{name}_ns"]) for name in ("max", "p99"))
+        median_ns = metrics["lateness_p50_ns"]  # below zero of a relative stream whose first packet was late
+        median = f"{format_duration(abs(median_ns))} {'before' if median_ns < 0 else 'after'}"
+        phrases.append(f"arrived {median} media time (median; 99 % within {p99}, at most {most})")
         if "link_offset_ns" in metrics:
             phrases.append(f"link offset {format_duration(metrics['link_offset_ns'])}")
     return phrases
