@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from phasegraph import ClockConfig, CompensatorConfig, NodeConfig, SinkConfig, SourceConfig
-from phasegraph._cli.app import cli
+from phasegraph._cli.app import FIRST_PARTY_COMMANDS, cli
 from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.kinds import ResamplerKind
 from phasegraph._core.role import Role
@@ -101,6 +101,11 @@ def test_commands_that_are_named_exist(path: Path) -> None:
         options = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert options <= {*known, "--help"}, call
     assert named <= {*commands, "is"}
+
+
+def test_the_list_of_commands_says_of_each_plugin_s_what_it_says_of_itself() -> None:
+    commands = plugin_commands(builtin=cli.commands).commands
+    assert {name: command.short_help for name, command in commands.items()} == FIRST_PARTY_COMMANDS
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

@@ -27,6 +27,18 @@ from .sweep import sweep
 COMMANDS_GROUP = "phasegraph.commands"
 """Entry points by which plugins declare the names of their commands; the value is the plugin's module."""
 
+FIRST_PARTY_COMMANDS = {
+    "airplay": "AirPlay timing for other programs.",
+    "console": "Show the runs of this machine in a browser, by HTTP, and for Prometheus.",
+    "devices": "List sound cards, their rates and channels.",
+    "discover": "List the streams that are announced on the network.",
+    "doctor": "Find what stands in the way of a run, with remedies.",
+    "nmos": "Offer runs as an NMOS node to broadcast controllers.",
+    "sdp": "Explain session descriptions, and what is wrong with them.",
+    "verify": "Judge streams and PTP by published limits.",
+}
+"""What the commands of this project's plugins do, for a list that imports no plugin."""
+
 
 def declared_commands() -> set[str]:
     """The commands that plugins declare, without importing a plugin."""
@@ -58,7 +70,8 @@ class Kernel(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands; those of plugins by their declarations, without importing a plugin."""
         super().format_commands(ctx, formatter)
-        rows = [(name, f"See kernel {name} --help.") for name in sorted(declared_commands() - self.commands.keys())]
+        names = sorted(declared_commands() - self.commands.keys())
+        rows = [(name, FIRST_PARTY_COMMANDS.get(name, f"See kernel {name} --help.")) for name in names]
         if rows:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl(rows)

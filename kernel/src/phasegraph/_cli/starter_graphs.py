@@ -83,7 +83,7 @@ def _aligned(choices: Choices) -> str:
     kind, why = (
         ("combined", "every frame at its time")
         if choices.clock == "ptp"
-        else ("buffer-feedback", "needs only the arrivals of packets")
+        else ("buffer-feedback", "needs no clock that sender and receiver share")
     )
     return (
         "# The card runs on its own clock, so its edge is resampled. "
