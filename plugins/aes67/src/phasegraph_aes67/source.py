@@ -78,7 +78,7 @@ class Aes67Source:
         self._ctx = ctx
         self._sockets = ctx.shared(ReceiveSockets)
         name = self._config.session
-        names = list(interfaces_from_config(self._config))
+        names = list(dict.fromkeys(interfaces_from_config(self._config)))
         enabled = self._config.enabled
         if enabled and any(lacks_address(ctx, each) for each in names):
             task_status.started()

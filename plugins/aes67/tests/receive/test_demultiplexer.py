@@ -1,9 +1,11 @@
 """Many streams on one socket."""
 
+import random
+
 import msgspec
 import pytest
 
-from phasegraph_aes67.receive.demultiplexer import LEGS_TOGETHER, Demultiplexer
+from phasegraph_aes67.receive.demultiplexer import LEGS_TOGETHER, Demultiplexer, alike
 from phasegraph_aes67.receive.stream_receiver import FAR_OFF
 
 BASE = 48 * 1_790_000_000_000
@@ -188,3 +190,22 @@ def test_several_receivers_of_one_stream_get_all_of_it(make, batch_of):
     demultiplexer.distribute(batch_of(arriving(stages[1], range(30, 40))))
     assert stages[1].counted()["packets_received"] == 40
     assert stages[0].counted()["packets_received"] == 30
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_routes_that_are_added_one_by_one_are_those_that_are_set_together(make, seed):
+    chance = random.Random(seed)
+    stages = [
+        make(address=f"239.1.1.{chance.randrange(4)}", source=chance.choice([None, None, "10.0.0.1", "10.0.0.2"]))
+        for _ in range(24)
+    ]
+    for stage in stages:
+        for route in stage.routes:
+            route.leg.interface = chance.choice([0, 1, 2])
+    routes = [route for stage in stages for route in stage.routes]
+    together, singly = Demultiplexer(), Demultiplexer()
+    together.set_routes(routes)
+    for number, route in enumerate(routes):
+        assert singly.has_alike(route.leg) == any(alike(route.leg, before.leg) for before in routes[:number])
+        singly.add_route(route)
+    assert [table.routes for table in singly._tables] == [table.routes for table in together._tables]

@@ -7,7 +7,16 @@ from typing import Any
 
 from phasegraph.net import PacketBatch
 from phasegraph_aes67.receive.demultiplexer import LEGS_TOGETHER
-from phasegraph_aes67.receive.receive_sockets import ROUND_BATCHES, STEP_SINGLY, TURN_NS, ReceiveSockets, _Socket
+from phasegraph_aes67.receive.receive_sockets import (
+    FIRST_INTERVAL_NS,
+    FIRST_PACKETS_NS,
+    LOOK_NS,
+    ROUND_BATCHES,
+    STEP_SINGLY,
+    TURN_NS,
+    ReceiveSockets,
+    _Socket,
+)
 
 BASE = 48 * 1_790_000_000_000
 MS = 1_000_000
@@ -51,8 +60,10 @@ class FakeContext:
     def __init__(self, pace_ns: int) -> None:
         self.local = FakeLocal(pace_ns)
 
+    quantum = 4 * MS
+
     def quantum_ns(self) -> int:
-        return 4 * MS
+        return self.quantum
 
     def attach(self, step: Any) -> None:
         pass
@@ -109,6 +120,7 @@ def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -
 
     def turns() -> list[int]:
         # How many streams have got their packets after each turn of a round.
+        sockets._ctx.local.time_ns += 4 * MS  # type: ignore[attr-defined]
         before, after = stages[0].receiver.packets_received, []
         while sockets.step(now_ns := sockets._ctx.local.now_ns()) == now_ns:
             after.append(sum(one.receiver.packets_received > before for one in stages))
@@ -117,3 +129,37 @@ def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -
     assert turns() == list(range(1, count + 1)), "the first packets go one by one"
     assert turns() == [LEGS_TOGETHER, 2 * LEGS_TOGETHER, count]
     assert [one.receiver.packets_received for one in stages] == [3] * count
+
+
+def test_a_stream_that_is_added_does_not_wait_for_the_next_round() -> None:
+    # A recording is read every 80 ms. A change of the graph waits for the first packets of its new streams.
+    sockets, (only,) = sockets_of(quiet := FakeReceiver([]))
+    sockets._ctx.quantum = 80 * MS  # type: ignore[attr-defined]
+    now_ns = 0
+
+    def reads_until(end_ns: int) -> list[int]:
+        # When the socket is read, if the step is called whenever it asks for it.
+        nonlocal now_ns
+        times = []
+        while now_ns < end_ns:
+            before = quiet.reads
+            sockets._ctx.local.time_ns = now_ns  # type: ignore[attr-defined]
+            next_ns = sockets.step(now_ns)
+            assert now_ns < next_ns <= now_ns + LOOK_NS
+            if quiet.reads > before:
+                times.append(now_ns)
+            now_ns = next_ns
+        return times
+
+    reads_until(500 * MS)
+    calm = reads_until(1000 * MS)
+    assert {after - before for before, after in itertools.pairwise(calm)} == {80 * MS}
+    sockets.expect_first_packets()
+    added_ns = now_ns
+    busy = reads_until(added_ns + FIRST_PACKETS_NS)
+    assert busy[0] == added_ns
+    assert max(after - before for before, after in itertools.pairwise(busy)) == FIRST_INTERVAL_NS
+    reads_until(now_ns + 500 * MS)
+    calm = reads_until(now_ns + 500 * MS)
+    assert {after - before for before, after in itertools.pairwise(calm)} == {80 * MS}
+    assert only.closed is False

@@ -9,6 +9,7 @@ result; a property test holds them against each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -74,8 +75,9 @@ def _layers(routes: Sequence[Route]) -> list[list[Route]]:
     return layers
 
 
-def _made_of(routes: Sequence[Route]) -> list[tuple[Route, str]]:
-    return [(route, route.leg.parameters.address) for route in routes]
+def _made_of(routes: Sequence[Route]) -> list[tuple[int, Route]]:
+    # In order of address.
+    return sorted(((ipv4_number(route.leg.parameters.address), route) for route in routes), key=itemgetter(0))
 
 
 class _Table:
@@ -84,13 +86,20 @@ class _Table:
     def __init__(self, routes: Sequence[Route]) -> None:
         self.made_of = _made_of(routes)
         """A layer of the same makes the same table."""
-        self.routes = tuple(sorted(routes, key=lambda route: ipv4_number(route.leg.parameters.address)))
-        addresses = [ipv4_number(route.leg.parameters.address) for route in self.routes]
+        self.routes = tuple(route for _, route in self.made_of)
+        addresses = [address for address, _ in self.made_of]
+        self._legs: dict[str, list[Leg]] = {}
+        for route in self.routes:
+            self._legs.setdefault(route.leg.parameters.address, []).append(route.leg)
         self._keys: NDArray[np.int64] = np.array(addresses, np.int64)
         _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
         self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
         # Legs with one address: they differ in interface or source.
         self._only_key = addresses[0] if len(addresses) == 1 else None
+
+    def has_alike(self, leg: Leg) -> bool:
+        """See `Demultiplexer.has_alike`."""
+        return any(alike(leg, other) for other in self._legs.get(leg.parameters.address, ()))
 
     def only_route(self, batch: PacketBatch, rows: slice) -> Route | None:
         """The route of all these packets, where the table has one alone and each of them takes it."""
@@ -141,6 +150,21 @@ class Demultiplexer:
             before = self._tables[number] if number < len(self._tables) else None
             tables.append(before if before is not None and before.made_of == _made_of(layer) else _Table(layer))
         self._tables = tuple(tables)
+
+    def add_route(self, route: Route) -> None:
+        """As `set_routes` with one route more, at the cost of one table."""
+        tables = list(self._tables)
+        for number, table in enumerate(tables):
+            if not table.has_alike(route.leg):
+                tables[number] = _Table([*table.routes, route])
+                break
+        else:
+            tables.append(_Table([route]))
+        self._tables = tuple(tables)
+
+    def has_alike(self, leg: Leg) -> bool:
+        """Whether packets could be of this leg, or of one that has a route."""
+        return any(table.has_alike(leg) for table in self._tables)
 
     def distribute(self, batch: PacketBatch, first: int = 0, stop: int | None = None) -> int:
         """Hand each packet of a batch, or of its rows ``first .. stop``, to the receiver of its leg.

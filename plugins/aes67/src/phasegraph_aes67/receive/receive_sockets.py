@@ -13,7 +13,7 @@ from phasegraph.net import Interface, PortUnavailable, Receiver, port_holders
 
 from ..interface_lookup import interface_or_route
 from ..parameters import StreamParameters
-from .demultiplexer import Demultiplexer, Route, alike
+from .demultiplexer import Demultiplexer, Route
 from .diagnosis import why_rejected, why_silent
 from .leg import Leg
 from .stream_receiver import StreamReceiver
@@ -23,6 +23,11 @@ FILL = 0.5
 PORTION = 2000
 """Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
+FIRST_PACKETS_NS = 300_000_000
+"""How long after a stream was added the sockets are read at the first interval: a change of the graph waits for its
+packets."""
+LOOK_NS = 10_000_000
+"""How long the step rests at most: a stream that is added must not wait for the next round."""
 TURN_NS = 300_000
 STEP_SINGLY = 256
 """Time, and packets one by one, after which a step lets other steps have their turn: a sender's packets are due every
@@ -72,7 +77,7 @@ class _Socket:
         membership = _Membership(leg.parameters.address, via, leg.parameters.source)
         if membership not in self._memberships:
             # The system does not let a socket be a member with and without a source.
-            if any(alike(leg, other) for _, other in self.demultiplexer.routes):
+            if self.demultiplexer.has_alike(leg):
                 return False
             if not _join(self.receiver, membership):
                 return False
@@ -135,6 +140,10 @@ class ReceiveSockets:
         self._quantum = ctx.quantum_ns
         self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
         self._publish_ns = 0
+        self._round_ns = 0
+        """When the next round is due, unless a stream was added. Written by the data plane."""
+        self._first_packets_until_ns = 0
+        """Until when the first packets of a stream are waited for. Written by the control plane."""
         self._round: Iterator[int] | None = None
         """What is left of the round, between two turns of it. Written by the data plane, as the next."""
         self._flooded = False
@@ -157,6 +166,8 @@ class ReceiveSockets:
         while self._closing:
             self._closing.popleft().close()
         if self._round is None:
+            if now_ns < self._round_ns and now_ns >= self._first_packets_until_ns:
+                return min(self._round_ns, now_ns + LOOK_NS)
             self._round = self._receive_round()
         until_ns, left = now_ns + TURN_NS, STEP_SINGLY
         for singly in self._round:
@@ -164,7 +175,12 @@ class ReceiveSockets:
             if left <= 0 or self._ctx.local.now_ns() >= until_ns:
                 return now_ns
         self._round = None
-        return now_ns if self._flooded else now_ns + self._interval_ns
+        if self._flooded:
+            return now_ns
+        if now_ns < self._first_packets_until_ns:
+            self._interval_ns = min(self._interval_ns, FIRST_INTERVAL_NS)
+        self._round_ns = now_ns + self._interval_ns
+        return min(self._round_ns, now_ns + LOOK_NS)
 
     def _receive_round(self) -> Iterator[int]:
         # Reads some of each socket in turn, then publishes; the rest of a flood waits for the next round. Yields after
@@ -210,8 +226,7 @@ class ReceiveSockets:
         leg.interface = via.index
         key = (parameters.port, "" if parameters.multicast else parameters.address)
         sockets = self._sockets.setdefault(key, [])
-        legs = [other for socket in sockets for _, other in socket.demultiplexer.routes]
-        if not parameters.multicast and any(alike(leg, other) for other in legs):
+        if not parameters.multicast and any(socket.demultiplexer.has_alike(leg) for socket in sockets):
             raise NodeConflict(
                 f"{parameters.address}:{parameters.port} is received by another source of this graph already",
                 "let the sinks share that source",
@@ -228,9 +243,14 @@ class ReceiveSockets:
                     "raise the sysctl net.ipv4.igmp_max_memberships",
                 )
         socket.idle_since_ns = None
-        socket.demultiplexer.set_routes([*socket.demultiplexer.routes, Route(receiver, leg)])
+        socket.demultiplexer.add_route(Route(receiver, leg))
+        self.expect_first_packets()
         self._active = tuple(one for many in self._sockets.values() for one in many)
         return Subscription(self, socket, receiver, leg, interface, via)
+
+    def expect_first_packets(self) -> None:
+        """Read the sockets at once, and often for some time: a stream was added. Control plane."""
+        self._first_packets_until_ns = self._ctx.local.now_ns() + FIRST_PACKETS_NS
 
     def dropped(self) -> int:
         """Datagrams that the system threw away because this process did not come for them in time.
