@@ -40,29 +40,31 @@ _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _ARPHRD_ETHER = 1
 
 
-def _ask(name: str, request: int) -> bytes:
+def _ask(name: str, request: int, probe: socket.socket | None = None) -> bytes:
     # The sockaddr in the answer of an interface ioctl, empty where there is none; Linux only, elsewhere interfaces
-    # are named by address.
+    # are named by address. ``probe`` is any socket to ask by.
     if sys.platform != "linux":  # pragma: no cover - not Linux
         return b""
     import fcntl
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            return fcntl.ioctl(probe.fileno(), request, struct.pack("256s", name.encode()[:15]))[16:32]
-        except OSError:
-            return b""
+    if probe is None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            return _ask(name, request, probe)
+    try:
+        return fcntl.ioctl(probe.fileno(), request, struct.pack("256s", name.encode()[:15]))[16:32]
+    except OSError:
+        return b""
 
 
-def _mac(name: str) -> bytes:
-    answer = _ask(name, _SIOCGIFHWADDR)
+def _mac(name: str, probe: socket.socket) -> bytes:
+    answer = _ask(name, _SIOCGIFHWADDR, probe)
     ethernet = answer and struct.unpack_from("=H", answer)[0] == _ARPHRD_ETHER
     return answer[2:8] if ethernet else b""
 
 
-def interface_mtu(name: str) -> int:
+def interface_mtu(name: str, probe: socket.socket | None = None) -> int:
     """See `Interface.mtu`; 0 also where there is no interface of this name."""
-    answer = _ask(name, _SIOCGIFMTU)
+    answer = _ask(name, _SIOCGIFMTU, probe)
     return int(struct.unpack_from("=i", answer)[0]) if answer else 0
 
 
@@ -78,11 +80,13 @@ def interfaces() -> list[Interface]:
     """The interfaces that have an IPv4 or a link-local IPv6 address."""
     links = {index: str(address) for index, address in _addresses6() if address.is_link_local or address.is_loopback}
     found = []
-    for index, name in socket.if_nameindex():
-        answer = _ask(name, _SIOCGIFADDR)
-        address = socket.inet_ntoa(answer[4:8]) if answer else ""
-        if address or index in links:
-            found.append(Interface(name, index, address, links.get(index, ""), _mac(name), interface_mtu(name)))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for index, name in socket.if_nameindex():
+            answer = _ask(name, _SIOCGIFADDR, probe)
+            address = socket.inet_ntoa(answer[4:8]) if answer else ""
+            if address or index in links:
+                mac, mtu = _mac(name, probe), interface_mtu(name, probe)
+                found.append(Interface(name, index, address, links.get(index, ""), mac, mtu))
     return found
 
 

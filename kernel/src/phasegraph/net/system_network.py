@@ -15,6 +15,9 @@ from .ports import port_holders, port_unavailable
 from .stamped.stamped_socket import StampedSocket
 from .stamped.udp_socket import UdpSocket
 
+KNOWN_NS = 20_000_000
+"""How long an interface that was found is not looked up again: a change of a graph may start many streams on one."""
+
 
 class SystemNetwork:
     """Real sockets."""
@@ -23,10 +26,17 @@ class SystemNetwork:
         """``batched`` False uses one system call a packet, as systems without recvmmsg must."""
         self._local = local
         self._batched = batched
+        self._found: dict[tuple[str, bool], tuple[int, Interface]] = {}
+        """Interfaces, and when they were found. Any thread: entries are replaced as a whole."""
 
     def interface(self, name_or_address: str, *, ipv6: bool = False) -> Interface:
         """See `Network.interface`."""
-        return find_interface(name_or_address, ipv6=ipv6)
+        key, now_ns = (name_or_address, ipv6), self._local.now_ns()
+        found_ns, interface = self._found.get(key, (now_ns - KNOWN_NS, None))
+        if interface is None or now_ns - found_ns >= KNOWN_NS:
+            interface = find_interface(name_or_address, ipv6=ipv6)
+            self._found[key] = now_ns, interface
+        return interface
 
     def obstacles(self, interface: Interface) -> Sequence[str]:
         """See `Network.obstacles`."""
