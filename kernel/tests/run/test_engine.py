@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph import SystemLocalClock
-from phasegraph._run.engine import IDLE_NS, Engine
+from phasegraph import NodeError, SystemLocalClock
+from phasegraph._run.engine import ENGINE_THREAD, IDLE_NS, Engine
 from phasegraph.testing import SimLocalClock
 
 MS = 1_000_000
@@ -260,6 +260,40 @@ class TestReal:
 
         engine.attach(slow, unexpected)
         await run_until(engine, lambda: len(called) > 5)
+
+    async def test_a_call_between_steps_is_made_by_its_thread_while_no_step_runs(self):
+        engine, running, threads = Engine(SystemLocalClock()), [], []
+
+        def step(now):
+            running.append(True)
+            time.sleep(0.002)
+            running.pop()
+            return now + MS
+
+        def call():
+            threads.append(threading.current_thread().name)
+            return len(running)
+
+        def refuse():
+            raise ValueError("not now")
+
+        engine.attach(step, unexpected)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(engine.run)
+                assert [await engine.call_between_steps(call) for _ in range(20)] == [0] * 20
+                with pytest.raises(ValueError, match="not now"):
+                    await engine.call_between_steps(refuse)
+                nursery.cancel_scope.cancel()
+        assert set(threads) == {ENGINE_THREAD}
+
+    async def test_a_call_between_steps_is_not_waited_for_without_end(self, monkeypatch):
+        monkeypatch.setattr("phasegraph._run.engine.CALL_S", 0.1)
+        engine, called = Engine(SystemLocalClock()), []  # it does not run
+        with trio.fail_after(20), pytest.raises(NodeError, match="held up"):
+            await engine.call_between_steps(lambda: called.append(True))
+        engine.run_due_steps()
+        assert called == []
 
     async def test_a_fault_of_the_engine_itself_is_raised(self, monkeypatch):
         engine = Engine(SystemLocalClock())

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import trio
 
-from phasegraph import Build, Frames, Input, Metrics, NodeContext, SinkConfig, SinkKind, hookimpl
+from phasegraph import Build, Frames, Input, Metrics, NodeContext, NodeError, SinkConfig, SinkKind, hookimpl
 from phasegraph._core.graph_change import ChangeTime, EditRefused, GraphEdit
 from phasegraph._run.session import Session
+from phasegraph._run.supervise import State
 from phasegraph.testing import GraphRun, counted, running_graph
 from phasegraph.testing.change_trials import trial_registry
 from phasegraph.testing.graph_runs import sim_registry
@@ -32,6 +33,17 @@ input = "a"
 [sinks.other]
 kind = "sim-recorder"
 input = "a"
+"""
+
+OTHER_OFFSET = """
+[sources.c]
+kind = "sim-source"
+[sources.d]
+kind = "sim-source"
+link-offset = "30ms"
+[sinks.other]
+kind = "sim-recorder"
+input = "b"
 """
 
 
@@ -128,6 +140,62 @@ async def test_several_changes_at_a_media_time(autojump_clock: Any) -> None:
         assert {each.frame for each in done.applied.values()} == {frame}
         with pytest.raises(EditRefused, match="that time was 10"):
             await run.session.changes.apply(edit, at=ChangeTime(clock="house", time_ns=time_ns - 10**10))
+
+
+async def test_inputs_with_different_link_offsets_change_at_one_frame_of_their_streams(autojump_clock: Any) -> None:
+    graph = GRAPH.replace('[sinks.other]\nkind = "sim-recorder"\ninput = "a"', OTHER_OFFSET)
+    async with running_graph(graph) as run:
+        await trio.sleep(1)
+        edit = GraphEdit(set={"sink.main.input": "c", "sink.other.input": "d"})
+        back = GraphEdit(set={"sink.main.input": "a", "sink.other.input": "b"})
+        clock: Any = run.nodes["house"]
+
+        async def media_frames(edit: GraphEdit, at: Any) -> dict[str, int]:
+            # Of the streams, by sink: their offsets are 20 ms and 30 ms.
+            done = await run.session.changes.apply(edit, at=at)
+            assert set(done.applied) == {"main", "other"}
+            return {"main": done.applied["main"].frame - 960, "other": done.applied["other"].frame - 1440}
+
+        frames = await media_frames(edit, "now")
+        assert frames["main"] - frames["other"] == 480, "they change where they sound together"
+        frames = await media_frames(back, ChangeTime(of_media=True))
+        assert frames["main"] == frames["other"]
+        time_ns = clock.estimate().reference_at(run.local.now_ns()) + 10_000_000_000
+        frames = await media_frames(edit, ChangeTime(clock="house", time_ns=time_ns, of_media=True))
+        assert set(frames.values()) == {time_ns * RATE // 10**9}
+        at = run.local.now_ns() + 300_000_000
+        frames = await media_frames(back, ChangeTime(local_ns=at, of_media=True))
+        assert set(frames.values()) == {clock.estimate().reference_at(at) * RATE // 10**9}
+        for wrong in (ChangeTime(frame=1, of_media=True), ChangeTime(), ChangeTime(clock="house", of_media=True)):
+            with pytest.raises(EditRefused, match="expected at as"):
+                await run.session.changes.apply(edit, at=wrong)
+        await trio.sleep(1)
+    assert run.metrics("main")["underrun_frames"] == run.metrics("other")["underrun_frames"] == 0
+
+
+async def test_one_of_many_new_nodes_that_fails_leaves_none_of_them(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(0.5)
+        values: dict[str, Any] = {f"source.n{number}": {"kind": "sim-source"} for number in range(8)}
+        values |= {f"sink.k{number}": {"kind": "sim-recorder", "input": f"n{number}"} for number in range(8)}
+        before = set(run.session.built.nodes)
+        node_start = run.session.supervisor.start_beside
+        started = []
+
+        async def start(node: Any) -> None:
+            started.append(node.id)
+            if node.id == "n5":
+                raise NodeError("there is no cable")
+            await node_start(node)
+
+        run.session.supervisor.start_beside = start  # type: ignore[method-assign]
+        with pytest.raises(EditRefused, match="there is no cable"):
+            await run.session.changes.apply(GraphEdit(set=values))
+        assert "n0" in started
+        assert set(run.session.built.nodes) == before
+        run.session.supervisor.start_beside = node_start  # type: ignore[method-assign]
+        await run.session.changes.apply(GraphEdit(set=values))
+        assert {run.session.supervisor.state(node) for node in run.session.built.nodes.values()} == {State.RUNNING}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class GraphEdit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ChangeTime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """When a change happens. One of the times is given."""
+    """When a change happens. One of the times is given, or ``of_media`` alone: as soon as it can be."""
 
     clock: str = ""
     """With ``time_ns``: the clock whose time it is."""
@@ -35,6 +35,9 @@ class ChangeTime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Local time."""
     frame: Annotated[int, Meta(ge=0)] | None = None
     """Index of a frame of each sink that changes."""
+    of_media: bool = False
+    """Whether the time is the media time of the streams' frames, which sound a link offset later: inputs change at one
+    frame of their streams, whatever their link offsets. Left out: they change where they sound together."""
 
 
 class NodeChange(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
@@ -30,6 +30,7 @@ from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
 
+T = TypeVar("T")
 ENGINE_THREAD = "phasegraph-engine"
 """Name of the thread."""
 IDLE_NS = 100_000_000
@@ -53,6 +54,8 @@ DETACH_S = 0.5
 """How long detaching waits for a step that is running. A step that does not return is left behind."""
 STOP_S = 1.0
 """The same of the end of the engine."""
+CALL_S = 1.0
+"""How long a call between steps waits for its turn."""
 CHECK_S = 0.5
 STUCK_CHECKS = 10
 """A call of a step that is still the same at this many checks does not return: its thread is left behind."""
@@ -136,6 +139,40 @@ class Engine:
             self._leaving = True
 
         return detach
+
+    async def call_between_steps(self, function: Callable[[], T]) -> T:
+        """Call a function in the engine's thread, while no step runs, and return what it returns.
+
+        Raises what it raises, and NodeError where the engine does not come to it within a second. Once it has been
+        called, that is not given up: a cancellation waits for it.
+        """
+        if self._local.virtual:  # steps and tasks take turns
+            await trio.lowlevel.checkpoint()
+            return function()
+        results: list[T] = []
+        errors: list[Exception] = []
+        done = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def failed(error: Exception) -> None:
+            errors.append(error)
+            token.run_sync_soon(done.set)
+
+        def step(now_ns: int) -> int:
+            if not results:
+                results.append(function())
+                token.run_sync_soon(done.set)
+            return now_ns + IDLE_NS
+
+        detach = self.attach(step, failed)
+        with trio.move_on_after(CALL_S, shield=True):
+            await done.wait()
+        detach()
+        if errors:
+            raise errors[0]
+        if not results:
+            raise NodeError("the data plane is held up")
+        return results[0]
 
     def run_due_steps(self, generation: int = 0) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is.

@@ -79,9 +79,9 @@ class GraphChanges:
         instant = self._instant(at)
         ahead_s = self._ahead_s(instant)
         if ahead_s > 0:
-            plan = (await self._planned(edit))[1]
+            planner, plan = await self._planned(edit)
             self._refuse(plan)
-            planned(AppliedChange(plan=plan, applied=self._expected(plan, instant)))
+            planned(AppliedChange(plan=plan, applied=self._expected(planner, plan, instant)))
             planned = _do_nothing
             await trio.sleep(max(0.0, ahead_s - PREPARE_S))
         async with self._one_at_a_time:
@@ -162,11 +162,15 @@ class GraphChanges:
         if at == "now":
             return ChangeInstant()
         given = [name for name in ("time_ns", "local_ns", "frame") if getattr(at, name) is not None]
-        if len(given) != 1 or (at.time_ns is not None) != bool(at.clock):
-            raise EditRefused("expected at as {clock, time_ns}, {local_ns} or {frame}")
+        as_soon_as_it_can = at.of_media and not given
+        wrong = len(given) != 1 and not as_soon_as_it_can
+        if wrong or (at.time_ns is not None) != bool(at.clock) or (at.of_media and at.frame is not None):
+            raise EditRefused(
+                "expected at as {clock, time_ns} or {local_ns}, with of_media or not, {of_media} or {frame}"
+            )
         if at.clock and at.clock not in {node.id for node in self._built.graph.of_role(Role.CLOCK)}:
             raise EditRefused(f"there is no clock '{at.clock}' whose time could be meant")
-        instant = ChangeInstant(at.local_ns, at.clock, at.time_ns, at.frame)
+        instant = ChangeInstant(at.local_ns, at.clock, at.time_ns, at.frame, at.of_media)
         ahead_s = self._ahead_s(instant)
         if ahead_s < 0 and at.frame is None:
             raise EditRefused(f"that time was {-ahead_s:.3f} s ago")
@@ -180,7 +184,7 @@ class GraphChanges:
             local_ns = self._built.clock(instant.clock).estimate().local_at(instant.media_ns)
         return 0.0 if local_ns is None else (local_ns - self._services.local.now_ns()) / 1e9
 
-    def _expected(self, plan: ChangePlan, instant: ChangeInstant) -> dict[str, AppliedFrame]:
+    def _expected(self, planner: Planner, plan: ChangePlan, instant: ChangeInstant) -> dict[str, AppliedFrame]:
         # The frames of a change that is far away, of the sinks whose frames follow from the time.
         expected = {}
         for change in plan.changed:
@@ -194,5 +198,7 @@ class GraphChanges:
                 if instant.clock == node.domain and instant.media_ns is not None:
                     reference_ns = instant.media_ns
                 frame = frame_at(reference_ns, rate)
+                if instant.of_media:
+                    frame += max(tap.delay_frames for tap in planner.inputs.get(node.id, node.input).taps)
                 expected[node.id] = AppliedFrame(frame=frame, time_ns=time_of_frame(frame, rate), clock=node.domain)
         return expected

@@ -10,15 +10,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 import trio
 
-from .._core.clock import duration_of, frame_at, frames_in, time_of_frame
+from .._core.clock import ClockEstimate, duration_of, frame_at, frames_in, time_of_frame
 from .._core.errors import NodeConflict, NodeError
 from .._core.graph_change import AppliedFrame
 from .._core.role import Role
+from .._core.stream import ClockReader
 from .build import BuiltNode
 from .change_plan import Planner
 from .context import Services
@@ -30,13 +34,19 @@ from .taps import Tap
 
 READY_S = 10.0
 """How long a new source may take to deliver, from the time of the change on."""
-MARGIN_NS = 60_000_000
-"""How far ahead of the last frame that a sink has read its input is changed: several sinks change at one instant."""
+MARGINS_NS = (10_000_000, 60_000_000, 200_000_000)
+"""How far ahead of the last frame that a sink has read its input is changed: all sinks are to change at one instant. A
+sink that reads beyond it before the frames are set has all of them wait for a later one."""
+DEVICE_MARGIN_NS = 60_000_000
+"""The same of sinks that are paced by a device: they find their frame themselves, with the next block."""
 ARM_NS = 150_000_000
 """How long before its time a change can no longer be given up."""
 LATE_S = 2.0
 """How long after its frame a sink may take to read it. One that does not read then changes when it reads again."""
+FADE_ROOM_S = 0.06
+"""How long after a fade its last block may be read."""
 _POLL_S, _LONGEST_POLL_S = 0.005, 0.02
+_SHORT_POLLS = 20
 
 
 class ChangeInstant(msgspec.Struct, frozen=True):
@@ -48,6 +58,15 @@ class ChangeInstant(msgspec.Struct, frozen=True):
     media_ns: int | None = None
     frame: int | None = None
     """Of each sink."""
+    of_media: bool = False
+    """Whether the time is the media time of the frames, which sound a link offset later: inputs with different link
+    offsets then change at one frame of their streams. Otherwise they change where they sound together."""
+
+
+class _Place(NamedTuple):
+    # Where a sink changes: at a frame, or at a local time.
+    frame: int | None = None
+    local_ns: int | None = None
 
 
 class Transition:
@@ -79,7 +98,7 @@ class Transition:
         self._changes: dict[BuiltNode, InputChange] = {}
         """By sink."""
         self._instant_ns = 0
-        """Local time of the change."""
+        """Local time at which the last sink changes."""
         self._starved: set[BuiltNode] = set()
         """Sinks that had nothing to read before the change: they have not passed the one before it."""
 
@@ -113,7 +132,7 @@ class Transition:
                 nursery.start_soon(self._supervisor.cancel_when_stopping, nursery.cancel_scope)
                 await self._start_nodes()
                 await self._wait_for_time()
-                self._arm()
+                await self._arm()
                 nursery.cancel_scope.cancel()
             if self._supervisor.stopping:
                 raise NodeError("the run is ending")
@@ -127,21 +146,45 @@ class Transition:
     async def _start_nodes(self) -> None:
         planner = self._planner
         later: list[BuiltNode] = []
-        for node in planner.fresh():
-            if planner.waits_for_place(node, later):
-                later.append(node)
-                continue
-            try:
-                await self._start(node)
-            except NodeConflict:
-                if planner.change_of(node.id) != "restarted":
-                    raise
-                later.append(node)
+        for role, of_role in groupby(planner.fresh(), key=lambda node: node.role):
+            nodes = list(of_role)
+            # A clock may need another one. Sources do not need each other, nor do sinks.
+            for group in [[node] for node in nodes] if role is Role.CLOCK else [nodes]:
+                waiting = [node for node in group if planner.waits_for_place(node, later)]
+                later += waiting
+                later += await self._start_together([node for node in group if node not in waiting])
         self._prepare_inputs()
         await self._inputs_ready({node.stream for node in later if node.role is Role.SOURCE})
         if later:
             await self._take_places(later)
             await self._inputs_ready(())
+
+    async def _start_together(self, nodes: Sequence[BuiltNode]) -> list[BuiltNode]:
+        # Nodes that do not need each other. Returns those that need the place of the one that runs.
+        conflicts: list[BuiltNode] = []
+        failures: list[Exception] = []
+
+        async def start(node: BuiltNode) -> None:
+            try:
+                await self._start(node)
+            except NodeConflict as error:
+                if self._planner.change_of(node.id) == "restarted":
+                    conflicts.append(node)
+                else:
+                    fail(error)
+            except Exception as error:  # whatever a plugin raises
+                fail(error)
+
+        def fail(error: Exception) -> None:
+            failures.append(error)
+            nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                nursery.start_soon(start, node)
+        if failures:
+            raise failures[0]
+        return [node for node in nodes if node in conflicts]
 
     async def _start(self, node: BuiltNode) -> None:
         self._fresh.append(node)
@@ -220,32 +263,78 @@ class Transition:
     async def _wait_for_time(self) -> None:
         # Until shortly before it, the change can be given up.
         wanted_ns = self._wanted_ns(self._services.local.now_ns())
-        await trio.sleep(max(0.0, self._services.local.seconds_until(wanted_ns - ARM_NS)))
+        if wanted_ns is not None:
+            lead_ns = min((self._lead_ns(sink, change) for sink, change in self._changes.items()), default=0)
+            await trio.sleep(max(0.0, self._services.local.seconds_until(wanted_ns + lead_ns - ARM_NS)))
 
-    def _arm(self) -> None:
+    async def _arm(self) -> None:
+        # The places are set between two steps of the data plane, if no sink has read beyond its own by then: all sinks
+        # change at one instant.
+        for margin_ns in MARGINS_NS:
+            places = self._places(margin_ns)
+            set_places = partial(self._set_places, places, anyhow=margin_ns == MARGINS_NS[-1])
+            if await self._services.engine.call_between_steps(set_places):
+                return
+
+    def _set_places(self, places: dict[BuiltNode, _Place], *, anyhow: bool) -> bool:
+        # Data plane: the changes are armed, unless a sink has read beyond its place.
+        if not anyhow and self._at.frame is None:
+            for sink, place in places.items():
+                assert sink.input is not None
+                if place.frame is not None and AT_ONCE < place.frame < (sink.input.next_frame or place.frame):
+                    return False
+        for sink, place in places.items():
+            change = self._changes[sink]
+            change.frame, change.local_ns = place.frame, place.local_ns
+        return True
+
+    def _places(self, margin_ns: int) -> dict[BuiltNode, _Place]:
+        """Where each sink changes. Sets ``_instant_ns``."""
         now_ns = self._services.local.now_ns()
-        at_ns = max(now_ns, self._wanted_ns(now_ns))
-        for sink, change in self._changes.items():
-            at_ns = max(at_ns, self._earliest_ns(sink, change, now_ns))
-        self._instant_ns = at_ns
+        wanted_ns = self._wanted_ns(now_ns)
+        clocks = [sink.input.clock for sink in self._changes if sink.input is not None and sink.input.clock is not None]
+        estimates = {clock: clock.estimate() for clock in clocks}
+        # Of each clock and rate the first frame at which all of its sinks can change; of its media time.
+        firsts: dict[tuple[ClockReader, int], int] = {}
+        times_ns = [now_ns if wanted_ns is None and not self._at.of_media else wanted_ns]
         for sink, change in self._changes.items():
             assert sink.input is not None
-            input = sink.input
+            if (clock := sink.input.clock) is None:
+                margin = DEVICE_MARGIN_NS if sink.pace == "device" else 0
+                times_ns.append(now_ns + margin - self._lead_ns(sink, change))
+                continue
+            key = clock, sink.input.format.rate
+            first = self._first_frame(sink, change, estimates[clock], now_ns, margin_ns)
+            firsts[key] = max(firsts.get(key, first), first)
+        times_ns += [estimates[key[0]].local_at(time_of_frame(first, key[1])) for key, first in firsts.items()]
+        at_ns = max((each for each in times_ns if each is not None), default=now_ns)
+        if not self._at.of_media:
+            at_ns = max(at_ns, now_ns)
+        places: dict[BuiltNode, _Place] = {}
+        leads_ns = [0]
+        for sink, change in self._changes.items():
+            assert sink.input is not None
+            leads_ns.append(self._lead_ns(sink, change))
             if self._at.frame is not None:
-                change.frame = self._at.frame
-            elif input.clock is not None:
-                change.frame = self._frame_at(sink, at_ns)
+                places[sink] = _Place(frame=self._at.frame)
+            elif (clock := sink.input.clock) is not None:
+                rate = sink.input.format.rate
+                frame = max(firsts[clock, rate], self._frame_at(sink, estimates[clock], at_ns, wanted_ns))
+                places[sink] = _Place(frame=frame + self._lead_frames(sink, change))
             elif sink.pace == "device":
-                change.local_ns = at_ns
+                places[sink] = _Place(local_ns=at_ns + leads_ns[-1])
             else:
-                change.frame = AT_ONCE
+                places[sink] = _Place(frame=AT_ONCE)
+        self._instant_ns = at_ns + max(leads_ns)
+        return places
 
-    def _wanted_ns(self, now_ns: int) -> int:
+    def _wanted_ns(self, now_ns: int) -> int | None:
+        # The local time that is asked for.
         if self._at.media_ns is not None:
             return self._planner.running.clock(self._at.clock).estimate().local_at(self._at.media_ns)
         if self._at.frame is not None:
             return max((self._time_of(sink, self._at.frame, now_ns) for sink in self._changes), default=now_ns)
-        return now_ns if self._at.local_ns is None else self._at.local_ns
+        return self._at.local_ns
 
     @staticmethod
     def _time_of(sink: BuiltNode, frame: int, now_ns: int) -> int:
@@ -257,26 +346,37 @@ class Transition:
             return now_ns
         return now_ns + duration_of(frame - sink.input.next_frame, sink.input.format.rate)
 
-    def _frame_at(self, sink: BuiltNode, local_ns: int) -> int:
+    def _frame_at(self, sink: BuiltNode, estimate: ClockEstimate, at_ns: int, wanted_ns: int | None) -> int:
+        # At a media time that is asked for, the frame of that time: exactly, also by another clock that counts TAI.
         assert sink.input is not None
-        assert sink.input.clock is not None
-        reference_ns = sink.input.clock.estimate().reference_at(local_ns)
-        if self._at.media_ns is not None and sink.domain == self._at.clock and local_ns == self._wanted_ns(local_ns):
-            reference_ns = self._at.media_ns
+        reference_ns = estimate.reference_at(at_ns)
+        if self._at.media_ns is not None and at_ns == wanted_ns:
+            asked = self._planner.running.clock(self._at.clock).estimate()
+            if sink.domain == self._at.clock or asked.timescale == estimate.timescale == "ptp":
+                reference_ns = self._at.media_ns
         return frame_at(reference_ns, sink.input.format.rate)
 
-    def _earliest_ns(self, sink: BuiltNode, change: InputChange, now_ns: int) -> int:
-        # When the change can be: not before the new input begins, and ahead of what the sink reads meanwhile.
+    def _first_frame(
+        self, sink: BuiltNode, change: InputChange, estimate: ClockEstimate, now_ns: int, margin_ns: int
+    ) -> int:
+        # Not before the new input begins, and ahead of what the sink reads meanwhile.
         assert sink.input is not None
-        clock = sink.input.clock
-        if clock is None:
-            return now_ns + (MARGIN_NS if sink.pace == "device" else 0)
         rate = sink.input.format.rate
         begins = [tap.begin for tap, _ in change.taps or () if tap.begin is not None]
-        estimate = clock.estimate()
-        frame = frame_at(estimate.reference_at(now_ns), rate)
-        frame = max(frame, sink.input.next_frame or 0) + frames_in(MARGIN_NS, rate)
-        return estimate.local_at(time_of_frame(max([frame, *begins]), rate))
+        frame = max(frame_at(estimate.reference_at(now_ns), rate), sink.input.next_frame or 0)
+        return max([frame + frames_in(margin_ns, rate), *begins]) - self._lead_frames(sink, change)
+
+    def _lead_frames(self, sink: BuiltNode, change: InputChange) -> int:
+        # How long before a frame of the sink the time is that the change counts by: of its new streams.
+        assert sink.input is not None
+        if not self._at.of_media:
+            return 0
+        present, taps = sink.input.taps, [tap for tap, _ in change.taps or ()]
+        return max(tap.delay_frames for tap in [tap for tap in taps if tap not in present] or taps or present)
+
+    def _lead_ns(self, sink: BuiltNode, change: InputChange) -> int:
+        assert sink.input is not None
+        return duration_of(self._lead_frames(sink, change), sink.input.format.rate)
 
     async def _wait_passed(self) -> None:
         fade_s = self._fade_ns / 1e9 if any(change.taps for change in self._changes.values()) else 0.0
@@ -290,7 +390,7 @@ class Transition:
             if change.passed_at is None:  # the sink does not read now
                 change.frame = AT_ONCE
         if self._all_passed() and fade_s:
-            await trio.sleep(fade_s + MARGIN_NS / 1e9)
+            await trio.sleep(fade_s + FADE_ROOM_S)
 
     def _all_passed(self, *, but_silent: bool = False) -> bool:
         # A sink that has nothing to read passes its change when the new input begins: that is not waited for.
@@ -333,8 +433,8 @@ class Transition:
 
 def _pauses() -> Iterator[float]:
     # Between looks: short at first, then longer, since each look takes the interpreter from the engine.
-    yield _POLL_S
-    yield 2 * _POLL_S
+    for _ in range(_SHORT_POLLS):
+        yield _POLL_S
     while True:
         yield _LONGEST_POLL_S
 
