@@ -32,6 +32,8 @@ pytestmark = pytest.mark.realtime
 RATE = 48_000
 TAI_MINUS_UTC_S = 37
 LINK_OFFSET_S = 0.3
+OTHER_LINK_OFFSET_S = 0.2
+"""Of every other receiver: those of one request change at one frame all the same."""
 HEARTBEAT_S = 5
 REACTION_S = 1.5
 """For a refused connection, and for a machine that does other things."""
@@ -123,7 +125,8 @@ def hall(folder: Path, receivers: int, seconds: int) -> str:
             "sinks", name, kind="aes67", interface=LOOPBACK, input=f"file-{name}", group=group, port=port, label=name
         )
     for number in range(receivers):
-        stream = {"interface": LOOPBACK, "group": group_a, "port": port, "link-offset": f"{LINK_OFFSET_S * 1000:g}ms"}
+        offset_s = OTHER_LINK_OFFSET_S if number % 2 else LINK_OFFSET_S
+        stream = {"interface": LOOPBACK, "group": group_a, "port": port, "link-offset": f"{offset_s * 1000:g}ms"}
         text += table("sources", f"r{number}", kind="aes67", conceal=False, label=f"r{number}", **stream)
         text += table("sinks", f"rec{number}", kind="file", input=f"r{number}", path=f"rec{number}.wav", overwrite=True)
     return text

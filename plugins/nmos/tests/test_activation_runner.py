@@ -13,7 +13,7 @@ import trio
 
 from phasegraph import NS_PER_S
 from phasegraph.control import AppliedChange, AppliedFrame, ChangePlan, ChangeRefused, ChangeTime, ControlError
-from phasegraph_nmos.activation_runner import ActivationRunner
+from phasegraph_nmos.activation_runner import AT_ONCE, ActivationRunner
 from phasegraph_nmos.connection.connections import Connections
 from phasegraph_nmos.connection.endpoint import ConnectionEndpoint
 from phasegraph_nmos.connection.transport_params import PatchRefused
@@ -49,7 +49,7 @@ class ModelRun:
         self.failure = ""
         self.problems: list[str] = []
         self.only_in_time = False
-        """Whether it fails at instants alone, and not with "now"."""
+        """Whether it fails at instants alone, and not at once."""
         self.applied: dict[str, AppliedFrame] = {}
         self.delay_s = 0.01
         self.readings = 0
@@ -65,7 +65,7 @@ class ModelRun:
     ) -> AppliedChange:
         self.asked.append((dict(changes), at, wait))
         await trio.sleep(self.delay_s)
-        if self.failure and (at != "now" or not self.only_in_time):
+        if self.failure and (at != AT_ONCE or not self.only_in_time):
             raise ChangeRefused(self.failure, ChangePlan(changes=[], problems=self.problems))
         if self.commit_s and not wait:
             await self.nursery.start(self._commit_later, changes)
@@ -162,7 +162,7 @@ async def test_several_receivers_are_one_change(autojump_clock: trio.testing.Moc
         assert all(isinstance(at, int) for at in done.values())
         assert world.run is not None
         ((changes, at, wait),) = world.run.asked
-        assert (at, wait) == ("now", True)
+        assert (at, wait) == (ChangeTime(of_media=True), True)
         assert changes["sink.rec.input"] == ["stage-nmos", {"source": "spare-nmos", "channels": [2, 1]}]
         assert world.activated == [{endpoint.id for endpoint, _ in due}]
         assert world.receivers["spare"].active.legs[0]["multicast_ip"] == "239.6.6.6"
@@ -193,11 +193,28 @@ async def test_a_scheduled_activation_is_given_to_the_run_in_time_and_at_its_med
         await trio.sleep(0.5)
         ((changes, at, wait),) = world.run.asked
         assert "source.stage-nmos" in changes
-        assert (at, wait) == (ChangeTime(clock="house", time_ns=due_ns + LINK_OFFSET_NS["stage"]), False)
+        assert (at, wait) == (ChangeTime(clock="house", time_ns=due_ns, of_media=True), False)
         assert endpoint.active.legs[0]["multicast_ip"] == "239.1.1.1", "not before its time"
         await trio.sleep(1.61)
         assert endpoint.active_body()["activation"]["activation_time"] == format_tai(due_ns)
         assert endpoint.pending is None
+
+
+async def test_receivers_with_different_link_offsets_are_one_change(autojump_clock: trio.testing.MockClock) -> None:
+    async with a_world() as world:
+        assert len({each.view.link_offset_ns for each in world.receivers.values()}) == 2
+        due_ns = world.clock.now_ns() + 5 * NS_PER_S
+        later = {"mode": "activate_scheduled_absolute", "requested_time": format_tai(due_ns)}
+        world.patch("stage", "239.5.5.5", **later)
+        world.patch("spare", "239.6.6.6", **later)
+        world.runner.schedule()
+        await trio.sleep(6)
+        assert world.run is not None
+        ((changes, at, _),) = world.run.asked
+        assert at == ChangeTime(clock="house", time_ns=due_ns, of_media=True)
+        assert {"source.stage-nmos", "source.spare-nmos"} <= set(changes)
+        for receiver in world.receivers.values():
+            assert receiver.active_body()["activation"]["activation_time"] == format_tai(due_ns)
 
 
 async def test_a_clock_that_does_not_count_tai_is_asked_by_local_time(autojump_clock: trio.testing.MockClock) -> None:
@@ -211,7 +228,7 @@ async def test_a_clock_that_does_not_count_tai_is_asked_by_local_time(autojump_c
         world.patch("spare", "239.5.5.5", mode="activate_scheduled_absolute", requested_time=format_tai(due_ns))
         world.runner.schedule()
         await trio.sleep(0.5)
-        assert world.run.asked[0][1] == ChangeTime(local_ns=due_ns + LINK_OFFSET_NS["spare"] - TAI_NS + 7)
+        assert world.run.asked[0][1] == ChangeTime(local_ns=due_ns - TAI_NS + 7, of_media=True)
 
 
 async def test_a_time_that_has_passed_is_now(autojump_clock: trio.testing.MockClock) -> None:
@@ -220,7 +237,7 @@ async def test_a_time_that_has_passed_is_now(autojump_clock: trio.testing.MockCl
         world.runner.schedule()
         await trio.sleep(0.5)
         assert world.run is not None
-        assert world.run.asked[0][1] == "now"
+        assert world.run.asked[0][1] == AT_ONCE
         assert world.receivers["spare"].active.master_enable
 
 
@@ -231,7 +248,7 @@ async def test_a_run_that_is_ready_too_late_switches_as_soon_as_it_can(autojump_
         world.patch("spare", "239.5.5.5", mode="activate_scheduled_relative", requested_time="0:200000000")
         world.runner.schedule()
         await trio.sleep(2)
-        assert [at == "now" for _, at, _ in world.run.asked] == [False, True]
+        assert [at == AT_ONCE for _, at, _ in world.run.asked] == [False, True]
         assert world.receivers["spare"].active.legs[0]["multicast_ip"] == "239.5.5.5"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ CONFIRM_S = 10.0
 """How long a run may take to show a change that it has accepted, after its time."""
 CONFIRM_POLL_S = 1.0
 """How often the graph is read meanwhile, for a run whose event is lost. Every reading takes a run's time."""
+
+AT_ONCE = ChangeTime(of_media=True)
+"""As soon as all streams of a change can be switched, at one frame of them all."""
 
 
 class ChangeableRun(Protocol):
@@ -56,11 +59,12 @@ class ActivationClock(Protocol):
         """The local time of a TAI time."""
 
 
-def instant_of(run: RunView | None, clock: str | None, at_ns: int, tai: ActivationClock) -> Instant:
-    """The instant of a TAI time: by the media time of a clock of the run that counts TAI, else by local time."""
-    if clock is not None and _counts_tai(run, clock):
-        return ChangeTime(clock=clock, time_ns=at_ns)
-    return ChangeTime(local_ns=tai.local_ns_at(at_ns))
+def instant_of(run: RunView | None, clocks: Iterable[str | None], at_ns: int, tai: ActivationClock) -> ChangeTime:
+    """The instant of a TAI time: by the media time of the first of these clocks that counts TAI, else by local time."""
+    clock = next((each for each in clocks if each is not None and _counts_tai(run, each)), None)
+    if clock is not None:
+        return ChangeTime(clock=clock, time_ns=at_ns, of_media=True)
+    return ChangeTime(local_ns=tai.local_ns_at(at_ns), of_media=True)
 
 
 @dataclass
@@ -118,7 +122,7 @@ class ActivationRunner:
         async with trio.open_nursery() as nursery:
             while True:
                 self._scheduled = trio.Event()
-                for items in _by_clock(self._connections.take_due(self._clock.now_ns())).values():
+                for items in _by_time(self._connections.take_due(self._clock.now_ns())).values():
                     nursery.start_soon(self._activate_at, items)
                 next_ns = self._connections.next_due_ns()
                 wait_s = float("inf") if next_ns is None else max(0.0, (next_ns - self._clock.now_ns()) / 1e9)
@@ -152,7 +156,7 @@ class ActivationRunner:
             raise
 
     async def _activate_at(self, items: list[Due]) -> None:
-        # All have one run, one clock and one time.
+        # All have one run and one time.
         endpoint, activation = items[0]
         run, due_ns = endpoint.view.run, activation.due_ns
         assert due_ns is not None
@@ -187,9 +191,9 @@ class ActivationRunner:
             graph = link.view.graph
             try:
                 if change.changes and due_ns is None:
-                    change.applied = await link.apply(change.changes, "now")
+                    change.applied = await link.apply(change.changes, AT_ONCE)
                 elif change.changes and due_ns is not None:
-                    await self._apply_at(link, items[0][0].view, change.changes, due_ns)
+                    await self._apply_at(link, [endpoint.view.clock for endpoint, _ in items], change.changes, due_ns)
                 return change
             except ControlError:
                 await link.refresh()
@@ -197,22 +201,20 @@ class ActivationRunner:
                     raise
                 await self._on_activated(())
 
-    async def _apply_at(self, link: ChangeableRun, view: EndpointView, changes: Changes, due_ns: int) -> None:
-        instant = self._instant(link, view, due_ns)
-        ahead_s = None if instant == "now" else (due_ns - self._clock.now_ns()) / 1e9
+    async def _apply_at(
+        self, link: ChangeableRun, clocks: Sequence[str | None], changes: Changes, due_ns: int
+    ) -> None:
+        ahead_ns = due_ns - self._clock.now_ns()
+        # A time that has passed is as soon as it can be (IS-05, "Behaviour: Scheduled activations").
+        instant = AT_ONCE if ahead_ns <= 0 else instant_of(link.view, clocks, due_ns, self._clock)
+        ahead_s = None if instant == AT_ONCE else ahead_ns / 1e9
         try:
             await link.apply(changes, instant, wait=False, ahead_s=ahead_s)
         except ControlError:
             # A run that is busy may have got it ready too late: then as soon as it can be.
-            if instant == "now" or self._clock.now_ns() < due_ns:
+            if instant == AT_ONCE or self._clock.now_ns() < due_ns:
                 raise
-            await link.apply(changes, "now", wait=False)
-
-    def _instant(self, link: ChangeableRun, view: EndpointView, due_ns: int) -> Instant:
-        # A sink's frame is named by the time at which it sounds: the link offset after its media time.
-        if due_ns <= self._clock.now_ns():
-            return "now"  # in the past: as soon as it can be (IS-05, "Behaviour: Scheduled activations")
-        return instant_of(link.view, view.clock, due_ns + view.link_offset_ns, self._clock)
+            await link.apply(changes, AT_ONCE, wait=False)
 
     def _change(self, link: ChangeableRun, items: list[Due]) -> _GraphChange:
         if link.view is None:
@@ -256,13 +258,12 @@ def _by_run(due: Sequence[Due]) -> dict[str, list[Due]]:
     return groups
 
 
-def _by_clock(due: Sequence[Due]) -> dict[tuple[str, str | None, int, int], list[Due]]:
-    # Those that one change of a run can carry out: at one time of one clock.
-    groups: dict[tuple[str, str | None, int, int], list[Due]] = defaultdict(list)
+def _by_time(due: Sequence[Due]) -> dict[tuple[str, int], list[Due]]:
+    # Those that are one change of a run.
+    groups: dict[tuple[str, int], list[Due]] = defaultdict(list)
     for endpoint, activation in due:
         assert activation.due_ns is not None
-        view = endpoint.view
-        groups[view.run, view.clock, view.link_offset_ns, activation.due_ns].append((endpoint, activation))
+        groups[endpoint.view.run, activation.due_ns].append((endpoint, activation))
     return groups
 
 

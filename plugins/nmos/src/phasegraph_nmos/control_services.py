@@ -13,9 +13,9 @@ from typing import Any
 import trio
 
 from phasegraph import NS_PER_S
-from phasegraph.control import ControlError
+from phasegraph.control import ChangeTime, ControlError
 
-from .activation_runner import APPLY_TIMEOUT_S, ActivationClock, ChangeableRun, instant_of
+from .activation_runner import APPLY_TIMEOUT_S, AT_ONCE, ActivationClock, ChangeableRun, instant_of
 from .connection.connections import Connections
 from .control_model.control_objects import DeviceIdentity
 from .control_model.device_model import DeviceModel
@@ -27,8 +27,7 @@ from .http.nmos_app import NmosApp
 from .mapping.audio_ports import ports_of_runs
 from .mapping.channel_mapping import ChannelMapping
 from .model.resources import DeviceControl, HostInterface, NodeIdentity
-from .model.run_view import RunView, sources_of
-from .run_link import Instant
+from .model.run_view import RunView
 from .status_monitors.monitored_runs import ConnectionState, NodeLinks, monitored_resources
 
 CONTROLS = (
@@ -120,17 +119,13 @@ class ControlServices:
                     changes = await self._planned_changes(link, options)
                     passed = at_tai_ns is None or at_tai_ns <= self._clock.now_ns()
                     if changes:
-                        at = "now" if at_tai_ns is None or passed else self._instant(link.view, changes, at_tai_ns)
+                        at = AT_ONCE if at_tai_ns is None or passed else self._instant(link.view, at_tai_ns)
                         await link.apply(changes, at)
                         await link.refresh()
         return self._clock.now_ns() if at_tai_ns is None or passed else at_tai_ns
 
-    def _instant(self, run: RunView | None, changes: Mapping[str, Any], tai_ns: int) -> Instant:
-        # A sink's frame is named by the time at which it sounds.
-        if run is None:
-            return "now"
-        ptp = next((clock.id for clock in run.clocks if clock.timescale == "ptp"), None)
-        return instant_of(run, ptp, tai_ns + _link_offset_ns(run, changes), self._clock)
+    def _instant(self, run: RunView | None, tai_ns: int) -> ChangeTime:
+        return instant_of(run, [clock.id for clock in run.clocks] if run is not None else [], tai_ns, self._clock)
 
     def _link(self, run: str) -> ChangeableRun:
         link = self._runs(run)
@@ -160,15 +155,6 @@ class ControlServices:
 def _shape_of(run: RunView) -> Any:
     formats = [(id, node.rate, node.channels, node.pace) for id, node in run.status.nodes.items()]
     return run.name, run.graph, run.clocks, [view.node for view in run.receivers], formats
-
-
-def _link_offset_ns(run: RunView, changes: Mapping[str, Any]) -> int:
-    # The longest of the receivers that the sinks read, before or after a change.
-    read = {source for input in changes.values() for source in sources_of(input)}
-    sinks = {path.split(".")[1] for path in changes}
-    return max(
-        (view.link_offset_ns for view in run.receivers if view.node in read or sinks & {*view.neighbours}), default=0
-    )
 
 
 @contextmanager
