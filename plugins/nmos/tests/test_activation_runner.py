@@ -293,17 +293,21 @@ async def test_what_fails_changes_nothing_and_locks_nothing(autojump_clock: trio
         assert world.activated == []
 
 
-async def test_a_graph_that_cannot_be_is_the_controllers_mistake(autojump_clock: trio.testing.MockClock) -> None:
+async def test_what_the_run_refuses_is_for_the_controller_to_change(autojump_clock: trio.testing.MockClock) -> None:
     async with a_world() as world:
         assert world.run is not None
         world.run.failure, world.run.problems = "sources.stage: both legs are the same", ["both legs are the same"]
         (refused,) = (await world.runner.activate([world.patch("stage", "239.5.5.5")])).values()
         assert isinstance(refused, PatchRefused)
         assert refused.status == 400
-        world.run.problems = []
+        world.run.failure, world.run.problems = "cannot join 239.5.5.6: Invalid argument", []
         (refused,) = (await world.runner.activate([world.patch("stage", "239.5.5.6")])).values()
         assert isinstance(refused, PatchRefused)
-        assert refused.status == 500
+        assert refused.status == 400
+        world.run = None
+        (refused,) = (await world.runner.activate([world.patch("stage", "239.5.5.7")])).values()
+        assert isinstance(refused, PatchRefused)
+        assert refused.status == 503
 
 
 async def test_a_client_that_leaves_in_the_middle_locks_nothing(autojump_clock: trio.testing.MockClock) -> None:

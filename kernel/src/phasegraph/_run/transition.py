@@ -34,11 +34,8 @@ from .taps import Tap
 
 READY_S = 10.0
 """How long a new source may take to deliver, from the time of the change on."""
-MARGINS_NS = (10_000_000, 60_000_000, 200_000_000)
-"""How far ahead of the last frame that a sink has read its input is changed: all sinks are to change at one instant. A
-sink that reads beyond it before the frames are set has all of them wait for a later one."""
 DEVICE_MARGIN_NS = 60_000_000
-"""The same of sinks that are paced by a device: they find their frame themselves, with the next block."""
+"""How far ahead the input of a sink is changed that is paced by a device: it finds its frame itself, with a block."""
 ARM_NS = 150_000_000
 """How long before its time a change can no longer be given up."""
 LATE_S = 2.0
@@ -268,28 +265,30 @@ class Transition:
             await trio.sleep(max(0.0, self._services.local.seconds_until(wanted_ns + lead_ns - ARM_NS)))
 
     async def _arm(self) -> None:
-        # The places are set between two steps of the data plane, if no sink has read beyond its own by then: all sinks
-        # change at one instant.
-        for margin_ns in MARGINS_NS:
-            places = self._places(margin_ns)
-            set_places = partial(self._set_places, places, anyhow=margin_ns == MARGINS_NS[-1])
-            if await self._services.engine.call_between_steps(set_places):
-                return
+        # Between two steps of the data plane, so that all sinks change at one instant: none can read beyond it before
+        # the last one knows it.
+        places = self._places()
+        await self._services.engine.call_between_steps(partial(self._set_places, places))
 
-    def _set_places(self, places: dict[BuiltNode, _Place], *, anyhow: bool) -> bool:
-        # Data plane: the changes are armed, unless a sink has read beyond its place.
-        if not anyhow and self._at.frame is None:
-            for sink, place in places.items():
-                assert sink.input is not None
-                if place.frame is not None and AT_ONCE < place.frame < (sink.input.next_frame or place.frame):
-                    return False
+    def _set_places(self, places: dict[BuiltNode, _Place]) -> None:
+        # Data plane: the changes are armed, all of them as much later as the sink needs that has read furthest.
+        later_ns = 0
         for sink, place in places.items():
-            change = self._changes[sink]
-            change.frame, change.local_ns = place.frame, place.local_ns
-        return True
+            assert sink.input is not None
+            if place.frame is not None and place.frame > AT_ONCE and self._at.frame is None:
+                later = (sink.input.next_frame or place.frame) - place.frame
+                later_ns = max(later_ns, duration_of(later, sink.input.format.rate))
+        self._instant_ns += later_ns
+        for sink, place in places.items():
+            assert sink.input is not None
+            change, rate = self._changes[sink], sink.input.format.rate
+            if place.local_ns is not None:
+                change.local_ns = place.local_ns + later_ns
+            elif place.frame is not None:
+                change.frame = place.frame + (frames_in(later_ns, rate) if place.frame > AT_ONCE else 0)
 
-    def _places(self, margin_ns: int) -> dict[BuiltNode, _Place]:
-        """Where each sink changes. Sets ``_instant_ns``."""
+    def _places(self) -> dict[BuiltNode, _Place]:
+        """Where each sink changes at the earliest. Sets ``_instant_ns``."""
         now_ns = self._services.local.now_ns()
         wanted_ns = self._wanted_ns(now_ns)
         clocks = [sink.input.clock for sink in self._changes if sink.input is not None and sink.input.clock is not None]
@@ -304,7 +303,7 @@ class Transition:
                 times_ns.append(now_ns + margin - self._lead_ns(sink, change))
                 continue
             key = clock, sink.input.format.rate
-            first = self._first_frame(sink, change, estimates[clock], now_ns, margin_ns)
+            first = self._first_frame(sink, change, estimates[clock], now_ns)
             firsts[key] = max(firsts.get(key, first), first)
         times_ns += [estimates[key[0]].local_at(time_of_frame(first, key[1])) for key, first in firsts.items()]
         at_ns = max((each for each in times_ns if each is not None), default=now_ns)
@@ -356,15 +355,13 @@ class Transition:
                 reference_ns = self._at.media_ns
         return frame_at(reference_ns, sink.input.format.rate)
 
-    def _first_frame(
-        self, sink: BuiltNode, change: InputChange, estimate: ClockEstimate, now_ns: int, margin_ns: int
-    ) -> int:
-        # Not before the new input begins, and ahead of what the sink reads meanwhile.
+    def _first_frame(self, sink: BuiltNode, change: InputChange, estimate: ClockEstimate, now_ns: int) -> int:
+        # Not before the new input begins, nor before what the sink has read.
         assert sink.input is not None
         rate = sink.input.format.rate
         begins = [tap.begin for tap, _ in change.taps or () if tap.begin is not None]
-        frame = max(frame_at(estimate.reference_at(now_ns), rate), sink.input.next_frame or 0)
-        return max([frame + frames_in(margin_ns, rate), *begins]) - self._lead_frames(sink, change)
+        frame = max([frame_at(estimate.reference_at(now_ns), rate), sink.input.next_frame or 0, *begins])
+        return frame - self._lead_frames(sink, change)
 
     def _lead_frames(self, sink: BuiltNode, change: InputChange) -> int:
         # How long before a frame of the sink the time is that the change counts by: of its new streams.

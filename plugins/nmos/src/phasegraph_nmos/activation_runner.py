@@ -201,9 +201,7 @@ class ActivationRunner:
                     raise
                 await self._on_activated(())
 
-    async def _apply_at(
-        self, link: ChangeableRun, clocks: Sequence[str | None], changes: Changes, due_ns: int
-    ) -> None:
+    async def _apply_at(self, link: ChangeableRun, clocks: Sequence[str | None], changes: Changes, due_ns: int) -> None:
         ahead_ns = due_ns - self._clock.now_ns()
         # A time that has passed is as soon as it can be (IS-05, "Behaviour: Scheduled activations").
         instant = AT_ONCE if ahead_ns <= 0 else instant_of(link.view, clocks, due_ns, self._clock)
@@ -245,10 +243,9 @@ class ActivationRunner:
 
 
 def _refusal(error: ControlError | trio.TooSlowError) -> PatchRefused:
-    # What the graph cannot be is the controller's mistake, and what the run cannot do is not.
+    # What a run refuses is for the controller to change. One that cannot be asked is not.
     reason = str(error) or f"it took longer than {APPLY_TIMEOUT_S:g} s"
-    impossible = isinstance(error, ChangeRefused) and error.plan.problems
-    return PatchRefused(400 if impossible else 500, f"the run did not carry it out: {reason}")
+    return PatchRefused(400 if isinstance(error, ChangeRefused) else 503, f"the run did not carry it out: {reason}")
 
 
 def _by_run(due: Sequence[Due]) -> dict[str, list[Due]]:

@@ -48,7 +48,7 @@ class InstantActivator:
             else:
                 endpoint.finish(activation, TAI_NS)
                 endpoint.settle()
-        result = PatchRefused(500, f"the run did not carry it out: {self.failure}") if self.failure else TAI_NS
+        result = PatchRefused(400, f"the run did not carry it out: {self.failure}") if self.failure else TAI_NS
         return {endpoint.id: result for endpoint, _ in due}
 
     def schedule(self) -> None:
@@ -242,11 +242,11 @@ async def test_a_run_that_refuses_leaves_all_as_it_was() -> None:
     site.activator.failure = "there is no such interface"
     before = (await site.json("GET", site.staged().replace("staged", "active")))[1]
     status, body = await site.json("PATCH", site.staged(), {"activation": {"mode": "activate_immediate"}})
-    assert (status, body["error"]) == (500, "the run did not carry it out: there is no such interface")
+    assert (status, body["error"]) == (400, "the run did not carry it out: there is no such interface")
     assert (await site.json("GET", site.staged().replace("staged", "active")))[1] == before
     bulk = [{"id": id, "params": {"activation": {"mode": "activate_immediate"}}} for id in site.receivers.values()]
     status, results = await site.json("POST", f"{CONNECTION}/bulk/receivers", bulk)
-    assert (status, [each["code"] for each in results]) == (200, [500, 500])
+    assert (status, [each["code"] for each in results]) == (200, [400, 400])
 
 
 async def test_a_bulk_request_is_one_change_and_schedules_once() -> None:

@@ -24,8 +24,9 @@ PORTION = 2000
 """Packets that are handled together: as many as one batch holds, since every run of packets has its own cost."""
 FIRST_INTERVAL_NS = 4_000_000
 FIRST_PACKETS_NS = 300_000_000
-"""How long after a stream was added the sockets are read at the first interval: a change of the graph waits for its
-packets."""
+"""How long after a stream was added the sockets are read often: a change of the graph waits for its packets."""
+SHARE = 8
+"""At most one part in this many of the time is spent on reading meanwhile: it may be hundreds of streams."""
 LOOK_NS = 10_000_000
 """How long the step rests at most: a stream that is added must not wait for the next round."""
 TURN_NS = 300_000
@@ -140,10 +141,14 @@ class ReceiveSockets:
         self._quantum = ctx.quantum_ns
         self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
         self._publish_ns = 0
+        self._round_began_ns = 0
+        """Written by the data plane, as the next two."""
         self._round_ns = 0
-        """When the next round is due, unless a stream was added. Written by the data plane."""
-        self._first_packets_until_ns = 0
-        """Until when the first packets of a stream are waited for. Written by the control plane."""
+        """When the next round is due, unless a stream was added."""
+        self._seen_ns = -FIRST_PACKETS_NS
+        """The time of the newest stream whose packets a round was begun for."""
+        self._added_ns = self._seen_ns
+        """When the newest stream was added. Written by the control plane."""
         self._round: Iterator[int] | None = None
         """What is left of the round, between two turns of it. Written by the data plane, as the next."""
         self._flooded = False
@@ -166,9 +171,11 @@ class ReceiveSockets:
         while self._closing:
             self._closing.popleft().close()
         if self._round is None:
-            if now_ns < self._round_ns and now_ns >= self._first_packets_until_ns:
+            added_ns = self._added_ns
+            if now_ns < self._round_ns and added_ns == self._seen_ns:
                 return min(self._round_ns, now_ns + LOOK_NS)
-            self._round = self._receive_round()
+            self._seen_ns = added_ns
+            self._round, self._round_began_ns = self._receive_round(), now_ns
         until_ns, left = now_ns + TURN_NS, STEP_SINGLY
         for singly in self._round:
             left -= singly
@@ -177,8 +184,9 @@ class ReceiveSockets:
         self._round = None
         if self._flooded:
             return now_ns
-        if now_ns < self._first_packets_until_ns:
-            self._interval_ns = min(self._interval_ns, FIRST_INTERVAL_NS)
+        if now_ns < self._seen_ns + FIRST_PACKETS_NS:
+            took_ns = self._ctx.local.now_ns() - self._round_began_ns
+            self._interval_ns = min(self._interval_ns, max(FIRST_INTERVAL_NS, SHARE * took_ns))
         self._round_ns = now_ns + self._interval_ns
         return min(self._round_ns, now_ns + LOOK_NS)
 
@@ -250,7 +258,7 @@ class ReceiveSockets:
 
     def expect_first_packets(self) -> None:
         """Read the sockets at once, and often for some time: a stream was added. Control plane."""
-        self._first_packets_until_ns = self._ctx.local.now_ns() + FIRST_PACKETS_NS
+        self._added_ns = self._ctx.local.now_ns()
 
     def dropped(self) -> int:
         """Datagrams that the system threw away because this process did not come for them in time.
