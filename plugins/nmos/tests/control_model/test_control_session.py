@@ -152,3 +152,26 @@ def test_any_message_is_answered(message: Any) -> None:
     session = ControlSession(DeviceModel(DeviceIdentity(name="studio", version="0.1.0", serial_number="4711")))
     answer = send(session, message)
     assert answer["messageType"] in (1, 4, 5)
+
+
+def test_a_label_of_every_object_is_told_once_for_every_change(model: DeviceModel, session: ControlSession) -> None:
+    watched = sorted(model.oids)
+    assert send(session, {"messageType": 3, "subscriptions": watched})["subscriptions"] == watched
+    for oid in watched:
+        before = send(session, {"messageType": 0, "commands": [command(1, oid, id=LABEL)]})["responses"][0]
+        for label in (f"Tested {oid}", before["result"]["value"]):
+            message = {"messageType": 0, "commands": [command(2, oid, id=LABEL, value=label)]}
+            text, changes = session.receive_message(json.dumps(message))
+            assert checked(text)["responses"][0]["result"] == {"status": 200}
+            heard = [
+                each
+                for each in checked(session.notification(changes))["notifications"]
+                if each["oid"] == oid and each["eventData"]["propertyId"] == LABEL
+            ]
+            data = {"propertyId": LABEL, "changeType": 0, "value": label, "sequenceItemIndex": None}
+            assert heard == [{"oid": oid, "eventId": {"level": 1, "index": 1}, "eventData": data}]
+    assert send(session, {"messageType": 3, "subscriptions": []})["subscriptions"] == []
+    _, changes = session.receive_message(
+        json.dumps({"messageType": 0, "commands": [command(2, id=LABEL, value="Unheard")]})
+    )
+    assert session.notification(changes) is None

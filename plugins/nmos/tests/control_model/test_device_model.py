@@ -1,5 +1,6 @@
 """Calls on the device model: every result is of its datatype, every wrong call has its status."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -263,3 +264,43 @@ def test_what_a_controller_has_set_comes_back_in_another_model(model: DeviceMode
     taken = {get(other, oid, ROLE): get(other, oid, delay) for oid in (FIRST_MONITOR, FIRST_MONITOR + 1)}
     assert taken == {"foyer": 3, "take": 9}
     assert get(other, ROOT, LABEL) == "Hall"
+
+
+def paths_below(model: DeviceModel, block: int) -> dict[tuple[str, ...], dict[str, Any]]:
+    """What a controller finds that reads the members of a block and of all blocks in it: descriptors by role path."""
+    there: dict[tuple[str, ...], dict[str, Any]] = {}
+    for member in get(model, block, MEMBERS):
+        there[member["role"],] = member
+        if member["classId"][:2] == [1, 1]:
+            inside = paths_below(model, member["oid"])
+            there |= {(member["role"], *path): below for path, below in inside.items()}
+    return there
+
+
+@pytest.mark.parametrize("block", [ROOT, RECEIVERS, SENDERS])
+def test_the_search_methods_agree_with_the_tree(model: DeviceModel, block: int) -> None:
+    tree = paths_below(model, block)
+    assert tree
+    for recurse in (False, True):
+        within = {path: member for path, member in tree.items() if recurse or len(path) == 1}
+        assert call(model, block, (2, 1), recurse=recurse)["value"] == list(within.values())
+        for class_id, derived in product([list(each) for each in CLASSES], (False, True)):
+            wanted = [
+                member
+                for member in within.values()
+                if member["classId"] == class_id or (derived and member["classId"][: len(class_id)] == class_id)
+            ]
+            result = call(model, block, (2, 4), classId=class_id, includeDerived=derived, recurse=recurse)
+            assert result == {"status": 200, "value": wanted}
+        for path, cased, whole in product(tree, (False, True), (False, True)):
+            for role in (path[-1], path[-1].upper(), path[-1][-4:], path[-1][-4:].upper()):
+
+                def fits(there: str, role: str = role, cased: bool = cased, whole: bool = whole) -> bool:
+                    one, other = (there, role) if cased else (there.lower(), role.lower())
+                    return one == other if whole else other in one
+
+                options = {"caseSensitive": cased, "matchWholeString": whole, "recurse": recurse}
+                wanted = [member for member in within.values() if fits(member["role"])]
+                assert call(model, block, (2, 3), role=role, **options)["value"] == wanted
+    for path, member in tree.items():
+        assert call(model, block, (2, 2), path=list(path))["value"] == [member]
