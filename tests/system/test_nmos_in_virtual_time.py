@@ -70,7 +70,7 @@ def description(programme: int) -> str:
     )
 
 
-class VirtualTai:
+class ClockOfRun:
     """TAI, which the clock of the run counts."""
 
     def __init__(self, run: GraphRun) -> None:
@@ -138,7 +138,7 @@ class NodeInProcess:
     """The connection API, the resources and the registration of a node."""
 
     def __init__(self, run: GraphRun, nursery: trio.Nursery) -> None:
-        self.clock = VirtualTai(run)
+        self.clock = ClockOfRun(run)
         self.link = RunInProcess(run, nursery)
         self.connections = Connections(IDENTITY, session_parser())
         self.store = ResourceStore()

@@ -4,8 +4,8 @@ States: *preparing* (the new taps run beside the old ones: crossings lock, but d
 known), *passed* (the sink has read N: the old taps are left behind, or fade out). The output is the old input up to
 frame N - 1 and the new one from N on; with a fade of F frames both are mixed, linearly, from N to N + F - 1.
 
-Threads: the control plane makes it, and sets ``frame`` or ``local_ns`` once, which arms it. The sink's step reads them
-and writes everything else.
+Threads: the control plane makes it. ``frame`` or ``local_ns`` is set once, which arms it: between two steps, so that
+all sinks of a change see theirs together. The sink's step reads them and writes everything else.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class InputChange:
         self.taps = taps
         self.fade_frames = fade_frames
         self.frame: int | None = None
-        """N, where the sink's frames have a known time. Written by the control plane."""
+        """N, where the sink's frames have a known time. Written between two steps, or by the control plane to let a sink
+        that does not read change when it does."""
         self.local_ns: int | None = None
-        """Local time of N, for a sink that is paced by its own device. Written by the control plane."""
+        """Local time of N, for a sink that is paced by its own device. Written between two steps."""
         self.passed_at: int | None = None
         """N, once the sink has read it. Written by the sink's step."""
 

@@ -60,7 +60,7 @@ class ChangeInstant(msgspec.Struct, frozen=True):
     offsets then change at one frame of their streams. Otherwise they change where they sound together."""
 
 
-class _Place(NamedTuple):
+class _ChangePoint(NamedTuple):
     # Where a sink changes: at a frame, or at a local time.
     frame: int | None = None
     local_ns: int | None = None
@@ -270,7 +270,7 @@ class Transition:
         places = self._places()
         await self._services.engine.call_between_steps(partial(self._set_places, places))
 
-    def _set_places(self, places: dict[BuiltNode, _Place]) -> None:
+    def _set_places(self, places: dict[BuiltNode, _ChangePoint]) -> None:
         # Data plane: the changes are armed, all of them as much later as the sink needs that has read furthest.
         later_ns = 0
         for sink, place in places.items():
@@ -287,7 +287,7 @@ class Transition:
             elif place.frame is not None:
                 change.frame = place.frame + (frames_in(later_ns, rate) if place.frame > AT_ONCE else 0)
 
-    def _places(self) -> dict[BuiltNode, _Place]:
+    def _places(self) -> dict[BuiltNode, _ChangePoint]:
         """Where each sink changes at the earliest. Sets ``_instant_ns``."""
         now_ns = self._services.local.now_ns()
         wanted_ns = self._wanted_ns(now_ns)
@@ -309,21 +309,21 @@ class Transition:
         at_ns = max((each for each in times_ns if each is not None), default=now_ns)
         if not self._at.of_media:
             at_ns = max(at_ns, now_ns)
-        places: dict[BuiltNode, _Place] = {}
+        places: dict[BuiltNode, _ChangePoint] = {}
         leads_ns = [0]
         for sink, change in self._changes.items():
             assert sink.input is not None
             leads_ns.append(self._lead_ns(sink, change))
             if self._at.frame is not None:
-                places[sink] = _Place(frame=self._at.frame)
+                places[sink] = _ChangePoint(frame=self._at.frame)
             elif (clock := sink.input.clock) is not None:
                 rate = sink.input.format.rate
                 frame = max(firsts[clock, rate], self._frame_at(sink, estimates[clock], at_ns, wanted_ns))
-                places[sink] = _Place(frame=frame + self._lead_frames(sink, change))
+                places[sink] = _ChangePoint(frame=frame + self._lead_frames(sink, change))
             elif sink.pace == "device":
-                places[sink] = _Place(local_ns=at_ns + leads_ns[-1])
+                places[sink] = _ChangePoint(local_ns=at_ns + leads_ns[-1])
             else:
-                places[sink] = _Place(frame=AT_ONCE)
+                places[sink] = _ChangePoint(frame=AT_ONCE)
         self._instant_ns = at_ns + max(leads_ns)
         return places
 
