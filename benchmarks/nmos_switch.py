@@ -38,7 +38,6 @@ RATE = 48_000
 LOOPBACK = "127.0.0.1"
 GROUPS = ("239.69.90.1", "239.69.90.2")
 PORT = 15_104
-LINK_OFFSET_MS = 100
 TAI_MINUS_UTC_S = 37
 START_S = 60.0
 SETTLE_S = 1.0
@@ -72,22 +71,23 @@ def main() -> None:
     parser.add_argument("--receivers", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--switches", type=int, default=40)
     parser.add_argument("--leads", type=float, nargs="*", default=[1.0, 0.5, 0.25], help="seconds ahead")
+    parser.add_argument("--link-offset", type=int, default=100, help="of all receivers, ms")
     arguments = parser.parse_args()
     rows = []
     for receivers in arguments.receivers:
         for lead_s in (None, *arguments.leads):
-            rows.append(measure(receivers, arguments.switches, lead_s))
+            rows.append(measure(receivers, arguments.switches, lead_s, arguments.link_offset))
             print(rows[-1], file=sys.stderr)
     head = ["receivers", "request", "PATCH to sample, ms: median", "worst", "PATCH to answer: median", "worst"]
     print(_table.markdown([*head, "at the frame", "wrong frames"], rows))
 
 
-def measure(receivers: int, switches: int, lead_s: float | None) -> list[str]:
+def measure(receivers: int, switches: int, lead_s: float | None, link_offset_ms: int) -> list[str]:
     """A row of the table."""
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
         folder = Path(temporary)
         seconds = round(START_S + switches * (PAUSE_S[1] + 1 + (lead_s or 0)))
-        with node(folder, receivers, seconds) as port:
+        with node(folder, hall(receivers, link_offset_ms), receivers, seconds) as port:
             asked = switch(port, switches, lead_s)
             time.sleep(SETTLE_S)
         recordings = [read_recording(folder / f"rec{number}.wav") for number in range(receivers)]
@@ -205,12 +205,12 @@ def read_wave(path: Path) -> tuple[NDArray[np.int32], int]:
 
 
 @contextmanager
-def node(folder: Path, receivers: int, seconds: int) -> Iterator[int]:
-    """Both runs and the node, until the block ends. Yields the node's port."""
+def node(folder: Path, graph: str, receivers: int, seconds: int) -> Iterator[int]:
+    """The run that sends, one of this graph, and its node, until the block ends. Yields the node's port."""
     for number in (1, 2):
         write_programme(folder / f"{number}.wav", number, seconds)
     (folder / "studio.toml").write_text(studio())
-    (folder / "hall.toml").write_text(hall(receivers))
+    (folder / "hall.toml").write_text(graph)
     control = folder / "hall.sock"
     with closing(socket.create_server((LOOPBACK, 0))) as free:
         port = free.getsockname()[1]
@@ -265,12 +265,12 @@ def studio() -> str:
     return text
 
 
-def hall(receivers: int) -> str:
+def hall(receivers: int, link_offset_ms: int) -> str:
     """The graph that receives and records."""
     text = 'schema = 1\n[clocks.house]\nkind = "system"\n'
     for number in range(receivers):
         text += f'[sources.r{number}]\nkind = "aes67"\ninterface = "{LOOPBACK}"\ngroup = "{GROUPS[0]}"\n'
-        text += f'port = {PORT}\nlink-offset = "{LINK_OFFSET_MS}ms"\nconceal = false\n'
+        text += f'port = {PORT}\nlink-offset = "{link_offset_ms}ms"\nconceal = false\n'
         text += f'[sinks.rec{number}]\nkind = "file"\ninput = "r{number}"\npath = "rec{number}.wav"\noverwrite = true\n'
     return text
 
