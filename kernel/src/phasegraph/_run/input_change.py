@@ -29,8 +29,8 @@ class InputChange:
         self.taps = taps
         self.fade_frames = fade_frames
         self.frame: int | None = None
-        """N, where the sink's frames have a known time. Written between two steps, or by the control plane to let a sink
-        that does not read change when it does."""
+        """N, where the sink's frames have a known time. Written between two steps; by the control plane only where the
+        sink does not read."""
         self.local_ns: int | None = None
         """Local time of N, for a sink that is paced by its own device. Written between two steps."""
         self.passed_at: int | None = None

@@ -67,6 +67,32 @@ def instant_of(run: RunView | None, clocks: Iterable[str | None], at_ns: int, ta
     return ChangeTime(local_ns=tai.local_ns_at(at_ns), of_media=True)
 
 
+async def apply_at(
+    link: ChangeableRun,
+    changes: Changes,
+    clocks: Iterable[str | None],
+    due_ns: int,
+    tai: ActivationClock,
+    *,
+    wait: bool,
+) -> None:
+    """Change a run's graph at a TAI time: see `instant_of` and `ChangeableRun.apply`. Raises ControlError.
+
+    A time that has passed means as soon as it can be (IS-05, "Behaviour: Scheduled activations"), and so does one for
+    which a busy run was not ready.
+    """
+    ahead_ns = due_ns - tai.now_ns()
+    if ahead_ns > 0:
+        try:
+            instant = instant_of(link.view, clocks, due_ns, tai)
+            await link.apply(changes, instant, wait=wait, ahead_s=ahead_ns / 1e9)
+            return
+        except ControlError:
+            if tai.now_ns() < due_ns:
+                raise
+    await link.apply(changes, AT_ONCE, wait=wait)
+
+
 @dataclass
 class _GraphChange:
     """A change of a run's graph that activations lead to."""
@@ -193,26 +219,14 @@ class ActivationRunner:
                 if change.changes and due_ns is None:
                     change.applied = await link.apply(change.changes, AT_ONCE)
                 elif change.changes and due_ns is not None:
-                    await self._apply_at(link, [endpoint.view.clock for endpoint, _ in items], change.changes, due_ns)
+                    clocks = [endpoint.view.clock for endpoint, _ in items]
+                    await apply_at(link, change.changes, clocks, due_ns, self._clock, wait=False)
                 return change
             except ControlError:
                 await link.refresh()
                 if link.view.graph == graph:
                     raise
                 await self._on_activated(())
-
-    async def _apply_at(self, link: ChangeableRun, clocks: Sequence[str | None], changes: Changes, due_ns: int) -> None:
-        ahead_ns = due_ns - self._clock.now_ns()
-        # A time that has passed is as soon as it can be (IS-05, "Behaviour: Scheduled activations").
-        instant = AT_ONCE if ahead_ns <= 0 else instant_of(link.view, clocks, due_ns, self._clock)
-        ahead_s = None if instant == AT_ONCE else ahead_ns / 1e9
-        try:
-            await link.apply(changes, instant, wait=False, ahead_s=ahead_s)
-        except ControlError:
-            # A run that is busy may have got it ready too late: then as soon as it can be.
-            if instant == AT_ONCE or self._clock.now_ns() < due_ns:
-                raise
-            await link.apply(changes, AT_ONCE, wait=False)
 
     def _change(self, link: ChangeableRun, items: list[Due]) -> _GraphChange:
         if link.view is None:

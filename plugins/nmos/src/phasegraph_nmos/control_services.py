@@ -13,9 +13,9 @@ from typing import Any
 import trio
 
 from phasegraph import NS_PER_S
-from phasegraph.control import ChangeTime, ControlError
+from phasegraph.control import ControlError
 
-from .activation_runner import APPLY_TIMEOUT_S, AT_ONCE, ActivationClock, ChangeableRun, instant_of
+from .activation_runner import APPLY_TIMEOUT_S, ActivationClock, ChangeableRun, apply_at
 from .connection.connections import Connections
 from .control_model.control_objects import DeviceIdentity
 from .control_model.device_model import DeviceModel
@@ -119,13 +119,11 @@ class ControlServices:
                     changes = await self._planned_changes(link, options)
                     passed = at_tai_ns is None or at_tai_ns <= self._clock.now_ns()
                     if changes:
-                        at = AT_ONCE if at_tai_ns is None or passed else self._instant(link.view, at_tai_ns)
-                        await link.apply(changes, at)
+                        clocks = [clock.id for clock in link.view.clocks] if link.view is not None else []
+                        due_ns = 0 if at_tai_ns is None else at_tai_ns
+                        await apply_at(link, changes, clocks, due_ns, self._clock, wait=True)
                         await link.refresh()
         return self._clock.now_ns() if at_tai_ns is None or passed else at_tai_ns
-
-    def _instant(self, run: RunView | None, tai_ns: int) -> ChangeTime:
-        return instant_of(run, [clock.id for clock in run.clocks] if run is not None else [], tai_ns, self._clock)
 
     def _link(self, run: str) -> ChangeableRun:
         link = self._runs(run)
