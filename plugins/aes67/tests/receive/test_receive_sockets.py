@@ -131,6 +131,19 @@ def test_a_round_of_many_streams_takes_several_turns(make: Any, batch_of: Any) -
     assert [one.receiver.packets_received for one in stages] == [3] * count
 
 
+def test_a_round_of_many_receivers_of_one_stream_takes_several_turns(make: Any, batch_of: Any) -> None:
+    stages = [make() for _ in range(5)]
+    batches = [batch_of([(stages[0].packet(BASE), stages[0].arrival(BASE, MS), "239.1.1.1")])]
+    batches[0].capacity += 1
+    sockets, (only,) = sockets_of(FakeReceiver(batches), pace_ns=TURN_NS)
+    for one in stages:
+        only.demultiplexer.add_route(one.routes[0])
+    counts = []
+    while sockets.step(now_ns := sockets._ctx.local.now_ns()) == now_ns:
+        counts.append(sum(one.receiver.packets_received for one in stages))
+    assert sorted(set(counts)) == [1, 2, 3, 4, 5]
+
+
 def test_a_stream_that_is_added_does_not_wait_for_the_next_round() -> None:
     # A recording is read every 80 ms. A change of the graph waits for the first packets of its new streams.
     sockets, (only,) = sockets_of(quiet := FakeReceiver([]))

@@ -181,6 +181,8 @@ class Demultiplexer:
         count = (batch.count if stop is None else min(stop, batch.count)) - first
         if count > 0:
             for number, table in enumerate(self._tables):
+                if number:  # several receivers of one stream: each costs as much as a few legs
+                    yield 0
                 yield from self._distribute(table, batch, first, count, counts_unrouted=number == 0)
 
     def _distribute(
