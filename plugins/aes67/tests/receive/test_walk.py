@@ -50,7 +50,7 @@ class Network:
         pass
 
 
-def walk(step: Any, files: list[str]) -> list[str]:
+def walk(step: Any, files: list[str], now_ns: int) -> list[str]:
     """Every entry into one of the files: a call of one of its functions from another of them."""
     entered: list[str] = []
     generators: list[FrameType] = []
@@ -68,7 +68,7 @@ def walk(step: Any, files: list[str]) -> list[str]:
 
     sys.setprofile(enter)
     try:
-        step(0)
+        step(now_ns)
     finally:
         sys.setprofile(None)
     return entered
@@ -90,6 +90,6 @@ def test_a_usual_packet_enters_each_file_once(make: Any, batch_of: Any, legs: in
     for number in range(3):
         frame = BASE + 48 * number
         network.packet = (stage.packet(frame), stage.arrival(frame, MS), "239.1.1.1")
-        entered = walk(sockets.step, WALK_OF_TWO_LEGS)
+        entered = walk(sockets.step, WALK_OF_TWO_LEGS, number * 100 * MS)
     assert entered == (WALK if legs == 1 else WALK_OF_TWO_LEGS)
     assert stage.counted()["packets_received"] == 3

@@ -24,6 +24,7 @@ from phasegraph_nmos.model.resource_identity import format_tai
 from phasegraph_nmos.model.resource_store import ResourceStore
 from phasegraph_nmos.model.resources import make_resources
 
+from ..connection.test_endpoint import BODIES, PEER
 from ..nmos_site import IDENTITY, INTERFACES, TAI_NS, hall, parse_session, sdp
 from ..nmos_vectors import check_schema, needs_vectors
 
@@ -279,6 +280,30 @@ def test_any_body_gets_a_reason(body: bytes) -> None:
         for method, path in (("PATCH", site.staged()), ("POST", f"{CONNECTION}/bulk/senders")):
             status, _, answer = await site.ask(method, path, body)
             assert status in (200, 202) or (400 <= status < 500 and json.loads(answer)["error"])
+
+    trio.run(ask)
+
+
+@given(body=BODIES, kind=st.sampled_from(["receivers", "senders"]), others=st.lists(BODIES, max_size=2))
+def test_any_json_is_answered_by_200_202_or_a_reason(body: Any, kind: str, others: list[Any]) -> None:
+    async def ask() -> None:
+        site = Site()
+        id = site.sender if kind == "senders" else site.receivers["stage"]
+        path = f"{CONNECTION}/single/{kind}/{id}/staged"
+        entries = [
+            {"id": id, "params": body},
+            *({"id": each, "params": other} for each, other in zip((id, PEER), others, strict=False)),
+        ]
+        requests = [("PATCH", path, body), ("POST", f"{CONNECTION}/bulk/{kind}", entries)]
+        requests += [("POST", f"{CONNECTION}/bulk/{kind}", body), ("PATCH", path, others)]
+        for method, where, content in requests:
+            status, answer = await site.json(method, where, content)
+            assert status in (200, 202) or (400 <= status < 500 and answer["error"])
+            for each in answer if isinstance(answer, list) else ():
+                assert each["code"] in (200, 202) or (400 <= each["code"] < 500 and each["error"])
+        for part in ("staged", "active", "constraints"):
+            status, _ = await site.json("GET", f"{CONNECTION}/single/{kind}/{id}/{part}")
+            assert status == 200
 
     trio.run(ask)
 
