@@ -10,24 +10,45 @@ import pytest
 pytest.importorskip("phasegraph_airplay_timing")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from airplay_filters import CONDITIONS, SamePackets, compared, looks_of
+from airplay_filters import CONDITIONS, MS, LookTaken, S, SamePackets, compared, figures, looks_of
 
 SYNC, DELAY_RESP = 0, 9
 
 
-def row(locked: str, p99: str) -> tuple[str, ...]:
-    return ("wire", "envelope", "1.0", p99, "9.0", locked, "117", "0 of 9", "0.0%")
+def cells(locked: str, p99: str, beyond: str = "0 of 9") -> tuple[str, ...]:
+    return ("1.0", p99, "9.0", locked, locked, "2.0, 9.1", "117", beyond, "0.00%")
 
 
 @pytest.mark.parametrize(
     ("before", "now", "worse"),
     [
-        (row("-", "1,004.0"), row("5.0", "1,004.1"), "none"),
-        (row("5.0", "1,004.0"), row("-", "1,004.2"), "p99 us, locked max us"),
+        (cells("-", "1,004.0"), cells("5.0", "1,004.1"), "none"),
+        (cells("5.0", "1,004.0"), cells("5.3", "1,004.2"), "p99 us, both locked max us"),
+        (cells("5.0", "1,004.0"), cells("5.0", "1,004.0", "1 of 9"), "beyond"),
     ],
 )
-def test_an_error_is_worse_by_more_than_its_rounding(before: tuple[str, ...], now: tuple[str, ...], worse: str) -> None:
-    assert compared(before, now)[-1] == worse
+def test_a_figure_is_worse_by_more_than_its_rounding(before: tuple[str, ...], now: tuple[str, ...], worse: str) -> None:
+    assert compared("wire", "envelope", before, now)[-1] == worse
+
+
+def test_errors_while_both_are_locked_are_of_the_same_span() -> None:
+    """A clock that locks sooner is compared where the other one was locked too, and shows all in its own column."""
+
+    def run(locked_s: int, error_ns: int) -> list[LookTaken]:
+        return [LookTaken(at * S, error_ns if at > 20 else MS, at >= locked_s, 1.0, 9e9, False) for at in range(10, 31)]
+
+    late, early = [run(25, 500_000)], [run(15, 100_000)]
+    assert figures(early, late)[3:6] == ["1,000.0", "100.0", "15.0, 15.0"]
+    assert figures(late, early)[3:6] == ["500.0", "500.0", "25.0, 25.0"]
+
+
+def test_what_the_ends_of_a_path_cannot_see_is_no_error() -> None:
+    """One way is 1 ms longer: half of it is in every clock, and the bound has to cover it."""
+    looks = looks_of(CONDITIONS["Wi-Fi, there 1 ms longer"], "envelope", 30.0, 1)
+    late = [look for look in looks if look.true_ns > 20 * S]
+    assert late
+    assert max(abs(look.error_ns) for look in late) < 400_000
+    assert all(look.bound_ns > 500_000 + abs(look.error_ns) and not look.beyond for look in late)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

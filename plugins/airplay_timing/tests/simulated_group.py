@@ -88,9 +88,11 @@ class SimLeader:
         priority1: int = 248,
         corrections: tuple[int, int] = (MS // 10, 110 * MS),
         gap_ns: tuple[int, int] = (MS // 10, 2 * MS),
+        answer_ns: tuple[int, int] = (MS // 10, MS),
         answers: bool = True,
     ) -> None:
-        """``epoch_ns`` is what its clock shows at true time 0; ``gap_ns`` how long its Follow_Ups come after Syncs.
+        """``epoch_ns`` is what its clock shows at true time 0; ``gap_ns`` how long its Follow_Ups come after Syncs,
+        and ``answer_ns`` its answers after questions.
 
         By ``swing_ppm`` its rate goes up and down about ``ppm`` in an hour, as the temperature does.
         """
@@ -104,7 +106,7 @@ class SimLeader:
         self._clock = clock
         self._oscillator = Oscillator(ppm=ppm, swing_ppm=swing_ppm, swing_period_ns=SWING_NS)
         self._corrections = corrections
-        self._gap_ns = gap_ns
+        self._gap_ns, self._answer_ns = gap_ns, answer_ns
         self._left = 4
         self._deep = False
         self._asleep_ns = 0
@@ -134,7 +136,8 @@ class SimLeader:
                 correction = self._correction(world)
                 reached_ns = self.time_ns(world.now_ns) - correction
                 answer = compose.delay_resp(PortIdentity(self._clock, 0x8010), message, reached_ns)
-                world.to_follower(self, msgspec.structs.replace(answer, correction=correction << 16))
+                answer = msgspec.structs.replace(answer, correction=correction << 16)
+                world.after(world.random.randint(*self._answer_ns), lambda: world.to_follower(self, answer))
 
     def _correction(self, world: World) -> int:
         return world.random.randint(*self._corrections)

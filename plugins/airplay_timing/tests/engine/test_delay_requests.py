@@ -53,6 +53,31 @@ def test_round_trips_that_cannot_be(round_trip_ns: int, used: bool) -> None:
     assert dropped["round_trip"] == (not used)
 
 
+@pytest.mark.parametrize("stamped_late_ns", [0, 4 * MS])
+def test_the_arrival_of_an_answer_counts_if_it_can_be_true(stamped_late_ns: int) -> None:
+    """Who stamps our questions later than it answers them says nothing by its answers."""
+    asked, _ = questions()
+    for number in range(PATIENCE):
+        asked.ask(number, 2 * MS, SYNC)
+        asked.departed(number, 2 * MS)
+        # Each way takes 1 ms, and the answer leaves after 0.5 ms.
+        found = asked.answered(number, 100 * S + 2 * MS + stamped_late_ns, answered_ns=4_500_000)
+        assert found is not None
+        assert found.answered_ns == (None if stamped_late_ns else 4_500_000)
+
+
+def test_one_exchange_that_can_be_true_is_enough() -> None:
+    """A slow Sync makes a round trip look long beside the answer's own."""
+    asked, _ = questions()
+    found = []
+    for number, sync_delay_ns in enumerate((9 * MS, MS, 9 * MS)):
+        sync = LeaderSync(origin_ns=100 * S, arrived_ns=sync_delay_ns, told_ns=sync_delay_ns)
+        asked.ask(number, 10 * MS, sync)
+        asked.departed(number, 10 * MS)
+        found.append(asked.answered(number, 100 * S + 11 * MS, answered_ns=12_500_000))
+    assert [exchange is not None and exchange.answered_ns for exchange in found] == [None, 12_500_000, 12_500_000]
+
+
 def test_silence_is_noticed_and_ends_with_an_answer() -> None:
     asked, _ = questions()
     for number in range(PATIENCE + 1):

@@ -17,9 +17,12 @@ STEP_AT_NS = 10 * S
 
 
 def stepped(
-    tracker: LeaderClock, step_ns: int, seconds: int, seed: int = 1
+    tracker: LeaderClock, step_ns: int, seconds: int, seed: int = 1, *, answers: bool = True
 ) -> Iterator[tuple[int, ClockEstimate, int]]:
-    """A leader whose time steps: local time since the step, the estimate, and its error."""
+    """A leader whose time steps: local time since the step, the estimate, and its error.
+
+    With ``answers`` the arrival of its answers is known.
+    """
     chance = random.Random(seed)
     for index in range(seconds * 8):
         now = (index + 1) * SYNC_NS
@@ -28,8 +31,11 @@ def stepped(
         sync = LeaderSync(origin_ns=now - there + offset, arrived_ns=now, told_ns=now + 100_000)
         tracker.add_sample(sync)
         asked = now + 200_000
-        tracker.add_sample(DelayExchange(sync=sync, asked_ns=asked, reached_ns=asked + back + offset))
-        estimate = tracker.publish(now + MS)
+        answered = asked + back + 150_000 + there if answers else None
+        tracker.add_sample(
+            DelayExchange(sync=sync, asked_ns=asked, reached_ns=asked + back + offset, answered_ns=answered)
+        )
+        estimate = tracker.publish(answered or now + MS)
         yield now - STEP_AT_NS, estimate, estimate.reference_ns - estimate.local_ns - offset
 
 
@@ -38,11 +44,12 @@ def stepped(
     "step_ms",
     [-500, -20, -2, 5, 99, *(pytest.param(it, marks=pytest.mark.slow) for it in (-99, -50, -5, 2, 20, 50, 150, 500))],
 )
-def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_ms: int) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_ms: int, answers: bool) -> None:
     tracker = LeaderClock(FILTERS[name], silence_ns=2 * S, now_ns=0)
     tracker.set_leader("A", own=False)
     before = None
-    for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 20):
+    for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 20, answers=answers):
         if since_ns <= 0:
             before = estimate.discontinuities
         if since_ns > 4 * S:
@@ -87,10 +94,11 @@ def test_another_leader_is_not_locked_before_its_time_is_known() -> None:
 
 
 @pytest.mark.parametrize("step_ms", [-99, -20, -5, 5, 20, 99])
-def test_the_bound_shows_a_step_before_it_is_followed(step_ms: int) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_bound_shows_a_step_before_it_is_followed(step_ms: int, answers: bool) -> None:
     tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)
     tracker.set_leader("A", own=False)
-    for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 15):
+    for since_ns, estimate, error_ns in stepped(tracker, step_ms * MS, 15, answers=answers):
         if since_ns > 500 * MS or since_ns < 0:
             assert abs(error_ns) <= estimate.bound_ns
 

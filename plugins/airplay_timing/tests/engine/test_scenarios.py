@@ -154,6 +154,21 @@ def test_bursts_go_on_as_long_as_they_are_answered() -> None:
     assert world.engine.counters["wake_ups"] == 0
 
 
+def test_a_leader_whose_syncs_were_over_before_its_announce_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Announces get lost too: those of 0.7 s here, in which the first burst ends."""
+    world = group(homepod())
+    send = world.to_follower
+
+    def lossy(leader: SimLeader, message: Message) -> None:
+        if not isinstance(message, Announce) or world.now_ns > 700 * MS:
+            send(leader, message)
+
+    monkeypatch.setattr(world, "to_follower", lossy)
+    world.run(2.0)
+    assert next(look.true_ns for look in world.looks["envelope"] if look.estimate.grandmaster) < 1.7 * S
+    assert world.engine.counters["wake_ups"] == 0
+
+
 def test_a_leader_that_sleeps_is_woken_but_not_pestered() -> None:
     leader = homepod()
     world = group(leader)

@@ -24,6 +24,7 @@ class _DelayRequest(msgspec.Struct):
     """It may stay without an answer."""
     asked_ns: int | None = None
     reached_ns: int | None = None
+    answered_ns: int | None = None
 
 
 class DelayRequests:
@@ -34,6 +35,9 @@ class DelayRequests:
         self._drop = drop
         self._waiting: dict[int, _DelayRequest] = {}
         self._missed = 0
+        self._plausible = False
+        """Whether an exchange took as long by local time as it did by both clocks' stamps: if the leader stamps our
+        questions later than it answers them, none does, and the arrival of an answer shows nothing."""
         self.answers = False
         """Whether the leader has ever answered."""
 
@@ -57,13 +61,18 @@ class DelayRequests:
         question.asked_ns = local_ns
         return self._finish(key, question)
 
-    def answered(self, key: int, reached_ns: int, sync: LeaderSync | None = None) -> DelayExchange | None:
-        """It arrived at ``reached_ns`` by the leader's clock, says the answer. Returns the exchange, if it is whole."""
+    def answered(
+        self, key: int, reached_ns: int, sync: LeaderSync | None = None, *, answered_ns: int | None = None
+    ) -> DelayExchange | None:
+        """It arrived at ``reached_ns`` by the leader's clock, says the answer. Returns the exchange, if it is whole.
+
+        ``answered_ns`` is the local time of the answer's arrival.
+        """
         question = self._waiting.get(key)
         if question is None or question.reached_ns is not None:
             self._drop("unasked")
             return None
-        question.reached_ns, question.sync = reached_ns, sync or question.sync
+        question.reached_ns, question.sync, question.answered_ns = reached_ns, sync or question.sync, answered_ns
         return self._finish(key, question)
 
     def expire(self, now_ns: int) -> None:
@@ -83,9 +92,15 @@ class DelayRequests:
         del self._waiting[key]
         self._missed, self.answers = 0, True
         sample = DelayExchange(
-            sync=question.sync, asked_ns=question.asked_ns, reached_ns=question.reached_ns, spare=question.spare
+            sync=question.sync,
+            asked_ns=question.asked_ns,
+            reached_ns=question.reached_ns,
+            answered_ns=question.answered_ns,
+            spare=question.spare,
         )
         if not -_EARLY_NS <= sample.round_trip_ns <= 2 * PATH_LIMIT_NS:
             self._drop("round_trip")
             return None
-        return sample
+        if sample.answered_ns is not None:
+            self._plausible |= sample.answered_ns - sample.asked_ns >= sample.round_trip_ns
+        return sample if self._plausible else msgspec.structs.replace(sample, answered_ns=None)

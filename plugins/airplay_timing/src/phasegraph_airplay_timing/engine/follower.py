@@ -21,6 +21,8 @@ ASK_AGAIN_NS = 1_000_000_000
 NUDGE_NS, NUDGES = 400_000_000, 3
 """Pause before, and number of, repeated requests to a leader that stops unless asked, as HomePods do: a request, or
 what was to be answered, may have been lost."""
+FIRST_NUDGE_NS = 150_000_000
+"""Pause before the first request to a leader whose Syncs were over before its Announce came."""
 QUIET_NS = 2_000_000_000
 """A leader is woken after this long without its time."""
 WAKE_NS = 10_000_000_000
@@ -76,12 +78,12 @@ class PtpFollower:
         """A Follow_Up of the leader came."""
         return self._timed(self._pairing.add_follow_up(message), local_ns, now_ns)
 
-    def delay_resp(self, message: DelayResp) -> TimingSample | None:
+    def delay_resp(self, message: DelayResp, local_ns: int) -> TimingSample | None:
         """A Delay_Resp of the leader came."""
         if message.requesting != self._port:
             self._drop("other_requester")
             return None
-        return self._questions.answered(message.sequence, apple.arrival_ns(message))
+        return self._questions.answered(message.sequence, apple.arrival_ns(message), answered_ns=local_ns)
 
     def departed(self, sequence: int, local_ns: int) -> TimingSample | None:
         """A Delay_Req left."""
@@ -112,7 +114,7 @@ class PtpFollower:
         if self._may_nudge and now_ns >= self._nudge_ns:
             self._nudges += 1
             # A number of its own: the answer to the last question may still come.
-            self._ask((self._sequence + 0x8000 + self._nudges) % 2**16, now_ns)
+            self._ask((self._sequence + 0x8000 + self._nudges) % 2**16, now_ns, spare=self._last is None)
 
     def due_ns(self, now_ns: int) -> int:
         """Next due time of `wake_ups` and `nudge`."""
@@ -132,11 +134,12 @@ class PtpFollower:
 
     @property
     def _may_nudge(self) -> bool:
-        return self._last is not None and self._nudges < NUDGES and not self.one_way
+        return self._nudges < NUDGES and not self.one_way
 
     @property
     def _nudge_ns(self) -> int:
-        return self._told_ns + NUDGE_NS * (self._nudges + 1)
+        pause_ns = FIRST_NUDGE_NS if self._last is None else NUDGE_NS
+        return self._told_ns + pause_ns * (self._nudges + 1)
 
     def _timed(self, timed: TimedSync[int] | None, told_ns: int, now_ns: int) -> LeaderSync | None:
         if timed is None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from phasegraph import NS_PER_S, ClockDoubt, ClockEstimate, ClockFix, ClockPublisher, PublisherSettings
 
 from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
+from ..filters.timing_samples import limits_of
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
 """Exchanges, spare ones aside, and the time that all span, from which a mapping is usable."""
@@ -184,19 +185,17 @@ class _LeaderTrack:
 
     def fits(self, sample: TimingSample) -> bool:
         """Whether this can be a sample of the same clock: no packet comes before it was sent, or much too late."""
-        if isinstance(sample, LeaderSync):
-            local_ns, offset_ns = sample.arrived_ns, sample.departed_ns - sample.arrived_ns
-        else:
-            local_ns, offset_ns = sample.asked_ns, sample.reached_ns - sample.asked_ns
+        solutions = [judge.solve(max(_seen_ns(sample), self.last_ns)) for judge in self._judges]
         return all(
-            _is_possible(sample, local_ns, offset_ns, solution)
-            for judge in self._judges
-            if (solution := judge.solve(max(local_ns, self.last_ns))) is not None
+            _is_possible(lower, local_ns, offset_ns, solution)
+            for solution in solutions
+            if solution is not None
+            for lower, local_ns, offset_ns in limits_of(sample)
         )
 
     def add_sample(self, sample: TimingSample) -> None:
         """Give the filter a sample."""
-        local_ns = sample.arrived_ns if isinstance(sample, LeaderSync) else sample.asked_ns
+        local_ns = _seen_ns(sample)
         if not self.samples:
             self._first_ns, self.began_with = local_ns, type(sample)
         if isinstance(sample, LeaderSync):
@@ -208,7 +207,13 @@ class _LeaderTrack:
             judge.add_sample(sample)
 
 
-def _is_possible(sample: TimingSample, local_ns: int, offset_ns: int, solution: FilterSolution) -> bool:
+def _seen_ns(sample: TimingSample) -> int:
+    if isinstance(sample, LeaderSync):
+        return sample.arrived_ns
+    return sample.asked_ns if sample.answered_ns is None else sample.answered_ns
+
+
+def _is_possible(lower: bool, local_ns: int, offset_ns: int, solution: FilterSolution) -> bool:
     beside = offset_ns - solution.offset_at(local_ns)
-    early = beside if isinstance(sample, LeaderSync) else -beside
+    early = beside if lower else -beside
     return -(solution.bound_ns + PATH_LIMIT_NS) <= early <= solution.bound_ns + GATE_NS

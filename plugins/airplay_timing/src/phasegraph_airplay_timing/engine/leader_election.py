@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 
 import msgspec
@@ -56,6 +57,8 @@ class LeaderElection:
     def __init__(self, own: int) -> None:
         self._own = own
         self._candidates: dict[int, LeaderCandidate] = {}
+        self._unannounced: deque[tuple[int, str]] = deque(maxlen=_MOST)
+        """Clock and address of the last Syncs and Follow_Ups without an Announce before them."""
 
     @property
     def candidates(self) -> int:
@@ -71,8 +74,9 @@ class LeaderElection:
         if known is None:
             if len(self._candidates) >= _MOST:
                 return "crowd"
+            syncs = self._unannounced.count((clock, peer.address))
             self._candidates[clock] = LeaderCandidate(
-                clock, peer, dataset_of(message), 1, now_ns, now_ns, first_ns=now_ns
+                clock, peer, dataset_of(message), 1, now_ns, now_ns, syncs=syncs, first_ns=now_ns
             )
         elif known.peer.address != peer.address and now_ns - known.heard_ns <= ALIVE_NS:
             return "address"  # another host claims the identity of a clock that is alive
@@ -89,6 +93,7 @@ class LeaderElection:
         """A Sync or Follow_Up came: of this candidate, if it has announced itself from there."""
         candidate = self._candidates.get(clock)
         if candidate is None or candidate.peer.address != peer.address:
+            self._unannounced.append((clock, peer.address))
             return None
         candidate.heard_ns = candidate.sync_ns = now_ns
         candidate.syncs += 1

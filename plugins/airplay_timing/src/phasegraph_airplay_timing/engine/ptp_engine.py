@@ -166,7 +166,7 @@ class PtpEngine(TimingEngine):
             case Sync() | FollowUp():
                 self._receive_time(message, peer, local_ns, now_ns)
             case DelayResp():
-                self._receive_answer(message, peer, now_ns)
+                self._receive_answer(message, peer, local_ns, now_ns)
             case DelayReq() if self.leads:
                 self._election.asked(message.source.clock, now_ns)
                 self._leading.answer(peer, message, local_ns)
@@ -191,12 +191,12 @@ class PtpEngine(TimingEngine):
             sample = follower.follow_up(message, local_ns, now_ns)
         self._measured(sample, now_ns)
 
-    def _receive_answer(self, message: DelayResp, peer: TimingPeer, now_ns: int) -> None:
+    def _receive_answer(self, message: DelayResp, peer: TimingPeer, local_ns: int, now_ns: int) -> None:
         follower = self.follower
         if follower is None or message.source.clock != follower.leader.clock or peer != follower.leader.peer:
             self._drop("other_leader")
         else:
-            self._measured(follower.delay_resp(message), now_ns)
+            self._measured(follower.delay_resp(message, local_ns), now_ns)
 
     def _receive_signaling(self, message: Signaling, peer: TimingPeer, now_ns: int) -> None:
         self.counters["signaling"] += 1

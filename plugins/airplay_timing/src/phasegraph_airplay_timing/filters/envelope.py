@@ -1,13 +1,14 @@
 """The default filter: the corridor between the packets that were fastest in each direction.
 
 A Sync that left at T1 and arrived at T2 says that the offset (leader's time less local time) is at least T1 - T2,
-since no packet takes less than no time; a question that left at T3 and arrived at T4, that it is at most T4 - T3.
+since no packet takes less than no time; a question that left at T3 and arrived at T4, that it is at most T4 - T3; its
+answer, which left at T4 or later, that it is at least T4 less the answer's arrival.
 With a constant rate the offset is a straight line above all points of the first kind and below all of the second.
 The lines that fit are a hard bound, which holds for any asymmetry. The estimate runs in the middle between two parallel
 lines that touch the points of either kind: right where the fastest packets of both directions took equally long,
 however much the others were delayed. Many rates fit, so the estimate is the mean of these middles, each weighted by how
-likely its rate makes the points. (After Zhang, Liu and Xia, "Clock synchronization algorithms for network
-measurements", 2002, who take the hull; the likelihood is ours.)
+likely its rate makes the points, and sigma follows from how far they are apart. (After Zhang, Liu and Xia, "Clock
+synchronization algorithms for network measurements", 2002, who take the hull; the likelihood is ours.)
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, FilterSolution, LeaderSync, TimingSample
+from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, FilterSolution, LeaderSync, TimingSample, limits_of
 
 Point = tuple[int, int]
 """Local time, and offset less the base; nanoseconds."""
 
 _WINDOW_NS = 60_000_000_000
-"""Window of a leader that answers. Syncs alone are kept longer: without a way back they determine the rate worse."""
+"""Least window of a leader that answers. Syncs alone are kept as long as any: without a way back they determine the
+rate worse."""
 _BLOCK_NS = 500_000_000
 """Of the points of a direction within a block only the fastest is kept."""
 _LEAST_POINTS, _OLDEST_NS = 8, 300_000_000_000
@@ -34,14 +36,17 @@ _STAMP_NS = 10_000
 """Error of a stamp: points may lie this far on the wrong side of the line."""
 _WANDER = 20e-9 / 1e9
 """Largest change of a rate in a nanosecond: 20 ppb/s."""
+_USUAL_WANDER = 10e-9 / 1e9
+"""A window of T nanoseconds bends by this times T**2 / 12 at its end, and its line errs by some 4 mean distances of
+points, divided by their number. The window is as long as makes both alike: longer where the network is noisier."""
 _SIGMA_NS = 2_000.0
-_QUARTILE, _YOUNG = 0.7, 20
-"""By simulation, at jitters of 0.3 to 20 ms: what the line errs by, in lower quartiles of the points' distances from
-it, times the root of their number; and more, by the share of `_YOUNG` points, while the rate is not known well yet."""
-_FEW_NS = 1_000_000.0
-"""One sigma where there are too few points to tell, but not more than half of the corridor, nor less than a sixth."""
-_RATE_SIGMA = 50e-6
-"""One sigma of the difference of two clocks' rates, before any packet."""
+_CAUTION, _YOUNG = 2.0, 10
+"""Sigma is the standard deviation of the estimate times this, since delays are exponential in the model alone; and
+more, by the share of `_YOUNG` points, while a single packet decides."""
+_FEW, _FEW_NS = 3, 1_000_000.0
+"""One sigma of a direction with fewer points, but not more than half of the corridor, nor less than a sixth."""
+_RATE_SIGMA = 30e-6
+"""One sigma of the difference of two clocks' rates, before any packet: 20 ppm of each."""
 _UNLIKELY = 12.0
 """A rate whose likelihood is less than the best one's by this, as a logarithm, has no weight."""
 _QUIET_NS = 500.0
@@ -61,18 +66,19 @@ class EnvelopeFilter:
         """To the leader: above the line."""
         self._fit = _Fit(0.0, -RATE_LIMIT, RATE_LIMIT, None, _FEW_NS, 0, 0.0)
         self._fresh = False
+        self._window_ns = _WINDOW_NS
         self._delay_ns: float | None = None
 
     def add_sample(self, sample: TimingSample) -> None:
         """See `TimingFilter.add_sample`."""
-        if isinstance(sample, LeaderSync):
-            side, local, offset = self._fast, sample.arrived_ns, sample.departed_ns - sample.arrived_ns
-        else:
-            side, local, offset = self._back, sample.asked_ns, sample.reached_ns - sample.asked_ns
         if self._base is None:
-            self._base = offset
-        window_ns = _WINDOW_NS if self._back.points else _OLDEST_NS
-        self._fresh |= side.add_point((local, offset - self._base), self._fit.rate, window_ns)
+            _, _, self._base = next(limits_of(sample))
+        for lower, local, offset in limits_of(sample):
+            side = self._fast if lower else self._back
+            window_ns = self._window_ns if self._back.points else _OLDEST_NS
+            # An answer waits in the leader before it leaves, so it may only be faster than a Sync of the same block.
+            opens = not lower or isinstance(sample, LeaderSync)
+            self._fresh |= side.add_point((local, offset - self._base), self._fit.rate, window_ns, opens=opens)
 
     def solve(self, now_ns: int) -> FilterSolution | None:
         """See `TimingFilter.solve`."""
@@ -93,8 +99,8 @@ class EnvelopeFilter:
             middle, low = below + (self._delay_ns or 0.0), below
             high = below + PATH_LIMIT_NS
         else:
-            # The corridor is a bound already: sigma allows for what its points do not show yet.
-            margin_ns = min(fit.sigma_ns, max(fit.width, 0.0) / 4)
+            # The corridor is a bound already, apart from the stamps' errors.
+            margin_ns = 0.0
             self._delay_ns = fit.width / 2
             middle = fit.middle + fit.rate * (now_ns - fit.at_ns)
             low = fast.limit(fit.slowest, now_ns)
@@ -131,23 +137,30 @@ class EnvelopeFilter:
         if not two_way:
             return _Fit(best, -RATE_LIMIT, RATE_LIMIT, None, PATH_LIMIT_NS / 6, at, 0.0)
         index = rates.index(best)
-        mean, middle = self._mean_line(rates, best, at, lambda rate: likelihood(rate, _QUIET_NS))
-        corridor = width(best)
-        few_ns = max(min(_FEW_NS, corridor / 2 + _STAMP_NS), corridor / 6)
+        mean, middle, sigma_ns = self._mean_line(rates, best, at, lambda rate: likelihood(rate, _QUIET_NS))
+        corridor, points = width(best), min(len(fast.points), len(back.points))
+        apart_ns = max(fast.apart(best), back.apart(best))
+        longest_ns = math.cbrt(4 * 12 * apart_ns * _BLOCK_NS / _USUAL_WANDER)
+        self._window_ns = round(min(max(longest_ns, _WINDOW_NS), _OLDEST_NS))
+        if points < _FEW:
+            sigma_ns = math.sqrt(2) * max(min(_FEW_NS, corridor / 2 + _STAMP_NS), corridor / 6)
+        else:
+            sigma_ns *= _CAUTION * (1 + _YOUNG / points)
         return _Fit(
             mean,
             _closing(width, rates[index::-1]),
             _closing(width, rates[index:]),
             corridor,
-            math.hypot(_SIGMA_NS, *(side.doubt(best, few_ns) for side in (fast, back))),
+            math.hypot(_SIGMA_NS, sigma_ns),
             at,
             middle,
         )
 
     def _mean_line(
         self, rates: Sequence[float], best: float, at_ns: int, likelihood: Callable[[float], tuple[float, float]]
-    ) -> tuple[float, float]:
-        # The mean rate, and the mean middle of the corridor at a time, of all rates that fit.
+    ) -> tuple[float, float, float]:
+        # The mean rate, and the mean middle of the corridor at a time, of all rates that fit; and by how much the
+        # middle may differ from it, by the rate and by what the fastest packets had in excess of the least delay.
         least, _ = likelihood(best)
         most = max(logarithm for closed, logarithm in map(likelihood, rates) if closed >= least)
 
@@ -157,15 +170,21 @@ class EnvelopeFilter:
 
         likely = [index for index, rate in enumerate(rates) if weight(rate)]
         corners = rates[max(likely[0] - 1, 0) : likely[-1] + 2]
-        total = rate_sum = middle_sum = 0.0
+        total = rate_sum = beside_sum = square_sum = 0.0
+        best_ns = self._middle(best, at_ns)
         for low, high in pairwise(corners):
             for step in range(_STEPS):
                 rate = low + (high - low) * (step + 0.5) / _STEPS
                 share = weight(rate) * (high - low)
                 total += share
                 rate_sum += share * rate
-                middle_sum += share * self._middle(rate, at_ns)
-        return (rate_sum / total, middle_sum / total) if total else (best, self._middle(best, at_ns))
+                beside = self._middle(rate, at_ns) - best_ns
+                beside_sum += share * beside
+                square_sum += share * (beside**2 + (self._fast.excess(rate) ** 2 + self._back.excess(rate) ** 2) / 4)
+        if not total:
+            return best, best_ns, math.hypot(self._fast.excess(best), self._back.excess(best)) / 2
+        mean = beside_sum / total
+        return rate_sum / total, best_ns + mean, math.sqrt(max(square_sum / total - mean**2, 0.0))
 
     def _middle(self, rate: float, at_ns: int) -> float:
         return (self._fast.support(rate, at_ns) + self._back.support(rate, at_ns)) / 2
@@ -200,6 +219,8 @@ class _Side:
 
     def __init__(self, sign: int) -> None:
         self.points: deque[Point] = deque()
+        self._newest: Point | None = None
+        """The last point that may open a block, kept or not: while the rate is not known, old points limit little."""
         self._sign = sign
         self._hull: list[Point] = []
         self._edges: list[float] = []
@@ -207,9 +228,16 @@ class _Side:
         self._middle, self._mean = 0, 0.0
         """Means of the points' times and offsets."""
 
-    def add_point(self, point: Point, rate: float, window_ns: int) -> bool:
-        """Another point; returns whether it is kept. Older ones than the window are not, if there are enough."""
+    def add_point(self, point: Point, rate: float, window_ns: int, *, opens: bool) -> bool:
+        """Another point; returns whether it is kept. Older ones than the window are not, if there are enough.
+
+        ``opens`` says whether it is kept where it is the first of its block.
+        """
         points, (local, offset) = self.points, point
+        if opens:
+            self._newest = point
+        elif not points or local // _BLOCK_NS != points[-1][0] // _BLOCK_NS:
+            return False
         if points:
             last_local, last_offset = points[-1]
             if local // _BLOCK_NS < last_local // _BLOCK_NS:
@@ -247,8 +275,9 @@ class _Side:
     def limit(self, rate: float, at_ns: int) -> float:
         """The same for what a line may become whose rate wanders."""
         sign, half = self._sign, _WANDER / 2
+        points = self._corners() if self._newest is None else [*self._corners(), self._newest]
         return sign * max(
-            sign * (offset + rate * (at_ns - local)) - half * (at_ns - local) ** 2 for local, offset in self._corners()
+            sign * (offset + rate * (at_ns - local)) - half * (at_ns - local) ** 2 for local, offset in points
         )
 
     def slopes(self) -> list[float]:
@@ -257,22 +286,21 @@ class _Side:
         return [-self._sign * edge for edge in self._edges]
 
     def likelihood(self, rate: float, quiet_ns: float) -> float:
-        """Logarithm of how likely this rate makes the points, if they lie off the line exponentially.
+        """Logarithm of how likely this rate makes the points, if they lie off a line exponentially, whichever line of
+        this rate and whatever the mean of their distances.
 
         Distances well below ``quiet_ns`` make no difference.
         """
-        self._corners()  # and the means with them
-        apart = self._sign * (self.support(rate, self._middle) - self._mean)
-        return -len(self.points) * math.log(apart + quiet_ns)
+        return -(len(self.points) - 1) * math.log(self.apart(rate) + quiet_ns)
 
-    def doubt(self, rate: float, few_ns: float) -> float:
-        """One sigma of the line: by how thinly the points lie near it; ``few_ns`` where too few are there to tell."""
-        last = self.points[-1][0]
-        line, count = self.support(rate, last), len(self.points)
-        if count < 3:
-            return few_ns
-        apart = sorted(self._sign * (line - offset - rate * (last - local)) for local, offset in self.points)
-        return _QUARTILE * (1 + _YOUNG / count) * apart[max(2, count // 4)] / math.sqrt(count)
+    def excess(self, rate: float) -> float:
+        """How far the fastest point is likely to be from where a packet with the least delay would be."""
+        return self.apart(rate) / max(len(self.points) - 1, 1)
+
+    def apart(self, rate: float) -> float:
+        """The mean distance of the points from the line."""
+        self._corners()  # and the means with them
+        return self._sign * (self.support(rate, self._middle) - self._mean)
 
     def _corners(self) -> list[Point]:
         if not self._hull:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -40,6 +41,8 @@ class DelayExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """T3, local time at which the question left."""
     reached_ns: int
     """T4, the leader's time at which it arrived."""
+    answered_ns: int | None = None
+    """Local time at which the answer arrived, which left at ``reached_ns`` or later."""
     spare: bool = False
     """Whether it is another exchange after the same Sync."""
 
@@ -55,6 +58,20 @@ class DelayExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 TimingSample = LeaderSync | DelayExchange
+
+
+def limits_of(sample: TimingSample) -> Iterator[tuple[bool, int, int]]:
+    """What a sample says of the offset: whether it is a lower limit, the local time that it is for, and the limit.
+
+    A packet takes no less than no time: the offset is at least what a packet of the leader shows, and at most what a
+    packet to the leader shows.
+    """
+    if isinstance(sample, LeaderSync):
+        yield True, sample.arrived_ns, sample.departed_ns - sample.arrived_ns
+        return
+    yield False, sample.asked_ns, sample.reached_ns - sample.asked_ns
+    if sample.answered_ns is not None:
+        yield True, sample.answered_ns, sample.reached_ns - sample.answered_ns
 
 
 class FilterSolution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
