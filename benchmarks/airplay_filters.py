@@ -100,8 +100,9 @@ HEAD = (
     "beyond",
     "3 sigma",
 )
-JUDGED = ("median us", "p99 us", "max us", "both locked max us", "locked after s", "beyond", "3 sigma")
-"""Columns in which a larger figure is worse."""
+JUDGED = ("median us", "p99 us", "both locked max us", "locked after s", "beyond", "3 sigma")
+"""Columns in which a larger figure is worse. The two other columns of worst errors begin with what each clock shows
+first, at a time of its own."""
 ROUNDING = {"locked after s": 0.055, "beyond": 0.0, "3 sigma": 0.27}
 """What makes no difference; a look is 50 ms, and a normal distribution has 0.27 % beyond three sigmas."""
 

@@ -5,7 +5,8 @@ numbers of its own; the leader behaves like a HomePod. The distance of two rooms
 times a second. "p99" and "max" are those of the pair that is worst. A room that starts again knows nothing: "in line"
 is the time until it stays within 250 us of the room beside it, median and worst, and the share of restarts that are in
 line within 1.5 s. "Settled" counts from 30 s after the start. "Floor" is the p99 of rooms that know their rate, so
-that only the fastest packets of both directions within a minute are in the way.
+that only the fastest packets of both directions within a minute are in the way; "floor: within 1.5 s" is the share of
+such rooms in line by all packets of their first 1.5 s.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from _table import markdown
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "plugins" / "airplay_timing" / "tests"))
 
-from simulated_group import MS, Path, SimRooms
+from simulated_group import MS, Path, S, SimRooms
 
 HEAD = (
     "Wi-Fi of 1.5 ms",
@@ -33,6 +34,7 @@ HEAD = (
     "all locked after",
     "in line after",
     "within 1.5 s",
+    "floor: within 1.5 s",
 )
 NETWORKS = {
     "jitter 0.2 ms, 10 % sent again, loss 2 %": Path(delay_ns=1_500_000, jitter_ns=200_000, resent=0.1, loss=0.02),
@@ -47,6 +49,10 @@ IN_LINE_NS = 250_000
 SETTLED_S = 30.0
 SYNCS_PER_WINDOW = 480
 """Of the filter's minute; and as many questions."""
+FIRST_SYNCS, ASKED = 12, 3
+"""Syncs of the first 1.5 s, and questions for each."""
+ANSWER_NS = MS // 10, MS
+"""How long after a question a leader answers."""
 ROOMS = range(6)
 
 
@@ -84,6 +90,21 @@ def floor_ns(path: Path, seed: int, draws: int = 4000) -> float:
     errors = [(fastest_ns() - fastest_ns()) / 2 for _ in range(draws)]
     distances = sorted(abs(one - other) for one, other in zip(errors[::2], errors[1::2], strict=True))
     return distances[len(distances) * 99 // 100]
+
+
+def floor_in_line(path: Path, seed: int, draws: int = 4000) -> float:
+    """The share of rooms in line 1.5 s after their start that know all but their offset; see the module."""
+    random = Random(seed)
+
+    def fastest_ns(packets: int, waits: bool = False) -> int:
+        taken = ((path.take(random), random.randint(*ANSWER_NS) if waits else 0) for _ in range(packets))
+        return min((delay_ns + wait_ns for delay_ns, wait_ns in taken if delay_ns is not None), default=S)
+
+    def error_ns() -> float:
+        here_ns = min(fastest_ns(FIRST_SYNCS), fastest_ns(FIRST_SYNCS * ASKED, waits=True))
+        return (fastest_ns(FIRST_SYNCS * ASKED) - here_ns) / 2
+
+    return sum(abs(error_ns()) < IN_LINE_NS for _ in range(draws)) / draws
 
 
 def restarts_of(path: Path, seed: int) -> list[float]:
@@ -129,6 +150,7 @@ def row(name: str, seconds: float, seeds: int) -> tuple[str, ...]:
         f"{max(locked):.1f} s" if len(locked) == len(runs) else "not all",
         f"{restarts[len(restarts) // 2]:.2f}, {last}",
         f"{soon} of {len(restarts)}",
+        f"{floor_in_line(path, seeds):.1%}",
     )
 
 
