@@ -49,7 +49,7 @@ CAUSES = {
     "no route": Cause(
         source='interface = ""',
         doctor=r"no route leads to 239\.1\.9\.9, and no interface is named",
-        verify=r"cannot join .*No such device \(name the interface with the option interface\)",
+        verify=r"cannot join .*: no route leads to it \(name the interface with the option interface, or add a route",
     ),
     "wrong interface": Cause(
         source='interface = "spare"',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -69,5 +70,7 @@ def test_a_port_that_another_program_keeps_to_itself(tmp_path: Path) -> None:
     assert result.code == 1
     assert result.report["ended"] == "failed"
     assert result.report["nodes"]["stream"]["state"] == "failed"
-    assert f"source stream (aes67): failed: cannot listen on port {port}: Address already in use" in result.stdout
+    held = f"cannot listen on port {port}: UDP port {port} is held by python"
+    assert f"source stream (aes67): failed: {held}" in result.stdout
+    assert f"(process {os.getpid()}), which does not share it (stop that program)" in result.stdout
     assert "Traceback" not in result.stderr

@@ -193,8 +193,9 @@ class Aes67Sink:
         ]
         group = self._stream.group
         if group is not None:
-            for refusal, count, sender in zip(self._refusals, counts, group.senders, strict=True):
-                refusal.check(count, sender.refusal_errno)
+            legs = zip(self._refusals, self._watches, counts, group.senders, strict=True)
+            for refusal, watch, count, sender in legs:
+                refusal.check(count, sender.refusal_errno, partial(sockets.obstacles, watch.interface))
         if any(back):
             self._description.set_interfaces([watch.interface for watch in self._watches])
 

@@ -57,7 +57,7 @@ class Aes67Source:
         self._rivals: list[RivalWatch] = []
         self._rejoins_before = 0
         """Of watches that have ended."""
-        self._reported_grandmaster = ""
+        self._reported_grandmaster = self._grandmaster_reason = ""
         self._protection = Protection(self._emit)
         self._lateness = LatenessWatch(self._emit)
         self._drift = DriftWatch(self._emit)
@@ -185,10 +185,10 @@ class Aes67Source:
 
     def _check(self, now_ns: int) -> None:
         other = self._receiver.media_clock.other_grandmaster()
+        self._grandmaster_reason = self._receiver.media_clock.grandmaster_reason()
         if other not in ("", self._reported_grandmaster):
-            described = self._receiver.media_clock.grandmaster
-            reason = f"the description names grandmaster {described}, and this graph's clock follows {other}: share one"
-            self._emit("grandmaster_differs", {"described": described, "clock": other, "reason": reason})
+            fields: dict[str, Metric] = {"described": self._receiver.media_clock.grandmaster, "clock": other}
+            self._emit("grandmaster_differs", {**fields, "reason": self._grandmaster_reason})
         self._reported_grandmaster = other
         if self._follower is not None:
             self._follower.poll_session()
@@ -218,6 +218,7 @@ class Aes67Source:
         yield self._lateness.trouble
         for rival in self._rivals:
             yield rival.trouble
+        yield self._grandmaster_reason
 
     def _subscribe(self) -> None:
         assert self._sockets is not None

@@ -94,6 +94,37 @@ def test_a_sender_of_another_rate(make, rate, reason):
     assert reason in stage.events[-1][1]["reason"]
 
 
+@pytest.mark.parametrize(("sent", "described"), [(48_000, 44_100), (44_100, 48_000), (96_000, 48_000)])
+def test_another_rate_of_timestamps_that_count_only_themselves(make, sent, described):
+    # They are followed again and again, so no packet is outside the window for long.
+    stage = make(rate=described, relative=True)
+    frames = 48
+    for number in range(sent * 5 // frames):
+        at_ns = stage.clock.now.local_ns + number * frames * 10**9 // sent
+        stage.accept(stage.packet(7 + frames * number, frames=frames, sequence=number), at_ns)
+    reason = f"go on at {sent / 1000:g} kHz, and {described / 1000:g} kHz is described: set the rate"
+    assert reason in stage.events[-1][1]["reason"]
+    assert not any("jumped" in str(told.get("reason")) for _, told in stage.events)
+    stage.metrics()
+    assert reason in stage.receiver.figures.latest.legs[0].trouble
+    began_ns, first = at_ns, number + 1
+    for number in range(described * 70 // frames):
+        at_ns = began_ns + number * frames * 10**9 // described
+        packet = stage.packet(99_000_000 + frames * number, frames=frames, sequence=first + number)
+        stage.accept(packet, at_ns)
+    stage.metrics()
+    assert stage.receiver.figures.latest.legs[0].trouble == "", "it sends what is described by now"
+
+
+def test_a_first_packet_that_was_held_up_is_no_jump(make):
+    stage = make(relative=True)
+    for number in range(200):
+        late_ms = 300 - number if number < 20 else 1
+        stage.accept(stage.packet(BASE + 48 * number), stage.arrival(BASE + 48 * number, late_ms * MS))
+    ((_, told),) = stage.events
+    assert "packets come earlier than the first one did" in told["reason"]
+
+
 def test_a_sender_that_stalls_has_no_other_rate(make):
     # Seen where one machine sent 32 streams and had no time for it: late, in bursts, at 24 kHz in the mean.
     stage = make()

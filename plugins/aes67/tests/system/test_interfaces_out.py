@@ -164,6 +164,24 @@ async def test_why_packets_are_refused(graphs, autojump_clock, code, words):
     assert words.startswith(event["reason"])
 
 
+async def test_an_interface_that_is_switched_off_is_why_packets_are_refused(graphs, autojump_clock):
+    # The system says "Network is unreachable" of it as of a missing route.
+    network = SimNetwork()
+    network.obstacles = lambda interface: ["eth0 is switched off (ip link set eth0 up)"]
+    async with running_graph(graphs.head + graphs.sending(duration="9s"), network=network) as run:
+        await trio.sleep(2)
+        ((egress,),) = run.nodes["out"]._sockets._egresses.values()
+
+        def refuse(buffer, first, count):
+            egress._sender.refusal_errno = errno.ENETUNREACH
+            return range(first, first + count)
+
+        egress._sender.send = refuse
+        await trio.sleep(3)
+        trouble = run.nodes["out"].metrics()["trouble"]
+    assert trouble.endswith("Network is unreachable (ENETUNREACH); eth0 is switched off (ip link set eth0 up)")
+
+
 async def test_packets_longer_than_the_mtu(graphs, autojump_clock):
     network = SimNetwork()
     find = network.interface

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import trio
 
-from phasegraph import TASK_STATUS_IGNORED, Build, ClockEstimate, Metrics, NodeContext
+from phasegraph import TASK_STATUS_IGNORED, Build, ClockEstimate, ClockState, Metrics, NodeContext
 from phasegraph.net import StampedSocket
 
 from .engine import CompactEngine, LeaderClock, NtpEngine, PtpEngine, TimingEngine, TimingPeer, TimingRole
@@ -19,6 +19,8 @@ PUBLISH_NS = 100_000_000
 """How often the estimate is brought up to date while nothing comes in: bounds grow, states change."""
 SILENCE_NS = {"ptp": 2_000_000_000, "compact": 2_000_000_000, "ntp": 10_000_000_000}
 """Holdover begins after this long without a sample."""
+PATIENCE_NS = 3_000_000_000
+"""How long a clock may be without a leader before that is called trouble: longer than it takes to find one."""
 
 
 class AirplayClock:
@@ -34,6 +36,8 @@ class AirplayClock:
         self._participant: TimingParticipant | None = None
         self._sockets: TimingSockets | None = None
         self._woken = trio.Event()
+        self._astray_since_ns: int | None = None
+        self._trouble = ""
 
     def estimate(self) -> ClockEstimate:
         """See `ClockSource.estimate`."""
@@ -55,6 +59,8 @@ class AirplayClock:
             "receive_stamps_missing": sum(socket.counts.receive_stamps_missing for socket in sockets),
             "transmit_stamps_missing": sum(socket.counts.transmit_stamps_missing for socket in sockets),
         }
+        if self._trouble:
+            metrics["trouble"] = self._trouble
         if self._config.mode != "ptp":
             metrics["timing_port"] = sockets.port
         return metrics | engine.counters
@@ -92,12 +98,44 @@ class AirplayClock:
                 task_status.started()
                 while True:
                     participant.advance(self._local.now_ns())
+                    self._look_for_trouble(ctx, participant.engine, sockets)
                     pause_ns = min(engine.deadline_ns - self._local.now_ns(), PUBLISH_NS)
                     with trio.move_on_after(max(pause_ns, 0) / 1e9):
                         await self._woken.wait()
                     self._woken = trio.Event()
         finally:
             sockets.close()
+
+    def _look_for_trouble(self, ctx: NodeContext, engine: TimingEngine, sockets: TimingSockets) -> None:
+        now_ns, before = self._local.now_ns(), self._trouble
+        if engine.leads or self._tracker.estimate.state in (ClockState.ACQUIRING, ClockState.LOCKED):
+            self._astray_since_ns, self._trouble = None, ""
+            return
+        if self._astray_since_ns is None:
+            self._astray_since_ns = now_ns
+        if now_ns - self._astray_since_ns >= PATIENCE_NS:
+            self._trouble = self._why_no_leader(engine, sockets)
+        if self._trouble not in ("", before):
+            ctx.event("no_leader", reason=self._trouble)
+
+    def _why_no_leader(self, engine: TimingEngine, sockets: TimingSockets) -> str:
+        config, names = self._config, " and ".join(peer.address for peer in self._peers)
+        ports = f"UDP port {sockets.port}"
+        if config.mode == "ptp":
+            ports = f"UDP ports {config.event_port} and {config.general_port}"
+        if self._tracker.estimate.state is ClockState.HOLDOVER:
+            return f"the leader of the group is silent on {config.interface}: is it on, is its network there?"
+        if not engine.peers:
+            return (
+                f"no AirPlay device sends to {ports} on {config.interface}: does one play, does a firewall let it in?"
+            )
+        if engine.silent_peers == len(self._peers) > 0:
+            return (
+                f"nothing comes from {names} (peers) on {config.interface}: does it play, is this its address, does a "
+                f"firewall let {ports} in?"
+            )
+        who = " and ".join(peer.address for peer in engine.peers)
+        return f"{who} sends, and leads no clock: let it play, or set role = 'lead'"
 
     async def _read(self, socket: StampedSocket, participant: TimingParticipant) -> None:
         while True:

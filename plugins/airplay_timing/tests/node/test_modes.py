@@ -184,6 +184,32 @@ async def test_a_graph_with_two_clocks_of_the_same_ports(autojump_clock: object)
         await run_graph(graph("") + second, for_s=1)
 
 
+async def test_a_clock_without_a_leader_says_what_is_missing(autojump_clock: object) -> None:
+    leads, leader, follows, follower = pair("ptp", Impairment())
+    theirs = leader.interface("eth0").address
+    async with running_graph(follows, network=follower) as run, running_graph(graph(""), network=SimNetwork()) as alone:
+        await trio.sleep(2)
+        assert "trouble" not in run.nodes["it"].metrics(), "it is too early to say"
+        await trio.sleep(3)
+        assert run.nodes["it"].metrics()["trouble"] == (
+            f"nothing comes from {theirs} (peers) on eth0: does it play, is this its address, does a firewall let UDP "
+            "ports 319 and 320 in?"
+        )
+        assert alone.nodes["it"].metrics()["trouble"] == (
+            "no AirPlay device sends to UDP ports 319 and 320 on eth0: does one play, does a firewall let it in?"
+        )
+        async with running_graph(leads, network=leader):
+            await trio.sleep(5)
+            assert "trouble" not in run.nodes["it"].metrics()
+        await trio.sleep(10)
+        assert (
+            run.nodes["it"].metrics()["trouble"]
+            == "the leader of the group is silent on eth0: is it on, is its network there?"
+        )
+    reasons = [event["reason"] for event in run.events("no_leader")]
+    assert [reason.partition(" ")[0] for reason in reasons] == ["nothing", "the"], "each once"
+
+
 async def test_a_port_that_is_taken_says_by_whom_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: object
 ) -> None:

@@ -93,7 +93,11 @@ def test_passive_ends_when_the_better_one_sends_no_sync() -> None:
         assert bench.clock.state is PortState.PASSIVE
     bench.at(9 * S)  # 8 s without a Sync whose time is known
     assert bench.clock.state is PortState.MASTER
-    assert bench.told("master_demoted")[0].fields["reason"] == "it announces itself, but sends no Sync or Follow_Up"
+    assert (
+        bench.told("master_demoted")[0]
+        .fields["reason"]
+        .startswith("it announces itself, but no Sync or Follow_Up arrives: ")
+    )
     # Later it is alive, and 30 s are over.
     for sequence in range(10, 42):
         bench.at((sequence - 1) * S)

@@ -129,7 +129,8 @@ def test_a_demoted_master() -> None:
     found = heard(
         bench, 12, lambda bench, number: bench.receive(announce(sequence=number)) if number % 8 == 0 else None
     )
-    assert found == f"grandmaster {ID} (10.0.0.170) is passed over: it announces itself, but sends no Sync or Follow_Up"
+    assert found.startswith(f"grandmaster {ID} (10.0.0.170) is passed over: it announces itself, but no Sync")
+    assert found.endswith("do a switch or a firewall let its event messages pass?")
 
 
 def test_a_grandmaster_that_defers_or_waits_and_a_port_without_an_interface() -> None:

@@ -287,6 +287,25 @@ async def test_a_full_disk_fails_in_words_and_a_restart_goes_on(
     assert written == pytest.approx(200_000)  # nothing is missing between the two
 
 
+async def test_a_disk_that_stays_full_is_the_reason_at_every_try(
+    tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
+):
+    frames = noise(format_of(), 200_000)
+    sink = make(make_input(frames, format_of(), paced=True), tmp_path / "out.wav")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for most in (300_000, 1000, 1000, 1000):  # after the first one no file can even be begun
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+            with pytest.raises(NodeError, match=r"cannot write .*File too large \(EFBIG\)"):
+                await sink.run(ctx)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == ["out.wav"], "files without a frame do not stay"
+    await sink.run(ctx)
+    rest = read(tmp_path / "out-take-2.wav")
+    assert np.array_equal(rest, frames[len(frames) - len(rest) :])
+
+
 async def test_started_again_it_keeps_what_it_wrote(tmp_path, ctx, make, make_input, noise, format_of, autojump_clock):
     frames = noise(format_of(), 480_000)
     input = make_input(frames, format_of(), paced=True)

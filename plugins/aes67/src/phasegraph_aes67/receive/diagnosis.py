@@ -27,37 +27,65 @@ def why_rejected(rejection: str, ago_ns: int) -> str:
     return f"packets arrive and are rejected: {rejection}"
 
 
-def why_silent(parameters: StreamParameters, interface: str, obstacles: Sequence[str]) -> str:
-    """Why no packet of a stream arrives; ``obstacles`` is what the system knows."""
+def why_silent(
+    parameters: StreamParameters, interface: str, obstacles: Sequence[str], silent_ns: int | None = None
+) -> str:
+    """Why no packet of a stream arrives; ``obstacles`` is what the system knows.
+
+    ``silent_ns`` is the time since the last packet; None where none has come.
+    """
     by = f"by {interface}" if interface else "by the interface that the routes lead to (the option interface names one)"
-    source = f" from {parameters.source} alone" if parameters.source else ""
+    source = f" from {parameters.source} alone (option source)" if parameters.source else ""
     where = f"nothing comes to {parameters.address}:{parameters.port} {by}{source}"
     if obstacles:
         return f"{where}; {'; '.join(obstacles)}"
+    if silent_ns is not None:
+        where += f" for {format_duration(silent_ns)}"
+        switch = ", or does the switch forward the group no more (IGMP querier)" if parameters.multicast else ""
+        return f"{where}: has the sender stopped, is its network there{switch}?"
     switch = "does the switch forward the group to here (IGMP), " if parameters.multicast else ""
-    return f"{where}: is it sent, {switch}does a firewall let UDP port {parameters.port} in?"
+    asked = f"is it sent, {switch}does a firewall let UDP port {parameters.port} in?"
+    return f"{where}: {asked} `kernel doctor` looks for it"
 
 
 def why_outside_window(
-    lateness_ns: int, without_offset_ns: int, offset: int, link_offset_ns: int, *, relative: bool
+    lateness_ns: int, without_offset_ns: int, offset: int, link_offset_ns: int, *, relative: bool, jumped: bool = True
 ) -> str:
-    """Why packets of this lateness are outside the window; ``without_offset_ns`` is their lateness with offset 0."""
+    """Why packets of this lateness are outside the window; ``without_offset_ns`` is their lateness with offset 0.
+
+    ``jumped`` says of a relative stream whether its timestamps jumped, or went on as before.
+    """
     late = f"packets arrive {format_duration(lateness_ns)} after their media time, and the link offset is "
     late += f"{format_duration(link_offset_ns)}: set link-offset to more than that"
     if relative:
         if 0 < lateness_ns < PLAUSIBLE_NS:
             return late
+        if not jumped:
+            return (
+                "packets come earlier than the first one did: that was held up, or the sender's clock runs fast; they "
+                "are followed"
+            )
         return "the timestamps have jumped: the sender has started again, or its clock was set; they are followed"
     if offset and -_NEAR_NS < without_offset_ns < PLAUSIBLE_NS:
         return f"the timestamps fit the mediaclk offset 0, and the description says {offset}: a device may change it"
     if abs(abs(lateness_ns) - _LEAP_NS) < _NEAR_NS:
-        return "one side counts UTC and the other TAI, which are 37 s apart"
+        return (
+            "one side counts UTC and the other TAI, which are 37 s apart: let both follow one PTP grandmaster, or set "
+            'media-clock = "relative"'
+        )
     if 0 < lateness_ns < PLAUSIBLE_NS:
         return late
+    way = "before" if lateness_ns < 0 else "after"
     return (
-        "the timestamps count another time than this graph's clock: another PTP domain or grandmaster, another "
-        'mediaclk offset, or only themselves (then media-clock = "relative")'
+        f"packets arrive {format_duration(abs(lateness_ns))} {way} their media time: the timestamps count another time "
+        "than this graph's clock, as with another PTP domain or grandmaster (share one), another mediaclk offset, or "
+        'only themselves (then set media-clock = "relative")'
     )
+
+
+def why_grandmaster_differs(described: str, clock: str) -> str:
+    """What is wrong where the graph's clock follows another grandmaster than a description names."""
+    return f"the description names grandmaster {described}, and this graph's clock follows {clock}: share one"
 
 
 _RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 90_000, 96_000, 176_400, 192_000, 384_000)
@@ -78,9 +106,17 @@ class TimestampProgress:
     def __init__(self) -> None:
         self._marks: list[tuple[int, int]] = []
 
+    def forget(self) -> None:
+        """Another sender: the next packet begins."""
+        self._marks = []
+
     def restart(self, timestamp: int, arrival_ns: int) -> None:
         """Begin at the first packet that is outside the window."""
         self._marks = [(timestamp, arrival_ns)]
+
+    def is_recent(self, now_ns: int) -> bool:
+        """Whether a packet that is outside now goes on with those that were outside before."""
+        return bool(self._marks) and now_ns - self._marks[-1][1] < _LONG_NS
 
     def add(self, timestamp: int, arrival_ns: int) -> None:
         """Add a later packet."""
@@ -150,7 +186,7 @@ def why_format_differs(parameters: StreamParameters, payload_bytes: int, step: i
         if not rest and size % encoding.sample_bytes == 0
     ]
     if fitting:
-        return f"{seen}: {' or '.join(fitting)} would fit"
+        return f"{seen}: {' or '.join(fitting)} would fit (set encoding and channels)"
     return seen + why_encrypted(payload_bytes, step * parameters.frame_bytes)
 
 
@@ -170,12 +206,12 @@ def why_numbers_differ(received: int, lost: int, duplicate: int, jumps: int, fra
     return ""
 
 
-def why_rival(followed: str, ignored: str) -> str:
+def why_rival(followed: str, ignored: str, *, same_host: bool) -> str:
     """What is wrong where two senders send to one address at once."""
-    return (
-        f"two senders on one address: {followed}, is followed; {ignored}, is ignored: "
-        "give one of them another group, or set source"
+    remedy = (
+        "end one of them, or give it another group" if same_host else "give one of them another group, or set source"
     )
+    return f"two senders on one address: {followed}, is followed; {ignored}, is ignored: {remedy}"
 
 
 def why_encrypted(payload_bytes: int, expected_bytes: int) -> str:

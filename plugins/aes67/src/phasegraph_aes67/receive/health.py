@@ -237,7 +237,8 @@ class RivalWatch:
         self.trouble = ""
         if self._checks < 2 or figures.sender is None or figures.rival is None:
             return
-        self.trouble = why_rival(str(figures.sender), str(figures.rival))
+        same_host = figures.sender.address == figures.rival.address
+        self.trouble = why_rival(str(figures.sender), str(figures.rival), same_host=same_host)
         if now_ns >= self._repeat_ns:
             fields: dict[str, Metric] = {"followed": str(figures.sender), "ignored": str(figures.rival)}
             fields |= {"packets": count, "reason": self.trouble}

@@ -195,7 +195,8 @@ class Leg:
                 self.rival = RtpSender(source, port, int.from_bytes(data[8:HEADER_BYTES].tobytes(), "big"))
                 return PacketOutcome(PacketKind.FOREIGN)
         if self._source not in (None, source) or source in self._excluded:
-            return self._rejected(PacketKind.FOREIGN, f"the sender is {IPv4Address(source)}", arrival_ns)
+            wanted = f"source = {self.parameters.source} is set" if self._source is not None else "it is excluded"
+            return self._rejected(PacketKind.FOREIGN, f"the sender is {IPv4Address(source)}, and {wanted}", arrival_ns)
         try:
             if length < 0:
                 raise MalformedRtp(f"a datagram of more than {len(data)} bytes")
@@ -247,12 +248,14 @@ class Leg:
 
     def _format_problem(self, header: RtpHeader, size: int) -> str:
         if self.parameters.payload_type not in (None, header.payload_type):
-            return f"payload type {header.payload_type}, and {self.parameters.payload_type} is expected"
+            seen = header.payload_type
+            return f"payload type {seen}, and {self.parameters.payload_type} is expected (set payload-type = {seen})"
         if size == 0:
             return "no payload"
         if size % self.frame_bytes:
-            problem = f"{size} bytes are no whole number of frames of {self.frame_bytes} bytes"
-            return problem + why_encrypted(size, self.payload_bytes)
+            described = f"{self.parameters.encoding}, {self.parameters.channels} channels"
+            problem = f"{size} bytes are no whole number of frames of {self.frame_bytes} bytes ({described})"
+            return problem + (why_encrypted(size, self.payload_bytes) or ": set encoding and channels")
         return ""
 
     def _is_other_payload_type(self, header: RtpHeader, arrival_ns: int) -> bool:

@@ -27,7 +27,7 @@ from phasegraph import NS_PER_S, ClockEstimate, ClockReader, ClockState, frame_a
 from ..parameters import StreamParameters
 from ..rtp import wrapped
 from ..sdp.reference_clock import parse_reference
-from .diagnosis import why_outside_window
+from .diagnosis import why_grandmaster_differs, why_outside_window
 
 _MODULUS = 1 << 32
 
@@ -141,11 +141,20 @@ class MediaClock:
         frame = now + wrapped(timestamp - self._offset - now, 32)
         return frame, reference_ns - frame * NS_PER_S // self._rate
 
-    def out_of_window_reason(self, lateness_ns: int, link_offset_ns: int, estimate: ClockEstimate) -> str:
-        """Why a packet that is this late is outside the window."""
+    def grandmaster_reason(self) -> str:
+        """What is wrong where the clock follows another grandmaster than the description names; else empty."""
+        other = self.other_grandmaster()
+        return why_grandmaster_differs(self.grandmaster, other) if other else ""
+
+    def out_of_window_reason(
+        self, lateness_ns: int, link_offset_ns: int, estimate: ClockEstimate, *, jumped: bool
+    ) -> str:
+        """Why a packet that is this late is outside the window; ``jumped``: its timestamp does not follow the last."""
         if not self.self_related and estimate.state is ClockState.UNLOCKED:
             return "the clock has no reference yet"
         offset = self._offset or 0
         frames_late = lateness_ns * self._rate // NS_PER_S
         without_offset_ns = -wrapped(offset - frames_late, 32) * NS_PER_S // self._rate
-        return why_outside_window(lateness_ns, without_offset_ns, offset, link_offset_ns, relative=self.self_related)
+        return why_outside_window(
+            lateness_ns, without_offset_ns, offset, link_offset_ns, relative=self.self_related, jumped=jumped
+        )

@@ -325,6 +325,9 @@ class ReceiveSockets:
                 raise NodeError(
                     f"{address} is not an address of this machine", "a unicast stream is sent to one of them"
                 ) from error
+            if error.errno == errno.EADDRINUSE and (holders := port_holders(parameters.port)):
+                held = f"UDP port {parameters.port} is held by {' and '.join(holders)}, which does not share it"
+                raise NodeError(f"cannot listen on {where}: {held}", "stop that program") from error
             raise NodeError(f"cannot listen on {where}: {error.strerror}") from error
 
 
@@ -364,7 +367,8 @@ class Subscription:
             obstacles = [f"there is no interface {self.name} any more"]
         elif not parameters.multicast and (others := port_holders(parameters.port, parameters.address)):
             obstacles = [*obstacles, f"{' and '.join(others)} also receives it: unicast reaches only one program"]
-        return why_silent(parameters, self._via.name or self.name, obstacles)
+        silent_ns = None if accepted_ns is None else now_ns - accepted_ns
+        return why_silent(parameters, self._via.name or self.name, obstacles, silent_ns)
 
     def rejoin(self) -> None:
         """Leave the group and join it again, on the interface as it is now: for switches that have forgotten.
@@ -402,8 +406,10 @@ def _join(receiver: Receiver, membership: _Membership) -> bool:
     except OSError as error:
         if error.errno == errno.ENOBUFS:
             return False
-        hint = "name the interface with the option interface" if error.errno == errno.ENODEV else ""
-        raise NodeError(f"cannot join {group}: {error.strerror}", hint) from error
+        if error.errno == errno.ENODEV and not via.name:
+            hint = "name the interface with the option interface, or add a route: ip route add 224.0.0.0/4 dev NAME"
+            raise NodeError(f"cannot join {group}: no route leads to it", hint) from error
+        raise NodeError(f"cannot join {group}: {error.strerror}") from error
     return True
 
 

@@ -136,6 +136,8 @@ class StreamReceiver:
         self._progress = [TimestampProgress() for _ in self.legs]
         # Timestamp and arrival of the first of them.
         self._out_of_window_reason = ["" for _ in self.legs]
+        self._other_rate = ["" for _ in self.legs]
+        # Why timestamps that count only themselves go on at another rate: their mapping follows, and they are in time.
         self._reported = [("", 0) for _ in self.legs]
         # The reason that was reported, and when packets were last outside the window for it.
         self._mismatch = ["" for _ in self.legs]
@@ -322,6 +324,7 @@ class StreamReceiver:
         # ``first``: no leg had a sender before.
         sender = leg.sender
         assert sender is not None
+        self._progress[leg.number].forget()
         if first and self._merge is not None:
             self._merge.sequence.begin(header.sequence)
         if before is None or any(other.sends_as(sender) for other in self._others[leg.number]):
@@ -343,14 +346,19 @@ class StreamReceiver:
     def _outside_window(self, leg: Leg, timestamp: int, lateness_ns: int, arrival_ns: int) -> None:
         # No frame of the packet that a leg has just brought was in time.
         outside, clock, number = self._outside, self.media_clock, leg.number
-        if outside[number] == 1:
-            self._progress[number].restart(timestamp, arrival_ns)
+        jumped, progress = self._jumped[number], self._progress[number]
+        followed = clock.self_related and not jumped and progress.is_recent(arrival_ns)
+        if outside[number] == 1 and not followed:
+            progress.restart(timestamp, arrival_ns)
+            self._other_rate[number] = ""
         if outside[number] % FAR_OFF == 0:
-            self._progress[number].add(timestamp, arrival_ns)
+            progress.add(timestamp, arrival_ns)
+            other_rate = progress.why_rate_differs(self.parameters.rate)
+            self._other_rate[number] = other_rate if clock.self_related else ""
             reason = (
-                self._progress[number].why_rate_differs(self.parameters.rate)
+                other_rate
                 or self.drift_reason(self._counters[number].rate.windows())
-                or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock())
+                or clock.out_of_window_reason(lateness_ns, self.link_offset_ns, self.sync_to_clock(), jumped=jumped)
             )
             self._out_of_window_reason[number] = reason
             before, last_ns = self._reported[number]
@@ -414,6 +422,8 @@ class StreamReceiver:
             trouble = self._mismatch[leg.number]
         elif self._outside[leg.number] >= FAR_OFF:
             trouble = self._out_of_window_reason[leg.number]
+        elif (counters.last_arrival_ns or 0) - self._reported[leg.number][1] < REPEAT_NS:
+            trouble = self._other_rate[leg.number]
         return LegFigures(
             packets_received=counters.packets_received,
             packets_lost=counters.sequence.lost,

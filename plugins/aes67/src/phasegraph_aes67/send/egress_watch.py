@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from phasegraph import Metric, NodeError
 from phasegraph.net import Interface
@@ -78,14 +78,18 @@ class RefusalWatch:
         self._errors = errors
         self._reported: set[int] = set()
 
-    def check(self, errors: int, code: int) -> None:
-        """Compare the count of refused packets with the last; ``code`` is the errno of the newest one."""
+    def check(self, errors: int, code: int, obstacles: Callable[[], Sequence[str]]) -> None:
+        """Compare the count of refused packets with the last; ``code`` is the errno of the newest one.
+
+        ``obstacles`` gives what the system knows to be in the way: see `phasegraph.net.Network.obstacles`.
+        """
         if errors == self._errors:
             self.trouble = ""
             return
         self._errors = errors
         reason = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})" if code else "no reason is given"
-        remedy = _remedy(code, self._address, self._interface)
+        found = obstacles() if code in _UNREACHABLE else ()
+        remedy = found[0] if found else _remedy(code, self._address, self._interface)
         self.trouble = f"the system refuses packets to {self._address}: {reason}" + (f"; {remedy}" if remedy else "")
         if code not in self._reported:
             self._reported.add(code)
@@ -93,9 +97,12 @@ class RefusalWatch:
             self._emit_event("sending_refused", fields)
 
 
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)
+
+
 def _remedy(code: int, address: str, interface: str) -> str:
     multicast = ipaddress.IPv4Address(address).is_multicast
-    if code in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+    if code in _UNREACHABLE:
         if not multicast:
             return f"no route leads to {address}: check the address and the routes (ip route get {address})"
         if interface:

@@ -57,6 +57,10 @@ class SendSockets:
         self._groups: tuple[StreamGroup, ...] = ()
         ctx.attach(self.step)
 
+    def obstacles(self, interface: Interface) -> Sequence[str]:
+        """What the system knows to keep packets from leaving by an interface."""
+        return self._network.obstacles(interface)
+
     def interface(self, name: str) -> Interface:
         """The interface to send through. Raises NodeError."""
         return interface_or_route(self._network.interface, name)

@@ -37,8 +37,13 @@ _FLAG_REASON = "its Follow_Ups arrive, but its Syncs lack the two-step flag: set
 class MissingMessage(enum.StrEnum):
     """Why a master is demoted."""
 
-    SYNC = "it announces itself, but sends no Sync or Follow_Up"
-    DELAY_RESP = "it announces itself, but sends no Delay_Resp"
+    SYNC = (
+        "it announces itself, but no Sync or Follow_Up arrives: do a switch or a firewall let its event messages pass?"
+    )
+    DELAY_RESP = (
+        "it announces itself, but answers no Delay_Req: does it hear this computer, and are both set to the same delay "
+        "mechanism (delay-mechanism)?"
+    )
     TWO_STEP_FLAG = _FLAG_REASON
 
 

@@ -90,7 +90,7 @@ class FileSink:
         self._failure = None
         self._queue.expect_blocks()
         await ctx.in_thread(partial(check_folder, self._first_folder()))
-        if self._recording is None:
+        if not ctx.shared(file_locks).was_written_by(self._path, ctx.id):
             await ctx.in_thread(self._check_path)
         # Raises where another node of the run has the file; a name by time is reserved before its time is known.
         path = self._path if self._named_by_time else self._next_path(ctx, self._path)
