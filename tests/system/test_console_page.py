@@ -201,7 +201,7 @@ def test_no_route_and_the_wrong_interface(tmp_path: Path, runtime: Path, browser
         page = stack.enter_context(opened(browser, port))
         wait_for(lambda: "island" in page.inner_text("#run"), "the run is found")
         causes = {
-            "no-route": r"cannot join 239\.69\.90\.1: no route leads to it \(name the interface with the option interface, or add",
+            "no-route": r"cannot join 239\.69\.90\.1: no route leads to it \(name the interface with the option",
             "wrong-interface": r"nothing comes to 239\.69\.90\.1:5008 by lo",
         }
         wait_until_shown(page, runtime / "island.sock", causes)

@@ -5,7 +5,7 @@ import pytest
 
 from phasegraph import ClockState, Encoding
 from phasegraph_aes67.receive.diagnosis import TimestampProgress
-from phasegraph_aes67.receive.health import NumbersWatch
+from phasegraph_aes67.receive.health import NumbersWatch, RivalWatch
 from phasegraph_aes67.receive.leg import CONFIRMED_BY
 from phasegraph_aes67.receive.stream_receiver import FAR_OFF
 
@@ -142,6 +142,28 @@ def test_another_rate_is_still_named_after_a_day(make):
     for second in range(0, 86_400, 7):
         progress.add(96_000 * second % 2**32, second * 1000 * MS)
         assert second < 14 or "go on at 96 kHz" in progress.why_rate_differs(48_000)
+
+
+@pytest.mark.parametrize(
+    ("host", "remedy"),
+    [(8, "give one of them another group, or set source"), (7, "end one of them, or give it another")],
+)
+def test_two_senders_at_once_are_named_with_a_remedy_that_tells_them_apart(make, host, remedy):
+    stage = make()
+    events: list[tuple[str, dict[str, object]]] = []
+    watch = RivalWatch(lambda name, fields: events.append((name, fields)), {})
+    for second in range(4):
+        for number in range(50):
+            frame = BASE + 48 * (1000 * second + number)
+            stage.come([frame], source=7, port=5)
+            stage.come([frame], source=host, port=6, ssrc=0x99)
+        stage.metrics()
+        watch.check_rivals(stage.receiver, 0, second * 1000 * MS)
+    ((name, fields),) = events
+    assert name == "rival_sender"
+    assert watch.trouble == fields["reason"]
+    assert "0.0.0.7:5, SSRC 0x00001234, is followed" in watch.trouble
+    assert f"0.0.0.{host}:6, SSRC 0x00000099, is ignored: {remedy}" in watch.trouble
 
 
 @pytest.mark.parametrize("tag", [4, 10, 16])

@@ -255,4 +255,5 @@ class TestWithoutAReference:
         assert it["timing"] == "free-running"
         assert it["packets_early"] == 50
         assert names(run)[:3] == ["grandmaster_differs", "timestamps_outside_window", "timing_changed"]
+        assert it["trouble"] == run.events("grandmaster_differs")[0]["reason"], "for as long as they differ"
         assert len(run.nodes["recorder"].recording()) == 950 * FRAMES

@@ -79,6 +79,20 @@ async def test_a_receiver_finds_what_a_sender_announces(wire, gaps_in, troubles,
     assert troubles(run.metrics("it")) == {}
 
 
+async def test_a_session_whose_name_was_mistyped_is_told_with_the_name_that_may_be_meant(wire, autojump_clock):
+    async with wire.waiting(session="stge") as run:
+        for version in (1, 2):
+            wire.announce(description(version=version))
+            await trio.sleep(0.5)
+        assert (
+            run.nodes["it"]
+            .metrics()["trouble"]
+            .startswith("waiting for an announcement of 'stge'; did you mean 'stage'?")
+        )
+    assert names(run) == ["waiting_for_session", "session_misnamed"]
+    assert run.events("session_misnamed")[0]["reason"] == "did you mean 'stage'?"
+
+
 async def test_a_changed_session_is_followed_while_running(wire, sent, troubles, autojump_clock):
     async with wire.waiting() as run:
         wire.announce(description())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import trio
 
@@ -58,6 +60,29 @@ async def test_what_is_said(graphs, autojump_clock, send, receive, event, said):
     assert said in told["reason"]
     assert said in trouble
     assert len(run.nodes["recorder"].recording()) < 48 * 50, "silence, not noise"
+
+
+@pytest.mark.parametrize(
+    ("receive", "asked"),
+    [
+        (
+            {},
+            "is its network there, or does the switch forward the group no more (IGMP querier)?",
+        ),
+        ({"interface": None, "group": "10.0.1.1"}, "has the sender stopped, is its network there?"),
+    ],
+    ids=["multicast", "unicast"],
+)
+async def test_a_stream_that_was_there_is_not_looked_for_as_one_that_never_came(graphs, autojump_clock, receive, asked):
+    send = {"group": receive["group"]} if "group" in receive else {}
+    graph = graphs.head + graphs.sending(duration="2s", **send) + graphs.receiving(**{"end_after": None, **receive})
+    async with running_graph(graph, network=SimNetwork()) as run:
+        await trio.sleep(6)
+        trouble = run.nodes["it"].metrics()["trouble"]
+    assert re.search(r" for [234](\.\d+)? s: ", trouble), trouble
+    assert trouble.endswith(asked)
+    (told,) = run.events("stream_silent")
+    assert told["reason"].endswith(asked)
 
 
 async def test_a_link_offset_that_is_too_short_for_the_packets(graphs, gaps_in, autojump_clock):

@@ -36,7 +36,8 @@ class AirplayClock:
         self._participant: TimingParticipant | None = None
         self._sockets: TimingSockets | None = None
         self._woken = trio.Event()
-        self._astray_since_ns: int | None = None
+        self._astray: tuple[int, int] | None = None
+        """Since when there is no leader, and how many peers have been heard meanwhile."""
         self._trouble = ""
 
     def estimate(self) -> ClockEstimate:
@@ -109,11 +110,12 @@ class AirplayClock:
     def _look_for_trouble(self, ctx: NodeContext, engine: TimingEngine, sockets: TimingSockets) -> None:
         now_ns, before = self._local.now_ns(), self._trouble
         if engine.leads or self._tracker.estimate.state in (ClockState.ACQUIRING, ClockState.LOCKED):
-            self._astray_since_ns, self._trouble = None, ""
+            self._astray, self._trouble = None, ""
             return
-        if self._astray_since_ns is None:
-            self._astray_since_ns = now_ns
-        if now_ns - self._astray_since_ns >= PATIENCE_NS:
+        heard = len(engine.peers) - engine.silent_peers
+        if self._astray is None or self._astray[1] != heard:
+            self._astray = now_ns, heard
+        if now_ns - self._astray[0] >= PATIENCE_NS:
             self._trouble = self._why_no_leader(engine, sockets)
         if self._trouble not in ("", before):
             ctx.event("no_leader", reason=self._trouble)

@@ -41,7 +41,7 @@ class SessionFollower:
         self._receive_session = receive_session
         self._seen = (-1, -1)
         self._wanted: sdp.SessionDescription | None = None
-        self._reason = self._ravenna_problem = self._no_ravenna = ""
+        self._reason = self._ravenna_problem = self._no_ravenna = self._suggestion = ""
         self._disputed: set[tuple[str, str]] = set()
         self._budgets: dict[str, tuple[int, int]] = {}
         """Of each kind of event: how many are left, and since when."""
@@ -86,6 +86,10 @@ class SessionFollower:
             for event in self._lookup.update_offers(offers if ravenna.offer is None else [*offers, ravenna.offer]):
                 self._emit_event(event.name, event.fields)
                 self._wanted = event.description or self._wanted
+            suggestion = self._lookup.suggestion
+            if suggestion not in ("", self._suggestion):
+                self._emit_event("session_misnamed", {"session": self._lookup.name, "reason": suggestion})
+            self._suggestion = suggestion
             if ravenna.problem not in ("", self._ravenna_problem):
                 self._unusable(ravenna.problem)
             self._ravenna_problem = ravenna.problem

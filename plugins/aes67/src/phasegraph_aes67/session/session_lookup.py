@@ -88,8 +88,12 @@ class SessionLookup:
             return f"{self.name!r}, version {self._current.version}, announced by {self._current.origin}{way}"
         if self._reason:
             return f"{self.name!r} is announced and not usable: {self._reason}"
-        similar = " or ".join(map(repr, self._similar))
-        return f"waiting for an announcement of {self.name!r}" + (f"; did you mean {similar}?" if similar else "")
+        return f"waiting for an announcement of {self.name!r}" + (f"; {self.suggestion}" if self._similar else "")
+
+    @property
+    def suggestion(self) -> str:
+        """Which announced session may be meant, while there is none of this name; empty where none resembles it."""
+        return f"did you mean {' or '.join(map(repr, self._similar))}?" if self._similar else ""
 
     @property
     def found(self) -> bool:
