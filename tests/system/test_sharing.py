@@ -74,3 +74,22 @@ def test_a_port_that_another_program_keeps_to_itself(tmp_path: Path) -> None:
     assert f"source stream (aes67): failed: {held}" in result.stdout
     assert f"(process {os.getpid()}), which does not share it (stop that program)" in result.stdout
     assert "Traceback" not in result.stderr
+
+
+def test_a_unicast_address_that_another_run_receives(tmp_path: Path) -> None:
+    """Only one of two sockets would get the packets: the second run is refused and names the first, which goes on."""
+    port = free_port()
+    graph = write_graph(
+        tmp_path / "graph.toml",
+        table("sources", "stream", kind="aes67", group=LOOPBACK, port=port),
+        table("sinks", "nowhere", kind="null", input="stream"),
+    )
+    with kernel_running(["run", graph, "--no-control"], tmp_path) as first:
+        first.wait_until(udp_listener(port), "listening")
+        second = run_kernel(graph, tmp_path)
+        assert first.process.poll() is None
+    assert second.code == 1
+    failure = second.report["nodes"]["stream"]["failure"]
+    assert failure.startswith(f"{LOOPBACK}:{port} is received by another program: UDP port {port} is held by ")
+    assert f"(process {first.process.pid})" in failure
+    assert failure.endswith("(stop the program that holds it, or send to another port)")

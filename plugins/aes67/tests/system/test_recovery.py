@@ -209,6 +209,9 @@ class TestWithoutAReference:
         assert (np.diff(heard) >= 0).all(), "nothing twice, nothing backwards"
         assert len(np.unique(heard)) >= 3990, "what the change of time costs is a few packets"
         assert len(recorded) < 4100 * FRAMES, "and not the years between"
+        (jumped,) = run.events("media_time_jumped")
+        assert jumped["jump_s"] == pytest.approx(REALTIME_EPOCH_NS / NS_PER_S, abs=1)
+        assert "without the time between" in jumped["reason"]
 
     @pytest.mark.parametrize("unlocked", [REALTIME_EPOCH_NS, REALTIME_EPOCH_NS - 12 * 3600 * NS_PER_S], indirect=True)
     async def test_a_sender_on_the_same_clock_jumps_with_it(self, graphs, unlocked, autojump_clock):
