@@ -182,3 +182,10 @@ def test_a_phrase_with_a_semicolon_in_brackets_stays_whole() -> None:
 def test_a_run_of_one_node_is_well_and_one_that_ends_says_after_which_time() -> None:
     alone = snapshot(nodes={"house": node("clock")}, edges={}, stopping=True)
     assert shown(alone, 80)[0] == "  hall: ending after 0:01:03, all is well"
+
+
+def test_digital_silence_has_no_level_of_its_own() -> None:
+    nodes = {"take": node("sink", metrics={"frames_in": 0, "peak_dbfs": -200.0})}
+    heading, row = shown(snapshot(nodes=nodes, edges={}), 80)[1:3]
+    assert heading.split()[-1] == "dBFS"
+    assert row.split()[-1] == "-inf"

@@ -29,6 +29,10 @@ def node(role: str = "source", state: str = "running", pace: str = "clock", **mo
             "locked; grandmaster 00-1D-C1-FF-FE-00-00-01, domain 3; path delay 2.5 µs",
         ),
         (
+            {"state": "locked", "ntp": "not synchronised"},
+            "locked; the system's time is not synchronised by NTP: start chrony or the like if others go by it",
+        ),
+        (
             {"state": "unlocked", "trouble": "no Announce in domain 3 on eth0"},
             "no Announce in domain 3 on eth0; unlocked",
         ),
@@ -70,6 +74,13 @@ def test_a_clock(metrics: dict[str, Any], phrases: str) -> None:
 )
 def test_a_receiver(metrics: dict[str, Any], phrases: str) -> None:
     assert "; ".join(node_phrases(node(metrics=metrics))) == phrases
+
+
+def test_a_recorder_without_a_frame_has_made_no_file() -> None:
+    metrics = {"frames_in": 0, "file": "/takes/a.wav"}
+    assert node_phrases(node("sink", metrics=metrics)) == ["recorded 0 frames", "no file so far: /takes/a.wav"]
+    metrics["frames_in"] = 1
+    assert node_phrases(node("sink", metrics=metrics)) == ["recorded 1 frame", "/takes/a.wav"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ MOST_TROUBLES = 4
 MOST_TROUBLE_LINES = 3
 WIDE = 120
 """From this width on bars are longer, and the senders are shown."""
+_SILENT_DBFS = -199.0
+"""Nodes report -200 dBFS for digital silence."""
 Metrics = Mapping[str, int | float | str]
 
 
@@ -227,7 +229,9 @@ def _peak(row: StatusRow, width: int) -> str:
     peaks = [float(value) for name, value in row.metrics.items() if name.startswith("level_peak_dbfs_")]
     if not peaks and "peak_dbfs" in row.metrics:
         peaks = [float(row.metrics["peak_dbfs"])]
-    return f"{max(peaks):.1f}" if peaks else ""
+    if not peaks:
+        return ""
+    return f"{max(peaks):.1f}" if max(peaks) > _SILENT_DBFS else "-inf"
 
 
 def _rate(row: StatusRow, width: int) -> str:

@@ -82,7 +82,11 @@ def node_phrases(node: Mapping[str, Any]) -> list[str]:
     if metrics.get("underrun_frames"):
         phrases.append(f"{_count(metrics['underrun_frames'], 'frame')} missing when due, replaced by silence")
     phrases += [_count(metrics[name], word) for name, word in _FRAME_LOSSES.items() if metrics.get(name)]
-    phrases += [str(metrics[name]) for name in ("stream", "file") if name in metrics]
+    if "stream" in metrics:
+        phrases.append(str(metrics["stream"]))
+    if "file" in metrics:
+        made = node["role"] != "sink" or metrics.get("frames_in")  # a sink makes it when the first frame comes
+        phrases.append(str(metrics["file"]) if made else f"no file so far: {metrics['file']}")
     return phrases or [node["state"]]
 
 
@@ -117,7 +121,7 @@ def _clock(metrics: Mapping[str, Any]) -> list[str]:
     if "path_delay_ns" in metrics:
         phrases.append(f"path delay {format_duration(metrics['path_delay_ns'])}")
     if metrics.get("ntp") == "not synchronised":
-        phrases.append("the system's time is not synchronised by NTP")
+        phrases.append("the system's time is not synchronised by NTP: start chrony or the like if others go by it")
     elif "ntp_max_error_ns" in metrics:
         phrases.append(f"the system's time is synchronised by NTP to ±{format_duration(metrics['ntp_max_error_ns'])}")
     if "running_on" in metrics:
