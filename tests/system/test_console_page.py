@@ -150,7 +150,7 @@ REAL_CAUSES = {
     "wrong-payload-type": r"payload type 98, and 111 is expected",
     "wrong-rate": r"the timestamps go on at 48 kHz, and 44\.1 kHz is described: set the rate",
     "short-offset": r"the link offset of 1 ms is too short: 99 % arrived within",
-    "two-senders": r"two senders on one address: .*SSRC .*, is followed; .*, is ignored: give one of them another",
+    "two-senders": r"two senders on one address: .*SSRC .*, is followed; .*, is ignored: end one of them",
 }
 
 
