@@ -73,9 +73,11 @@ def test_it_follows_us_and_believes_our_signatures(
 def test_a_grandmaster_with_another_key_is_not_followed(hosts: Network, tmp_path: Path) -> None:
     """It signs by a key of which we have another value: each side drops the other's messages."""
     (tmp_path / "ours.keys").write_text(KEYS.replace("7f1e", "0000"))
-    with ptp4l(hosts.near, tmp_path, MASTER, **THEIRS):
-        with ptp.clock(hosts.far, tmp_path, "ours", **OURS | {"sa_file": "ours.keys"}) as ours:
-            ours.wait_until(lambda: "ptp_trouble" in ours.stderr, "trouble", 30.0)
-            metrics = ptp.ended(ours, tmp_path, now=True).metrics(ptp.CLOCK)
+    with (
+        ptp4l(hosts.near, tmp_path, MASTER, **THEIRS),
+        ptp.clock(hosts.far, tmp_path, "ours", **OURS | {"sa_file": "ours.keys"}) as ours,
+    ):
+        ours.wait_until(lambda: "ptp_trouble" in ours.stderr, "trouble", 30.0)
+        metrics = ptp.ended(ours, tmp_path, now=True).metrics(ptp.CLOCK)
     assert metrics["state"] == "unlocked"
     assert "give both clocks the same keys (sa-file)" in metrics["trouble"]
