@@ -41,8 +41,8 @@ class MissingMessage(enum.StrEnum):
         "it announces itself, but no Sync or Follow_Up arrives: do a switch or a firewall let its event messages pass?"
     )
     DELAY_RESP = (
-        "it announces itself, but answers no Delay_Req: does it hear this computer, and are both set to the same delay "
-        "mechanism (delay-mechanism)?"
+        "it announces itself, but no Delay_Resp arrives: does it hear this computer, and have both the same "
+        "delay-mechanism?"
     )
     TWO_STEP_FLAG = _FLAG_REASON
 
