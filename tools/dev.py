@@ -5,6 +5,7 @@
     python3 tools/dev.py test --all           with the slow ones, then those in real time
     python3 tools/dev.py test --slow          only the slow ones (marker `slow`), in parallel
     python3 tools/dev.py test --realtime      only those in real time (marker `realtime`); as root on Linux in lanes
+    python3 tools/dev.py test --again FILE    those named in FILE, one at a time; --realtime --later FILE writes it
     python3 tools/dev.py lint                 ruff: rules and format
     python3 tools/dev.py types                mypy --strict
     python3 tools/dev.py contracts            import contracts
@@ -46,8 +47,9 @@ ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
-LANES = ("-n", "3", "--dist", "loadfile")
-"""Tests in real time mostly wait. Each lane has a network and a shared memory of its own."""
+LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}
+"""How many tests in real time run beside each other: most of them wait. Each lane has a network and a shared memory of
+its own."""
 PIPX = "pipx==1.18.4"
 """Installs commands, each into an environment of its own, as `build --try` does with ours."""
 TESTS_FAILED, NO_TESTS = 1, 5
@@ -234,31 +236,55 @@ def fuzz(options: Sequence[str]) -> int:
 def test(options: Sequence[str]) -> int:
     """Run pytest: in parallel what needs no real time, then, where asked for, the rest; returns the exit code."""
     parts = {"--all": ("not realtime", "realtime"), "--slow": ("slow and not realtime",), "--realtime": ("realtime",)}
+    files = {"--later": None, "--again": None}
+    rest, words = [], iter(options)
+    for word in words:
+        if word in files:
+            files[word] = next(words, None)
+            if files[word] is None:
+                raise WrongArguments
+        elif word not in parts:
+            rest.append(word)
     markers = next((parts[option] for option in options if option in parts), (QUICK,))
-    rest = [option for option in options if option not in parts]
     pytest = [str(environment(develop=True)), "-m", "pytest"]
     # pytest compiles every test file, twice in parallel: what it compiled is kept, in .venv and not in the tree.
     os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "compiled")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    if markers == ("realtime",) or "--all" in options:
+    if files["--again"] is not None:
+        return run_again(pytest, Path(files["--again"]))
+    if "realtime" in markers:
         first = [do([*pytest, *PARALLEL, "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
-        return worst([*first, *in_real_time(pytest, rest)])
+        later = None if files["--later"] is None else Path(files["--later"])
+        return worst([*first, *in_real_time(pytest, rest, later)])
     return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
 
 
-def in_real_time(pytest: Sequence[str], rest: Sequence[str]) -> list[int]:
-    """Run what takes real time, in lanes where those can be made; what failed beside others is run again, alone."""
+def in_real_time(pytest: Sequence[str], rest: Sequence[str], later: Path | None) -> list[int]:
+    """Run what takes real time, in lanes where those can be made; what failed beside others is run again, alone.
+
+    With ``later``, that file gets the names of what failed, for a call with ``--again``, and they do not count here.
+    """
     if not can_make_lanes():
         return [do([*pytest, "-m", "realtime", *rest], may_fail=True)]
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
-        failed = Path(temporary, "failed")
-        beside = [*pytest, *LANES, "-m", "realtime and not undisturbed", *rest]
-        code = do(beside, may_fail=True, env={**os.environ, "PHASEGRAPH_LANES": str(failed)})
-        if code == TESTS_FAILED and failed.exists():
-            again = list(dict.fromkeys(failed.read_text("utf-8").splitlines()))
-            say(f"{len(again)} failed beside others, and are run again, alone: their result counts")
-            code = do([*pytest, *again], may_fail=True)
-    return [code, do([*pytest, "-m", "realtime and undisturbed", *rest], may_fail=True)]
+        failed = later or Path(temporary, "failed")
+        failed.unlink(missing_ok=True)
+        beside = {**os.environ, "PHASEGRAPH_LANES": str(failed.absolute())}
+        codes = []
+        for marker, lanes in LANES.items():
+            words = ("-n", str(lanes), "--dist", "loadfile", "-m", marker, *rest)
+            codes.append(do([*pytest, *words], may_fail=True, env=beside))
+        if TESTS_FAILED in codes and failed.exists():
+            codes = [code for code in codes if code != TESTS_FAILED]
+            codes.append(0 if later else run_again(pytest, failed))
+    return codes
+
+
+def run_again(pytest: Sequence[str], failed: Path) -> int:
+    """Run what failed beside others once more, one test at a time; returns the exit code."""
+    tests = list(dict.fromkeys(failed.read_text("utf-8").splitlines())) if failed.exists() else []
+    say(f"{len(tests)} failed beside others, and are run again, alone: their result counts")
+    return do([*pytest, *tests], may_fail=True) if tests else 0
 
 
 def can_make_lanes() -> bool:

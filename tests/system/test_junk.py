@@ -15,6 +15,7 @@ from tests.support.kernel import EXAMPLE
 
 from phasegraph._cli.app import cli
 
+pytestmark = pytest.mark.slow
 ROLES = ("clocks", "sources", "compensators", "sinks")
 KINDS = ("system", "aes67", "file", "tone", "null", "none", "combined", "ptp", "")
 OPTIONS = (
@@ -63,7 +64,10 @@ graphs = st.lists(
 )
 
 fuzzed = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from phasegraph._cli.app import cli
 
+pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOGETHER_NS = 10_000
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from phasegraph._cli.app import cli
 
+pytestmark = pytest.mark.slow
 GRAPH = Path(__file__).parents[2] / "examples" / "speakers.toml"
 EDGE = "stage->speakers"
 

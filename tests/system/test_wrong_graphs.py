@@ -14,6 +14,7 @@ from tests.support.graphs import table
 
 from phasegraph._cli.app import cli
 
+pytestmark = pytest.mark.slow
 Nodes = dict[str, dict[str, Any]]
 RIGHT: Nodes = {
     "clocks.house": {"kind": "system"},

@@ -74,6 +74,9 @@ def test_a_byte_order_mark_is_accepted(registry: Any, tmp_path: Path) -> None:
     assert list(load_graph(path, registry).nodes) == ["a"]
 
 
+UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
 def graph_or_problems(make: Any) -> None:
     try:
         graph, problems = make(), []
@@ -83,7 +86,7 @@ def graph_or_problems(make: Any) -> None:
     assert all(len(str(problem).splitlines()) == 1 for problem in problems)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=UNCHECKED, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes(shared_registry: Any, tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "graph.toml"
@@ -109,7 +112,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=UNCHECKED, deadline=None)
 @given(lines=st.lists(LINES, max_size=20), override=st.text(max_size=30), profile=st.sampled_from([None, "a", "p"]))
 def test_any_lines(shared_registry: Any, tmp_path: Path, lines: list[str], override: str, profile: str | None) -> None:
     text = "schema = 1\n" + "\n".join(lines)
@@ -140,7 +143,7 @@ def almost_graphs(draw: st.DrawFn) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=UNCHECKED, deadline=None)
 @given(text=almost_graphs())
 def test_almost_graphs(shared_registry: Any, tmp_path: Path, text: str) -> None:
     graph_or_problems(lambda: parse_graph(text, shared_registry, tmp_path, cwd=tmp_path))

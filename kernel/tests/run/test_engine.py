@@ -1,6 +1,5 @@
 """The engine calls what is due, when it is due, whichever time it lives in."""
 
-import itertools
 import os
 import sys
 import threading
@@ -13,6 +12,7 @@ import pytest
 import trio
 
 from phasegraph import NodeError, SystemLocalClock
+from phasegraph._run import engine as engine_module
 from phasegraph._run.engine import ENGINE_THREAD, IDLE_NS, Engine
 from phasegraph.testing import SimLocalClock
 
@@ -49,7 +49,7 @@ async def run_for(engine: Engine, seconds: float) -> None:
 
 
 async def run_until(engine: Engine, condition: Callable[[], bool]) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             while not condition():
@@ -227,7 +227,7 @@ class TestReal:
         assert len(greedy) > 20
 
     @pytest.mark.slow
-    async def test_a_step_that_never_returns_fails_its_node_and_the_others_go_on(self):
+    async def test_a_step_that_never_returns_fails_its_node_and_the_others_go_on(self, monkeypatch):
         engine, release, called, failures = Engine(SystemLocalClock()), threading.Event(), [], []
 
         def stuck(now):
@@ -242,9 +242,10 @@ class TestReal:
         engine.attach(good, unexpected)
         try:
             await run_until(engine, lambda: len(called) > 20)
+            monkeypatch.setattr(engine_module, "DETACH_S", 60.0)
             began = time.monotonic()
             detach()
-            assert time.monotonic() - began < 0.2, "a thread that was left is not waited for"
+            assert time.monotonic() - began < 30.0, "a thread that was left is not waited for"
         finally:
             release.set()
         assert [str(failure) for failure in failures] == ["a step of it did not return within 5 s"]
@@ -301,8 +302,10 @@ class TestReal:
         with pytest.raises(ZeroDivisionError):
             await engine.run()
 
-    async def test_a_step_that_never_returns_keeps_neither_detach_nor_the_end(self):
+    async def test_a_step_that_never_returns_keeps_neither_detach_nor_the_end(self, monkeypatch):
         engine, begun, release = Engine(SystemLocalClock()), threading.Event(), threading.Event()
+        monkeypatch.setattr(engine_module, "DETACH_S", 0.05)
+        monkeypatch.setattr(engine_module, "STOP_S", 0.05)
 
         def stuck(now):
             begun.set()
@@ -311,7 +314,7 @@ class TestReal:
 
         detach = engine.attach(stuck, unexpected)
         try:
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
                     await nursery.start(engine.run)
                     while not begun.is_set():
@@ -371,28 +374,28 @@ class TestReal:
             assert len(ended) == count
             nursery.cancel_scope.cancel()
 
-    async def test_who_attaches_and_detaches_waits_for_no_others_steps(self):
-        engine, steps = Engine(SystemLocalClock()), itertools.count()
+    async def test_attaching_and_detaching_wait_for_no_others_steps(self, monkeypatch):
+        engine, begun, release = Engine(SystemLocalClock()), threading.Event(), threading.Event()
+        monkeypatch.setattr(engine_module, "DETACH_S", 60.0)
 
-        def overdue(now: int) -> int:
-            next(steps)
-            end = time.perf_counter() + 0.0001
-            while time.perf_counter() < end:
-                pass
-            return now
+        def busy(now: int) -> int:
+            begun.set()
+            release.wait()
+            return now + MS
 
-        engine.attach(overdue, unexpected)
-        made_meanwhile = []
+        engine.attach(busy, unexpected)
+        giving_up = threading.Timer(30.0, release.set)
+        giving_up.start()
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
-            for _ in range(50):
+            while not begun.is_set():
                 await trio.sleep(0.001)
-                before = next(steps)
+            for _ in range(50):
                 engine.attach(lambda now: now + 1000 * MS, unexpected)()
-                made_meanwhile.append(next(steps) - before)
+            assert not release.is_set(), "the other step had to return first"
+            giving_up.cancel()
+            release.set()
             nursery.cancel_scope.cancel()
-        # Of many, so that a machine that looks away for once does not count.
-        assert sorted(made_meanwhile)[25] <= 10
 
     async def test_a_failure_is_told(self):
         engine, failures = Engine(SystemLocalClock()), []

@@ -96,7 +96,7 @@ async def test_a_node_does_not_collect_calls_that_never_return() -> None:
         await threads.run("card", release.wait, abandon=True, too_late=None)
     assert await threads.run("other", lambda: 1, abandon=True, too_late=None) == 1
     release.set()
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while True:
             await trio.sleep(0.001)
             try:

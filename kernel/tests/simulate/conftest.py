@@ -13,7 +13,7 @@ from phasegraph._plugins.loader import Registry
 from phasegraph._run.logging import make_log
 from phasegraph.simulation.scenario import parse_scenario
 from phasegraph.simulation.simulation_run import Simulation
-from phasegraph.testing import sim_registry
+from phasegraph.testing.graph_runs import shared_registry
 
 PLAYING = """
 schema = 1
@@ -74,7 +74,7 @@ def make() -> Make:
         registry: Registry | None = None,
         folder: Path | None = None,
     ) -> Simulation:
-        registry = registry or sim_registry()
+        registry = registry or shared_registry()
         return Simulation(
             parse_graph(graph, registry, folder or Path.cwd()),
             registry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -201,8 +202,16 @@ def load(only: Iterable[str] | None = None, *, check_options: bool = True) -> Re
     return registry
 
 
+def _version_of(entry: EntryPoint) -> str:
+    # Its line alone is read: to parse all metadata, with the README in it, takes a third of the time of loading.
+    if entry.dist is None:
+        return "?"
+    line = re.search(r"^Version: (\S+)", entry.dist.read_text("METADATA") or "", re.MULTILINE)
+    return line[1] if line else entry.dist.version
+
+
 def _load_one(registry: Registry, entry: EntryPoint) -> None:
-    version = entry.dist.version if entry.dist else "?"
+    version = _version_of(entry)
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:  # a plugin's import may raise anything

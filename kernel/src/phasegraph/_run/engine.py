@@ -20,8 +20,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import trio
@@ -61,6 +62,7 @@ STUCK_CHECKS = 10
 """A call of a step that is still the same at this many checks does not return: its thread is left behind."""
 LONGEST_S = 1.0
 """The longest virtual time that passes without trio: signals are noticed there."""
+_FEW_OBJECTS = 10_000
 _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 """How many run in virtual time."""
 
@@ -216,33 +218,29 @@ class Engine:
         """Run until cancelled."""
         task_status.started()
         if self._local.virtual:
-            gc.freeze()
-            try:
+            with _objects_frozen():
                 await self._run_virtually()
-            finally:
-                gc.unfreeze()
         self._stop = False
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        gc.freeze()  # collections while audio runs leave out objects that live until the end
-        nice = _set_nice(_NICE)
-        thread = self._start_thread()
-        seen, checks = self._call, 0
-        try:
-            while self._crash is None:
-                await trio.sleep(CHECK_S)
-                call = self._call
-                seen, checks = call, checks + 1 if call is not None and call is seen else 0
-                if call is not None and checks >= STUCK_CHECKS:
-                    thread = self._replace_thread(*call)
-            raise self._crash
-        finally:
-            self._stop = True
-            thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
-            gc.unfreeze()
-            _set_nice(nice)
-            sys.setswitchinterval(switch_interval_s)
+        with _objects_frozen():
+            nice = _set_nice(_NICE)
+            thread = self._start_thread()
+            seen, checks = self._call, 0
+            try:
+                while self._crash is None:
+                    await trio.sleep(CHECK_S)
+                    call = self._call
+                    seen, checks = call, checks + 1 if call is not None and call is seen else 0
+                    if call is not None and checks >= STUCK_CHECKS:
+                        thread = self._replace_thread(*call)
+                raise self._crash
+            finally:
+                self._stop = True
+                thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
+                _set_nice(nice)
+                sys.setswitchinterval(switch_interval_s)
 
     def _start_thread(self) -> threading.Thread:
         thread = threading.Thread(target=self._loop, args=[self._generation], name=ENGINE_THREAD, daemon=True)
@@ -297,6 +295,25 @@ class Engine:
             rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)
+
+
+@contextmanager
+def _objects_frozen() -> Iterator[None]:
+    # Garbage collections leave out the objects that there are now: they live until the end.
+    if _others_are_frozen():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@cache
+def _others_are_frozen() -> bool:
+    # Those of a test runner are not a run's to unfreeze. A fresh interpreter has a few; to count many takes long.
+    return gc.get_freeze_count() > _FEW_OBJECTS
 
 
 def _set_nice(nice: int) -> int:

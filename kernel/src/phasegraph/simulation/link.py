@@ -88,15 +88,13 @@ class Link:
         flow = packets.flow
         numbers = self._numbers[flow]
         self._numbers[flow] = numbers + 1
+        if self._only_delays():
+            return Packets(packets.data, packets.length, flow, self._arrivals(flow, now))
         lost = self._lost(flow, numbers)
         if lost.any():
             self.truth.dropped += int(np.count_nonzero(lost))
             packets, numbers, flow = packets.rows(~lost), numbers[~lost], flow[~lost]
-        arrival = np.maximum(
-            self.impairment.arrivals(np.full(len(flow), now, np.int64), self._random), self._last[flow]
-        )
-        self._last[flow] = arrival
-        packets = Packets(packets.data, packets.length, flow, arrival)
+        packets = Packets(packets.data, packets.length, flow, self._arrivals(flow, now))
         twice = drawn(self.impairment.duplicate, len(flow), self._random) | chosen(self.faults.duplicate, numbers)
         swap = drawn(self.impairment.swap, len(flow), self._random) | chosen(self.faults.swap, numbers)
         swap &= ~twice  # or it would change places with itself
@@ -107,6 +105,17 @@ class Link:
         if self._waiting or swap.any():
             packets = self._swap(packets, swap)
         return packets
+
+    def _only_delays(self) -> bool:
+        how, faults = self.impairment, self.faults
+        chances = how.loss or how.duplicate or how.swap
+        return not (chances or faults.drop or faults.duplicate or faults.swap or self._waiting)
+
+    def _arrivals(self, flow: NDArray[np.int64], now: int) -> NDArray[np.int64]:
+        sent = np.full(len(flow), now, np.int64)
+        arrival = np.maximum(self.impairment.arrivals(sent, self._random), self._last[flow])
+        self._last[flow] = arrival
+        return arrival
 
     def _lost(self, flow: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         lost = chosen(self.faults.drop, numbers)

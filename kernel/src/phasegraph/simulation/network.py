@@ -101,8 +101,15 @@ class SimWire:
         """Carry packets to the listeners that accept them, now or from a later true time on."""
         now = true_now_ns() if at_ns is None else at_ns
         segment = self.segment(sender.interface.name, sender.host.number)
+        flow = int(packets.flow[0]) if len(packets.flow) == 1 else None
         for host in self.hosts:
             listeners = host.listeners(segment, sender.address)
+            if flow is not None:  # a single packet, as most are: no arrays of which ones are accepted
+                if accepting := [(receiver, index) for receiver, index, mask in listeners if mask[flow]]:
+                    arriving = self._link(sender.host, host, segment).carry(packets, now)
+                    for receiver, index in accepting if len(arriving.flow) else ():
+                        receiver.deliver(arriving, self._addresses, sender, index)
+                continue
             wanted = np.zeros(len(packets.flow), np.bool_)
             for _, _, mask in listeners:
                 wanted |= mask[packets.flow]

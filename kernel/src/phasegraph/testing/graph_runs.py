@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from trio.testing import MockClock
 
 from .._core.localtime import LocalClock
 from .._graph_file import parse_graph
-from .._plugins.loader import Registry, load
+from .._plugins.loader import DISABLE_VARIABLE, Registry, load
 from .._run.device_rates import DeviceRateStore
 from .._run.logging import make_log
 from .._run.session import Session
@@ -59,6 +60,16 @@ def sim_registry(only: Sequence[str] | None = None) -> Registry:
     return registry
 
 
+def shared_registry() -> Registry:
+    """What `sim_registry` returns, made once: it takes longer than a short run. Add nothing to it."""
+    return _registry_without(os.environ.get(DISABLE_VARIABLE))
+
+
+@cache
+def _registry_without(_disabled: str | None) -> Registry:
+    return sim_registry()
+
+
 def make_session(
     text: str,
     *,
@@ -76,7 +87,7 @@ def make_session(
     Time and network are simulated unless others are given. ``folder`` is where relative paths begin, ``device_rates``
     the file that keeps the rates of devices. Raises GraphError for a graph that is wrong.
     """
-    registry = registry or sim_registry()
+    registry = registry or shared_registry()
     if local is None:
         local = network.local if isinstance(network, SimNetwork) else SimLocalClock()
     log = make_log(level="error")

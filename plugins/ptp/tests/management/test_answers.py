@@ -176,7 +176,7 @@ def test_damage_is_refused(view: ManagementView) -> None:
         answer(request(0, tlvs=(Tlv(TlvType.MANAGEMENT),)), view)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     id=st.one_of(st.sampled_from(ManagementId), st.integers(0, 0xFFFF)),
     action=st.integers(0, 15),

@@ -20,7 +20,7 @@ from ..._core.clock import ClockEstimate, ClockState
 from ..._core.compensation import BufferLevel, Compensator, Correction, DeviceTime, Observation, ReadPosition
 from ..._graph_file import parse_graph
 from ...simulation.drift_world import LOCAL_NS, RATE, Conditions, DriftWorld
-from ..graph_runs import sim_registry
+from ..graph_runs import shared_registry
 from .suite_base import Suite
 
 _CLOCKS = (
@@ -65,7 +65,7 @@ class CompensatorSuite(Suite):
         """Makes a fresh compensator at 48 kHz."""
         if "resampler" not in options:
             options += '\nresampler = "sim-linear"'
-        graph = parse_graph(_GRAPH + options + "\n", sim_registry(), tmp_path)
+        graph = parse_graph(_GRAPH + options + "\n", shared_registry(), tmp_path)
         node: Any = graph.nodes["it"]
         return lambda: node.kind.factory(node.config, RATE)
 

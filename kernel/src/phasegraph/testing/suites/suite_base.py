@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 
 from ..._core.role import Role
-from ..graph_runs import sim_registry
+from ..graph_runs import shared_registry
 
 
 class Suite:
@@ -40,7 +40,7 @@ class World:
 
     def __init__(self, role: str, options: str, extra: str = "") -> None:
         self.role = Role(role)
-        self.registry = sim_registry()
+        self.registry = shared_registry()
         self._options = options.strip()
         self._extra = extra
         kinds = self.registry.kinds(self.role)

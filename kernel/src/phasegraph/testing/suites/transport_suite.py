@@ -20,7 +20,7 @@ from ...simulation.impairments import Every, Faults, Impairment
 from ...simulation.local_clock import REALTIME_EPOCH_NS, SimLocalClock
 from ...simulation.network import SimNetwork, SimWire
 from ...simulation.signals import counter_frames
-from ..graph_runs import GraphRun, run_graph, running_graph, sim_registry
+from ..graph_runs import GraphRun, run_graph, running_graph, shared_registry
 from .suite_base import Suite
 
 _SOUNDS_S = 1.0
@@ -165,7 +165,7 @@ class TransportSuite(Suite):
 
     def test_hostile_packets_are_counted_and_dropped(self, sending: str, receiving: str, tmp_path: Path) -> None:
         """No packet on the stream's address and port ends the run; too short ones count as malformed or foreign."""
-        registry = sim_registry()
+        registry = shared_registry()
 
         @hypothesis.settings(max_examples=15, deadline=None, database=None)
         @hypothesis.given(st.lists(st.binary(max_size=200), min_size=1, max_size=20))
