@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+FEWER_EXAMPLES = int(os.environ.get("PHASEGRAPH_FEWER_EXAMPLES", "1"))
+"""By what the number of Hypothesis's examples is divided: `tools/dev.py test` tries a third, and --slow all of them."""
+LEAST_EXAMPLES = 10
 REALTIME_FOLDERS = ("tests/system", "tests/peers")
 UNDISTURBED = (
     "tests/peers/test_jack.py",
@@ -76,6 +80,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.realtime)
     if place in UNDISTURBED:
         item.add_marker(pytest.mark.undisturbed)
+    if FEWER_EXAMPLES > 1:
+        _divide_examples(getattr(item, "function", None))
+
+
+def _divide_examples(function: Any) -> None:
+    """Have Hypothesis try fewer examples with a test, once, if it is one of Hypothesis's."""
+    wanted = getattr(function, "_hypothesis_internal_use_settings", None)
+    if wanted is not None and not hasattr(function, "all_examples"):
+        function.all_examples = wanted.max_examples
+        fewer = max(LEAST_EXAMPLES, wanted.max_examples // FEWER_EXAMPLES)
+        function._hypothesis_internal_use_settings = settings(wanted, max_examples=min(fewer, wanted.max_examples))
 
 
 def _refuse_sockets(event: str, arguments: tuple[object, ...]) -> None:

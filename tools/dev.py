@@ -46,6 +46,8 @@ OLDEST = (3, 11)
 ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
+SLOW = "(slow or hypothesis) and not realtime"
+"""Properties are quick tests too, with fewer examples."""
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
 LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}
 """How many tests in real time run beside each other: most of them wait. Each lane has a network and a shared memory of
@@ -235,7 +237,7 @@ def fuzz(options: Sequence[str]) -> int:
 
 def test(options: Sequence[str]) -> int:
     """Run pytest: in parallel what needs no real time, then, where asked for, the rest; returns the exit code."""
-    parts = {"--all": ("not realtime", "realtime"), "--slow": ("slow and not realtime",), "--realtime": ("realtime",)}
+    parts = {"--all": ("not realtime", "realtime"), "--slow": (SLOW,), "--realtime": ("realtime",)}
     files = {"--later": None, "--again": None}
     rest, words = [], iter(options)
     for word in words:
@@ -256,6 +258,8 @@ def test(options: Sequence[str]) -> int:
         first = [do([*pytest, *PARALLEL, "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
         later = None if files["--later"] is None else Path(files["--later"])
         return worst([*first, *in_real_time(pytest, rest, later)])
+    if markers == (QUICK,):
+        os.environ["PHASEGRAPH_FEWER_EXAMPLES"] = "3"
     return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
 
 

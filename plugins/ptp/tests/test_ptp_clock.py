@@ -63,7 +63,7 @@ interface = "eth0"
 
 
 class TestPtpClock(ClockSourceSuite):
-    lock_s = 30.0
+    lock_s = 15.0
 
     @pytest.fixture
     def options(self) -> str:
@@ -133,7 +133,7 @@ async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, t
 
 async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock: Any) -> None:
     async with two_hosts(stamping=Stamping(missing_transmit=Every(3))) as (gm, me):
-        await trio.sleep(30)
+        await trio.sleep(20)
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
         assert abs(error_ns(gm, me)) < 50_000
     assert me.metrics("me")["transmit_stamps_missing"] > 3
@@ -154,7 +154,7 @@ async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> N
     client = FOLLOWER + unicast + f'unicast-servers = ["{near.interface("eth0").address}"]\n'
     async with running_graph(GRANDMASTER + unicast, network=near) as gm:
         async with running_graph(client, network=far) as me:
-            await trio.sleep(30)
+            await trio.sleep(20)
             assert me.nodes["me"].estimate().state is ClockState.LOCKED
         await trio.sleep(1)
         sent = gm.nodes["gm"].metrics()["sent_sync"]
@@ -252,8 +252,9 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         bound = me.nodes["me"].estimate().bound_ns
         await trio.sleep(20)
         assert me.nodes["me"].estimate().bound_ns > bound
-        await trio.sleep(120)
-        assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
+        with trio.fail_after(120):
+            while me.nodes["me"].estimate().state is not ClockState.UNLOCKED:
+                await trio.sleep(1)
 
 
 async def test_the_end_of_trust_is_moved_while_the_clock_runs(autojump_clock: Any) -> None:
@@ -359,7 +360,7 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = SimNetwork(SimLocalClock(ppm=-20), wire), SimNetwork(SimLocalClock(ppm=30), wire)
     async with running_graph(GRANDMASTER, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
-        await trio.sleep(20)
+        await trio.sleep(12)
         far.unplug("eth0")
         await trio.sleep(10)
         node = me.nodes["me"]

@@ -26,12 +26,12 @@ def graph_of(graphs, duration="20s", **options):
 
 async def test_an_interface_that_goes_and_comes_back(graphs, sent, troubles, autojump_clock):
     network = SimNetwork()
-    async with running_graph(graph_of(graphs, "9s"), network=network) as run:
-        await trio.sleep(2)
+    async with running_graph(graph_of(graphs, "7s"), network=network) as run:
+        await trio.sleep(1)
         network.unplug("eth0")
         await trio.sleep(3.2)
         network.plug("eth0")
-        await trio.sleep(5)
+        await trio.sleep(4)
     assert names(run) == ["stream_silent", "interface_lost", "interface_found", "stream_heard", "source_changed"]
     recorded = run.nodes["recorder"].recording()
     expected = sent(len(recorded))

@@ -60,8 +60,8 @@ async def watched(mode: str, impairment: Impairment, seconds: float, after_s: fl
 
 @pytest.mark.parametrize(("mode", "most_ns"), [("ptp", 2_000), ("compact", 20_000), ("ntp", 2_000)])
 async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) -> None:
-    errors, leads, follows = await watched(mode, Impairment(), 30, 5)
-    assert len(errors) > 240
+    errors, leads, follows = await watched(mode, Impairment(), 15, 5)
+    assert len(errors) > 90
     assert max(errors) < most_ns
     mine, theirs = follows.metrics("it"), leads.metrics("it")
     assert (mine["leading"], theirs["leading"], mine["one_way"]) == (0, 1, 0)
@@ -72,10 +72,13 @@ async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) 
     assert [event["leader"] for event in follows.events("ready")]
 
 
-@pytest.mark.parametrize("mode", ["ptp", *(pytest.param(it, marks=pytest.mark.slow) for it in ("compact", "ntp"))])
-async def test_wifi(mode: str, autojump_clock: object) -> None:
+@pytest.mark.parametrize(
+    ("mode", "seconds"),
+    [("ptp", 25), *(pytest.param(it, 60, marks=pytest.mark.slow) for it in ("ptp", "compact", "ntp"))],
+)
+async def test_wifi(mode: str, seconds: int, autojump_clock: object) -> None:
     wifi = Impairment(delay_ns=MS, jitter_ns=3 * MS, jitter="exponential", loss=0.1, duplicate=0.02, swap=0.02)
-    errors, _, _ = await watched(mode, wifi, 60, 2)
+    errors, _, _ = await watched(mode, wifi, seconds, 2)
     assert max(errors) < MS
 
 
@@ -117,10 +120,10 @@ async def test_a_leader_that_ends_leaves_holdover(autojump_clock: object) -> Non
     leads, leader, follows, follower = pair("ptp", Impairment())
     async with running_graph(follows, network=follower) as second:
         async with running_graph(leads, network=leader):
-            await trio.sleep(20)
+            await trio.sleep(10)
         await trio.sleep(5)
         first = second.nodes["it"].estimate()
-        await trio.sleep(20)
+        await trio.sleep(10)
         last = second.nodes["it"].estimate()
         assert (first.state, last.state) == (ClockState.HOLDOVER, ClockState.HOLDOVER)
         assert last.bound_ns > first.bound_ns
