@@ -46,8 +46,10 @@ OLDEST = (3, 11)
 ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
+FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
+"""For quick tests: a third of the examples of each property (conftest.py). All of them are tried with the slow tests."""
 SLOW = "(slow or hypothesis) and not realtime"
-"""Properties are quick tests too, with fewer examples."""
+"""Hypothesis gives each property its marker."""
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
 LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}
 """How many tests in real time run beside each other: most of them wait. Each lane has a network and a shared memory of
@@ -259,7 +261,7 @@ def test(options: Sequence[str]) -> int:
         later = None if files["--later"] is None else Path(files["--later"])
         return worst([*first, *in_real_time(pytest, rest, later)])
     if markers == (QUICK,):
-        os.environ["PHASEGRAPH_FEWER_EXAMPLES"] = "3"
+        os.environ |= FEWER_EXAMPLES
     return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
 
 
@@ -465,7 +467,8 @@ def isolated_one(name: str) -> int:
         shutil.copytree(folder / "tests", work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
         say(f"{name}: running its tests")
         # Others may run beside it, and what takes real time has been run in the tree.
-        return do([python, "-m", "pytest", "-q", "-m", QUICK, "tests"], may_fail=True, cwd=work)
+        quick = [python, "-m", "pytest", "-q", "-m", QUICK, "tests"]
+        return do(quick, may_fail=True, cwd=work, env={**os.environ, **FEWER_EXAMPLES})
 
 
 # Small things
