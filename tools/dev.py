@@ -318,7 +318,7 @@ def newest(options: Sequence[str]) -> int:
         python = make_venv(Path(temporary, "venv"))
         say("installing the newest version of everything")
         install_tree(python, develop=True)
-        pip(python, *INSTALL, *wishes("site"))
+        pip(python, *INSTALL, *wishes("site"), f"{ROOT / 'kernel'}[cluster,plot]")
         found = frozen(python)
         pinned = dict(line.split("==") for line in constraints_lines())
         for name in sorted(pinned.keys() | found.keys()):
