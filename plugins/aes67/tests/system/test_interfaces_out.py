@@ -113,10 +113,10 @@ async def test_an_interface_without_an_address_is_waited_for(graphs, sent, autoj
         return find(name, ipv6=ipv6)
 
     late.interface = interface
-    receiving = graphs.head + graphs.receiving(end_after="30s")
+    receiving = graphs.head + graphs.receiving(end_after="30s", packet_time="4ms")
     async with (
         running_graph(receiving, network=theirs) as heard,
-        running_graph(graphs.head + graphs.sending(duration="5s"), network=ours) as run,
+        running_graph(graphs.head + graphs.sending(duration="5s", packet_time="4ms"), network=ours) as run,
     ):
         node, id = (run, "out") if role == "sending" else (heard, "it")
         await trio.sleep(1.5)
