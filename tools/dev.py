@@ -47,7 +47,7 @@ ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
 FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
-"""For quick tests: a third of the examples of each property (conftest.py). All of them are tried with the slow tests."""
+"""For quick tests: a third of the examples of each property (conftest.py). The slow tests try all of them."""
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
