@@ -10,6 +10,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,16 @@ def test_what_does_not_belong_into_a_release_is_named(release: dict[str, Any], t
         archive.writestr("phasegraph/__init__.py", "")
     assert release["problems_of"](wheel, "0.1.0") == [f"{wheel.name} has phasegraph/__pycache__/x.pyc"]
     assert release["problems_of"](wheel, "0.2.0") == [f"{wheel.name} is not of 0.2.0"]
+
+
+def test_a_source_distribution_has_the_file_of_what_to_leave_out_and_nothing_else_of_git(
+    release: dict[str, Any], tmp_path: Path
+) -> None:
+    source = tmp_path / "phasegraph-0.1.0.tar.gz"
+    with tarfile.open(source, "w:gz") as archive:
+        for name in (".gitignore", ".gitattributes", "kernel.py"):
+            archive.addfile(tarfile.TarInfo(f"phasegraph-0.1.0/{name}"))
+    assert release["problems_of"](source, "0.1.0") == [f"{source.name} has phasegraph-0.1.0/.gitattributes"]
 
 
 def test_the_bill_of_materials_has_what_runs_and_is_the_same_twice(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def problems_of(path: Path, version: str) -> list[str]:
     else:
         with tarfile.open(path) as archive:
             names = archive.getnames()
-    foreign = [name for name in names if re.search(r"__pycache__|\.pyc$|/\.git|\.venv|\.env$", name)]
+    # hatchling puts .gitignore into each source distribution, by which a build from that knows what to leave out.
+    foreign = [name for name in names if re.search(r"__pycache__|\.pyc$|/\.git(?!ignore$)|\.venv|\.env$", name)]
     return [f"{path.name} has {name}" for name in foreign]
 
 
