@@ -104,6 +104,17 @@ def test_a_reader_in_another_thread_finds_every_value_once() -> None:
     assert histogram.count == 20_000
 
 
+def test_a_snapshot_of_the_writer_has_all_and_does_not_change() -> None:
+    histogram = Histogram()
+    for value in range(1, 2_001):
+        histogram.add_one(value * 1_000)
+        if value in (1, 700, 701):
+            snapshot = histogram.snapshot()
+            assert (snapshot.count, snapshot.largest_ns) == (value, value * 1_000)
+    assert snapshot.count == 701
+    assert histogram.count == 2_000
+
+
 def test_bins_as_text() -> None:
     assert of().distribution().as_text() == ""
     assert of(-2_000_001, -5, 5, 1_000_000, 1_000_001).distribution().as_text() == "-1961172:1 0:1 1044:1 1024000:2"

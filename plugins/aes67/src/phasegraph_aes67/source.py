@@ -18,7 +18,6 @@ from .parameters import frames_per_packet
 from .receive.health import DriftWatch, LatenessWatch, LegWatch, NumbersWatch, Protection, RivalWatch
 from .receive.legs_from_config import NOWHERE, Legs, interfaces_from_config, legs_from_config, legs_from_session
 from .receive.receive_sockets import ReceiveSockets
-from .receive.stream_figures import StreamFigures
 from .receive.stream_receiver import LINK_OFFSET_ROOM_NS, ReceiverSettings, StreamReceiver
 from .session.sap_listener import SapListeners
 from .session.session_follower import SessionFollower
@@ -65,9 +64,6 @@ class Aes67Source:
         self._compare_ns = 0
         self._trouble = ""
         self._follower: SessionFollower | None = None
-        first = self._receiver.figures.latest
-        self._reported: tuple[StreamFigures, dict[str, Metric]] = first, first.metrics()
-        """The newest figures that were reported, and the metrics that they make: a reader of the status comes often."""
         self._latenesses = (EMPTY, EMPTY)
         """Those up to the last two times that they were kept."""
         self._keep_ns = 0
@@ -125,13 +121,10 @@ class Aes67Source:
     def metrics(self) -> Metrics:
         """See `Node.metrics`: the figures that the data plane published last."""
         description, stream = self._descriptions()
-        latest = self._receiver.figures.latest
-        if latest is not self._reported[0]:
-            self._reported = latest, latest.metrics(self._latenesses[0])
-        figures: dict[str, Metric] = {
-            **self._reported[1],
+        figures = self._receiver.figures.latest.metrics(self._latenesses[0])
+        figures |= {
             "socket_dropped": self._dropped(),
-            "rejoins": self._rejoins_before + sum(watch.rejoins for watch in self._watches),
+            "rejoins": self._rejoins_before + sum([watch.rejoins for watch in self._watches]),
             "stream": stream,
         }
         if description:
@@ -204,7 +197,7 @@ class Aes67Source:
         self._trouble = "; ".join(dict.fromkeys(filter(None, self._troubles())))
         if now_ns >= self._keep_ns:
             self._keep_ns = now_ns + RECENT_NS
-            self._latenesses = self._latenesses[1], self._receiver.figures.latest.lateness.distribution()
+            self._latenesses = self._latenesses[1], self._receiver.figures.latest.lateness
         if len(self._watches) > 1:
             self._protection.compare_legs(self._watches, now_ns)
 

@@ -44,14 +44,30 @@ def test_too_few_windows_have_no_rate() -> None:
     assert estimate is not None
     assert estimate.ppb == estimate.sigma_ppb == 0
     rate.restart()
-    assert len(rate.windows()) == 0
+    assert rate.windows().windows == 0
 
 
 def test_a_minute_is_remembered() -> None:
     rate = SenderRate()
     for number in range(3 * WINDOWS):
         rate.add(number * WINDOW_NS, number)
-    assert len(rate.windows()) == WINDOWS
+    assert rate.windows().windows == WINDOWS
+
+
+def test_windows_that_left_count_no_more() -> None:
+    random, rate, later = np.random.default_rng(2), SenderRate(), SenderRate()
+    began_ns, slow = 10**16, 2 * WINDOWS
+    for number in range(slow + WINDOWS + 1):
+        arrival_ns = began_ns + number * WINDOW_NS
+        lateness_ns = number * 25_000 if number < slow else slow * 25_000 - number * 250 + int(random.integers(50_000))
+        rate.add(arrival_ns, lateness_ns)
+        if number >= slow:
+            later.add(arrival_ns, lateness_ns)
+    estimate = rate.windows().rate
+    assert estimate is not None
+    assert estimate == later.windows().rate, "the sums are exact"
+    assert estimate.ppb == pytest.approx(1000, abs=4 * estimate.sigma_ppb)
+    assert 1 < estimate.sigma_ppb < 300
 
 
 def test_a_jump_of_the_clock_begins_it_again(make: Any) -> None:

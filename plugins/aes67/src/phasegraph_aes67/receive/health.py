@@ -146,7 +146,7 @@ class LatenessWatch:
         self.trouble = ""
         if count <= 0 or any(leg.trouble for leg in figures.legs):
             return
-        lateness = figures.lateness.distribution()
+        lateness = figures.lateness
         if lateness.largest_ns is None or lateness.largest_ns <= receiver.link_offset_ns:
             return  # they count another time, which `timestamps_outside_window` reports
         self.trouble = drift or why_late(receiver.link_offset_ns, lateness.percentile(0.99), lateness.largest_ns)

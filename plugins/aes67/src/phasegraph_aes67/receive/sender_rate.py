@@ -11,12 +11,10 @@ A sender whose clock runs fast has packets that come earlier and earlier: its ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections import deque
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 WINDOW_NS = 250_000_000
 SAMPLE_NS = 50_000_000
@@ -34,12 +32,36 @@ class RateEstimate(msgspec.Struct, frozen=True):
     sigma_ppb: float
 
 
+class RateWindows(NamedTuple):
+    """Sums over windows, of the arrival t and the least lateness x of each in ns. Exact, so that windows can leave."""
+
+    windows: int
+    t: int
+    x: int
+    tt: int
+    tx: int
+    xx: int
+
+    @property
+    def rate(self) -> RateEstimate | None:
+        """The rate that they show; None where they are too few."""
+        count, t, x, tt, tx, xx = self
+        if count < FEWEST_WINDOWS:
+            return None
+        spread, covariance = count * tt - t * t, count * tx - t * x
+        residual_square = ((count * xx - x * x) * spread - covariance * covariance) / (count - 2)
+        return RateEstimate(-covariance / spread * 1e9, residual_square**0.5 / spread * 1e9)
+
+
+NO_WINDOWS = RateWindows(0, 0, 0, 0, 0, 0)
+
+
 class SenderRate:
     """Keeps the least lateness of each window. The data plane alone writes it."""
 
     def __init__(self) -> None:
-        self._windows: NDArray[np.int64] = np.empty((2 * WINDOWS, 2), np.int64)
-        self._count = 0
+        self._windows: deque[tuple[int, int]] = deque()
+        self._sums = list(NO_WINDOWS)
         self._end_ns: int | None = None
         self._least: tuple[int, int] = (0, 0)
         self.next_sample_ns = 0
@@ -50,8 +72,8 @@ class SenderRate:
         self.next_sample_ns = arrival_ns + SAMPLE_NS
         if self._end_ns is None or arrival_ns >= self._end_ns:
             if self._end_ns is not None:
-                if self._count and self._is_step(self._windows[self._count - 1].tolist(), self._least):
-                    self._count = 0
+                if self._windows and self._is_step(self._windows[-1], self._least):
+                    self._forget()
                 self._append(self._least)
             self._end_ns = arrival_ns + WINDOW_NS
             self._least = arrival_ns, lateness_ns
@@ -59,54 +81,35 @@ class SenderRate:
             self._least = arrival_ns, lateness_ns
 
     def _append(self, window: tuple[int, int]) -> None:
-        if self._count == len(self._windows):
-            self._windows[:WINDOWS] = self._windows[WINDOWS:]
-            self._count = WINDOWS
-        self._windows[self._count] = window
-        self._count += 1
+        self._windows.append(window)
+        self._sum(window, 1)
+        if len(self._windows) > WINDOWS:
+            self._sum(self._windows.popleft(), -1)
+
+    def _sum(self, window: tuple[int, int], sign: int) -> None:
+        (t, x), sums = window, self._sums
+        sums[0] += sign
+        sums[1] += sign * t
+        sums[2] += sign * x
+        sums[3] += sign * t * t
+        sums[4] += sign * t * x
+        sums[5] += sign * x * x
 
     @staticmethod
-    def _is_step(before: Sequence[int], after: tuple[int, int]) -> bool:
+    def _is_step(before: tuple[int, int], after: tuple[int, int]) -> bool:
         # Beside the step, twice of what a clock drifts that is 1000 ppm off.
         return abs(after[1] - before[1]) > STEP_NS + (after[0] - before[0]) // 500
 
     def restart(self) -> None:
         """Forget it all: another sender, or another mapping of timestamps to the clock."""
-        self._count = 0
+        self._forget()
         self._end_ns = None
         self.next_sample_ns = 0
 
+    def _forget(self) -> None:
+        self._windows.clear()
+        self._sums = list(NO_WINDOWS)
+
     def windows(self) -> RateWindows:
         """The windows that are complete. Any thread may read what is returned."""
-        return RateWindows(self._windows[max(0, self._count - WINDOWS) : self._count].copy())
-
-
-class RateWindows:
-    """Arrival and least lateness of some windows, shape (windows, 2), ns. They do not change."""
-
-    def __init__(self, windows: NDArray[np.int64]) -> None:
-        self._windows = windows
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    @cached_property
-    def rate(self) -> RateEstimate | None:
-        """The rate that they show; None where they are too few. Computed at the first reading: most are never read."""
-        return _fit(self._windows) if len(self) >= FEWEST_WINDOWS else None
-
-
-NO_WINDOWS = RateWindows(np.empty((0, 2), np.int64))
-
-
-def _fit(windows: NDArray[np.int64]) -> RateEstimate:
-    # By sums of squares and products: few operations on arrays, since a status needs it of every stream.
-    count, apart = len(windows), (windows - windows[0]).astype(np.float64)
-    time_sum, lateness_sum = np.add.reduce(apart).tolist()
-    (time_square, product), (_, lateness_square) = (apart.T @ apart).tolist()
-    spread = time_square - time_sum * time_sum / count
-    covariance = product - time_sum * lateness_sum / count
-    slope = covariance / spread
-    residual_square = max(0.0, lateness_square - lateness_sum * lateness_sum / count - slope * covariance)
-    sigma = (residual_square / (count - 2) / spread) ** 0.5
-    return RateEstimate(-slope * 1e9, sigma * 1e9)
+        return RateWindows(*self._sums)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import msgspec
 
 from phasegraph import Metric
 
-from ..histogram import EMPTY, Distribution, Histogram, HistogramSnapshot
+from ..histogram import EMPTY, Distribution, Histogram
 from .leg import PacketKind, RtpSender
 from .sender_rate import NO_WINDOWS, RateWindows, SenderRate
 from .sequence import SequenceTracker
@@ -68,7 +70,7 @@ class LegFigures(msgspec.Struct, frozen=True):
     packets_unconfirmed: int = 0
     timestamp_jumps: int = 0
     """Packets whose number was the next, and their timestamp was not."""
-    lateness: HistogramSnapshot = HistogramSnapshot()
+    lateness: Distribution = EMPTY
     rate_windows: RateWindows = NO_WINDOWS
     """What the rate of the sender's clock against the graph's follows from."""
     sender: RtpSender | None = None
@@ -83,10 +85,11 @@ class LegFigures(msgspec.Struct, frozen=True):
 
     def counters(self) -> dict[str, Metric]:
         """The counters of the leg, by the name of each metric."""
-        return {name: getattr(self, name) for name in _COUNTED}
+        return dict(zip(_COUNTED, _read_counted(self), strict=True))
 
 
 _COUNTED = tuple(name for name in LegFigures.__struct_fields__ if name.startswith("packets_"))
+_read_counted = attrgetter(*_COUNTED)
 
 
 class StreamFigures(msgspec.Struct, frozen=True):
@@ -98,7 +101,7 @@ class StreamFigures(msgspec.Struct, frozen=True):
     packets_lost: int
     packets_late: int
     packets_early: int
-    lateness: HistogramSnapshot
+    lateness: Distribution
     frames_concealed: int
     gaps_concealed: int
     link_offset_ns: int
@@ -134,15 +137,15 @@ class StreamFigures(msgspec.Struct, frozen=True):
         figures = self.counters()
         if len(self.legs) > 1:
             for label, leg in zip("ab", self.legs, strict=True):
-                figures |= leg.lateness.distribution().metrics(f"leg_{label}_lateness")
-        lateness = self.lateness.distribution()
-        figures |= lateness.metrics("lateness")
-        if lateness.largest_ns is not None:
-            figures["lateness_histogram"] = lateness.as_text()
-            figures["lateness_recent_p99_ns"] = lateness.percentile_since(before, 0.99)
-        if self.legs[0].sender is not None:
-            figures |= {"sender": self.legs[0].sender.host, "ssrc": self.legs[0].sender.ssrc}
-        rate = self.legs[0].rate_windows.rate
+                figures |= leg.lateness.metrics(f"leg_{label}_lateness")
+        figures |= self.lateness.metrics("lateness")
+        if self.lateness.largest_ns is not None:
+            figures["lateness_histogram"] = self.lateness.as_text()
+            figures["lateness_recent_p99_ns"] = self.lateness.percentile_since(before, 0.99)
+        sender, rate = self.legs[0].sender, self.legs[0].rate_windows.rate
+        if sender is not None:
+            figures |= {"sender": sender.host, "ssrc": sender.ssrc}
         if rate is not None:
             figures |= {"sender_rate_ppb": round(rate.ppb, 1), "sender_rate_sigma_ppb": round(rate.sigma_ppb, 1)}
-        return figures | {"link_offset_ns": self.link_offset_ns, "timing": self.timing}
+        figures |= {"link_offset_ns": self.link_offset_ns, "timing": self.timing}
+        return figures
