@@ -33,18 +33,19 @@ _COUNTED = (
     "lost_frames",
 )
 _MOST = 72
-_NO_COUNTERS: dict[str, int] = {}
 Metrics = Mapping[str, int | float | str]
+Counters = Mapping[str, int]
+_NO_COUNTERS: Counters = {}
 
 
 def counters(metrics: Metrics) -> dict[str, int]:
     """The metrics that count something since the start."""
-    return {name: value for name, value in metrics.items() if isinstance(value, int) and _is_counter(name)}
+    return {name: value for name in _counters_among(tuple(metrics)) if isinstance(value := metrics[name], int)}
 
 
-@lru_cache(maxsize=4096)
-def _is_counter(name: str) -> bool:
-    return any(word in name for word in _COUNTED) and not name.endswith("_ns")
+@lru_cache(maxsize=1024)
+def _counters_among(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if any(word in name for word in _COUNTED) and not name.endswith("_ns")]
 
 
 def recent_losses(recent: Mapping[str, int]) -> str:
@@ -69,7 +70,7 @@ def urgency(judged: _Judged) -> tuple[int, bool]:
     return -judged.severity, bool(judged.trouble) and judged.trouble == recent_losses(judged.recent)
 
 
-Sample = tuple[float, dict[str, dict[str, int]]]
+Sample = tuple[float, Mapping[str, Counters]]
 """When, and the counters of all nodes and edges by name."""
 
 
@@ -81,27 +82,33 @@ class CounterHistory:
         self._found: tuple[float, dict[str, Sample], Sample | None] | None = None
         """For a time: the sample that each span begins with, and that of `RECENT_S`. Every node asks for the same."""
 
-    def add_sample(self, now_s: float, metrics: Mapping[str, Metrics]) -> None:
-        """Record the metrics of all nodes and edges, by name."""
-        self._samples.append((now_s, {name: counters(each) for name, each in metrics.items()}))
+    def add_sample(self, now_s: float, counted: Mapping[str, Counters]) -> None:
+        """Record the counters of all nodes and edges, by name."""
+        self._samples.append((now_s, counted))
         self._found = None
 
-    def rates(self, now_s: float, name: str, now: Mapping[str, int]) -> dict[str, dict[str, float]]:
+    def rates(self, now_s: float, name: str, now: Counters) -> dict[str, dict[str, float]]:
         """Rates of counters, by span in seconds; a span that the run has not lasted is left out."""
-        rates = {}
+        rates, still = {}, dict.fromkeys(now, 0.0)
+        counting = [(counter, value) for counter, value in now.items() if value]  # most count what does not happen
         for span, (at_s, sample) in self._begins(now_s)[0].items():
             then, per_s = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s)
-            rates[span] = {
-                counter: int((value - before) * per_s + 0.5) / 1000 if value > (before := then.get(counter, 0)) else 0.0
-                for counter, value in now.items()
+            rates[span] = still | {
+                counter: int((value - before) * per_s + 0.5) / 1000
+                for counter, value in counting
+                if value > (before := then.get(counter, 0))
             }
         return rates
 
-    def increases(self, now_s: float, name: str, now: Mapping[str, int]) -> dict[str, int]:
+    def increases(self, now_s: float, name: str, now: Counters) -> dict[str, int]:
         """What was added to counters in the last `RECENT_S`, or since the start; nothing of those that stood still."""
         sample = self._begins(now_s)[1]
-        then = {} if sample is None else sample[1].get(name, {})
-        return {counter: value - before for counter, value in now.items() if value > (before := then.get(counter, 0))}
+        then = _NO_COUNTERS if sample is None else sample[1].get(name, _NO_COUNTERS)
+        return {
+            counter: value - before
+            for counter, value in now.items()
+            if value and value > (before := then.get(counter, 0))
+        }
 
     def _begins(self, now_s: float) -> tuple[dict[str, Sample], Sample | None]:
         if self._found is None or self._found[0] != now_s:

@@ -114,8 +114,9 @@ _UNITS_OF_DURATION = tuple(
 
 def format_duration(ns: int | float) -> str:
     """A duration for people: the largest unit that keeps the number at one or more, three digits."""
+    magnitude = abs(ns)
     for unit, size, least in _UNITS_OF_DURATION:
-        if abs(ns) >= least:
+        if magnitude >= least:
             number = ns / size
             return f"{number:.0f} {unit}" if abs(number) >= 99.95 else f"{number:.3g} {unit}"
     return f"{ns:.0f} ns"

@@ -18,6 +18,7 @@ from .inputs import SinkInput
 from .supervise import Supervisor
 
 SCHEMA = 1
+_PLAIN = (int, str)
 
 
 class Meter:
@@ -222,14 +223,12 @@ def _device(rate: DeviceRate | None) -> dict[str, Metric]:
 def plain_metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
     """Figures as JSON has them: numbers of numpy become plain, numbers that are not finite are left out, and anything
     else becomes text."""
-    plain: dict[str, Metric] = {}
-    for name, value in figures.items():
-        if type(value) in (int, str):  # most of them
-            plain[name] = value
-            continue
-        value = value.item() if hasattr(value, "item") else value
-        if not isinstance(value, float) or math.isfinite(value):
-            plain[name] = value if isinstance(value, int | float | str) else str(value)
+    plain = dict(figures)
+    for name in [name for name, value in figures.items() if type(value) not in _PLAIN]:
+        value = figures[name].item() if hasattr(figures[name], "item") else figures[name]
+        plain[name] = value if isinstance(value, int | float | str) else str(value)
+        if isinstance(value, float) and not math.isfinite(value):
+            del plain[name]
     return plain
 
 

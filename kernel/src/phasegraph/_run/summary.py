@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from .._core.units import format_duration
@@ -31,7 +32,7 @@ _FRAMES_READ = {
 """What a node does with its frames, by its role and by what paces it (see `phasegraph._core.kinds.Domain`)."""
 _UNKNOWN_ACCURACY_NS = 3_600_000_000_000
 """A clock whose bound is an hour or more has no accuracy worth a word."""
-_LOSSES = ("lost", "late", "early", "duplicate", "reordered", "malformed")
+_PACKET_LOSSES = {f"packets_{word}": word for word in ("lost", "late", "early", "duplicate", "reordered", "malformed")}
 
 
 def summary_lines(report: Mapping[str, Any], *, strict: bool = False) -> list[str]:
@@ -131,7 +132,7 @@ def _clock(metrics: Mapping[str, Any]) -> list[str]:
 
 def _received(metrics: Mapping[str, Any]) -> list[str]:
     phrases = [f"received {_count(metrics['packets_received'], 'packet')}"]
-    losses = [f"{_count(metrics[f'packets_{name}'])} {name}" for name in _LOSSES if metrics.get(f"packets_{name}")]
+    losses = [f"{_count(metrics[name])} {word}" for name, word in _PACKET_LOSSES.items() if metrics.get(name)]
     if metrics.get("packets_foreign"):
         sender = f" ({metrics['foreign_sender']})" if metrics.get("foreign_sender") else ""
         losses.append(f"{_count(metrics['packets_foreign'])} ignored from another sender{sender}")
@@ -154,11 +155,16 @@ def _received(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _levels(metrics: Mapping[str, Any]) -> list[str]:
-    peaks = [value for name, value in metrics.items() if name.startswith("level_peak_dbfs_")]
+    peaks = [metrics[name] for name in _peaks_among(tuple(metrics))]
     phrases = [f"peak {max(peaks):.1f} dBFS"] if peaks else []
     if "loudness_short_term_lufs" in metrics:
         phrases.append(f"loudness {metrics['loudness_short_term_lufs']:.1f} LUFS")
     return phrases
+
+
+@lru_cache(maxsize=1024)
+def _peaks_among(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name.startswith("level_peak_dbfs_")]
 
 
 def _sent(metrics: Mapping[str, Any]) -> list[str]:

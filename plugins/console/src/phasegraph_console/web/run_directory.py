@@ -1,7 +1,7 @@
 """The runs of this machine: found by their control sockets, followed, lost, and found again.
 
 Each run is followed by one connection, which gets its status and all events, however many pages and scripts read them
-here. A status costs a run some 0.15 ms for each node: it is asked for each second where there are few nodes, less often
+here. A status costs a run some 0.06 ms for each node: it is asked for each second where there are few nodes, less often
 where there are many, and soon after an event, since that is when sentences change. Changes of runs go to `ChangeFeed`s,
 which never hold up the directory.
 """
