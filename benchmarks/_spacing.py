@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,13 @@ class Spacing:
     packets: int
 
 
+class Delays(NamedTuple):
+    """Of each packet over the fastest, and by how many ns a packet the grid was stretched."""
+
+    delay_ns: npt.NDArray[np.float64]
+    slope: float
+
+
 def unwrap(sequence: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """RTP sequence numbers without the wrap at 65536, counted from the first."""
     if sequence.size == 0:
@@ -38,8 +46,8 @@ def missing(sequence: npt.NDArray[np.int64]) -> int:
     return int(numbers[-1] - numbers[0] + 1 - numbers.size)
 
 
-def spacing(arrival_ns: npt.NDArray[np.int64], sequence: npt.NDArray[np.int64], packet_ns: float) -> Spacing | None:
-    """Compare arrivals with an ideal grid; None with fewer than ten packets.
+def delays(arrival_ns: npt.NDArray[np.int64], sequence: npt.NDArray[np.int64], packet_ns: float) -> Delays | None:
+    """Compare arrivals with an ideal grid through the fastest packet; None with fewer than ten packets.
 
     The grid's rate is a line through the fastest packet of each of 16 stretches: a fit through all packets
     would let a few late ones tilt the grid.
@@ -54,14 +62,21 @@ def spacing(arrival_ns: npt.NDArray[np.int64], sequence: npt.NDArray[np.int64], 
         fastest = [int(block[np.argmin(delay[block])]) for block in blocks]
         slope = float(np.polyfit(number[fastest], delay[fastest], 1)[0])
     delay -= slope * number
-    delay -= delay.min()
+    return Delays(delay - delay.min(), slope)
+
+
+def spacing(arrival_ns: npt.NDArray[np.int64], sequence: npt.NDArray[np.int64], packet_ns: float) -> Spacing | None:
+    """How even the arrivals are; None with fewer than ten packets."""
+    found = delays(arrival_ns, sequence, packet_ns)
+    if found is None:
+        return None
     gaps = np.diff(arrival_ns)
-    p50, p99, top = (float(v) / 1000 for v in np.percentile(delay, (50, 99, 100)))
+    p50, p99, top = (float(v) / 1000 for v in np.percentile(found.delay_ns, (50, 99, 100)))
     return Spacing(
         p50_us=p50,
         p99_us=p99,
         max_us=top,
         back_to_back=float(np.mean(gaps < 0.1 * packet_ns)),
-        rate_ppm=-slope / packet_ns * 1e6,
+        rate_ppm=-found.slope / packet_ns * 1e6,
         packets=int(arrival_ns.size),
     )

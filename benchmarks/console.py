@@ -1,13 +1,20 @@
 """What `kernel console` costs the runs of its machine: processor time, and the sender's pacing.
 
-One run sends 64 streams on the loopback interface, another receives them. Blocks without a console and with one
-alternate, so that what the machine does besides falls on both. With one, a browser has the page
-open, Prometheus (or, where it is not installed, a client) scrapes each second, and a client makes 50 API requests a
-second. Browser, Prometheus and client stand for other machines: they run where no other process wants the processor
-(SCHED_IDLE), and ``--clients normal`` leaves them at ordinary priority.
+One run sends 64 streams on the loopback interface, another receives them. Through all blocks a console, a browser with
+its page open, Prometheus (or, where it is not installed, a client) scraping each second, and a client that makes 50 API
+requests a second are at work: a machine that is busy with them slows down everything on it, whatever they look at.
+Blocks differ in one thing: "with" the console has the two runs; "without" it has what they said before, said again by
+the relay between them and it (`_run_relay.py`), and the runs have no client. The order is with, without, without, with,
+so that what changes slowly falls on both.
 
-Processor time comes from the scheduler, of all threads of a run and of its main thread, the control plane. The pacing
-is seen from outside: the system's stamps of one stream's packets, against an even grid through the fastest. Linux.
+Processor time comes from the scheduler, of all threads of a run and of its main thread, the control plane. What a
+console adds is the median of the pairs of neighbouring blocks. The pacing is seen from outside: the system's stamps of
+one stream's packets, against an even grid through the fastest. Percentiles are those of all packets of a kind of block
+together; no block is left out. "Stolen" is time that our processors wanted and the hypervisor gave to other guests.
+
+Browser, Prometheus and client stand for other machines: they run where no other process wants the processor
+(SCHED_IDLE), and ``--clients normal`` leaves them at ordinary priority. Takes ``(seconds + 6) * 2 * pairs`` and half a
+minute. Linux.
 """
 
 from __future__ import annotations
@@ -23,19 +30,26 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import _spacing
 import msgspec
 import numpy as np
+import numpy.typing as npt
+from _run_relay import RunRelay
 from _table import markdown, number
 
 KERNEL = (sys.executable, "-m", "phasegraph")
 PORT = 18420
 REQUESTS_A_SECOND = 50
-SETTLE_S = 3.0
 STARTUP_S = 8.0
+WARM_UP_S = 25.0
+"""The page is loaded, and statuses are recorded; a run of many nodes gives one every few seconds."""
+SETTLE_S = 2.0
+UNREAD_S = 12.0
+"""A run that has lost its last reader samples counters as often as before for 10 s."""
 PREFIX = "239.69.91"
 PACKET_NS = 1e6
 _CPUCLOCK_SCHED = 2
@@ -46,131 +60,160 @@ class Block(msgspec.Struct):
     """Figures of one block."""
 
     console: bool
+    """Whether it has the runs."""
     sender_percent: float
     """Of a core, the sending run, all threads."""
     sender_control_percent: float
     """Of a core, its control plane."""
     receiver_percent: float
     receiver_control_percent: float
-    console_percent: float | None
+    console_percent: float
     """Of a core, the console itself."""
+    requests: int
+    """To its API, answered."""
+    stolen_ms: float
     pacing_p50_us: float
     pacing_p99_us: float
     pacing_max_us: float
-    requests: int
-    load: float
+
+
+class Measured(NamedTuple):
+    """A block, and how long after its place each packet left."""
+
+    block: Block
+    delay_ns: npt.NDArray[np.float64]
 
 
 def main() -> None:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=14)
+    parser.add_argument("--pairs", type=int, default=10, help="of blocks, one with and one without")
+    parser.add_argument("--seconds", type=float, default=15, help="of a block")
     parser.add_argument("--clients", choices=["idle", "normal"], default="idle")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the figures of all blocks")
     arguments = parser.parse_args()
-    blocks = []
-    for _ in range(arguments.rounds):
-        blocks += measure_round(arguments)
+    measured = measure_all(arguments)
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.encode(blocks))
-    print(table(blocks))
+        arguments.json.write_bytes(msgspec.json.encode([each.block for each in measured]))
+    print(table(measured))
+    print()
+    print(added([each.block for each in measured]))
 
 
-def measure_round(arguments: argparse.Namespace) -> list[Block]:
-    """New runs, which nothing has read: a block without a console, and one with it."""
-    with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary, contextlib.ExitStack() as stack:
+def measure_all(arguments: argparse.Namespace) -> list[Measured]:
+    """All blocks, of one pair of runs."""
+    with tempfile.TemporaryDirectory(prefix="console-") as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
+        sockets = folder / "phasegraph"
+        sockets.mkdir(mode=0o700)
         os.environ.update(XDG_RUNTIME_DIR=temporary, XDG_STATE_HOME=temporary)
-        (folder / "send.toml").write_text(sending(arguments.streams))
-        (folder / "receive.toml").write_text(receiving(arguments.streams))
-        runs = [
-            stack.enter_context(started([*KERNEL, "run", f"{name}.toml", "--status", "none"], folder))
-            for name in ("receive", "send")
-        ]
+        graphs = {"receive": receiving(arguments.streams), "send": sending(arguments.streams)}
+        processes = {}
+        for name, text in graphs.items():
+            (folder / f"{name}.toml").write_text(text)
+            command = [*KERNEL, "run", f"{name}.toml", "--status", "none", "--control", folder / f"{name}.sock"]
+            processes[name] = stack.enter_context(started(command, folder))
         time.sleep(STARTUP_S)
-        blocks = []
-        for console in (False, True):
-            blocks.append(measure(folder, runs, arguments, console=console))
-            print(blocks[-1], file=sys.stderr)
-        return blocks
-
-
-def table(blocks: list[Block]) -> str:
-    """Medians of the blocks without and with a console."""
-    columns = {
-        "sender, % of a core": ("sender_percent", 2),
-        "of it control plane": ("sender_control_percent", 2),
-        "receiver": ("receiver_percent", 2),
-        "of it control plane ": ("receiver_control_percent", 2),
-        "packets behind their time, p50, us": ("pacing_p50_us", 1),
-        "p99": ("pacing_p99_us", 1),
-        "max": ("pacing_max_us", 0),
-    }
-    rows = []
-    for console in (False, True):
-        of = [block for block in blocks if block.console is console]
-        own = [block.console_percent for block in of if block.console_percent is not None]
-        cells = [number(statistics.median(getattr(block, name) for block in of), n) for name, n in columns.values()]
-        requests = statistics.median(block.requests for block in of)
-        about = [f"{requests:g} requests" if console else "", number(statistics.median(own), 1) if own else "-"]
-        rows.append(["with" if console else "without", *about, *cells])
-    return markdown(["console", "", "console's own", *(name.strip() for name in columns)], rows)
+        relays = [RunRelay(sockets / f"{name}.sock", folder / f"{name}.sock") for name in graphs]
+        processes["console"] = stack.enter_context(started([*KERNEL, "console", "--port", str(PORT)], folder))
+        time.sleep(SETTLE_S)
+        counted, idle = [0], arguments.clients == "idle"
+        stack.enter_context(prometheus(folder, idle=idle))
+        stack.enter_context(browser(folder, idle=idle))
+        stack.enter_context(asking(counted, idle=idle))
+        time.sleep(WARM_UP_S)
+        if not all(relay.recorded for relay in relays):
+            raise SystemExit("the console does not read the runs")
+        measured, attached = [], True
+        for pair in range(arguments.pairs):
+            for console in (True, False) if pair % 2 == 0 else (False, True):
+                if console is not attached:
+                    attached = console
+                    for relay in relays:
+                        relay.attach(attached)
+                    time.sleep(SETTLE_S if attached else UNREAD_S)
+                measured.append(measure(folder, processes, counted, arguments.seconds, console=console))
+                print(measured[-1].block, file=sys.stderr)
+        return measured
 
 
 def measure(
-    folder: Path, runs: list[subprocess.Popen[bytes]], arguments: argparse.Namespace, *, console: bool
-) -> Block:
+    folder: Path, processes: dict[str, subprocess.Popen[bytes]], counted: list[int], seconds: float, *, console: bool
+) -> Measured:
     """One block."""
-    with contextlib.ExitStack() as stack:
-        counted = [0]
-        server = None
-        if console:
-            command = [*KERNEL, "console", "--port", str(PORT)]
-            server = stack.enter_context(started(command, folder))
-            time.sleep(SETTLE_S)
-            idle = arguments.clients == "idle"
-            stack.enter_context(prometheus(folder, idle=idle))
-            stack.enter_context(browser(folder, idle=idle))
-            stack.enter_context(asking(counted, idle=idle))
+    watched = folder / "packets.npy"
+    where = [str(1), PREFIX, str(5004), watched]
+    with started([sys.executable, Path(__file__).parent / "_spy.py", *where], folder) as spy:
         time.sleep(SETTLE_S)
-        watched = folder / "packets.npy"
-        where = [str(1), PREFIX, str(5004), watched]
-        spy = stack.enter_context(started([sys.executable, Path(__file__).parent / "_spy.py", *where], folder))
-        time.sleep(SETTLE_S / 2)
-        processes = [*runs, *([server] if server else [])]
-        before = [cpu_ns(process.pid) for process in processes]
-        began, asked = time.monotonic(), counted[0]
-        time.sleep(arguments.seconds)
-        used = [
-            [now - was for now, was in zip(cpu_ns(p.pid), b, strict=True)]
-            for p, b in zip(processes, before, strict=True)
-        ]
+        began, asked, stolen = time.monotonic(), counted[0], stolen_ms()
+        before = {name: cpu_ns(process.pid) for name, process in processes.items()}
+        time.sleep(seconds)
+        used = {name: np.subtract(cpu_ns(process.pid), before[name]) for name, process in processes.items()}
         passed_ns = (time.monotonic() - began) * 1e9
-        requests = counted[0] - asked
+        requests, stolen = counted[0] - asked, stolen_ms() - stolen
         spy.terminate()
         spy.wait(10)
-        records = np.load(watched)
-        even = _spacing.spacing(records["stamp"].astype(np.int64), records["sequence"].astype(np.int64), PACKET_NS)
-        if even is None:
-            raise SystemExit("the stream does not come")
-        (receiver, receiver_control), (sender, sender_control), *own = [
-            [100 * ns / passed_ns for ns in each] for each in used
-        ]
-        return Block(
-            console=console,
-            sender_percent=sender,
-            sender_control_percent=sender_control,
-            receiver_percent=receiver,
-            receiver_control_percent=receiver_control,
-            console_percent=own[0][0] if own else None,
-            pacing_p50_us=even.p50_us,
-            pacing_p99_us=even.p99_us,
-            pacing_max_us=even.max_us,
-            requests=requests,
-            load=os.getloadavg()[0],
-        )
+    records = np.load(watched)
+    found = _spacing.delays(records["stamp"].astype(np.int64), records["sequence"].astype(np.int64), PACKET_NS)
+    if found is None:
+        raise SystemExit("the stream does not come")
+    percent = {name: (100 * ns / passed_ns).tolist() for name, ns in used.items()}
+    p50, p99, top = np.percentile(found.delay_ns, (50, 99, 100)) / 1000
+    block = Block(
+        console=console,
+        sender_percent=percent["send"][0],
+        sender_control_percent=percent["send"][1],
+        receiver_percent=percent["receive"][0],
+        receiver_control_percent=percent["receive"][1],
+        console_percent=percent["console"][0],
+        requests=requests,
+        stolen_ms=stolen,
+        pacing_p50_us=float(p50),
+        pacing_p99_us=float(p99),
+        pacing_max_us=float(top),
+    )
+    return Measured(block, found.delay_ns)
+
+
+def table(measured: Sequence[Measured]) -> str:
+    """Both kinds of block: medians of what was used, and the pacing of all packets."""
+    columns = {
+        "console's own, % of a core": ("console_percent", 1),
+        "API requests": ("requests", 0),
+        "sender": ("sender_percent", 2),
+        "of it control plane": ("sender_control_percent", 2),
+        "receiver": ("receiver_percent", 2),
+        "of it control plane ": ("receiver_control_percent", 2),
+        "stolen, ms": ("stolen_ms", 0),
+    }
+    pacing = ["packets behind their time, p50, us", "p99", "max", "median of the blocks' p99"]
+    rows = []
+    for console in (False, True):
+        of = [each for each in measured if each.block.console is console]
+        blocks = [each.block for each in of]
+        cells = [number(statistics.median(getattr(block, name) for block in blocks), n) for name, n in columns.values()]
+        p50, p99, top = np.percentile(np.concatenate([each.delay_ns for each in of]), (50, 99, 100)) / 1000
+        cells += [number(p50), number(p99), number(top, 0)]
+        cells.append(number(statistics.median(block.pacing_p99_us for block in blocks)))
+        rows.append(["with" if console else "without", str(len(of)), *cells])
+    return markdown(["console", "blocks", *(name.strip() for name in columns), *pacing], rows)
+
+
+def added(blocks: Sequence[Block]) -> str:
+    """With minus without, of each pair of neighbours: the median, and the least and most."""
+    pairs = [sorted(blocks[at : at + 2], key=lambda block: block.console) for at in range(0, len(blocks), 2)]
+    names = {
+        "sender": "sender_percent",
+        "of it control plane": "sender_control_percent",
+        "receiver": "receiver_percent",
+        "of it control plane ": "receiver_control_percent",
+    }
+    rows = []
+    for title, name in names.items():
+        more = [getattr(one, name) - getattr(other, name) for other, one in pairs]
+        rows.append([title.strip(), *(f"{each:+.2f}" for each in (statistics.median(more), min(more), max(more)))])
+    return markdown(["added by the console, % of a core", "median of the pairs", "least", "most"], rows)
 
 
 def sending(streams: int) -> str:
@@ -215,6 +258,11 @@ def cpu_ns(pid: int) -> tuple[int, int]:
     """Time on a processor of a process and of its main thread."""
     process = time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED)
     return process, int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
+
+
+def stolen_ms() -> float:
+    """Time that the hypervisor has given to other guests while a processor of this machine had work."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

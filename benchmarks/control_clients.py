@@ -33,6 +33,8 @@ from phasegraph.control import ControlError, connect
 _LOAD = Path(__file__).parent / "_load.py"
 _SUBSCRIBE = b'{"request": "subscribe", "id": 1, "interval_s": 0.2, "events": true}\n'
 _LAZY_CLIENTS = 20
+_UNREAD_S = 11.0
+"""A run that was read samples its counters as often as before for 10 s."""
 
 
 class Seen(NamedTuple):
@@ -87,6 +89,8 @@ WINDOWS: dict[str, Callable[[Path, float, ExitStack], None]] = {
 def measure(pid: int, path: Path, window: Callable[[Path, float, ExitStack], None], seconds: float) -> Seen:
     """One window."""
     lost = _lost(path)
+    if window is no_client:
+        time.sleep(_UNREAD_S)
     (control, whole), began = thread_times(pid), time.monotonic()
     with ExitStack() as stack:
         window(path, seconds, stack)

@@ -2,10 +2,11 @@
 
     python benchmarks/status.py [--streams 64] [--rounds 12]
 
-One graph sends the streams, another receives them, both in one process on a simulated network. Each round takes
-the processor time of a sample of all counters (a run takes one each second while its status is read), of a status, and
-of its line for a client, each of new figures. Medians. Nothing waits for real
-time, so that a busy machine changes the figures by its caches alone; ``console.py`` measures the same with real runs.
+One graph sends the streams, another receives them, both in one process on a simulated network with jitter. Rates of all
+spans are known. Each round takes the processor time of a sample of all counters (a run takes one each second while its
+status is read), of a status, and of its line for a client, each of new figures. Medians. Nothing waits for real time,
+so that a busy machine changes the figures by its caches alone; ``control_clients.py`` and ``console.py`` measure real
+runs.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from console import receiving, sending
 from trio.testing import MockClock
 
 from phasegraph._control.control_protocol import StatusLine, encode_line
-from phasegraph._control.counter_rates import CounterHistory
+from phasegraph._control.counter_rates import counters
 from phasegraph._control.run_monitor import RunMonitor
 from phasegraph._run.session import Session
+from phasegraph.simulation.impairments import Impairment
 from phasegraph.testing import SimNetwork, running_graph
 
 NODES_A_SECOND, MOST_STATUS_S = 32, 5.0
 """How often `kernel console` asks for a status: each second, less often where there are more nodes."""
+
+
+JITTER_NS = 200_000
+"""The histogram of latenesses fills as many bins as over a network."""
 
 
 class StatusCost:
@@ -38,14 +44,13 @@ class StatusCost:
         self.name = name
         self._session = session
         self._monitor = RunMonitor(session, name)
-        self._history = CounterHistory()
         self._line = b""
         self._ns: dict[str, list[int]] = {"sample": [], "status": [], "line": []}
 
     async def measure(self) -> None:
         """Once; figures are new each time."""
         await trio.sleep(0.6)
-        self._timed("sample", self._sample)
+        self._timed("sample", self.sample)
         await trio.sleep(0.6)
         self._timed("status", self._monitor.status)
         self._timed("line", self._encode)
@@ -55,11 +60,12 @@ class StatusCost:
         work()
         self._ns[what].append(time.thread_time_ns() - began_ns)
 
-    def _sample(self) -> None:
+    def sample(self, age_s: float = 0.0) -> None:
+        """Adds a sample of the counters as they are; ``age_s``: as if it were older."""
         meter, nodes = self._session.meter, self._session.built.nodes.values()
-        counted = {node.id: meter.counters(node) for node in nodes}
-        edges = {name: edge["metrics"] for name, edge in meter.edges().items()}
-        self._history.add_sample(trio.current_time(), counted | edges)
+        counted = {node.id: counters(meter.counters(node)) for node in nodes}
+        edges = {name: counters(edge["metrics"]) for name, edge in meter.edges().items()}
+        self._monitor.history.add_sample(trio.current_time() - age_s, counted | edges)
 
     def _encode(self) -> None:
         self._line = encode_line(StatusLine(status=self._monitor.status()))
@@ -77,12 +83,15 @@ class StatusCost:
 async def measure(streams: int, rounds: int) -> list[StatusCost]:
     """Both runs."""
     network = SimNetwork()
+    network.wire.impair(Impairment(jitter_ns=JITTER_NS, jitter="exponential"))
     async with (
         running_graph(receiving(streams), network=network) as receiver,
         running_graph(sending(streams), network=network) as sender,
     ):
         costs = [StatusCost("sends", sender.session), StatusCost("receives", receiver.session)]
         await trio.sleep(3)
+        for cost in costs:
+            cost.sample(age_s=62)
         for _ in range(rounds):
             for cost in costs:
                 await cost.measure()
