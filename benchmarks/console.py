@@ -44,7 +44,7 @@ from _table import markdown, number
 KERNEL = (sys.executable, "-m", "phasegraph")
 PORT = 18420
 REQUESTS_A_SECOND = 50
-STARTUP_S = 8.0
+STARTUP_S, MOST_STARTUP_S = 6.0, 60.0
 WARM_UP_S = 25.0
 """The page is loaded, and statuses are recorded; a run of many nodes gives one every few seconds."""
 SETTLE_S = 2.0
@@ -61,20 +61,23 @@ class Block(msgspec.Struct):
 
     console: bool
     """Whether it has the runs."""
-    sender_percent: float
+    began_ns: int
+    """System time."""
+    ended_ns: int = 0
+    sender_percent: float = 0.0
     """Of a core, the sending run, all threads."""
-    sender_control_percent: float
+    sender_control_percent: float = 0.0
     """Of a core, its control plane."""
-    receiver_percent: float
-    receiver_control_percent: float
-    console_percent: float
+    receiver_percent: float = 0.0
+    receiver_control_percent: float = 0.0
+    console_percent: float = 0.0
     """Of a core, the console itself."""
-    requests: int
+    requests: int = 0
     """To its API, answered."""
-    stolen_ms: float
-    pacing_p50_us: float
-    pacing_p99_us: float
-    pacing_max_us: float
+    stolen_ms: float = 0.0
+    pacing_p50_us: float = 0.0
+    pacing_p99_us: float = 0.0
+    pacing_max_us: float = 0.0
 
 
 class Measured(NamedTuple):
@@ -114,6 +117,9 @@ def measure_all(arguments: argparse.Namespace) -> list[Measured]:
             (folder / f"{name}.toml").write_text(text)
             command = [*KERNEL, "run", f"{name}.toml", "--status", "none", "--control", folder / f"{name}.sock"]
             processes[name] = stack.enter_context(started(command, folder))
+        deadline = time.monotonic() + MOST_STARTUP_S
+        while not all((folder / f"{name}.sock").exists() for name in graphs) and time.monotonic() < deadline:
+            time.sleep(0.1)
         time.sleep(STARTUP_S)
         relays = [RunRelay(sockets / f"{name}.sock", folder / f"{name}.sock") for name in graphs]
         processes["console"] = stack.enter_context(started([*KERNEL, "console", "--port", str(PORT)], folder))
@@ -122,10 +128,13 @@ def measure_all(arguments: argparse.Namespace) -> list[Measured]:
         stack.enter_context(prometheus(folder, idle=idle))
         stack.enter_context(browser(folder, idle=idle))
         stack.enter_context(asking(counted, idle=idle))
+        watched = folder / "packets.npy"
+        command = [sys.executable, Path(__file__).parent / "_spy.py", str(1), PREFIX, str(5004), watched]
+        spy = stack.enter_context(started(command, folder))
         time.sleep(WARM_UP_S)
         if not all(relay.recorded for relay in relays):
             raise SystemExit("the console does not read the runs")
-        measured, attached = [], True
+        blocks, attached = [], True
         for pair in range(arguments.pairs):
             for console in (True, False) if pair % 2 == 0 else (False, True):
                 if console is not attached:
@@ -133,46 +142,41 @@ def measure_all(arguments: argparse.Namespace) -> list[Measured]:
                     for relay in relays:
                         relay.attach(attached)
                     time.sleep(SETTLE_S if attached else UNREAD_S)
-                measured.append(measure(folder, processes, counted, arguments.seconds, console=console))
-                print(measured[-1].block, file=sys.stderr)
-        return measured
+                time.sleep(SETTLE_S)
+                blocks.append(measure(processes, counted, arguments.seconds, console=console))
+        spy.terminate()
+        spy.wait(30)
+        packets = np.load(watched)
+        return [paced(block, packets) for block in blocks]
 
 
 def measure(
-    folder: Path, processes: dict[str, subprocess.Popen[bytes]], counted: list[int], seconds: float, *, console: bool
-) -> Measured:
-    """One block."""
-    watched = folder / "packets.npy"
-    where = [str(1), PREFIX, str(5004), watched]
-    with started([sys.executable, Path(__file__).parent / "_spy.py", *where], folder) as spy:
-        time.sleep(SETTLE_S)
-        began, asked, stolen = time.monotonic(), counted[0], stolen_ms()
-        before = {name: cpu_ns(process.pid) for name, process in processes.items()}
-        time.sleep(seconds)
-        used = {name: np.subtract(cpu_ns(process.pid), before[name]) for name, process in processes.items()}
-        passed_ns = (time.monotonic() - began) * 1e9
-        requests, stolen = counted[0] - asked, stolen_ms() - stolen
-        spy.terminate()
-        spy.wait(10)
-    records = np.load(watched)
-    found = _spacing.delays(records["stamp"].astype(np.int64), records["sequence"].astype(np.int64), PACKET_NS)
+    processes: dict[str, subprocess.Popen[bytes]], counted: list[int], seconds: float, *, console: bool
+) -> Block:
+    """One block, but for its pacing."""
+    block = Block(console=console, began_ns=time.time_ns())
+    began, asked, stolen = time.monotonic(), counted[0], stolen_ms()
+    before = {name: cpu_ns(process.pid) for name, process in processes.items()}
+    time.sleep(seconds)
+    used = {name: np.subtract(cpu_ns(process.pid), before[name]) for name, process in processes.items()}
+    passed_ns = (time.monotonic() - began) * 1e9
+    block.requests, block.stolen_ms, block.ended_ns = counted[0] - asked, stolen_ms() - stolen, time.time_ns()
+    percent = {name: (100 * ns / passed_ns).tolist() for name, ns in used.items()}
+    block.sender_percent, block.sender_control_percent = percent["send"]
+    block.receiver_percent, block.receiver_control_percent = percent["receive"]
+    block.console_percent = percent["console"][0]
+    return block
+
+
+def paced(block: Block, packets: npt.NDArray[np.void]) -> Measured:
+    """The same with its pacing, of its packets among all."""
+    of = packets[(packets["stamp"] >= block.began_ns) & (packets["stamp"] < block.ended_ns)]
+    found = _spacing.delays(of["stamp"].astype(np.int64), of["sequence"].astype(np.int64), PACKET_NS)
     if found is None:
         raise SystemExit("the stream does not come")
-    percent = {name: (100 * ns / passed_ns).tolist() for name, ns in used.items()}
-    p50, p99, top = np.percentile(found.delay_ns, (50, 99, 100)) / 1000
-    block = Block(
-        console=console,
-        sender_percent=percent["send"][0],
-        sender_control_percent=percent["send"][1],
-        receiver_percent=percent["receive"][0],
-        receiver_control_percent=percent["receive"][1],
-        console_percent=percent["console"][0],
-        requests=requests,
-        stolen_ms=stolen,
-        pacing_p50_us=float(p50),
-        pacing_p99_us=float(p99),
-        pacing_max_us=float(top),
-    )
+    percentiles_us = (np.percentile(found.delay_ns, (50, 99, 100)) / 1000).tolist()
+    block.pacing_p50_us, block.pacing_p99_us, block.pacing_max_us = percentiles_us
+    print(block, file=sys.stderr)
     return Measured(block, found.delay_ns)
 
 
@@ -205,14 +209,14 @@ def added(blocks: Sequence[Block]) -> str:
     pairs = [sorted(blocks[at : at + 2], key=lambda block: block.console) for at in range(0, len(blocks), 2)]
     names = {
         "sender": "sender_percent",
-        "of it control plane": "sender_control_percent",
+        "the sender's control plane": "sender_control_percent",
         "receiver": "receiver_percent",
-        "of it control plane ": "receiver_control_percent",
+        "the receiver's control plane": "receiver_control_percent",
     }
     rows = []
     for title, name in names.items():
         more = [getattr(one, name) - getattr(other, name) for other, one in pairs]
-        rows.append([title.strip(), *(f"{each:+.2f}" for each in (statistics.median(more), min(more), max(more)))])
+        rows.append([title, *(f"{each:+.2f}" for each in (statistics.median(more), min(more), max(more)))])
     return markdown(["added by the console, % of a core", "median of the pairs", "least", "most"], rows)
 
 
