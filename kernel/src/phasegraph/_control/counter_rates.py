@@ -92,12 +92,12 @@ class CounterHistory:
         rates, still = {}, dict.fromkeys(now, 0.0)
         counting = [(counter, value) for counter, value in now.items() if value]  # most count what does not happen
         for span, (at_s, sample) in self._begins(now_s)[0].items():
-            then, per_s = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s)
-            rates[span] = still | {
-                counter: int((value - before) * per_s + 0.5) / 1000
-                for counter, value in counting
-                if value > (before := then.get(counter, 0))
-            }
+            then, per_s, rate = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s), still.copy()
+            for counter, value in counting:
+                before = then.get(counter, 0)
+                if value > before:
+                    rate[counter] = int((value - before) * per_s + 0.5) / 1000
+            rates[span] = rate
         return rates
 
     def increases(self, now_s: float, name: str, now: Counters) -> dict[str, int]:

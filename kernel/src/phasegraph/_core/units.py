@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -112,8 +113,10 @@ _UNITS_OF_DURATION = tuple(
 )
 
 
+@lru_cache(maxsize=1024)
 def format_duration(ns: int | float) -> str:
     """A duration for people: the largest unit that keeps the number at one or more, three digits."""
+    # Cached: those of a status are edges of bins and link offsets, the same over and over.
     magnitude = abs(ns)
     for unit, size, least in _UNITS_OF_DURATION:
         if magnitude >= least:
