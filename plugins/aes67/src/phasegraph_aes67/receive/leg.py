@@ -23,7 +23,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-from socket import inet_ntoa
 
 import msgspec
 import numpy as np
@@ -59,7 +58,7 @@ class RtpSender(msgspec.Struct, frozen=True, gc=False):
     @property
     def host(self) -> str:
         """Address and UDP port, as text."""
-        return f"{inet_ntoa(self.address.to_bytes(4))}:{self.port}"
+        return f"{IPv4Address(self.address)}:{self.port}"
 
     def __str__(self) -> str:
         return f"{self.host}, SSRC 0x{self.ssrc:08x}"
