@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import trio
 
@@ -42,6 +42,15 @@ _CPUCLOCK_OF_THREAD = 6
 """CPUCLOCK_SCHED with CPUCLOCK_PERTHREAD_MASK: with a thread's id, the number of its clock (Linux)."""
 
 
+class _Made(NamedTuple):
+    at_s: float
+    graph: Graph
+    """The graph that it is of."""
+    status: RunStatus
+    counted: dict[str, Counters]
+    """The counters among its metrics, by node and edge: a sample of them."""
+
+
 class RunMonitor:
     """Samples the counters of a run, and makes its snapshots."""
 
@@ -53,7 +62,7 @@ class RunMonitor:
         self.history = CounterHistory()
         """The samples of the last minute."""
         self._progress = ProgressWatch()
-        self._status: tuple[float, Graph, RunStatus] | None = None
+        self._newest: _Made | None = None
         self._making = trio.Lock()
 
     async def run(self) -> None:
@@ -61,46 +70,44 @@ class RunMonitor:
         while True:
             now_s = trio.current_time()
             self.history.add_sample(*await self._newest_counters(now_s))
-            read = self._status is not None and now_s - self._status[0] < UNREAD_S
+            read = self._newest is not None and now_s - self._newest.at_s < UNREAD_S
             await trio.sleep(SAMPLE_S if read else UNREAD_SAMPLE_S)
 
     def status(self) -> RunStatus:
         """A snapshot, at most 0.2 s old, of the graph as it is."""
-        if self._fresh_status() is None:
-            now_s, built = trio.current_time(), self.session.built
-            nodes = self._node_statuses(now_s, list(built.nodes.values()))
-            self._status = now_s, built.graph, self._make_status(now_s, nodes)
-        assert self._status is not None
-        return self._status[2]
+        if (fresh := self._fresh_status()) is not None:
+            return fresh
+        now_s, built = trio.current_time(), self.session.built
+        counted: dict[str, Counters] = {}
+        nodes = self._node_statuses(now_s, list(built.nodes.values()), counted)
+        return self._make_status(now_s, built.graph, nodes, counted)
 
     async def read_status(self) -> RunStatus:
         """The same for a client: of many nodes, made in slices."""
         async with self._making:
-            if self._fresh_status() is None:
-                began_s = trio.current_time()
-                graph, built = self.session.built.graph, list(self.session.built.nodes.values())
-                nodes = self._node_statuses(began_s, built[:NODES_AT_ONCE])
-                for begin in range(NODES_AT_ONCE, len(built), NODES_AT_ONCE):
-                    await trio.sleep(PAUSE_S)
-                    if self.session.built.graph is not graph:
-                        return self.status()
-                    nodes |= self._node_statuses(trio.current_time(), built[begin : begin + NODES_AT_ONCE])
-                self._status = began_s, graph, self._make_status(trio.current_time(), nodes)
-            assert self._status is not None
-            return self._status[2]
+            if (fresh := self._fresh_status()) is not None:
+                return fresh
+            began_s = trio.current_time()
+            graph, built = self.session.built.graph, list(self.session.built.nodes.values())
+            counted: dict[str, Counters] = {}
+            nodes = self._node_statuses(began_s, built[:NODES_AT_ONCE], counted)
+            for begin in range(NODES_AT_ONCE, len(built), NODES_AT_ONCE):
+                await trio.sleep(PAUSE_S)
+                if self.session.built.graph is not graph:
+                    return self.status()
+                nodes |= self._node_statuses(trio.current_time(), built[begin : begin + NODES_AT_ONCE], counted)
+            return self._make_status(began_s, graph, nodes, counted)
 
     def _fresh_status(self) -> RunStatus | None:
-        if self._status is None or trio.current_time() - self._status[0] >= STATUS_AGE_S:
+        if self._newest is None or trio.current_time() - self._newest.at_s >= STATUS_AGE_S:
             return None
-        return self._status[2] if self._status[1] is self.session.built.graph else None
+        return self._newest.status if self._newest.graph is self.session.built.graph else None
 
     async def _newest_counters(self, now_s: float) -> tuple[float, dict[str, Counters]]:
         # When they were read, and those of all nodes and edges. Those of a status that a reader has just got are as
         # good as new ones.
-        if self._status is not None and now_s - self._status[0] < SAMPLE_S:
-            at_s, _, status = self._status
-            seen: dict[str, NodeStatus | EdgeStatus] = {**status.nodes, **status.edges}
-            return at_s, {name: counters(each.metrics) for name, each in seen.items()}
+        if self._newest is not None and now_s - self._newest.at_s < SAMPLE_S:
+            return self._newest.at_s, self._newest.counted
         meter, counted = self.session.meter, dict[str, Counters]()
         for number, node in enumerate(list(self.session.built.nodes.values())):
             if number and number % COUNTED_AT_ONCE == 0:
@@ -108,14 +115,16 @@ class RunMonitor:
             counted[node.id] = counters(meter.counters(node))
         return now_s, counted | {name: counters(edge["metrics"]) for name, edge in meter.edges().items()}
 
-    def _make_status(self, now_s: float, nodes: dict[str, NodeStatus]) -> RunStatus:
-        session = self.session
-        edges = {name: self._edge_status(now_s, name, edge) for name, edge in session.meter.edges().items()}
+    def _make_status(
+        self, at_s: float, graph: Graph, nodes: dict[str, NodeStatus], counted: dict[str, Counters]
+    ) -> RunStatus:
+        session, now_s = self.session, trio.current_time()
+        edges = {name: self._edge_status(now_s, name, edge, counted) for name, edge in session.meter.edges().items()}
         seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
         troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: urgency(seen[name]))
         control = {} if self._control is None else self._control.status
         beside = [f"control.{kind}: {each.trouble}" for kind, each in control.items() if each.trouble]
-        return RunStatus(
+        status = RunStatus(
             name=self.name,
             graph=session.name,
             profile=session.profile,
@@ -129,12 +138,18 @@ class RunMonitor:
             edges=edges,
             cpu_s=cpu_seconds(),
         )
+        self._newest = _Made(at_s, graph, status, counted)
+        return status
 
-    def _node_statuses(self, now_s: float, built: Sequence[BuiltNode]) -> dict[str, NodeStatus]:
-        # Each step for all nodes before the next one: a processor that has just done the same is faster.
+    def _node_statuses(
+        self, now_s: float, built: Sequence[BuiltNode], all_counted: dict[str, Counters]
+    ) -> dict[str, NodeStatus]:
+        # Adds the counters to ``all_counted``. Each step for all nodes before the next one: a processor that has just
+        # done the same is faster.
         meter, supervisor, history = self.session.meter, self.session.supervisor, self.history
         nodes = [meter.node(each, supervisor) for each in built]
         counted = [counters(node["metrics"]) for node in nodes]
+        all_counted |= {each.id: count for each, count in zip(built, counted, strict=True)}
         recent = [history.increases(now_s, each.id, count) for each, count in zip(built, counted, strict=True)]
         rates = [history.rates(now_s, each.id, count) for each, count in zip(built, counted, strict=True)]
         phrases = [node_phrases(node) for node in nodes]
@@ -169,8 +184,9 @@ class RunMonitor:
             trouble="; ".join(said),
         )
 
-    def _edge_status(self, now_s: float, name: str, edge: dict[str, Any]) -> EdgeStatus:
+    def _edge_status(self, now_s: float, name: str, edge: dict[str, Any], counted: dict[str, Counters]) -> EdgeStatus:
         metrics, crossing = edge["metrics"], edge["crossing"]
+        counted[name] = counters(metrics)
         phrases = edge_phrases(edge) if crossing else []
         urgent = crossing and metrics.get("state") != "locked"
         return EdgeStatus(
@@ -178,7 +194,7 @@ class RunMonitor:
             severity=int(urgent),
             text="; ".join(phrases),
             metrics=metrics,
-            recent=self.history.increases(now_s, name, counters(metrics)),
+            recent=self.history.increases(now_s, name, counted[name]),
             trouble=phrases[0] if urgent else "",
         )
 
