@@ -143,8 +143,8 @@ def node_details(snapshot: RunStatus, name: str, width: int) -> list[TableLine] 
     if spans:
         lines.append(TableLine(0, f"  {'':{longest}} {'total':>14}" + "".join(f"{span + ' s':>12}" for span in spans)))
     for metric, value in row.metrics.items():
-        rates = [row.rates[span].get(metric) for span in spans]
-        shown = "".join(f"{rate:>10.6g}/s" for rate in rates if rate is not None)
+        rises = any(metric in row.rates[span] for span in spans)
+        shown = "".join(f"{row.rates[span].get(metric, 0.0):>10.6g}/s" for span in spans if rises)
         if isinstance(value, str):
             lines.append(TableLine(0, f"  {metric:{longest}} {value}"))
         else:

@@ -156,7 +156,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     metrics: dict[str, int | float | str]
     """As in the report."""
     rates: dict[str, dict[str, float]] = {}
-    """Counters per second over the last 1, 10 and 60 s, by the name of the metric."""
+    """Counters per second over the last 1, 10 and 60 s, by the name of the metric; none of those that stood still."""
     recent: dict[str, int] = {}
     """What was added to counters in the last 10 s; those that stood still are left out."""
     trouble: str = ""

@@ -88,16 +88,16 @@ class CounterHistory:
         self._found = None
 
     def rates(self, now_s: float, name: str, now: Counters) -> dict[str, dict[str, float]]:
-        """Rates of counters, by span in seconds; a span that the run has not lasted is left out."""
-        rates, still = {}, dict.fromkeys(now, 0.0)
+        """Rates of the counters that rise, by span in seconds; a span that the run has not lasted is left out."""
+        rates = {}
         counting = [(counter, value) for counter, value in now.items() if value]  # most count what does not happen
         for span, (at_s, sample) in self._begins(now_s)[0].items():
-            then, per_s, rate = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s), still.copy()
-            for counter, value in counting:
-                before = then.get(counter, 0)
-                if value > before:
-                    rate[counter] = int((value - before) * per_s + 0.5) / 1000
-            rates[span] = rate
+            then, per_s = sample.get(name, _NO_COUNTERS), 1000 / (now_s - at_s)
+            rates[span] = {
+                counter: int((value - before) * per_s + 0.5) / 1000
+                for counter, value in counting
+                if value > (before := then.get(counter, 0))
+            }
         return rates
 
     def increases(self, now_s: float, name: str, now: Counters) -> dict[str, int]:

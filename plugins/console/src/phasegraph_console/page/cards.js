@@ -36,7 +36,10 @@ function showHead(entry, node, said = node.text) {
 
 const share = (part, whole) => (typeof part === "number" && whole > 0 ? `${digits((100 * part) / whole)} %` : "");
 /** A second, over 10 s where they have passed: a source publishes its counters twice a second, which shows in less. */
-const per = (node, name) => node.rates?.["10"]?.[name] ?? node.rates?.["1"]?.[name];
+const per = (node, name) => {
+  const rates = node.rates?.["10"] ?? node.rates?.["1"];
+  return rates && name in node.metrics ? (rates[name] ?? 0) : undefined;
+};
 
 /** clockClass (IEEE 1588, 7.6.2), those that grandmasters usually have. */
 const CLOCK_CLASSES = { 6: "locked to a reference", 7: "holdover", 13: "locked to its application", 14: "holdover", 52: "degraded", 187: "degraded", 193: "degraded", 248: "free running", 255: "follows only" };
