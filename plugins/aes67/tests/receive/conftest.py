@@ -184,7 +184,7 @@ def stage(make: Callable[..., Setup]) -> Setup:
 def batch_of() -> Callable[..., PacketBatch]:
     """A batch of (packet, or None for one that was too long; arrival; destination; perhaps source, interface, port)."""
 
-    def fill(packets: Sequence[tuple[Any, ...]], packet_bytes: int = 2048) -> PacketBatch:
+    def fill(packets: Sequence[tuple[Any, ...]], packet_bytes: int = 4096) -> PacketBatch:
         batch = PacketBatch(max(1, len(packets)), packet_bytes)
         batch.data[:] = 0xAA
         batch.count = len(packets)
