@@ -149,7 +149,7 @@ class RunMonitor:
         meter, supervisor, history = self.session.meter, self.session.supervisor, self.history
         nodes = [meter.node(each, supervisor) for each in built]
         counted = [counters(node["metrics"]) for node in nodes]
-        all_counted |= {each.id: count for each, count in zip(built, counted, strict=True)}
+        all_counted.update((each.id, count) for each, count in zip(built, counted, strict=True))
         recent = [history.increases(now_s, each.id, count) for each, count in zip(built, counted, strict=True)]
         rates = [history.rates(now_s, each.id, count) for each, count in zip(built, counted, strict=True)]
         phrases = [node_phrases(node) for node in nodes]

@@ -56,7 +56,7 @@ class Aes67Source:
         self._rivals: list[RivalWatch] = []
         self._rejoins_before = 0
         """Of watches that have ended."""
-        self._reported_grandmaster = self._grandmaster_reason = ""
+        self._reported_grandmaster = ""
         self._protection = Protection(self._emit)
         self._lateness = LatenessWatch(self._emit)
         self._drift = DriftWatch(self._emit)
@@ -177,11 +177,11 @@ class Aes67Source:
             self._ctx.call_soon(partial(self._ctx.event, name, **fields))
 
     def _check(self, now_ns: int) -> None:
-        other = self._receiver.media_clock.other_grandmaster()
-        self._grandmaster_reason = self._receiver.media_clock.grandmaster_reason()
+        media_clock = self._receiver.media_clock
+        other = media_clock.other_grandmaster()
         if other not in ("", self._reported_grandmaster):
-            fields: dict[str, Metric] = {"described": self._receiver.media_clock.grandmaster, "clock": other}
-            self._emit("grandmaster_differs", {**fields, "reason": self._grandmaster_reason})
+            fields: dict[str, Metric] = {"described": media_clock.grandmaster, "clock": other}
+            self._emit("grandmaster_differs", {**fields, "reason": media_clock.grandmaster_reason()})
         self._reported_grandmaster = other
         if self._follower is not None:
             self._follower.poll_session()
@@ -211,7 +211,7 @@ class Aes67Source:
         yield self._lateness.trouble
         for rival in self._rivals:
             yield rival.trouble
-        yield self._grandmaster_reason
+        yield self._receiver.media_clock.grandmaster_reason()
 
     def _subscribe(self) -> None:
         assert self._sockets is not None
