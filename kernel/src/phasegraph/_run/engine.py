@@ -18,7 +18,6 @@ import operator
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +34,7 @@ T = TypeVar("T")
 ENGINE_THREAD = "phasegraph-engine"
 """Name of the thread."""
 IDLE_NS = 100_000_000
-"""The longest sleep. A step that is attached meanwhile waits for its end; soon after another was attached, as at the
-start, sleeps are shorter."""
-LIVELY_NS = 2_000_000_000
-LIVELY_IDLE_NS = 20_000_000
+"""The longest sleep."""
 LEAST_SLEEP_NS = 20_000
 """A shorter rest is not slept: waking up takes longer."""
 SWITCH_INTERVAL_S = 0.00002
@@ -67,18 +63,21 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 """How many run in virtual time."""
 
 
-class _Entry:
+class Attachment:
     """A step that is attached, until it is detached.
 
     ``attached`` is cleared by `detach`, when the step raises, and where it does not return; it is never set again.
     """
 
-    __slots__ = ("attached", "failed", "lock", "step", "stuck")
+    __slots__ = ("_engine", "attached", "failed", "hastened", "lock", "step", "stuck")
 
-    def __init__(self, step: Step, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, engine: Engine, step: Step, failed: Callable[[Exception], None]) -> None:
+        self._engine = engine
         self.step = step
         self.failed = failed
         self.attached = True
+        self.hastened = False
+        """Whether it is due whatever it returned. Set by `call_now`, cleared by the engine's thread."""
         self.stuck = False
         """Whether its thread was left behind. Written by the control plane."""
         self.lock = threading.RLock()
@@ -88,6 +87,7 @@ class _Entry:
         """Call the step, if it is attached; returns when it is due next. Runs in the engine's thread."""
         if not self.attached:
             return now
+        self.hastened = False
         with self.lock:
             if self.attached:
                 try:
@@ -98,23 +98,40 @@ class _Entry:
                         self.failed(error)
         return now
 
+    def call_now(self) -> None:
+        """Call the step, whenever it asked to be called. Any thread may call this."""
+        self.hastened = True
+        self._engine.rearrange_queue()
+
+    def detach(self) -> None:
+        """Never call the step again; it is not running any more, unless it does not return within `DETACH_S`."""
+        self.attached = False  # first, so that a busy engine does not take the lock again
+        if not self.stuck and self.lock.acquire(timeout=DETACH_S):
+            self.lock.release()
+        self._engine.rearrange_queue()
+
 
 class Engine:
     """Calls every attached step when it is due."""
 
     def __init__(self, local: LocalClock) -> None:
         self._local = local
-        self._queue: list[tuple[int, int, _Entry]] = []
+        self._queue: list[tuple[int, int, Attachment]] = []
         """When each step is due, and its number, which orders those due together. Only the engine's thread touches it,
         so that attaching and detaching never wait for other nodes' steps, however busy they are."""
-        self._arriving: deque[tuple[int, int, _Entry]] = deque()
-        self._leaving = False
+        self._arriving: deque[tuple[int, int, Attachment]] = deque()
+        self._changed = False
+        """Whether a step was detached or is due now. Set by any thread, cleared by the engine's."""
         self._numbers = itertools.count(1)
-        self._lively_until = 0
         self._stop = False
+        self._alarm = threading.Lock()
+        """The engine sleeps until it gets this lock, which `_wake` releases and nothing else does."""
+        self._alarm.acquire()
+        self._rest = trio.CancelScope()
+        """The sleep, in virtual time. Only the control plane touches it."""
         self._generation = 0
         """Number of the thread that runs steps. Written by the control plane; a thread of an older number ends."""
-        self._call: tuple[_Entry] | None = None
+        self._call: tuple[Attachment] | None = None
         """The call that runs now, another object for each. Written by the engine's thread."""
         self.passes = 0
         """How often the engine has looked for steps that are due: ten times a second at least, while no step keeps it.
@@ -124,23 +141,28 @@ class Engine:
         self.woken = False
         """Set when a step has called a function on the control plane, which in virtual time has its turn next."""
 
-    def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
-        """Call ``step`` from now on. Returns a function that detaches it, after which it is not running any more.
+    def attach(self, step: Step, failed: Callable[[Exception], None]) -> Attachment:
+        """Call ``step`` from now on.
 
         A step that raises is detached, and ``failed`` is called with the error, in the engine's thread.
         """
-        now = self._local.now_ns()
-        entry = _Entry(step, failed)
-        self._lively_until = now + LIVELY_NS
-        self._arriving.append((now, next(self._numbers), entry))
+        attachment = Attachment(self, step, failed)
+        self._arriving.append((self._local.now_ns(), next(self._numbers), attachment))
+        self._wake()
+        return attachment
 
-        def detach() -> None:
-            entry.attached = False  # first, so that a busy engine does not take the lock again
-            if not entry.stuck and entry.lock.acquire(timeout=DETACH_S):
-                entry.lock.release()
-            self._leaving = True
+    def rearrange_queue(self) -> None:
+        """A step was detached, or is due now. Any thread may call it."""
+        self._changed = True
+        self._wake()
 
-        return detach
+    def _wake(self) -> None:
+        self.woken = True
+        if self._local.virtual:
+            self._rest.cancel()
+        else:
+            with suppress(RuntimeError):  # it was woken already
+                self._alarm.release()
 
     async def call_between_steps(self, function: Callable[[], T]) -> T:
         """Call a function in the engine's thread, while no step runs, and return what it returns.
@@ -166,10 +188,10 @@ class Engine:
                 token.run_sync_soon(done.set)
             return now_ns + IDLE_NS
 
-        detach = self.attach(step, failed)
+        attachment = self.attach(step, failed)
         with trio.move_on_after(CALL_S, shield=True):
             await done.wait()
-        detach()
+        attachment.detach()
         if errors:
             raise errors[0]
         if not results:
@@ -184,14 +206,11 @@ class Engine:
         now = self._local.now_ns()
         queue = self._queue
         while True:
-            if self._arriving or self._leaving:
-                self._rearrange()
-            if not queue:
-                return now + LIVELY_IDLE_NS
+            if self._arriving or self._changed:
+                self._rearrange(now)
+            if not queue or queue[0][0] > now:
+                return min(queue[0][0], now + IDLE_NS) if queue else now + IDLE_NS
             due, number, entry = queue[0]
-            if due > now:
-                idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
-                return min(due, now + idle_ns)
             self._call = (entry,)
             due = entry.run(now)
             if generation != self._generation:
@@ -206,12 +225,14 @@ class Engine:
             if self._stop:
                 return now
 
-    def _rearrange(self) -> None:
+    def _rearrange(self, now: int) -> None:
         while self._arriving:
             heapq.heappush(self._queue, self._arriving.popleft())
-        if self._leaving:
-            self._leaving = False
-            self._queue[:] = [waiting for waiting in self._queue if waiting[2].attached]
+        if self._changed:
+            self._changed = False
+            self._queue[:] = [
+                (now if entry.hastened else due, number, entry) for due, number, entry in self._queue if entry.attached
+            ]
             heapq.heapify(self._queue)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -238,6 +259,7 @@ class Engine:
                 raise self._crash
             finally:
                 self._stop = True
+                self._wake()
                 thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
                 _set_nice(nice)
                 sys.setswitchinterval(switch_interval_s)
@@ -247,11 +269,11 @@ class Engine:
         thread.start()
         return thread
 
-    def _replace_thread(self, entry: _Entry) -> threading.Thread:
+    def _replace_thread(self, entry: Attachment) -> threading.Thread:
         self._generation += 1
         self._call = None
         entry.stuck, entry.attached = True, False
-        self._leaving = True
+        self._changed = True
         entry.failed(NodeError(f"a step of it did not return within {CHECK_S * STUCK_CHECKS:g} s"))
         return self._start_thread()
 
@@ -265,17 +287,20 @@ class Engine:
         _engines.set(_engines.get() + 1)
         try:
             while True:
+                alone = jump is not None and _engines.get() == 1
+                if alone:  # a step that a task attaches is called after what the tasks do at this time
+                    await wait_all_tasks_blocked()
                 self.woken = False
                 wait_s = self._local.seconds_until(self.run_due_steps())
-                if jump is not None and _engines.get() == 1:
-                    await wait_all_tasks_blocked()
+                if alone:
                     others_s = min(LONGEST_S, trio.lowlevel.current_statistics().seconds_to_next_deadline)
                     while wait_s <= others_s and not self.woken:
                         jump(wait_s)
                         others_s -= wait_s
                         wait_s = self._local.seconds_until(self.run_due_steps())
                     wait_s = 0.0 if self.woken else max(0.0, others_s)
-                await trio.sleep(wait_s)
+                with trio.CancelScope() as self._rest:
+                    await trio.sleep(wait_s)
         finally:
             _engines.set(_engines.get() - 1)
 
@@ -294,7 +319,7 @@ class Engine:
             self.passes += 1
             rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
-                time.sleep(rest / 1e9)
+                self._alarm.acquire(timeout=rest / 1e9)
 
 
 @contextmanager
