@@ -153,7 +153,7 @@ class _State(NamedTuple):
     counted: _Counts
     buffer: _Buffer
 
-    def count(self) -> _Counts:
+    def total(self) -> _Counts:
         """All of it."""
         return self.counted.plus(self.buffer.values_ns[: self.buffer.count])
 
@@ -171,7 +171,7 @@ class Histogram:
         start = buffer.count
         stop = start + len(values_ns)
         if stop > _GATHER:
-            self._state = _State(self._state.count().plus(values_ns), _Buffer())
+            self._state = _State(self._state.total().plus(values_ns), _Buffer())
             return
         buffer.values_ns[start:stop] = values_ns
         buffer.count = stop
@@ -181,7 +181,7 @@ class Histogram:
         buffer = self._state.buffer
         if buffer.count == _GATHER:
             buffer = _Buffer()
-            self._state = _State(self._state.count(), buffer)
+            self._state = _State(self._state.total(), buffer)
         buffer.values_ns[buffer.count] = value_ns
         buffer.count += 1
 

@@ -218,11 +218,13 @@ class Demultiplexer:
                 yield _write_mixed(only, batch, np.arange(first, first + count), lateness, ok)
             return
         slots = table.slots(batch)[rows]
-        order = np.argsort(slots, kind="stable")
+        order = slots.argsort(kind="stable")
         slots = slots[order]
         order += first
-        starts = np.append(0, np.flatnonzero(slots[1:] != slots[:-1]) + 1)
-        stops = np.append(starts[1:], count)
+        begins = np.ones(count + 1, np.bool_)
+        np.not_equal(slots[1:], slots[:-1], out=begins[1:-1])
+        edges = begins.nonzero()[0]
+        starts, stops = edges[:-1], edges[1:]
         groups = [table.routes[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
         if groups[0] is None and counts_unrouted:
             self.packets_unrouted += int(stops[0])
@@ -369,9 +371,9 @@ def _inspect(
     # For every packet its lateness (arrival after media time, ns), and whether it is exactly the next one, in time,
     # as long as all before it in its group are. What a leg expects is laid out per group and spread over its packets.
     sizes = stops - starts
-    step = np.arange(len(order)) - np.repeat(starts, sizes)
+    step = np.arange(len(order)) - starts.repeat(sizes)
     expected = [NOTHING_EXPECTED if route is None else expectation(route) for route in groups]
-    columns = np.repeat(np.array(expected, np.int64).T, sizes, axis=1)
+    columns = np.array(expected, np.int64).T.repeat(sizes, axis=1)
     return _compare(batch, order, step, columns, _reference(groups, sizes, batch.arrival_ns[order]))
 
 
@@ -420,10 +422,10 @@ def _steps(order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.
     # The distance in the batch between the packets of each group, where they are at equal ones, as those of regular
     # senders are; else 0.
     sizes = stops - starts
-    distances = np.diff(order, append=0)
-    first = distances[starts]
-    distances[stops - 1] = first  # a group ends with no distance of its own
-    uneven = np.add.reduceat(distances != np.repeat(first, sizes), starts)
-    steps: NDArray[np.intp] = np.where(uneven, 0, first)
-    steps[sizes == 1] = 1
+    distances = np.empty_like(order)
+    np.subtract(order[1:], order[:-1], out=distances[:-1])
+    distances[starts[sizes == 1]] = 1
+    steps: NDArray[np.intp] = distances[starts]
+    distances[stops - 1] = steps  # a group ends with no distance of its own
+    steps[np.logical_or.reduceat(distances != steps.repeat(sizes), starts)] = 0
     return steps
