@@ -12,6 +12,8 @@ PATIENCE_NS = 200_000_000
 """How long a job may wait for rests altogether. Then it goes on whether there is one or not."""
 _WAIT_S = 0.002
 """The control plane waits for a rest without giving up its turn, and for no longer than this at a time."""
+_PAUSE_S = 0.01
+"""Where no rest came in that time, the data plane has much to do: it is left alone for this time."""
 _TURN_NS = 4_000_000
 """Waits and slices after which other tasks have a turn."""
 _MARGIN_NS = 60_000
@@ -59,3 +61,4 @@ class RestSlices:
                 self._turn_began_ns = now_ns = self._now_ns()
             if now_ns >= deadline_ns or self._data_plane.wait_for_rest(least_ns, _WAIT_S):
                 return self._now_ns()
+            await trio.sleep(_PAUSE_S)

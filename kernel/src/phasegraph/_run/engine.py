@@ -121,6 +121,8 @@ class Engine:
         self._rest = threading.Lock()
         """Held, and released by the engine's thread when a rest comes that is waited for."""
         self._rest.acquire()
+        self._runs = False
+        """Whether its thread runs. Written by the control plane."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
@@ -182,9 +184,9 @@ class Engine:
         """Wait until no step is due for ``least_ns``; returns for how long that is, in ns, or 0 where patience ended.
 
         Called by the control plane, which waits here without giving up its turn. In virtual time steps and tasks take
-        turns, so that there is always a rest.
+        turns, so that there is always a rest; and so there is where its thread does not run.
         """
-        if self._local.virtual:
+        if not self._runs:
             return least_ns
         ends_ns = self._local.now_ns() + round(patience_s * 1e9)
         while True:
@@ -249,6 +251,7 @@ class Engine:
         gc.collect()
         with _objects_frozen(), raised_control_plane() as others:
             thread = self._start_thread()
+            self._runs = True
             seen, checks = self._call, 0
             try:
                 while self._crash is None:
@@ -260,7 +263,7 @@ class Engine:
                         thread = self._replace_thread(*call)
                 raise self._crash
             finally:
-                self._stop = True
+                self._stop, self._runs = True, False
                 thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
                 sys.setswitchinterval(switch_interval_s)
 
