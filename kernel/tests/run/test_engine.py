@@ -366,6 +366,53 @@ class TestReal:
         assert policies == {os.SCHED_FIFO if _may_have_priority() else before}
         assert os.sched_getscheduler(0) == before
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other ways")
+    async def test_the_control_plane_has_real_time_priority_behind_it(self, monkeypatch):
+        monkeypatch.setattr(engine_module, "CHECK_S", 0.01)
+        policy, nice, ended = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), threading.Event()
+        engine = Engine(SystemLocalClock())
+        several = len(os.sched_getaffinity(0)) > 1
+        try:
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(engine.run)
+                    await trio.sleep(0.01)
+                    assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == (
+                        os.SCHED_RR if several and _may_have_priority() else policy
+                    )
+                    thread = threading.Thread(target=ended.wait)
+                    thread.start()
+                    assert os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK == os.SCHED_OTHER
+                    lifted = os.getpriority(os.PRIO_PROCESS, 0)  # as far as that is permitted
+                    while os.getpriority(os.PRIO_PROCESS, thread.native_id) != lifted:
+                        await trio.sleep(0.01)
+                    nursery.cancel_scope.cancel()
+        finally:
+            ended.set()
+        assert (os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)) == (policy, nice)
+
+    async def test_a_rest_is_waited_for(self):
+        engine, busy = Engine(SystemLocalClock()), []
+
+        def step(now: int) -> int:
+            busy.append(True)
+            time.sleep(0.002)
+            busy.pop()
+            return now + 10 * MS
+
+        engine.attach(step, unexpected)
+        found = []
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(engine.run)
+                while found.count(True) < 20:
+                    await trio.sleep(0.001)
+                    rest_ns = engine.wait_for_rest(MS, 0.1)
+                    found.append(MS <= rest_ns <= 10 * MS and not busy)
+                assert engine.wait_for_rest(20 * MS, 0.02) == 0, "no rest is that long"
+                nursery.cancel_scope.cancel()
+        assert found.count(True) > found.count(False)
+
     async def test_a_detached_step_is_not_running_any_more(self):
         engine = Engine(SystemLocalClock())
         inside = threading.Event()

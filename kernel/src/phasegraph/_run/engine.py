@@ -15,7 +15,6 @@ import gc
 import heapq
 import itertools
 import operator
-import os
 import sys
 import threading
 from collections import deque
@@ -29,6 +28,7 @@ import trio
 from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
+from .priorities import raise_data_plane, raised_control_plane
 
 T = TypeVar("T")
 ENGINE_THREAD = "phasegraph-engine"
@@ -41,12 +41,6 @@ SWITCH_INTERVAL_S = 0.00002
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms). The engine waits
 for it after each call that gives it up, of which a step makes many: with 0.1 ms packets leave twice as late."""
 _PR_SET_TIMERSLACK = 29
-_PRIORITY = 4
-"""Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards (the
-clients of ``jackd`` have 5 by default)."""
-_NICE = -15
-"""Of all other threads of the process, where that is permitted. One that holds the interpreter must not wait for other
-programs: the engine would wait with it, whatever its own priority is."""
 DETACH_S = 0.5
 """How long detaching waits for a step that is running. A step that does not return is left behind."""
 STOP_S = 1.0
@@ -127,7 +121,7 @@ class Engine:
         self._alarm = threading.Lock()
         """The engine sleeps until it gets this lock, which `_wake` releases and nothing else does."""
         self._alarm.acquire()
-        self._rest = trio.CancelScope()
+        self._virtual_sleep = trio.CancelScope()
         """The sleep, in virtual time. Only the control plane touches it."""
         self._generation = 0
         """Number of the thread that runs steps. Written by the control plane; a thread of an older number ends."""
@@ -136,10 +130,20 @@ class Engine:
         self.passes = 0
         """How often the engine has looked for steps that are due: ten times a second at least, while no step keeps it.
         Written by its thread; any thread may read it."""
+        self._rests_until_ns = 0
+        """Local time at which the thread that sleeps now is due; 0 while it does not sleep. Written by it."""
+        self._rest_wanted_ns = 0
+        """Length of the rest that the control plane waits for; 0 where it does not. Written by it, and set to 0 by the
+        engine's thread when it has come."""
+        self._rest = threading.Lock()
+        """Held, and released by the engine's thread when a rest comes that is waited for."""
+        self._rest.acquire()
+        self._runs = False
+        """Whether its thread runs. Written by the control plane."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
-        """Set when a step has called a function on the control plane, which in virtual time has its turn next."""
+        """Set where, in virtual time, tasks or another step have their turn before the next step is due."""
 
     def attach(self, step: Step, failed: Callable[[Exception], None]) -> Attachment:
         """Call ``step`` from now on.
@@ -159,7 +163,7 @@ class Engine:
     def _wake(self) -> None:
         self.woken = True
         if self._local.virtual:
-            self._rest.cancel()
+            self._virtual_sleep.cancel()
         else:
             with suppress(RuntimeError):  # it was woken already
                 self._alarm.release()
@@ -197,6 +201,27 @@ class Engine:
         if not results:
             raise NodeError("the data plane is held up")
         return results[0]
+
+    def wait_for_rest(self, least_ns: int, patience_s: float) -> int:
+        """Wait until no step is due for ``least_ns``; returns for how long that is, in ns, or 0 where patience ended.
+
+        Called by the control plane, which waits here without giving up its turn. In virtual time steps and tasks take
+        turns, so that there is always a rest; and so there is where its thread does not run.
+        """
+        if not self._runs:
+            return least_ns
+        ends_ns = self._local.now_ns() + round(patience_s * 1e9)
+        while True:
+            now_ns = self._local.now_ns()
+            rest_ns = self._rests_until_ns - now_ns
+            if rest_ns >= least_ns:
+                return rest_ns
+            if now_ns >= ends_ns:
+                return 0
+            self._rest.acquire(blocking=False)  # released too late for the wait before
+            self._rest_wanted_ns = least_ns
+            self._rest.acquire(timeout=(ends_ns - now_ns) / 1e9)
+            self._rest_wanted_ns = 0
 
     def run_due_steps(self, generation: int = 0) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is.
@@ -245,23 +270,23 @@ class Engine:
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        with _objects_frozen():
-            nice = _set_nice(_NICE)
+        with _objects_frozen(), raised_control_plane() as others:
             thread = self._start_thread()
+            self._runs = True
             seen, checks = self._call, 0
             try:
                 while self._crash is None:
                     await trio.sleep(CHECK_S)
+                    others.lift()
                     call = self._call
                     seen, checks = call, checks + 1 if call is not None and call is seen else 0
                     if call is not None and checks >= STUCK_CHECKS:
                         thread = self._replace_thread(*call)
                 raise self._crash
             finally:
-                self._stop = True
+                self._stop, self._runs = True, False
                 self._wake()
                 thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
-                _set_nice(nice)
                 sys.setswitchinterval(switch_interval_s)
 
     def _start_thread(self) -> threading.Thread:
@@ -299,7 +324,7 @@ class Engine:
                         others_s -= wait_s
                         wait_s = self._local.seconds_until(self.run_due_steps())
                     wait_s = 0.0 if self.woken else max(0.0, others_s)
-                with trio.CancelScope() as self._rest:
+                with trio.CancelScope() as self._virtual_sleep:
                     await trio.sleep(wait_s)
         finally:
             _engines.set(_engines.get() - 1)
@@ -313,13 +338,19 @@ class Engine:
     def _run_steps(self, generation: int) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
-            with suppress(OSError):  # it is the thread's own, and not that of what it may start
-                os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+            raise_data_plane()
         while not self._stop and generation == self._generation:
             self.passes += 1
-            rest = self.run_due_steps(generation) - self._local.now_ns()
-            if rest > LEAST_SLEEP_NS:
-                self._alarm.acquire(timeout=rest / 1e9)
+            due = self.run_due_steps(generation)
+            rest_ns = due - self._local.now_ns()
+            if rest_ns > LEAST_SLEEP_NS:
+                self._rests_until_ns = due
+                if 0 < self._rest_wanted_ns <= rest_ns:
+                    self._rest_wanted_ns = 0
+                    if self._rest.locked():
+                        self._rest.release()
+                self._alarm.acquire(timeout=rest_ns / 1e9)
+                self._rests_until_ns = 0
 
 
 @contextmanager
@@ -339,14 +370,3 @@ def _objects_frozen() -> Iterator[None]:
 def _others_are_frozen() -> bool:
     # Those of a test runner are not a run's to unfreeze. A fresh interpreter has a few; to count many takes long.
     return gc.get_freeze_count() > _FEW_OBJECTS
-
-
-def _set_nice(nice: int) -> int:
-    # Of the threads that there are; those that they start inherit it. Returns what this thread's was.
-    before = 0
-    if sys.platform == "linux":
-        before = os.getpriority(os.PRIO_PROCESS, 0)
-        for thread in os.listdir("/proc/self/task"):
-            with suppress(OSError):  # it may not be permitted, or the thread has ended
-                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
-    return before
