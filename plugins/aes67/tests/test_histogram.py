@@ -104,15 +104,16 @@ def test_a_reader_in_another_thread_finds_every_value_once() -> None:
     assert histogram.count == 20_000
 
 
-def test_a_snapshot_of_the_writer_has_all_and_does_not_change() -> None:
+def test_a_distribution_has_all_until_now_and_does_not_change() -> None:
     histogram = Histogram()
-    for value in range(1, 2_001):
+    for value in range(1, 20_001):
         histogram.add_one(value * 1_000)
-        if value in (1, 700, 701):
-            snapshot = histogram.snapshot()
-            assert (snapshot.count, snapshot.largest_ns) == (value, value * 1_000)
-    assert snapshot.count == 701
-    assert histogram.count == 2_000
+        if value in (1, 5_000, 5_001):
+            distribution = histogram.distribution()
+            assert (distribution.count, distribution.largest_ns) == (value, value * 1_000)
+        if value == 6_000:
+            unread = histogram.distribution()
+    assert (distribution.count, unread.count, histogram.count) == (5_001, 6_000, 20_000)
 
 
 def test_bins_as_text() -> None:
