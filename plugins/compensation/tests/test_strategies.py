@@ -20,17 +20,15 @@ MAKE: dict[str, Callable[[], Compensator]] = {
     "ptp-feed-forward": lambda: FeedForward(FeedForwardConfig(), RATE),
     "buffer-feedback": lambda: BufferFeedback(BufferFeedbackConfig(), RATE),
 }
-AT = 13.0
+AT = 20.0
 """When something happens, in seconds."""
-BEFORE = 12.0
+BEFORE = 19.0
 
 
 class Played:
-    """A crossing, until some seconds after something happens, or as long as is asked for."""
+    """Twenty-four seconds of a crossing, or as long as is asked for."""
 
-    def __init__(
-        self, name: str, seconds: float = AT + 4.0, *, known: DeviceRate | None = None, **conditions: Any
-    ) -> None:
+    def __init__(self, name: str, seconds: float = 24.0, *, known: DeviceRate | None = None, **conditions: Any) -> None:
         self.world = DriftWorld(MAKE[name](), Conditions(**conditions), seed=1, known=known)
         self.trace = trace = self.world.run(seconds)
         self.seconds = np.arange(len(trace.error)) * trace.block_s
@@ -54,6 +52,9 @@ class Played:
 
 all_three = pytest.mark.parametrize("name", list(MAKE))
 with_feedback = pytest.mark.parametrize("name", ["combined", "buffer-feedback"])
+feedback_in_the_end = pytest.mark.parametrize(
+    "name", ["combined", pytest.param("buffer-feedback", marks=pytest.mark.slow)]
+)
 by_clock = pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
 
 
@@ -116,10 +117,10 @@ def test_a_step_of_the_grandmaster_renumbers_and_is_not_heard(name: str, frames:
     Played(name, steps={AT: frames}).unmoved(1.5 if name == "buffer-feedback" else 1.0)
 
 
-@with_feedback
+@feedback_in_the_end
 def test_a_short_stall_is_caught_up_with_inaudibly(name: str) -> None:
     # 1 ms without a frame, uncounted: 48 frames behind, brought back at a pitch that is a fifth of a cent off.
-    played = Played(name, AT + 40.0, pauses={AT: 1e-3})
+    played = Played(name, 60.0, pauses={AT: 1e-3})
     assert played.error(AT, AT + 1.0).max() == pytest.approx(48.0, abs=3.0)
     assert np.abs(played.error(AT + 35.0)).max() < 1.0
     assert np.abs(played.off_ppm[played.seconds > BEFORE]).max() < 120.0
@@ -146,25 +147,26 @@ def test_a_card_that_stalls_or_stops_costs_one_jump_and_the_rate_stays(name: str
 @with_feedback
 def test_after_a_stall_it_does_not_claim_to_be_locked(name: str) -> None:
     # However long it was before.
-    played = Played(name, AT + 6.0, pauses={AT: 4e-3})
+    played = Played(name, 26.0, pauses={AT: 4e-3})
     assert not played.trace.locked[(played.seconds > AT + 4.0) & (played.seconds < AT + 5.0)].any()
 
 
-@all_three
 @pytest.mark.parametrize(
-    ("stamps", "by_ppm"),
+    ("name", "stamps", "by_ppm"),
     [
-        ("usb", -15.0),
+        ("combined", "usb", -15.0),
+        *(pytest.param(name, "usb", -15.0, marks=pytest.mark.slow) for name in ("ptp-feed-forward", "buffer-feedback")),
         *(
-            pytest.param(stamps, by_ppm, marks=pytest.mark.slow)
+            pytest.param(name, stamps, by_ppm, marks=pytest.mark.slow)
             for stamps, by_ppm in (("usb", 10.0), ("alsa", 10.0), ("alsa", -15.0))
+            for name in MAKE
         ),
     ],
 )
 def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: str, stamps: str, by_ppm: float) -> None:
     # Before anything noticed that, it was 100 frames off for minutes.
     changes = AT + 25.0  # not before it is known how the clock wanders
-    played = Played(name, changes + 30.0, stamps=stamps, rate_steps={changes: by_ppm})
+    played = Played(name, 80.0, stamps=stamps, rate_steps={changes: by_ppm})
     assert np.abs(played.error(changes)).max() < 5.0
     if name == "combined":
         assert np.abs(played.error(changes + 14.0)).max() < 1.5
@@ -176,10 +178,10 @@ def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: s
     assert played.trace.locked[-1]
 
 
-@with_feedback
+@feedback_in_the_end
 def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
     # Right at the limit of resync-after: by a jump or by the pitch, but to within a frame and without an underrun.
-    played = Played(name, AT + 75.0, pauses={AT: 5e-3})
+    played = Played(name, 95.0, pauses={AT: 5e-3})
     assert np.abs(played.error(AT + 70.0)).max() < 1.0
     assert played.trace.resyncs <= 1
     assert played.trace.underruns == 0
@@ -201,7 +203,7 @@ def test_in_holdover_it_goes_on(name: str) -> None:
 
 @all_three
 def test_without_its_clock_it_goes_on_at_its_last_rate(name: str) -> None:
-    played = Played(name, AT + 15.0, states={AT: ClockState.UNLOCKED, AT + 10.0: ClockState.LOCKED})
+    played = Played(name, 35.0, states={AT: ClockState.UNLOCKED, AT + 10.0: ClockState.LOCKED})
     played.unmoved()
 
 
