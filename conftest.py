@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from phasegraph import ClockState
+
 # The same examples in every run, however busy the machine is, so that a change passes or fails by itself.
 # `--hypothesis-profile=default` draws others.
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,6 +39,13 @@ UNDISTURBED = (
     "tests/system/test_nmos_switching.py",
 )
 """They count packets and frames, or have to see something within a second or two."""
+_OF_FORMATS = ((1, 48000), (2, 44100), (8, 96000))
+QUICK_CASES: dict[str, list[dict[str, object]]] = {
+    "test_settles": [{"card_ppm": 37.3}, {"card_ppm": 200.0}],
+    "test_survives_gaps": [{"state": ClockState.UNLOCKED}],
+    "test_takes_any_format": [{"channels": channels, "rate": rate} for channels, rate in _OF_FORMATS],
+}
+"""Of the kernel's suites, which run for each kind: the other cases of these tests are slow ones."""
 LANES = os.environ.get("PHASEGRAPH_LANES")
 """A file, where the tests run beside others in real time (`tools/dev.py test --realtime`): gets those that failed."""
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -73,15 +82,22 @@ def _take_own_machine() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of the folders and files above; one of them that is marked `slow` needs no real time."""
+    """Mark the tests of the folders, files and suites above; one of them that is marked `slow` needs no real time."""
     place = item.path.relative_to(Path(__file__).parent).as_posix()
     in_folder = place.startswith(tuple(f"{folder}/" for folder in REALTIME_FOLDERS))
     if in_folder and item.get_closest_marker("slow") is None:
         item.add_marker(pytest.mark.realtime)
     if place in UNDISTURBED:
         item.add_marker(pytest.mark.undisturbed)
+    function = getattr(item, "function", None)
+    if getattr(function, "__module__", "").startswith("phasegraph.testing.suites") and isinstance(
+        item, pytest.Function
+    ):
+        quick = QUICK_CASES.get(item.originalname)
+        if quick is not None and item.callspec.params not in quick:
+            item.add_marker(pytest.mark.slow)
     if FEWER_EXAMPLES > 1:
-        _divide_examples(getattr(item, "function", None))
+        _divide_examples(function)
 
 
 def _divide_examples(function: Any) -> None:

@@ -36,7 +36,7 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
         if "--results" not in words:
             written.add("sweep-graph.arrows")
         words += ["--seeds", "1", "--processes", "1"]
-    result = CliRunner().invoke(cli, [*words, "--for", "4s"])
+    result = CliRunner().invoke(cli, [*words, "--for", "2s"])
     assert (result.exit_code, result.exception) == (0, None), result.output
     assert {path.name for path in tmp_path.iterdir()} == {"graph.toml", "foyer.toml", *written}
 

@@ -28,10 +28,11 @@ def test_it_is_valid_and_has_its_place_on_the_page(path: Path) -> None:
     assert path.read_text("utf-8").startswith("# "), "it says what it is for"
 
 
+@pytest.mark.parametrize("seconds", [18, pytest.param(25, marks=pytest.mark.slow)])
 @by_graph
-def test_it_does_in_simulation_what_it_promises(path: Path, tmp_path: Path) -> None:
+def test_it_does_in_simulation_what_it_promises(path: Path, seconds: int, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    words = ["simulate", str(path), "--for", "25s", "--report", str(report)]
+    words = ["simulate", str(path), "--for", f"{seconds}s", "--report", str(report)]
     words += ["--scenario", SCENARIOS.get(path.stem, "studio")]
     result = CliRunner().invoke(cli, words)
     assert (result.exit_code, result.exception) == (0, None), result.output
@@ -42,7 +43,10 @@ def test_it_does_in_simulation_what_it_promises(path: Path, tmp_path: Path) -> N
             assert metrics["state"] == "locked", id
             assert metrics["true_outside_bound"] == 0, id
         elif node["role"] == "sink":
-            assert metrics.get("packets_sent", 0) + metrics.get("frames_in", 0) + metrics.get("frames_out", 0) > 20_000
+            assert (
+                metrics.get("packets_sent", 0) + metrics.get("frames_in", 0) + metrics.get("frames_out", 0)
+                > 800 * seconds
+            )
             assert metrics.get("underruns", 0) == 0, id
         assert metrics.get("frames_concealed", 0) == 0 or path.stem in SCENARIOS, id
     for name, edge in run["edges"].items():

@@ -89,6 +89,11 @@ def sources() -> Iterator[Path]:
             yield path
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def undocumented(tree: ast.Module) -> Iterator[str]:
     if ast.get_docstring(tree) is None and tree.body:
         yield "the module"
@@ -105,11 +110,7 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
 
 
 def test_public_names_are_documented() -> None:
-    missing = [
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in sources()
-        for name in undocumented(ast.parse(path.read_text("utf-8")))
-    ]
+    missing = [f"{path.relative_to(ROOT)}: {name}" for path in sources() for name in undocumented(tree_of(path))]
     assert missing == []
 
 
@@ -120,7 +121,7 @@ def test_no_description_follows_another() -> None:
 
     wrong = []
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             body = getattr(node, "body", None)
             if isinstance(body, list):
                 wrong += [f"{path}:{b.lineno}" for a, b in pairwise(body) if is_text(a) and is_text(b)]

@@ -51,6 +51,10 @@ FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
+BESIDE_OTHERS = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
+"""For quick tests: with two more workers than processors, other programs that want those get a smaller share."""
+COMPILED = VENV / "compiled"
+"""What pytest compiles of every test file: kept, in .venv and not in the tree."""
 LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}
 """How many tests in real time run beside each other: most of them wait. Each lane has a network and a shared memory of
 its own."""
@@ -251,8 +255,7 @@ def test(options: Sequence[str]) -> int:
             rest.append(word)
     markers = next((parts[option] for option in options if option in parts), (QUICK,))
     pytest = [str(environment(develop=True)), "-m", "pytest"]
-    # pytest compiles every test file, twice in parallel: what it compiled is kept, in .venv and not in the tree.
-    os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "compiled")
+    os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if files["--again"] is not None:
         return run_again(pytest, Path(files["--again"]))
@@ -262,7 +265,20 @@ def test(options: Sequence[str]) -> int:
         return worst([*first, *in_real_time(pytest, rest, later)])
     if markers == (QUICK,):
         os.environ |= FEWER_EXAMPLES
+        if not COMPILED.exists() and not rest:
+            compile_tests(pytest)
+        return become([*pytest, *BESIDE_OTHERS, "-m", *markers, *rest], ROOT)
     return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
+
+
+def compile_tests(pytest: Sequence[str]) -> None:
+    """Compile all test files, in two halves beside each other: each worker would compile all of them."""
+    say("compiling the tests")
+    halves = (("plugins",), ("kernel/tests", "tests", "benchmarks/tests"))
+    collect = [*pytest, "-q", "--collect-only"]
+    collecting = [subprocess.Popen([*collect, *half], cwd=ROOT, stdout=subprocess.DEVNULL) for half in halves]
+    for each in collecting:
+        each.wait()  # what is wrong in a file is said by the run that follows
 
 
 def in_real_time(pytest: Sequence[str], rest: Sequence[str], later: Path | None) -> list[int]:

@@ -16,6 +16,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,7 @@ def sources() -> list[Path]:
     return sorted([*ROOT.glob("kernel/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")])
 
 
+@cache
 def classes() -> list[ClassNames]:
     """Every class of the source."""
     return [found for path in sources() for found in _classes_of(path)]

@@ -17,7 +17,14 @@ from phasegraph.testing import Conditions, DriftWorld, tracking_error_of
 STEADY = Conditions(warm_ppm=0.0)
 
 
-@pytest.mark.parametrize("name", ["zita-njbridge", "zita-ajbridge", "PipeWire, RTP", "PipeWire, AVB"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "zita-njbridge",
+        "PipeWire, RTP",
+        *(pytest.param(it, marks=pytest.mark.slow) for it in ("zita-ajbridge", "PipeWire, AVB")),
+    ],
+)
 @pytest.mark.parametrize("card_ppm", [-20.0, pytest.param(37.3, marks=pytest.mark.slow)])
 def test_they_find_the_rate_with_the_right_sign(name, card_ppm):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0)

@@ -34,7 +34,7 @@ def test_combined(seed: int) -> None:
     assert figures.noise_db < -140.0
 
 
-@pytest.mark.parametrize("stamps", ["alsa", "usb"])
+@pytest.mark.parametrize("stamps", ["alsa", pytest.param("usb", marks=pytest.mark.slow)])
 def test_combined_that_knows_its_card(stamps: Stamps) -> None:
     world = DriftWorld(Combined(FeedForwardConfig(), RATE), Conditions(stamps=stamps), seed=1, known=WARM)
     figures = tracking_error_of(world.run(60.0))

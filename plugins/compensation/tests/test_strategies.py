@@ -52,6 +52,9 @@ class Played:
 
 all_three = pytest.mark.parametrize("name", list(MAKE))
 with_feedback = pytest.mark.parametrize("name", ["combined", "buffer-feedback"])
+feedback_in_the_end = pytest.mark.parametrize(
+    "name", ["combined", pytest.param("buffer-feedback", marks=pytest.mark.slow)]
+)
 by_clock = pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
 
 
@@ -114,7 +117,7 @@ def test_a_step_of_the_grandmaster_renumbers_and_is_not_heard(name: str, frames:
     Played(name, steps={AT: frames}).unmoved(1.5 if name == "buffer-feedback" else 1.0)
 
 
-@with_feedback
+@feedback_in_the_end
 def test_a_short_stall_is_caught_up_with_inaudibly(name: str) -> None:
     # 1 ms without a frame, uncounted: 48 frames behind, brought back at a pitch that is a fifth of a cent off.
     played = Played(name, 60.0, pauses={AT: 1e-3})
@@ -148,14 +151,15 @@ def test_after_a_stall_it_does_not_claim_to_be_locked(name: str) -> None:
     assert not played.trace.locked[(played.seconds > AT + 4.0) & (played.seconds < AT + 5.0)].any()
 
 
-@all_three
 @pytest.mark.parametrize(
-    ("stamps", "by_ppm"),
+    ("name", "stamps", "by_ppm"),
     [
-        ("usb", -15.0),
+        ("combined", "usb", -15.0),
+        *(pytest.param(name, "usb", -15.0, marks=pytest.mark.slow) for name in ("ptp-feed-forward", "buffer-feedback")),
         *(
-            pytest.param(stamps, by_ppm, marks=pytest.mark.slow)
+            pytest.param(name, stamps, by_ppm, marks=pytest.mark.slow)
             for stamps, by_ppm in (("usb", 10.0), ("alsa", 10.0), ("alsa", -15.0))
+            for name in MAKE
         ),
     ],
 )
@@ -174,7 +178,7 @@ def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: s
     assert played.trace.locked[-1]
 
 
-@with_feedback
+@feedback_in_the_end
 def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
     # Right at the limit of resync-after: by a jump or by the pitch, but to within a frame and without an underrun.
     played = Played(name, 95.0, pauses={AT: 5e-3})

@@ -64,6 +64,7 @@ interface = "eth0"
 
 class TestPtpClock(ClockSourceSuite):
     lock_s = 15.0
+    watch_s = 10.0
 
     @pytest.fixture
     def options(self) -> str:
@@ -83,6 +84,11 @@ class TestPtpClock(ClockSourceSuite):
     def step(self, run: GraphRun) -> int:
         run.nodes["truth"].step(700_000_000)
         return 700_000_000
+
+
+@pytest.mark.slow
+class TestPtpClockForLonger(TestPtpClock):
+    watch_s = 20.0
 
 
 @asynccontextmanager
@@ -158,7 +164,7 @@ async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> N
             assert me.nodes["me"].estimate().state is ClockState.LOCKED
         await trio.sleep(1)
         sent = gm.nodes["gm"].metrics()["sent_sync"]
-        await trio.sleep(12)
+        await trio.sleep(8)
         assert gm.nodes["gm"].metrics()["sent_sync"] == sent > 40
     assert me.metrics("me")["port_state"] == "slave"
 
@@ -169,11 +175,11 @@ async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: A
     spare = 'schema = 1\n[clocks.me]\nkind = "ptp"\ninterface = "eth0"\nrole = "ordinary"\npriority1 = 200\n'
     async with running_graph(spare, network=hosts[1]) as me:
         async with running_graph(GRANDMASTER, network=hosts[0]) as gm:
-            await trio.sleep(20)
+            await trio.sleep(12)
             node = me.nodes["me"]
             assert node.estimate().grandmaster == gm.nodes["gm"].estimate().grandmaster
             before = node.estimate()
-        await trio.sleep(20)
+        await trio.sleep(12)
         assert me.session.built.nodes["me"].node.metrics()["port_state"] == "master"
         now = me.local.now_ns()
         assert abs(node.estimate().reference_at(now) - before.reference_at(now)) < 20_000
@@ -233,7 +239,7 @@ async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_cloc
         before = me.nodes["me"].estimate()
         for clock in clocks:
             clock.step_realtime(round(by_s * S))
-            await trio.sleep(10)
+            await trio.sleep(6)
         now = me.nodes["me"].estimate()
         assert now.state is ClockState.LOCKED
         assert now.discontinuities == before.discontinuities
@@ -250,7 +256,7 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
         await trio.sleep(5)
         assert me.nodes["me"].estimate().state is ClockState.HOLDOVER
         bound = me.nodes["me"].estimate().bound_ns
-        await trio.sleep(20)
+        await trio.sleep(8)
         assert me.nodes["me"].estimate().bound_ns > bound
         with trio.fail_after(120):
             while me.nodes["me"].estimate().state is not ClockState.UNLOCKED:
@@ -262,7 +268,7 @@ async def test_the_end_of_trust_is_moved_while_the_clock_runs(autojump_clock: An
     async with two_hosts(wire) as (_gm, me):
         await trio.sleep(12)
         wire.impair(faults=Faults(drop=Every(1)))
-        await trio.sleep(30)
+        await trio.sleep(10)
         clock = me.nodes["me"]
         assert clock.estimate().state is ClockState.HOLDOVER
         for limit_ns, state in [(1_000, ClockState.UNLOCKED), (1_000_000, ClockState.HOLDOVER)]:
@@ -285,10 +291,10 @@ async def test_a_clock_that_receives_only_itself_joins_the_groups_again(
     there, began = SimStampedSocket.join, trio.current_time()
     monkeypatch.setattr(SimStampedSocket, "join", join)
     async with running_graph(GRANDMASTER, network=SimNetwork(SimLocalClock())) as gm:
-        await trio.sleep(70)
-    assert gm.metrics("gm")["sent_sync"] > 300
+        await trio.sleep(40)
+    assert gm.metrics("gm")["sent_sync"] > 160
     groups = (GROUP, "224.0.0.107")
-    assert joined == [(at, port, group) for at in (0, 30, 60) for port in (319, 320) for group in groups]
+    assert joined == [(at, port, group) for at in (0, 30) for port in (319, 320) for group in groups]
 
 
 @pytest.mark.slow
@@ -362,13 +368,13 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
     async with running_graph(GRANDMASTER, network=near) as gm, running_graph(FOLLOWER, network=far) as me:
         await trio.sleep(12)
         far.unplug("eth0")
-        await trio.sleep(10)
+        await trio.sleep(5)
         node = me.nodes["me"]
         assert node.metrics()["port_state"] == "faulty"
         assert node.estimate().state is ClockState.HOLDOVER
         discontinuities = node.estimate().discontinuities
         far.plug("eth0")
-        await trio.sleep(20)
+        await trio.sleep(12)
         assert node.metrics()["port_state"] == "slave"
         assert node.estimate().state is ClockState.LOCKED
         assert node.estimate().discontinuities == discontinuities
@@ -396,7 +402,7 @@ async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
     async with running_graph(GRANDMASTER + both, network=near), running_graph(FOLLOWER + both, network=far) as me:
         await trio.sleep(12)
         monkeypatch.setattr(far, "interface", lambda *a, **k: msgspec.structs.replace(there(*a, **k), **changed))
-        await trio.sleep(10)
+        await trio.sleep(5)
     assert bool([event for event in me.events("state_changed") if event["state"] == "FAULTY"]) is resets
 
 
@@ -424,7 +430,7 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
     stranger = SimNetwork(SimLocalClock(), wire)
     async with running_graph(FOLLOWER, network=SimNetwork(SimLocalClock(), wire)) as me:
         sender = stranger.stamped(320, stranger.interface("eth0"))
-        for number in range(2400):
+        for number in range(1600):
             flags = Flag.PTP_TIMESCALE | (Flag.LEAP_61 if number & 1 else 0)
             fields = dict.fromkeys(("clock_class", "clock_accuracy", "clock_variance", "priority2", "steps_removed"), 1)
             source = PortIdentity(0xAA + (number >> 3) % 2, 1)
@@ -441,6 +447,6 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
             )
             sender.send(encode(changing), (GROUP, 320))
             await trio.sleep(0.005)
-    assert me.metrics("me")["events_suppressed"] > 400
+    assert me.metrics("me")["events_suppressed"] > 250
     seen = [event for event in me.session.services.events if event.node == "me"]
     assert len(seen) < 40 + 30 + 20

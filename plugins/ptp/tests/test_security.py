@@ -36,7 +36,7 @@ async def test_two_of_ours_with_the_same_keys(autojump_clock: Any, keys: str, mo
         running_graph(GRANDMASTER + keys + "active-key-id = 2\n" + more, network=near),
         running_graph(FOLLOWER + keys + more, network=far) as me,
     ):
-        await trio.sleep(30)
+        await trio.sleep(15)
         assert me.nodes["me"].estimate().state is ClockState.LOCKED
     assert [name for name in me.metrics("me") if name.startswith("dropped_auth")] == []
 
@@ -58,7 +58,7 @@ async def test_a_rogue_without_the_keys_is_neither_followed_nor_deferred_to(auto
 async def test_a_follower_with_other_keys_reports_it(autojump_clock: Any, keys: str) -> None:
     near, far = hosts(2)
     async with running_graph(GRANDMASTER, network=near), running_graph(FOLLOWER + keys, network=far) as me:
-        await trio.sleep(20)
+        await trio.sleep(12)
         assert me.nodes["me"].estimate().state is ClockState.UNLOCKED
         trouble = str(me.nodes["me"].metrics()["trouble"])
     assert "are dropped (not signed): give both clocks the same keys (sa-file)" in trouble
@@ -92,9 +92,9 @@ async def test_a_grandmaster_defers_only_to_those_that_it_accepts(autojump_clock
     near, far = hosts(2)
     accept = 'accept = ["00-1D-C1-FF-FE-12-34-56"]\n'
     async with running_graph(GRANDMASTER + accept, network=near) as gm:
-        await trio.sleep(20)
+        await trio.sleep(12)
         async with running_graph(GRANDMASTER + "priority1 = 1\n", network=far):
-            await trio.sleep(30)
+            await trio.sleep(15)
             assert gm.nodes["gm"].metrics()["port_state"] == "master"
     assert gm.metrics("gm")["dropped_not_accepted"] > 5
 

@@ -54,20 +54,26 @@ async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_
 
 async def test_one_that_was_away_too_briefly_to_be_missed(graphs, autojump_clock):
     network = SimNetwork()
-    async with running_graph(graphs.head + graphs.sending(duration="4s"), network=network) as run:
+    async with running_graph(graphs.head + graphs.sending(duration="4s", packet_time="4ms"), network=network) as run:
         await trio.sleep(1.1)
         network.unplug("eth0")
         network.plug("eth0", new_index=True)
         await trio.sleep(4)
     assert told(run, "out") == [LOST, FOUND]
-    assert 0 < run.metrics("out")["send_errors"] <= 501
+    assert 0 < run.metrics("out")["send_errors"] <= 126
 
 
 async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clock):
     network = SimNetwork()
-    graph = graphs.head + graphs.sending(duration="6s", id="one")
+    graph = graphs.head + graphs.sending(duration="6s", id="one", packet_time="4ms")
     graph += 'leg-b = {interface = "eth1", group = "239.69.1.1"}\n' + graphs.table(
-        "sinks.two", kind="aes67", input="program", interface="eth0", group="239.69.1.2", announce=True
+        "sinks.two",
+        kind="aes67",
+        input="program",
+        interface="eth0",
+        group="239.69.1.2",
+        announce=True,
+        packet_time="4ms",
     )
     async with running_graph(graph, network=network) as run:
         await trio.sleep(2)
@@ -78,16 +84,18 @@ async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clo
     assert told(run, "one") == [{**LOST, "leg": "a"}, {**FOUND, "leg": "a"}]
     assert told(run, "two") == [LOST, FOUND]
     one, two = run.metrics("one"), run.metrics("two")
-    assert 1000 <= one["leg_a_send_errors"] <= 1502
+    assert 250 <= one["leg_a_send_errors"] <= 376
     assert one["leg_b_send_errors"] == 0
-    assert one["packets_sent"] == two["packets_sent"] + two["send_errors"] == 6000
+    assert one["packets_sent"] == two["packets_sent"] + two["send_errors"] == 1500
 
 
 async def test_its_announcement_goes_on_too(graphs, autojump_clock):
     wire = SimWire()
     ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
     browser = SapListener(theirs, theirs.local, theirs.interface("eth0"))
-    async with running_graph(graphs.head + graphs.sending(duration="9s", announce=True), network=ours):
+    async with running_graph(
+        graphs.head + graphs.sending(duration="9s", announce=True, packet_time="4ms"), network=ours
+    ):
         await trio.sleep(1)
         assert [change.kind for change in browser.poll()] == ["added"]
         ours.unplug("eth0")
@@ -100,7 +108,7 @@ async def test_its_announcement_goes_on_too(graphs, autojump_clock):
         assert session.last_ns >= back_ns, "and is told of at once"
 
 
-@pytest.mark.parametrize("role", ["sending", "receiving"])
+@pytest.mark.parametrize("role", ["sending", pytest.param("receiving", marks=pytest.mark.slow)])
 async def test_an_interface_without_an_address_is_waited_for(graphs, sent, autojump_clock, role):
     wire = SimWire()
     ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
@@ -142,7 +150,7 @@ async def test_an_interface_without_an_address_is_waited_for(graphs, sent, autoj
 )
 async def test_why_packets_are_refused(graphs, autojump_clock, code, words):
     network = SimNetwork()
-    async with running_graph(graphs.head + graphs.sending(duration="9s"), network=network) as run:
+    async with running_graph(graphs.head + graphs.sending(duration="9s", packet_time="4ms"), network=network) as run:
         await trio.sleep(2)
         ((egress,),) = run.nodes["out"]._sockets._egresses.values()
         sender, send = egress._sender, egress._sender.send
@@ -168,7 +176,7 @@ async def test_an_interface_that_is_switched_off_is_why_packets_are_refused(grap
     # The system says "Network is unreachable" of it as of a missing route.
     network = SimNetwork()
     network.obstacles = lambda interface: ["eth0 is switched off (ip link set eth0 up)"]
-    async with running_graph(graphs.head + graphs.sending(duration="9s"), network=network) as run:
+    async with running_graph(graphs.head + graphs.sending(duration="9s", packet_time="4ms"), network=network) as run:
         await trio.sleep(2)
         ((egress,),) = run.nodes["out"]._sockets._egresses.values()
 

@@ -20,8 +20,9 @@ def names(run):
     return [event["name"] for event in run.report["events"] if event["node"] == "it"]
 
 
-def graph_of(graphs, duration="20s", **options):
-    return graphs.head + graphs.sending(duration=duration) + graphs.receiving(end_after="30s", **options)
+def graph_of(graphs, duration):
+    """Packets of 4 ms: there are fewer of them."""
+    return graphs.head + graphs.sending(duration=duration, packet_time="4ms") + graphs.receiving(end_after="30s")
 
 
 async def test_an_interface_that_goes_and_comes_back(graphs, sent, troubles, autojump_clock):
@@ -38,7 +39,7 @@ async def test_an_interface_that_goes_and_comes_back(graphs, sent, troubles, aut
     silent = np.flatnonzero((recorded != expected).any(axis=1))
     assert not recorded[silent].any()
     begin, length = int(silent[0]), len(silent)
-    assert begin % FRAMES == length % FRAMES == 0
+    assert begin % (4 * FRAMES) == length % (4 * FRAMES) == 0
     assert 3.2 * 48_000 <= length <= 4.3 * 48_000, "found within a second"
     it = run.metrics("it")
     assert it["rejoins"] == 1
@@ -60,13 +61,13 @@ async def test_a_switch_that_forgets_the_membership(graphs, autojump_clock):
         assert run.nodes["it"].metrics()["rejoins"] == 1
         received = run.nodes["it"].metrics()["packets_received"]
         await trio.sleep(1)
-        assert run.nodes["it"].metrics()["packets_received"] == received + 1000
+        assert run.nodes["it"].metrics()["packets_received"] == received + 250
 
 
 async def test_it_is_tried_less_and_less_often(graphs, autojump_clock):
-    run = await run_graph(graphs.head + graphs.receiving(end_after=None), network=SimNetwork(), for_s=100)
+    run = await run_graph(graphs.head + graphs.receiving(end_after=None), network=SimNetwork(), for_s=45)
     assert names(run) == ["stream_silent"]
-    assert run.metrics("it")["rejoins"] == 5, "after 5, 10, 20, 40 and 80 s"
+    assert run.metrics("it")["rejoins"] == 4, "after 5, 10, 20 and 40 s"
 
 
 class Hand:
@@ -105,7 +106,10 @@ async def test_a_sender_that_restarts_among_its_old_numbers(graphs, autojump_clo
     assert it["packets_lost"] == 0
 
 
-@pytest.mark.parametrize("jump", [10 * 48_000, -10 * 48_000, 3600 * 48_000, 2**31 - 5])
+@pytest.mark.parametrize(
+    "jump",
+    [-10 * 48_000, *(pytest.param(it, marks=pytest.mark.slow) for it in (10 * 48_000, 3600 * 48_000, 2**31 - 5))],
+)
 async def test_relative_timestamps_that_jump_are_followed_within_five_packets(graphs, autojump_clock, jump):
     network = SimNetwork()
     graph = graphs.head + graphs.receiving(media_clock="relative")
@@ -130,17 +134,17 @@ async def test_intruders_are_counted_and_not_heard(graphs, troubles, autojump_cl
     async with running_graph(graphs.head + graphs.receiving(payload_type=98), network=network) as run:
         await trio.sleep(0.1)
         hand, guest = Hand(network), Hand(other)
-        for number in range(1000):
+        for number in range(300):
             await trio.sleep(0.001)
             hand.send(now() - FRAMES, number)
             hand.send(now() - FRAMES, number, payload_type=11, value=7)
             hand.send(now() - FRAMES, number, ssrc=9, value=7)
             guest.send(now() - FRAMES, number, value=7)
         await trio.sleep(0.2)
-    assert troubles(run.metrics("it")) == {"foreign": 2000}
-    assert run.metrics("it")["packets_not_audio"] == 1000
+    assert troubles(run.metrics("it")) == {"foreign": 600}
+    assert run.metrics("it")["packets_not_audio"] == 300
     recorded = run.nodes["recorder"].recording()
-    assert recorded.shape == (48_000, 2)
+    assert recorded.shape == (300 * FRAMES, 2)
     assert (recorded == np.float32(2.0**-23)).all()
 
 
@@ -192,7 +196,7 @@ class TestWithoutAReference:
         async with running_graph(self.CLOCK + graphs.receiving(), network=network) as run:
             await trio.sleep(0.1)
             hand = Hand(network)
-            for number in range(4000):
+            for number in range(2600):
                 await trio.sleep(0.001)
                 hand.send(now() - FRAMES, number, value=1 + number)
                 if number == 1000:
@@ -201,19 +205,23 @@ class TestWithoutAReference:
         it = run.metrics("it")
         assert [event["timing"] for event in run.events("timing_changed")] == ["free-running", "absolute"]
         assert it["timing"] == "absolute"
-        assert it["packets_received"] == 4000
+        assert it["packets_received"] == 2600
         assert it["packets_late"] == it["packets_early"] == it["packets_lost"] == 0
         recorded = run.nodes["recorder"].recording()
         numbers = np.rint(recorded[:, 0] * 2.0**23).astype(int)
         heard = numbers[numbers > 0]
         assert (np.diff(heard) >= 0).all(), "nothing twice, nothing backwards"
-        assert len(np.unique(heard)) >= 3990, "what the change of time costs is a few packets"
-        assert len(recorded) < 4100 * FRAMES, "and not the years between"
+        assert len(np.unique(heard)) >= 2590, "what the change of time costs is a few packets"
+        assert len(recorded) < 2700 * FRAMES, "and not the years between"
         (jumped,) = run.events("media_time_jumped")
         assert jumped["jump_s"] == pytest.approx(REALTIME_EPOCH_NS / NS_PER_S, abs=1)
         assert "without the time between" in jumped["reason"]
 
-    @pytest.mark.parametrize("unlocked", [REALTIME_EPOCH_NS, REALTIME_EPOCH_NS - 12 * 3600 * NS_PER_S], indirect=True)
+    @pytest.mark.parametrize(
+        "unlocked",
+        [REALTIME_EPOCH_NS, pytest.param(REALTIME_EPOCH_NS - 12 * 3600 * NS_PER_S, marks=pytest.mark.slow)],
+        indirect=True,
+    )
     async def test_a_sender_on_the_same_clock_jumps_with_it(self, graphs, unlocked, autojump_clock):
         # Packets are on their way meanwhile: hours lie between them and the next, and none of their frames is missed.
         graph = self.CLOCK + graphs.sending(duration="4s") + graphs.receiving(end_after="2s")
@@ -250,7 +258,7 @@ class TestWithoutAReference:
         async with running_graph(self.CLOCK + graphs.receiving(sdp="far.sdp"), network=network, folder=tmp_path) as run:
             await trio.sleep(0.1)
             hand = Hand(network)
-            for number in range(1000):
+            for number in range(500):
                 await trio.sleep(0.001)
                 hand.send(now() + 3 * 3600 * 48_000, number)
             trouble = run.nodes["it"].metrics()["trouble"]
@@ -260,4 +268,4 @@ class TestWithoutAReference:
         assert it["packets_early"] == 50
         assert names(run)[:3] == ["grandmaster_differs", "timestamps_outside_window", "timing_changed"]
         assert trouble == run.events("grandmaster_differs")[0]["reason"], "for as long as they differ"
-        assert len(run.nodes["recorder"].recording()) == 950 * FRAMES
+        assert len(run.nodes["recorder"].recording()) == 450 * FRAMES

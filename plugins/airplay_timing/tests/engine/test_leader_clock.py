@@ -42,7 +42,7 @@ def stepped(
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize(
     "step_ms",
-    [-500, -20, -2, 5, 99, *(pytest.param(it, marks=pytest.mark.slow) for it in (-99, -50, -5, 2, 20, 50, 150, 500))],
+    [-20, 5, *(pytest.param(it, marks=pytest.mark.slow) for it in (-500, -99, -50, -5, -2, 2, 20, 50, 99, 150, 500))],
 )
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_step_of_the_leader_is_followed_as_one_discontinuity(name: str, step_ms: int, answers: bool) -> None:
@@ -93,7 +93,7 @@ def test_another_leader_is_not_locked_before_its_time_is_known() -> None:
     assert states[-1] is ClockState.LOCKED
 
 
-@pytest.mark.parametrize("step_ms", [-99, -20, -5, 5, 20, 99])
+@pytest.mark.parametrize("step_ms", [-20, 5, *(pytest.param(it, marks=pytest.mark.slow) for it in (-99, -5, 20, 99))])
 @pytest.mark.parametrize("answers", [False, True])
 def test_the_bound_shows_a_step_before_it_is_followed(step_ms: int, answers: bool) -> None:
     tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)

@@ -15,6 +15,7 @@ class TestPlugin(PluginSuite):
 
 class TestFollower(ClockSourceSuite):
     lock_s = 10.0
+    watch_s = 10.0
     seen: ClassVar[Any]
 
     @pytest.fixture
@@ -36,6 +37,7 @@ class TestFollower(ClockSourceSuite):
 
 class TestLeader(ClockSourceSuite):
     lock_s = 10.0
+    watch_s = 10.0
 
     @pytest.fixture
     def options(self) -> str:
@@ -43,3 +45,13 @@ class TestLeader(ClockSourceSuite):
 
     def true_reference(self, run: GraphRun, true_ns: int) -> int:
         return int(run.local.at(true_ns))
+
+
+@pytest.mark.slow
+class TestFollowerForLonger(TestFollower):
+    watch_s = 20.0
+
+
+@pytest.mark.slow
+class TestLeaderForLonger(TestLeader):
+    watch_s = 20.0

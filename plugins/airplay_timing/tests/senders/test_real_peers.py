@@ -84,7 +84,7 @@ async def test_a_sonos_ceases_to_announce_itself_and_follows(
     await sender.ask(f"R {sonos.address}")
     await trio.sleep(4)
     assert sonos.locked
-    await trio.sleep(60)
+    await trio.sleep(30)
     data = compose.dataset_of(sonos.announced[-1])
     assert (data.priority1, data.clock_class, data.accuracy, data.variance) == (128, 6, 0x21, 0x436A)
     assert len(sonos.answers) == len(sonos.sync_times), "each question is answered"
@@ -172,7 +172,7 @@ async def test_a_homepod_of_os_27_leads_and_music_assistant_gets_its_time(
     assert server.metrics()["receiver_leads"] == 1
 
 
-@pytest.mark.parametrize("by", ["stream", "airptp"])
+@pytest.mark.parametrize("by", ["airptp", pytest.param("stream", marks=pytest.mark.slow)])
 async def test_with_a_second_receiver_the_server_leads_again(
     server: NqptpServer, sender: Sender, wired: SimNetwork, nursery: trio.Nursery, autojump_clock: object, by: str
 ) -> None:
@@ -205,7 +205,7 @@ async def test_a_receiver_that_only_announces_itself_once_is_led_without_a_pause
     data = compose.AnnouncedDataset(priority1=248, grandmaster=receiver.port.clock)
     receiver.send(compose.announce(receiver.port, 1, data))
     await sender.ask(f"R {receiver.address}")
-    await trio.sleep(60)
+    await trio.sleep(30)
     assert "yielding" not in events
     assert max(after - before for before, after in pairwise(receiver.sync_times)) < 200 * MS
 
@@ -221,7 +221,7 @@ async def test_music_assistant_plays_to_a_receiver_of_this_computer(
     while not assistant.plays:
         await trio.sleep(0.05)
     assert assistant.network.local.now_ns() - begun_ns < 5 * S
-    for _ in range(600):
+    for _ in range(300):
         await trio.sleep(0.1)
         assert assistant.plays, "the streak goes on, whether the receiver plays or not"
 

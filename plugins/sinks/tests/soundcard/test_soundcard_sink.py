@@ -81,7 +81,7 @@ def usual(random):
 async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness = 0.02, usual
-    run = await play(CLOCKED, card, for_s=8)
+    run = await play(CLOCKED, card, for_s=5)
     early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1] * 48_000 - 0.358
     assert abs(early[0]) < 0.5
     assert np.abs(early[200:]).max() < 0.05
@@ -91,7 +91,7 @@ async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_
 async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_clock):
     card = make_card(ppm=-80.0)
     card.noise_s, card.lateness = 40e-6, lambda random: abs(random.normal(0, 5e-4))
-    run = await play(CLOCKED, card, for_s=8)
+    run = await play(CLOCKED, card, for_s=6)
     metrics = run.metrics("speakers")
     assert metrics["time_source"].startswith("the card's time")
     assert metrics["stamp_jitter_ns"] == pytest.approx(40_000 * (2 / np.pi) ** 0.5, rel=0.3)
@@ -105,7 +105,7 @@ async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_
 async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness, card.wrong_time = 0.02, usual, wrong
-    run = await play(CLOCKED, card, for_s=12)
+    run = await play(CLOCKED, card, for_s=9)
     early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1] * 48_000 - 0.358
     assert np.abs(early[500:]).max() < 1.0  # the callbacks themselves are up to a hundred frames late
     metrics = run.metrics("speakers")
@@ -119,7 +119,7 @@ async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card
 async def test_after_an_xrun_frames_sound_at_their_time_again(lost, announced, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.xruns, card.announces = 0.02, {500: lost}, announced
-    run = await play(CLOCKED, card, for_s=6)
+    run = await play(CLOCKED, card, for_s=4.5)
     times, early = card.misplaced(run.nodes["house"], link_offset_s=0.08)
     metrics = run.metrics("speakers")
     assert metrics["lost_frames"] == lost
@@ -226,12 +226,12 @@ async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card,
 async def test_says_when_the_link_offset_is_too_short(make_card, play, autojump_clock):
     card = make_card()
     card.latency_s = 0.05
-    run = await play(CLOCKED.replace("80ms", "10ms"), card, for_s=6)
+    run = await play(CLOCKED.replace("80ms", "10ms"), card, for_s=3)
     (event,) = run.events("too_late")
     assert 40e6 < event["short_ns"] < 60e6
     assert "link-offset" in event["reason"]
     assert "link-offset" in run.metrics("speakers")["trouble"], "for as long as it lasts"
-    assert (await play(CLOCKED, make_card(), for_s=6)).events("too_late") == []
+    assert (await play(CLOCKED, make_card(), for_s=3)).events("too_late") == []
 
 
 async def test_more_channels_than_the_input_has(make_card, play, autojump_clock):

@@ -181,7 +181,7 @@ class TransportSuite(Suite):
             await trio.sleep(_SOUNDS_S / 4)
             for interface in list(network.interfaces.values()):
                 await _send_everywhere(packets, network, interface)
-            await trio.sleep(_SOUNDS_S + 0.5)
+            await trio.sleep(_SOUNDS_S / 2)
         assert run.report["nodes"]["it"]["state"] == "running", run.report["nodes"]["it"]
         metrics = run.metrics("it")
         short = sum(len(packet) < 4 for packet in packets)

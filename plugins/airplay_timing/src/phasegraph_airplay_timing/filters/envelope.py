@@ -162,20 +162,20 @@ class EnvelopeFilter:
         # The mean rate, and the mean middle of the corridor at a time, of all rates that fit; and by how much the
         # middle may differ from it, by the rate and by what the fastest packets had in excess of the least delay.
         least, _ = likelihood(best)
-        most = max(logarithm for closed, logarithm in map(likelihood, rates) if closed >= least)
+        known = [likelihood(rate) for rate in rates]
+        most = max(logarithm for closed, logarithm in known if closed >= least)
 
-        def weight(rate: float) -> float:
-            closed, logarithm = likelihood(rate)
+        def weight(closed: float, logarithm: float) -> float:
             return math.exp(logarithm - most) if closed >= least and logarithm > most - _UNLIKELY else 0.0
 
-        likely = [index for index, rate in enumerate(rates) if weight(rate)]
+        likely = [index for index, each in enumerate(known) if weight(*each)]
         corners = rates[max(likely[0] - 1, 0) : likely[-1] + 2]
         total = rate_sum = beside_sum = square_sum = 0.0
         best_ns = self._middle(best, at_ns)
         for low, high in pairwise(corners):
             for step in range(_STEPS):
                 rate = low + (high - low) * (step + 0.5) / _STEPS
-                share = weight(rate) * (high - low)
+                share = weight(*likelihood(rate)) * (high - low)
                 total += share
                 rate_sum += share * rate
                 beside = self._middle(rate, at_ns) - best_ns
@@ -227,6 +227,8 @@ class _Side:
         """Slopes of the hull's edges, negative for the upper hull: in increasing order."""
         self._middle, self._mean = 0, 0.0
         """Means of the points' times and offsets."""
+        self._apart: dict[float, float] = {}
+        """What `apart` has found for these points, by rate: each is asked for several times."""
 
     def add_point(self, point: Point, rate: float, window_ns: int, *, opens: bool) -> bool:
         """Another point; returns whether it is kept. Older ones than the window are not, if there are enough.
@@ -300,7 +302,10 @@ class _Side:
     def apart(self, rate: float) -> float:
         """The mean distance of the points from the line."""
         self._corners()  # and the means with them
-        return self._sign * (self.support(rate, self._middle) - self._mean)
+        found = self._apart.get(rate)
+        if found is None:
+            found = self._apart[rate] = self._sign * (self.support(rate, self._middle) - self._mean)
+        return found
 
     def _corners(self) -> list[Point]:
         if not self._hull:
@@ -312,7 +317,7 @@ class _Side:
                         break
                     hull.pop()
                 hull.append((t, y))
-            self._hull = hull
+            self._hull, self._apart = hull, {}
             self._edges = [-self._sign * (b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(hull)]
             self._middle = sum(t for t, _ in self.points) // len(self.points)
             self._mean = sum(y for _, y in self.points) / len(self.points)
