@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -24,7 +25,7 @@ from _table import markdown
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "ptp" / "tests"))
 
 from world.links import Link
-from world.node import Node, S
+from world.node import S
 from world.world import World
 
 from phasegraph import ClockState, StampKind
@@ -61,13 +62,10 @@ class Look(msgspec.Struct, frozen=True):
 def looks_of(name: str, estimator: str, seed: int) -> list[Look]:
     """What the clock showed in the first seconds after the first Announce, from its first estimate on."""
     random = Random(seed)
-    settings = settings_from_config(PtpConfig(interface="eth0"))
+    settings = settings_from_config(PtpConfig(interface="eth0", log_announce_interval=0))
     world = World(seed, link=NETWORKS[name], through_codec=False)
-    grandmaster = world.add(
-        msgspec.structs.replace(settings, role=PortRole.GRANDMASTER), ppm=random.uniform(-50, 50)
-    )
-    # Anywhere between two of its Announces, and into its running stream of Syncs.
-    world.run(10 + 2 * random.random())
+    grandmaster = world.add(msgspec.structs.replace(settings, role=PortRole.GRANDMASTER), ppm=random.uniform(-50, 50))
+    world.run(10 + 2 * random.random())  # the follower starts anywhere between two Announces
     follower = world.add(settings, ppm=random.uniform(-50, 50))
     if "one way" in name:
         world.connect(grandmaster, follower, BUSY)
@@ -87,18 +85,15 @@ def looks_of(name: str, estimator: str, seed: int) -> list[Look]:
     grandmaster.passes, follower.on_sample, follower.on_followed = passes, clock.add_sample, followed
     while not heard:
         world.run(STEP_S / 4)
-    return [look for look in (_look(world, heard[0], grandmaster, follower, clock) for _ in range(300)) if look]
-
-
-def _look(world: World, began_ns: int, grandmaster: Node, follower: Node, clock) -> Look | None:  # type: ignore[no-untyped-def]
-    world.run(STEP_S)
-    estimate = clock.estimate(follower.local_ns)
-    if estimate.state is ClockState.UNLOCKED:
-        return None
-    told = grandmaster.told.reference_ns + grandmaster.local_ns - grandmaster.told.local_ns
-    return Look(
-        (world.now_ns - began_ns) / S, estimate.state, estimate.sigma_ns, estimate.bound_ns, estimate.reference_ns - told
-    )
+    looks = []
+    while world.now_ns - heard[0] < LONG_S * S:
+        world.run(STEP_S)
+        estimate = clock.estimate(follower.local_ns)
+        told = grandmaster.told.reference_ns + grandmaster.local_ns - grandmaster.told.local_ns
+        if estimate.state is not ClockState.UNLOCKED:
+            since_s, error_ns = (world.now_ns - heard[0]) / S, estimate.reference_ns - told
+            looks.append(Look(since_s, estimate.state, estimate.sigma_ns, estimate.bound_ns, error_ns))
+    return looks
 
 
 def row(name: str, estimator: str, seeds: int) -> tuple[str, ...]:
@@ -120,11 +115,12 @@ def row(name: str, estimator: str, seeds: int) -> tuple[str, ...]:
     )
 
 
-def _first(runs: list[list[Look]], good) -> str:  # type: ignore[no-untyped-def]
+def _first(runs: list[list[Look]], good: Callable[[Look], bool]) -> str:
     found = [next((look.since_s for look in run if good(look)), None) for run in runs]
-    if None in found:
-        return f"{sum(each is None for each in found)} of {len(found)} never"
-    return f"{median(found):.2f}, {max(found):.2f}"
+    reached = [each for each in found if each is not None]
+    if len(reached) < len(found):
+        return f"{len(found) - len(reached)} of {len(found)} never"
+    return f"{median(reached):.2f}, {max(reached):.2f}"
 
 
 def main() -> int:

@@ -39,6 +39,11 @@ _LEAST_PIVOT = 1e-15
 """Rounding makes no pivot of a matrix that packets of one instant determine hardly at all smaller than this."""
 
 
+def kept_rate_sd(known_sd_ppb: float) -> float:
+    """How sure a rate still is once another reference or path is followed, given how sure it was."""
+    return min(math.hypot(known_sd_ppb, KEPT_RATE_PPB), UNKNOWN_RATE_PPB)
+
+
 class Bend(msgspec.Struct, frozen=True):
     """What becomes of the end of a straight line through packets that lie on a bent one."""
 
@@ -165,16 +170,18 @@ class Regression:
         )
         wandered = WANDER**2 * age**3 / 3
         trust = np.ones(count)
-        variance = np.full(count, UNSEEN_NOISE_NS**2)
-        # Least squares, again and again, in which what lies far off counts less each time.
+        variance = np.empty(count)
+        sure = np.full(count, 1 / LEAST_NOISE_NS)
+        # Least squares, again and again, in which what lies far off counts less each time. At first the packets alone
+        # determine the line, so that no rate that was assumed explains them by noise.
         for _ in range(_ROUNDS):
-            sure = 1 / np.sqrt(variance + wandered)
             normal = _Normal(*(products @ np.square(sure * trust)).tolist())
             normal.add_prior(self._rate_ppb, 1 / self._rate_sd_ppb**2, 1 / UNKNOWN_DELAY_NS**2)
             first, rate, delay = normal.solution()
             residual = value - first * sign - rate * slope - delay * lever
             for part, noise in zip(parts, _noises([residual[part] for part in parts]), strict=True):
                 variance[part] = noise * noise
+            sure = 1 / np.sqrt(variance + wandered)
             distance = np.abs(residual) * sure
             trust = 1 / np.sqrt(np.maximum(1.0, distance / 1.5))
             trust[distance > 8] *= 0.1
