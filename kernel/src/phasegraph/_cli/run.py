@@ -90,7 +90,7 @@ class RunOptions(NamedTuple):
     help="Started as root: continue as this user once everything has started, and every port is open.",
 )
 @click.pass_context
-def run(ctx: click.Context, **options: Any) -> None:
+def run(ctx: click.Context, /, **options: Any) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
 
     SIGHUP has the graph file read again: the run changes to what it says, and untouched nodes go on.
