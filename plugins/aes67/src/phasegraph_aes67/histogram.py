@@ -189,16 +189,3 @@ class Histogram:
         """What was added until now. For any thread."""
         counted, buffer = self._state
         return Distribution(counted, buffer.values_ns[: buffer.count])
-
-    @property
-    def count(self) -> int:
-        """Values that were added."""
-        return self.distribution().count
-
-    def percentile(self, fraction: float) -> int:
-        """See `Distribution.percentile`."""
-        return self.distribution().percentile(fraction)
-
-    def metrics(self, name: str) -> dict[str, Metric]:
-        """See `Distribution.metrics`."""
-        return self.distribution().metrics(name)
