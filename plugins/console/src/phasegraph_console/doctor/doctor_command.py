@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from phasegraph import Graph
+    from phasegraph import Graph, GraphNode
 
     from .finding import Finding
 
@@ -60,9 +60,9 @@ def doctor_command(
 ) -> None:
     """Check interfaces, queues, ports, privileges, buffers, timing, PTP and sound of this computer.
 
-    With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster, and its
-    streams fit the sessions that are announced (devices repeat after 30 s: --for 35s). Nothing is changed. To listen,
-    groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
+    With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster (that of
+    its descriptions), and its streams fit the sessions that are announced (devices repeat after 30 s: --for 35s).
+    Nothing is changed. To listen, groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
     """
     import trio
 
@@ -115,14 +115,14 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
     from phasegraph import SystemLocalClock
     from phasegraph.net import SystemNetwork
 
-    from .announced_sessions import Announcements, listen_for_sessions
+    from .announced_sessions import Announcements, listen_for_sessions, read_description
     from .graph_checks import check_graph, destinations, followers, same_link
     from .host_checks import check_host
     from .host_reader import read_host_facts, read_routes
-    from .ptp_checks import check_follower, check_traffic
+    from .ptp_checks import check_described, check_follower, check_traffic
     from .ptp_listener import GENERAL_PORT, listen_to_ptp
     from .ptp_traffic import PtpTraffic
-    from .session_checks import check_source, stream_sources
+    from .session_checks import announced_reference, check_source, described_sources, stream_sources
 
     network = SystemNetwork(SystemLocalClock())
     facts = read_host_facts(network)
@@ -139,6 +139,13 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
     async def listen(place: tuple[str, int]) -> None:
         traffic[place] = await listen_to_ptp(network, *place, seconds)
 
+    references: dict[str, tuple[GraphNode, str]] = {}
+    """Sources that are described, and the clock of their sender as the description has it."""
+
+    async def read_reference(source: GraphNode) -> None:
+        for stream in (await read_description(source.config.sdp))[:1]:
+            references[source.path] = source, stream.ts_refclk
+
     async def listen_to_announcements(interface: str) -> None:
         announced[interface] = await listen_for_sessions(interface, seconds)
 
@@ -146,6 +153,8 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
         async with trio.open_nursery() as nursery:
             for place in dict.fromkeys(places):
                 nursery.start_soon(listen, place)
+            for source in described_sources(graph) if graph is not None and clocks else []:
+                nursery.start_soon(read_reference, source)
             for interface in dict.fromkeys(
                 [*(source.config.interface for source in sources), *links] if sources else []
             ):
@@ -157,4 +166,9 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
             own = same_link(source.config.interface, facts)
             elsewhere = {name: each for name, each in announced.items() if name in links and name not in own}
             findings += check_source(source, announced[source.config.interface], elsewhere)
+            references[source.path] = source, announced_reference(source, announced[source.config.interface])
+        followed = {clock.path: clock for clock in clocks}
+        for source, reference in references.values():
+            if (clock := followed.get(f"clocks.{source.domain}")) is not None:
+                findings += check_described(source.path, reference, clock.domain, traffic[clock.place])
     return findings
