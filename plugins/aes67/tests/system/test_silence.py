@@ -83,7 +83,7 @@ async def test_a_stream_that_was_there_is_not_looked_for_as_one_that_never_came(
         + graphs.receiving(**{"end_after": None, **receive})
     )
     async with running_graph(graph, network=SimNetwork()) as run:
-        await trio.sleep(5)
+        await trio.sleep(6)
         trouble = run.nodes["it"].metrics()["trouble"]
     assert re.search(r" for [234](\.\d+)? s: ", trouble), trouble
     assert trouble.endswith(asked)
