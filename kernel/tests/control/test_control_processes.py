@@ -18,7 +18,7 @@ from phasegraph._control.run_monitor import RunMonitor
 from phasegraph._graph_file.graph import ControlProcess
 from phasegraph.testing import make_session
 
-LIMIT_S = 30
+LIMIT_S = 60
 
 
 def test_pauses_double_up_to_a_minute_and_begin_again_after_a_steady_time() -> None:

@@ -53,7 +53,7 @@ def test_every_thread_becomes_the_user_and_the_report_is_the_users(folder: Path)
     uid = str(find_account("nobody").uid)
     line = next(line for line in process.stderr if "privileges_dropped" in line)
     assert "nobody" in line
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while users_of(process.pid) != {uid} and time.monotonic() < deadline:
         time.sleep(0.02)
     assert users_of(process.pid) == {uid}

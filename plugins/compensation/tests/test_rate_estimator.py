@@ -178,7 +178,7 @@ def changed(card: Card, by_ppm: float) -> Card:
     return goes_on
 
 
-@pytest.mark.parametrize("by_ppm", [10.0, -10.0, 15.0, 40.0])
+@pytest.mark.parametrize("by_ppm", [10.0, -10.0, *(pytest.param(it, marks=pytest.mark.slow) for it in (15.0, 40.0))])
 def test_a_rate_that_changes_is_noticed_within_two_seconds_and_known_in_four(by_ppm: float) -> None:
     card, estimator = settled(seconds=60.0)
     card = changed(card, by_ppm)
@@ -209,7 +209,7 @@ def wandering(estimator: RateEstimator, card: Card, sigma_s: float, seconds: flo
         estimator.add_frame_time(card.frame, card.true_ns() + round(error * 1e9))
 
 
-@pytest.mark.parametrize("sigma_s", [1e-6, 5e-6, 50e-6])
+@pytest.mark.parametrize("sigma_s", [5e-6, *(pytest.param(it, marks=pytest.mark.slow) for it in (1e-6, 50e-6))])
 def test_a_clock_s_wander_is_no_change_of_the_rate(sigma_s: float) -> None:
     card, estimator = Card(37.3), RateEstimator(RATE, WANDER)
     wandering(estimator, card, sigma_s, 300.0)

@@ -353,7 +353,7 @@ async def test_a_port_in_use_is_reported_with_a_remedy(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(network, "stamped", stamped)
     session = make_session(FOLLOWER, network=network)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await session.run()
     (failed,) = [event for event in session.services.events if event.name == "failed"]
     reason = str(failed.fields["reason"])

@@ -54,8 +54,8 @@ async def test_who_takes_over_goes_on_with_the_utc_offset_that_was_announced(aut
     spare = FOLLOWER + 'role = "ordinary"\npriority1 = 200\n'
     async with running_graph(spare, network=hosts[1]) as me:
         async with running_graph(FOLLOWER + 'role = "grandmaster"\nutc-offset = 41\n', network=hosts[0]):
-            await trio.sleep(40)
-        await trio.sleep(20)
+            await trio.sleep(20)
+        await trio.sleep(15)
         metrics = me.nodes["me"].metrics()
         assert metrics["port_state"] == "master"
         assert metrics["utc_offset_s"] == 41

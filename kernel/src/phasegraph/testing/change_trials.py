@@ -454,7 +454,7 @@ class ChangeTrial:
         # No task, step or reader belongs to a node that has ended.
         nodes = set(session.built.nodes.values())
         assert set(session.supervisor._runs) == nodes, "a task is left behind"
-        steps = sum(isinstance(node.node, SimSequence | SimCard) for node in nodes)
+        steps = sum(isinstance(node.node, SimSequence | SimCard | SimRecorder) for node in nodes)
         attached = [entry for _, _, entry in session.services.engine._queue if entry.attached]
         assert len(attached) + len(session.services.engine._arriving) >= steps
         assert len(attached) <= steps, "a step is left behind"

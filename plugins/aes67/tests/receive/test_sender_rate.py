@@ -115,7 +115,7 @@ def test_packets_that_drift_out_of_the_window_are_not_a_matter_of_the_link_offse
 
 
 @pytest.mark.parametrize(
-    "jump_packets", [100, 40_000, *(pytest.param(it, marks=pytest.mark.slow) for it in (3_500, 19_965_000))]
+    "jump_packets", [40_000, *(pytest.param(it, marks=pytest.mark.slow) for it in (100, 3_500, 19_965_000))]
 )
 def test_a_sender_whose_timestamps_jump_has_the_rate_after_the_jump(make: Any, jump_packets: int) -> None:
     # A sender that starts before its clock has locked: sequence numbers follow from its media time, and jump with it.

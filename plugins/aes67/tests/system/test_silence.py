@@ -50,6 +50,8 @@ from phasegraph.testing import Impairment, SimNetwork, running_graph
     ],
 )
 async def test_what_is_said(graphs, autojump_clock, send, receive, event, said):
+    if not {"channels", "encoding"} & send.keys():
+        send = {"packet_time": "4ms", **send}  # fewer packets
     graph = graphs.head + graphs.sending(duration="8s", **send)
     graph += graphs.receiving(**{"end_after": None, **receive})
     network = SimNetwork(separate=("eth0", "eth7"))
@@ -75,7 +77,11 @@ async def test_what_is_said(graphs, autojump_clock, send, receive, event, said):
 )
 async def test_a_stream_that_was_there_is_not_looked_for_as_one_that_never_came(graphs, autojump_clock, receive, asked):
     send = {"group": receive["group"]} if "group" in receive else {}
-    graph = graphs.head + graphs.sending(duration="2s", **send) + graphs.receiving(**{"end_after": None, **receive})
+    graph = (
+        graphs.head
+        + graphs.sending(duration="2s", packet_time="4ms", **send)
+        + graphs.receiving(**{"end_after": None, **receive})
+    )
     async with running_graph(graph, network=SimNetwork()) as run:
         await trio.sleep(6)
         trouble = run.nodes["it"].metrics()["trouble"]

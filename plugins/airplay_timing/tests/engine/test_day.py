@@ -22,7 +22,7 @@ from phasegraph_airplay_timing.filters import EnvelopeFilter
 from phasegraph_airplay_timing.wire import apple, compose
 
 S, MS = 10**9, 10**6
-HOURS, DAY, EVERY_NS = 6 * 3_600 * S, 24 * 3_600 * S, 20 * S
+HOURS, DAY, EVERY_NS = 4 * 3_600 * S, 24 * 3_600 * S, 20 * S
 SPANS = (HOURS, pytest.param(DAY, marks=pytest.mark.slow))
 DELAY_NS = 500_000
 PPM = 25

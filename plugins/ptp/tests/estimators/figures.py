@@ -6,18 +6,28 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from phasegraph import ClockEstimate, ClockState
-from phasegraph_ptp.estimators import ClockEstimator
+from phasegraph_ptp.estimators import ESTIMATORS, ClockEstimator
 from phasegraph_ptp.measurements import Sample, SyncSample
 
-from .world import Change
+from .world import OSCILLATORS, Change
 
 Array = NDArray[np.float64]
 US = 1e3
 CONVERGED_NS = 20e3
 CONVERGED_FOR_S = 5.0
+each_with_oscillators = pytest.mark.parametrize(
+    ("name", "oscillator"),
+    [
+        pytest.param(name, oscillator, marks=() if oscillator == "bad" or name == "kalman" else pytest.mark.slow)
+        for name in ESTIMATORS
+        for oscillator in OSCILLATORS
+    ],
+)
+"""Each estimator with each oscillator; the quick tests have the worst one, and the default estimator with all."""
 
 
 @dataclass

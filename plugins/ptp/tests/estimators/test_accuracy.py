@@ -6,7 +6,7 @@ import pytest
 
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 
-from .figures import follow
+from .figures import each_with_oscillators, follow
 from .links import PATHS
 from .world import OSCILLATORS, Oscillator, World
 
@@ -81,8 +81,7 @@ def test_one_sided_bulk_does_not_keep_it_from_the_truth_for_long(seed: int) -> N
     assert track.figures().beyond_bound == 0
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("oscillator", OSCILLATORS)
+@each_with_oscillators
 @pytest.mark.parametrize(
     "path", ["exponential", *(pytest.param(path, marks=pytest.mark.slow) for path in QUICK if path != "gaussian")]
 )

@@ -11,7 +11,7 @@ import pytest
 from phasegraph import ClockState
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 
-from .figures import Track, follow
+from .figures import Track, each_with_oscillators, follow
 from .links import MS, PATHS, US, Path, stack
 from .world import OSCILLATORS, Change, World
 
@@ -28,8 +28,7 @@ def shares(track: Track) -> tuple[float, int]:
     return figures.beyond_3_sigma, round(figures.beyond_bound * len(track.at))
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
-@pytest.mark.parametrize("oscillator", OSCILLATORS)
+@each_with_oscillators
 def test_holdover_is_honest_and_ends_without_a_jump(name: str, oscillator: str) -> None:
     world = World(PATHS["quiet"], OSCILLATORS[oscillator], seed=6, seconds=110, silences=((40, 80),))
     track = follow(make_estimator(name), world.play(), every_s=1.0)

@@ -135,12 +135,12 @@ async def test_a_full_queue_stops_taking_and_says_so_once(
     tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
 ):
     format = format_of("L16")
-    input = make_input(noise(format, 60 * 48_000), format, paced=True)
+    input = make_input(noise(format, 40 * 48_000), format, paced=True)
     sink = make(input, tmp_path / "out.wav")
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(sink.run, ctx))
         ctx.gate = trio.Event()
-        await trio.sleep(45)
+        await trio.sleep(35)
         assert input.taken == pytest.approx(30 * 48_000, rel=0.01)
         assert sink.metrics()["overruns"] == 1
         ctx.gate.set()
@@ -152,7 +152,7 @@ async def test_copying_faster_than_the_disk_is_no_overrun(
     tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
 ):
     format = format_of("L16")
-    sink = make(make_input(noise(format, 60 * 48_000), format), tmp_path / "out.wav")
+    sink = make(make_input(noise(format, 40 * 48_000), format), tmp_path / "out.wav")
     ctx.gate = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sink.run, ctx)
@@ -162,7 +162,7 @@ async def test_copying_faster_than_the_disk_is_no_overrun(
         await trio.sleep(100)
         ctx.gate.set()
     assert sink.metrics()["overruns"] == 0
-    assert soundfile.info(tmp_path / "out.wav").frames == 60 * 48_000
+    assert soundfile.info(tmp_path / "out.wav").frames == 40 * 48_000
 
 
 async def test_gives_up_on_a_disk_that_stalls_while_stopping(

@@ -59,7 +59,7 @@ sys.stdin.readline()
     )
     process = open_process()
     process.ring.write_frames(0, card_process_frames())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not process.ring.lost_frames and time.monotonic() < deadline:
         time.sleep(0.005)
     assert process.ring.lost_frames == sum(card_process_frames().tobytes())
@@ -108,7 +108,7 @@ def test_a_card_that_never_closes_is_ended(child, monkeypatch):
 def test_a_child_that_ends_while_it_plays_is_lost(child):
     child('answer(); print("the server ended", file=sys.stderr, flush=True)')
     process = open_process()
-    process._child.wait(30)
+    process._child.wait(60)
     assert not process.is_active()
     assert process.lost_reason == "the server ended"
     process.close(played_out=False)
@@ -146,5 +146,5 @@ def test_the_real_child_ends_with_its_parent_while_a_driver_hangs(word, tmp_path
         assert real.stderr.readline() == b"opening\n"
         real.stdin.write(word)
         real.stdin.close()
-        assert real.wait(30) == 1
+        assert real.wait(60) == 1
         assert real.stdout.read() == b""

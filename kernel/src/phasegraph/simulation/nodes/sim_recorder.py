@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
 import trio
 from msgspec import Meta
 
+from ..._core.clock import NS_PER_S
 from ..._core.config import SinkConfig
 from ..._core.node import Build, Input, Metrics, NodeContext
 from ..._core.samples import Frames, silence
@@ -32,18 +34,23 @@ class SimRecorder:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
+        done = trio.Event()
+        ctx.attach(lambda local_ns: self._read_due(local_ns, lambda: ctx.call_soon(done.set)))
         task_status.started()
-        while (frames := self._input.read_due(ctx.local.now_ns(), self._config.limit)) is not None:
-            if len(frames):
-                self._blocks.append(frames)
-            if len(frames) < self._config.limit:
-                await ctx.sleep(self._config.interval)
-            else:
-                await trio.lowlevel.checkpoint()
+        await done.wait()
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         return {"frames_in": sum(len(block) for block in self._blocks)}
+
+    def _read_due(self, local_ns: int, finish: Callable[[], None]) -> int:
+        frames = self._input.read_due(local_ns, self._config.limit)
+        if frames is None:
+            finish()
+            return local_ns + NS_PER_S
+        if len(frames):
+            self._blocks.append(frames)
+        return local_ns + (self._config.interval if len(frames) < self._config.limit else 0)
 
     def recording(self) -> Frames:
         """All frames in one piece."""
