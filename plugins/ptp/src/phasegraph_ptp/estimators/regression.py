@@ -30,6 +30,8 @@ LEAST_NOISE_NS = 30.0
 FEW = 9
 """Fewer packets of a direction do not determine its noise yet; a third of them say nothing of it."""
 _ROUNDS = 8
+_STILL = 1e-3
+"""Rounds end once they move the line by less than this part of the noise."""
 EARLY_SHARE = 0.1
 """Of a direction's packets: those that met no queue, where there are queues."""
 ONE_SIDED = 4.0
@@ -172,6 +174,7 @@ class Regression:
         trust = np.ones(count)
         variance = np.empty(count)
         sure = np.full(count, 1 / LEAST_NOISE_NS)
+        longest_s, before = float(age.max()), (math.inf, 0.0, 0.0)
         # Least squares, again and again, in which what lies far off counts less each time. At first the packets alone
         # determine the line, so that no rate that was assumed explains them by noise.
         for _ in range(_ROUNDS):
@@ -179,7 +182,12 @@ class Regression:
             normal.add_prior(self._rate_ppb, 1 / self._rate_sd_ppb**2, 1 / UNKNOWN_DELAY_NS**2)
             first, rate, delay = normal.solution()
             residual = value - first * sign - rate * slope - delay * lever
-            for part, noise in zip(parts, _noises([residual[part] for part in parts]), strict=True):
+            noises = _noises([residual[part] for part in parts])
+            moved = abs(first - before[0]) + longest_s * abs(rate - before[1]) + 2 * abs(delay - before[2])
+            if moved < _STILL * min(noises):
+                break
+            before = first, rate, delay
+            for part, noise in zip(parts, noises, strict=True):
                 variance[part] = noise * noise
             sure = 1 / np.sqrt(variance + wandered)
             distance = np.abs(residual) * sure
