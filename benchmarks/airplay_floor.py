@@ -1,10 +1,11 @@
 """How well two rooms can agree after their start, from the stamps of an AirPlay leader alone.
 
-An oracle gets the stamps of the rooms of `airplay_rooms.py` (eight Syncs a second, three questions for each, answers
-0.1 to 1 ms after them, the losses of the network) and knows what no follower knows: how long each answer waited, that
-delays are a least delay and an exponential one, and the mean of that. It does not know the least delay, the offset, or
-the difference of the crystals' rates, of which it knows that its standard deviation is 30 ppm. Its estimate is the
-mean of the posterior: no other has a smaller mean square error. "Rate known" is the same with the rate given. "Ours" is
+An oracle gets the stamps of the rooms of `airplay_rooms.py` (eight Syncs a second, three questions for each, the losses
+of the network) and knows what no follower knows: that delays are a least delay and an exponential one, and the mean of
+that. It does not know the least delay, the offset, or the difference of the crystals' rates, of which it knows that its
+standard deviation is 30 ppm. Its estimate is the mean of the posterior: no other has a smaller mean square error. It
+uses Syncs and questions. A leader answers 0.1 to 1 ms after a question, and no stamp says how long it waited: "waits
+known" is an oracle that is told, and uses the answers too, and "rate known" is that one with the rate given. "Ours" is
 the filter `envelope` on the same stamps. Figures are the 99th percentile of the distance of two rooms at a time after
 the start of both.
 """
@@ -23,14 +24,21 @@ from airplay_rooms import ANSWER_NS, ASKED, NETWORKS, SYNCS_PER_WINDOW, Path, S
 
 from phasegraph_airplay_timing.filters import DelayExchange, EnvelopeFilter, LeaderSync
 
-HEAD = ("Wi-Fi of 1.5 ms", "after the start", "rate known: p99 us", "oracle: p99 us", "ours: p99 us")
+HEAD = (
+    "Wi-Fi of 1.5 ms",
+    "after the start",
+    "rate known: p99 us",
+    "waits known: p99 us",
+    "oracle: p99 us",
+    "ours: p99 us",
+)
 SYNC_NS = S * 60 // SYNCS_PER_WINDOW
 GAP_NS = S // 1000
 """From a Sync to the first question."""
 RATE_SIGMA = 30e-6
 WIDTHS, RATES = (5 * RATE_SIGMA, 2e-6, 1e-7), 401
 """Half widths of the grids of rates: each is around the mean of the wider one, if the rate is known that well."""
-SECONDS = 1.5, 3.0, 5.0, 10.0, 30.0
+SECONDS = 1.5, 3.0, 6.0, 10.0, 20.0
 
 
 class Stamps(NamedTuple):
@@ -38,14 +46,16 @@ class Stamps(NamedTuple):
 
     samples: list[LeaderSync | DelayExchange]
     lower: list[tuple[int, int]]
-    """Local times of arrivals from the leader, and the offset that each shows to the oracle: at most the truth."""
+    """Local times of Syncs' arrivals, and the offset that each shows: at most the truth."""
+    answers: list[tuple[int, int]]
+    """The same of answers, if it is known how long each waited."""
     upper: list[tuple[int, int]]
     """The same of departures to the leader: at least the truth."""
 
 
 def stamps_of(path: Path, rate: float, seconds: float, random: Random, asked: int = ASKED) -> Stamps:
     """The stamps of a room from its start on, in order of time, with ``asked`` questions for each Sync."""
-    found = Stamps([], [], [])
+    found = Stamps([], [], [], [])
     timed: list[tuple[int, int, LeaderSync | DelayExchange]] = []
     """When it was seen, how long the answer waited, and the sample."""
     for left_ns in range(random.randrange(SYNC_NS), round(seconds * S), SYNC_NS):
@@ -75,7 +85,7 @@ def stamps_of(path: Path, rate: float, seconds: float, random: Random, asked: in
             found.lower.append((sample.arrived_ns, sample.departed_ns - sample.arrived_ns))
         else:
             found.upper.append((sample.asked_ns, sample.reached_ns - sample.asked_ns))
-            found.lower.append((seen_ns, sample.reached_ns + waited_ns - seen_ns))
+            found.answers.append((seen_ns, sample.reached_ns + waited_ns - seen_ns))
     return found
 
 
@@ -113,7 +123,7 @@ def oracle_ns(stamps: Stamps, at_ns: int, jitter_ns: float) -> float:
     return found
 
 
-def errors_of(path: Path, seconds: float, seed: int, asked: int = ASKED) -> tuple[float, float, float] | None:
+def errors_of(path: Path, seconds: float, seed: int, asked: int = ASKED) -> tuple[float, ...] | None:
     """Errors of one room in the order of the columns; None where too few packets came."""
     random = Random(f"{seed} {seconds}")
     rate = max(-4 * RATE_SIGMA, min(4 * RATE_SIGMA, random.gauss(0.0, RATE_SIGMA)))
@@ -130,8 +140,10 @@ def errors_of(path: Path, seconds: float, seed: int, asked: int = ASKED) -> tupl
     solution = ours.solve(at_ns)
     if solution is None:
         return None
-    known, _, _ = posterior_ns(stamps, at_ns, path.jitter_ns, np.array([rate]))
-    return known - truth_ns, oracle_ns(stamps, at_ns, path.jitter_ns) - truth_ns, solution.offset_ns - truth_ns
+    told = stamps._replace(lower=stamps.lower + stamps.answers)
+    known, _, _ = posterior_ns(told, at_ns, path.jitter_ns, np.array([rate]))
+    found = known, oracle_ns(told, at_ns, path.jitter_ns), oracle_ns(stamps, at_ns, path.jitter_ns), solution.offset_ns
+    return tuple(offset_ns - truth_ns for offset_ns in found)
 
 
 def p99_us(errors: Sequence[float]) -> float:
