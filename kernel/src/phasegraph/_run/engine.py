@@ -119,6 +119,8 @@ class Engine:
         self.passes = 0
         """How often the engine has looked for steps that are due: ten times a second at least, while no step keeps it.
         Written by its thread; any thread may read it."""
+        self._ordinary = False
+        """Whether the engine keeps no real-time priority. Written by the control plane."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
@@ -206,6 +208,12 @@ class Engine:
             if self._stop:
                 return now
 
+    def give_up_priority(self) -> None:
+        """Run with ordinary priority from now on, and so all other threads of the process."""
+        if not self._ordinary and not self._local.virtual:
+            self._ordinary = True
+            _set_nice(0)
+
     def _rearrange(self) -> None:
         while self._arriving:
             heapq.heappush(self._queue, self._arriving.popleft())
@@ -225,7 +233,7 @@ class Engine:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
         with _objects_frozen():
-            nice = _set_nice(_NICE)
+            nice = _set_nice(0 if self._ordinary else _NICE)
             thread = self._start_thread()
             seen, checks = self._call, 0
             try:
@@ -290,8 +298,13 @@ class Engine:
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
             with suppress(OSError):  # it is the thread's own, and not that of what it may start
                 os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+        ordinary = False
         while not self._stop and generation == self._generation:
             self.passes += 1
+            if ordinary is not self._ordinary:
+                ordinary = self._ordinary
+                if sys.platform == "linux":
+                    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
             rest = self.run_due_steps(generation) - self._local.now_ns()
             if rest > LEAST_SLEEP_NS:
                 time.sleep(rest / 1e9)

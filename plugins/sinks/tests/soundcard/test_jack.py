@@ -36,6 +36,7 @@ class FakeServer:
         self.random = np.random.default_rng(1)
         self.callbacks = {}
         self.connected = []
+        self.activated = False
         self.closed = 0
         self.names = {}
         self.buffers = {}
@@ -69,7 +70,11 @@ class FakeServer:
         self.closed += 1
 
     def jack_activate(self, client):
+        self.activated = True
         return 0
+
+    def jack_is_realtime(self, client):
+        return 1
 
     def jack_get_sample_rate(self, client):
         return self.rate
@@ -257,6 +262,16 @@ def test_a_server_that_ends_is_known_at_once(server):
     assert card.lost_reason == "JACK server has been closed"
     card.close(played_out=False)
     assert server.closed == 1  # only the client that listed: closing waits for a server that is gone
+
+
+@pytest.mark.parametrize("realtime", [True, False])
+def test_ahead_of_a_server_without_priority_nothing_runs(realtime, server, monkeypatch):
+    given_up = []
+    server.jack_is_realtime = lambda client: int(realtime)
+    monkeypatch.setattr(jack, "give_up_priority", lambda: given_up.append(server.activated))
+    card, _ = opened(server)
+    assert given_up == ([] if realtime else [False])  # before the library starts the thread that calls back
+    assert card.opened.ordinary_server == ("" if realtime else "the JACK server")
 
 
 def test_a_server_at_another_rate_is_refused(server, refused):

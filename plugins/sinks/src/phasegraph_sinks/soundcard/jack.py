@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import statistics
+import sys
 from collections import deque
 from collections.abc import Callable
 from ctypes.util import find_library
@@ -69,6 +71,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "jack_client_open": (_POINTER, (ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int))),
     "jack_client_close": (ctypes.c_int, (_POINTER,)),
     "jack_activate": (ctypes.c_int, (_POINTER,)),
+    "jack_is_realtime": (ctypes.c_int, (_POINTER,)),
     "jack_get_sample_rate": (ctypes.c_uint32, (_POINTER,)),
     "jack_get_buffer_size": (ctypes.c_uint32, (_POINTER,)),
     "jack_port_register": (_POINTER, (_POINTER, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong)),
@@ -263,6 +266,9 @@ class JackCard:
             lib.jack_port_register(client, f"{word}_{channel}".encode(), _AUDIO, flag, 0)
             for channel in range(request.channels)
         ]
+        ordinary = not lib.jack_is_realtime(client)
+        if ordinary:
+            give_up_priority()  # the library's threads inherit it
         other = _IS_OUTPUT if self._capture else _IS_INPUT
         self._device_ports = _ports(client, other, f"^{_escaped(card.name)}:")[: request.channels]
         self.update_latency()
@@ -273,7 +279,9 @@ class JackCard:
             ours, theirs = lib.jack_port_name(port), device_port.encode()
             lib.jack_connect(client, *((theirs, ours) if self._capture else (ours, theirs)))
         self.update_latency()
-        self.opened = OpenedCard(card, self._latency / rate, "JACK's cycle times")
+        self.opened = OpenedCard(
+            card, self._latency / rate, "JACK's cycle times", "the JACK server" if ordinary else ""
+        )
 
     def is_active(self) -> bool:
         """Whether the server runs."""
@@ -363,6 +371,13 @@ class JackCard:
 
     def _on_shutdown(self, code: int, reason: bytes | None, argument: Any) -> None:
         self._lost = (reason or b"").decode("utf-8", "replace") or "the JACK server ended"
+
+
+def give_up_priority() -> None:
+    """Give this thread, and those that it starts, the priority of an ordinary program."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def _port_samples(lib: Any, port: Any, count: int) -> Any:
