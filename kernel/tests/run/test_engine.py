@@ -413,6 +413,22 @@ class TestReal:
                 nursery.cancel_scope.cancel()
         assert found.count(True) > found.count(False)
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other ways")
+    async def test_it_gives_its_priority_up_when_it_is_asked_to(self):
+        policies = []
+
+        def step(now: int) -> int:
+            policies.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+            if len(policies) == 5:
+                engine.give_up_priority()
+            return now + MS
+
+        engine = Engine(SystemLocalClock())
+        engine.attach(step, unexpected)
+        await run_until(engine, lambda: len(policies) > 6)
+        assert policies[-1] == os.SCHED_OTHER
+        assert policies[0] == (os.SCHED_FIFO if _may_have_priority() else os.SCHED_OTHER)
+
     async def test_a_detached_step_is_not_running_any_more(self):
         engine = Engine(SystemLocalClock())
         inside = threading.Event()

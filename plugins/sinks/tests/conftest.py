@@ -43,6 +43,9 @@ class FakeContext:
     def shared(self, make):
         return self._shared.setdefault(make, make(self))
 
+    def give_up_priority(self, reason):
+        self.event("priority_given_up", reason=reason)
+
     def attach(self, step):
         async def engine():
             while True:

@@ -155,6 +155,9 @@ class NodeContext(Protocol):
     def quantum_ns(self) -> int:
         """How often the data plane should read the network, given the latency that the graph allows."""
 
+    def give_up_priority(self, reason: str) -> None:
+        """The run keeps no real-time priority until its end: the node depends on a program that has none."""
+
     def shared(self, make: Callable[[NodeContext], T]) -> T:
         """One object per run and maker, which all nodes of a kind share, such as their sockets.
 

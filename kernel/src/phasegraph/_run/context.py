@@ -153,6 +153,11 @@ class Context:
         """See `NodeContext.quantum_ns`."""
         return self._services.quantum_ns
 
+    def give_up_priority(self, reason: str) -> None:
+        """See `NodeContext.give_up_priority`."""
+        self._services.engine.give_up_priority()
+        self.event("priority_given_up", reason=reason)
+
     def shared(self, make: Callable[[NodeContext], T]) -> T:
         """See `NodeContext.shared`."""
         return self._services.shared(make, self)

@@ -28,7 +28,7 @@ import trio
 from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
-from .priorities import raise_data_plane, raised_control_plane
+from .priorities import lower_data_plane, raise_data_plane, raised_control_plane
 
 T = TypeVar("T")
 ENGINE_THREAD = "phasegraph-engine"
@@ -140,6 +140,8 @@ class Engine:
         self._rest.acquire()
         self._runs = False
         """Whether its thread runs. Written by the control plane."""
+        self._ordinary = False
+        """Whether the run keeps no real-time priority. Written by the control plane."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
@@ -250,6 +252,10 @@ class Engine:
             if self._stop:
                 return now
 
+    def give_up_priority(self) -> None:
+        """Run with ordinary priority from now on, and so all other threads of the process."""
+        self._ordinary = True
+
     def _rearrange(self, now: int) -> None:
         while self._arriving:
             heapq.heappush(self._queue, self._arriving.popleft())
@@ -270,14 +276,16 @@ class Engine:
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        with _objects_frozen(), raised_control_plane() as others:
+        with _objects_frozen(), raised_control_plane() as threads:
             thread = self._start_thread()
             self._runs = True
             seen, checks = self._call, 0
             try:
                 while self._crash is None:
                     await trio.sleep(CHECK_S)
-                    others.lift()
+                    if self._ordinary:
+                        threads.lower()
+                    threads.lift()
                     call = self._call
                     seen, checks = call, checks + 1 if call is not None and call is seen else 0
                     if call is not None and checks >= STUCK_CHECKS:
@@ -339,8 +347,12 @@ class Engine:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
             raise_data_plane()
+        ordinary = False
         while not self._stop and generation == self._generation:
             self.passes += 1
+            if self._ordinary and not ordinary:
+                ordinary = True
+                lower_data_plane()
             due = self.run_due_steps(generation)
             rest_ns = due - self._local.now_ns()
             if rest_ns > LEAST_SLEEP_NS:

@@ -29,48 +29,62 @@ def raise_data_plane() -> None:
             os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_DATA_PLANE))
 
 
+def lower_data_plane() -> None:
+    """The calling thread, that of the data plane, has ordinary priority from now on."""
+    if sys.platform == "linux":
+        _restore(os.SCHED_OTHER, os.sched_param(0))
+
+
 @contextmanager
-def raised_control_plane() -> Iterator[OtherThreads]:
+def raised_control_plane() -> Iterator[RaisedThreads]:
     """The calling thread is that of the control plane until the end of the block, and all other threads are lifted."""
-    others = OtherThreads()
-    if sys.platform != "linux":
-        yield others
-        return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    if len(os.sched_getaffinity(0)) > 1:
+    threads = RaisedThreads()
+    if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
         with suppress(OSError):  # it may not be permitted
             os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_CONTROL_PLANE))
-    others.lift()
+    threads.lift()
     try:
-        yield others
+        yield threads
     finally:
-        for flag in (0, os.SCHED_RESET_ON_FORK):  # without a privilege it stays
-            with suppress(OSError):
-                os.sched_setscheduler(0, policy | flag, parameters)
-                break
-        others.set_nice(nice)
+        threads.lower()
 
 
-class OtherThreads:
-    """The niceness of the threads of the process. Belongs to the control plane.
+class RaisedThreads:
+    """The priorities of all threads but the data plane's. Made and used in the control plane's thread.
 
     What the control plane starts has ordinary priority, as programs beside a run should have: threads are lifted later.
     """
 
     def __init__(self) -> None:
+        self._raised = sys.platform == "linux"
         self._lifted: frozenset[str] = frozenset()
+        if sys.platform == "linux":
+            self._policy, self._parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+            self._nice = os.getpriority(os.PRIO_PROCESS, 0)
 
     def lift(self) -> None:
-        """Lift the threads that have come since the last call."""
-        self._lifted = self.set_nice(_NICE, besides=self._lifted)
+        """Lift the threads that have come since the last call, unless all were lowered."""
+        if self._raised:
+            threads = frozenset(os.listdir("/proc/self/task"))
+            _set_nice(threads - self._lifted, _NICE)
+            self._lifted = threads
 
-    def set_nice(self, nice: int, *, besides: frozenset[str] = frozenset()) -> frozenset[str]:
-        """Give all threads that there are this niceness, ``besides`` some; returns all."""
-        if sys.platform != "linux":
-            return besides
-        threads = frozenset(os.listdir("/proc/self/task"))
-        for thread in threads - besides:
-            with suppress(OSError):  # it may not be permitted, or the thread has ended
-                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
-        return threads
+    def lower(self) -> None:
+        """Give all threads the priority that they had before, and lift none any more."""
+        if self._raised and sys.platform == "linux":
+            self._raised = False
+            _restore(self._policy, self._parameters)
+            _set_nice(frozenset(os.listdir("/proc/self/task")), self._nice)
+
+
+def _set_nice(threads: frozenset[str], nice: int) -> None:
+    for thread in threads:
+        with suppress(OSError):  # it may not be permitted, or the thread has ended
+            os.setpriority(os.PRIO_PROCESS, int(thread), nice)
+
+
+def _restore(policy: int, parameters: os.sched_param) -> None:
+    for flag in (0, os.SCHED_RESET_ON_FORK):  # without a privilege it stays
+        with suppress(OSError):
+            os.sched_setscheduler(0, policy | flag, parameters)
+            return

@@ -16,7 +16,7 @@ from phasegraph import CompensatorConfig, Correction, Duration, Observation, fra
 
 from .crossing_observer import CrossingObserver
 from .device_observer import DeviceObserver
-from .rate_estimator import LOSS_S, device_rate_of
+from .rate_estimator import device_rate_of
 from .ratio import ACQUIRING_SLOPE, INFORMATIVE, LONGEST_STEP_S, Ratio, can_start
 
 CERTAIN = 2.0
@@ -34,8 +34,9 @@ class FeedForwardGains(msgspec.Struct, frozen=True):
     """Standard deviation of the rate below which the strategy locks."""
     good_s: float = 1.0
     """Time for which the conditions of lock have to hold."""
-    after_loss: float = 1.0
-    """Frames of error beyond which the position jumps to its place, for `LOSS_S` after lost frames."""
+    after_loss: float = 0.75
+    """Frames of error beyond which the position jumps to its place, for `after_loss_s` after lost frames."""
+    after_loss_s: float = 10.0
     patience_s: float = 10.0
     """Longest wait for the clock to lock, before playing starts without it."""
     smoothing_s: float = 1.0
@@ -94,7 +95,7 @@ class FeedForward:
     def _largest_error(self) -> float:
         # The gap of lost frames is heard anyway, so the position returns to its place at once.
         observer = self._observer
-        if observer.since_loss_s >= LOSS_S:
+        if observer.since_loss_s >= self.gains.after_loss_s:
             return self._resync
         return min(self._resync, max(self.gains.after_loss, CERTAIN * observer.sigma_s * self._rate))
 

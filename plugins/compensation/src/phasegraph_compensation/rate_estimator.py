@@ -51,6 +51,9 @@ AGAIN_S = 10.0
 """A phase that restarts twice within this time was lost to a wrong rate, which becomes unknown."""
 LOSS_S = 1.0
 """Time after lost frames in which the phase may restart again, and the rate stays: the driver corrects their number."""
+UNSETTLED_S = 2e-6
+"""Least standard deviation of the phase within `LOSS_S` after a wrong count: the driver knows the time that has passed
+better and better."""
 LONGEST_GAP_S = 10.0
 CHANGED_RATE = 20e-6
 """Standard deviation of a rate that has changed. In ``drift-step`` the error is then 1.2 frames, not 109."""
@@ -126,6 +129,7 @@ class RateEstimator:
         self._residual_mean = self._residual_mean_slow = 0.0
         self._residual_wander = self._learned_s = 0.0
         self._outliers = 0
+        self._unsettled = False
         self._quiet_s = math.inf
         self._since_s = 0.0  # since the first stamp, or since the newest change of the rate
 
@@ -191,8 +195,10 @@ class RateEstimator:
         self._predict_state(frame, passed)
         if after_loss:
             self.since_loss_s = 0.0
-            if abs(self.residual_s(time_ns)) > max(1.0 / self._rate, math.sqrt(self._spread.phase + self._r)):
+            self._unsettled = False
+            if abs(self.residual_s(time_ns)) > math.sqrt(self._spread.phase + self._r):
                 self._seed(frame, time_ns)
+                self._unsettled = True
                 # Stamps agree with each other then, and not yet with the truth.
                 self._spread.set_phase(max(self.sigma_s, FIRST_SIGMA_S))
                 return
@@ -215,6 +221,8 @@ class RateEstimator:
             self._base_ns += moved
             self._rest_s -= moved * 1e-9
         self._spread.predict(passed, UNKNOWN_RATE)
+        if self.since_loss_s < LOSS_S and self._unsettled:
+            self._spread.set_phase(max(self.sigma_s, UNSETTLED_S))
 
     def _correct_state(self, time_ns: int) -> None:
         y = -self.residual_s(time_ns)

@@ -18,6 +18,8 @@ _STEP_NS = 1_000_000
 _NEAR_NS = 1_000_000_000
 _PATIENCE_NS = 5 * NS_PER_S
 """How long xruns restart the examination of the first callbacks."""
+_ONE_XRUN_NS = 300_000_000
+"""Stamps of JACK's that may have jumped within this time of each other belong to one xrun."""
 _LONGEST_REST_NS = 4_000_000
 _SHORTEST_REST_NS = 500_000
 _BURST = 4
@@ -77,7 +79,7 @@ class CallbackStamps:
         self._first: list[CallbackStamp] = []
         self._opened_ns = 0
         self._newest_s = 0.0
-        self._in_xrun = False
+        self._xrun_ns = -_ONE_XRUN_NS
         self._burst = 0
         self._bursts: deque[int] = deque(maxlen=_BURSTS)
         self._entry_ns = 0
@@ -98,9 +100,10 @@ class CallbackStamps:
         self.newest_end = fresh[-1].called + fresh[-1].count
         self._measure_cycles(fresh)
         if self.timeline is not None:
-            for stamp in fresh:  # JACK reports one xrun for some time
-                self.xruns += stamp.xrun and not (self._exact and self._in_xrun)
-                self._in_xrun = stamp.xrun
+            for stamp in fresh:
+                if stamp.xrun:  # JACK reports one xrun for some time
+                    self.xruns += not self._exact or stamp.entry_ns - self._xrun_ns > _ONE_XRUN_NS
+                    self._xrun_ns = stamp.entry_ns
             self._add_to_timeline(fresh)
             return
         for stamp in fresh:

@@ -102,6 +102,8 @@ class CardSession(Generic[R, S]):
         self._card, self.side = card, side
         self._request = msgspec.structs.replace(self._request, known=card.opened.card)
         side.card_opened(card.opened)
+        if server := card.opened.ordinary_server:
+            self._ctx.give_up_priority(f"{server} has no real-time priority, and what runs ahead of it delays it")
         self._step = side.step
         return card.opened
 

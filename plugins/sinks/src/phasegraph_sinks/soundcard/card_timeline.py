@@ -157,7 +157,7 @@ class CardTimeline:
 
     def _deviation_limit(self) -> float:
         if self._announced:
-            return NS_PER_S / self.rate + (0.0 if self.exact else 4.0 * self.jitter_ns)
+            return 0.5 * NS_PER_S / self.rate if self.exact else NS_PER_S / self.rate + 4.0 * self.jitter_ns
         return JUMP_NS + 8.0 * self.jitter_ns
 
     def _stamps_of_jump(self) -> int:

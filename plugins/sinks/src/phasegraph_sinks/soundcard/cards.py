@@ -59,6 +59,8 @@ class OpenedCard(msgspec.Struct, frozen=True):
     """Latency that the driver reports."""
     exact_times: str = ""
     """Source of the stamps' times, where it is known to be exact; empty where the stamps have to be examined."""
+    ordinary_server: str = ""
+    """The card's sound server, if that has no real-time priority: whatever ran ahead of it would delay it."""
 
 
 def find_card(cards: Sequence[Card], request: CardRequest) -> Card:

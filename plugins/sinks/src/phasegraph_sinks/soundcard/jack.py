@@ -1,21 +1,22 @@
 """JACK through its own library: cards of a JACK server, or of PipeWire by ``pw-jack``.
 
 PortAudio could reach them too, but it hides what places a frame in time. JACK numbers every frame of every cycle, and
-names the time at which a cycle starts (`jack_get_cycle_times`), both alike for all clients of a server. So the relation
-between a card's frames and time needs no estimate of this client's, and a cycle that the client missed shows in the
-number of the next.
+names the time at which a cycle starts, both alike for all clients of a server. So a cycle that the client missed shows
+in the number of the next.
 
-The cycle times come from a delay-locked loop in the server, which takes 4 s to follow an xrun of the server. Its error
-can be computed back: JACK 2 changes its period by ``omega ** 2 * lag`` each cycle, where ``lag`` is how much later than
-predicted the server woke (JackFrameTimer.cpp). `_LagFilter` does so, with the same result in all clients.
+JACK 2's cycle times (`jack_get_cycle_times`) come from a delay-locked loop in the server, which takes 4 s to follow an
+xrun of the server. The moment at which the server woke for a cycle is known without it, to a frame, by
+`jack_frames_since_cycle_start`. `_WakeFilter` makes the times of frames from these moments: the same in all clients
+within a few microseconds, since all see the same cycles. PipeWire's times are exact as they are.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import math
+import os
 import statistics
+import sys
 from collections import deque
 from collections.abc import Callable
 from ctypes.util import find_library
@@ -37,25 +38,21 @@ _WRAP = 1 << 32
 _MOST_LOST = 1 << 28
 """Frames beyond which a jump of the server's count is no loss: the count started again."""
 
-_LOOP_OMEGA = 7.854e-7
-"""Of JACK 2's loop: ``omega`` is this times the period in microseconds."""
-_FLOAT32_ULPS = 1 << 29
-"""A step of the loop's period, a float of 32 bits, in those of a float of 64."""
 _WAKES_TIME_US = 250_000
 _MOST_WAKES = 190
 _JUMP_WAKES = 3
 _JUMP_TIME_US = 20_000
-"""Wake-ups in a row that are a jump, or of that time, if it has more; fewer were late. The mean of these is what a jump
-is corrected by at once, and a wake-up at a period of 64 is known to within 111 us."""
-_JUMP_CYCLES = 16
-"""Cycles after a jump in which the stamps may move by whole frames."""
-_SETTLING_US = 1_000_000
-"""Time after a jump in which the least lag that is corrected grows from nothing to its value."""
-_LEAST_JUMP_US, _LEAST_LAG_US = 250.0, 10.0
-_JUMP_STEPS, _LAG_STEPS = 1.5, 0.15
-"""The least jump that is one, and the least lag that is corrected (the loop removes less within seconds, and a
-correction would be noise), each with a share of the step in which a lag is known: 111 us at a period of 64, 28 us at
-256."""
+"""Wake-ups in a row that are a jump, or of that time, if it has more; fewer were late."""
+_LEAST_JUMP_US = 150.0
+_SLEW = 200e-6
+"""Largest change of the server's rate that is followed without a jump."""
+_LARGEST_SLIP = 0.75
+"""Frames by which the times of frames may be off, where `_SLEW` does not suffice, before they move at once. At less
+than half a frame no frame would be lost then."""
+_MOVED_CYCLES = 4
+"""Cycles after such a move in which stamps may have jumped."""
+_LONGEST_READING_US = 20
+"""A wake-up that took longer to read was read while the thread waited for a processor."""
 _AFTER_XRUN_NS = 750_000_000
 """How long after an xrun of the server the stamps may jump."""
 
@@ -74,6 +71,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "jack_client_open": (_POINTER, (ctypes.c_char_p, ctypes.c_int, ctypes.POINTER(ctypes.c_int))),
     "jack_client_close": (ctypes.c_int, (_POINTER,)),
     "jack_activate": (ctypes.c_int, (_POINTER,)),
+    "jack_is_realtime": (ctypes.c_int, (_POINTER,)),
     "jack_get_sample_rate": (ctypes.c_uint32, (_POINTER,)),
     "jack_get_buffer_size": (ctypes.c_uint32, (_POINTER,)),
     "jack_port_register": (_POINTER, (_POINTER, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_ulong)),
@@ -91,6 +89,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "jack_set_xrun_callback": (ctypes.c_int, (_POINTER, _XRUN, _POINTER)),
     "jack_on_info_shutdown": (None, (_POINTER, _SHUTDOWN, _POINTER)),
     "jack_get_time": (ctypes.c_uint64, ()),
+    "jack_frames_since_cycle_start": (ctypes.c_uint32, (_POINTER,)),
     "jack_get_version_string": (ctypes.c_char_p, ()),
     "jack_set_error_function": (None, (_MESSAGE,)),
     "jack_set_info_function": (None, (_MESSAGE,)),
@@ -165,39 +164,41 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
     return names
 
 
-class _LagFilter:
-    # How late JACK 2's cycle times are, in microseconds. Each wake-up (the loop's prediction and its lag) is compared
-    # with the nominal rate; the mean of a quarter of a second is the truth. After a jump, which is found or reported,
-    # only newer wake-ups count. 0 in the steady state, where the loop is better than this.
+class _WakeFilter:
+    # When JACK 2's cycles begin, in microseconds. Each wake-up of the server is compared with the nominal rate; the
+    # median of a quarter of a second is the truth. After a jump, which is found or reported, only newer wake-ups count.
 
-    def __init__(self, nominal_us: float) -> None:
+    def __init__(self, nominal_us: float, frame_us: float) -> None:
         self._nominal_us = nominal_us
-        self._gain = (_LOOP_OMEGA * nominal_us) ** 2
-        step_us = math.ulp(nominal_us) * _FLOAT32_ULPS / self._gain
-        self._jump_us = _LEAST_JUMP_US + _JUMP_STEPS * step_us
-        self._least_lag_us = _LEAST_LAG_US + _LAG_STEPS * step_us
-        self._origin_us = 0
-        self._period_us = 0.0
-        self.since_jump = int(_SETTLING_US / nominal_us)
-        """Cycles since the newest jump: clients that see the same cycles agree on it."""
+        self._largest_slip_us = _LARGEST_SLIP * frame_us
+        self._origin_us = 0.0
+        self._place_us = 0.0
+        self.since_moved = _MOVED_CYCLES
+        """Cycles since the times have moved at once: clients that see the same cycles agree on it."""
         self._doubtful: list[float] = []
         self._jump_reported = False
         self._jump_wakes = max(_JUMP_WAKES, int(_JUMP_TIME_US / nominal_us))
         self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
+        self._first_cycles = self._wakes.maxlen or 0
 
-    def update(self, cycles: float, current_us: int, period_us: float, *, successive: bool) -> float:
-        """``cycles``: periods since the first, missed cycles included; ``successive``: none was missed just now."""
+    def begin_us(self, cycles: float, current_us: int, wake_us: float | None) -> float:
+        """When this cycle begins. ``cycles``: periods since the first, missed cycles included; ``current_us``: by the
+        server's loop; ``wake_us``: when the server woke, if that is known."""
         self._origin_us = self._origin_us or current_us
-        predicted = current_us - self._origin_us - cycles * self._nominal_us
-        before_us, self._period_us = self._period_us, period_us
-        self.since_jump += 1
-        if before_us and successive:
-            self._add_wake(predicted + (period_us - before_us) / self._gain)
+        nominal_us = self._origin_us + cycles * self._nominal_us
+        self.since_moved += 1
+        if wake_us is not None:
+            self._add_wake(wake_us - nominal_us)
         if not self._wakes:
-            return 0.0
-        lag = statistics.fmean(self._wakes) - predicted
-        least_us = self._least_lag_us * min(1.0, self.since_jump * self._nominal_us / _SETTLING_US)
-        return math.copysign(max(0.0, abs(lag) - least_us), lag)
+            return current_us
+        wanted_us, most_us = statistics.median(self._wakes), _SLEW * self._nominal_us
+        if self._first_cycles:
+            self._first_cycles -= 1
+            self._place_us = wanted_us
+        elif abs(wanted_us - self._place_us) > self._largest_slip_us:
+            self._place_us, self.since_moved = wanted_us, 0
+        self._place_us += min(max(wanted_us - self._place_us, -most_us), most_us)
+        return nominal_us + self._place_us
 
     def expect_jump(self) -> None:
         """The server reports an xrun: its time may have jumped, by less than can be told from a late wake-up."""
@@ -205,13 +206,13 @@ class _LagFilter:
         self._doubtful.clear()
 
     def _add_wake(self, wake_us: float) -> None:
-        if self._wakes and (self._jump_reported or abs(wake_us - statistics.fmean(self._wakes)) > self._jump_us):
+        if self._wakes and (self._jump_reported or abs(wake_us - statistics.median(self._wakes)) > _LEAST_JUMP_US):
             self._doubtful.append(wake_us)
             if len(self._doubtful) < self._jump_wakes:
                 return
             self._wakes.clear()
             self._wakes.extend(self._doubtful)
-            self.since_jump, self._jump_reported = 0, False
+            self._jump_reported = False
         else:
             self._wakes.append(wake_us)
         self._doubtful.clear()
@@ -221,7 +222,7 @@ class JackCard:
     """A client of the server that is connected to one card. Calls may block without limit: it lives in a child process.
 
     Fields that the server's threads write: ``_lost`` (shutdown) and ``_xrun_until_ns`` (xrun). The process callback
-    alone writes the ring, ``_frame``, ``_xrun_known_ns`` and ``_lag``; `update_latency` writes ``_latency``.
+    alone writes the ring, ``_frame``, ``_xrun_known_ns`` and ``_wakes``; `update_latency` writes ``_latency``.
     """
 
     def __init__(
@@ -250,7 +251,7 @@ class JackCard:
         self._latency = 0
         version = (lib.jack_get_version_string() or b"").decode()
         nominal_us = lib.jack_get_buffer_size(client) / rate * 1e6
-        self._lag = _LagFilter(nominal_us) if version.startswith("1.9.") else None
+        self._wakes = _WakeFilter(nominal_us, 1e6 / rate) if version.startswith("1.9.") else None
         self._times = (ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_float())
         self._scratch = np.zeros((ring.capacity, request.channels), np.float32)
         self._scratch_bytes = self._scratch.data.cast("B")
@@ -265,6 +266,9 @@ class JackCard:
             lib.jack_port_register(client, f"{word}_{channel}".encode(), _AUDIO, flag, 0)
             for channel in range(request.channels)
         ]
+        ordinary = not lib.jack_is_realtime(client)
+        if ordinary:
+            give_up_priority()  # the library's threads inherit it
         other = _IS_OUTPUT if self._capture else _IS_INPUT
         self._device_ports = _ports(client, other, f"^{_escaped(card.name)}:")[: request.channels]
         self.update_latency()
@@ -275,7 +279,9 @@ class JackCard:
             ours, theirs = lib.jack_port_name(port), device_port.encode()
             lib.jack_connect(client, *((theirs, ours) if self._capture else (ours, theirs)))
         self.update_latency()
-        self.opened = OpenedCard(card, self._latency / rate, "JACK's cycle times")
+        self.opened = OpenedCard(
+            card, self._latency / rate, "JACK's cycle times", "the JACK server" if ordinary else ""
+        )
 
     def is_active(self) -> bool:
         """Whether the server runs."""
@@ -323,21 +329,21 @@ class JackCard:
                     ring.skip_lost(lost)
                 else:
                     ring.called += lost
-        lag = 0.0
-        if self._lag is not None:
+        now_us: float = current.value
+        if self._wakes is not None:
             if count != self._count:  # the server's period has changed
-                self._lag = _LagFilter(count / self._rate * 1e6)
+                self._wakes = _WakeFilter(count / self._rate * 1e6, 1e6 / self._rate)
             if self._xrun_known_ns != self._xrun_until_ns:
                 self._xrun_known_ns = self._xrun_until_ns
-                self._lag.expect_jump()
-            lag = self._lag.update(ring.called / count, current.value, period.value, successive=not lost)
-        now_s = (current.value + lag) * 1e-6
+                self._wakes.expect_jump()
+            now_us = self._wakes.begin_us(ring.called / count, current.value, self._wake_us())
+        now_s = now_us * 1e-6
         latency_s = self._latency / self._rate
         device_s = now_s - latency_s if self._capture else now_s + latency_s
         self._frame, self._count = frame, count
         entry_ns = self._now_ns()
         # Where the jump shows in the times, that decides: the server reports xruns to each client when it can.
-        xrun = entry_ns < self._xrun_until_ns if self._lag is None else self._lag.since_jump < _JUMP_CYCLES
+        xrun = entry_ns < self._xrun_until_ns if self._wakes is None else self._wakes.since_moved < _MOVED_CYCLES
         ring.note_callback(ring.called, count, device_s, now_s, entry_ns, xrun)
         lib, scratch = self._lib, self._scratch[:count]
         if isinstance(ring, CaptureRing):
@@ -350,12 +356,28 @@ class JackCard:
                 _port_samples(lib, port, count)[:] = scratch[:, channel]
         return 0
 
+    def _wake_us(self) -> float | None:
+        # When the server woke for this cycle, to a frame: the middle of that frame.
+        before_us = self._lib.jack_get_time()
+        frames = self._lib.jack_frames_since_cycle_start(self._client)
+        taken_us = self._lib.jack_get_time() - before_us
+        if taken_us > _LONGEST_READING_US:
+            return None
+        return float(before_us + 0.5 * taken_us - (frames + 0.5) * 1e6 / self._rate)
+
     def _on_xrun(self, argument: Any) -> int:
         self._xrun_until_ns = self._now_ns() + _AFTER_XRUN_NS
         return 0
 
     def _on_shutdown(self, code: int, reason: bytes | None, argument: Any) -> None:
         self._lost = (reason or b"").decode("utf-8", "replace") or "the JACK server ended"
+
+
+def give_up_priority() -> None:
+    """Give this thread, and those that it starts, the priority of an ordinary program."""
+    if sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def _port_samples(lib: Any, port: Any, count: int) -> Any:
