@@ -40,7 +40,13 @@ class Estimate(msgspec.Struct, frozen=True):
 
 @contextmanager
 def clock(
-    host: Host, folder: Path, name: str, *, seconds: float = LIMIT_S, interface: str = INTERFACE, **options: object
+    host: Host,
+    folder: Path,
+    name: str,
+    *,
+    seconds: float = LIMIT_S,
+    interface: str | list[str] = INTERFACE,
+    **options: object,
 ) -> Iterator[Running]:
     """``kernel run`` of a graph of one PTP clock; an underscore in an option's name is a hyphen.
 

@@ -326,6 +326,67 @@ def test_the_phase_of_a_pair_is_beside_its_levels(tmp_path: Path, runtime: Path,
         wait_for(lambda: re.search(r"phase 1/2\s+-0\.25", page.inner_text("#others")), "the phase")
 
 
+SDP = """v=0
+o=- 1 1 IN IP4 10.77.0.1
+s=Stage left
+c=IN IP4 239.69.90.1/32
+t=0 0
+m=audio 5004 RTP/AVP 98
+a=rtpmap:98 L24/48000/2
+a=ptime:1
+a=ts-refclk:ptp=IEEE1588-2008:62-D2-11-FF-FE-00-00-01:0
+a=mediaclk:direct=0
+"""
+CROSSED = [
+    SENDERS[0],
+    table("sinks", "one", kind="aes67", clock="house", input="tone", interface=HERE, group="239.69.90.1"),
+    table("clocks", "studio", kind="system", **{"rate-offset": "50ppm"}),
+    source("stage", 1, link_offset="200ms"),
+    table("sinks", "levels", kind="meter", input="stage"),
+    table("compensators", "align", kind="ptp-feed-forward"),
+    table(
+        "sinks", "again", kind="aes67", clock="studio", input="stage", compensator="align", interface=HERE,
+        group="239.69.90.12",
+    ),
+]  # fmt: skip
+
+
+def test_every_part_of_the_page_shows_a_real_run(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    with steered(tmp_path, browser, *CROSSED) as page:
+
+        def shown(where: str, what: str) -> None:
+            wait_for(lambda: re.search(what, page.inner_text(where)), f"{what} in {where}: {page.inner_text(where)}")
+
+        shown("#headline", r"The stream is healthy: .* to spare\.")
+        shown("#clocks", r"studio[\s\S]*sigma[\s\S]*bound[\s\S]*rate\s+.*ppm")
+        assert page.locator("#clocks canvas[aria-label*='with sigma']").count() == 2
+        shown("#streams", r"stage[\s\S]*PASS[\s\S]*-\d+\.\d dBFS[\s\S]*link offset\s+200 ms[\s\S]*safe offset")
+        assert page.locator("#streams canvas[aria-label*='link offset 200 ms']").is_visible()
+        assert page.locator("#streams meter[aria-label='Level of channel 2']").count() == 1
+        shown("#crossings", r"stage->again[\s\S]*alignment error[\s\S]*ratio\s+.*ppm[\s\S]*buffer\s+.*frames")
+        shown("#senders", r"again[\s\S]*behind the grid[\s\S]*back to back")
+        assert page.locator("#picture path.crossing").count() == 1
+        wait_for(lambda: page.locator("#picture path.clock").count() == 3, "lines from the clocks")
+        assert {"house", "studio", "stage", "again"} <= set(page.locator("#picture text").all_text_contents())
+        page.click("#graph-file summary")
+        shown("#graph-text", r'\[sinks\.again\]\n[\s\S]*compensator = "align"')
+        page.get_by_text("Explain a session description").click()
+        page.fill("#sdp-text", SDP)
+        page.click("#sdp-explain")
+        shown("#sdp-answer", r"Usable\.[\s\S]*L24[\s\S]*239\.69\.90\.1")
+        page.focus("#kind")
+        wait_for(lambda: page.locator("#kind option").count() > 10, "the kinds")
+        page.select_option("#kind", "sources.aes67")
+        shown("#options", r"link-offset[\s\S]*media time")
+
+
+def test_the_only_clock_of_a_graph_is_drawn_though_no_node_names_it(
+    tmp_path: Path, runtime: Path, browser: Any
+) -> None:
+    with steered(tmp_path, browser, *SENDERS) as page:
+        wait_for(lambda: page.locator("#picture path.clock").count() == 2, "a line to each sender")
+
+
 def test_a_stranger_s_text_stays_text_and_nothing_comes_from_other_hosts(
     tmp_path: Path, runtime: Path, browser: Any
 ) -> None:

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from phasegraph import GraphError, NodeError, Problem, __version__
+from phasegraph._cli.run import RunOptions
 from phasegraph._core.invocation import install_command
 
 
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Stands in for the function that runs the graph, and remembers how it was called."""
-    seen = SimpleNamespace(arguments=None, options=None, result=0)
+    seen = SimpleNamespace(options=None, result=0)
 
-    def run_graph(*arguments: Any, **options: Any) -> int:
-        seen.arguments = arguments
+    def run_graph(options: RunOptions) -> int:
         seen.options = options
         if isinstance(seen.result, BaseException):
             raise seen.result
@@ -32,7 +32,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_run_passes_every_option_on(kernel: Any, run_command: Any) -> None:
     options = "--profile p --set a.b.c=1 --set a.b.d=2 --for 1.5s --report r.json --trace t.jsonl --log-format json"
     assert kernel("run", "graph.toml", *options.split(), "--log-level", "debug").exit_code == 0
-    assert run_command.arguments == (
+    assert run_command.options[:6] == (
         (Path("graph.toml"), "p", ("a.b.c=1", "a.b.d=2")),
         1_500_000_000,
         Path("r.json"),
@@ -44,7 +44,7 @@ def test_run_passes_every_option_on(kernel: Any, run_command: Any) -> None:
 
 def test_run_has_defaults(kernel: Any, run_command: Any) -> None:
     kernel("run", "graph.toml")
-    assert run_command.arguments == ((Path("graph.toml"), None, ()), None, None, None, "text", "info")
+    assert run_command.options[:6] == ((Path("graph.toml"), None, ()), None, None, None, "text", "info")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from phasegraph._control import control_server, socket_paths
 from phasegraph._control.control_protocol import MOST_LINE_BYTES
 from phasegraph._control.control_server import MOST_CLIENTS, MOST_EVENTS, ControlServer
 from phasegraph._control.counter_rates import recent_losses
-from phasegraph._control.run_monitor import NODES_AT_ONCE, PAUSE_S, RunMonitor
+from phasegraph._control.run_monitor import NODES_AT_ONCE, RunMonitor
 from phasegraph._run.logging import make_log
 from phasegraph.control import (
     ChangeRefused,
@@ -107,23 +107,31 @@ async def test_a_snapshot(tmp_path: Path) -> None:
         assert status.duration_s > 1
 
 
-async def test_a_snapshot_of_many_nodes_is_made_in_slices(tmp_path: Path) -> None:
+async def test_a_snapshot_of_many_nodes_is_made_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sinks = "".join(f'[sinks.n{number}]\nkind = "null"\ninput = "tone"\n' for number in range(3 * NODES_AT_ONCE))
     async with running(tmp_path, GRAPH + sinks) as it, trio.open_nursery() as nursery:
-        monitor, pauses, statuses = it.server.monitor, 0, []
+        monitor, statuses, kinds = it.server.monitor, [], []
+        do = monitor.slices.do
+
+        async def seen(kind: str, work: Any, deadline_ns: int) -> Any:
+            kinds.append(kind)
+            await trio.sleep(0.001)
+            return await do(kind, work, deadline_ns)
 
         async def read() -> None:
             statuses.append(await monitor.read_status())
 
+        monkeypatch.setattr(monitor.slices, "do", seen)
         for _ in range(2):
             nursery.start_soon(read)
-        while not statuses:
-            await trio.sleep(PAUSE_S / 4)
-            pauses += not statuses
-        assert pauses >= 3, "others run while it is made"
-        await trio.sleep(PAUSE_S)
+        with trio.fail_after(20):
+            while len(statuses) < 2:
+                await trio.sleep(0.001)
+        assert kinds.count("nodes") == 4, "once for both readers"
+        assert (kinds.count("edges"), kinds.count("status")) == (1, 1)
         assert statuses[0] is statuses[1]
         assert list(statuses[0].nodes) == list(it.session.built.nodes)
+        assert list(statuses[0].edges) == ["tone->out", *(f"tone->n{number}" for number in range(3 * NODES_AT_ONCE))]
         assert monitor.status() is statuses[0] or monitor.status().duration_s > statuses[0].duration_s
 
 

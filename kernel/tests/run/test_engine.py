@@ -13,7 +13,7 @@ import trio
 
 from phasegraph import NodeError, SystemLocalClock
 from phasegraph._run import engine as engine_module
-from phasegraph._run.engine import ENGINE_THREAD, IDLE_NS, Engine
+from phasegraph._run.engine import ENGINE_THREAD, Engine
 from phasegraph.testing import SimLocalClock
 
 MS = 1_000_000
@@ -96,7 +96,7 @@ class TestVirtual:
             (5, "b"), (6, "a"), (6, "b"), (6, "c"),
         ]  # fmt: skip
 
-    async def test_what_is_attached_while_all_sleep_begins_soon(self, autojump_clock):
+    async def test_what_is_attached_or_hastened_while_all_sleep_is_called_at_once(self, autojump_clock):
         engine, called = Engine(SimLocalClock()), []
 
         def step(now: int) -> int:
@@ -106,11 +106,13 @@ class TestVirtual:
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             await trio.sleep(1)
-            engine.attach(step, unexpected)
-            attached = trio.current_time()
-            while not called:
-                await trio.sleep(0.001)
-            assert trio.current_time() - attached <= IDLE_NS / 1e9 + 0.001
+            attachment = engine.attach(step, unexpected)
+            attached_ns = engine._local.now_ns()
+            await trio.sleep(1)
+            assert called == [attached_ns]
+            attachment.call_now()
+            await trio.sleep(1)
+            assert called == [attached_ns, attached_ns + 1000 * MS]
             nursery.cancel_scope.cancel()
 
     async def test_a_step_that_fails_is_left_out_and_the_others_go_on(self, autojump_clock):
@@ -128,7 +130,7 @@ class TestVirtual:
                 raise ZeroDivisionError("nought")
             return now + MS
 
-        detach = engine.attach(bad, failures.append)
+        detach = engine.attach(bad, failures.append).detach
         engine.attach(good, unexpected)
         await run_for(engine, 0.0105)
         assert calls == {"good": 11, "bad": 3}
@@ -146,7 +148,7 @@ class TestVirtual:
         def first(now: int) -> int:
             calls.append("first")
             if len(calls) == 1:
-                detach.append(engine.attach(second, unexpected))
+                detach.append(engine.attach(second, unexpected).detach)
             else:
                 detach.pop()()
                 return now + 1000 * MS
@@ -165,7 +167,7 @@ class TestVirtual:
             detach()
             return now + MS
 
-        detach = engine.attach(step, unexpected)
+        detach = engine.attach(step, unexpected).detach
         await run_for(engine, 0.01)
         assert len(called) == 1
 
@@ -195,7 +197,7 @@ class TestVirtual:
                     return now + (1 << 60)
 
             step = Step()
-            steps.append(engine.attach(step, unexpected))
+            steps.append(engine.attach(step, unexpected).detach)
             return weakref.ref(step)
 
         async with trio.open_nursery() as nursery:
@@ -209,6 +211,19 @@ class TestVirtual:
 
 
 class TestReal:
+    async def test_a_step_is_called_at_once_where_that_is_asked_for(self):
+        engine, called = Engine(SystemLocalClock()), []
+
+        def step(now):
+            called.append(now)
+            return now + (1 << 60)
+
+        attachment = engine.attach(step, unexpected)
+        await run_until(engine, lambda: called)
+        attachment.call_now()
+        await run_until(engine, lambda: len(called) > 1)
+        assert len(called) == 2
+
     async def test_a_step_that_is_always_due_does_not_starve_the_others(self):
         engine, greedy, patient = Engine(SystemLocalClock()), [], []
 
@@ -220,7 +235,7 @@ class TestReal:
             patient.append(now)
             return now + MS
 
-        detach = [engine.attach(always, unexpected), engine.attach(sometimes, unexpected)]
+        detach = [engine.attach(step, unexpected).detach for step in (always, sometimes)]
         await run_until(engine, lambda: len(patient) > 20)
         for each in detach:
             each()
@@ -238,7 +253,7 @@ class TestReal:
             called.append(now)
             return now + MS
 
-        detach = engine.attach(stuck, failures.append)
+        detach = engine.attach(stuck, failures.append).detach
         engine.attach(good, unexpected)
         try:
             await run_until(engine, lambda: len(called) > 20)
@@ -312,7 +327,7 @@ class TestReal:
             release.wait()
             return now + MS
 
-        detach = engine.attach(stuck, unexpected)
+        detach = engine.attach(stuck, unexpected).detach
         try:
             with trio.fail_after(60):
                 async with trio.open_nursery() as nursery:
@@ -331,7 +346,7 @@ class TestReal:
             seen.append((threading.current_thread().name, now))
             return now + MS
 
-        detach = engine.attach(step, unexpected)
+        detach = engine.attach(step, unexpected).detach
         await run_until(engine, lambda: len(seen) > 20)
         assert {name for name, _ in seen} == {"phasegraph-engine"}
         assert "phasegraph-engine" not in [thread.name for thread in threading.enumerate()]
@@ -351,6 +366,53 @@ class TestReal:
         assert policies == {os.SCHED_FIFO if _may_have_priority() else before}
         assert os.sched_getscheduler(0) == before
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other ways")
+    async def test_the_control_plane_has_real_time_priority_behind_it(self, monkeypatch):
+        monkeypatch.setattr(engine_module, "CHECK_S", 0.01)
+        policy, nice, ended = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0), threading.Event()
+        engine = Engine(SystemLocalClock())
+        several = len(os.sched_getaffinity(0)) > 1
+        try:
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(engine.run)
+                    await trio.sleep(0.01)
+                    assert os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == (
+                        os.SCHED_RR if several and _may_have_priority() else policy
+                    )
+                    thread = threading.Thread(target=ended.wait)
+                    thread.start()
+                    assert os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK == os.SCHED_OTHER
+                    lifted = os.getpriority(os.PRIO_PROCESS, 0)  # as far as that is permitted
+                    while os.getpriority(os.PRIO_PROCESS, thread.native_id) != lifted:
+                        await trio.sleep(0.01)
+                    nursery.cancel_scope.cancel()
+        finally:
+            ended.set()
+        assert (os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)) == (policy, nice)
+
+    async def test_a_rest_is_waited_for(self):
+        engine, busy = Engine(SystemLocalClock()), []
+
+        def step(now: int) -> int:
+            busy.append(True)
+            time.sleep(0.002)
+            busy.pop()
+            return now + 10 * MS
+
+        engine.attach(step, unexpected)
+        found = []
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(engine.run)
+                while found.count(True) < 20:
+                    await trio.sleep(0.001)
+                    rest_ns = engine.wait_for_rest(MS, 0.1)
+                    found.append(MS <= rest_ns <= 10 * MS and not busy)
+                assert engine.wait_for_rest(20 * MS, 0.02) == 0, "no rest is that long"
+                nursery.cancel_scope.cancel()
+        assert found.count(True) > found.count(False)
+
     async def test_a_detached_step_is_not_running_any_more(self):
         engine = Engine(SystemLocalClock())
         inside = threading.Event()
@@ -362,7 +424,7 @@ class TestReal:
             ended.append(now)
             return now + MS
 
-        detach = engine.attach(slow, unexpected)
+        detach = engine.attach(slow, unexpected).detach
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             while not inside.is_set():
@@ -391,7 +453,7 @@ class TestReal:
             while not begun.is_set():
                 await trio.sleep(0.001)
             for _ in range(50):
-                engine.attach(lambda now: now + 1000 * MS, unexpected)()
+                engine.attach(lambda now: now + 1000 * MS, unexpected).detach()
             assert not release.is_set(), "the other step had to return first"
             giving_up.cancel()
             release.set()

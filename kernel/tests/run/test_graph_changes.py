@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,20 +112,22 @@ async def test_a_switch_is_exact_and_the_others_hear_nothing_of_it(autojump_cloc
     assert [event["text"] for event in run.events("graph_changed")]
 
 
-async def test_a_cross_fade_is_linear(autojump_clock: Any) -> None:
+# The recorder reads what has arrived: at some of these moments frames of the old input arrive after the new one's.
+@pytest.mark.parametrize(("begin_s", "fade_ms"), [(1, 10), (1.0548, 10), (1.0274, 60), (1.075, 300), (0.1, 1)])
+async def test_a_cross_fade_is_linear(autojump_clock: Any, begin_s: float, fade_ms: int) -> None:
     async with running_graph(GRAPH) as run:
-        await trio.sleep(1)
-        done = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}), crossfade_ms=10)
+        await trio.sleep(begin_s)
+        done = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}), crossfade_ms=fade_ms)
         await trio.sleep(1)
         a, b = run.nodes["a"], run.nodes["b"]
     main = recording(run, "main")
     begin = a.stream.first + 960
-    n = done.applied["main"].frame - begin
-    share = ((np.arange(480, dtype=np.float32) + 0.5) / 480)[:, None]
-    one, two = a.frames(begin - 960 + n, 480), b.frames(begin - 1440 + n, 480)
+    n, fade = done.applied["main"].frame - begin, 48 * fade_ms
+    share = ((np.arange(fade, dtype=np.float32) + 0.5) / fade)[:, None]
+    one, two = a.frames(begin - 960 + n, fade), b.frames(begin - 1440 + n, fade)
     np.testing.assert_array_equal(main[:n], a.frames(begin - 960, n))
-    np.testing.assert_allclose(main[n : n + 480], (1 - share) * one + share * two, atol=1e-6)
-    np.testing.assert_array_equal(main[n + 480 :], b.frames(begin - 1440 + n + 480, len(main) - n - 480))
+    np.testing.assert_allclose(main[n : n + fade], (1 - share) * one + share * two, atol=1e-6)
+    np.testing.assert_array_equal(main[n + fade :], b.frames(begin - 1440 + n + fade, len(main) - n - fade))
 
 
 async def test_several_changes_at_a_media_time(autojump_clock: Any) -> None:
@@ -354,6 +357,22 @@ async def test_a_sink_whose_stream_has_died_is_switched_to_a_silent_one_without_
         b = run.nodes["b"]
     main = recording(run, "main")
     np.testing.assert_array_equal(main[-RATE // 2 :], b.frames(b.stream.head - RATE // 2, RATE // 2))
+
+
+async def test_a_cross_fade_does_not_wait_for_an_input_that_dies(autojump_clock: Any) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            edit = GraphEdit(set={"sink.main.input": "b"})
+            nursery.start_soon(partial(run.session.changes.apply, edit, crossfade_ms=800))
+            await trio.sleep(0.4)
+            assert run.session.built.nodes["main"].input._left is not None, "it fades"
+            run.nodes["a"].stream.mark_written = lambda *frames: None
+        await trio.sleep(1)
+        a, b = run.nodes["a"], run.nodes["b"]
+    main = recording(run, "main")
+    assert len(main) > 2 * RATE, "what the old input did not bring is not waited for"
+    np.testing.assert_array_equal(main[-RATE // 2 :], b.frames(a.stream.first + len(main) - RATE // 2 - 480, RATE // 2))
 
 
 async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(autojump_clock: Any) -> None:

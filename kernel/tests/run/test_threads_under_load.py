@@ -86,7 +86,7 @@ async def test_every_snapshot_belongs_together_and_the_last_one_is_exact() -> No
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
-            detach = engine.attach(plane.step, lambda error: None)
+            attachment = engine.attach(plane.step, lambda error: None)
             while plane.block < BLOCKS:
                 for _ in range(100):
                     looks += 1
@@ -99,7 +99,7 @@ async def test_every_snapshot_belongs_together_and_the_last_one_is_exact() -> No
                         assert figures.missing_frames >= missing[number]
                         missing[number] = figures.missing_frames
                 await trio.sleep(0)
-            detach()
+            attachment.detach()
             nursery.cancel_scope.cancel()
     assert looks > 100
     assert plane.inputs[1].figures.latest.missing_frames == plane.lost * BLOCK

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegraph_aes67.histogram import Histogram
+from phasegraph_aes67.histogram import EMPTY, Distribution, Histogram
 
 CALM = settings(derandomize=True, deadline=None, database=None)
 BIN = 2 ** (1 / 16)
 """Ratio of a bin's edges."""
 
 
-def of(*values: int) -> Histogram:
+def of(*values: int) -> Distribution:
     histogram = Histogram()
     histogram.add(np.array(values, np.int64))
-    return histogram
+    return histogram.distribution()
 
 
 def test_empty() -> None:
-    assert Histogram().metrics("lateness") == {}
-    assert Histogram().percentile(0.5) == 0
+    assert EMPTY.metrics("lateness") == {}
+    assert EMPTY.percentile(0.5) == 0
     assert of().metrics("lateness") == {}
 
 
@@ -36,35 +36,36 @@ def test_names_carry_the_unit() -> None:
 
 
 def test_negative_times_have_percentiles_too() -> None:
-    histogram = of(-24_000_000, *[-22_700_000] * 97, -21_000_000, -40)
-    assert -22_700_000 <= histogram.percentile(0.5) <= -22_700_000 / BIN
-    assert -21_000_000 <= histogram.percentile(0.99) <= -21_000_000 / BIN
-    assert histogram.percentile(1.0) == -40
+    times = of(-24_000_000, *[-22_700_000] * 97, -21_000_000, -40)
+    assert -22_700_000 <= times.percentile(0.5) <= -22_700_000 / BIN
+    assert -21_000_000 <= times.percentile(0.99) <= -21_000_000 / BIN
+    assert times.percentile(1.0) == -40
     assert -1_000 <= of(-7, 2_000_000).percentile(0.5) <= 0
 
 
 def test_longer_than_the_last_bin_counts_there() -> None:
-    histogram = of(10**15, 3_000)
-    assert histogram.metrics("t")["t_max_ns"] == 10**15
-    assert histogram.percentile(0.5) <= 3_000 * BIN
+    times = of(10**15, 3_000)
+    assert times.metrics("t")["t_max_ns"] == 10**15
+    assert times.percentile(0.5) <= 3_000 * BIN
 
 
 def test_what_was_added_since() -> None:
-    histogram = of(*[30_000_000] * 100)
+    histogram = Histogram()
+    histogram.add(np.array([30_000_000] * 100))
     before = histogram.distribution()
     assert histogram.distribution().percentile_since(before, 0.99) == 0
     histogram.add(np.array([2_000_000] * 10))
     assert histogram.distribution().percentile_since(before, 0.99) == pytest.approx(2e6, rel=BIN - 1)
-    assert histogram.percentile(0.99) == 30_000_000
+    assert histogram.distribution().percentile(0.99) == 30_000_000
 
 
 def test_counts_add_up_over_calls() -> None:
     histogram = Histogram()
     for value in range(1, 101):
         histogram.add(np.array([value * 1_000_000]))
-    assert histogram.percentile(0.5) == pytest.approx(50e6, rel=BIN - 1)
-    assert histogram.percentile(0.99) == pytest.approx(99e6, rel=BIN - 1)
-    assert histogram.percentile(1.0) == 100_000_000
+    assert histogram.distribution().percentile(0.5) == pytest.approx(50e6, rel=BIN - 1)
+    assert histogram.distribution().percentile(0.99) == pytest.approx(99e6, rel=BIN - 1)
+    assert histogram.distribution().percentile(1.0) == 100_000_000
 
 
 @CALM
@@ -86,7 +87,7 @@ def test_a_reader_in_another_thread_finds_every_value_once() -> None:
     def read() -> None:
         while added[0] < 20_000:
             least = added[0]
-            count = histogram.count
+            count = histogram.distribution().count
             if not least <= count <= added[0] + 1:
                 wrong.append((least, count, added[0]))
 
@@ -101,20 +102,21 @@ def test_a_reader_in_another_thread_finds_every_value_once() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert wrong == []
-    assert histogram.count == 20_000
+    assert histogram.distribution().count == 20_000
 
 
-def test_a_snapshot_of_the_writer_has_all_and_does_not_change() -> None:
+def test_a_distribution_has_all_until_now_and_does_not_change() -> None:
     histogram = Histogram()
-    for value in range(1, 2_001):
+    for value in range(1, 20_001):
         histogram.add_one(value * 1_000)
-        if value in (1, 700, 701):
-            snapshot = histogram.snapshot()
-            assert (snapshot.count, snapshot.largest_ns) == (value, value * 1_000)
-    assert snapshot.count == 701
-    assert histogram.count == 2_000
+        if value in (1, 5_000, 5_001):
+            distribution = histogram.distribution()
+            assert (distribution.count, distribution.largest_ns) == (value, value * 1_000)
+        if value == 6_000:
+            unread = histogram.distribution()
+    assert (distribution.count, unread.count, histogram.distribution().count) == (5_001, 6_000, 20_000)
 
 
 def test_bins_as_text() -> None:
-    assert of().distribution().as_text() == ""
-    assert of(-2_000_001, -5, 5, 1_000_000, 1_000_001).distribution().as_text() == "-1961172:1 0:1 1044:1 1024000:2"
+    assert of().as_text() == ""
+    assert of(-2_000_001, -5, 5, 1_000_000, 1_000_001).as_text() == "-1961172:1 0:1 1044:1 1024000:2"

@@ -71,6 +71,12 @@ def test_every_value_can_be_overridden() -> None:
         ({"unicast": "negotiated", "unicast_servers": ("224.0.1.129",)}, "unicast-servers", "not a unicast"),
         ({"unicast": "hybrid", "delay_mechanism": "p2p"}, "unicast", "delay-mechanism is p2p"),
         ({"general_port": 319}, "general-port", "two ports"),
+        ({"interface": ("eth0", "eth0")}, "interface", "on two different ones"),
+        ({"interface": ("eth0", "eth1", "eth2")}, "interface", "on one interface, or on two"),
+        ({"interface": ()}, "interface", "on one interface, or on two"),
+        ({"interface": ("eth0", "")}, "interface", "has no name"),
+        ({"interface": ("eth0", "eth1"), "role": "grandmaster"}, "interface", "for a follower"),
+        ({"interface": ("eth0", "eth1"), "management_socket": "/run/ptp"}, "management-socket", "one port only"),
         ({"reference": "other"}, "reference", "a follower serves no time"),
         ({"leap_seconds": "list"}, "leap-seconds", "a follower serves no time"),
         ({"time_zone": "Europe/Entenhausen"}, "time-zone", "no time zone 'Europe/Entenhausen' is known here"),
@@ -118,10 +124,10 @@ def test_servers_are_written_as_arrivals_have_them() -> None:
 
 def test_code_points() -> None:
     assert (
-        socket_settings_from_config(PtpConfig()).event_dscp,
-        socket_settings_from_config(PtpConfig()).general_dscp,
+        socket_settings_from_config(PtpConfig(), "eth0").event_dscp,
+        socket_settings_from_config(PtpConfig(), "eth0").general_dscp,
     ) == (46, 46)
-    dante = socket_settings_from_config(PtpConfig(dscp="dante", general_dscp=10))
+    dante = socket_settings_from_config(PtpConfig(dscp="dante", general_dscp=10), "eth0")
     assert (dante.event_dscp, dante.general_dscp) == (56, 10)
 
 

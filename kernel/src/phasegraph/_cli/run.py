@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     from .._graph_file.graph import Graph
     from .._run.logging import Format, Level
     from .._run.session import Session
+
+
+class RunOptions(NamedTuple):
+    """The parameters of ``kernel run``, by the names that are declared below."""
+
+    graph: GraphArgument
+    duration_ns: int | None
+    report: Path | None
+    trace: Path | None
+    log_format: Format
+    log_level: Level
+    status: str | None
+    strict: bool
+    watch: bool
+    control: Path | None
+    recorder_ns: int | None
+    no_control: bool
+    user: str | None
 
 
 @click.command(
@@ -72,22 +90,7 @@ if TYPE_CHECKING:
     help="Started as root: continue as this user once everything has started, and every port is open.",
 )
 @click.pass_context
-def run(
-    ctx: click.Context,
-    graph: GraphArgument,
-    duration_ns: int | None,
-    report: Path | None,
-    trace: Path | None,
-    log_format: Format,
-    log_level: Level,
-    status: str | None,
-    strict: bool,
-    watch: bool,
-    control: Path | None,
-    recorder_ns: int | None,
-    no_control: bool,
-    user: str | None,
-) -> None:
+def run(ctx: click.Context, /, **options: Any) -> None:
     """Run a graph until its sources end, the time is up, or a signal ends it.
 
     SIGHUP has the graph file read again: the run changes to what it says, and untouched nodes go on.
@@ -95,22 +98,7 @@ def run(
     Exits with 0 if the run went as asked, 1 if a node failed or was restarting at the end, 2 if the graph or the call
     is wrong.
     """
-    code = run_graph(
-        graph,
-        duration_ns,
-        report,
-        trace,
-        log_format,
-        log_level,
-        status_wanted=status,
-        strict=strict,
-        watch=watch,
-        control=control,
-        no_control=no_control,
-        recorder_ns=recorder_ns,
-        user=user,
-    )
-    ctx.exit(code)
+    ctx.exit(run_graph(RunOptions(**options)))
 
 
 def recorder_config(graph: Graph, last_ns: int | None) -> RecorderConfig | None:
@@ -154,22 +142,7 @@ async def drop_privileges(session: Session, account: Account, log: Any) -> None:
     log.info("privileges_dropped", user=account.name)
 
 
-def run_graph(
-    graph: GraphArgument,
-    duration_ns: int | None,
-    report: Path | None,
-    trace: Path | None,
-    log_format: Format,
-    log_level: Level,
-    *,
-    strict: bool = False,
-    watch: bool = False,
-    control: Path | None = None,
-    no_control: bool = False,
-    recorder_ns: int | None = None,
-    status_wanted: str | None = None,
-    user: str | None = None,
-) -> int:
+def run_graph(options: RunOptions) -> int:
     """Run a graph; returns the exit code. Raises GraphError for a graph that is wrong."""
     import os
     import sys
@@ -193,27 +166,27 @@ def run_graph(
     from .console import checked_report_file, publish_report
     from .status import Status, status_form
 
-    account = None if user is None else find_account(user)
+    account = None if options.user is None else find_account(options.user)
     if account is not None:
         account.prepare()
     registry = loader.load(check_options=False)
-    loaded = graph.load(registry)
-    log = make_log(log_format, log_level)
+    loaded = options.graph.load(registry)
+    log = make_log(options.log_format, options.log_level)
     with account.acting() if account is not None else nullcontext():  # what is made here is written later, as the user
-        report_file = checked_report_file(report)
-        trace_file = Trace(trace, log.error)
+        report_file = checked_report_file(options.report)
+        trace_file = Trace(options.trace, log.error)
     session = Session(
         loaded,
         registry,
         log=log,
         trace=trace_file,
-        profile=graph.profile,
+        profile=options.graph.profile,
         device_rates=DeviceRateStore(state_file(), log.warning),
         report_file=report_file,
-        recorder=recorder_config(loaded, recorder_ns),
+        recorder=recorder_config(loaded, options.recorder_ns),
     )
     with account.acting() if account is not None else nullcontext():
-        opened = None if no_control else open_control(session.name, control, log)
+        opened = None if options.no_control else open_control(session.name, options.control, log)
     control_processes = ControlProcesses(
         loaded.control, None if opened is None else opened[1], session.services.event, log
     )
@@ -221,14 +194,14 @@ def run_graph(
     companions = [monitor.run, control_processes.run]
     if (manager := ServiceManager.from_environment()) is not None:
         companions.append(partial(manager.run, monitor))
-    if watch:
+    if options.watch:
         companions.append(session.reload.watch)
     if opened is not None:
         companions.append(ControlServer(monitor, *opened, log).run)
     if account is not None:
         companions.append(partial(drop_privileges, session, account, log))
     with deferred_signals() as pending:
-        with Status(status_form(status_wanted, log_format)) as status:
+        with Status(status_form(options.status, options.log_format)) as status:
 
             def show(session: Session) -> None:
                 if status.wants(session.meter.duration_s):
@@ -236,14 +209,14 @@ def run_graph(
 
             run_session = partial(
                 session.run,
-                for_ns=duration_ns,
+                for_ns=options.duration_ns,
                 signals=True,
                 pending_signals=pending,
                 status=show,
                 companions=companions,
             )
             result = trio.run(run_session)
-        code = publish_report(result, summary_lines(result, strict=strict), report_file, strict=strict)
+        code = publish_report(result, summary_lines(result, strict=options.strict), report_file, strict=options.strict)
         if session.last_resort.armed:  # ended at once: nothing that libraries do at exit may hold it up
             with suppress(OSError, ValueError):
                 sys.stdout.flush()

@@ -10,6 +10,7 @@ import os
 import socket
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ class ControlServer:
         self._inode = os.lstat(path).st_ino
         self._encoded: tuple[RunStatus, bytes] | None = None
         """The newest status that was sent, and its line: the same for all subscribers."""
+        self._encoding = trio.Lock()
         self._changing: trio.Nursery
         """Changes of the graph: they go on where their client leaves."""
 
@@ -119,10 +121,16 @@ class ControlServer:
 
     async def status_line(self) -> bytes:
         """The line of a subscription with a status of now."""
-        status = await self.monitor.read_status()
-        if self._encoded is None or self._encoded[0] is not status:
-            self._encoded = status, encode_line(StatusLine(status=status))
-        return self._encoded[1]
+        async with self._encoding:
+            status = await self.monitor.read_status()
+            if self._encoded is None or self._encoded[0] is not status:
+                self._encoded = status, await self.encode_status(StatusLine(status=status))
+            return self._encoded[1]
+
+    async def encode_status(self, line: StatusLine | Answer) -> bytes:
+        """A line with a status, encoded while the data plane rests."""
+        slices = self.monitor.slices
+        return await slices.do("line", partial(encode_line, line), slices.deadline_ns())
 
     def _send_event(self, event: Event) -> None:
         fields = plain_metrics(event.fields)
@@ -285,7 +293,11 @@ class _Client:
                 answer = Answer(id=request.id, ok=True)
             else:
                 answer = await self._server.answer(request, self._scheduled)
-        self._add_answer(answer)
+        if answer.status is None:
+            self._add_answer(answer)
+        else:
+            self._answers.append(await self._server.encode_status(answer))
+            self._wake.set()
         while len(self._answers) >= MOST_ANSWERS:
             self._drained = trio.Event()
             await self._drained.wait()

@@ -6,34 +6,38 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import trio
 
 from .._run.engine import ENGINE_THREAD
+from .._run.report import edge_report, named_edges
 from .._run.summary import edge_phrases, node_phrases, severity
 from .control_protocol import EdgeStatus, NodeStatus, RunStatus
 from .counter_rates import CounterHistory, Counters, counters, recent_losses, urgency
 from .progress_watch import ProgressWatch
+from .rest_slices import RestSlices
 
 if TYPE_CHECKING:
     from .._graph_file.graph import Graph
-    from .._run.build import BuiltNode
+    from .._run.build import BuiltEdge, BuiltNode
     from .._run.session import Session
     from .control_processes import ControlProcesses
 
+T = TypeVar("T")
 STATUS_AGE_S = 0.2
 """A snapshot is made at most this often, however many readers there are."""
 SAMPLE_S = 1.0
 UNREAD_SAMPLE_S = 5.0
 """The same while no status is read: of many streams it is a cost, and the last 10 s are known still."""
-NODES_AT_ONCE = 32
-COUNTED_AT_ONCE = 64
-PAUSE_S = 0.002
-"""For clients, a snapshot of many nodes is made in slices, with pauses in which the data plane has the interpreter; so
-is a sample of counters."""
+NODES_AT_ONCE = 4
+EDGES_AT_ONCE = 16
+COUNTED_AT_ONCE = 16
+"""For clients, a snapshot is made in slices that fit into the rests of the data plane; so is a sample of counters. Each
+of them takes some 0.15 ms."""
 UNREAD_S = 10.0
 """Time after the last status at which no more are expected: a console reads one every 5 s at least."""
 FAILING = 2
@@ -64,6 +68,7 @@ class RunMonitor:
         self._progress = ProgressWatch()
         self._newest: _Made | None = None
         self._making = trio.Lock()
+        self.slices = RestSlices(session.services.engine, session.services.local.now_ns)
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -77,26 +82,30 @@ class RunMonitor:
         """A snapshot, at most 0.2 s old, of the graph as it is."""
         if (fresh := self._fresh_status()) is not None:
             return fresh
-        now_s, built = trio.current_time(), self.session.built
-        counted: dict[str, Counters] = {}
+        now_s, built, counted = trio.current_time(), self.session.built, dict[str, Counters]()
         nodes = self._node_statuses(now_s, list(built.nodes.values()), counted)
-        return self._make_status(now_s, built.graph, nodes, counted)
+        edges = self._edge_statuses(now_s, named_edges(built.edges), counted)
+        return self._make_status(now_s, built.graph, nodes, edges, counted)
 
     async def read_status(self) -> RunStatus:
-        """The same for a client: of many nodes, made in slices."""
+        """The same for a client: made in slices, while the data plane rests."""
         async with self._making:
             if (fresh := self._fresh_status()) is not None:
                 return fresh
-            began_s = trio.current_time()
+            began_s, deadline_ns = trio.current_time(), self.slices.deadline_ns()
             graph, built = self.session.built.graph, list(self.session.built.nodes.values())
-            counted: dict[str, Counters] = {}
-            nodes = self._node_statuses(began_s, built[:NODES_AT_ONCE], counted)
-            for begin in range(NODES_AT_ONCE, len(built), NODES_AT_ONCE):
-                await trio.sleep(PAUSE_S)
+            links = named_edges(self.session.built.edges)
+            counted, nodes, edges = dict[str, Counters](), dict[str, NodeStatus](), dict[str, EdgeStatus]()
+            for some in _slices(built, NODES_AT_ONCE):
+                make = partial(self._node_statuses, trio.current_time(), some, counted)
+                nodes |= await self.slices.do("nodes", make, deadline_ns)
                 if self.session.built.graph is not graph:
                     return self.status()
-                nodes |= self._node_statuses(trio.current_time(), built[begin : begin + NODES_AT_ONCE], counted)
-            return self._make_status(began_s, graph, nodes, counted)
+            for links_of in _slices(links, EDGES_AT_ONCE):
+                make_edges = partial(self._edge_statuses, trio.current_time(), links_of, counted)
+                edges |= await self.slices.do("edges", make_edges, deadline_ns)
+            whole = partial(self._make_status, began_s, graph, nodes, edges, counted)
+            return await self.slices.do("status", whole, deadline_ns)
 
     def _fresh_status(self) -> RunStatus | None:
         if self._newest is None or trio.current_time() - self._newest.at_s >= STATUS_AGE_S:
@@ -108,18 +117,25 @@ class RunMonitor:
         # good as new ones.
         if self._newest is not None and now_s - self._newest.at_s < SAMPLE_S:
             return self._newest.at_s, self._newest.counted
-        meter, counted = self.session.meter, dict[str, Counters]()
-        for number, node in enumerate(list(self.session.built.nodes.values())):
-            if number and number % COUNTED_AT_ONCE == 0:
-                await trio.sleep(PAUSE_S)
-            counted[node.id] = counters(meter.counters(node))
-        return now_s, counted | {name: counters(edge["metrics"]) for name, edge in meter.edges().items()}
+        deadline_ns, counted = self.slices.deadline_ns(), dict[str, Counters]()
+        for some in _slices(list(self.session.built.nodes.values()), COUNTED_AT_ONCE):
+            counted |= await self.slices.do("node counters", partial(self._node_counters, some), deadline_ns)
+        for edges in _slices(named_edges(self.session.built.edges), COUNTED_AT_ONCE):
+            counted |= await self.slices.do("edge counters", partial(_edge_counters, edges), deadline_ns)
+        return now_s, counted
+
+    def _node_counters(self, built: Sequence[BuiltNode]) -> dict[str, Counters]:
+        return {node.id: counters(self.session.meter.counters(node)) for node in built}
 
     def _make_status(
-        self, at_s: float, graph: Graph, nodes: dict[str, NodeStatus], counted: dict[str, Counters]
+        self,
+        at_s: float,
+        graph: Graph,
+        nodes: dict[str, NodeStatus],
+        edges: dict[str, EdgeStatus],
+        counted: dict[str, Counters],
     ) -> RunStatus:
-        session, now_s = self.session, trio.current_time()
-        edges = {name: self._edge_status(now_s, name, edge, counted) for name, edge in session.meter.edges().items()}
+        session = self.session
         seen: dict[str, NodeStatus | EdgeStatus] = {**nodes, **edges}
         troubled = sorted((name for name in seen if seen[name].severity), key=lambda name: urgency(seen[name]))
         control = {} if self._control is None else self._control.status
@@ -184,6 +200,11 @@ class RunMonitor:
             trouble="; ".join(said),
         )
 
+    def _edge_statuses(
+        self, now_s: float, edges: Sequence[tuple[str, BuiltEdge]], all_counted: dict[str, Counters]
+    ) -> dict[str, EdgeStatus]:
+        return {name: self._edge_status(now_s, name, edge_report(edge), all_counted) for name, edge in edges}
+
     def _edge_status(self, now_s: float, name: str, edge: dict[str, Any], counted: dict[str, Counters]) -> EdgeStatus:
         metrics, crossing = edge["metrics"], edge["crossing"]
         counted[name] = counters(metrics)
@@ -197,6 +218,14 @@ class RunMonitor:
             recent=self.history.increases(now_s, name, counted[name]),
             trouble=phrases[0] if urgent else "",
         )
+
+
+def _slices(items: Sequence[T], length: int) -> Iterator[Sequence[T]]:
+    return (items[begin : begin + length] for begin in range(0, len(items), length))
+
+
+def _edge_counters(edges: Sequence[tuple[str, BuiltEdge]]) -> dict[str, Counters]:
+    return {name: counters(edge_report(edge)["metrics"]) for name, edge in edges}
 
 
 def cpu_seconds() -> dict[str, float]:

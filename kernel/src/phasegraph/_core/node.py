@@ -146,8 +146,11 @@ class NodeContext(Protocol):
     log: Any
     """A structlog logger bound to the node. Never used on the sample path."""
 
-    def attach(self, step: Step) -> None:
-        """Join the data plane until ``run`` ends: ``step`` is called from the engine's thread."""
+    def attach(self, step: Step) -> Callable[[], None]:
+        """Join the data plane until ``run`` ends: ``step`` is called from the engine's thread.
+
+        Returns a function for any thread: it has the step called soon, whenever it asked to be called.
+        """
 
     def quantum_ns(self) -> int:
         """How often the data plane should read the network, given the latency that the graph allows."""

@@ -14,7 +14,7 @@ import msgspec
 
 from .._core.clock import frames_in
 from .._core.config import NodeConfig
-from .._core.errors import GraphError, Problem
+from .._core.errors import GraphError
 from .._core.graph_change import Change, ChangePlan, NodeChange
 from .._core.node import LiveNode, accepts_options
 from .._core.role import GRAPH_ROLES, Role
@@ -76,7 +76,7 @@ class Planner:
             except GraphError as error:
                 problems += error.problems
         if problems:
-            return ChangePlan(changes=[], problems=list(dict.fromkeys(map(_sentence, problems))))
+            return ChangePlan(changes=[], problems=list(dict.fromkeys(map(str, problems))))
         return ChangePlan(changes=self._changes())
 
     def change_of(self, id: str) -> Change:
@@ -302,7 +302,3 @@ def _value_change(option: Option, before: GraphNode, node: GraphNode) -> str:
 
 def _shown(value: object) -> str:
     return value if isinstance(value, str) else format_toml(value)
-
-
-def _sentence(problem: Problem) -> str:
-    return str(problem)

@@ -13,7 +13,7 @@ from .._core.localtime import LocalClock
 from .._core.node import Metric, NodeContext, Step
 from .._plugins.specs import Event
 from ..net import Network
-from .engine import Engine
+from .engine import Attachment, Engine
 from .threads import WorkerThreads
 from .trace import Trace
 
@@ -124,17 +124,19 @@ class Context:
         self._services = services
         self._failed = failed
         self._token = trio.lowlevel.current_trio_token()
-        self._detach: list[Callable[[], None]] = []
+        self._attached: list[Attachment] = []
         self.uses: list[_Shared] = []
         """The shared objects that the node uses."""
 
-    def attach(self, step: Step) -> None:
+    def attach(self, step: Step) -> Callable[[], None]:
         """See `NodeContext.attach`."""
 
         def failed(error: Exception) -> None:
             self.call_soon(self._failed, error)
 
-        self._detach.append(self._services.engine.attach(step, failed))
+        attachment = self._services.engine.attach(step, failed)
+        self._attached.append(attachment)
+        return attachment.call_now
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """See `NodeContext.call_soon`."""
@@ -182,9 +184,9 @@ class Context:
 
     def close(self) -> None:
         """Leave the data plane, and the objects that are shared."""
-        for detach in self._detach:
-            detach()
-        self._detach.clear()
+        for attachment in self._attached:
+            attachment.detach()
+        self._attached.clear()
         for shared in self.uses:
             shared.release(self)
         self.uses.clear()

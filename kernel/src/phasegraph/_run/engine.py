@@ -15,10 +15,8 @@ import gc
 import heapq
 import itertools
 import operator
-import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,27 +28,19 @@ import trio
 from .._core.errors import NodeError
 from .._core.localtime import LocalClock
 from .._core.node import Step
+from .priorities import raise_data_plane, raised_control_plane
 
 T = TypeVar("T")
 ENGINE_THREAD = "phasegraph-engine"
 """Name of the thread."""
 IDLE_NS = 100_000_000
-"""The longest sleep. A step that is attached meanwhile waits for its end; soon after another was attached, as at the
-start, sleeps are shorter."""
-LIVELY_NS = 2_000_000_000
-LIVELY_IDLE_NS = 20_000_000
+"""The longest sleep."""
 LEAST_SLEEP_NS = 20_000
 """A shorter rest is not slept: waking up takes longer."""
 SWITCH_INTERVAL_S = 0.00002
 """How long another Python thread may keep the interpreter from the engine (CPython's default is 5 ms). The engine waits
 for it after each call that gives it up, of which a step makes many: with 0.1 ms packets leave twice as late."""
 _PR_SET_TIMERSLACK = 29
-_PRIORITY = 4
-"""Real-time, where that is permitted: ahead of all that has no such priority, behind what drives sound cards (the
-clients of ``jackd`` have 5 by default)."""
-_NICE = -15
-"""Of all other threads of the process, where that is permitted. One that holds the interpreter must not wait for other
-programs: the engine would wait with it, whatever its own priority is."""
 DETACH_S = 0.5
 """How long detaching waits for a step that is running. A step that does not return is left behind."""
 STOP_S = 1.0
@@ -67,18 +57,21 @@ _engines: trio.lowlevel.RunVar[int] = trio.lowlevel.RunVar("engines", 0)
 """How many run in virtual time."""
 
 
-class _Entry:
+class Attachment:
     """A step that is attached, until it is detached.
 
     ``attached`` is cleared by `detach`, when the step raises, and where it does not return; it is never set again.
     """
 
-    __slots__ = ("attached", "failed", "lock", "step", "stuck")
+    __slots__ = ("_engine", "attached", "failed", "hastened", "lock", "step", "stuck")
 
-    def __init__(self, step: Step, failed: Callable[[Exception], None]) -> None:
+    def __init__(self, engine: Engine, step: Step, failed: Callable[[Exception], None]) -> None:
+        self._engine = engine
         self.step = step
         self.failed = failed
         self.attached = True
+        self.hastened = False
+        """Whether it is due whatever it returned. Set by `call_now`, cleared by the engine's thread."""
         self.stuck = False
         """Whether its thread was left behind. Written by the control plane."""
         self.lock = threading.RLock()
@@ -88,6 +81,7 @@ class _Entry:
         """Call the step, if it is attached; returns when it is due next. Runs in the engine's thread."""
         if not self.attached:
             return now
+        self.hastened = False
         with self.lock:
             if self.attached:
                 try:
@@ -98,49 +92,81 @@ class _Entry:
                         self.failed(error)
         return now
 
+    def call_now(self) -> None:
+        """Call the step, whenever it asked to be called. Any thread may call this."""
+        self.hastened = True
+        self._engine.rearrange_queue()
+
+    def detach(self) -> None:
+        """Never call the step again; it is not running any more, unless it does not return within `DETACH_S`."""
+        self.attached = False  # first, so that a busy engine does not take the lock again
+        if not self.stuck and self.lock.acquire(timeout=DETACH_S):
+            self.lock.release()
+        self._engine.rearrange_queue()
+
 
 class Engine:
     """Calls every attached step when it is due."""
 
     def __init__(self, local: LocalClock) -> None:
         self._local = local
-        self._queue: list[tuple[int, int, _Entry]] = []
+        self._queue: list[tuple[int, int, Attachment]] = []
         """When each step is due, and its number, which orders those due together. Only the engine's thread touches it,
         so that attaching and detaching never wait for other nodes' steps, however busy they are."""
-        self._arriving: deque[tuple[int, int, _Entry]] = deque()
-        self._leaving = False
+        self._arriving: deque[tuple[int, int, Attachment]] = deque()
+        self._changed = False
+        """Whether a step was detached or is due now. Set by any thread, cleared by the engine's."""
         self._numbers = itertools.count(1)
-        self._lively_until = 0
         self._stop = False
+        self._alarm = threading.Lock()
+        """The engine sleeps until it gets this lock, which `_wake` releases and nothing else does."""
+        self._alarm.acquire()
+        self._virtual_sleep = trio.CancelScope()
+        """The sleep, in virtual time. Only the control plane touches it."""
         self._generation = 0
         """Number of the thread that runs steps. Written by the control plane; a thread of an older number ends."""
-        self._call: tuple[_Entry] | None = None
+        self._call: tuple[Attachment] | None = None
         """The call that runs now, another object for each. Written by the engine's thread."""
         self.passes = 0
         """How often the engine has looked for steps that are due: ten times a second at least, while no step keeps it.
         Written by its thread; any thread may read it."""
+        self._rests_until_ns = 0
+        """Local time at which the thread that sleeps now is due; 0 while it does not sleep. Written by it."""
+        self._rest_wanted_ns = 0
+        """Length of the rest that the control plane waits for; 0 where it does not. Written by it, and set to 0 by the
+        engine's thread when it has come."""
+        self._rest = threading.Lock()
+        """Held, and released by the engine's thread when a rest comes that is waited for."""
+        self._rest.acquire()
+        self._runs = False
+        """Whether its thread runs. Written by the control plane."""
         self._crash: Exception | None = None
         """Why the thread ended. Written by it."""
         self.woken = False
-        """Set when a step has called a function on the control plane, which in virtual time has its turn next."""
+        """Set where, in virtual time, tasks or another step have their turn before the next step is due."""
 
-    def attach(self, step: Step, failed: Callable[[Exception], None]) -> Callable[[], None]:
-        """Call ``step`` from now on. Returns a function that detaches it, after which it is not running any more.
+    def attach(self, step: Step, failed: Callable[[Exception], None]) -> Attachment:
+        """Call ``step`` from now on.
 
         A step that raises is detached, and ``failed`` is called with the error, in the engine's thread.
         """
-        now = self._local.now_ns()
-        entry = _Entry(step, failed)
-        self._lively_until = now + LIVELY_NS
-        self._arriving.append((now, next(self._numbers), entry))
+        attachment = Attachment(self, step, failed)
+        self._arriving.append((self._local.now_ns(), next(self._numbers), attachment))
+        self._wake()
+        return attachment
 
-        def detach() -> None:
-            entry.attached = False  # first, so that a busy engine does not take the lock again
-            if not entry.stuck and entry.lock.acquire(timeout=DETACH_S):
-                entry.lock.release()
-            self._leaving = True
+    def rearrange_queue(self) -> None:
+        """A step was detached, or is due now. Any thread may call it."""
+        self._changed = True
+        self._wake()
 
-        return detach
+    def _wake(self) -> None:
+        self.woken = True
+        if self._local.virtual:
+            self._virtual_sleep.cancel()
+        else:
+            with suppress(RuntimeError):  # it was woken already
+                self._alarm.release()
 
     async def call_between_steps(self, function: Callable[[], T]) -> T:
         """Call a function in the engine's thread, while no step runs, and return what it returns.
@@ -166,15 +192,36 @@ class Engine:
                 token.run_sync_soon(done.set)
             return now_ns + IDLE_NS
 
-        detach = self.attach(step, failed)
+        attachment = self.attach(step, failed)
         with trio.move_on_after(CALL_S, shield=True):
             await done.wait()
-        detach()
+        attachment.detach()
         if errors:
             raise errors[0]
         if not results:
             raise NodeError("the data plane is held up")
         return results[0]
+
+    def wait_for_rest(self, least_ns: int, patience_s: float) -> int:
+        """Wait until no step is due for ``least_ns``; returns for how long that is, in ns, or 0 where patience ended.
+
+        Called by the control plane, which waits here without giving up its turn. In virtual time steps and tasks take
+        turns, so that there is always a rest; and so there is where its thread does not run.
+        """
+        if not self._runs:
+            return least_ns
+        ends_ns = self._local.now_ns() + round(patience_s * 1e9)
+        while True:
+            now_ns = self._local.now_ns()
+            rest_ns = self._rests_until_ns - now_ns
+            if rest_ns >= least_ns:
+                return rest_ns
+            if now_ns >= ends_ns:
+                return 0
+            self._rest.acquire(blocking=False)  # released too late for the wait before
+            self._rest_wanted_ns = least_ns
+            self._rest.acquire(timeout=(ends_ns - now_ns) / 1e9)
+            self._rest_wanted_ns = 0
 
     def run_due_steps(self, generation: int = 0) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is.
@@ -184,14 +231,11 @@ class Engine:
         now = self._local.now_ns()
         queue = self._queue
         while True:
-            if self._arriving or self._leaving:
-                self._rearrange()
-            if not queue:
-                return now + LIVELY_IDLE_NS
+            if self._arriving or self._changed:
+                self._rearrange(now)
+            if not queue or queue[0][0] > now:
+                return min(queue[0][0], now + IDLE_NS) if queue else now + IDLE_NS
             due, number, entry = queue[0]
-            if due > now:
-                idle_ns = LIVELY_IDLE_NS if now < self._lively_until else IDLE_NS
-                return min(due, now + idle_ns)
             self._call = (entry,)
             due = entry.run(now)
             if generation != self._generation:
@@ -206,12 +250,14 @@ class Engine:
             if self._stop:
                 return now
 
-    def _rearrange(self) -> None:
+    def _rearrange(self, now: int) -> None:
         while self._arriving:
             heapq.heappush(self._queue, self._arriving.popleft())
-        if self._leaving:
-            self._leaving = False
-            self._queue[:] = [waiting for waiting in self._queue if waiting[2].attached]
+        if self._changed:
+            self._changed = False
+            self._queue[:] = [
+                (now if entry.hastened else due, number, entry) for due, number, entry in self._queue if entry.attached
+            ]
             heapq.heapify(self._queue)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -224,22 +270,23 @@ class Engine:
         switch_interval_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.collect()
-        with _objects_frozen():
-            nice = _set_nice(_NICE)
+        with _objects_frozen(), raised_control_plane() as others:
             thread = self._start_thread()
+            self._runs = True
             seen, checks = self._call, 0
             try:
                 while self._crash is None:
                     await trio.sleep(CHECK_S)
+                    others.lift()
                     call = self._call
                     seen, checks = call, checks + 1 if call is not None and call is seen else 0
                     if call is not None and checks >= STUCK_CHECKS:
                         thread = self._replace_thread(*call)
                 raise self._crash
             finally:
-                self._stop = True
+                self._stop, self._runs = True, False
+                self._wake()
                 thread.join(STOP_S)  # a step that does not return is left behind with its thread, a daemon
-                _set_nice(nice)
                 sys.setswitchinterval(switch_interval_s)
 
     def _start_thread(self) -> threading.Thread:
@@ -247,11 +294,11 @@ class Engine:
         thread.start()
         return thread
 
-    def _replace_thread(self, entry: _Entry) -> threading.Thread:
+    def _replace_thread(self, entry: Attachment) -> threading.Thread:
         self._generation += 1
         self._call = None
         entry.stuck, entry.attached = True, False
-        self._leaving = True
+        self._changed = True
         entry.failed(NodeError(f"a step of it did not return within {CHECK_S * STUCK_CHECKS:g} s"))
         return self._start_thread()
 
@@ -265,17 +312,20 @@ class Engine:
         _engines.set(_engines.get() + 1)
         try:
             while True:
+                alone = jump is not None and _engines.get() == 1
+                if alone:  # a step that a task attaches is called after what the tasks do at this time
+                    await wait_all_tasks_blocked()
                 self.woken = False
                 wait_s = self._local.seconds_until(self.run_due_steps())
-                if jump is not None and _engines.get() == 1:
-                    await wait_all_tasks_blocked()
+                if alone:
                     others_s = min(LONGEST_S, trio.lowlevel.current_statistics().seconds_to_next_deadline)
                     while wait_s <= others_s and not self.woken:
                         jump(wait_s)
                         others_s -= wait_s
                         wait_s = self._local.seconds_until(self.run_due_steps())
                     wait_s = 0.0 if self.woken else max(0.0, others_s)
-                await trio.sleep(wait_s)
+                with trio.CancelScope() as self._virtual_sleep:
+                    await trio.sleep(wait_s)
         finally:
             _engines.set(_engines.get() - 1)
 
@@ -288,13 +338,19 @@ class Engine:
     def _run_steps(self, generation: int) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # wake on time, not up to 50 us later
-            with suppress(OSError):  # it is the thread's own, and not that of what it may start
-                os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(_PRIORITY))
+            raise_data_plane()
         while not self._stop and generation == self._generation:
             self.passes += 1
-            rest = self.run_due_steps(generation) - self._local.now_ns()
-            if rest > LEAST_SLEEP_NS:
-                time.sleep(rest / 1e9)
+            due = self.run_due_steps(generation)
+            rest_ns = due - self._local.now_ns()
+            if rest_ns > LEAST_SLEEP_NS:
+                self._rests_until_ns = due
+                if 0 < self._rest_wanted_ns <= rest_ns:
+                    self._rest_wanted_ns = 0
+                    if self._rest.locked():
+                        self._rest.release()
+                self._alarm.acquire(timeout=rest_ns / 1e9)
+                self._rests_until_ns = 0
 
 
 @contextmanager
@@ -314,14 +370,3 @@ def _objects_frozen() -> Iterator[None]:
 def _others_are_frozen() -> bool:
     # Those of a test runner are not a run's to unfreeze. A fresh interpreter has a few; to count many takes long.
     return gc.get_freeze_count() > _FEW_OBJECTS
-
-
-def _set_nice(nice: int) -> int:
-    # Of the threads that there are; those that they start inherit it. Returns what this thread's was.
-    before = 0
-    if sys.platform == "linux":
-        before = os.getpriority(os.PRIO_PROCESS, 0)
-        for thread in os.listdir("/proc/self/task"):
-            with suppress(OSError):  # it may not be permitted, or the thread has ended
-                os.setpriority(os.PRIO_PROCESS, int(thread), nice)
-    return before

@@ -142,17 +142,20 @@ class SinkInput:
 
     def available(self, frame: int) -> int:
         """See `Input.available`."""
-        there = min(tap.available(frame) for tap, _ in self._taps)
-        change = self._change
+        there, change, left = _available(self._taps, frame), self._change, self._left
         if change is not None and change.taps and change.frame is not None and change.passed_at is None:
-            before = max(0, change.frame - frame)
-            after = min(tap.available(frame + before) for tap, _ in change.taps)
-            # Some time after the new input's first frame was captured, what the old one has not brought will not come.
-            clocked = [tap.delay_frames for tap, _ in change.taps if tap.stream.clock is not None]
-            given_up = bool(clocked) and after >= max(clocked) + frames_in(PATIENCE_NS, self.format.rate)
-            if there >= before or given_up:
-                return before + after
-        return there
+            old, new, begin, fade = there, change.taps, max(0, change.frame - frame), change.fade_frames
+        elif left is not None and frame < left[2]:
+            old, new, begin, fade = _available(left[0], frame), self._taps, 0, left[2] - frame
+        else:
+            return there
+        after = _available(new, frame + begin)
+        # Some time after the new input's first frame was captured, what the old one has not brought will not come.
+        clocked = [tap.delay_frames for tap, _ in new if tap.stream.clock is not None]
+        given_up = bool(clocked) and after >= max(clocked) + frames_in(PATIENCE_NS, self.format.rate)
+        if old >= begin + fade or given_up:
+            return begin + after
+        return min(old, begin + max(0, after))
 
     def read_due(self, local_ns: int, limit: int) -> Frames | None:
         """See `Input.read_due`."""
@@ -387,6 +390,10 @@ class SinkInput:
             self.figures.publish(replace(before, underruns=underruns, missing_frames=missing_frames))
         stop = self._stop()
         return count if stop is None else min(max(0, stop - frame), count)
+
+
+def _available(taps: ChannelTaps, frame: int) -> int:
+    return min(tap.available(frame) for tap, _ in taps)
 
 
 def _fill(taps: ChannelTaps, frame: int, out: Frames, local_ns: int) -> None:

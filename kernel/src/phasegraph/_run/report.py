@@ -166,7 +166,7 @@ class Meter:
 
     def edges(self) -> dict[str, Any]:
         """The edges' part of the report."""
-        return _edges(self._graph.edges)
+        return {name: edge_report(edge) for name, edge in named_edges(self._graph.edges)}
 
     def report(
         self, supervisor: Supervisor, *, graph: str, profile: str | None, running: bool = False
@@ -232,18 +232,18 @@ def plain_metrics(figures: Mapping[str, Any]) -> dict[str, Metric]:
     return plain
 
 
-def _edges(edges: Sequence[BuiltEdge]) -> dict[str, Any]:
-    # A sink may read a source twice, with different channels.
-    named: dict[str, Any] = {}
-    times: Counter[str] = Counter()
+def named_edges(edges: Sequence[BuiltEdge]) -> list[tuple[str, BuiltEdge]]:
+    """Each edge with its name in the report. A sink may read a source twice, with different channels."""
+    named, times = [], Counter[str]()
     for edge in edges:
         name = edge.edge.name
         times[name] += 1
-        named[name if times[name] == 1 else f"{name}#{times[name]}"] = _edge(edge)
+        named.append((name if times[name] == 1 else f"{name}#{times[name]}", edge))
     return named
 
 
-def _edge(edge: BuiltEdge) -> dict[str, Any]:
+def edge_report(edge: BuiltEdge) -> dict[str, Any]:
+    """An edge's part of the report."""
     tap = edge.tap
     metrics: dict[str, Metric] = {"missing_frames": tap.missing_frames}
     if isinstance(tap, CrossingTap):

@@ -40,8 +40,8 @@ ARM_NS = 150_000_000
 """How long before its time a change can no longer be given up."""
 LATE_S = 2.0
 """How long after its frame a sink may take to read it. One that does not read then changes when it reads again."""
-FADE_ROOM_S = 0.06
-"""How long after a fade its last block may be read."""
+FADE_ROOM_S = 0.1
+"""How long after a fade its last block may be read: the network may be read every 80 ms."""
 _POLL_S, _LONGEST_POLL_S = 0.005, 0.02
 _SHORT_POLLS = 20
 

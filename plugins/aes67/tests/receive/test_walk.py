@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from inspect import CO_GENERATOR
 from pathlib import Path
 from types import FrameType
@@ -46,8 +47,8 @@ class Network:
     def quantum_ns(self) -> int:
         return 4 * MS
 
-    def attach(self, step: Any) -> None:
-        pass
+    def attach(self, step: Any) -> Callable[[], None]:
+        return lambda: None
 
 
 def walk(step: Any, files: list[str], now_ns: int) -> list[str]:

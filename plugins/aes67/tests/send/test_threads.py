@@ -17,7 +17,7 @@ def test_every_counter_is_exact_while_it_is_read_at_a_high_rate(rig, make_input)
             least = steps[0]
             sent = [stream.packets_sent for stream in one.streams]
             errors = [sum(stream.send_errors) for stream in one.streams]
-            paced, figures = histogram.count, one.group.metrics()
+            paced, figures = histogram.distribution().count, one.group.metrics()
             most = steps[0] + 1
             counted = [sent[0], errors[1], sent[2], paced]
             if not all(least <= count <= most for count in counted) or [sent[1], errors[0], errors[2]] != [0, 0, 0]:
@@ -40,4 +40,4 @@ def test_every_counter_is_exact_while_it_is_read_at_a_high_rate(rig, make_input)
     assert wrong == []
     assert [stream.packets_sent for stream in one.streams] == [1500, 0, 1500]
     assert one.streams[1].send_errors == (1500,)
-    assert histogram.count == 1500
+    assert histogram.distribution().count == 1500

@@ -9,7 +9,7 @@ import pytest
 
 from phasegraph import ClockEstimate, ClockState
 from phasegraph_airplay_timing.engine import LeaderClock
-from phasegraph_airplay_timing.filters import FILTERS, DelayExchange, LeaderSync
+from phasegraph_airplay_timing.filters import FILTERS, DelayExchange, FilterSolution, LeaderSync, TimingSample
 
 MS, S = 10**6, 10**9
 SYNC_NS = 125 * MS
@@ -118,3 +118,58 @@ def test_a_stray_sample_changes_nothing() -> None:
             assert estimate.state is ClockState.LOCKED
     assert tracker.misfits == 20 * 8
     assert tracker.estimate.discontinuities == 0
+
+
+class NoisyFilter:
+    """The truth is 0; its offset is another one every second."""
+
+    SIGMA_NS = 1.5 * MS
+
+    def __init__(self) -> None:
+        chance = random.Random(1)
+        self.offsets = [round(chance.gauss(0, self.SIGMA_NS)) for _ in range(100)]
+
+    def add_sample(self, sample: TimingSample) -> None:
+        """It needs none."""
+
+    def solve(self, now_ns: int) -> FilterSolution:
+        return FilterSolution(
+            local_ns=now_ns,
+            offset_ns=self.offsets[now_ns // S],
+            rate=0.0,
+            sigma_ns=self.SIGMA_NS,
+            bound_ns=20.0 * MS,
+            two_way=True,
+            delay_ns=1.0 * MS,
+        )
+
+
+def test_a_clock_that_is_locked_by_patience_is_the_mean_of_its_fixes() -> None:
+    filter = NoisyFilter()
+    tracker = LeaderClock(lambda: filter, silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
+    squares = []
+    for index in range(1, 8 * 95):
+        now = index * SYNC_NS
+        sync = LeaderSync(origin_ns=now - MS, arrived_ns=now, told_ns=now)
+        tracker.add_sample(sync)
+        tracker.add_sample(DelayExchange(sync=sync, asked_ns=now, reached_ns=now + MS))
+        estimate = tracker.publish(now)
+        if now > 65 * S:
+            assert estimate.state is ClockState.LOCKED
+            squares.append((estimate.reference_ns - now) ** 2)
+    fixes = filter.offsets[65:95]
+    assert sum(squares) / len(squares) < sum(offset**2 for offset in fixes) / len(fixes) / 4
+
+
+@pytest.mark.parametrize(("name", "usable"), [("envelope", True), ("median", False)])
+def test_only_the_envelope_uses_the_time_of_an_answer(name: str, usable: bool) -> None:
+    tracker = LeaderClock(FILTERS[name], silence_ns=2 * S, now_ns=0)
+    tracker.set_leader("A", own=False)
+    for index in range(5):
+        now = S + index * 98 * MS
+        sync = LeaderSync(origin_ns=now - MS, arrived_ns=now, told_ns=now)
+        tracker.add_sample(sync)
+        asked, answered = now + MS, now + 25 * MS
+        tracker.add_sample(DelayExchange(sync=sync, asked_ns=asked, reached_ns=asked + 20 * MS, answered_ns=answered))
+    assert (tracker.publish(2 * S).grandmaster == "A") is usable

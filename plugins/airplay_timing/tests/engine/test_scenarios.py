@@ -50,6 +50,22 @@ def locked_at(looks: list[Look], since_s: float = 0.0) -> float:
     )
 
 
+class LateAnnounces(SimLeader):
+    """Its first burst of Syncs is over when it announces itself."""
+
+    def _announce(self, world: World) -> None:
+        if world.now_ns > S:
+            super()._announce(world)
+
+
+@pytest.mark.parametrize(("name", "soonest_s", "latest_s"), [("envelope", 1.0, 2.2), ("median", 2.5, 6.0)])
+def test_only_the_envelope_asks_before_the_first_sync(name: str, soonest_s: float, latest_s: float) -> None:
+    world = group(LateAnnounces(HOMEPOD, "10.0.0.1", epoch_ns=1_173_601 * S), filters=(name,))
+    world.run(7)
+    first = next(look for look in world.looks[name] if look.error_ns is not None)
+    assert soonest_s * S < first.true_ns < latest_s * S
+
+
 def test_a_quiet_network() -> None:
     world = group(homepod())
     world.run(60)

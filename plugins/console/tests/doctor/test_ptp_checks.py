@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasegraph_console.doctor.ptp_checks import check_follower, check_traffic
+from phasegraph_console.doctor.ptp_checks import check_described, check_follower, check_traffic
 from phasegraph_console.doctor.ptp_traffic import AnnouncedClock, PtpTraffic
 
 GRANDMASTER = AnnouncedClock(0, "62-D2-11-FF-FE-00-00-01", 6, 128, "192.168.1.9", gptp=False)
@@ -31,6 +31,30 @@ def test_a_follower(domain: int, arrived: PtpTraffic, severity: str, text: str, 
     assert (finding.check, finding.severity) == ("clocks.house", severity)
     assert text in finding.text
     assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("described", "arrived", "texts"),
+    [
+        ("ptp=IEEE1588-2008:62-d2-11-ff-fe-00-00-01:0", traffic(GRANDMASTER), []),
+        (
+            "ptp=IEEE1588-2008:00-11-22-FF-FE-33-44-55",
+            traffic(GRANDMASTER),
+            [
+                "the description names grandmaster 00-11-22-FF-FE-33-44-55, "
+                "and 62-D2-11-FF-FE-00-00-01 is in domain 0 on eth0"
+            ],
+        ),
+        ("ptp=IEEE1588-2008:00-11-22-FF-FE-33-44-55", traffic(GPTP), []),
+        ("ptp=IEEE1588-2008:traceable", traffic(GRANDMASTER), []),
+        ("localmac=02-00-00-00-00-01", traffic(GRANDMASTER), []),
+        ("", traffic(GRANDMASTER), []),
+    ],
+)
+def test_the_grandmaster_of_a_description(described: str, arrived: PtpTraffic, texts: list[str]) -> None:
+    findings = [*check_described("sources.stage", described, 0, arrived)]
+    assert [finding.text for finding in findings] == texts
+    assert all((finding.severity, finding.check) == ("attention", "sources.stage") for finding in findings)
 
 
 def test_the_best_grandmaster_of_the_domain_is_named() -> None:

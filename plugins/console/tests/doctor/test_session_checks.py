@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from phasegraph import GraphNode, Role
 from phasegraph_console.doctor.announced_sessions import Announcements, DiscoveredSession, DiscoveredStream
-from phasegraph_console.doctor.session_checks import check_source
+from phasegraph_console.doctor.session_checks import announced_reference, check_source
 
 STREAM = DiscoveredStream(
     group="239.1.9.9", port=5004, encoding="L24", rate=48_000, channels=2, payload_type=98, packet_time_ns=1_000_000
@@ -29,10 +29,13 @@ OPTIONS = {
 }
 
 
-def findings(sessions: tuple[DiscoveredSession, ...], **options: Any) -> list[tuple[str, str, str]]:
+def source(**options: Any) -> GraphNode:
     config = SimpleNamespace(**(OPTIONS | options))
-    node = GraphNode(id="it", role=Role.SOURCE, kind=SimpleNamespace(kind="aes67"), config=config)  # type: ignore[arg-type]
-    found = check_source(node, Announcements(listened_s=3, sessions=sessions))
+    return GraphNode(id="it", role=Role.SOURCE, kind=SimpleNamespace(kind="aes67"), config=config)  # type: ignore[arg-type]
+
+
+def findings(sessions: tuple[DiscoveredSession, ...], **options: Any) -> list[tuple[str, str, str]]:
+    found = check_source(source(**options), Announcements(listened_s=3, sessions=sessions))
     return [(finding.severity.value, finding.text, finding.remedy) for finding in found]
 
 
@@ -89,3 +92,18 @@ def test_many_sessions_are_not_all_named() -> None:
     many = tuple(replace(STAGE, name=f"s{number}") for number in range(9))
     ((_, said, _),) = findings(many, group="239.1.9.8")
     assert said.endswith("'s2' at 239.1.9.9:5004 and 6 more")
+
+
+@pytest.mark.parametrize(
+    ("options", "reference"),
+    [
+        ({}, "ptp=x"),
+        ({"port": 5006}, ""),
+        ({"session": "stage", "group": None}, "ptp=x"),
+        ({"session": "hall", "group": None}, ""),
+    ],
+)
+def test_the_clock_of_an_announced_sender(options: dict[str, Any], reference: str) -> None:
+    named = replace(STAGE, streams=(replace(STREAM, ts_refclk="ptp=x"),))
+    heard = Announcements(listened_s=3, sessions=(named,))
+    assert announced_reference(source(**options), heard) == reference

@@ -66,6 +66,10 @@ def _problems(path: str, config: PtpConfig) -> Iterable[Problem]:
 
 
 def _ptp(config: PtpConfig, build: Build) -> ClockSource:
+    if not isinstance(config.interface, str) and len(config.interface) > 1:
+        from .redundant_clock import RedundantPtpClock
+
+        return RedundantPtpClock(config, build)
     from .ptp_clock import PtpClock
 
     return PtpClock(config, build)

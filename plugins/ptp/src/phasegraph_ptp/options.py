@@ -34,8 +34,11 @@ class PtpConfig(ClockConfig, frozen=True, kw_only=True):
     """Options of the ``ptp`` clock. What is left out comes from the profile."""
 
     interface: Annotated[
-        str,
-        Meta(description="Network interface, by name or address; left out, the only one that is not the loopback."),
+        str | tuple[str, ...],
+        Meta(
+            description="Network interface, by name or address; left out, the only one that is not the loopback. Of a "
+            "redundant pair (SMPTE ST 2022-7) both: a follower makes one clock of both paths."
+        ),
     ] = ""
     role: Annotated[
         Literal["follower", "grandmaster", "ordinary"],

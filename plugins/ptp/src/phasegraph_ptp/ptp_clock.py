@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -36,6 +36,7 @@ from .protocol.authentication import Authenticator
 from .protocol.response_rate_limit import ResponseRateLimit
 from .settings_from_config import (
     authenticator_from_config,
+    interfaces_of,
     make_identity,
     settings_from_config,
     socket_settings_from_config,
@@ -79,7 +80,7 @@ class PtpClock:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        sockets = self._open_sockets(ctx)
+        sockets = open_sockets(self._config, ctx, *interfaces_of(self._config))
         expired = self._serving.start(self._local)
         if expired is not None:
             ctx.event("leap_seconds_expired", list=expired)
@@ -90,16 +91,18 @@ class PtpClock:
         )
         await driver.run(task_status)
 
-    def _open_sockets(self, ctx: NodeContext) -> PortSockets:
-        try:
-            return ctx.shared(SharedPortSockets).open_sockets(socket_settings_from_config(self._config))
-        except PortUnavailable as error:
-            hint = f"{error.remedy}; or choose event-port and general-port; or follow a running ptp4l: kind = 'ptp4l'"
-            raise NodeError(str(error), hint, option="event-port") from error
-        except OSError as error:
-            raise NodeError(str(error.strerror or error), option="interface") from error
-        except ValueError as error:
-            raise NodeError(str(error), "clocks that share ports share these options") from error
+
+def open_sockets(config: PtpConfig, ctx: NodeContext, interface: str) -> PortSockets:
+    """The sockets of a clock on an interface. Raises NodeError."""
+    try:
+        return ctx.shared(SharedPortSockets).open_sockets(socket_settings_from_config(config, interface))
+    except PortUnavailable as error:
+        hint = f"{error.remedy}; or choose event-port and general-port; or follow a running ptp4l: kind = 'ptp4l'"
+        raise NodeError(str(error), hint, option="event-port") from error
+    except OSError as error:
+        raise NodeError(str(error.strerror or error), option="interface") from error
+    except ValueError as error:
+        raise NodeError(str(error), "clocks that share ports share these options") from error
 
 
 class PtpDriver:
@@ -116,10 +119,17 @@ class PtpDriver:
         serving: GrandmasterTime,
         authenticator: Authenticator | None,
         published: ClockEstimate,
+        *,
+        leg: str = "",
+        on_published: Callable[[], None] = lambda: None,
     ) -> None:
+        """``leg`` names this path of a redundant pair in events; ``on_published`` is called after each estimate."""
         process = () if ctx.local.virtual or config.role != "follower" else (os.getpid(),)
-        identity = make_identity(sockets.interface.mac, ctx.id, config.role, *process)
+        parts = (leg,) if leg else ()
+        identity = make_identity(sockets.interface.mac, ctx.id, config.role, *parts, *process)
         self.published = published
+        self._leg = {"leg": leg} if leg else {}
+        self._on_published = on_published
         self._config = config
         self._ctx = ctx
         self._local = ctx.local
@@ -143,7 +153,12 @@ class PtpDriver:
         self._grandmaster = ""
         self._timescale = "arb"
 
-    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+    @property
+    def trouble(self) -> str:
+        """See `OrdinaryClock.trouble`."""
+        return self._engine.trouble
+
+    async def run(self, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Run until cancelled."""
         engine, now_ns = self._engine, self._local.now_ns
         try:
@@ -249,7 +264,7 @@ class PtpDriver:
     def _emit_event(self, name: str, fields: Mapping[str, int | float | str]) -> None:
         # What strangers send may change states and grandmasters as often as they like.
         if self._event_limit.allows(name, self._local.now_ns()):
-            self._ctx.event(name, **fields)
+            self._ctx.event(name, **self._leg, **fields)
         else:
             self._events_suppressed += 1
 
@@ -264,7 +279,7 @@ class PtpDriver:
         except OSError as error:
             self._send_errors += 1
             if self._send_errors == 1:
-                self._ctx.event("cannot_send", reason=str(error.strerror), address=address)
+                self._ctx.event("cannot_send", **self._leg, reason=str(error.strerror), address=address)
 
     def _publish_estimate(self, now: int) -> None:
         engine = self._engine
@@ -284,5 +299,6 @@ class PtpDriver:
                 estimate = msgspec.structs.replace(served, state=ClockState.UNLOCKED)
         if estimate.state is not self.published.state:
             known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
-            self._ctx.event(estimate.state.value, **known, grandmaster=estimate.grandmaster)
+            self._ctx.event(estimate.state.value, **self._leg, **known, grandmaster=estimate.grandmaster)
         self.published = estimate
+        self._on_published()

@@ -48,6 +48,7 @@ Problems = Iterator[tuple[str, str, str]]
 
 def option_problems(config: PtpConfig) -> Problems:
     """Problems of a clock's options beyond their types: (option, message, hint)."""
+    yield from _interface_problems(config)
     yield from _outside_profile(config)
     yield from _unicast_problems(config)
     yield from _role_problems(config)
@@ -75,6 +76,24 @@ def _outside_profile(config: PtpConfig) -> Problems:
                 f"{value} is outside what the profile {config.profile} allows: {range}",
                 f"its default is {preset.default}; another profile may allow it",
             )
+
+
+def interfaces_of(config: PtpConfig) -> tuple[str, ...]:
+    """The interfaces: one, or the two of a redundant pair."""
+    return (config.interface,) if isinstance(config.interface, str) else config.interface
+
+
+def _interface_problems(config: PtpConfig) -> Problems:
+    interfaces = interfaces_of(config)
+    if len(interfaces) not in (1, 2) or len(set(interfaces)) < len(interfaces):
+        yield "interface", "a clock follows on one interface, or on two different ones", '["eth0", "eth1"]'
+    if len(interfaces) > 1:
+        if "" in interfaces:
+            yield "interface", "an interface of a pair has no name", "name both"
+        if config.role != "follower":
+            yield "interface", f"two interfaces are for a follower, not for {config.role}", "a clock for each of them"
+        if config.management_socket is not None:
+            yield "management-socket", "pmc knows clocks of one port only", "leave it out, or name one interface"
 
 
 def _unicast_problems(config: PtpConfig) -> Problems:
@@ -146,11 +165,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def socket_settings_from_config(config: PtpConfig) -> PortSocketSettings:
-    """The sockets that it needs."""
+def socket_settings_from_config(config: PtpConfig, interface: str) -> PortSocketSettings:
+    """The sockets that it needs on an interface."""
     event_dscp, general_dscp = DSCP[config.dscp]
     return PortSocketSettings(
-        interface=config.interface,
+        interface=interface,
         transport=config.transport,
         event_port=config.event_port,
         general_port=config.general_port,

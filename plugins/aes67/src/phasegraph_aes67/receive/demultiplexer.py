@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phasegraph import NS_PER_S, ClockEstimate
+from phasegraph import NS_PER_S
 from phasegraph.net import PacketBatch, ipv4_number
 
 from ..rtp import HEADER_BYTES
@@ -25,13 +25,33 @@ from .stream_receiver import EARLY_LIMIT_NS, StreamReceiver
 _NO_ROUTE = -1
 _MOST_RUNS = 8
 """Runs that are looked for in a group of packets with gaps; the rest goes packet by packet."""
-Expectation = tuple[int, int, int, int, int, int, int, int, int, int]
-"""The next packet of a leg, as numbers: first header word, timestamp, SSRC, source address, source port, frame index,
-frames, length in bytes, rate, and the greatest lateness in ns."""
-NOTHING_EXPECTED: Expectation = (-1, 0, 0, 0, 0, 0, 0, -2, 1, 0)
+
+
+class Expectation(NamedTuple):
+    """The next packet of a leg, as numbers."""
+
+    word: int
+    """First word of the header, with 0 for the sequence number."""
+    number: int
+    timestamp: int
+    ssrc: int
+    source: int
+    """IPv4 address, in host order."""
+    port: int
+    seconds: int
+    """Media time of the first frame: whole seconds, and frames. In ns, the index of a frame might not fit 64 bits."""
+    frame: int
+    frames: int
+    """Frames of a packet."""
+    length: int
+    """Bytes of the datagram."""
+    rate: int
+    window_ns: int
+    """The greatest lateness."""
+
+
+NOTHING_EXPECTED = Expectation(-1, 0, 0, 0, 0, 0, 0, 0, 0, -2, 1, 0)
 """What no packet meets: no datagram has a length of -2."""
-_FRAME, _RATE = 5, 8
-"""Places in an `Expectation`."""
 LEGS_TOGETHER = 4
 """Legs with packets that are as expected whose packets are handled without a stop: 40 us of work."""
 _SHORTEST_RUN = 8
@@ -95,6 +115,7 @@ class _Table:
         _, first, count = np.unique(self._keys, return_index=True, return_counts=True)
         self._shared = [(int(at), int(n)) for at, n in zip(first, count, strict=True) if n > 1]
         # Legs with one address: they differ in interface or source.
+        self._slot_type = np.int16 if len(self.routes) < 1 << 15 else np.int64  # numpy sorts 16 bits five times as fast
         self._only_key = addresses[0] if len(addresses) == 1 else None
 
     def has_alike(self, leg: Leg) -> bool:
@@ -107,13 +128,13 @@ class _Table:
             return None
         return self.routes[0]
 
-    def slots(self, batch: PacketBatch) -> NDArray[np.int64]:
+    def slots(self, batch: PacketBatch) -> NDArray[np.signedinteger[Any]]:
         """Of each packet the route, by its place in the table."""
         destinations = batch.destination[: batch.count]
         if not self.routes:
             return np.full(len(destinations), _NO_ROUTE)
         slots = np.minimum(np.searchsorted(self._keys, destinations), len(self._keys) - 1)
-        slots = np.where(self._keys[slots] == destinations, slots, _NO_ROUTE)
+        slots = np.where(self._keys[slots] == destinations, slots, _NO_ROUTE).astype(self._slot_type)
         for first, count in self._shared:
             rows = np.flatnonzero(slots == first)
             slots[rows] = _NO_ROUTE
@@ -192,31 +213,44 @@ class Demultiplexer:
         if (only := table.only_route(batch, rows)) is not None:  # most sockets have one leg: sorting costs more
             lateness, ok = _inspect_leg(batch, rows, only)
             if ok.all():
-                _write_even_run(only, batch, rows, lateness, rows.stop - 1)
+                _write_run(only, batch, rows, lateness, int(batch.arrival_ns[rows.stop - 1]))
             else:
                 yield _write_mixed(only, batch, np.arange(first, first + count), lateness, ok)
             return
-        slots = table.slots(batch)
-        order = np.argsort(slots[first : first + count], kind="stable") + first
+        slots = table.slots(batch)[rows]
+        order = slots.argsort(kind="stable")
         slots = slots[order]
-        starts = np.flatnonzero(np.diff(slots, prepend=_NO_ROUTE - 1))
-        stops = np.append(starts[1:], count)
+        order += first
+        begins = np.ones(count + 1, np.bool_)
+        np.not_equal(slots[1:], slots[:-1], out=begins[1:-1])
+        edges = begins.nonzero()[0]
+        starts, stops = edges[:-1], edges[1:]
         groups = [table.routes[slot] if slot >= 0 else None for slot in slots[starts].tolist()]
         if groups[0] is None and counts_unrouted:
             self.packets_unrouted += int(stops[0])
         lateness, ok = _inspect(batch, order, starts, stops, groups)
         clean = np.logical_and.reduceat(ok, starts)
-        even = _evenly_spaced(order, starts, stops)
+        steps = _steps(order, starts, stops)
+        lasts = order[stops - 1]
         together = 0
-        for route, start, end, is_clean, is_even in zip(
-            groups, starts.tolist(), stops.tolist(), clean.tolist(), even.tolist(), strict=True
+        for route, start, end, is_clean, step, low, high, arrival_ns in zip(
+            groups,
+            starts.tolist(),
+            stops.tolist(),
+            clean.tolist(),
+            steps.tolist(),
+            order[starts].tolist(),
+            lasts.tolist(),
+            batch.arrival_ns[lasts].tolist(),
+            strict=True,
         ):
             if route is None:
                 continue
             if route.leg.mapping_epoch != route.receiver.media_clock.mapping_epoch:
                 ok[start:end] = is_clean = False  # its clock has jumped since they were compared
             if is_clean:
-                _write_run(route, batch, order[start:end], lateness[start:end], even=is_even)
+                places = slice(low, high + 1, step) if step else order[start:end]
+                _write_run(route, batch, places, lateness[start:end], arrival_ns)
                 together += 1
                 if together == LEGS_TOGETHER:
                     together = 0
@@ -226,24 +260,13 @@ class Demultiplexer:
 
 
 def _write_run(
-    route: Route, batch: PacketBatch, rows: NDArray[np.intp], lateness: NDArray[np.int64], *, even: bool
+    route: Route, batch: PacketBatch, rows: slice | NDArray[np.intp], lateness: NDArray[np.int64], arrival_ns: int
 ) -> None:
-    # A run of packets that are as expected. ``even``: they lie at equal distances in the batch.
-    if even:
-        first, last = int(rows[0]), int(rows[-1])
-        step = (last - first) // (len(rows) - 1) if len(rows) > 1 else 1
-        _write_even_run(route, batch, slice(first, last + 1, step), lateness, last)
-        return
+    # A run of packets that are as expected; the last arrived at ``arrival_ns``. A slice of rows is a view, which is
+    # copied only once, into the ring.
     receiver, leg = route
     payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes]
-    receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[rows[-1]]))
-
-
-def _write_even_run(route: Route, batch: PacketBatch, rows: slice, lateness: NDArray[np.int64], last: int) -> None:
-    # As `_write_run`, of rows at equal distances: a view, which is copied only once, into the ring.
-    receiver, leg = route
-    payloads = batch.data[rows, HEADER_BYTES : HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes]
-    receiver.write_run(leg, payloads, lateness, int(batch.arrival_ns[last]))
+    receiver.write_run(leg, payloads, lateness, arrival_ns)
 
 
 def _write_mixed(
@@ -259,8 +282,7 @@ def _write_mixed(
     for _ in range(_MOST_RUNS):
         good = len(ok) if ok.all() else int(np.argmin(ok))
         if good:
-            run = rows[:good]
-            _write_run(route, batch, run, lateness[:good], even=good < 3 or not np.diff(run, n=2).any())
+            _write_run(route, batch, rows[:good], lateness[:good], int(batch.arrival_ns[rows[good - 1]]))
         singly += _accept(route, batch, rows[good : good + 1])
         rows = rows[good + 1 :]
         if len(rows) < _SHORTEST_RUN:
@@ -313,13 +335,14 @@ def expectation(route: Route) -> Expectation:
         receiver.sync_to_clock()
     if sender is None or number is None or leg.mapping_epoch != media_clock.mapping_epoch:
         return NOTHING_EXPECTED
-    return (
-        0x80000000 | (leg.payload_type or 0) << 16 | number & 0xFFFF,
+    return Expectation(
+        0x80000000 | (leg.payload_type or 0) << 16,
+        number,
         leg.next_timestamp,
         sender.ssrc,
         sender.address,
         sender.port,
-        leg.next_frame,
+        *divmod(leg.next_frame, leg.parameters.rate),
         leg.frames_per_packet,
         HEADER_BYTES + leg.frames_per_packet * leg.frame_bytes,
         leg.parameters.rate,
@@ -331,23 +354,11 @@ def _inspect_leg(
     batch: PacketBatch, rows: slice | NDArray[np.intp], route: Route
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     # As `_inspect`, of packets of one leg.
-    word, timestamp, ssrc, source, port, frame, frames, length, rate, window = expectation(route)
+    expected = expectation(route)
     estimate = route.receiver.media_clock.estimate
     assert estimate is not None
-    headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[rows].astype(np.int64)
-    step = np.arange(len(headers))
-    frames_after = step * frames
-    ok = headers[:, 0] & 0xFF7FFFFF == (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
-    ok &= headers[:, 1] == (timestamp + frames_after) & 0xFFFFFFFF
-    ok &= headers[:, 2] == ssrc
-    ok &= batch.source[rows] == source
-    ok &= batch.source_port[rows] == port
-    ok &= batch.length[rows] == length
-    seconds, rest = divmod(frame, rate)
-    media_ns = (rest + frames_after) * NS_PER_S // rate
-    lateness = estimate.references_at(batch.arrival_ns[rows]) - seconds * NS_PER_S - media_ns
-    ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
-    return lateness, ok
+    arrivals = batch.arrival_ns[rows]
+    return _compare(batch, rows, np.arange(len(arrivals)), expected, estimate.references_at(arrivals))
 
 
 def _inspect(
@@ -359,29 +370,35 @@ def _inspect(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     # For every packet its lateness (arrival after media time, ns), and whether it is exactly the next one, in time,
     # as long as all before it in its group are. What a leg expects is laid out per group and spread over its packets.
-    count = len(order)
     sizes = stops - starts
-    step = np.arange(count) - np.repeat(starts, sizes)
+    step = np.arange(len(order)) - starts.repeat(sizes)
     expected = [NOTHING_EXPECTED if route is None else expectation(route) for route in groups]
-    columns = np.array(expected, np.int64).T
-    columns[_FRAME], rest_of_second = np.divmod(columns[_FRAME], columns[_RATE])
-    word, timestamp, ssrc, source, port, seconds, frames, length, rate, window = np.repeat(columns, sizes, axis=1)
-    headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[order].astype(np.int64)
+    columns = np.array(expected, np.int64).T.repeat(sizes, axis=1)
+    return _compare(batch, order, step, columns, _reference(groups, sizes, batch.arrival_ns[order]))
+
+
+def _compare(
+    batch: PacketBatch,
+    rows: slice | NDArray[np.intp],
+    step: NDArray[np.intp],
+    expected: Expectation | NDArray[np.int64],
+    reference_ns: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    # ``step`` counts the packets of each leg. ``expected`` is of one leg, or has a column for every packet.
+    word, number, timestamp, ssrc, source, port, seconds, frame, frames, length, rate, window_ns = expected
+    headers: NDArray[np.int64] = batch.data[:, :HEADER_BYTES].view(">u4")[rows].astype(np.int64)
     # Version, padding, extension, CSRC count, payload type and sequence number in one comparison; the marker
     # bit does not matter. The sequence number wraps within its 16 bits.
-    expected_word = (word & 0xFFFF0000) | ((word + step) & 0xFFFF)
-    ok = headers[:, 0] & 0xFF7FFFFF == expected_word
+    ok = headers[:, 0] & 0xFF7FFFFF == word | ((number + step) & 0xFFFF)
     frames_after = step * frames
     ok &= headers[:, 1] == (timestamp + frames_after) & 0xFFFFFFFF
     ok &= headers[:, 2] == ssrc
-    ok &= batch.source[order] == source
-    ok &= batch.source_port[order] == port
-    ok &= batch.length[order] == length
-    # Whole seconds apart: the product of a frame's index with 10**9 would not fit 64 bits.
-    media_ns = (np.repeat(rest_of_second, sizes) + frames_after) * NS_PER_S // rate
-    lateness = _reference(groups, sizes, batch.arrival_ns[order]) - seconds * NS_PER_S - media_ns
-    ok &= (lateness <= window) & (lateness > -EARLY_LIMIT_NS)
-    return lateness, ok
+    ok &= batch.source[rows] == source
+    ok &= batch.source_port[rows] == port
+    ok &= batch.length[rows] == length
+    lateness_ns = reference_ns - seconds * NS_PER_S - (frame + frames_after) * NS_PER_S // rate
+    ok &= (lateness_ns <= window_ns) & (lateness_ns > -EARLY_LIMIT_NS)
+    return lateness_ns, ok
 
 
 def _reference(
@@ -389,12 +406,9 @@ def _reference(
 ) -> NDArray[np.int64]:
     # Arrival in each stream's reference time: streams on one clock together.
     estimates = [None if route is None else route.receiver.media_clock.estimate for route in groups]
-    distinct: list[ClockEstimate] = []
-    for estimate in estimates:
-        if estimate is not None and not any(estimate is other for other in distinct):
-            distinct.append(estimate)
+    distinct = {id(estimate): estimate for estimate in estimates if estimate is not None}
     if len(distinct) == 1:
-        return distinct[0].references_at(arrivals)
+        return distinct.popitem()[1].references_at(arrivals)
     reference = np.zeros(len(arrivals), np.int64)
     start = 0
     for estimate, size in zip(estimates, sizes.tolist(), strict=True):
@@ -404,11 +418,14 @@ def _reference(
     return reference
 
 
-def _evenly_spaced(order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> NDArray[np.bool_]:
-    # Whether the packets of each group lie at equal distances in the batch, as those of regular senders do.
-    bends = np.zeros(len(order) + 1, np.int64)
-    if len(order) > 2:
-        np.cumsum(np.diff(order, n=2) != 0, out=bends[1:-2])
-        bends[-2:] = bends[-3]
-    even: NDArray[np.bool_] = bends[np.maximum(stops - 2, starts)] == bends[starts]
-    return even
+def _steps(order: NDArray[np.intp], starts: NDArray[np.intp], stops: NDArray[np.intp]) -> NDArray[np.intp]:
+    # The distance in the batch between the packets of each group, where they are at equal ones, as those of regular
+    # senders are; else 0.
+    sizes = stops - starts
+    distances = np.empty_like(order)
+    np.subtract(order[1:], order[:-1], out=distances[:-1])
+    distances[starts[sizes == 1]] = 1
+    steps: NDArray[np.intp] = distances[starts]
+    distances[stops - 1] = steps  # a group ends with no distance of its own
+    steps[np.logical_or.reduceat(distances != steps.repeat(sizes), starts)] = 0
+    return steps

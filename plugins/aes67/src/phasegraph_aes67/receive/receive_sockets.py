@@ -27,8 +27,6 @@ FIRST_PACKETS_NS = 300_000_000
 """How long after a stream was added the sockets are read often: a change of the graph waits for its packets."""
 SHARE = 8
 """At most one part in this many of the time is spent on reading meanwhile: it may be hundreds of streams."""
-LOOK_NS = 10_000_000
-"""How long the step rests at most: a stream that is added must not wait for the next round."""
 TURN_NS = 300_000
 STEP_SINGLY = 256
 """Time, and packets one by one, after which a step lets other steps have their turn: a sender's packets are due every
@@ -142,12 +140,8 @@ class ReceiveSockets:
         self._interval_ns = min(ctx.quantum_ns(), FIRST_INTERVAL_NS)
         self._publish_ns = 0
         self._round_began_ns = 0
-        """Written by the data plane, as the next two."""
-        self._round_ns = 0
-        """When the next round is due, unless a stream was added."""
-        self._seen_ns = -FIRST_PACKETS_NS
-        """The time of the newest stream whose packets a round was begun for."""
-        self._added_ns = self._seen_ns
+        """Written by the data plane."""
+        self._added_ns = -FIRST_PACKETS_NS
         """When the newest stream was added. Written by the control plane."""
         self._round: Iterator[int] | None = None
         """What is left of the round, between two turns of it. Written by the data plane, as the next."""
@@ -164,17 +158,13 @@ class ReceiveSockets:
         """When the system was last asked what it had dropped, and what it had. Of the control plane, as the last."""
         self._closing: deque[_Socket] = deque()
         """From the control plane to the step, which may be reading them."""
-        ctx.attach(self.step)
+        self._read_now = ctx.attach(self.step)
 
     def step(self, now_ns: int) -> int:
         """Data plane: go on with the round, for one turn; a new one begins when what arrived meanwhile is worth it."""
         while self._closing:
             self._closing.popleft().close()
         if self._round is None:
-            added_ns = self._added_ns
-            if now_ns < self._round_ns and added_ns == self._seen_ns:
-                return min(self._round_ns, now_ns + LOOK_NS)
-            self._seen_ns = added_ns
             self._round, self._round_began_ns = self._receive_round(), now_ns
         until_ns, left = now_ns + TURN_NS, STEP_SINGLY
         for singly in self._round:
@@ -184,11 +174,10 @@ class ReceiveSockets:
         self._round = None
         if self._flooded:
             return now_ns
-        if now_ns < self._seen_ns + FIRST_PACKETS_NS:
+        if now_ns < self._added_ns + FIRST_PACKETS_NS:
             took_ns = self._ctx.local.now_ns() - self._round_began_ns
             self._interval_ns = min(self._interval_ns, max(FIRST_INTERVAL_NS, SHARE * took_ns))
-        self._round_ns = now_ns + self._interval_ns
-        return min(self._round_ns, now_ns + LOOK_NS)
+        return now_ns + self._interval_ns
 
     def _receive_round(self) -> Iterator[int]:
         # Reads some of each socket in turn, then publishes; the rest of a flood waits for the next round. Yields after
@@ -258,7 +247,9 @@ class ReceiveSockets:
 
     def expect_first_packets(self) -> None:
         """Read the sockets at once, and often for some time: a stream was added. Control plane."""
-        self._added_ns = self._ctx.local.now_ns()
+        before_ns, self._added_ns = self._added_ns, self._ctx.local.now_ns()
+        if self._added_ns - before_ns >= FIRST_INTERVAL_NS:
+            self._read_now()
 
     def dropped(self) -> int:
         """Datagrams that the system threw away because this process did not come for them in time.

@@ -273,7 +273,7 @@ class StreamGroup:
         packet, pacing = self._pacing
         if packet != self.schedule.next_packet:
             packet = self.schedule.next_packet
-            pacing = self._pacing_error.metrics("pacing_error")
+            pacing = self._pacing_error.distribution().metrics("pacing_error")
             self._pacing = packet, pacing
         return {
             **pacing,

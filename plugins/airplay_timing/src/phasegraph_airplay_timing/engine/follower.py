@@ -134,7 +134,8 @@ class PtpFollower:
 
     @property
     def _may_nudge(self) -> bool:
-        return self._nudges < NUDGES and not self.one_way
+        # The request before the first Sync is an additional one.
+        return self._nudges < NUDGES and not self.one_way and (self._last is not None or self._most_spares > 0)
 
     @property
     def _nudge_ns(self) -> int:

@@ -14,7 +14,16 @@ from collections.abc import Callable
 
 from phasegraph import NS_PER_S, ClockDoubt, ClockEstimate, ClockFix, ClockPublisher, PublisherSettings
 
-from ..filters import PATH_LIMIT_NS, RATE_LIMIT, EnvelopeFilter, FilterSolution, LeaderSync, TimingFilter, TimingSample
+from ..filters import (
+    PATH_LIMIT_NS,
+    RATE_LIMIT,
+    DelayExchange,
+    EnvelopeFilter,
+    FilterSolution,
+    LeaderSync,
+    TimingFilter,
+    TimingSample,
+)
 from ..filters.timing_samples import limits_of
 
 ENOUGH, ENOUGH_NS = 4, 400_000_000
@@ -29,8 +38,10 @@ SETTINGS = PublisherSettings(
     lock_within_ns=1_000_000, unlock_beyond_ns=100_000_000, slew_limit_ppb=200_000.0, settling_fixes=1
 )
 """See `ClockPublisher`. The first solution of a track rests on several exchanges, so one fix settles it."""
-SLEW_S = 0.5
-"""A lag is removed within this."""
+SLEW_S, LONGEST_SLEW_S = 0.5, 5.0
+"""A lag is removed within the first if the fix's three sigmas are within what a lock needs. The fixes of a clock that
+is locked by patience are noisier, and the clock is their mean, weighted by variance: its time is longer by the square
+of the excess, up to the second (from then on the error of the rate counts more), and not longer than the lock lasts."""
 FREE_SLEW_S = 1.0
 """The same while a clock that was locked is not: no limit of the rate makes its corrections inaudible then."""
 PATIENCE_SPENT_NS = 50_000_000_000
@@ -57,6 +68,8 @@ class LeaderClock:
         self._next: _LeaderTrack | None = None
         self._publisher = ClockPublisher(SETTINGS)
         self._replaced = self._other_timescale = False
+        self._unlocked_ns = now_ns
+        """When it was steered without a lock last."""
 
     def set_leader(self, leader: str, *, own: bool) -> None:
         """The samples to come are of this leader; with ``own``, local time is the reference."""
@@ -101,7 +114,8 @@ class LeaderClock:
                     rate_ppb=solution.rate * NS_PER_S,
                     lockable=solution.two_way and not silent,
                     doubt_at=_doubt_of(solution, ahead, self._suspected_step_ns(solution, now_ns)),
-                )
+                ),
+                solution.sigma_ns,
             )
         self.estimate = publisher.estimate(
             now_ns,
@@ -111,11 +125,17 @@ class LeaderClock:
         )
         return self.estimate
 
-    def _steer(self, fix: ClockFix) -> None:
+    def _steer(self, fix: ClockFix, sigma_ns: float = 0.0) -> None:
         publisher = self._publisher
         if self._replaced:
             publisher.restart_patience(fix.local_ns - PATIENCE_SPENT_NS)
-        slew_s = SLEW_S if publisher.locked else FREE_SLEW_S
+        slew_s = FREE_SLEW_S
+        if publisher.locked:
+            noisy_s = SLEW_S * (3 * sigma_ns / SETTINGS.lock_within_ns) ** 2
+            locked_s = (fix.local_ns - self._unlocked_ns) / NS_PER_S
+            slew_s = max(SLEW_S, min(noisy_s, locked_s, LONGEST_SLEW_S))
+        else:
+            self._unlocked_ns = fix.local_ns
         publisher.steer(
             fix,
             slew_s=slew_s if publisher.was_locked else 0.0,
@@ -168,7 +188,8 @@ class _LeaderTrack:
         """The direction of the first sample."""
         self._exchanges = 0
         """Without spare ones, which say nothing of another Sync."""
-        self._first_ns = 0
+        self._first_ns = self._newest_ns = 0
+        """Local times that the filter's samples are for. Only the envelope uses the arrivals of answers."""
 
     @property
     def samples(self) -> int:
@@ -178,7 +199,7 @@ class _LeaderTrack:
     @property
     def settled(self) -> bool:
         """Whether it can be used."""
-        span_ns = self.last_ns - self._first_ns
+        span_ns = self._newest_ns - self._first_ns
         if self._exchanges >= ENOUGH:
             return span_ns >= ENOUGH_NS
         return self.syncs >= ENOUGH and span_ns >= ONE_WAY_NS
@@ -203,6 +224,9 @@ class _LeaderTrack:
         else:
             self._exchanges += not sample.spare
         self.last_ns = max(self.last_ns, local_ns)
+        if isinstance(sample, DelayExchange) and not isinstance(self.filter, EnvelopeFilter):
+            local_ns = sample.asked_ns
+        self._newest_ns = max(self._newest_ns, local_ns)
         for judge in self._judges:
             judge.add_sample(sample)
 

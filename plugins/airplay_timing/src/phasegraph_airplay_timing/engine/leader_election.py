@@ -54,8 +54,10 @@ class LeaderCandidate(msgspec.Struct):
 class LeaderElection:
     """All clocks that announce themselves."""
 
-    def __init__(self, own: int) -> None:
+    def __init__(self, own: int, *, eager: bool = True) -> None:
+        """With ``eager`` a clock that was heard before its first Announce needs no second one."""
         self._own = own
+        self._eager = eager
         self._candidates: dict[int, LeaderCandidate] = {}
         self._unannounced: deque[tuple[int, str]] = deque(maxlen=_MOST)
         """Clock and address of the last Syncs and Follow_Ups without an Announce before them."""
@@ -74,7 +76,7 @@ class LeaderElection:
         if known is None:
             if len(self._candidates) >= _MOST:
                 return "crowd"
-            syncs = self._unannounced.count((clock, peer.address))
+            syncs = self._unannounced.count((clock, peer.address)) if self._eager else 0
             self._candidates[clock] = LeaderCandidate(
                 clock, peer, dataset_of(message), 1, now_ns, now_ns, syncs=syncs, first_ns=now_ns
             )

@@ -62,7 +62,7 @@ class PtpEngine(TimingEngine):
         answers for their own. ``timeline`` makes the time that a leader sends of local time.
         ``spares`` is what `SPARES` has for the filter of the samples.
         """
-        self._election = LeaderElection(identity)
+        self._election = LeaderElection(identity, eager=spares > 0)
         super().__init__(peers, now_ns)
         self.role = role
         self.follower: PtpFollower | None = None

@@ -29,7 +29,8 @@ FILTERS: dict[str, Callable[[], TimingFilter]] = {
 """The filters that a graph can choose, by name."""
 SPARES = {"envelope": 2, "median": 0, "nqptp": 0}
 """Additional delay requests for each of a new leader's first Syncs: of more packets the fastest is faster, and the rate
-is known sooner. A median does not gain from several answers to one Sync."""
+is known sooner. It has one before the first Sync too, and follows a leader by its first Announce. The others stand for
+what other followers do, and get the packets that these get; a median does not gain from several answers to one Sync."""
 
 __all__ = [
     "FILTERS",

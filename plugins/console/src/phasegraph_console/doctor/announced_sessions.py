@@ -6,6 +6,8 @@ That is a plugin's command, and a plugin does not import another one: it runs as
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import trio
@@ -24,6 +26,8 @@ class DiscoveredStream(msgspec.Struct, frozen=True, kw_only=True):
     channels: int
     payload_type: int
     packet_time_ns: int | None = None
+    ts_refclk: str = ""
+    """The sender's clock, as the description has it (RFC 7273, 4.8)."""
 
     @property
     def address(self) -> str:
@@ -52,6 +56,17 @@ class Announcements(msgspec.Struct, frozen=True, kw_only=True):
     def streams(self) -> list[tuple[DiscoveredSession, DiscoveredStream]]:
         """All streams, each with its session."""
         return [(session, stream) for session in self.sessions for stream in session.streams]
+
+
+async def read_description(path: Path) -> tuple[DiscoveredStream, ...]:
+    """The streams of a session description in a file; none where it is not usable, which `kernel check` says."""
+    command = [sys.executable, "-m", "phasegraph", "sdp", str(path), "--format", "json"]
+    with trio.move_on_after(_PATIENCE_S):
+        result = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        with suppress(msgspec.MsgspecError):
+            found = msgspec.json.decode(result.stdout, type=tuple[DiscoveredSession, ...])
+            return tuple(stream for session in found for stream in session.streams)
+    return ()
 
 
 async def listen_for_sessions(interface: str, seconds: float) -> Announcements:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from phasegraph import Graph
+    from phasegraph import Graph, GraphNode
+    from phasegraph.net import SystemNetwork
 
+    from .announced_sessions import Announcements
     from .finding import Finding
+    from .graph_checks import Follower
+    from .host_facts import HostFacts
+    from .ptp_traffic import PtpTraffic
 
 MARKS = {"ok": ("ok", "green"), "attention": ("ATTENTION", "yellow"), "wrong": ("WRONG", "red")}
 WIDTH = 80
@@ -60,9 +65,9 @@ def doctor_command(
 ) -> None:
     """Check interfaces, queues, ports, privileges, buffers, timing, PTP and sound of this computer.
 
-    With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster, and its
-    streams fit the sessions that are announced (devices repeat after 30 s: --for 35s). Nothing is changed. To listen,
-    groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
+    With a GRAPH, also whether its interfaces, routes and ports are there, its PTP clocks find a grandmaster (that of
+    its descriptions), and its streams fit the sessions that are announced (devices repeat after 30 s: --for 35s).
+    Nothing is changed. To listen, groups are joined and mDNS is asked. Exits with 1 if anything is wrong.
     """
     import trio
 
@@ -110,31 +115,40 @@ def _load(graph: Path | None, profile: str | None, overrides: Sequence[str]) -> 
 
 
 async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
-    import trio
-
     from phasegraph import SystemLocalClock
     from phasegraph.net import SystemNetwork
 
-    from .announced_sessions import Announcements, listen_for_sessions
-    from .graph_checks import check_graph, destinations, followers, same_link
+    from .graph_checks import check_graph, destinations
     from .host_checks import check_host
     from .host_reader import read_host_facts, read_routes
-    from .ptp_checks import check_follower, check_traffic
-    from .ptp_listener import GENERAL_PORT, listen_to_ptp
-    from .ptp_traffic import PtpTraffic
-    from .session_checks import check_source, stream_sources
 
     network = SystemNetwork(SystemLocalClock())
     facts = read_host_facts(network)
     findings = [*check_host(facts)]
     if graph is not None:
         findings += check_graph(graph, facts, read_routes(destinations(graph)))
+    if seconds:
+        findings += await _listen(graph, facts, network, seconds)
+    return findings
+
+
+async def _listen(graph: Graph | None, facts: HostFacts, network: SystemNetwork, seconds: float) -> list[Finding]:
+    import trio
+
+    from .announced_sessions import listen_for_sessions, read_description
+    from .graph_checks import followers
+    from .ptp_listener import GENERAL_PORT, listen_to_ptp
+    from .session_checks import announced_reference, described_sources, stream_sources
+
     clocks = [] if graph is None else followers(graph)
+    sources = [] if graph is None else stream_sources(graph)
+    described = [] if graph is None or not clocks else described_sources(graph)
     links = [link.name for link in facts.links if link.address and not link.loopback]
     places = [clock.place for clock in clocks] or [(name, GENERAL_PORT) for name in links]
-    sources = [] if graph is None else stream_sources(graph)
     traffic: dict[tuple[str, int], PtpTraffic] = {}
     announced: dict[str, Announcements] = {}
+    references: dict[str, str] = {}
+    """By path of a source, the clock of its sender as the description has it."""
 
     async def listen(place: tuple[str, int]) -> None:
         traffic[place] = await listen_to_ptp(network, *place, seconds)
@@ -142,19 +156,57 @@ async def _examine(graph: Graph | None, seconds: float) -> list[Finding]:
     async def listen_to_announcements(interface: str) -> None:
         announced[interface] = await listen_for_sessions(interface, seconds)
 
-    if seconds:
-        async with trio.open_nursery() as nursery:
-            for place in dict.fromkeys(places):
-                nursery.start_soon(listen, place)
-            for interface in dict.fromkeys(
-                [*(source.config.interface for source in sources), *links] if sources else []
-            ):
-                nursery.start_soon(listen_to_announcements, interface)
-        findings += [check_follower(clock.path, clock.domain, traffic[clock.place]) for clock in clocks]
-        for place in [] if clocks else places:
-            findings += check_traffic(traffic[place])
-        for source in sources:
-            own = same_link(source.config.interface, facts)
-            elsewhere = {name: each for name, each in announced.items() if name in links and name not in own}
-            findings += check_source(source, announced[source.config.interface], elsewhere)
-    return findings
+    async def read_reference(source: GraphNode) -> None:
+        for stream in (await read_description(source.config.sdp))[:1]:
+            references[source.path] = stream.ts_refclk
+
+    async with trio.open_nursery() as nursery:
+        for place in dict.fromkeys(places):
+            nursery.start_soon(listen, place)
+        for source in described:
+            nursery.start_soon(read_reference, source)
+        for interface in dict.fromkeys([*(source.config.interface for source in sources), *links] if sources else []):
+            nursery.start_soon(listen_to_announcements, interface)
+    for source in sources:
+        references[source.path] = announced_reference(source, announced[source.config.interface])
+    return [
+        *_judge_ptp(clocks, {place: traffic[place] for place in places}),
+        *_judge_sessions(sources, announced, links, facts),
+        *_judge_references([*sources, *described], references, clocks, traffic),
+    ]
+
+
+def _judge_ptp(clocks: Sequence[Follower], traffic: Mapping[tuple[str, int], PtpTraffic]) -> Iterator[Finding]:
+    from .ptp_checks import check_follower, check_traffic
+
+    for clock in clocks:
+        yield check_follower(clock.path, clock.domain, traffic[clock.place])
+    for place in [] if clocks else traffic:
+        yield from check_traffic(traffic[place])
+
+
+def _judge_sessions(
+    sources: Sequence[GraphNode], announced: Mapping[str, Announcements], links: Sequence[str], facts: HostFacts
+) -> Iterator[Finding]:
+    from .graph_checks import same_link
+    from .session_checks import check_source
+
+    for source in sources:
+        own = same_link(source.config.interface, facts)
+        elsewhere = {name: each for name, each in announced.items() if name in links and name not in own}
+        yield from check_source(source, announced[source.config.interface], elsewhere)
+
+
+def _judge_references(
+    sources: Sequence[GraphNode],
+    references: Mapping[str, str],
+    clocks: Sequence[Follower],
+    traffic: Mapping[tuple[str, int], PtpTraffic],
+) -> Iterator[Finding]:
+    from .ptp_checks import check_described
+
+    followed = {clock.path: clock for clock in clocks}
+    for source in sources:
+        clock = followed.get(f"clocks.{source.domain}")
+        if clock is not None and source.path in references:
+            yield from check_described(source.path, references[source.path], clock.domain, traffic[clock.place])

@@ -71,7 +71,8 @@ def followers(graph: Graph) -> list[Follower]:
         config = node.config
         if node.kind.kind == "ptp" and config.role != "grandmaster":
             domain = PROFILE_DOMAINS.get(config.profile, 0) if config.domain is None else config.domain
-            found.append(Follower(node.path, config.interface, config.general_port, domain))
+            interfaces = [config.interface] if isinstance(config.interface, str) else config.interface
+            found += [Follower(node.path, interface, config.general_port, domain) for interface in interfaces]
     return found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from .finding import Finding, Severity
 from .ptp_traffic import AnnouncedClock, PtpTraffic
+
+_REFERENCE = re.compile(r"ptp=IEEE1588-\d{4}:((?:[0-9A-Fa-f]{2}-){7}[0-9A-Fa-f]{2})")
 
 
 def check_traffic(traffic: PtpTraffic) -> Iterator[Finding]:
@@ -28,9 +31,7 @@ def check_follower(path: str, domain: int, traffic: PtpTraffic) -> Finding:
     """Whether the clock at ``path`` of a graph, which follows ``domain``, finds a grandmaster."""
     if traffic.refusal:
         return Finding(path, Severity.WRONG, f"cannot listen: {traffic.refusal}", "see 'PTP ports' above")
-    usable = [clock for clock in traffic.clocks if clock.domain == domain and not clock.gptp]
-    if usable:
-        best = min(usable, key=lambda clock: (clock.priority1, clock.clock_class, clock.grandmaster))
+    if best := _best(domain, traffic):
         return Finding(path, Severity.OK, _describe(best))
     others = [clock for clock in traffic.clocks if not clock.gptp]
     start = f"no Announce in domain {domain} on {traffic.interface} within {traffic.listened_s:g} s"
@@ -46,6 +47,23 @@ def check_follower(path: str, domain: int, traffic: PtpTraffic) -> Finding:
         return Finding(path, Severity.WRONG, text, "set the grandmaster to PTP version 2")
     remedy = "start a grandmaster; or check the interface, and that switches pass 224.0.1.129 (IGMP)"
     return Finding(path, Severity.WRONG, start, remedy)
+
+
+def check_described(path: str, ts_refclk: str, domain: int, traffic: PtpTraffic) -> Iterator[Finding]:
+    """Whether the source at ``path`` has the grandmaster of its description (RFC 7273, 4.8), where that names one."""
+    named = _REFERENCE.match(ts_refclk)
+    if named is None or not (best := _best(domain, traffic)):
+        return
+    described = named[1].upper()
+    if described != best.grandmaster:
+        text = f"the description names grandmaster {described}, and {best.grandmaster} is in domain {domain}"
+        remedy = "share one grandmaster with the sender; or take its newest description"
+        yield Finding(path, Severity.ATTENTION, f"{text} on {traffic.interface}", remedy)
+
+
+def _best(domain: int, traffic: PtpTraffic) -> AnnouncedClock | None:
+    usable = (clock for clock in traffic.clocks if clock.domain == domain and not clock.gptp)
+    return min(usable, key=lambda clock: (clock.priority1, clock.clock_class, clock.grandmaster), default=None)
 
 
 def _describe(clock: AnnouncedClock) -> str:

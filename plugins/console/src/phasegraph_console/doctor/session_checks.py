@@ -22,6 +22,23 @@ def stream_sources(graph: Graph) -> list[GraphNode]:
     return [node for node in sources if node.config.session or node.config.group]
 
 
+def described_sources(graph: Graph) -> list[GraphNode]:
+    """Sources whose stream is described by a file."""
+    return [node for node in graph.of_role(Role.SOURCE) if node.kind.kind == "aes67" and node.config.sdp]
+
+
+def announced_reference(node: GraphNode, heard: Announcements) -> str:
+    """The sender's clock by the announced session of a source; empty where there is none."""
+    config = node.config
+    address = f"{config.group}:{config.port}"
+    fitting = (
+        stream
+        for session, stream in heard.streams
+        if (session.name == config.session if config.session else stream.address == address)
+    )
+    return next((stream.ts_refclk for stream in fitting), "")
+
+
 def check_source(
     node: GraphNode, heard: Announcements, elsewhere: Mapping[str, Announcements] = MappingProxyType({})
 ) -> Iterator[Finding]:

@@ -133,7 +133,9 @@ function drawPage() {
     byId("trouble").replaceChildren(...trouble.map((text) => el("li", {}, text)));
   drawNodes(known, status);
   drawEvents(known);
-  const clockOf = (id) => ["sources", "sinks"].map((role) => known.graph?.[role]?.[id]?.clock).find(Boolean) ?? null;
+  const clocks = Object.keys(known.graph?.clocks ?? {});
+  const onlyClock = clocks.length === 1 ? clocks[0] : null; // it need not be named
+  const clockOf = (id) => ["sources", "sinks"].map((role) => known.graph?.[role]?.[id]?.clock).find(Boolean) ?? (status.nodes[id].pace === "clock" ? onlyClock : null);
   const shape = JSON.stringify([Object.entries(status.nodes).map(([id, node]) => [id, node.kind, node.state, node.severity, node.metrics.state]), Object.keys(status.edges), known.graph]);
   if (known.shape !== shape) {
     known.shape = shape;

@@ -12,7 +12,7 @@ from .offset_estimate import NS_PER_S, Direction, OffsetEstimate, PathObservatio
 from .options import KalmanOptions
 from .order_statistics import EARLIEST, MIDDLE, PACKETS, QUANTILES, OrderStatistics
 from .path_direction import PathDirection, columns
-from .regression import KEPT_RATE_PPB, FittedLine, Regression
+from .regression import UNKNOWN_RATE_PPB, FittedLine, Regression, kept_rate_sd
 from .statistic_weighting import Scatter, StatisticWeights, weigh_statistics
 
 Vector = NDArray[np.float64]
@@ -43,14 +43,15 @@ class KalmanOffsetFilter:
         self._offset: OffsetEstimate | None = None
         self._surpassed = 0
         self._streams = [PathDirection() for _ in Direction]
-        self._rate_ppb = 0.0
+        self._rate_ppb, self._rate_sd_ppb = 0.0, UNKNOWN_RATE_PPB
         self._since = self._gated = self._absurd = 0
         self._weight = np.eye(len(QUANTILES))[MIDDLE]
 
     def restart(self) -> None:
         """See `OffsetFilter.restart`."""
         self.generation += 1
-        self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, early=True)
+        self._rate_sd_ppb = kept_rate_sd(self._rate_sd_ppb)
+        self._regression = Regression(self._rate_ppb, self._rate_sd_ppb, early=True)
         self._bank = None
         self._offset = None
         self._surpassed = 0
@@ -116,7 +117,7 @@ class KalmanOffsetFilter:
         line = regression.fit()
         if line is None:
             return None
-        self._rate_ppb = float(line.state[1])
+        self._rate_ppb, self._rate_sd_ppb = float(line.state[1]), math.sqrt(line.covariance[1, 1])
         syncs, delays, peers = line.packets
         if len(syncs) >= PACKETS and max(len(delays), len(peers)) >= PACKETS:
             self._start_bank(line)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .offset_estimate import LONGEST_NS, NS_PER_S, Direction, OffsetEstimate, PathObservation
 from .options import WindowOptions
 from .path_direction import BROKEN_PACKETS, columns
-from .regression import KEPT_RATE_PPB, UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDER_UNSEEN, Bend, Regression
+from .regression import UNKNOWN_DELAY_NS, UNKNOWN_RATE_PPB, WANDER_UNSEEN, Bend, Regression, kept_rate_sd
 
 Vector = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class RegressionOffsetFilter:
     def __init__(self, options: WindowOptions) -> None:
         self._window_ns = options.window
         self._regression = Regression(most=_MOST, span_ns=self._window_ns)
-        self._rate_ppb = 0.0
+        self._rate_ppb, self._rate_sd_ppb = 0.0, UNKNOWN_RATE_PPB
         self.generation = 0
         self._made_ns = -PERIOD_NS
         self._newest: OffsetEstimate | None = None
@@ -37,7 +37,8 @@ class RegressionOffsetFilter:
     def restart(self) -> None:
         """See `OffsetFilter.restart`."""
         self.generation += 1
-        self._regression = Regression(self._rate_ppb, KEPT_RATE_PPB, most=_MOST, span_ns=self._window_ns)
+        self._rate_sd_ppb = kept_rate_sd(self._rate_sd_ppb)
+        self._regression = Regression(self._rate_ppb, self._rate_sd_ppb, most=_MOST, span_ns=self._window_ns)
         self._newest = None
         self._absurd = [0 for _ in Direction]
 
@@ -70,7 +71,7 @@ class RegressionOffsetFilter:
         line = self._regression.fit()
         if line is None:
             return None
-        self._rate_ppb = float(line.state[1])
+        self._rate_ppb, self._rate_sd_ppb = float(line.state[1]), math.sqrt(line.covariance[1, 1])
         syncs, delays, peers = line.packets
         settled = min(len(syncs), max(len(delays), len(peers))) >= ENOUGH
         return line.offset_estimate(settled=settled, generation=self.generation)
@@ -125,7 +126,7 @@ class MedianOffsetFilter(RegressionOffsetFilter):
         # Sets the rate, and returns its standard deviation.
         third = len(values) // 3
         if third < 2:
-            return UNKNOWN_RATE_PPB if self.generation == 0 else KEPT_RATE_PPB
+            return self._rate_sd_ppb
         first, last = float(np.median(values[:third])), float(np.median(values[-third:]))
         apart = float(times[-third:].mean() - times[:third].mean())
         if apart <= 0:
@@ -134,7 +135,8 @@ class MedianOffsetFilter(RegressionOffsetFilter):
         # The scatter of a third contains what the rate moves it by, and is better judged without.
         _, level_sd = _median(values - self._rate_ppb * times)
         queued = _late(values[-third:] - last) - _late(values[:third] - first)
-        return math.hypot(math.sqrt(6) * level_sd, queued) / apart
+        self._rate_sd_ppb = math.hypot(math.sqrt(6) * level_sd, queued) / apart
+        return self._rate_sd_ppb
 
 
 def _median(values: Vector) -> tuple[float, float]:
