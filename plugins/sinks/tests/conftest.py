@@ -152,7 +152,8 @@ def ctx():
 
 @pytest.fixture
 def build():
-    return SimpleNamespace(id="node", local=FakeLocal())
+    notes: list[str] = []
+    return SimpleNamespace(id="node", local=FakeLocal(), notes=notes, note=notes.append)
 
 
 @pytest.fixture

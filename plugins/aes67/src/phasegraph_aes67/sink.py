@@ -16,7 +16,7 @@ from phasegraph.net import Interface, interface_mtu
 from .interface_lookup import lacks_address, wait_for_addresses
 from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
-from .send.egress_watch import InterfaceWatch, RefusalWatch
+from .send.egress_watch import InterfaceWatch, PacingWatch, RefusalWatch
 from .send.paced_stream import PacedStream
 from .send.packetiser import Packetiser, random_ssrc
 from .send.send_sockets import SendSockets
@@ -49,6 +49,7 @@ class Aes67Sink:
         self._sockets: SendSockets | None = None
         self._watches: list[InterfaceWatch] = []
         self._refusals: list[RefusalWatch] = []
+        self._pacing_watch: PacingWatch | None = None
         self._waiting = self._fragments = ""
         """Troubles: an interface without an address, and packets longer than an MTU."""
         self._was_scheduled_by_qdisc: bool | None = None
@@ -103,6 +104,7 @@ class Aes67Sink:
             RefusalWatch(leg.address, watch.name, watch.label, partial(_emit_event, ctx), errors)
             for leg, watch, errors in zip(self._legs, self._watches, stream.send_errors, strict=True)
         ]
+        self._pacing_watch = PacingWatch(partial(_emit_event, ctx))
         self._check_sizes(ctx, interfaces)
         self._description.set_interfaces(interfaces)
         self._publication = publication = Publication(ctx, self._description, config.sdp_out)
@@ -209,6 +211,8 @@ class Aes67Sink:
         group = self._stream.group
         if group is None:
             return
+        if self._pacing_watch is not None:
+            self._pacing_watch.check(group.schedule.behind_ns)
         scheduled, reason = group.launch
         if self._was_scheduled_by_qdisc not in (None, scheduled):
             ctx.event("pacing_changed", pacing="queue" if scheduled else "thread", reason=reason)
@@ -227,6 +231,8 @@ class Aes67Sink:
         group = self._stream.group
         reason = self._stream.launch_reason or (group.launch.reason if group is not None else "")
         troubles = [self._waiting, self._fragments, *(refusal.trouble for refusal in self._refusals)]
+        if self._pacing_watch is not None:
+            troubles.append(self._pacing_watch.trouble)
         trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
         return {
             **self.counters(),

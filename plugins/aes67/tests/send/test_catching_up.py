@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phasegraph_aes67.send.egress_watch import PacingWatch
 from phasegraph_aes67.send.schedule import STALL_NS
 
 CALM = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -138,3 +139,22 @@ def test_what_was_ready_before_a_stall_is_sent_after_it(rig, make_input, samples
     assert one.group.resyncs == 1
     assert samples(one.sender.of(0)) == list(range(25 * 48 + 7))
     assert samples(one.sender.of(1)) == list(range(70 * 48))
+
+
+def test_a_sender_that_stays_behind_is_in_trouble():
+    events = []
+    watch = PacingWatch(lambda name, fields: events.append((name, fields)))
+    for late_ns, troubled in ((900 * MS, False), (890 * MS, True), (880 * MS, True), (0, False), (60 * MS, False)):
+        watch.check(late_ns)
+        assert bool(watch.trouble) == troubled
+    assert events == [("sender_behind", {"behind_ns": 890 * MS})]
+
+
+def test_how_late_the_newest_packet_left_is_known_and_passes(rig):
+    one = rig()
+    one.run(10)
+    assert one.group.schedule.behind_ns == 0
+    one.run(1, late_ns=[300 * MS])
+    assert one.group.schedule.behind_ns == 300 * MS
+    one.run(400)
+    assert one.group.schedule.behind_ns == 0

@@ -430,6 +430,19 @@ async def test_does_not_overwrite_what_the_run_plays(
     assert np.array_equal(read(tmp_path / "in.wav"), frames)
 
 
+def test_a_folder_that_cannot_be_written_is_noted_before_the_run(tmp_path, make, build, make_input, noise, format_of):
+    (tmp_path / "file").touch()
+    source = make_input(noise(format_of(), 10), format_of())
+    make(source, tmp_path / "new" / "deeper" / "out.wav")
+    assert build.notes == []
+    make(source, tmp_path / "file" / "out.wav")
+    assert build.notes == [f"{tmp_path}/file/out.wav cannot be written: {tmp_path}/file is no folder"]
+    if os.geteuid() != 0:  # root may write everywhere
+        (tmp_path / "shut").mkdir(0o500)
+        make(source, tmp_path / "shut" / "new" / "out.wav")
+        assert f"{tmp_path}/shut may not be written; let this process's user" in build.notes[-1]
+
+
 async def test_impossible_folder(tmp_path, ctx, make, make_input, noise, format_of):
     (tmp_path / "file").touch()
     sink = make(make_input(noise(format_of(), 10), format_of()), tmp_path / "file" / "out.wav")

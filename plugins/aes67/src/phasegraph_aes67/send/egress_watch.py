@@ -7,11 +7,13 @@ import ipaddress
 import os
 from collections.abc import Callable, Sequence
 
-from phasegraph import Metric, NodeError
+from phasegraph import Metric, NodeError, format_duration
 from phasegraph.net import Interface
 
 from .egress import is_same_egress
 
+BEHIND_NS = 50_000_000
+"""Lateness of a packet that most receivers drop."""
 EmitEvent = Callable[[str, dict[str, Metric]], None]
 
 
@@ -95,6 +97,30 @@ class RefusalWatch:
             self._reported.add(code)
             fields: dict[str, Metric] = {**self._label, "address": self._address, "reason": reason, "remedy": remedy}
             self._emit_event("sending_refused", fields)
+
+
+class PacingWatch:
+    """Notices a sender that stays behind its schedule: it catches up after a stall, unless packets are too many."""
+
+    def __init__(self, emit_event: EmitEvent) -> None:
+        self.trouble = ""
+        """How late packets leave, and the remedy, since the last check but one."""
+        self._emit_event = emit_event
+        self._was_behind = self._reported = False
+
+    def check(self, behind_ns: int) -> None:
+        """``behind_ns`` is how late the newest packet left."""
+        behind = behind_ns > BEHIND_NS
+        self.trouble = ""
+        if behind and self._was_behind:
+            self.trouble = (
+                f"packets leave {format_duration(behind_ns)} after their time: this machine is too slow for them; "
+                "lengthen packet-time, send fewer streams, or give the run more of the processor"
+            )
+            if not self._reported:
+                self._reported = True
+                self._emit_event("sender_behind", {"behind_ns": behind_ns})
+        self._was_behind = behind
 
 
 _UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH)

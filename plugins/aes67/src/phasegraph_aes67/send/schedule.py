@@ -56,6 +56,8 @@ class Schedule:
         self.next_packet = 0
         self.start_frame = 0
         """Frame of packet 0, also of one that was never sent."""
+        self.behind_ns = 0
+        """How late the newest packet left. Written by the data plane; any thread may read it: one integer."""
         self._estimate = estimate
         self._ideal_ns = 0
         self._not_before_ns = 0
@@ -100,6 +102,7 @@ class Schedule:
             self._not_before_ns = departure_ns + self._gap_ns
             departures.append(departure_ns)
             late.append(late_ns)
+            self.behind_ns = late_ns
         return departures, late
 
     def handed_over(self, now_ns: int) -> None:

@@ -25,7 +25,7 @@ from ..due_frames import DueFrames
 from ..peak_level import dbfs
 from .broadcast_extension import broadcast_info
 from .file_locks import FileLocks, file_locks
-from .file_writer import RecordingFile, check_folder, check_recordable
+from .file_writer import RecordingFile, check_folder, check_recordable, why_not_writable
 from .options import FileSinkConfig
 from .recording_format import RecordingFormat, recording_format
 from .recording_time import START_PATTERN, RecordingTime, has_start, path_at
@@ -243,6 +243,10 @@ class FileSink:
         if not self._named_by_time:
             check_recordable(self._path, overwrite=self._overwrite)
 
+    def why_not_writable(self) -> str:
+        """Why this user could not record now; empty if nothing is in the way."""
+        return why_not_writable(self._first_folder())
+
     def _first_folder(self) -> str:
         # A path in the folder that does not depend on time.
         return self._path[: self._path.index("{")] + "-" if self._named_by_time else self._path
@@ -273,4 +277,7 @@ class FileSink:
 
 def make(config: FileSinkConfig, build: Build, input: Input) -> FileSink:
     """Raises NodeError for a path, format and subtype that do not go together, or a path that may not be written."""
-    return FileSink(config, input)
+    sink = FileSink(config, input)
+    if reason := sink.why_not_writable():
+        build.note(reason)
+    return sink

@@ -58,6 +58,18 @@ def check_recordable(path: str, *, overwrite: bool) -> None:
         raise _exists(path)
 
 
+def why_not_writable(path: str) -> str:
+    """Why this user could not make a file at ``path`` now, or the folders before it; empty if nothing is in the way."""
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        return f"{path} cannot be written: {folder} is no folder"
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    return f"{path} cannot be written by this user: {folder} may not be written; {_REMEDIES[errno.EACCES]}"
+
+
 def check_folder(path: str) -> None:
     """Make the folder of a recording, and check that a file can be made in it. Raises NodeError (option ``path``)."""
     folder = os.path.dirname(path)
