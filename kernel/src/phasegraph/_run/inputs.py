@@ -254,7 +254,7 @@ class SinkInput:
         # Where media time jumps (another grandmaster, or one that finds the time of day), reading continues without
         # the years between, and without repeating hours.
         before, self._estimate = self._estimate, estimate
-        if before is None or estimate is None or self._position is None:
+        if before is None or estimate is None or estimate is before or self._position is None:
             return
         if estimate.jumped_since(before):
             rate = self.format.rate
