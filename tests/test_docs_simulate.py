@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,13 @@ from phasegraph._cli.app import cli
 from phasegraph.simulation.compare.recommend import RULES
 from phasegraph.simulation.scenario import shipped
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "simulate.md").read_text("utf-8")
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGE = (REPOSITORY / "docs" / "simulate.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 GRAPH, SCENARIO = (text for language, text in BLOCKS if language == "toml")
-COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+COMMANDS = [line for line in LINES if line.startswith("kernel ")]
+SCRIPTS = [line for line in LINES if line not in COMMANDS]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -24,8 +29,7 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "graph.toml").write_text(GRAPH)
     (tmp_path / "foyer.toml").write_text(SCENARIO)
     monkeypatch.chdir(tmp_path)
-    name, *words = shlex.split(command)
-    assert name == "kernel"
+    words = shlex.split(command)[1:]
     if "--plot" in words:
         pytest.importorskip("matplotlib", reason="phasegraph[plot] is not installed")
     written = {words[at + 1] for at, word in enumerate(words) if word in ("--report", "--trace", "--plot", "--results")}
@@ -39,6 +43,17 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
     result = CliRunner().invoke(cli, [*words, "--for", "2s"])
     assert (result.exit_code, result.exception) == (0, None), result.output
     assert {path.name for path in tmp_path.iterdir()} == {"graph.toml", "foyer.toml", *written}
+
+
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_a_script_runs(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    python, script, *words = shlex.split(command)
+    assert python == "python"
+    monkeypatch.setattr(sys, "argv", [script, *words, "--nodes", "15", "--minutes", "1"])  # the last one holds
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    assert re.search(r"^outside_bound +0$", capsys.readouterr().out, re.MULTILINE)
+    assert ended.value.code == 0
 
 
 def test_every_scenario_and_rule_has_its_line() -> None:
