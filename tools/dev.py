@@ -51,8 +51,8 @@ FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
 PARALLEL = ("-n", "auto", "--dist", "worksteal")
-BESIDE_OTHERS = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
-"""For quick tests: with two more workers than processors, other programs that want those get a smaller share."""
+BESIDE_OTHERS = ("-n", str((os.cpu_count() or 1) + 4), "--dist", "worksteal")
+"""For quick tests: with four more workers than processors, other programs that want those get a smaller share."""
 COMPILED = VENV / "compiled"
 """What pytest compiles of every test file: kept, in .venv and not in the tree."""
 LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}

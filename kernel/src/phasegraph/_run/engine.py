@@ -331,7 +331,10 @@ class Engine:
                         jump(wait_s)
                         others_s -= wait_s
                         wait_s = self._local.seconds_until(self.run_due_steps())
-                    wait_s = 0.0 if self.woken else max(0.0, others_s)
+                    if not self.woken:  # the tasks that are due then have their turn before the next steps
+                        jump(max(0.0, others_s))
+                        continue
+                    wait_s = 0.0
                 with trio.CancelScope() as self._virtual_sleep:
                     await trio.sleep(wait_s)
         finally:

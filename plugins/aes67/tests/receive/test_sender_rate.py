@@ -87,12 +87,13 @@ def test_a_jump_of_the_clock_begins_it_again(make: Any) -> None:
             ClockState.LOCKED,
             "the sender's clock runs 998 ppm fast of this graph's clock: share a PTP clock, or set",
         ),
-        (
+        pytest.param(
             -100,
             ClockState.LOCKED,
             "the sender's clock runs 100 ppm slow of this graph's clock: share a PTP clock, or set",
+            marks=pytest.mark.slow,
         ),
-        (5, ClockState.LOCKED, ""),
+        pytest.param(5, ClockState.LOCKED, "", marks=pytest.mark.slow),
         (998, ClockState.HOLDOVER, ""),
     ],
 )

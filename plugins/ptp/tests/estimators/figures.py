@@ -19,6 +19,10 @@ Array = NDArray[np.float64]
 US = 1e3
 CONVERGED_NS = 20e3
 CONVERGED_FOR_S = 5.0
+kalman_in_quick_tests = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "kalman" else pytest.mark.slow) for name in ESTIMATORS]
+)
+"""Each estimator; the default one in the quick tests."""
 each_with_oscillators = pytest.mark.parametrize(
     ("name", "oscillator"),
     [

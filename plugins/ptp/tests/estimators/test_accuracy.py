@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
+from phasegraph_ptp.estimators import make_estimator
 
-from .figures import each_with_oscillators, follow
+from .figures import each_with_oscillators, follow, kalman_in_quick_tests
 from .links import PATHS
 from .world import OSCILLATORS, Oscillator, World
 
@@ -51,7 +51,7 @@ def test_steady(path: str, sync_s: float, delay_s: float, p99_us: float, rate_pp
     assert figures.locked_share == 1
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@kalman_in_quick_tests
 @pytest.mark.parametrize(("sync_s", "delay_s", "within_s"), [(0.125, 0.125, 5), (0.125, 1.0, 5), (1.0, 1.0, 10)])
 def test_converges(name: str, sync_s: float, delay_s: float, within_s: float) -> None:
     world = World(PATHS["quiet"], seed=2, seconds=40, sync_s=sync_s, delay_s=delay_s)

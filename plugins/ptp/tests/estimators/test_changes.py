@@ -11,7 +11,7 @@ import pytest
 from phasegraph import ClockState
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 
-from .figures import Track, each_with_oscillators, follow
+from .figures import Track, each_with_oscillators, follow, kalman_in_quick_tests
 from .links import MS, PATHS, US, Path, stack
 from .world import OSCILLATORS, Change, World
 
@@ -90,7 +90,7 @@ def test_a_path_whose_delay_is_measured_no_longer_stays_locked() -> None:
     assert shares(track) == (0, 0)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@kalman_in_quick_tests
 @pytest.mark.parametrize(("ahead_ns", "jumps"), [(-30_000, 0), (5_000_000, 1)])
 def test_another_grandmaster_of_the_same_timescale(name: str, ahead_ns: int, jumps: int) -> None:
     world = World(PATHS["quiet"], seed=3, seconds=70, changes=(Change(30, ahead_ns),))

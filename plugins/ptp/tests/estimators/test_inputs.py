@@ -15,12 +15,12 @@ from phasegraph import ClockState, StampKind
 from phasegraph_ptp.estimators import ESTIMATORS, ClockEstimator, make_estimator
 from phasegraph_ptp.measurements import DelaySample, PeerDelaySample, Sample, SyncSample
 
-from .figures import follow
+from .figures import follow, kalman_in_quick_tests
 from .links import PATHS, US
 from .world import BOOT_NS, EPOCH_NS, Play, World, with_stamp
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@kalman_in_quick_tests
 @pytest.mark.parametrize("path", ["quiet", "load"])
 def test_peer_delays(name: str, path: str) -> None:
     world = World(PATHS[path], seed=2, seconds=80, delay_s=1.0, peer=True)
@@ -140,7 +140,7 @@ def test_anything_at_all_is_survived(name: str, samples: list[Sample], seed: int
     sane(estimator, BOOT_NS + 10**12)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@kalman_in_quick_tests
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
 def test_hostile_packets_among_good_ones_are_survived_and_the_map_runs_on(name: str, data: st.DataObject) -> None:
