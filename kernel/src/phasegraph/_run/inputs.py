@@ -140,6 +140,12 @@ class SinkInput:
         for tap, _ in self._taps:
             tap.device = device
 
+    def note_loss(self, frames: int) -> None:
+        """See `Input.note_loss`."""
+        for tap, _ in self._taps:
+            if isinstance(tap, CrossingTap):
+                tap.note_loss(frames)
+
     def available(self, frame: int) -> int:
         """See `Input.available`."""
         there = min(tap.available(frame) for tap, _ in self._taps)
