@@ -118,6 +118,17 @@ def test_the_error_is_what_a_drifting_device_makes_of_it(make_stream, clock):
     assert len(told.of(ClockEstimate)) == 1  # a snapshot is shown once
 
 
+def test_the_compensator_learns_of_frames_that_passed_unplayed(make_stream, clock):
+    told = Told(Correction(0.0))
+    tap, _ = begin(make_stream, clock, told)
+    for block in range(4):
+        if block == 2:
+            tap.note_loss(30)
+            tap.note_loss(2)
+        play(tap, block * BLOCK, round(block * BLOCK * 1e9 / RATE))
+    assert [device.lost_frames for device in told.of(DeviceTime)] == [0, 0, 32, 0]
+
+
 def test_it_tells_how_long_the_compensator_took_to_lock(make_stream, clock):
     tap, _ = begin(make_stream, clock, Told(Correction(0.0), Correction(0.0), Correction(0.0, locked=True)))
     for number in range(2):

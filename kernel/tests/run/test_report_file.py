@@ -105,3 +105,4 @@ def test_exit_codes() -> None:
     assert exit_code(report(restarting={})) == 1
     assert exit_code(report("failed")) == 1
     assert exit_code(report("signal", fine={})) == 0
+    assert exit_code(report("signal", speakers={"frames_out": 480, "device_lost": True})) == 1

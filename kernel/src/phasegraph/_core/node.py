@@ -130,6 +130,12 @@ class Input(Protocol):
     def available(self, frame: int) -> int:
         """How many frames from the sink's frame ``frame`` on have already arrived."""
 
+    def note_loss(self, frames: int) -> None:
+        """For a sink with a clock: about this many frames that were read have passed unplayed (an xrun).
+
+        The times of later frames may be off by more than usual, and the next `read` takes that into account.
+        """
+
     def set_device(self, device: str) -> None:
         """For a sink with a clock of its own: name the device, the same from run to run, before the first `read`.
 

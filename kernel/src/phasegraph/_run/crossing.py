@@ -97,6 +97,7 @@ class CrossingTap(SharedTap):
         self.device = ""
         """Name of the device that paces the sink; empty where it has none, or none that lasts. Set before the first
         block."""
+        self._noted_loss = 0
         self._began_ns = 0
         self._squares = 0.0
         self._blocks = 0
@@ -156,6 +157,10 @@ class CrossingTap(SharedTap):
             out[: len(unstepped)] += (1 - share) * (unstepped - out[: len(unstepped)])
         self._move(frame, len(out), gaps=gaps)
 
+    def note_loss(self, frames: int) -> None:
+        """See `Input.note_loss`."""
+        self._noted_loss += frames
+
     def skip(self, frame: int, count: int, local_ns: int) -> None:
         """See `Tap.skip`: everything but the samples."""
         self._steer(frame, local_ns)
@@ -185,7 +190,8 @@ class CrossingTap(SharedTap):
             self._observed = estimate
         self.error_frames = whole - self._whole + fraction - self._fraction
         self._observe_arrivals()
-        self._compensator.observe(DeviceTime(local_ns, frame, lost_frames))
+        self._compensator.observe(DeviceTime(local_ns, frame, lost_frames + self._noted_loss))
+        self._noted_loss = 0
         self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
         self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
         self.correction = self._compensator.decide(local_ns)

@@ -140,6 +140,12 @@ class SinkInput:
         for tap, _ in self._taps:
             tap.device = device
 
+    def note_loss(self, frames: int) -> None:
+        """See `Input.note_loss`."""
+        for tap, _ in self._taps:
+            if isinstance(tap, CrossingTap):
+                tap.note_loss(frames)
+
     def available(self, frame: int) -> int:
         """See `Input.available`."""
         there, change, left = _available(self._taps, frame), self._change, self._left

@@ -206,9 +206,11 @@ def _handled_nothing(metrics: Mapping[str, Any]) -> bool:
 
 
 def exit_code(report: Mapping[str, Any], *, strict: bool = False) -> int:
-    """1 where a node failed or was restarting at the end (``strict``: or handled nothing), 0 otherwise."""
-    states = {node["state"] for node in report["nodes"].values()}
-    bad = report["ended"] == "failed" or not states.isdisjoint({"failed", "restarting"})
+    """1 where a node failed, was restarting or was without its device at the end (``strict``: or handled nothing), 0
+    otherwise."""
+    nodes = report["nodes"].values()
+    bad = report["ended"] == "failed" or not {"failed", "restarting"}.isdisjoint(node["state"] for node in nodes)
+    bad = bad or any(node["metrics"].get("device_lost") for node in nodes)
     return 1 if bad or (strict and silent_nodes(report)) else 0
 
 

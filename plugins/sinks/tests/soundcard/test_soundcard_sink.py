@@ -209,6 +209,8 @@ async def test_a_file_goes_on_for_others_while_a_card_is_away(make_card, playing
     assert run.report["ended"] == "completed"
     assert np.array_equal(sound(other), counter_frames(0, 288_000, 2))
     assert len(sound(card)) == pytest.approx(2.73 * 48_000, rel=0.02)
+    assert run.metrics("speakers")["device_lost"]  # the run exits with 1
+    assert "device_lost" not in run.metrics("second")
 
 
 async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card, playing, autojump_clock):

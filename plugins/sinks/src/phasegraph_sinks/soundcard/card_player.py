@@ -81,6 +81,8 @@ class CardPlayer:
         timeline = stamps.timeline
         if timeline is None or not self._input.ready:
             return local_ns + stamps.rest_ns()
+        if ring.end and stamps.skipped != ring.skipped:
+            self._input.note_loss(abs(stamps.skipped - ring.skipped))
         ring.skipped = stamps.skipped
         last = ring.last
         if last is not None:

@@ -165,7 +165,9 @@ class CardSession(Generic[R, S]):
 
 def card_metrics(session: CardSession[R, S] | None, side: CardSide) -> Metrics:
     """Figures of a card: rate against local time, losses, where its times come from, and trouble, if there is any."""
-    trouble = {"trouble": session.trouble} if session is not None and session.trouble else {}
+    trouble: Metrics = {}
+    if session is not None and session.trouble:
+        trouble = {"trouble": session.trouble, "device_lost": True}
     stamps = side.stamps
     if stamps.timeline is None or stamps.source is None:
         return trouble
