@@ -7,7 +7,7 @@ standard deviation is 30 ppm. Its estimate is the mean of the posterior: no othe
 uses Syncs and questions. A leader answers 0.1 to 1 ms after a question, and no stamp says how long it waited: "waits
 known" is an oracle that is told, and uses the answers too, and "rate known" is that one with the rate given. "Ours" is
 the filter `envelope` on the same stamps. Figures are the 99th percentile of the distance of two rooms at a time after
-the start of both.
+the start of both, and the share of pairs that are farther apart than 50 us.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ SYNC_NS = S * 60 // SYNCS_PER_WINDOW
 GAP_NS = S // 1000
 """From a Sync to the first question."""
 RATE_SIGMA = 30e-6
+AIM_US = 50.0
 WIDTHS, RATES = (5 * RATE_SIGMA, 2e-6, 1e-7), 401
 """Half widths of the grids of rates: each is around the mean of the wider one, if the rate is known that well."""
 SECONDS = 1.5, 3.0, 6.0, 10.0, 20.0
@@ -146,10 +147,21 @@ def errors_of(path: Path, seconds: float, seed: int, asked: int = ASKED) -> tupl
     return tuple(offset_ns - truth_ns for offset_ns in found)
 
 
+def distances_us(errors: Sequence[float]) -> list[float]:
+    """The distances of any two, in order of size."""
+    return sorted(abs(one - other) / 1000 for one, other in combinations(errors, 2))
+
+
 def p99_us(errors: Sequence[float]) -> float:
-    """The 99th percentile of the distances of any two."""
-    distances = sorted(abs(one - other) for one, other in combinations(errors, 2))
-    return distances[len(distances) * 99 // 100] / 1000
+    """The 99th percentile of these distances."""
+    distances = distances_us(errors)
+    return distances[len(distances) * 99 // 100]
+
+
+def beyond(errors: Sequence[float]) -> float:
+    """The share of these distances that are larger than `AIM_US`."""
+    distances = distances_us(errors)
+    return sum(distance > AIM_US for distance in distances) / len(distances)
 
 
 def main() -> None:
@@ -164,8 +176,9 @@ def main() -> None:
     for name in [options.only] if options.only else [name for name, path in NETWORKS.items() if not path.resent]:
         for seconds in [options.seconds] if options.seconds else SECONDS:
             found = [errors_of(NETWORKS[name], seconds, seed, options.asked) for seed in range(options.rooms)]
-            columns = zip(*(each for each in found if each is not None), strict=True)
-            rows.append((name, f"{seconds:g} s", *(f"{p99_us(column):,.0f}" for column in columns)))
+            columns = list(zip(*(each for each in found if each is not None), strict=True))
+            shares = (f"{beyond(column):.1%}" for column in columns[-2:])
+            rows.append((name, f"{seconds:g} s", *(f"{p99_us(column):,.0f}" for column in columns), *shares))
     print(markdown(HEAD, rows))
 
 
