@@ -22,18 +22,22 @@ HOPS = ((0.3, 4), (0.1, 8), (0.0, 16))
 GUESSED = 1.3
 """The scatter of a few packets is stretched by this."""
 SURER = 0.7
-"""While the bank is young, the line through the newest packets is believed where its variance is this part of the
-bank's: less clear a lead is chance, and each change of the judge is seen in the output."""
+"""The line through the newest packets is believed where its variance is this part of the bank's: less clear a lead is
+chance, and each change of the judge is seen in the output."""
 SURPASSED = 3
-"""Estimates in a row in which the line does not lead so clearly, after which it is given up."""
+"""Estimates by which the line must be ahead, or behind, to take or to lose the lead."""
+SELDOM = 4
+"""While the line is behind, it is drawn once in this many blocks."""
+LINE_PACKETS = 512
+LINE_NS = 20 * NS_PER_S
+"""How much of the past the line goes through beside the bank: as long as the rate hardly bends."""
 _EVERY = 40
 """While it begins: Syncs from which on the line is drawn with every fourth packet only."""
 
 
 class KalmanOffsetFilter:
-    """A line through all packets at first (`Regression`); the bank from when each direction has filled a window.
-
-    Until the bank stays ahead, the surer of both is believed."""
+    """A line through all packets at first (`Regression`); from when each direction has filled a window, the surer of a
+    line and of the bank."""
 
     def __init__(self, options: KalmanOptions) -> None:
         self.generation = 0
@@ -41,7 +45,7 @@ class KalmanOffsetFilter:
         self._regression = Regression(early=True)
         self._bank: KalmanBank | None = None
         self._offset: OffsetEstimate | None = None
-        self._surpassed = 0
+        self._line_leads, self._ahead, self._blocks = True, SURPASSED, 0
         self._streams = [PathDirection() for _ in Direction]
         self._rate_ppb, self._rate_sd_ppb = 0.0, UNKNOWN_RATE_PPB
         self._since = self._gated = self._absurd = 0
@@ -54,7 +58,7 @@ class KalmanOffsetFilter:
         self._regression = Regression(self._rate_ppb, self._rate_sd_ppb, early=True)
         self._bank = None
         self._offset = None
-        self._surpassed = 0
+        self._line_leads, self._ahead, self._blocks = True, SURPASSED, 0
         self._streams = [PathDirection() for _ in Direction]
 
     def add_observation(self, observation: PathObservation) -> OffsetEstimate | None:
@@ -73,25 +77,31 @@ class KalmanOffsetFilter:
                     self.restart()
                 return None
         stream.add_packet(time_s, value_ns)
-        if self._surpassed < SURPASSED:
-            self._regression.add_packet(observation)
+        self._regression.add_packet(observation)
         block = stream.next_block(self._statistics, direction.sign * self._rate_ppb)
         if block is None:
             return None
         offset = self._digest_block(self._bank, direction, stream, *block)
-        return offset if offset is None or self._surpassed >= SURPASSED else self._surer(offset)
+        return offset if offset is None else self._surer(offset)
 
     def _surer(self, offset: OffsetEstimate) -> OffsetEstimate:
-        # Where noise is even, a line through all packets of the first seconds is surer than the bank, which begins with
-        # a few packets' guess of how much each statistic scatters.
+        # Where noise is even, a line through all packets of the newest seconds is surer than the bank, which goes by
+        # order statistics, and begins with a few packets' guess of how much each of them scatters.
+        self._blocks += 1
+        if not self._line_leads and self._ahead == 0 and self._blocks % SELDOM:
+            return offset
+        self._regression.early = self._now_s * NS_PER_S < LINE_NS  # later the bank is the one to know queues
         line = self._regression.fit()
-        if line is not None:
-            straight = line.offset_estimate(settled=True, generation=self.generation)
-            if straight.variance < SURER * offset.variance:
-                self._surpassed = 0
-                return straight
-        self._surpassed += 1
-        return offset
+        if line is None:
+            return offset
+        straight = line.offset_estimate(settled=True, generation=self.generation)
+        if straight.variance < SURER * offset.variance:
+            self._ahead = min(self._ahead + 1, SURPASSED)
+        else:
+            self._ahead -= self._ahead > 0
+        if self._ahead in (0, SURPASSED):
+            self._line_leads = self._ahead > 0
+        return straight if self._line_leads and straight.variance < offset.variance else offset
 
     def metrics(self) -> dict[str, int | float]:
         """See `OffsetFilter.metrics`."""
@@ -126,6 +136,7 @@ class KalmanOffsetFilter:
     def _start_bank(self, line: FittedLine) -> None:
         # The bank begins where the line ends, each statistic moved to where it lies among the packets.
         self._base_ns, self._epoch_ns, self._now_s = line.base_ns, line.local_ns, 0.0
+        self._regression.keep(LINE_PACKETS, LINE_NS)
         hop = next(hop for apart_s, hop in HOPS if self._streams[Direction.SYNC].spacing_s >= apart_s)
         self._statistics = statistics = OrderStatistics(hop)
         self._windows = np.array(statistics.windows)

@@ -128,7 +128,7 @@ class Regression:
         self._rate_ppb = rate_ppb
         self._rate_sd_ppb = rate_sd_ppb
         self._span_ns = span_ns
-        self._early = early
+        self.early = early
 
     def add_packet(self, observation: PathObservation) -> None:
         """Take a packet in; what has become too old leaves."""
@@ -136,6 +136,11 @@ class Regression:
         for packets in self.packets:
             while packets and packets[0].local_ns < observation.local_ns - self._span_ns:
                 packets.popleft()
+
+    def keep(self, most: int, span_ns: int) -> None:
+        """Keep other packets from the next one on: at most ``most`` of each direction, of ``span_ns``."""
+        self._span_ns = span_ns
+        self.packets = tuple(deque(packets, maxlen=most) for packets in self.packets)
 
     def fit(self) -> FittedLine | None:
         """The line now; None without a Sync."""
@@ -197,7 +202,7 @@ class Regression:
         inflation = _inflation(len(syncs) - 2)
         residuals: tuple[Vector, ...] = (residual[syncs_only], residual[delays_only], residual[peers_only])
         doubt_ns = _doubt(residuals[0], residuals[1] if delays else residuals[2])
-        if self._early:
+        if self.early:
             residuals, doubt_ns = _lowered(state, residuals, doubt_ns)
         return FittedLine(
             local_ns=now,
