@@ -267,6 +267,20 @@ def test_a_place_that_moves_after_each_loss_does_not_count_as_noise_of_the_stamp
     assert estimator.sigma_s * RATE < 0.5
 
 
+def test_after_a_wrong_count_the_phase_follows_the_stamps_for_a_second_and_the_rate_stays() -> None:
+    # What a loss has taken is known better and better: the stamps move by another frame and a half.
+    card, estimator = Card(37.3), RateEstimator(RATE, WANDER, clock_density=0.0)
+    card.run(estimator, 20.0)
+    card.frame += 480 + BLOCK
+    card.late_ns += 100_000
+    estimator.add_frame_time(card.frame, card.true_ns(), after_loss=True)
+    for _ in range(3):
+        card.late_ns += 10_000
+        card.run(estimator, 0.3)
+    assert abs(card.off_us(estimator)) < 4.0
+    assert abs(card.off_ppm(estimator)) < 0.5
+
+
 def test_lost_frames_whose_number_is_right_leave_phase_and_rate_as_they_are() -> None:
     card, estimator = settled()
     sigma_s = estimator.sigma_s
