@@ -75,6 +75,7 @@ class Machine:
         self.clock = OrdinaryClock(self.settings, identity=self.identity, now_ns=now_ns, random=self.fleet.random)
         self.since_ns = self.fleet.now_ns
         self.leads = False
+        self.due_ns = 0
         if self.settings.role is PortRole.GRANDMASTER:
             told = ClockEstimate(
                 local_ns=now_ns,
@@ -114,13 +115,15 @@ class Machine:
                     self.estimator.reference_changed(self.local_ns, same_timescale=same_timescale)
         self._take_over()
         deadline_ns = self.clock.deadline_ns
-        if deadline_ns >= 1 << 62:
+        if deadline_ns >= 1 << 62 or deadline_ns == self.due_ns:
             return
+        self.due_ns = deadline_ns
         self.wake += 1
         number = self.wake
 
         def wake() -> None:
             if self.wake == number:
+                self.due_ns = 0
                 self.clock.tick(self.local_ns)
                 self.attend()
 
