@@ -375,6 +375,22 @@ async def test_a_cross_fade_does_not_wait_for_an_input_that_dies(autojump_clock:
     np.testing.assert_array_equal(main[-RATE // 2 :], b.frames(a.stream.first + len(main) - RATE // 2 - 480, RATE // 2))
 
 
+@pytest.mark.parametrize("dies", ["before", "within"])
+async def test_a_cross_fade_from_an_input_that_dies_to_one_without_a_clock_ends(autojump_clock: Any, dies: str) -> None:
+    async with running_graph(GRAPH) as run:
+        await trio.sleep(1)
+        if dies == "before":
+            run.nodes["a"].stream.mark_written = lambda *frames: None
+            await trio.sleep(0.2)
+        async with trio.open_nursery() as nursery:
+            edit = GraphEdit(set={"source.tone": {"kind": "sim-sequence"}, "sink.main.input": "tone"})
+            nursery.start_soon(partial(run.session.changes.apply, edit, crossfade_ms=800))
+            await trio.sleep(0.4)
+            run.nodes["a"].stream.mark_written = lambda *frames: None
+        await trio.sleep(3)
+    assert len(recording(run, "main")) > 3 * RATE
+
+
 async def test_a_sink_whose_source_is_silent_is_removed_without_waiting_for_it(autojump_clock: Any) -> None:
     async with running_graph(GRAPH) as run:
         await trio.sleep(1)

@@ -95,10 +95,25 @@ def test_without_any_path_the_clock_is_in_holdover_and_then_unlocked() -> None:
     now_ns = settled(paths, 0, 0) + STEP_NS
     held = [path(now_ns, state=ClockState.HOLDOVER, bound_ns=bound) for bound in (50_000.0, 40_000.0)]
     assert paths.combine(now_ns, held).state is ClockState.HOLDOVER
-    assert paths.lead == 1
+    assert paths.lead == 0, "no path is better known than the one that led"
     now_ns += STEP_NS
     lost = [path(now_ns, state=ClockState.UNLOCKED, bound_ns=2_000_000.0) for _ in range(2)]
     assert paths.combine(now_ns, lost).state is ClockState.UNLOCKED
+
+
+def test_two_paths_in_holdover_do_not_take_turns() -> None:
+    paths = RedundantPaths(SETTINGS)
+    now_ns = settled(paths, 0, 3_000_000)
+    before = paths.combine(now_ns, [path(now_ns, 0), path(now_ns, 3_000_000)])
+    for turn in range(40):  # each publishes in its turn, and the older estimate has the smaller bound
+        now_ns += STEP_NS
+        bounds = (50_000.0 + turn % 2, 50_001.0 - turn % 2)
+        held = [
+            path(now_ns, each, state=ClockState.HOLDOVER, bound_ns=bound, grandmaster=name)
+            for each, bound, name in zip((0, 3_000_000), bounds, ("gm", "other"), strict=True)
+        ]
+        estimate = paths.combine(now_ns, held)
+    assert (paths.lead, estimate.discontinuities) == (0, before.discontinuities)
 
 
 def test_the_first_path_that_locks_leads_and_a_jump_of_it_is_one_discontinuity() -> None:

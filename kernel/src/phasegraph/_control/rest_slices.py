@@ -39,6 +39,8 @@ class RestSlices:
         self._expected_ns: dict[str, int] = {}
         """What a slice takes, by kind of work: of late, and without what a single one was held up."""
         self._turn_began_ns = 0
+        self._waiting = trio.Lock()
+        """Held by the job that waits for a rest, and through its pause: however many wait, the pauses stay."""
 
     def deadline_ns(self) -> int:
         """Local time until which a job that begins now waits for rests."""
@@ -59,6 +61,9 @@ class RestSlices:
             if now_ns - self._turn_began_ns >= _TURN_NS:
                 await trio.lowlevel.checkpoint()
                 self._turn_began_ns = now_ns = self._now_ns()
-            if now_ns >= deadline_ns or self._data_plane.wait_for_rest(least_ns, _WAIT_S):
-                return self._now_ns()
-            await trio.sleep(_PAUSE_S)
+            if now_ns >= deadline_ns:
+                return now_ns
+            async with self._waiting:
+                if self._data_plane.wait_for_rest(least_ns, _WAIT_S):
+                    return self._now_ns()
+                await trio.sleep(_PAUSE_S)

@@ -48,6 +48,9 @@ _CPUCLOCK_OF_THREAD = 6
 
 class _Made(NamedTuple):
     at_s: float
+    """When its making began: the time of its counters."""
+    ready_s: float
+    """When it was whole. Its age counts from here, so that all who waited for it take it."""
     graph: Graph
     """The graph that it is of."""
     status: RunStatus
@@ -108,7 +111,7 @@ class RunMonitor:
             return await self.slices.do("status", whole, deadline_ns)
 
     def _fresh_status(self) -> RunStatus | None:
-        if self._newest is None or trio.current_time() - self._newest.at_s >= STATUS_AGE_S:
+        if self._newest is None or trio.current_time() - self._newest.ready_s >= STATUS_AGE_S:
             return None
         return self._newest.status if self._newest.graph is self.session.built.graph else None
 
@@ -154,7 +157,7 @@ class RunMonitor:
             edges=edges,
             cpu_s=cpu_seconds(),
         )
-        self._newest = _Made(at_s, graph, status, counted)
+        self._newest = _Made(at_s, trio.current_time(), graph, status, counted)
         return status
 
     def _node_statuses(

@@ -75,7 +75,7 @@ class ServiceManager:
     async def _report_status(self, monitor: RunMonitor) -> None:
         before = ""
         while True:
-            status = monitor.status()
+            status = await monitor.read_status()
             what = "ending" if status.stopping else f"{len(status.nodes)} nodes, all well"
             if status.trouble:
                 what = f"{len(status.trouble)} in trouble: {status.trouble[0]}"

@@ -93,7 +93,7 @@ class Attachment:
         return now
 
     def call_now(self) -> None:
-        """Call the step, whenever it asked to be called. Any thread may call this."""
+        """Call the step, whenever it asked to be called. Any thread may call this; in virtual time, the run's own."""
         self.hastened = True
         self._engine.rearrange_queue()
 
@@ -133,8 +133,8 @@ class Engine:
         self._rests_until_ns = 0
         """Local time at which the thread that sleeps now is due; 0 while it does not sleep. Written by it."""
         self._rest_wanted_ns = 0
-        """Length of the rest that the control plane waits for; 0 where it does not. Written by it, and set to 0 by the
-        engine's thread when it has come."""
+        """Length of the rest that the control plane waits for; 0 where it does not. Set by it; set to 0 by it and, when
+        the rest has come, by the engine's thread."""
         self._rest = threading.Lock()
         """Held, and released by the engine's thread when a rest comes that is waited for."""
         self._rest.acquire()
@@ -213,16 +213,18 @@ class Engine:
         if not self._runs:
             return least_ns
         ends_ns = self._local.now_ns() + round(patience_s * 1e9)
-        while True:
-            now_ns = self._local.now_ns()
-            rest_ns = self._rests_until_ns - now_ns
-            if rest_ns >= least_ns:
-                return rest_ns
-            if now_ns >= ends_ns:
-                return 0
-            self._rest.acquire(blocking=False)  # released too late for the wait before
-            self._rest_wanted_ns = least_ns
-            self._rest.acquire(timeout=(ends_ns - now_ns) / 1e9)
+        try:
+            while True:
+                self._rest.acquire(blocking=False)  # released too late for the wait before
+                self._rest_wanted_ns = least_ns  # before the look: a rest that begins after it is said
+                now_ns = self._local.now_ns()
+                rest_ns = self._rests_until_ns - now_ns
+                if rest_ns >= least_ns:
+                    return rest_ns
+                if now_ns >= ends_ns:
+                    return 0
+                self._rest.acquire(timeout=(ends_ns - now_ns) / 1e9)
+        finally:
             self._rest_wanted_ns = 0
 
     def run_due_steps(self, generation: int = 0) -> int:
@@ -262,7 +264,9 @@ class Engine:
         if self._changed:
             self._changed = False
             self._queue[:] = [
-                (now if entry.hastened else due, number, entry) for due, number, entry in self._queue if entry.attached
+                (min(due, now) if entry.hastened else due, number, entry)
+                for due, number, entry in self._queue
+                if entry.attached
             ]
             heapq.heapify(self._queue)
 
@@ -283,6 +287,7 @@ class Engine:
             try:
                 while self._crash is None:
                     await trio.sleep(CHECK_S)
+                    self._wake()  # where a lock's timeout follows the wall clock, its steps backwards prolong a sleep
                     if self._ordinary:
                         threads.lower()
                     threads.lift()
@@ -362,7 +367,7 @@ class Engine:
                 self._rests_until_ns = due
                 if 0 < self._rest_wanted_ns <= rest_ns:
                     self._rest_wanted_ns = 0
-                    if self._rest.locked():
+                    with suppress(RuntimeError):  # a thread that was left behind did it too
                         self._rest.release()
                 self._alarm.acquire(timeout=rest_ns / 1e9)
                 self._rests_until_ns = 0

@@ -156,10 +156,14 @@ class SinkInput:
         else:
             return there
         after = _available(new, frame + begin)
-        # Some time after the new input's first frame was captured, what the old one has not brought will not come.
         clocked = [tap.delay_frames for tap, _ in new if tap.stream.clock is not None]
-        given_up = bool(clocked) and after >= max(clocked) + frames_in(PATIENCE_NS, self.format.rate)
-        if old >= begin + fade or given_up:
+        if clocked:
+            # Some time after the new input's first frame was captured, what the old one has not brought will not come.
+            given_up = after >= max(clocked) + frames_in(PATIENCE_NS, self.format.rate)
+            faded = old >= begin + fade or given_up
+        else:  # such an input has no such time: what there is of the old one is faded out
+            faded = old >= begin or begin == 0
+        if faded:
             return begin + after
         return min(old, begin + max(0, after))
 

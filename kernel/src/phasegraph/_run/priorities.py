@@ -43,6 +43,9 @@ def raised_control_plane() -> Iterator[RaisedThreads]:
         with suppress(OSError):  # it may not be permitted
             os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_CONTROL_PLANE))
     threads.lift()
+    if sys.platform == "linux" and os.getpriority(os.PRIO_PROCESS, 0) == _NICE:
+        with suppress(OSError):  # what it starts has ordinary niceness, also where it has no real-time priority
+            os.sched_setscheduler(0, os.sched_getscheduler(0) | os.SCHED_RESET_ON_FORK, os.sched_getparam(0))
     try:
         yield threads
     finally:
@@ -65,7 +68,7 @@ class RaisedThreads:
     def lift(self) -> None:
         """Lift the threads that have come since the last call, unless all were lowered."""
         if self._raised:
-            threads = frozenset(os.listdir("/proc/self/task"))
+            threads = _threads()
             _set_nice(threads - self._lifted, _NICE)
             self._lifted = threads
 
@@ -74,7 +77,13 @@ class RaisedThreads:
         if self._raised and sys.platform == "linux":
             self._raised = False
             _restore(self._policy, self._parameters)
-            _set_nice(frozenset(os.listdir("/proc/self/task")), self._nice)
+            _set_nice(_threads(), self._nice)
+
+
+def _threads() -> frozenset[str]:
+    with suppress(OSError):  # there may be no descriptor left at this moment
+        return frozenset(os.listdir("/proc/self/task"))
+    return frozenset()
 
 
 def _set_nice(threads: frozenset[str], nice: int) -> None:

@@ -52,7 +52,9 @@ class RedundantPaths:
         )
 
     def _choose_lead(self, estimates: Sequence[ClockEstimate]) -> int:
-        if estimates[self._lead].state is ClockState.LOCKED:
+        state = estimates[self._lead].state
+        locked = any(each.state is ClockState.LOCKED for each in estimates)
+        if state is ClockState.LOCKED or (state is ClockState.HOLDOVER and not locked):
             return self._lead
         return min(
             range(len(estimates)),

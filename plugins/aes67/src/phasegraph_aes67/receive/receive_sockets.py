@@ -241,8 +241,8 @@ class ReceiveSockets:
                 )
         socket.idle_since_ns = None
         socket.demultiplexer.add_route(Route(receiver, leg))
-        self.expect_first_packets()
         self._active = tuple(one for many in self._sockets.values() for one in many)
+        self.expect_first_packets()
         return Subscription(self, socket, receiver, leg, interface, via)
 
     def expect_first_packets(self) -> None:

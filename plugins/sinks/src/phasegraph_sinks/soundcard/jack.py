@@ -19,6 +19,7 @@ import statistics
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes.util import find_library
 from typing import Any
 
@@ -376,8 +377,11 @@ class JackCard:
 def give_up_priority() -> None:
     """Give this thread, and those that it starts, the priority of an ordinary program."""
     if sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        with suppress(OSError):  # without a privilege, it has none to give up
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def _port_samples(lib: Any, port: Any, count: int) -> Any:
