@@ -24,15 +24,15 @@ from _table import markdown
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "plugins" / "ptp" / "tests"))
 
+from world.followed_clock import FollowedClock
 from world.links import Link
 from world.node import S
 from world.world import World
 
-from phasegraph import ClockState, StampKind
-from phasegraph.ieee1588 import Announce, Message
+from phasegraph import ClockState
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 from phasegraph_ptp.options import PtpConfig
-from phasegraph_ptp.protocol import ParentChanged, PortRole
+from phasegraph_ptp.protocol import PortRole
 from phasegraph_ptp.settings_from_config import settings_from_config
 
 HEAD = ("network", "estimator", "bound below 1 ms, s", "below 20 us, s", "locked, s", "error at 1 s, us")
@@ -69,29 +69,15 @@ def looks_of(name: str, estimator: str, seed: int) -> list[Look]:
     follower = world.add(settings, ppm=random.uniform(-50, 50))
     if "one way" in name:
         world.connect(grandmaster, follower, BUSY)
-    for node in (grandmaster, follower):
-        node.stamp_kind = StampKind.HARDWARE
-    clock = make_estimator(estimator)
-    heard: list[int] = []
-
-    def passes(message: Message) -> bool:
-        if isinstance(message, Announce):
-            heard.append(world.now_ns)
-        return True
-
-    def followed(change: ParentChanged) -> None:
-        clock.reference_changed(follower.local_ns, same_timescale=change.same_timescale)
-
-    grandmaster.passes, follower.on_sample, follower.on_followed = passes, clock.add_sample, followed
-    while not heard:
+    clock = FollowedClock(world, grandmaster, follower, make_estimator(estimator))
+    while clock.announced_ns is None:
         world.run(STEP_S / 4)
     looks = []
-    while world.now_ns - heard[0] < LONG_S * S:
+    while world.now_ns - clock.announced_ns < LONG_S * S:
         world.run(STEP_S)
-        estimate = clock.estimate(follower.local_ns)
-        told = grandmaster.told.reference_ns + grandmaster.local_ns - grandmaster.told.local_ns
+        estimate, error_ns = clock.look()
         if estimate.state is not ClockState.UNLOCKED:
-            since_s, error_ns = (world.now_ns - heard[0]) / S, estimate.reference_ns - told
+            since_s = (world.now_ns - clock.announced_ns) / S
             looks.append(Look(since_s, estimate.state, estimate.sigma_ns, estimate.bound_ns, error_ns))
     return looks
 

@@ -105,6 +105,13 @@ def open_sockets(config: PtpConfig, ctx: NodeContext, interface: str) -> PortSoc
         raise NodeError(str(error), "clocks that share ports share these options") from error
 
 
+def report_state(ctx: NodeContext, before: ClockEstimate, estimate: ClockEstimate, **leg: str) -> None:
+    """Emit the event of a state that is not that of the estimate before."""
+    if estimate.state is not before.state:
+        known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
+        ctx.event(estimate.state.value, **leg, **known, grandmaster=estimate.grandmaster)
+
+
 class PtpDriver:
     """One run of the clock: passes messages and stamps between sockets and engine, samples to the estimator, and
     publishes. Everything here runs in the control thread; other threads read `published`, which is immutable.
@@ -297,8 +304,6 @@ class PtpDriver:
                 estimate = served
             elif served is not None and self._config.role == "grandmaster":
                 estimate = msgspec.structs.replace(served, state=ClockState.UNLOCKED)
-        if estimate.state is not self.published.state:
-            known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
-            self._ctx.event(estimate.state.value, **self._leg, **known, grandmaster=estimate.grandmaster)
+        report_state(self._ctx, self.published, estimate, **self._leg)
         self.published = estimate
         self._on_published()

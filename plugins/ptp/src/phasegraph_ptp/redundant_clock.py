@@ -23,7 +23,7 @@ from .grandmaster_time import GrandmasterTime
 from .options import PtpConfig
 from .path_comparison import PathComparison
 from .protocol import PortState
-from .ptp_clock import PtpDriver, open_sockets
+from .ptp_clock import PtpDriver, open_sockets, report_state
 from .redundant_paths import RedundantPaths
 from .settings_from_config import authenticator_from_config, interfaces_of
 
@@ -117,9 +117,7 @@ class RedundantPtpClock:
         estimates = [driver.published for driver in self._drivers]
         self._comparison.compare(now_ns, estimates)
         estimate = self._paths.combine(now_ns, estimates)
-        if estimate.state is not self._published.state:
-            known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
-            ctx.event(estimate.state.value, **known, grandmaster=estimate.grandmaster)
+        report_state(ctx, self._published, estimate)
         self._published = estimate
         before, self._trouble = self._trouble, self._comparison.trouble(now_ns)
         if bool(self._trouble) != bool(before):
