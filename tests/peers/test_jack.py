@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ctypes.util import find_library
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 from tests.support import material
 from tests.support.addresses import free_group, free_port
-from tests.support.kernel import Outcome, kernel_running, outcome
+from tests.support.kernel import Outcome, hiccup, kernel_running, outcome
 from tests.support.peers import same_audio
 from tests.support.process import Running, running
 from tests.support.stalls import watched
@@ -39,9 +39,32 @@ JUMP = 0.5
 LEAST_S = 8.0
 """A stretch without a jump that says something of how well the stream keeps its place."""
 UNDECIDED = "the machine stalled too often to tell anything of what was played"
+ATTEMPTS = 3
+"""Of a test that something else disturbs: the machine, the server, or the program that records."""
+RECORDER_FRAMES = 1 << 18
+"""What ``jack_rec`` keeps for a disk that is slow: five seconds. Its own choice is two cycles of a long period."""
 STALL_S = 0.008
 """What the machine may keep others waiting for: the rest of a period is for three programs to play in."""
 FREQUENCY = 997.0
+
+
+class Disturbed(Exception):
+    """Something else than what is tested may be to blame."""
+
+
+def undisturbed(attempt: Callable[[], None]) -> None:
+    """Call it until nothing disturbs it. After the last of `ATTEMPTS` the test is skipped, with what disturbed them."""
+    reasons: list[str] = []
+    while len(reasons) < ATTEMPTS:
+        try:
+            attempt()
+        except Disturbed as disturbed:
+            reasons.append(str(disturbed))
+        else:
+            return
+        if len(reasons) < ATTEMPTS:
+            hiccup(f"Attempt {len(reasons)} of {ATTEMPTS}: {reasons[-1]}")
+    pytest.skip(f"{UNDECIDED}: {'; '.join(reasons)}")
 
 
 @dataclass
@@ -62,6 +85,12 @@ class Jack:
         environment = {**os.environ, **self.environment_of(self.name)}
         listed = subprocess.run(["jack_lsp"], env=environment, capture_output=True, text=True, check=False)
         return listed.stdout.split()
+
+    def other_xruns(self) -> list[str]:
+        """What the server has said of its xruns so far, if none of them names a client of ours."""
+        said = f"{self.process.stdout}\n{self.process.stderr}".splitlines()
+        xruns = [line for line in said if "XRun" in line]
+        return [] if any("client = phasegraph-" in line for line in xruns) else xruns
 
     def has_ports(self) -> bool:
         """Whether something has opened the card."""
@@ -102,11 +131,14 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch, period: int, *, name: 
 
 
 def captured(jack: Jack, process: Running, seconds: int, ports: Sequence[str] = PORTS) -> NDArray[np.float64]:
-    """What the card plays from now on, as soon as something has opened it."""
+    """What the card plays from now on, as soon as something has opened it. Raises Disturbed where that is not known."""
     process.wait_until(lambda: set(ports) <= set(jack.ports()), "playing")
     file = jack.folder / "captured.wav"
-    with running(["jack_rec", "-f", file, "-d", str(seconds), "-b", "32", *ports], jack.folder) as recorder:
-        assert recorder.wait(seconds + 20) == 0, recorder.told()
+    options = ["-f", file, "-d", str(seconds), "-b", "32", "-B", str(RECORDER_FRAMES)]
+    with running(["jack_rec", *options, *ports], jack.folder) as recorder:
+        assert recorder.wait(seconds + 60) == 0, recorder.told()
+        if "overruns" in recorder.stderr:  # its exit code says nothing of them
+            raise Disturbed(f"the disk kept jack_rec waiting: {recorder.stderr.strip()}")
     samples: NDArray[np.float64] = soundfile.read(file, always_2d=True)[0]
     return samples
 
@@ -306,17 +338,46 @@ overwrite = true
 """
 
 
+def blamed(jumps: int, underruns: int, stalls: int, xruns: Sequence[str]) -> str:
+    """What, besides our programs, may have made the sound jump so often; empty where nothing else may.
+
+    A stall of the machine may cost a cycle, and later a jump to the server's new time.
+    """
+    if stalls:
+        return f"{jumps} jumps, {underruns} underruns, and the machine stalled {stalls} times"
+    if xruns:
+        return f"{jumps} jumps, {underruns} underruns, and the server said {xruns[0]!r}"
+    return ""
+
+
+def test_a_jump_on_a_calm_machine_is_ours() -> None:
+    late = ["JackEngine::XRun: client = jack_rec was not finished, state = Running"]
+    assert blamed(2, 5, 0, []) == ""
+    assert "stalled 1 times" in blamed(2, 5, 1, [])
+    assert "jack_rec was not finished" in blamed(2, 5, 0, late)
+
+
 @pytest.mark.parametrize("period", [256, 4096, 8192])
 def test_any_period_plays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, period: int) -> None:
-    # A machine that keeps threads waiting for half a cycle of the server makes it miss the cycle.
-    with server(tmp_path, monkeypatch, period) as jack, watched(min(STALL_S, period / RATE / 2)) as stalls:
-        result, heard = played(jack, tmp_path, TONE, 6, "--for", "9s")
-    assert result.code == 0, result.stderr
-    begin = int(np.argmax(heard.any(axis=1)))
-    found = stretches(heard[begin:, 0])
-    assert len(heard) - begin > 4 * RATE
-    # The sound decides: the driver without hardware also loses fractions of a cycle, which the sink counts.
-    assert len(found) - 1 <= min(stalls.count, result.metrics("card")["underruns"]), found
+    def attempt() -> None:
+        # A machine that keeps threads waiting for half a cycle of the server makes it miss the cycle.
+        limit_s = min(STALL_S, period / RATE / 2)
+        with server(tmp_path / "jack", monkeypatch, period) as jack, watched(limit_s) as stalls:
+            result, heard = played(jack, tmp_path, TONE, 6, "--for", "9s")
+        assert result.code == 0, result.stderr
+        begin = int(np.argmax(heard.any(axis=1)))
+        found = stretches(heard[begin:, 0])
+        underruns = result.metrics("card")["underruns"]
+        assert len(heard) - begin > 4 * RATE
+        jumps = len(found) - 1
+        # The sound decides: the driver without hardware also loses fractions of a cycle, which the sink counts.
+        if jumps <= min(stalls.count, underruns):
+            return
+        if blame := blamed(jumps, underruns, stalls.count, jack.other_xruns()):
+            raise Disturbed(blame)
+        raise AssertionError(f"{jumps} jumps, {underruns} underruns: {found}; {jack.process.told()}")
+
+    undisturbed(attempt)
 
 
 def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,6 +254,52 @@ def test_two_clients_agree_at_once_after_the_server_lost_time(period, lost_us, m
         assert stamps.xruns == 1
 
 
+@pytest.mark.parametrize("period", [64, 256, 1024, 4096, 8192])
+@pytest.mark.parametrize("xruns", [0, 1])
+def test_wake_ups_that_scatter_are_no_loss(period, xruns, monkeypatch, plug):
+    # Of a quarter of a second, a long period has too few for a steady median. An xrun of another client takes no time.
+    plug()
+    server = FakeServer(period)
+    monkeypatch.setattr(jack, "library", lambda: server)
+    _, ring = opened(server)
+    stamps, random = followed(server, ring), np.random.default_rng(5)
+    seconds = 20 if period < 1024 else 90
+    for number in range(seconds * RATE // period):
+        if xruns and number % (3 * RATE // period) == RATE // period:
+            server.callbacks["xrun"](None)
+        late_us = random.exponential(3_000.0) if random.random() < 0.05 else 0.0
+        server.cycle(late_us + abs(random.normal(0, 30)))
+        stamps.read_new_stamps()
+    # The median of three wake-ups after a report may be far off by chance, once in thirty times.
+    assert stamps.xruns <= xruns
+    assert abs(stamps.skipped) <= 2 * stamps.xruns
+
+
+def test_a_server_that_is_late_for_long_has_lost_no_time(server):
+    # Its wake-ups are late by other times each: a jump would move all alike.
+    _, ring = opened(server)
+    stamps, random = followed(server, ring), np.random.default_rng(6)
+    for number in range(2000):
+        server.cycle(random.uniform(200.0, 3_000.0) if number % 500 > 460 else abs(random.normal(0, 30)))
+        stamps.read_new_stamps()
+    assert (stamps.lost_frames, stamps.xruns) == (0, 0)
+
+
+@pytest.mark.parametrize("period", [256, 8192])
+def test_a_jump_that_the_server_does_not_report_is_found(period, monkeypatch, plug):
+    plug()
+    server = FakeServer(period)
+    monkeypatch.setattr(jack, "library", lambda: server)
+    _, ring = opened(server)
+    stamps, random = followed(server, ring), np.random.default_rng(7)
+    for number in range(100):
+        server.now_us += 1_000.0 * (number == 50)
+        server.cycle(abs(random.normal(0, 30)))
+        stamps.read_new_stamps()
+    assert stamps.lost_frames == pytest.approx(48, abs=2)
+    assert stamps.xruns == 1
+
+
 def test_a_server_that_ends_is_known_at_once(server):
     card, _ = opened(server)
     assert card.is_active()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 import statistics
 import sys
@@ -41,10 +42,18 @@ _MOST_LOST = 1 << 28
 
 _WAKES_TIME_US = 250_000
 _MOST_WAKES = 190
-_JUMP_WAKES = 3
+_JUMP_WAKES, _FOUND_WAKES = 3, 5
 _JUMP_TIME_US = 20_000
-"""Wake-ups in a row that are a jump, or of that time, if it has more; fewer were late."""
+"""Wake-ups in a row that show a jump which the server has reported, and one which it has not; those of that time, if
+it has more."""
+_DISAGREEING_WAKES = 12
+"""A jump moves all wake-ups alike. Those that differ by more than the least jump are one only where they are this many,
+of a quarter of a second at least."""
 _LEAST_JUMP_US = 150.0
+_FIRST_SCATTER_US, _SCATTER_WAKES = 20.0, 32
+_JUMP_SCATTERS = 6.0
+"""How far the median of new wake-ups is off after an xrun that took time, in mean deviations over the root of their
+number. A client that was late is reported as an xrun too, and takes none."""
 _SLEW = 200e-6
 """Largest change of the server's rate that is followed without a jump."""
 _LARGEST_SLIP = 0.75
@@ -168,6 +177,10 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 class _WakeFilter:
     # When JACK 2's cycles begin, in microseconds. Each wake-up of the server is compared with the nominal rate; the
     # median of a quarter of a second is the truth. After a jump, which is found or reported, only newer wake-ups count.
+    #
+    # Wake-ups scatter, by some 20 us and now and then by milliseconds. So does the median of few of them, and a quarter
+    # of a second has but five of a long period. Only after a jump, until the median has all its wake-ups again, do the
+    # times move at once; otherwise they follow by `_SLEW`. What looks like a jump and is none is a click.
 
     def __init__(self, nominal_us: float, frame_us: float) -> None:
         self._nominal_us = nominal_us
@@ -176,11 +189,17 @@ class _WakeFilter:
         self._place_us = 0.0
         self.since_moved = _MOVED_CYCLES
         """Cycles since the times have moved at once: clients that see the same cycles agree on it."""
-        self._doubtful: list[float] = []
-        self._jump_reported = False
+        window = max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us)))
         self._jump_wakes = max(_JUMP_WAKES, int(_JUMP_TIME_US / nominal_us))
-        self._wakes: deque[float] = deque(maxlen=max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us))))
-        self._first_cycles = self._wakes.maxlen or 0
+        self._found_wakes = max(_FOUND_WAKES, self._jump_wakes)
+        self._doubtful: deque[float] = deque(maxlen=max(_DISAGREEING_WAKES, window))
+        self._jump_reported = False
+        self._wakes: deque[float] = deque(maxlen=window)
+        self._window = self._first_cycles = window
+        self._scatter_us = _FIRST_SCATTER_US
+        """Mean deviation of the wake-ups from the median."""
+        self._settling = 0
+        """Cycles until the median after a jump is one of all wake-ups that it should have."""
 
     def begin_us(self, cycles: float, current_us: int, wake_us: float | None) -> float:
         """When this cycle begins. ``cycles``: periods since the first, missed cycles included; ``current_us``: by the
@@ -196,8 +215,10 @@ class _WakeFilter:
         if self._first_cycles:
             self._first_cycles -= 1
             self._place_us = wanted_us
-        elif abs(wanted_us - self._place_us) > self._largest_slip_us:
-            self._place_us, self.since_moved = wanted_us, 0
+        elif self._settling:
+            self._settling -= 1
+            if abs(wanted_us - self._place_us) > self._largest_slip_us:
+                self._place_us, self.since_moved = wanted_us, 0
         self._place_us += min(max(wanted_us - self._place_us, -most_us), most_us)
         return nominal_us + self._place_us
 
@@ -207,16 +228,30 @@ class _WakeFilter:
         self._doubtful.clear()
 
     def _add_wake(self, wake_us: float) -> None:
-        if self._wakes and (self._jump_reported or abs(wake_us - statistics.median(self._wakes)) > _LEAST_JUMP_US):
-            self._doubtful.append(wake_us)
-            if len(self._doubtful) < self._jump_wakes:
-                return
-            self._wakes.clear()
-            self._wakes.extend(self._doubtful)
-            self._jump_reported = False
-        else:
+        usual_us = statistics.median(self._wakes) if self._wakes else wake_us
+        if not self._jump_reported and abs(wake_us - usual_us) <= _LEAST_JUMP_US:
             self._wakes.append(wake_us)
+            self._scatter_us += (abs(wake_us - usual_us) - self._scatter_us) / _SCATTER_WAKES
+            self._doubtful.clear()
+            return
+        self._doubtful.append(wake_us)
+        count = self._jump_wakes if self._jump_reported else self._found_wakes
+        if len(self._doubtful) < count:
+            return
+        newest = sorted(list(self._doubtful)[-count:])
+        agreeing = newest[: count - count // 3] if self._jump_reported else newest
+        if agreeing[-1] - agreeing[0] > _LEAST_JUMP_US and len(self._doubtful) < (self._doubtful.maxlen or 0):
+            return  # the server is late again and again
+        if self._jump_reported:
+            least_us = max(self._largest_slip_us, _JUMP_SCATTERS * self._scatter_us / math.sqrt(count))
+        else:
+            least_us = _LEAST_JUMP_US
+        if abs(statistics.median(newest) - usual_us) > least_us:
+            self._wakes.clear()
+            self._settling = self._window
+        self._wakes.extend(newest)
         self._doubtful.clear()
+        self._jump_reported = False
 
 
 class JackCard:
