@@ -131,6 +131,27 @@ async def test_three_kinds_of_client_share_one_clock(
     assert now // S - sender.status()[3] <= airptp.FRESH_S
 
 
+async def test_a_receiver_on_this_computer_keeps_its_clock_when_the_first_one_elsewhere_is_named(
+    server: NqptpServer, wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, autojump_clock: object
+) -> None:
+    kitchen, sender = Speaker(wired.wire, nursery), Sender(wired, tmp_path)
+    sender.socket.send(b"/nqptp T 127.0.0.1\0", ("127.0.0.1", 9000))
+    sender.socket.send(b"/nqptp B\0", ("127.0.0.1", 9000))
+    await trio.sleep(0.5)
+    memory = MemoryReader("/nqptp", str(tmp_path))
+    before = memory.read_record()
+    assert before is not None
+    assert before.clock == sender.status()[2]
+    sender.socket.send(f"R {kitchen.address}".encode(), ("127.0.0.1", 9010))
+    for _ in range(500):
+        await trio.sleep(0.001)
+        record = memory.read_record()
+        assert record is not None
+        assert (record.clock, record.since_ns) == (before.clock, before.since_ns)
+        assert sender.sample()[5] == 3, "locked, and ours"
+        assert server.metrics()["receiver_leads"] == 0
+
+
 async def test_a_receiver_that_is_removed_gets_nothing_more(
     server: NqptpServer, wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, autojump_clock: object
 ) -> None:

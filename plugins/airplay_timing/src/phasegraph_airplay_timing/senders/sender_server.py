@@ -161,7 +161,7 @@ class SenderServer:
             "receivers_refused": self.receivers.refused,
             "receivers_ready": self._engine.readiness.count(self._local.now_ns()),
             "receivers_silent": self._engine.silent_peers,
-            "receiver_leads": int(not self._engine.leads and bool(self._remote)),
+            "receiver_leads": int(self._receiver_leads),
             **{f"sender_refused_{name}": count for name, count in refused.items()},
             **{f"sender_{name}": count for name, count in counters.items()},
         }
@@ -212,8 +212,13 @@ class SenderServer:
                 locked=shared.known,
             )
 
+    @property
+    def _receiver_leads(self) -> bool:
+        # An engine that has not been called yet does not lead, and has nothing to follow either.
+        return bool(self._remote) and self._engine.follower is not None
+
     def _shared_timeline(self, now_ns: int) -> _SharedTimeline:
-        if self._engine.leads or not self._remote:
+        if not self._receiver_leads:
             return _SharedTimeline(self.timeline_ns(now_ns), self._identity, self._started_ns)
         estimate = self._participant.tracker.estimate
         if estimate.state not in _KNOWN:
