@@ -127,7 +127,7 @@ def server(folder: Path, monkeypatch: pytest.MonkeyPatch, period: int, *, name: 
         process.wait_until(answers, "answering")
         yield found
         process.signal(signal.SIGTERM)  # one that is killed stays in JACK's register of eight servers
-        process.wait(10)
+        process.wait(60)
 
 
 def captured(jack: Jack, process: Running, seconds: int, ports: Sequence[str] = PORTS) -> NDArray[np.float64]:
@@ -397,7 +397,7 @@ def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monke
             process.wait_until(lambda: "device_found" in process.stderr, "found again")
         process.wait_until(lambda: process.stderr.count("device_lost") == 2, "lost again")
         process.signal(signal.SIGTERM)
-        result = outcome(process.wait(15), process, report)
+        result = outcome(process.wait(60), process, report)
     assert result.code == 1, "it ends without its card"
     events = [event["name"] for event in result.report["events"] if event["node"] == "card"]
     assert [name for name in events if name.startswith("device")] == ["device_lost", "device_found", "device_lost"]

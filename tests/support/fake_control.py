@@ -50,6 +50,7 @@ class FakeControl:
         self.nodes: dict[str, Any] = {"house": clock(), "stage": stream()}
         self.path = folder / f"{name}.sock"
         self._subscribers: list[socket.socket] = []
+        self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.path))
@@ -59,10 +60,14 @@ class FakeControl:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def followed(self) -> bool:
+        """Whether somebody gets the events: one that is sent before is lost."""
+        return bool(self._subscribers)
+
     def status(self) -> dict[str, Any]:
-        urgent = sorted(
-            (id for id in self.nodes if self.nodes[id]["severity"]), key=lambda x: -self.nodes[x]["severity"]
-        )
+        nodes = dict(self.nodes)  # the test adds some while a thread sends them
+        urgent = sorted((id for id in nodes if nodes[id]["severity"]), key=lambda x: -nodes[x]["severity"])
         return {
             "name": self.name,
             "graph": f"{self.name}.toml",
@@ -71,8 +76,8 @@ class FakeControl:
             "started_at": STARTED_AT,
             "duration_s": self.duration_s,
             "stopping": False,
-            "trouble": [f"{id}: {self.nodes[id]['text']}" for id in urgent],
-            "nodes": self.nodes,
+            "trouble": [f"{id}: {nodes[id]['text']}" for id in urgent],
+            "nodes": nodes,
             "edges": {},
         }
 
@@ -86,18 +91,16 @@ class FakeControl:
     def close(self) -> None:
         """The run ends."""
         self._ending.set()
-        self._listener.close()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waker:  # ends a waiting accept
-            waker.settimeout(0.1)
-            with suppress(OSError):
-                waker.connect(str(self.path))
         self.path.unlink(missing_ok=True)
-        with self._lock:
-            for subscriber in self._subscribers:
-                subscriber.close()
-            self._subscribers.clear()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
+        self._listener.close()
+        with self._lock:
+            self._subscribers.clear()
+            for connection in self._connections:  # also of a client that has not subscribed yet
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
 
     def _send(self, line: dict[str, Any]) -> None:
         data = json.dumps(line).encode() + b"\n"
@@ -107,6 +110,7 @@ class FakeControl:
                     subscriber.sendall(data)
                 except OSError:
                     self._subscribers.remove(subscriber)
+                    self._connections.discard(subscriber)
                     subscriber.close()
 
     def _accept(self) -> None:
@@ -118,6 +122,8 @@ class FakeControl:
                 continue
             except OSError:
                 return
+            with self._lock:
+                self._connections.add(connection)
             thread = threading.Thread(target=self._serve, args=[connection], daemon=True)
             thread.start()
 
@@ -140,14 +146,16 @@ class FakeControl:
                             self._subscribers.append(connection)
                         self.push()
                         return
-        except OSError:
+        except (OSError, ValueError):  # also of a connection that is closed at the end
             pass
+        with self._lock:
+            self._connections.discard(connection)
         connection.close()
 
     def _tick(self) -> None:
         while not self._ending.wait(1.0):
             self.duration_s += 1
-            for each in self.nodes.values():
+            for each in list(self.nodes.values()):
                 if each["role"] == "clock":
                     each["metrics"]["local_ns"] += 10**9
             self.push()

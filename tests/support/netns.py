@@ -29,7 +29,7 @@ TO_NEAR, TO_FAR = "near", "far"
 Middle = Literal["wire", "bridge", "relay"]
 _PROGRAMS = {"ip": "iproute2", "nsenter": "util-linux", "setpriv": "util-linux", "unshare": "util-linux"}
 _HARMLESS = ("setpriv", "--pdeathsig", "KILL", "--bounding-set", "-sys_time", "--inh-caps", "-sys_time", "--")
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

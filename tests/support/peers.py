@@ -15,7 +15,7 @@ from .kernel import LIMIT_S, Outcome, hiccup, kernel_running, outcome
 from .material import Words
 from .process import Running, udp_listener
 
-PEER_S = 20.0
+PEER_S = 60.0
 """Longest that a peer may take for a second of audio before it counts as hanging."""
 
 
