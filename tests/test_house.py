@@ -203,5 +203,7 @@ def requirements() -> dict[str, list[Requirement]]:
             | project.get("optional-dependencies", {})
             | document.get("dependency-groups", {})
         )
-        found[path.relative_to(ROOT).as_posix()] = [Requirement(wish) for group in groups.values() for wish in group]
+        found[path.relative_to(ROOT).as_posix()] = [
+            Requirement(wish) for group in groups.values() for wish in group if isinstance(wish, str)
+        ]
     return found
