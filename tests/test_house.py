@@ -11,6 +11,8 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from phasegraph._cli.app import cli
 from phasegraph._cli.plugin_commands import plugin_commands
 from phasegraph._core.role import Role
@@ -171,12 +173,37 @@ def test_one_distribution_installs_all_others() -> None:
 
 
 def test_constraints_name_everything_that_members_depend_on() -> None:
-    pinned = {
-        line.split("==")[0] for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if "==" in line
-    }
-    projects = [tomllib.loads(path.read_text("utf-8"))["project"] for path in ROOT.glob("*/*/pyproject.toml")]
-    projects.append(tomllib.loads((ROOT / "kernel" / "pyproject.toml").read_text("utf-8"))["project"])
-    wishes = [wish for project in projects for wish in project.get("dependencies", [])]
-    wishes += tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]["dev"]
-    wanted = {re.split(r"[\[>=<]", wish)[0] for wish in wishes}
-    assert {name for name in wanted if not name.startswith("phasegraph")} - pinned == set()
+    wanted = {wish.name for wishes in requirements().values() for wish in wishes}
+    assert {name.lower() for name in wanted if not name.startswith("phasegraph")} - pinned().keys() == set()
+
+
+def test_each_dependency_has_a_lower_and_an_upper_bound_with_the_pinned_version_between() -> None:
+    versions = pinned()
+    for place, wishes in requirements().items():
+        bounded = {wish.name for wish in wishes if {each.operator for each in wish.specifier} == {">=", "<"}}
+        assert {wish.name for wish in wishes} - bounded == set(), f"{place}: write both bounds, such as >=1.2,<2"
+        wrong = [str(wish) for wish in wishes if wish.name in versions and versions[wish.name] not in wish.specifier]
+        assert wrong == [], f"{place}: constraints.txt has another version"
+
+
+def pinned() -> dict[str, str]:
+    """The version of each distribution in constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return dict(line.split("==") for line in lines if "==" in line)
+
+
+def requirements() -> dict[str, list[Requirement]]:
+    """What each pyproject.toml depends on: to run, for its extras, to be built, and for development."""
+    found = {}
+    for path in (file for file in files() if file.name == "pyproject.toml"):
+        document = tomllib.loads(path.read_text("utf-8"))
+        project = document.get("project", {})
+        groups = (
+            {"run": project.get("dependencies", []), "build": document.get("build-system", {}).get("requires", [])}
+            | project.get("optional-dependencies", {})
+            | document.get("dependency-groups", {})
+        )
+        found[path.relative_to(ROOT).as_posix()] = [
+            Requirement(wish) for group in groups.values() for wish in group if isinstance(wish, str)
+        ]
+    return found

@@ -50,11 +50,10 @@ FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
 """For quick tests: a third of the examples of each property (conftest.py). The slow tests try all of them."""
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
-PARALLEL = ("-n", "auto", "--dist", "worksteal")
-BESIDE_OTHERS = ("-n", str((os.cpu_count() or 1) + 4), "--dist", "worksteal")
-"""For quick tests: with four more workers than processors, other programs that want those get a smaller share."""
+OTHERS = 4
+"""Quick tests have this many more workers than processors: other programs that want those get a smaller share."""
 COMPILED = VENV / "compiled"
-"""What pytest compiles of every test file: kept, in .venv and not in the tree."""
+"""What Python compiles of each file that is imported: kept, in .venv and not in the tree."""
 LANES = {"realtime and not undisturbed": 4, "realtime and undisturbed": 2}
 """How many tests in real time run beside each other: most of them wait. Each lane has a network and a shared memory of
 its own."""
@@ -65,8 +64,10 @@ PIPX = "pipx==1.18.4"
 TESTS_FAILED, NO_TESTS = 1, 5
 """pytest's exit codes where a test failed, and where none was selected."""
 PIP_WITH_PYTHON_OPTION = (22, 3)
-INSTALL = ("install", *(() if sys.dont_write_bytecode else ("--no-compile",)))
+INSTALL = ("install", "--no-compile")
 """To compile all that is installed takes as long as to install it, and most of it is never imported."""
+GROUPS = ("run", "test", "dev")
+"""What .venv is for, in the order in which more is installed: `dev` has what all other commands need."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,6 +95,7 @@ class WrongArguments(Exception):
 def run(options: Sequence[str]) -> int:
     """Run the example, or a graph."""
     python = environment()
+    keep_what_is_compiled()
     if list(options) in ([], ["--play"]):
         return become([str(python), str(ROOT / "tools" / "demo.py"), *options])
     graph = ["examples/loopback.toml"] if options[0].startswith("-") else []
@@ -127,35 +129,60 @@ def site(options: Sequence[str]) -> int:
 # The environment
 
 
-def environment(*, develop: bool = False) -> Path:
-    """Python of .venv with all members installed from the tree; ``develop`` adds the tools for tests and checks."""
+def environment(*, test: bool = False, develop: bool = False) -> Path:
+    """Python of .venv with all members installed from the tree.
+
+    ``test`` adds what the quick tests need, ``develop`` all tools for tests and checks.
+    """
     python = make_venv(VENV)
     stamp = VENV / "phasegraph-setup.json"
-    wanted = fingerprint(develop)
+    group = "dev" if develop else "test" if test else "run"
     try:
         installed = json.loads(stamp.read_text())
     except (OSError, ValueError):
         installed = []
-    if wanted in installed:
+    if fingerprint(group) in installed:
         return python
-    say("installing " + ("Phasegraph and the tools for its tests" if develop else "Phasegraph") + " into .venv")
-    install_tree(python, develop=develop, constraints=("-c", str(CONSTRAINTS)))
-    stamp.write_text(json.dumps([wanted] if not develop else [fingerprint(False), wanted]))
+    tools = {"run": "", "test": " and what its quick tests need", "dev": " and the tools for its tests and checks"}
+    say(f"installing Phasegraph{tools[group]} into .venv")
+    install_tree(python, group, constraints=("-c", str(CONSTRAINTS)))
+    stamp.write_text(json.dumps([fingerprint(each) for each in GROUPS[: GROUPS.index(group) + 1]]))
     return python
 
 
-def install_tree(python: Path, *, develop: bool, constraints: Sequence[str] = ()) -> None:
-    """Install all members, editable, with pip and the backend that builds them."""
-    editable = [part for member in members().values() for part in ("-e", str(member))]
+def install_tree(python: Path, group: str, constraints: Sequence[str] = ()) -> None:
+    """Install all members, editable, what they depend on and a group's tools, with pip and the backend that builds."""
     # The backend first, once; otherwise pip would fetch it again for every member.
     backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
     pip(python, *INSTALL, *constraints, "pip", *backend, "editables")
-    pip(python, *INSTALL, "--no-build-isolation", *constraints, *editable, *(wishes("dev") if develop else ()))
+    editable = [part for member in members().values() for part in ("-e", str(member))]
+    wanted = dict.fromkeys(wish for member in members().values() for wish in dependencies(member))
+    wanted |= dict.fromkeys(() if group == "run" else wishes(group))
+    # Beside each other: one waits for what it fetches, the other one computes.
+    both = (("--no-deps", "--no-build-isolation", *editable), ("--no-warn-conflicts", *constraints, *wanted))
+    command = [*find_pip(python), *INSTALL, "--quiet"]
+    running = [subprocess.Popen([*command, *words], cwd=ROOT, env=clean_environment()) for words in both]
+    codes = [each.wait() for each in running]
+    if any(codes):
+        raise SystemExit(f"pip failed (exit codes {codes}); what it says is above")
+
+
+def dependencies(member: Path) -> list[str]:
+    """What a member depends on, apart from other members."""
+    wishes = read_toml(member / "pyproject.toml")["project"]["dependencies"]
+    return [wish for wish in wishes if not wish.startswith("phasegraph")]
 
 
 def wishes(group: str) -> list[str]:
-    """What a group of dependencies of the tree asks for."""
-    return list(read_toml(ROOT / "pyproject.toml")["dependency-groups"][group])
+    """What a group of dependencies of the tree asks for, with the groups in it."""
+    found = read_toml(ROOT / "pyproject.toml")["dependency-groups"][group]
+    return [name for wish in found for name in (wishes(wish["include-group"]) if isinstance(wish, dict) else [wish])]
+
+
+def keep_what_is_compiled() -> None:
+    """Have the programs that we start from now on compile each file once, whatever this user prefers elsewhere."""
+    os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def make_venv(folder: Path) -> Path:
@@ -217,9 +244,9 @@ def pip_version(python: str | Path) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found and answer.returncode == 0 else ()
 
 
-def fingerprint(develop: bool) -> str:
-    """What an environment depends on, in short."""
-    parts = [str(ROOT), "develop" if develop else "run", Path(__file__).read_text("utf-8")]
+def fingerprint(group: str) -> str:
+    """What an environment for a group depends on, in short."""
+    parts = [str(ROOT), group, Path(__file__).read_text("utf-8")]
     files = [CONSTRAINTS, ROOT / "pyproject.toml", *(member / "pyproject.toml" for member in members().values())]
     parts += [file.read_text("utf-8") for file in files]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
@@ -256,31 +283,26 @@ def test(options: Sequence[str]) -> int:
         elif word not in parts:
             rest.append(word)
     markers = next((parts[option] for option in options if option in parts), (QUICK,))
-    pytest = [str(environment(develop=True)), "-m", "pytest"]
-    os.environ["PYTHONPYCACHEPREFIX"] = str(COMPILED)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    quick = markers == (QUICK,) and files["--again"] is None
+    pytest = [str(environment(test=quick, develop=not quick)), "-m", "pytest"]
+    keep_what_is_compiled()
     if files["--again"] is not None:
         return run_again(pytest, Path(files["--again"]))
     if "realtime" in markers:
-        first = [do([*pytest, *PARALLEL, "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
+        first = [do([*pytest, *in_parallel(), "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
         later = None if files["--later"] is None else Path(files["--later"])
         return worst([*first, *in_real_time(pytest, rest, later)])
-    if markers == (QUICK,):
+    if quick:
         os.environ |= FEWER_EXAMPLES
-        if not COMPILED.exists() and not rest:
-            compile_tests(pytest)
-        return become([*pytest, *BESIDE_OTHERS, "-m", *markers, *rest], ROOT)
-    return become([*pytest, *PARALLEL, "-m", *markers, *rest], ROOT)
+    return become([*pytest, *in_parallel(OTHERS if quick else 0), "-m", *markers, *rest], ROOT)
 
 
-def compile_tests(pytest: Sequence[str]) -> None:
-    """Compile all test files, in two halves beside each other: each worker would compile all of them."""
-    say("compiling the tests")
-    halves = (("plugins",), ("kernel/tests", "tests", "benchmarks/tests"))
-    collect = [*pytest, "-q", "--collect-only"]
-    collecting = [subprocess.Popen([*collect, *half], cwd=ROOT, stdout=subprocess.DEVNULL) for half in halves]
-    for each in collecting:
-        each.wait()  # what is wrong in a file is said by the run that follows
+def in_parallel(more: int = 0) -> list[str]:
+    """Options of pytest for as many workers as processors, and some more."""
+    workers = str((os.cpu_count() or 1) + more)
+    if sys.platform == "linux":
+        return ["-p", "tools.forked_workers", "--workers", workers]
+    return ["-n", workers, "--dist", "worksteal"]
 
 
 def in_real_time(pytest: Sequence[str], rest: Sequence[str], later: Path | None) -> list[int]:
@@ -370,7 +392,7 @@ def newest(options: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="phasegraph-") as temporary:
         python = make_venv(Path(temporary, "venv"))
         say("installing the newest version of everything")
-        install_tree(python, develop=True)
+        install_tree(python, "dev")
         pip(python, *INSTALL, *wishes("site"), f"{ROOT / 'kernel'}[cluster,plot]")
         found = frozen(python)
         pinned = dict(line.split("==") for line in constraints_lines())
@@ -378,7 +400,7 @@ def newest(options: Sequence[str]) -> int:
             if pinned.get(name) != found.get(name):
                 say(f"{name}: {pinned.get(name, 'none')} -> {found.get(name, 'none')}")
         checks = {
-            "tests": ("pytest", "-q", *PARALLEL, "-m", "not realtime"),
+            "tests": ("pytest", "-q", *in_parallel(), "-m", "not realtime"),
             "lint": ("ruff", "check"),
             "types": ("mypy",),
         }

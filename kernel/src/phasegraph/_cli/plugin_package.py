@@ -24,7 +24,7 @@ test = ["phasegraph[testing]"]
 @name@ = "phasegraph_@module@"
 
 [build-system]
-requires = ["hatchling>=1.26"]
+requires = ["hatchling>=1.26,<2"]
 build-backend = "hatchling.build"
 
 [tool.hatch.build.targets.wheel]
