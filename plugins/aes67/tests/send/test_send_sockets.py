@@ -176,7 +176,7 @@ class TestPacing:
         stream = setup.add(setup.stream())
         setup.run(100 * MS)
         group = stream.group
-        assert (group.launch.scheduled_by_qdisc, group.launch.reason, stream.launch_reason) == (
+        assert (group.launch.scheduled, group.launch.reason, stream.launch_reason) == (
             False,
             "the queue of eth0 is pfifo",
             "",
@@ -193,17 +193,17 @@ class TestPacing:
         setup.run(100 * MS)
         group = stream.group
         setup.sockets.check_qdiscs()
-        assert not group.launch.scheduled_by_qdisc
+        assert not group.launch.scheduled
         setup.rig.sender.why_not_scheduled = ""
         setup.sockets.check_qdiscs()
-        assert not group.launch.scheduled_by_qdisc, "it is not asked all the time"
+        assert not group.launch.scheduled, "it is not asked all the time"
         setup.time.ns += QDISC_CHECK_NS
         setup.sockets.check_qdiscs()
-        assert group.launch.scheduled_by_qdisc
+        assert group.launch.scheduled
         setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
         setup.time.ns += QDISC_CHECK_NS
         setup.sockets.check_qdiscs()
-        assert (group.launch.scheduled_by_qdisc, group.launch.reason) == (False, "the queue of eth0 is pfifo")
+        assert (group.launch.scheduled, group.launch.reason) == (False, "the queue of eth0 is pfifo")
 
     def test_what_cannot_be_early_has_its_own_group_and_socket(self, setup):
         setup.rig.sender.why_not_scheduled = ""
@@ -213,7 +213,7 @@ class TestPacing:
         setup.add(live)
         setup.run(100 * MS)
         groups = [stream.group for stream in (early, asked, live)]
-        assert [group.launch.scheduled_by_qdisc for group in groups] == [True, False, False]
+        assert [group.launch.scheduled for group in groups] == [True, False, False]
         assert groups[1] is groups[2]
         assert len(setup.senders) == 2
         assert [bool(stream.launch_reason) for stream in (early, asked, live)] == [False, False, True]
