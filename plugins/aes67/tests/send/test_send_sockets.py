@@ -12,6 +12,7 @@ import pytest
 from phasegraph import NodeError
 from phasegraph.net import Interface
 from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.send import send_sockets
 from phasegraph_aes67.send.paced_stream import PacedStream
 from phasegraph_aes67.send.packetiser import Packetiser
 from phasegraph_aes67.send.send_sockets import GATHER_NS, QDISC_CHECK_NS, SendSockets
@@ -219,3 +220,77 @@ class TestPacing:
         assert [bool(stream.launch_reason) for stream in (early, asked, live)] == [False, False, True]
         with pytest.raises(NodeError, match="set lead to at least 1500us"):
             setup.add(live, pacing="queue")
+
+
+@pytest.fixture
+def by_ring_alone(setup, monkeypatch):
+    """A system without the queue and with io_uring."""
+    asked = []
+    monkeypatch.setattr(
+        setup.rig.sender, "schedule", lambda *, by_ring=False: asked.append(by_ring) or _answer(by_ring)
+    )
+    return asked
+
+
+def _answer(by_ring):
+    return "" if by_ring else "the queue of eth0 is none, not fq"
+
+
+@pytest.mark.parametrize(
+    ("pacing", "priority", "used"),
+    [
+        ("auto", True, "io-uring"),
+        ("auto", False, "thread"),
+        ("io-uring", False, "io-uring"),
+        ("thread", True, "thread"),
+    ],
+)
+def test_io_uring_paces_where_there_is_no_queue(setup, by_ring_alone, monkeypatch, pacing, priority, used):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: priority)
+    stream = setup.add(setup.stream(1), pacing=pacing)
+    setup.run(300 * MS)
+    assert stream.group.metrics()["pacing"] == used
+    assert stream.packets_sent > 200
+    assert max(count for _, count in setup.rig.sender.handed) == (32 if used == "io-uring" else 1)
+
+
+def test_a_run_that_gives_up_its_priority_paces_by_its_thread(setup, by_ring_alone, monkeypatch):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    stream = setup.add(setup.stream(1))
+    setup.run(100 * MS)
+    assert stream.group.pacing() == "io-uring"
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: False)
+    setup.time.ns += 1
+    setup.sockets.check_qdiscs()
+    assert stream.group.pacing() == "thread"
+    assert "without real-time priority" in stream.group.launch.reason
+
+
+def test_rows_on_their_way_are_not_written(setup, by_ring_alone, monkeypatch):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    kept = []
+    send = setup.rig.sender.send
+
+    def remember(buffer, first, count):
+        rows = slice(first, first + count)
+        kept.append((buffer, rows, buffer.data[rows].copy(), int(buffer.departure_ns[rows].max())))
+        for at, (one, those, data, last_ns) in enumerate(kept):
+            if setup.time.ns <= last_ns:
+                assert (one.data[those] == data).all(), f"batch {at} of {len(kept)}"
+        return send(buffer, first, count)
+
+    monkeypatch.setattr(setup.rig.sender, "send", remember)
+    setup.add(setup.stream(1))
+    setup.run(1000 * MS)
+    assert len(kept) > 20
+
+
+def test_what_io_uring_has_leaves_before_the_stream_is_done(setup, by_ring_alone, monkeypatch):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    stream = setup.add(setup.stream(1, length=48 * 100 + 7))
+    setup.run(100 * MS)
+    while not stream.done:
+        setup.run(MS)
+    assert stream.packets_sent == 101
+    departures = [int(ns) for ns in stream.group._store._buffers[0].departure_ns]
+    assert max(departures) <= setup.time.ns

@@ -10,7 +10,7 @@ from ..options import Pacing
 IO_URING: Pacing = "io-uring"
 MAX_EARLY_NS = 28_000_000
 """How early packets are handed over: half of it is what a late thread has to spare."""
-MAX_EARLY_NS_OF_RING = 56_000_000
+MAX_EARLY_NS_OF_RING = 64_000_000
 """The same with io_uring."""
 MIN_EARLY_NS = 500_000
 """Less than that would not cover how late a thread is at times."""

@@ -28,7 +28,7 @@ HURRY_NS = 1_000_000
 """Lateness from which packets follow at a fifth of the packet time, not at half of it."""
 MAX_EARLY_PACKETS = 28
 """Packets that may be early. After a stall they come up to five times as dense, and fq has room for 100 of a stream."""
-MAX_EARLY_PACKETS_OF_RING = 56
+MAX_EARLY_PACKETS_OF_RING = 64
 """The same with io_uring, which has room for all: a batch costs as much as four packets."""
 
 
