@@ -21,6 +21,10 @@ from .packet_store import PacketStore
 from .packetiser import Packetiser
 from .schedule import MAX_EARLY_PACKETS, MAX_EARLY_PACKETS_OF_RING, Schedule
 
+MAX_LATE_NS = 1_000_000
+"""How much later than its departure time a ring may read a packet. It does so in this thread's context, before Python
+goes on; its clock is another, which was compared with ours when the packet was handed over."""
+
 
 class PacedStream:
     """One stream that is sent. Written by the data plane, once it is in a group."""
@@ -163,9 +167,15 @@ class StreamGroup:
         # What a file has not delivered yet is waited for until it is due; what a live input has not is lost by then.
         stop = self.schedule.next_packet + count
         return all(
-            stream.built >= stop or not stream.can_read_ahead or stream.end_packet is not None
+            stream.built >= stop
+            or stream.end_packet is not None
+            or (not stream.can_read_ahead and self._is_free(stream.built, stop - stream.built))
             for stream in self.streams
         )
+
+    def _is_free(self, packet: int, count: int) -> bool:
+        # A ring reads rows when they leave. At its due time every packet finds its row free: those before it have left.
+        return not self.by_ring or self._store.have_left(packet, count, self._local.now_ns() - MAX_LATE_NS)
 
     def send_due(self, now_ns: int) -> None:
         """Send the packet of every stream whose time has come; when several are late, the first of them."""
@@ -213,6 +223,8 @@ class StreamGroup:
                     return
                 frame = self.schedule.frame_of(stream.built)
                 if stream.source.available(frame) < store.chunk * self.schedule.frames:
+                    break
+                if not self._is_free(stream.built, store.chunk):
                     break
                 self._build(index, stream, store.chunk)
                 self._build_ns = max(self._local.now_ns() - began, self._build_ns * 63 // 64)

@@ -35,7 +35,7 @@ class PacketStore:
         """Packets of a stream that are made at once."""
         self.ahead = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
         """Packets of a stream that may be ready before they are handed over."""
-        self.depth = self.ahead - (-in_flight // self.chunk) * self.chunk
+        self.depth = self.ahead - (-in_flight // self.chunk - (in_flight > 0)) * self.chunk
         """Packets of a stream that there is room for."""
         size = max(packetiser.packet_bytes for packetiser in packetisers)
         self._buffers = [
@@ -50,6 +50,14 @@ class PacketStore:
         ]
         for stream, packetiser in enumerate(packetisers):
             packetiser.prepare(self._rows[:, stream])
+
+    def have_left(self, packet: int, count: int, now_ns: int) -> bool:
+        """Whether the rows of these packets are free: what they had before was to leave before ``now_ns``."""
+        at = packet % self.depth
+        rows = self._departures_ns[0]
+        return bool(rows[at : at + count].max(initial=0) < now_ns) and (
+            at + count <= self.depth or bool(rows[: at + count - self.depth].max() < now_ns)
+        )
 
     def room_before_wrap(self, packet: int) -> int:
         """Packets from this one on whose rows are consecutive."""
