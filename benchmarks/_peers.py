@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import _proc
@@ -15,6 +16,7 @@ import _wire
 
 OURS, GSTREAMER, FFMPEG, PIPEWIRE, FLOOR = "ours", "gst", "ffmpeg", "pipewire", "floor"
 OURS_DECODE, PIPEWIRE_RT = "ours-decode", "pipewire-rt"
+OURS_IO_URING = "ours-io-uring"
 OURS_NORMAL, GSTREAMER_RT, FLOOR_RT = "ours-normal", "gst-rt", "floor-rt"
 TICK_US = 4000  # of the C floor when it receives
 _HERE = Path(__file__).parent
@@ -75,11 +77,11 @@ def _ours_receiving(link_offset: str, *, decode: bool) -> Callable[[Job], list[s
     return command
 
 
-def _ours_sending(job: Job) -> list[str]:
+def _ours_sending(job: Job, pacing: str = "auto") -> list[str]:
     parts = [_GRAPH_CLOCK]
     parts.append('[sources.t]\nkind = "tone"\nrate = "48kHz"\nfrequency = "997Hz"\n')
     parts.append(f"channels = {job.form.channels}\n")
-    sink = 'kind = "aes67"\ninput = "t"'
+    sink = f'kind = "aes67"\ninput = "t"\npacing = "{pacing}"'
     parts += [f"[sinks.n{i}]\n{sink}\n{_edge(job, i)}" for i in range(job.streams.count)]
     return _kernel(job, "\n".join(parts))
 
@@ -240,6 +242,7 @@ def senders(folder: Path) -> dict[str, Peer]:
     floor = _floor_peer("floor_send.c", folder, tick=False)
     peers = [
         Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
+        Peer(OURS_IO_URING, "Phasegraph (io_uring)", partial(_ours_sending, pacing="io-uring"), ours_missing()),
         Peer(OURS_NORMAL, "Phasegraph (normal priority)", _ours_without_priority, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
         Peer(GSTREAMER_RT, "GStreamer (real-time)", lambda job: [*_REAL_TIME, *_gst_sending(job)], gst),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"numpy", "trio", "msgspec", "structlog", "rich", "pluggy", "cffi", "soundfile"}
+HEAVY = {"asyncio", "email", "numpy", "trio", "msgspec", "structlog", "rich", "pluggy", "cffi", "soundfile"}
 
 
 OTHERS = (["--version"], *([name, "--help"] for name in ("check", "simulate", "compare")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 
 from phasegraph import ClockConfig, ClockKind, SinkConfig, SinkKind, SourceConfig, SourceKind, TransportKind, hookimpl
 from phasegraph._plugins import loader
+from phasegraph._plugins.entry_points import EntryPoint, entry_points
 from phasegraph._plugins.loader import Registry
 
 
@@ -98,8 +97,8 @@ def test_a_plugin_whose_import_fails_hides_no_other(tmp_path: Path, monkeypatch:
     (tmp_path / "broken_plugin.py").write_text(line + "\n")
     monkeypatch.syspath_prepend(tmp_path)
     entries = [
-        EntryPoint("broken", "broken_plugin", loader.GROUP),
-        *importlib.metadata.entry_points(group=loader.GROUP, name="kernel"),
+        EntryPoint("broken", "broken_plugin"),
+        *(entry for entry in entry_points(loader.GROUP) if entry.name == "kernel"),
     ]
     monkeypatch.setattr(loader, "entry_points", lambda group: entries)
     registry = loader.load()

@@ -42,9 +42,9 @@ FIRST_PARTY_COMMANDS = {
 
 def declared_commands() -> set[str]:
     """The commands that plugins declare, without importing a plugin."""
-    from importlib.metadata import entry_points
+    from .._plugins.entry_points import entry_points
 
-    return {entry.name for entry in entry_points(group=COMMANDS_GROUP)}
+    return {entry.name for entry in entry_points(COMMANDS_GROUP)}
 
 
 class Kernel(click.Group):

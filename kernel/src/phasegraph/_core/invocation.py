@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -40,6 +39,8 @@ def install_command(requirement: str) -> str:
 
 def _source_tree() -> Path | None:
     """The source tree that this Phasegraph is installed from in place (``tools/dev.py``), if it is."""
+    from importlib.metadata import PackageNotFoundError, distribution  # its import is a tenth of a start
+
     try:
         direct = distribution("phasegraph").read_text("direct_url.json") or ""
     except PackageNotFoundError:

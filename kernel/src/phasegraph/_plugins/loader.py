@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 import msgspec
@@ -25,6 +23,7 @@ from .._core.kinds import (
 )
 from .._core.role import Role
 from .._option_types import Record, json_schema, record_of
+from .entry_points import EntryPoint, entry_points
 from .specs import PROJECT, Specs
 
 GROUP = "phasegraph.plugins"
@@ -195,26 +194,17 @@ def load(only: Iterable[str] | None = None, *, check_options: bool = True) -> Re
     registry = Registry(check_options=check_options)
     disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
     wanted = None if only is None else set(only)
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in sorted(entry_points(GROUP), key=lambda entry: entry.name):
         if entry.name in disabled or (wanted is not None and entry.name not in wanted):
             continue
         _load_one(registry, entry)
     return registry
 
 
-def _version_of(entry: EntryPoint) -> str:
-    # Its line alone is read: to parse all metadata, with the README in it, takes a third of the time of loading.
-    if entry.dist is None:
-        return "?"
-    line = re.search(r"^Version: (\S+)", entry.dist.read_text("METADATA") or "", re.MULTILINE)
-    return line[1] if line else entry.dist.version
-
-
 def _load_one(registry: Registry, entry: EntryPoint) -> None:
-    version = _version_of(entry)
     try:
         plugin = entry.load()
     except (Exception, SystemExit) as error:  # a plugin's import may raise anything
-        registry.plugins.append(PluginInfo(entry.name, version, (), "broken", f"import: {_reason(error)}"))
+        registry.plugins.append(PluginInfo(entry.name, entry.version, (), "broken", f"import: {_reason(error)}"))
         return
-    registry.add(entry.name, version, plugin)
+    registry.add(entry.name, entry.version, plugin)

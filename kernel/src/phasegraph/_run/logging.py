@@ -10,9 +10,10 @@ from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
-from .._core.deferred_import import imported_without
+from .._core.deferred_import import defer_import, imported_without
 
 with imported_without("rich"):  # only for tracebacks of a kind that is not used here, at 60 ms of CPU time
+    defer_import("asyncio")  # only for loggers of its event loop, at 12 ms
     import structlog
 
 from .._core.terminal import PrintableStream, printable

@@ -267,8 +267,10 @@ class SimSender:
             which = packets.rows(departure == local_ns)
             self.host.wire.carry(self, which, self.host.local.true_at(int(local_ns)))
 
-    def schedule(self) -> str:
+    def schedule(self, *, by_ring: bool = False) -> str:
         """See `Sender.schedule`."""
+        if by_ring:
+            return "a simulated host has no io_uring"
         self._timed = self._timed or self.host.holds
         return "" if self.host.holds else "this simulated host does not hold packets"
 

@@ -136,7 +136,7 @@ class Aes67SourceConfig(SourceConfig, frozen=True, kw_only=True):
     ] = None
 
 
-Pacing = Literal["auto", "thread", "queue"]
+Pacing = Literal["auto", "thread", "queue", "io-uring"]
 """Who waits for a packet's time."""
 
 
@@ -183,8 +183,9 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
     pacing: Annotated[
         Pacing,
         Meta(
-            description="Who waits for a packet's time: our thread, or the interface's queue fq, which gets packets "
-            "early. Auto is the queue for a multicast group where there is one and the packets are there early enough."
+            description="Who waits for a packet's time: our thread, the interface's queue fq, or io_uring, which get "
+            "packets early. Auto is the queue for a multicast group where there is one and the packets are there early "
+            "enough, and our thread elsewhere."
         ),
     ] = "auto"
     ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32

@@ -52,7 +52,7 @@ class Aes67Sink:
         self._pacing_watch: PacingWatch | None = None
         self._waiting = self._fragments = ""
         """Troubles: an interface without an address, and packets longer than an MTU."""
-        self._was_scheduled_by_qdisc: bool | None = None
+        self._was_scheduled: bool | None = None
         """At the last check."""
         self._publication: Publication | None = None
         self._id = build.id
@@ -89,7 +89,7 @@ class Aes67Sink:
         self._stream = stream = self._new_stream(partial(ctx.call_soon, sent.set))
         stream.count(before.packets_sent, before.send_errors)
         self._sockets = sockets = ctx.shared(SendSockets)
-        self._was_scheduled_by_qdisc = None
+        self._was_scheduled = None
         names = self._interface_names()
         if any(lacks_address(ctx, name) for name in names):
             task_status.started()
@@ -138,6 +138,9 @@ class Aes67Sink:
         finally:
             publication.withdraw()
             sockets.remove(stream)
+            if stream.group is not None and stream.group.by_ring and not sent.is_set():
+                with trio.CancelScope(shield=True):  # what was handed over leaves before its socket is closed
+                    await ctx.sleep(stream.group.schedule.max_early_ns)
 
     def accepts_options(self, config: Aes67SinkConfig) -> bool:
         """See `phasegraph.LiveNode`: the name of a RAVENNA session is that of its services."""
@@ -214,9 +217,9 @@ class Aes67Sink:
         if self._pacing_watch is not None:
             self._pacing_watch.check(group.schedule.behind_ns)
         scheduled, reason = group.launch
-        if self._was_scheduled_by_qdisc not in (None, scheduled):
-            ctx.event("pacing_changed", pacing="queue" if scheduled else "thread", reason=reason)
-        self._was_scheduled_by_qdisc = scheduled
+        if self._was_scheduled not in (None, scheduled):
+            ctx.event("pacing_changed", pacing=group.pacing(), reason=reason)
+        self._was_scheduled = scheduled
 
     def counters(self) -> Metrics:
         """See `phasegraph.CountingNode`."""

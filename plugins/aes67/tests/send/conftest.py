@@ -93,7 +93,7 @@ class FakeSender:
             self.sent.append(Sent(at_ns, packet, stream))
         return refused
 
-    def schedule(self) -> str:
+    def schedule(self, *, by_ring: bool = False) -> str:
         return self.why_not_scheduled
 
     def close(self) -> None:

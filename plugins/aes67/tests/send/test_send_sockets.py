@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 import threading
+from itertools import pairwise
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from phasegraph import NodeError
 from phasegraph.net import Interface
 from phasegraph_aes67.parameters import StreamParameters
+from phasegraph_aes67.send import send_sockets
 from phasegraph_aes67.send.paced_stream import PacedStream
 from phasegraph_aes67.send.packetiser import Packetiser
 from phasegraph_aes67.send.send_sockets import GATHER_NS, QDISC_CHECK_NS, SendSockets
@@ -37,9 +40,10 @@ class Setup:
         self.senders.append((interface, ttl, dscp))
         return self.rig.sender
 
-    def stream(self, number=0, *, rate=48_000, frames=48, length=None):
+    def stream(self, number=0, *, rate=48_000, frames=48, length=None, follows=True):
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
-        return PacedStream(Packetiser(parameters, number), self.make_input(length), ("239.1.1.1", number))
+        source = self.make_input(length, follows=follows)
+        return PacedStream(Packetiser(parameters, number), source, ("239.1.1.1", number))
 
     def add(self, stream, **how):
         fields = {"clock": self.time, "lead_ns": MS, "interfaces": (ETH0,), "ttl": 32, "dscp": 34, **how}
@@ -176,7 +180,7 @@ class TestPacing:
         stream = setup.add(setup.stream())
         setup.run(100 * MS)
         group = stream.group
-        assert (group.launch.scheduled_by_qdisc, group.launch.reason, stream.launch_reason) == (
+        assert (group.launch.scheduled, group.launch.reason, stream.launch_reason) == (
             False,
             "the queue of eth0 is pfifo",
             "",
@@ -193,17 +197,17 @@ class TestPacing:
         setup.run(100 * MS)
         group = stream.group
         setup.sockets.check_qdiscs()
-        assert not group.launch.scheduled_by_qdisc
+        assert not group.launch.scheduled
         setup.rig.sender.why_not_scheduled = ""
         setup.sockets.check_qdiscs()
-        assert not group.launch.scheduled_by_qdisc, "it is not asked all the time"
+        assert not group.launch.scheduled, "it is not asked all the time"
         setup.time.ns += QDISC_CHECK_NS
         setup.sockets.check_qdiscs()
-        assert group.launch.scheduled_by_qdisc
+        assert group.launch.scheduled
         setup.rig.sender.why_not_scheduled = "the queue of eth0 is pfifo"
         setup.time.ns += QDISC_CHECK_NS
         setup.sockets.check_qdiscs()
-        assert (group.launch.scheduled_by_qdisc, group.launch.reason) == (False, "the queue of eth0 is pfifo")
+        assert (group.launch.scheduled, group.launch.reason) == (False, "the queue of eth0 is pfifo")
 
     def test_what_cannot_be_early_has_its_own_group_and_socket(self, setup):
         setup.rig.sender.why_not_scheduled = ""
@@ -213,9 +217,94 @@ class TestPacing:
         setup.add(live)
         setup.run(100 * MS)
         groups = [stream.group for stream in (early, asked, live)]
-        assert [group.launch.scheduled_by_qdisc for group in groups] == [True, False, False]
+        assert [group.launch.scheduled for group in groups] == [True, False, False]
         assert groups[1] is groups[2]
         assert len(setup.senders) == 2
         assert [bool(stream.launch_reason) for stream in (early, asked, live)] == [False, False, True]
         with pytest.raises(NodeError, match="set lead to at least 1500us"):
             setup.add(live, pacing="queue")
+
+
+@pytest.fixture
+def by_ring_alone(setup, monkeypatch):
+    """A system without the queue and with io_uring."""
+    asked = []
+    monkeypatch.setattr(
+        setup.rig.sender, "schedule", lambda *, by_ring=False: asked.append(by_ring) or _answer(by_ring)
+    )
+    return asked
+
+
+def _answer(by_ring):
+    return "" if by_ring else "the queue of eth0 is none, not fq"
+
+
+@pytest.mark.parametrize(
+    ("pacing", "priority", "used"),
+    [
+        ("auto", True, "io-uring"),
+        ("auto", False, "thread"),
+        ("io-uring", False, "io-uring"),
+        ("thread", True, "thread"),
+    ],
+)
+def test_io_uring_paces_where_there_is_no_queue(setup, by_ring_alone, monkeypatch, pacing, priority, used):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: priority)
+    stream = setup.add(setup.stream(1), pacing=pacing)
+    setup.run(300 * MS)
+    assert stream.group.metrics()["pacing"] == used
+    assert stream.packets_sent > 200
+    assert max(count for _, count in setup.rig.sender.handed) == (32 if used == "io-uring" else 1)
+
+
+def test_a_run_that_gives_up_its_priority_paces_by_its_thread(setup, by_ring_alone, monkeypatch):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    stream = setup.add(setup.stream(1))
+    setup.run(100 * MS)
+    assert stream.group.pacing() == "io-uring"
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: False)
+    setup.time.ns += 1
+    setup.sockets.check_qdiscs()
+    assert stream.group.pacing() == "thread"
+    assert "without real-time priority" in stream.group.launch.reason
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+@pytest.mark.parametrize("follows", [True, False])
+def test_rows_on_their_way_are_not_written(setup, by_ring_alone, monkeypatch, rate, follows):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    on_their_way = []
+    left = []
+    random = Random(1)
+
+    def send(buffer, first, count):
+        on_their_way.extend((int(buffer.departure_ns[row]), buffer, row) for row in range(first, first + count))
+        return ()
+
+    monkeypatch.setattr(setup.rig.sender, "send", send)
+    stream = setup.stream(1, rate=rate, follows=follows)
+    setup.add(stream, lead_ns=MS if follows else 70 * MS)
+    following = setup.time.ns
+    for _ in range(2000):
+        setup.time.ns = max(setup.time.ns + 1, following)
+        if random.random() < 0.02:
+            setup.time.ns += random.randrange(200 * MS)
+        while on_their_way and on_their_way[0][0] < setup.time.ns:
+            _, buffer, row = on_their_way.pop(0)
+            left.append(int.from_bytes(buffer.data[row, 2:4].tobytes(), "big"))
+        following = setup.sockets.step(setup.time.ns)
+    assert stream.group.pacing() == "io-uring"
+    assert stream.group.resyncs == 0
+    assert len(left) > 5000
+    assert all((after - before) % 65536 == 1 for before, after in pairwise(left))
+
+
+def test_what_io_uring_has_leaves_before_the_stream_is_done(setup, by_ring_alone, monkeypatch):
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    stream = setup.add(setup.stream(1, length=48 * 100 + 7))
+    setup.run(100 * MS)
+    while not stream.done:
+        setup.run(MS)
+    assert stream.packets_sent == 101
+    departures = [int(ns) for ns in stream.group._store._buffers[0].departure_ns]
+    assert max(departures) <= setup.time.ns

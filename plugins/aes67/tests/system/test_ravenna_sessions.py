@@ -148,7 +148,7 @@ async def test_hostile_clients_cost_nothing_but_themselves(stage):
 
 async def test_without_mdns_it_is_said_once(stage, monkeypatch):
     async def missing(interface):
-        raise ImportError(mdns.MISSING)
+        raise ImportError(mdns.why_missing())
 
     monkeypatch.setattr(mdns, "start", missing)
     monkeypatch.setattr("phasegraph_aes67.session.session_follower.PATIENCE_NS", 300_000_000)
@@ -158,4 +158,4 @@ async def test_without_mdns_it_is_said_once(stage, monkeypatch):
         assert state.startswith(f"waiting for an announcement of {stage.name!r}, by SAP alone: ")
         await trio.sleep(1)
     assert events(run) == ["waiting_for_session", "ravenna_unavailable"]
-    assert mdns.MISSING in run.events("ravenna_unavailable")[0]["reason"]
+    assert mdns.why_missing() in run.events("ravenna_unavailable")[0]["reason"]

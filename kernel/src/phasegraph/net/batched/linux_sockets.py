@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import itertools
 import os
 import socket
 import struct
@@ -25,6 +26,7 @@ from ..stamped.foreign_clock import ForeignClock
 from .packets import PacketBatch, SendBuffer
 from .plain_sockets import SOCKET_BUFFER_BYTES, PlainReceiver, PlainSender
 from .qdisc import read_qdiscs, why_not_scheduled
+from .timed_ring import TimedRing, TimedRows
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _recvmmsg = _libc.recvmmsg
@@ -62,6 +64,7 @@ _SO_TXTIME = _SCM_TXTIME = 61
 _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
 _STAMP_LATENESS_LIMIT_NS = 10_000_000_000
+_buffer_tags = itertools.count(1)
 
 
 class LinuxReceiver(PlainReceiver):
@@ -165,6 +168,16 @@ class LinuxSendBuffer(SendBuffer):
         self.control["type"] = _SCM_TXTIME
         self.headers["control"] = self.control.ctypes.data + index * _DEPARTURE.itemsize
         self.headers_at: int = self.headers.ctypes.data
+        self.tag = next(_buffer_tags)
+        self._timed_rows: dict[int, TimedRows] = {}
+        self.refused: list[int] = []
+        """Rows that left at their time by a ring, were refused, and are not reported yet."""
+
+    def timed_rows(self, width: int) -> TimedRows:
+        """The rows for a ring, ``width`` of which leave together."""
+        if width not in self._timed_rows:
+            self._timed_rows[width] = TimedRows(self.headers_at, _MMSGHDR.itemsize, self.rows, width, self.tag)
+        return self._timed_rows[width]
 
 
 class LinuxSender(PlainSender):
@@ -177,6 +190,10 @@ class LinuxSender(PlainSender):
         self._interface = interface
         self._scheduled = False
         """Whether packets carry their departure times (SO_TXTIME)."""
+        self._ring: TimedRing | None = None
+        """What sends each packet at its departure time, where that is not the interface's queue."""
+        self._ring_buffers: dict[int, LinuxSendBuffer] = {}
+        """Those that it sends from, by tag: they live at least until none of their rows is on its way."""
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> LinuxSendBuffer:
         """See `Sender.buffer`."""
@@ -185,6 +202,8 @@ class LinuxSender(PlainSender):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`. A row that the system refuses is skipped, so that the others still go in time."""
         assert isinstance(buffer, LinuxSendBuffer)
+        if self._ring is not None:
+            return self._send_in_time(self._ring, buffer, first, count)
         if self._scheduled:
             self._write_departures(buffer, slice(first, first + count))
         done = _sendmmsg(self._fd, buffer.headers_at + first * _MMSGHDR.itemsize, count, 0)
@@ -202,8 +221,36 @@ class LinuxSender(PlainSender):
             row += done
         return refused
 
-    def schedule(self) -> str:
-        """See `Sender.schedule`: SO_TXTIME, for the interface's queue ``fq``."""
+    def _send_in_time(self, ring: TimedRing, buffer: LinuxSendBuffer, first: int, count: int) -> Sequence[int]:
+        if (tag := buffer.tag) not in self._ring_buffers:
+            now_ns = self._local.now_ns()
+            self._ring_buffers = {
+                key: one for key, one in self._ring_buffers.items() if int(one.departure_ns.max()) >= now_ns
+            }
+            self._ring_buffers[tag] = buffer
+        offset_ns = bracketed_offset(self._local.now_ns, time.monotonic_ns)
+        departures_ns = buffer.departure_ns[first : first + count]
+        width = int(np.argmax(departures_ns != departures_ns[0])) or count
+        done = width * ring.send(buffer.timed_rows(width), first, departures_ns[::width] + offset_ns)
+        for key, row, code in ring.refused():
+            self.refusal_errno = code
+            if key in self._ring_buffers:
+                self._ring_buffers[key].refused.append(row)
+        if not buffer.refused and done == count:
+            return ()
+        refused = [*buffer.refused, *range(first + done, first + count)]
+        buffer.refused.clear()
+        return refused
+
+    def schedule(self, *, by_ring: bool = False) -> str:
+        """See `Sender.schedule`: SO_TXTIME, for the interface's queue ``fq``; or io_uring."""
+        if by_ring:
+            try:
+                if self._ring is None:
+                    self._ring = TimedRing(self._fd)
+            except OSError as error:
+                return f"the system permits no io_uring here: {error.strerror or error}"
+            return ""
         interface = self._interface
         if not interface.index:
             return f"it is not known which interface has {interface.address}: name it"
@@ -214,6 +261,13 @@ class LinuxSender(PlainSender):
         except OSError as error:
             return f"the system does not hold packets: {error.strerror or error}"
         return reason
+
+    def close(self) -> None:
+        """See `Sender.close`."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        super().close()
 
     def _enable_launch_times(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))

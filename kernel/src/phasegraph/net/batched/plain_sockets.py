@@ -135,7 +135,7 @@ class PlainSender:
                 refused.append(row)
         return refused
 
-    def schedule(self) -> str:
+    def schedule(self, *, by_ring: bool = False) -> str:
         """See `Sender.schedule`."""
         return "only Linux holds packets until their time"
 

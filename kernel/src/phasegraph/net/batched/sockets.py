@@ -48,10 +48,12 @@ class Sender(Protocol):
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """Send rows ``first .. first + count`` now. Returns the rows that the system refused."""
 
-    def schedule(self) -> str:
-        """Have the system's queue keep each packet until its `SendBuffer.departure_ns`, from now on.
+    def schedule(self, *, by_ring: bool = False) -> str:
+        """Have the system keep each packet until its `SendBuffer.departure_ns`, from now on: the interface's queue, or
+        ``by_ring`` io_uring.
 
-        `send` may then be called early.
+        `send` may then be called early. A ring reads a row when it leaves: a row is not changed before. What the system
+        refuses then is returned by a later call, and what has not left when the socket is closed is not sent.
 
         Returns why that is impossible, with the remedy; empty where it works, while the interface has the queue that
         it needs: call again to check. Packets whose time has passed leave at once.

@@ -46,9 +46,9 @@ class Egress:
         """See `Sender.refusal_errno`."""
         return self._sender.refusal_errno
 
-    def schedule(self) -> str:
+    def schedule(self, *, by_ring: bool = False) -> str:
         """See `Sender.schedule`."""
-        return self._newest.schedule()
+        return self._newest.schedule(by_ring=by_ring)
 
     @property
     def room(self) -> int:

@@ -1,4 +1,4 @@
-"""How early packets may be handed to a queue that holds them until their launch time (SO_TXTIME), without latency."""
+"""How early packets may be handed to what holds them until their launch time (SO_TXTIME, io_uring), without latency."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from ..options import Pacing
 
+IO_URING: Pacing = "io-uring"
 MAX_EARLY_NS = 28_000_000
 """How early packets are handed over: half of it is what a late thread has to spare."""
+MAX_EARLY_NS_OF_RING = 64_000_000
+"""The same with io_uring."""
 MIN_EARLY_NS = 500_000
 """Less than that would not cover how late a thread is at times."""
 
@@ -34,7 +37,8 @@ def early_limit(
     if pacing == "auto" and not all(ipaddress.IPv4Address(address).is_multicast for address in addresses):
         reason = "packets to a host may leave by another interface; pacing = 'queue' states that they do not"
         return EarlyLimit(0, reason)
-    limit_ns = MAX_EARLY_NS if can_read_ahead else min(MAX_EARLY_NS, lead_ns - packet_ns)
+    most_ns = MAX_EARLY_NS_OF_RING if pacing == IO_URING else MAX_EARLY_NS
+    limit_ns = most_ns if can_read_ahead else min(most_ns, lead_ns - packet_ns)
     if limit_ns < MIN_EARLY_NS:
         enough_us = (packet_ns + MIN_EARLY_NS) // 1000
         reason = f"the last frames of a live input arrive too late for it: set lead to at least {enough_us}us"

@@ -16,9 +16,14 @@ from phasegraph import ClockReader, Input, LocalClock, Metric
 from phasegraph.net import Sender
 
 from ..histogram import Histogram
+from ..options import Pacing
 from .packet_store import PacketStore
 from .packetiser import Packetiser
-from .schedule import MAX_EARLY_PACKETS, Schedule
+from .schedule import MAX_EARLY_PACKETS, MAX_EARLY_PACKETS_OF_RING, Schedule
+
+MAX_LATE_NS = 1_000_000
+"""How much later than its departure time a ring may read a packet. It does so in this thread's context, before Python
+goes on; its clock is another, which was compared with ours when the packet was handed over."""
 
 
 class PacedStream:
@@ -70,9 +75,9 @@ class PacedStream:
 
 
 class Launch(NamedTuple):
-    """Whether packets are early, because the interface's queue holds them until their launch time (SO_TXTIME)."""
+    """Whether packets are early, because the system holds them until their launch time (SO_TXTIME, io_uring)."""
 
-    scheduled_by_qdisc: bool
+    scheduled: bool
     reason: str
     """Why not, where they should be. What is in a stream's own way is `PacedStream.launch_reason`."""
 
@@ -88,9 +93,15 @@ class StreamGroup:
         local: LocalClock,
         lead_ns: int,
         max_early_ns: int = 0,
+        *,
+        by_ring: bool = False,
     ) -> None:
         """``senders`` are the sockets of the legs. Where they have launch times, packets are up to ``max_early_ns``
         early."""
+        self.by_ring = by_ring
+        """Whether io_uring gets them, and not the interface's queue."""
+        self.wanted_pacing: Pacing = "auto"
+        """The option of its streams. For the control plane."""
         self.streams = tuple(streams)
         self.senders = tuple(senders)
         self.resyncs = 0
@@ -107,7 +118,9 @@ class StreamGroup:
             frames=first.frames_per_packet,
             lead_ns=lead_ns,
             max_early_ns=max_early_ns,
-            room=min(MAX_EARLY_PACKETS, *(sender.room // (4 * len(streams)) for sender in senders)),
+            room=MAX_EARLY_PACKETS_OF_RING
+            if by_ring
+            else min(MAX_EARLY_PACKETS, *(sender.room // (4 * len(streams)) for sender in senders)),
         )
         self._close_ns = self.schedule.interval_ns * 2 // 5
         self._store = PacketStore(
@@ -115,6 +128,7 @@ class StreamGroup:
             [stream.destinations for stream in streams],
             senders,
             self.schedule.interval_ns,
+            in_flight=self.schedule.max_early_ns // self.schedule.interval_ns if by_ring else 0,
         )
         self.launch = Launch(False, "")
         """Written by the control plane."""
@@ -139,7 +153,11 @@ class StreamGroup:
 
     def due_ns(self) -> int:
         """Local time at which the next packet leaves, or is to be handed over."""
-        return self._due_ns(early=self.launch.scheduled_by_qdisc)
+        return self._due_ns(early=self._is_early())
+
+    def _is_early(self) -> bool:
+        # The last packets are not: when a stream is done, what its socket holds has left.
+        return self.launch.scheduled and not self._ending
 
     def _due_ns(self, *, early: bool) -> int:
         self.schedule.update_clock(self._clock.estimate())
@@ -149,14 +167,20 @@ class StreamGroup:
         # What a file has not delivered yet is waited for until it is due; what a live input has not is lost by then.
         stop = self.schedule.next_packet + count
         return all(
-            stream.built >= stop or not stream.can_read_ahead or stream.end_packet is not None
+            stream.built >= stop
+            or stream.end_packet is not None
+            or (not stream.can_read_ahead and self._is_free(stream.built, stop - stream.built))
             for stream in self.streams
         )
+
+    def _is_free(self, packet: int, count: int) -> bool:
+        # A ring reads rows when they leave. At its due time every packet finds its row free: those before it have left.
+        return not self.by_ring or self._store.have_left(packet, count, self._local.now_ns() - MAX_LATE_NS)
 
     def send_due(self, now_ns: int) -> None:
         """Send the packet of every stream whose time has come; when several are late, the first of them."""
         schedule = self.schedule
-        early = self.launch.scheduled_by_qdisc
+        early = self._is_early()
         due_ns = self._due_ns(early=early)
         if schedule.is_lost(now_ns):
             self._restart(now_ns)
@@ -164,7 +188,7 @@ class StreamGroup:
         if now_ns < due_ns:
             return
         count = 1
-        if early and not self._ending and self._is_ready(schedule.batch):
+        if early and self._is_ready(schedule.batch):
             count = min(schedule.batch, self._store.room_before_wrap(schedule.next_packet))
         if self._prepared < schedule.next_packet + count:
             for index, stream in enumerate(self.streams):
@@ -174,7 +198,7 @@ class StreamGroup:
             count = 1
             self._end_streams()
         if not self.done:
-            self._send_packets(count, early=early)
+            self._send_packets(count, scheduled=self.launch.scheduled)
         schedule.advance_packets(count, self._clock.estimate())
 
     def remove(self, stream: PacedStream) -> None:
@@ -186,12 +210,12 @@ class StreamGroup:
     def prepare(self, until_ns: int) -> None:
         """Use the time until ``until_ns`` to make packets that will be due."""
         store, next_packet = self._store, self.schedule.next_packet
-        if self._prepared + store.chunk > next_packet + store.depth:
+        if self._prepared + store.chunk > next_packet + store.ahead:
             return
         for index, stream in enumerate(self.streams):
             if stream.end_packet is not None or not stream.can_read_ahead:
                 continue
-            while stream.built + store.chunk <= next_packet + store.depth and stream.end_packet is None:
+            while stream.built + store.chunk <= next_packet + store.ahead and stream.end_packet is None:
                 began = self._local.now_ns()
                 if began + self._build_ns * 5 // 4 > until_ns:
                     # One that was held up must not be the measure for ever: nothing would be ready in time any more.
@@ -199,6 +223,8 @@ class StreamGroup:
                     return
                 frame = self.schedule.frame_of(stream.built)
                 if stream.source.available(frame) < store.chunk * self.schedule.frames:
+                    break
+                if not self._is_free(stream.built, store.chunk):
                     break
                 self._build(index, stream, store.chunk)
                 self._build_ns = max(self._local.now_ns() - began, self._build_ns * 63 // 64)
@@ -229,10 +255,10 @@ class StreamGroup:
                 stream.finish()
         self.done = all(stream.done for stream in self.streams)
 
-    def _send_packets(self, count: int, *, early: bool) -> None:
+    def _send_packets(self, count: int, *, scheduled: bool) -> None:
         packet = self.schedule.next_packet
         departures, late_ns = self.schedule.depart(count, self._local.now_ns())
-        if early:
+        if scheduled:
             self._store.set_departures(packet, departures)
         for value in late_ns:
             self._pacing_error.add_one(value)
@@ -268,6 +294,12 @@ class StreamGroup:
             for packet in range(self.schedule.next_packet, stream.built):
                 self._store.restamp(index, packet, self.schedule.frame_of(packet))
 
+    def pacing(self) -> Pacing:
+        """What paces. For any thread."""
+        if not self.launch.scheduled:
+            return "thread"
+        return "io-uring" if self.by_ring else "queue"
+
     def metrics(self) -> dict[str, Metric]:
         """Figures of the pacing, which the streams share. For any thread."""
         packet, pacing = self._pacing
@@ -279,7 +311,7 @@ class StreamGroup:
             **pacing,
             **self.counters(),
             "lead_ns": self.schedule.lead_ns,
-            "pacing": "queue" if self.launch.scheduled_by_qdisc else "thread",
+            "pacing": self.pacing(),
         }
 
     def counters(self) -> dict[str, Metric]:

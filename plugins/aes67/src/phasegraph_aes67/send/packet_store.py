@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from phasegraph import Frames
 from phasegraph.net import Sender
 
@@ -27,19 +24,25 @@ class PacketStore:
         destinations: Sequence[Sequence[tuple[str, int]]],
         senders: Sequence[Sender],
         interval_ns: int,
+        *,
+        in_flight: int = 0,
     ) -> None:
-        """``destinations`` has, for each stream, an address and port for each of the senders."""
+        """``destinations`` has, for each stream, an address and port for each of the senders. ``in_flight`` packets of
+        a stream that were handed over are read when they leave: their rows are kept."""
         self._packetisers = tuple(packetisers)
         self._width = count = len(packetisers)
         self.chunk = min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
         """Packets of a stream that are made at once."""
-        self.depth = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
+        self.ahead = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
+        """Packets of a stream that may be ready before they are handed over."""
+        self.depth = self.ahead - (-in_flight // self.chunk - (in_flight > 0)) * self.chunk
         """Packets of a stream that there is room for."""
         size = max(packetiser.packet_bytes for packetiser in packetisers)
         self._buffers = [
             sender.buffer(self.depth * count, size, [legs[leg] for legs in destinations] * self.depth)
             for leg, sender in enumerate(senders)
         ]
+        self._departures_ns = [buffer.departure_ns.reshape(self.depth, count) for buffer in self._buffers]
         self._legs = tuple(zip(senders, self._buffers, strict=True))
         (self._rows, self._lengths), *self._copies = [
             (buffer.data.reshape(self.depth, count, size), buffer.length.reshape(self.depth, count))
@@ -47,6 +50,14 @@ class PacketStore:
         ]
         for stream, packetiser in enumerate(packetisers):
             packetiser.prepare(self._rows[:, stream])
+
+    def have_left(self, packet: int, count: int, now_ns: int) -> bool:
+        """Whether the rows of these packets are free: what they had before was to leave before ``now_ns``."""
+        at = packet % self.depth
+        rows = self._departures_ns[0]
+        return bool(rows[at : at + count].max(initial=0) < now_ns) and (
+            at + count <= self.depth or bool(rows[: at + count - self.depth].max() < now_ns)
+        )
 
     def room_before_wrap(self, packet: int) -> int:
         """Packets from this one on whose rows are consecutive."""
@@ -78,10 +89,9 @@ class PacketStore:
 
     def set_departures(self, packet: int, departures: Sequence[int]) -> None:
         """Set when the packets from this one on leave, for senders with launch times."""
-        base = packet % self.depth * self._width
-        rows: NDArray[np.int64] = np.repeat(np.array(departures, np.int64), self._width)
-        for buffer in self._buffers:
-            buffer.departure_ns[base : base + len(rows)] = rows
+        at = packet % self.depth
+        for times in self._departures_ns:
+            times[at : at + len(departures)].T[:] = departures
 
     def send_packets(self, packet: int, count: int) -> list[list[int]]:
         """Send these packets of every stream by every leg.

@@ -28,6 +28,8 @@ HURRY_NS = 1_000_000
 """Lateness from which packets follow at a fifth of the packet time, not at half of it."""
 MAX_EARLY_PACKETS = 28
 """Packets that may be early. After a stall they come up to five times as dense, and fq has room for 100 of a stream."""
+MAX_EARLY_PACKETS_OF_RING = 64
+"""The same with io_uring, which has room for all: a batch costs as much as four packets."""
 
 
 class Schedule:
@@ -49,7 +51,7 @@ class Schedule:
         self.frames = frames
         self.lead_ns = lead_ns
         self.interval_ns = duration_of(frames, rate)
-        self.max_early_ns = min(max_early_ns, self.interval_ns * min(room, MAX_EARLY_PACKETS))
+        self.max_early_ns = min(max_early_ns, self.interval_ns * room)
         self.batch = max(1, self.max_early_ns // self.interval_ns // 2)
         """Packets that are handed over at once where they may be early."""
         self._early_ns = max(0, self.max_early_ns - (self.batch - 1) * self.interval_ns)

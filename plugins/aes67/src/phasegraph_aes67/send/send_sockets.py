@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ from phasegraph.net import Interface, Sender
 from ..interface_lookup import interface_or_route
 from ..options import Pacing
 from .egress import EgressSet
-from .launch_time import early_limit
+from .launch_time import IO_URING, early_limit
 from .paced_stream import PacedStream, StreamGroup
 
 GATHER_NS = 30_000_000
@@ -21,7 +23,7 @@ GATHER_NS = 30_000_000
 QDISC_CHECK_NS = 5_000_000_000
 """How often the interfaces are checked for the queue that knows launch times."""
 
-_Key = tuple[int, int, int, int, int, tuple[Interface, ...], int, int]
+_Key = tuple[int, int, int, int, int, bool, tuple[Interface, ...], int, int]
 
 
 class _Pending(msgspec.Struct):
@@ -30,12 +32,17 @@ class _Pending(msgspec.Struct):
     lead_ns: int
     max_early_ns: int
     launch_reason: str
+    pacing: Pacing
+    by_ring: bool
     senders: Sequence[Sender]
     since_ns: int
     streams: list[PacedStream] = []
 
     def group(self, local: LocalClock) -> StreamGroup:
-        group = StreamGroup(self.streams, self.senders, self.clock, local, self.lead_ns, self.max_early_ns)
+        group = StreamGroup(
+            self.streams, self.senders, self.clock, local, self.lead_ns, self.max_early_ns, by_ring=self.by_ring
+        )
+        group.wanted_pacing = self.pacing
         if self.max_early_ns:
             group.set_launch(self.launch_reason)
         return group
@@ -47,8 +54,8 @@ class SendSockets:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local = ctx.local
-        self._egresses: dict[tuple[int, int, bool], EgressSet] = {}
-        """By TTL, DSCP, and whether packets have launch times. Used by the control plane alone."""
+        self._egresses: dict[tuple[int, int, Pacing], EgressSet] = {}
+        """By TTL, DSCP, and what may pace packets that are early. Used by the control plane alone."""
         self._qdisc_check_ns = 0
         self._joining: deque[tuple[_Key, PacedStream, _Pending]] = deque()
         self._leaving: deque[PacedStream] = deque()
@@ -79,21 +86,30 @@ class SendSockets:
         """Send a stream from now on, each leg through its interface. Raises NodeError with a remedy."""
         packetiser = stream.packetiser
         rate, frames = packetiser.parameters.rate, packetiser.frames_per_packet
-        limit = early_limit(
-            pacing,
-            addresses=[address for address, _ in stream.destinations],
-            can_read_ahead=stream.can_read_ahead,
-            lead_ns=lead_ns,
-            packet_ns=duration_of(frames, rate),
+        limit, ring_limit = (
+            early_limit(
+                means,
+                addresses=[address for address, _ in stream.destinations],
+                can_read_ahead=stream.can_read_ahead,
+                lead_ns=lead_ns,
+                packet_ns=duration_of(frames, rate),
+            )
+            for means in (pacing, IO_URING)
         )
-        egresses = self._egresses.setdefault((ttl, dscp, limit.ns > 0), EgressSet(self._network, ttl, dscp, "send"))
+        may_use_ring = pacing in ("auto", IO_URING) and ring_limit.ns > 0
+        means = pacing if limit.ns else IO_URING if may_use_ring else "thread"
+        egresses = self._egresses.setdefault((ttl, dscp, means), EgressSet(self._network, ttl, dscp, "send"))
         senders = [egresses.through(interface) for interface in interfaces]
+        by_ring = pacing == IO_URING
+        reason = _why_not_scheduled(senders, pacing, by_ring=by_ring) if limit.ns else limit.reason
+        if reason and may_use_ring and not _why_not_scheduled(senders, pacing, by_ring=True):
+            limit, by_ring, reason = ring_limit, True, ""
         stream.launch_reason = limit.reason
-        reason = _why_not_scheduled(senders) if limit.ns else limit.reason
-        if reason and pacing == "queue":
-            raise NodeError(reason, "or leave pacing out, and our thread paces where the queue cannot", option="pacing")
-        pending = _Pending(clock, lead_ns, limit.ns, reason, senders, self._local.now_ns())
-        timing = (id(clock), rate, frames, lead_ns, limit.ns)
+        if reason and pacing in ("queue", IO_URING):
+            remedy = "or leave pacing out, and our thread paces where the system cannot"
+            raise NodeError(reason, remedy, option="pacing")
+        pending = _Pending(clock, lead_ns, limit.ns, reason, pacing, by_ring, senders, self._local.now_ns())
+        timing = (id(clock), rate, frames, lead_ns, limit.ns, by_ring)
         self._joining.append(((*timing, interfaces, ttl, dscp), stream, pending))
 
     def check_qdiscs(self) -> None:
@@ -104,7 +120,7 @@ class SendSockets:
         self._qdisc_check_ns = now_ns + QDISC_CHECK_NS
         for group in self._groups:
             if group.schedule.max_early_ns and not group.done:
-                group.set_launch(_why_not_scheduled(group.senders))
+                group.set_launch(_why_not_scheduled(group.senders, group.wanted_pacing, by_ring=group.by_ring))
 
     def change_interface(self, before: Interface, now: Interface) -> None:
         """Control plane: send through ``now`` what was sent through ``before``. Raises NodeError."""
@@ -155,5 +171,12 @@ class SendSockets:
             egresses.close()
 
 
-def _why_not_scheduled(senders: Sequence[Sender]) -> str:
-    return next((reason for sender in senders if (reason := sender.schedule())), "")
+def _why_not_scheduled(senders: Sequence[Sender], pacing: Pacing, *, by_ring: bool) -> str:
+    if by_ring and pacing == "auto" and not _has_priority():
+        return "without real-time priority the packets of a stall would leave at once"
+    return next((reason for sender in senders if (reason := sender.schedule(by_ring=by_ring))), "")
+
+
+def _has_priority() -> bool:
+    # The control plane's thread, which asks, has real-time priority only where the data plane has it.
+    return sys.platform == "linux" and os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK != os.SCHED_OTHER

@@ -17,7 +17,7 @@ from .. import sdp
 from ..interface_lookup import interface_or_route
 from ..sdp_command import examine_text
 from . import sap
-from .mdns import MISSING
+from .mdns import why_missing
 from .ravenna import DescribedSession, browse_ravenna
 from .sap_listener import SapListener
 
@@ -69,7 +69,7 @@ class Listing:
         try:
             await browse_ravenna(interface, self._report_ravenna)
         except ImportError:
-            self.notes.append(MISSING)
+            self.notes.append(why_missing())
         except OSError as error:
             self.notes.append(f"cannot browse RAVENNA sessions: {error.strerror or error}")
 

@@ -25,9 +25,13 @@ SESSIONS = f"_ravenna_session._sub.{SERVICE}"
 RESOLVE_MS = 3000
 CONFLICT_MS = 2000
 """How long a name is queried before it is used: twice what a responder may wait before it repeats (RFC 6762, 6)."""
-MISSING = f"RAVENNA sessions need mDNS, which is not installed: {install_command('phasegraph-aes67[mdns]')}"
 MAX_NAMES = 1024
 """Sessions that are kept; the names of a flood beyond that are ignored."""
+
+
+def why_missing() -> str:
+    """What to do about the package that is not installed."""
+    return f"RAVENNA sessions need mDNS, which is not installed: {install_command('phasegraph-aes67[mdns]')}"
 
 
 def installed() -> bool:
@@ -40,7 +44,7 @@ async def start(interface: Interface) -> Zeroconf:
     try:
         from zeroconf import IPVersion, Zeroconf
     except ImportError:
-        raise ImportError(MISSING) from None
+        raise ImportError(why_missing()) from None
     interfaces = [interface.address] if interface.name else ["0.0.0.0"]
     make = partial(Zeroconf, interfaces=interfaces, ip_version=IPVersion.V4Only)
     return await trio.to_thread.run_sync(make)

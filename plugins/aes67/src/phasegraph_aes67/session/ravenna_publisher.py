@@ -21,7 +21,7 @@ MAX_NAME_BYTES = 63
 def check_name(name: str) -> None:
     """Raises NodeError where a session cannot be offered under this name, or at all."""
     if not mdns.installed():
-        raise NodeError(mdns.MISSING, option="ravenna")
+        raise NodeError(mdns.why_missing(), option="ravenna")
     if not name or "." in name or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES:
         raise NodeError(
             f"{name!r} cannot be the name of a RAVENNA session",

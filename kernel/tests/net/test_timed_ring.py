@@ -1,0 +1,131 @@
+"""Packets that io_uring sends at their time, through real sockets on the loopback interface."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("io_uring is Linux's", allow_module_level=True)
+
+from phasegraph import SystemLocalClock
+from phasegraph.net import Receiver, SystemNetwork
+from phasegraph.net.batched import timed_ring
+from phasegraph.net.batched.linux_sockets import LinuxSendBuffer, LinuxSender
+
+pytestmark = pytest.mark.realtime
+
+MS = 1_000_000
+LOCAL = SystemLocalClock()
+NETWORK = SystemNetwork(LOCAL)
+
+
+@pytest.fixture
+def sender() -> Iterator[LinuxSender]:
+    made = NETWORK.sender(NETWORK.interface("127.0.0.1"), ttl=1, dscp=0)
+    assert isinstance(made, LinuxSender)
+    if reason := made.schedule(by_ring=True):
+        made.close()
+        pytest.skip(reason)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = NETWORK.receiver(0, address="127.0.0.1")
+    yield made
+    made.close()
+
+
+def rows_to(sender: LinuxSender, receiver: Receiver, rows: int, streams: int = 1) -> LinuxSendBuffer:
+    """Rows that are due from 20 ms on, ``streams`` of them together every millisecond."""
+    port = receiver.socket.getsockname()[1]  # type: ignore[attr-defined]
+    buffer = sender.buffer(rows, 100, [("127.0.0.1", port)] * rows)
+    buffer.data[:, :4] = np.arange(rows, dtype="<u4").view(np.uint8).reshape(rows, 4)
+    buffer.length[:] = 20
+    buffer.departure_ns[:] = LOCAL.now_ns() + 20 * MS + np.arange(rows) // streams * MS
+    return buffer
+
+
+def arrivals(receiver: Receiver, count: int) -> list[tuple[int, int]]:
+    """The row and the arrival of each packet, until ``count`` are there or no more come."""
+    found: list[tuple[int, int]] = []
+    for _ in range(300):
+        batch = receiver.receive()
+        numbers = batch.data[: batch.count, :4].copy().view("<u4")[:, 0]
+        found += zip(numbers.tolist(), batch.arrival_ns[: batch.count].tolist(), strict=True)
+        if len(found) >= count:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def assert_all_in_order(found: list[int], rows: int, streams: int) -> None:
+    """Each is there once, and those of a stream are in order. After a stall, streams may leave in another order."""
+    assert sorted(found) == list(range(rows))
+    for stream in range(streams):
+        assert [row for row in found if row % streams == stream] == list(range(stream, rows, streams))
+
+
+@pytest.mark.parametrize(("rows", "streams"), [(1, 1), (28, 1), (48, 16)])
+def test_each_row_leaves_at_its_time(sender: LinuxSender, receiver: Receiver, rows: int, streams: int) -> None:
+    buffer = rows_to(sender, receiver, rows, streams)
+    assert sender.send(buffer, 0, rows) == ()
+    found = arrivals(receiver, rows)
+    assert_all_in_order([row for row, _ in found], rows, streams)
+    assert all(arrival >= buffer.departure_ns[row] - MS // 2 for row, arrival in found), "none is early"
+
+
+def test_a_row_whose_time_has_passed_leaves_at_once(sender: LinuxSender, receiver: Receiver) -> None:
+    buffer = rows_to(sender, receiver, 3)
+    buffer.departure_ns[:] -= 1000 * MS
+    sender.send(buffer, 1, 2)
+    assert [row for row, _ in arrivals(receiver, 2)] == [1, 2]
+
+
+def test_the_queue_of_entries_wraps(sender: LinuxSender, receiver: Receiver) -> None:
+    buffer = rows_to(sender, receiver, 60, 3)
+    buffer.departure_ns[:] = np.repeat(LOCAL.now_ns() + np.arange(20) * MS // 10, 3)
+    for _ in range(20):
+        assert sender.send(buffer, 0, 60) == ()
+        assert_all_in_order([row for row, _ in arrivals(receiver, 60)], 60, 3)
+
+
+def test_what_the_system_refuses_is_returned_by_a_later_call(sender: LinuxSender, receiver: Receiver) -> None:
+    good, bad = rows_to(sender, receiver, 2), sender.buffer(2, 100, [("255.255.255.255", 9)] * 2)
+    bad.length[:] = 20
+    bad.departure_ns[:] = LOCAL.now_ns() + 50 * MS + np.arange(2) * MS
+    good.departure_ns[:] = LOCAL.now_ns() + 60 * MS
+    assert sender.send(bad, 0, 2) == ()
+    assert sender.send(good, 0, 2) == ()
+    assert len(arrivals(receiver, 2)) == 2
+    good.departure_ns[:] = bad.departure_ns[:] = LOCAL.now_ns() + 1000 * MS
+    assert sender.send(good, 0, 1) == (), "another buffer's rows"
+    assert list(sender.send(bad, 0, 1)) == [0, 1]
+    assert sender.refusal_errno == errno.EACCES
+
+
+def test_nothing_is_sent_after_the_socket_is_closed(sender: LinuxSender, receiver: Receiver) -> None:
+    buffer = rows_to(sender, receiver, 5)
+    buffer.departure_ns[:] += 50 * MS
+    sender.send(buffer, 0, 5)
+    sender.close()
+    assert arrivals(receiver, 5) == []
+
+
+def test_a_system_that_forbids_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(number: int, *arguments: object) -> int:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(timed_ring, "_call", forbid)
+    made = NETWORK.sender(NETWORK.interface("127.0.0.1"), ttl=1, dscp=0)
+    try:
+        assert made.schedule(by_ring=True) == "the system permits no io_uring here: Operation not permitted"
+    finally:
+        made.close()
