@@ -20,7 +20,7 @@ class CombinedGains(FeedForwardGains, frozen=True):
     """Constants of `Combined`, measured as docs/decisions/0028 says."""
 
     wander: float = 2e-9
-    drift: float = 1e-9
+    drift: float = 2e-9
     """Random walk of the drift of the device's rate, per second and root of a second."""
     acquiring_slope: float = 5e-6
     """Largest change of the ratio per second before lock, while no error is large."""
@@ -37,7 +37,7 @@ class CombinedGains(FeedForwardGains, frozen=True):
     error is taken back before it has moved the position by half a frame."""
     start_s: float = 0.95
     latest_start_s: float = 2.0
-    calm_s: float = 8.0
+    calm_s: float = 5.0
     """Time constant of the feedback else."""
     settling_s: float = 3.0
     """Time over which the feedback changes its time constant and its limit."""
