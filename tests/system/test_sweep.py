@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import json
 import os
 import signal
 import subprocess
@@ -99,3 +100,16 @@ def test_a_killed_process_and_a_killed_command_lose_nothing_that_was_done(tmp_pa
         finish(run)
     assert rows(path) == whole
     assert path.read_bytes().startswith(done[:empty])
+
+
+def test_a_comparison_gives_the_same_numbers_in_one_process_and_in_two(tmp_path: Path) -> None:
+    graph = EXAMPLE.parent / "speakers.toml"
+    words = ["compare", graph, "--scenario", "studio", "--for", "3s", "--seeds", 2, "--format", "json", "--processes"]
+    written = []
+    for processes in (1, 2):
+        with running([*map(str, [*KERNEL, *words, processes])], tmp_path, name=str(processes)) as run:
+            finish(run)
+            written.append(run.stdout)
+    one, two = written
+    assert one == two
+    assert json.loads(one)["recommendation"]["seeds"] == 2

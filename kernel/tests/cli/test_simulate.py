@@ -156,7 +156,7 @@ def test_the_scenarios_are_listed(kernel):
 
 
 def test_a_comparison_is_a_table_and_a_recommendation(kernel, graph):
-    result = kernel("compare", graph, "--for", "8s", "--scenario", "studio", "--scenario", "lossy")
+    result = kernel("compare", graph, "--for", "8s", "--scenario", "studio", "--scenario", "lossy", "--processes", "1")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines if line.startswith(("studio", "lossy"))] == ["studio", "lossy"]

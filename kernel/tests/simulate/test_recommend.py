@@ -126,3 +126,27 @@ def test_the_json_has_all_of_it_but_the_points():
     assert document["recommendation"]["strategy"] == "a"
     assert document["left_out"] == {"none": "it refuses"}
     assert msgspec.json.decode(msgspec.json.encode(document))["results"] == document["results"]
+
+
+def test_of_several_seeds_the_strategy_chosen_most_often_is_recommended_with_how_sure_that_is():
+    seeds = [comparison(of("a", underruns=int(seed == 3)), of("b", underruns=int(seed != 3))) for seed in range(8)]
+    first, *later = (each.results for each in seeds)
+    several = msgspec.structs.replace(seeds[0], results=first, later=tuple(later))
+    found = recommend(several)
+    assert (found.strategy, found.won, found.seeds) == ("a", {"a": 7, "b": 1}, 8)
+    words = " ".join(as_table(several, found))
+    assert "It is chosen with 7 of 8 seeds, so with 53 to 98 % of all seeds (95 % confidence). That is sure." in words
+    assert "Chosen too: b with 1." in words
+    assert "1 (0..1)" in words
+    plain = as_json(several, found, "graph.toml")
+    assert [result["seed"] for result in plain["results"]] == [seed for seed in range(8) for _ in "ab"]
+    assert plain["spreads"][0]["figures"]["underruns"]["median"] == 0
+    assert "one seed does not say" in " ".join(as_table(seeds[0], recommend(seeds[0])))
+
+
+def test_a_table_of_several_seeds_fits_eighty_columns():
+    several = msgspec.structs.replace(
+        comparison(of("buffer-feedback"), of("ptp-feed-forward")),
+        later=((of("buffer-feedback", time_to_lock_s=None), of("ptp-feed-forward", wander_pp_frames=700.0)),),
+    )
+    assert max(map(len, as_table(several, recommend(several)))) <= 80

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from phasegraph import GraphError
+from phasegraph.simulation.compare.seed_statistics import wilson_interval
 from phasegraph.simulation.sweep.sweep_jobs import SweepJob, SweepOutcome, plan_jobs
-from phasegraph.simulation.sweep.sweep_summary import summarise, wilson_interval
+from phasegraph.simulation.sweep.sweep_summary import summarise
 from phasegraph.simulation.sweep.sweep_table import as_json, as_table
 
 from .test_recommend import GOOD

@@ -20,7 +20,7 @@ class CombinedGains(FeedForwardGains, frozen=True):
     """Constants of `Combined`, measured as docs/decisions/0028 says."""
 
     wander: float = 2e-9
-    drift: float = 1e-9
+    drift: float = 2.5e-9
     """Random walk of the drift of the device's rate, per second and root of a second."""
     acquiring_slope: float = 5e-6
     """Largest change of the ratio per second before lock, while no error is large."""
@@ -38,9 +38,15 @@ class CombinedGains(FeedForwardGains, frozen=True):
     start_s: float = 0.95
     latest_start_s: float = 2.0
     calm_s: float = 8.0
-    """Time constant of the feedback else."""
+    """Time constant of the feedback before lock."""
+    locked_s: float = 4.0
+    """Least time constant of the feedback long after lock: an error that a turning drift has left goes soon."""
+    memories: float = 0.7
+    """The same, as a share of `PhaseObserver.memory_s`: noisy stamps (USB) are not followed as quickly."""
+    calming_s: float = 20.0
+    """Time over which the feedback becomes as quick as that, after lock."""
     settling_s: float = 3.0
-    """Time over which the feedback changes its time constant and its limit."""
+    """Time over which the feedback changes its time constant and its limit before lock."""
     hasty_most: float = 100e-6
     """Largest feedback after a large error: 192 frames are caught up in 55 s, without overshoot."""
     calm_most: float = 3e-6
@@ -76,7 +82,8 @@ class Combined(FeedForward):
         self._most = self.gains.calm_most
 
     def _make_observer(self) -> PhaseObserver:
-        return PhaseObserver(self._rate, self.gains.wander, self.gains.drift)
+        self._device = PhaseObserver(self._rate, self.gains.wander, self.gains.drift)
+        return self._device
 
     def _measured(self) -> bool:
         observer, gains = self._observer, self.gains
@@ -110,6 +117,12 @@ class Combined(FeedForward):
                 self._locked, self._good_s = False, 0.0
         self._heard_s += passed_s
         share = passed_s / gains.settling_s
-        self._time_s += share * ((gains.hasty_s if self._hasty else gains.calm_s) - self._time_s)
+        if self._hasty:
+            self._time_s += share * (gains.hasty_s - self._time_s)
+        elif self._locked:
+            wanted_s = max(gains.locked_s, gains.memories * self._device.memory_s)
+            self._time_s += passed_s / gains.calming_s * (wanted_s - self._time_s)
+        else:
+            self._time_s += share * (gains.calm_s - self._time_s)
         self._most += share * ((gains.hasty_most if self._hasty else gains.calm_most) - self._most)
         self._smoothing_s = min(self._time_s, 0.5 * self._heard_s) / gains.smoothness

@@ -54,6 +54,11 @@ class PhaseObserver(CrossingObserver):
         """One standard deviation of the error of the read position, in seconds."""
         return math.hypot(self._device.sigma_s, self._reference.sigma_s)
 
+    @property
+    def memory_s(self) -> float:
+        """How far back the stamps reach that the device's estimate rests on: longer where they are noisy."""
+        return self._device.sigma_s / self._device.sigma
+
     def _on_device_time(self, at: DeviceTime) -> None:
         self._device.add_frame_time(at.frame, at.local_ns, after_loss=at.lost_frames != 0)
         if self._first is not None:

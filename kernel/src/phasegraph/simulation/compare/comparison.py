@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -65,16 +65,41 @@ class StrategyComparison(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[Result, ...]
     left_out: Mapping[str, str]
     """Strategies that cannot take the graph's crossing, and why."""
+    later: tuple[tuple[Result, ...], ...] = ()
+    """The same results with each of the seeds that follow `seed`."""
 
     @property
     def strategies(self) -> list[str]:
         """The compared strategies."""
         return list(dict.fromkeys(result.strategy for result in self.results))
 
+    def of(self, strategy: str, scenario: str) -> list[Result]:
+        """A strategy's results in a scenario, by seed."""
+        return [
+            result
+            for results in (self.results, *self.later)
+            for result in results
+            if (result.strategy, result.scenario) == (strategy, scenario)
+        ]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds."""
+        return list(range(self.seed, self.seed + 1 + len(self.later)))
+
     @property
     def scenarios(self) -> list[str]:
         """The scenarios of the comparison."""
         return list(dict.fromkeys(result.scenario for result in self.results))
+
+
+class Trial(NamedTuple):
+    """One simulation of a comparison."""
+
+    strategy: str
+    scenario: str
+    """The name of a deployment."""
+    seed: int
 
 
 def compare(
@@ -86,41 +111,53 @@ def compare(
     for_ns: int,
     seed: int,
     log: Any,
+    seeds: int = 1,
     keep_points: bool = False,
     on_run: Callable[[str, str], Any] = lambda strategy, scenario: None,
+    elsewhere: Callable[[Sequence[Trial]], Mapping[Trial, Result]] | None = None,
 ) -> StrategyComparison:
-    """Run each strategy in each deployment.
+    """Run each strategy in each deployment, with ``seeds`` seeds from ``seed`` on.
 
-    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``on_run`` is called
-    before each run with strategy and scenario, and returns the run's status function or None. Raises GraphError if
-    nothing can be compared, and NodeError if a node fails.
+    ``strategies`` are kinds or ids of compensators; None for all kinds that can take the crossing. ``elsewhere`` runs
+    several trials, in other processes; without it they run here, one after another, and ``on_run`` is called before
+    each with strategy and scenario, and returns the run's status function or None. Raises GraphError if nothing can be
+    compared, and NodeError if a node fails.
     """
     _check_comparable(graph, registry, deployments, seed=seed, log=log)
     graphs, left_out, rate = _graphs_by_strategy(graph, registry, deployments, strategies, seed=seed, log=log)
-    results = []
-    for strategy, changed in graphs.items():
-        for deployment in deployments:
-            status = on_run(strategy, deployment.name)
-            results.append(
-                run_strategy(
-                    changed,
-                    registry,
-                    deployment,
-                    strategy,
-                    for_ns=for_ns,
-                    seed=seed,
-                    log=log,
-                    keep_points=keep_points,
-                    status=status,
-                )
-            )
+    by_name = {deployment.name: deployment for deployment in deployments}
+
+    def run_here(trial: Trial) -> Result:
+        return run_strategy(
+            graphs[trial.strategy],
+            registry,
+            by_name[trial.scenario],
+            trial.strategy,
+            for_ns=for_ns,
+            seed=trial.seed,
+            log=log,
+            keep_points=keep_points and trial.seed == seed,
+            status=on_run(trial.strategy, trial.scenario),
+        )
+
+    by_seed = [
+        [Trial(strategy, scenario, each) for strategy in graphs for scenario in by_name]
+        for each in range(seed, seed + seeds)
+    ]
+    trials = [trial for of_seed in by_seed for trial in of_seed]
+    if elsewhere is None or len(trials) == 1:
+        results: Mapping[Trial, Result] = {trial: run_here(trial) for trial in trials}
+    else:
+        results = elsewhere(trials)
+    first, *later = (tuple(results[trial] for trial in of_seed) for of_seed in by_seed)
     return StrategyComparison(
         duration_s=for_ns / NS_PER_S,
         seed=seed,
         tone_hz=tone_hz(rate),
         notch_hz=NOTCH_HZ,
-        results=tuple(results),
+        results=first,
         left_out=left_out,
+        later=tuple(later),
     )
 
 

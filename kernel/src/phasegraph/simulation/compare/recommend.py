@@ -7,12 +7,13 @@ has a floor and a factor: inaudible differences do not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from ..._option_types.wording import format_count, join_words
 from .comparison import Result, StrategyComparison
+from .seed_statistics import verdict_of
 
 _NEVER_S = 1e9
 
@@ -87,12 +88,29 @@ class Recommendation(msgspec.Struct, frozen=True):
     reason: str
     rules: tuple[str, ...]
     """Each applied rule, in order, and the strategies that it kept."""
+    alone: bool = False
+    """Whether nothing else was compared."""
+    seeds: int = 1
+    won: Mapping[str, int] = {}
+    """Seeds with which the rules choose a strategy, by strategy."""
+    share: tuple[float, float] = (0.0, 1.0)
+    """95 % confidence interval of the share of all possible seeds with which the recommended one would be chosen."""
 
 
 def recommend(comparison: StrategyComparison) -> Recommendation:
-    """Apply the rules until one strategy is left; of equally good ones, recommend the first in the requested order."""
+    """Apply the rules with each seed until one strategy is left, and recommend the one that is left most often.
+
+    Of equally good ones the first in the requested order is left.
+    """
+    chosen = [_choose(results) for results in (comparison.results, *comparison.later)]
+    verdict = verdict_of([(each.strategy, each.reason) for each in chosen])
+    best = next(each for each in chosen if each.strategy == verdict.recommended)
+    return msgspec.structs.replace(best, seeds=verdict.seeds, won=verdict.won, share=verdict.share)
+
+
+def _choose(results: Sequence[Result]) -> Recommendation:
     by_strategy: dict[str, list[Result]] = {}
-    for result in comparison.results:
+    for result in results:
         by_strategy.setdefault(result.strategy, []).append(result)
     left = list(by_strategy)
     applied, reasons = [], []
@@ -112,7 +130,7 @@ def recommend(comparison: StrategyComparison) -> Recommendation:
         reason = "it is the only one" if len(by_strategy) == 1 else "no rule separates them"
     else:
         reason = f"it has {'; '.join(reasons)}"
-    return Recommendation(left[0], reason, tuple(applied))
+    return Recommendation(left[0], reason, tuple(applied), alone=len(by_strategy) == 1)
 
 
 def _decibels(value: float) -> float:

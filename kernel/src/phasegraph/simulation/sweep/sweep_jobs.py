@@ -113,8 +113,11 @@ def load_job(job: SweepJob) -> tuple[Graph, Registry, Deployment]:
     return with_strategy(graph, registry, job.strategy), registry, parse_scenario(job.scenario_text, job.scenario)
 
 
-def run_job(job: SweepJob) -> SweepOutcome:
-    """Run one simulation. A failure of the graph or of a node is its outcome, not an exception."""
+def run_job(job: SweepJob, *, keep_points_of: int | None = None) -> SweepOutcome:
+    """Run one simulation. A failure of the graph or of a node is its outcome, not an exception.
+
+    With the seed ``keep_points_of`` the result has its `Result.points`.
+    """
     try:
         graph, registry, deployment = load_job(job)
         result = run_strategy(
@@ -125,6 +128,7 @@ def run_job(job: SweepJob) -> SweepOutcome:
             for_ns=job.for_ns,
             seed=job.seed,
             log=make_log(level="error"),
+            keep_points=job.seed == keep_points_of,
             signals=False,
         )
         return SweepOutcome(key=job.key, result=result)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from ..compare.comparison import Result, StrategyComparison
+from ..compare.comparison import StrategyComparison
 from ..compare.recommend import recommend
+from ..compare.seed_statistics import FigureSpread, figure_spread, verdict_of
 from .sweep_jobs import SweepJob, SweepOutcome
 
-QUANTILES = (0.05, 0.5, 0.95)
-CONFIDENCE_SIGMAS = 1.96
-"""Of a normal distribution: 95 %."""
-_RESAMPLES = 1000
 FIGURES = (
     "time_to_lock_s",
     "alignment_error_rms_frames",
@@ -28,18 +22,6 @@ FIGURES = (
     "latency_ns",
 )
 """The figures of a `Result` that the summary has."""
-
-
-class FigureSpread(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of a candidate over the seeds of a scenario. An event that never came counts as infinite."""
-
-    low: float
-    median: float
-    high: float
-    """Quantiles: see `QUANTILES`."""
-    median_from: float
-    median_to: float
-    """The median's 95 % confidence interval, by bootstrap."""
 
 
 class CandidateSpread(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,16 +63,14 @@ def summarise(jobs: Sequence[SweepJob], outcomes: Mapping[str, SweepOutcome]) ->
         return SweepSummary(
             spreads=spreads, recommended="", reason=reason, seeds_won=0, seeds=0, share_from=0.0, share_to=1.0
         )
-    counts = {name: sum(winner == name for winner, _ in winners) for name, _ in winners}
-    best = max(counts, key=lambda name: counts[name])
-    reason = next(why for winner, why in winners if winner == best)
-    low, high = wilson_interval(counts[best], len(winners))
+    verdict = verdict_of(winners)
+    low, high = verdict.share
     return SweepSummary(
         spreads=spreads,
-        recommended=best,
-        reason=reason,
-        seeds_won=counts[best],
-        seeds=len(winners),
+        recommended=verdict.recommended,
+        reason=verdict.reason,
+        seeds_won=verdict.won[verdict.recommended],
+        seeds=verdict.seeds,
         share_from=low,
         share_to=high,
     )
@@ -120,7 +100,9 @@ def _winners(jobs: Sequence[SweepJob], outcomes: Mapping[str, SweepOutcome]) -> 
 
 def _spread(candidate: str, scenario: str, outcomes: Sequence[SweepOutcome]) -> CandidateSpread:
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
-    figures = {name: _figure_spread(_values(results, name)) for name in FIGURES} if results else {}
+    figures = (
+        {name: figure_spread([getattr(result, name) for result in results]) for name in FIGURES} if results else {}
+    )
     return CandidateSpread(
         candidate=candidate,
         scenario=scenario,
@@ -128,26 +110,3 @@ def _spread(candidate: str, scenario: str, outcomes: Sequence[SweepOutcome]) -> 
         failures=len(outcomes) - len(results),
         figures=figures,
     )
-
-
-def _values(results: Sequence[Result], name: str) -> NDArray[np.float64]:
-    values = [getattr(result, name) for result in results]
-    return np.array([math.inf if value is None else value for value in values], np.float64)
-
-
-def _figure_spread(values: NDArray[np.float64]) -> FigureSpread:
-    # Quantiles that are values that were measured: infinite ones cannot be averaged.
-    low, median, high = np.quantile(values, QUANTILES, method="inverted_cdf").tolist()
-    random = np.random.default_rng(len(values))
-    drawn = random.choice(values, (_RESAMPLES, len(values)))
-    medians = np.quantile(drawn, 0.5, axis=1, method="inverted_cdf")
-    first, last = np.quantile(medians, (0.025, 0.975), method="inverted_cdf").tolist()
-    return FigureSpread(low=low, median=median, high=high, median_from=first, median_to=last)
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share, by Wilson's score."""
-    z2 = CONFIDENCE_SIGMAS**2
-    share, centre = successes / trials, 1 + z2 / trials
-    half = CONFIDENCE_SIGMAS * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return max(0.0, (share + z2 / (2 * trials) - half) / centre), min(1.0, (share + z2 / (2 * trials) + half) / centre)

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from ..._core.errors import GraphError, Problem
-from ..._option_types.wording import format_count
 from ..compare.plot import need_matplotlib
+from ..compare.seed_statistics import FigureSpread, confidence_words
 from .sweep_jobs import SweepJob, SweepOutcome
-from .sweep_summary import CandidateSpread, FigureSpread, SweepSummary
+from .sweep_summary import CandidateSpread, SweepSummary
 
 SCHEMA = 1
 _WIDTH = 80
@@ -73,13 +73,8 @@ def _number(value: float) -> str:
 def _verdict(summary: SweepSummary) -> str:
     if not summary.recommended:
         return f"No recommendation: {summary.reason}."
-    seeds = format_count(summary.seeds, "seed", "seeds")
-    share = f"{100 * summary.share_from:.0f} to {100 * summary.share_to:.0f} %"
-    sure = "That is sure." if summary.share_from > 0.5 else "That is not sure: more seeds may choose another."
-    return (
-        f"Recommended: {summary.recommended}, because {summary.reason}. It is chosen with {summary.seeds_won} of "
-        f"{seeds}, so with {share} of all seeds (95 % confidence). {sure}"
-    )
+    sure = confidence_words(summary.seeds_won, summary.seeds)
+    return f"Recommended: {summary.recommended}, because {summary.reason}. {sure}"
 
 
 def as_json(summary: SweepSummary, results: str) -> dict[str, Any]:

@@ -20,7 +20,12 @@ CONNECT_S = 20.0
 Outcomes = Generator[SweepOutcome, None, None]
 
 
-def in_processes(jobs: Sequence[SweepJob], processes: int, warn: Callable[[str], object]) -> Outcomes:
+def in_processes(
+    jobs: Sequence[SweepJob],
+    processes: int,
+    warn: Callable[[str], object],
+    run: Callable[[SweepJob], SweepOutcome] = run_job,
+) -> Outcomes:
     """Run jobs in ``processes`` processes of this machine, and yield their outcomes as they come.
 
     Where a process dies, the jobs that have no outcome yet are run again. ``warn`` is called with a sentence then.
@@ -30,7 +35,7 @@ def in_processes(jobs: Sequence[SweepJob], processes: int, warn: Callable[[str],
     for broken in range(MOST_BROKEN_POOLS):
         pool = ProcessPoolExecutor(processes, mp_context=context)
         try:
-            for future in as_completed([pool.submit(run_job, job) for job in left.values()]):
+            for future in as_completed([pool.submit(run, job) for job in left.values()]):
                 outcome = future.result()
                 del left[outcome.key]
                 yield outcome
