@@ -32,6 +32,7 @@ from ._core.config import NodeConfig as NodeConfig
 from ._core.config import OutputFile as OutputFile
 from ._core.config import SinkConfig as SinkConfig
 from ._core.config import SourceConfig as SourceConfig
+from ._core.deferred_import import call_imported as call_imported
 from ._core.errors import GraphError as GraphError
 from ._core.errors import NodeConflict as NodeConflict
 from ._core.errors import NodeError as NodeError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
@@ -44,3 +45,13 @@ def imported_without(name: str) -> Iterator[None]:
     finally:
         if missing:
             del sys.modules[name]
+
+
+def call_imported(function: str) -> Callable[..., Any]:
+    """A function that is imported when it is called: ``"package.module:name"``, for factories of kinds."""
+    module, _, name = function.partition(":")
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*arguments)
+
+    return call

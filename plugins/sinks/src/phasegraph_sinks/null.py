@@ -14,7 +14,7 @@ from .peak_level import dbfs, peak_of
 class NullSink:
     """Counts the frames of its input."""
 
-    def __init__(self, config: NullConfig, input: Input) -> None:
+    def __init__(self, config: NullConfig, build: Build, input: Input) -> None:
         self._input = input
         self._meter = config.meter
         self._frames_in = 0
@@ -42,8 +42,3 @@ class NullSink:
         if self._meter:
             return {"frames_in": self._frames_in, "peak_dbfs": dbfs(self._peak)}
         return {"frames_in": self._frames_in}
-
-
-def make(config: NullConfig, build: Build, input: Input) -> NullSink:
-    """Cannot fail."""
-    return NullSink(config, input)

@@ -37,7 +37,7 @@ class MeterSink:
     them as done and publishes the figures.
     """
 
-    def __init__(self, config: MeterConfig, input: Input) -> None:
+    def __init__(self, config: MeterConfig, build: Build, input: Input) -> None:
         format = input.format
         layout = ("mono" if format.channels == 1 else "stereo") if config.loudness == "auto" else config.loudness
         weights = CHANNEL_WEIGHTS.get(layout, ())[: format.channels]
@@ -118,8 +118,3 @@ class MeterSink:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def make(config: MeterConfig, build: Build, input: Input) -> MeterSink:
-    """Cannot fail."""
-    return MeterSink(config, input)
