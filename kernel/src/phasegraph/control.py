@@ -192,7 +192,7 @@ class EditOptions(TypedDict, total=False):
     folder: str | None
 
 
-class ChangeOptions(TypedDict, total=False):
+class TimingOptions(TypedDict, total=False):
     """When and how a change happens, as in `ApplyRequest`."""
 
     at: ChangeTime | Literal["now"]
@@ -200,7 +200,7 @@ class ChangeOptions(TypedDict, total=False):
     wait: bool
 
 
-class ApplyOptions(EditOptions, ChangeOptions, total=False):
+class ApplyOptions(EditOptions, TimingOptions, total=False):
     """All that a change can be given."""
 
     silent_after_s: float | None
@@ -276,7 +276,7 @@ class Run(_Connection):
         return _applied(self._ask(ApplyRequest(id=self._next_id(), **change), timeout_s=timeout_s))
 
     def set(
-        self, values: dict[str, Any], *, timeout_s: float = APPLY_TIMEOUT_S, **when: Unpack[ChangeOptions]
+        self, values: dict[str, Any], *, timeout_s: float = APPLY_TIMEOUT_S, **when: Unpack[TimingOptions]
     ) -> AppliedChange:
         """Lay values over the graph: ``{"source.take.link-offset": "6 ms"}``. See `apply`."""
         return self.apply(set=values, timeout_s=timeout_s, **when)
@@ -371,7 +371,7 @@ class AsyncRun(_Connection):
         """See `Run.apply`. Put a `trio.fail_after` around it to limit the time."""
         return _applied(await self.ask(ApplyRequest(id=self._next_id(), **change)))
 
-    async def set(self, values: dict[str, Any], **when: Unpack[ChangeOptions]) -> AppliedChange:
+    async def set(self, values: dict[str, Any], **when: Unpack[TimingOptions]) -> AppliedChange:
         """See `Run.set`."""
         return await self.apply(set=values, **when)
 
