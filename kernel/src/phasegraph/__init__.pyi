@@ -65,6 +65,7 @@ from ._core.node import RawSampleReader as RawSampleReader
 from ._core.node import Sink as Sink
 from ._core.node import Source as Source
 from ._core.node import Step as Step
+from ._core.node import run_until_end as run_until_end
 from ._core.privileges import child_process_options as child_process_options
 from ._core.published import Published as Published
 from ._core.ring import MediaRing as MediaRing

@@ -35,7 +35,7 @@ def defer_import(name: str) -> None:
 
 @contextmanager
 def imported_without(name: str) -> Iterator[None]:
-    """Within it, a module that was not imported yet is as one that is not installed."""
+    """Within it, a module that has not been imported yet counts as not installed."""
     missing = name not in sys.modules
     if missing:
         sys.modules[name] = cast(ModuleType, None)

@@ -138,14 +138,12 @@ class SenderServer:
     def metrics(self) -> dict[str, int]:
         """Counters, by name."""
         counters = self._participant.engine.counters
-        refused = {} if self._service is None else self._service.refused
         return {
-            "receivers": len(self.receivers.addresses),
-            "receivers_refused": self.receivers.refused,
+            **self.receivers.metrics(),
             "receivers_ready": self._engine.readiness.count(self._local.now_ns()),
             "receivers_silent": self._engine.silent_peers,
             "receiver_leads": int(not self._engine.leads and bool(self._remote)),
-            **{f"sender_refused_{name}": count for name, count in refused.items()},
+            **({} if self._service is None else self._service.metrics()),
             **{f"sender_{name}": count for name, count in counters.items()},
         }
 
