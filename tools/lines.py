@@ -5,8 +5,9 @@ counted apart, those of attributes too.
 
 `--before` pairs the functions and classes of both versions by what they say, one to one, whatever they are called and
 wherever they stand (a class is its fields without its methods, a module what is left). What has no counterpart was
-added, or has gone. What has one is the same feature, now and before, except where `FEATURES` names it: what such a
-function has grown by belongs to the feature. `--list` prints what was added, and what grew, with the lines of each.
+added, or has gone: a function that says nothing of what it said has done both. What has one is the same feature, now
+and before, except where `FEATURES` names it: what such a function has grown by belongs to the feature. `--list` prints
+what was added, and what grew, with the lines of each.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "kernel *_run/graph_reload.py",
         "kernel *_run/input_change.py",
         "kernel *_run/transition.py",
+        "kernel *_run/inputs.py::SinkInput.*change",
+        "kernel *_run/inputs.py::SinkInput._fade",
+        "kernel *_run/engine.py::Engine.call_between_steps",
+        "kernel *_run/engine.py::Engine.wait_for_rest",
+        "kernel *_graph_file/graph_tables.py",
+        "kernel *::parse_control",
         "kernel *_core/graph_change.py",
         "kernel *testing/change_trials.py",
         "kernel *_run/session.py::Session.__init__",
@@ -76,6 +83,9 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "kernel *_cli/progress.py",
     ),
     "AES67: encrypted, drifting and rival senders told apart": (
+        "aes67 *receive/leg.py::Leg._count_rival",
+        "aes67 *receive/leg.py::Leg._takes_over",
+        "aes67 *receive/demultiplexer.py::_without_foreign",
         "aes67 *receive/sender_rate.py",
         "aes67 *receive/health.py",
         "aes67 *receive/diagnosis.py::why_*",
@@ -90,7 +100,11 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "airplay_timing *nqptp/nqptp_server.py::NqptpServer*",
     ),
     "AirPlay: sessions of programs that speak RTSP": ("airplay_timing *sessions/*",),
-    "PTP on two interfaces": ("ptp *redundant_*.py", "ptp *path_comparison.py"),
+    "PTP on two interfaces": (
+        "ptp *redundant_*.py",
+        "ptp *path_comparison.py",
+        "ptp *ptp_clock.py::PtpDriver.__init__",
+    ),
     "PTP: keys, accepted grandmasters, and what is amiss": (
         "ptp *protocol/authentication.py",
         "ptp *protocol/reception_diagnosis.py",
