@@ -7,13 +7,14 @@ which its callback happened to run, and a level to hold that is the first one se
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from phasegraph import BufferLevel, ClockEstimate, Correction, DeviceTime, FramesArrived, Observation
 
 
-class LevelController:
+class LevelController(ABC):
     """What all have in common: they are shown arrivals, stamps and levels, and answer with a ratio."""
 
     def __init__(self, rate: int) -> None:
@@ -54,9 +55,9 @@ class LevelController:
         self.arrivals.clear()
         return Correction(ratio_ppb=deviation * 1e9, reason="a baseline")
 
+    @abstractmethod
     def steer(self) -> float:
         """Input frames per output frame, less one."""
-        raise NotImplementedError
 
     def smooth_level(self) -> float:
         """The level when the block sounds: packets are counted on from the newest by their age."""

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class Errors:
     bound_ns: NDArray[np.float64] | None = None
 
 
-class Follower:
+class Follower(ABC):
     """A program under test on its path. Its grandmaster is ptp4l, which serves CLOCK_REALTIME."""
 
     key = label = ""
@@ -62,19 +63,19 @@ class Follower:
         """Whether the grandmaster serves, going by its log."""
         return "assuming the grand master role" in log
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The command of the program, on the far host."""
-        raise NotImplementedError
 
-    def poll(self) -> None:
+    def poll(self) -> None:  # noqa: B027 (not every program has to be asked)
         """Ask the program for its time; called every `PERIOD_S`."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (nor has every one begun something)
         """End what `poll` began; called after the program has ended."""
 
+    @abstractmethod
     def errors(self, log: str, truth: Truth) -> Errors:
         """What its error was, now that it has ended. Raises RuntimeError if it told nothing."""
-        raise NotImplementedError
 
     def _ptp4l_config(self, role: str) -> Path:
         path = self.folder / f"{role}.cfg"

@@ -29,6 +29,9 @@ SHARED_MODULES = """
 """Names that modules of several packages may have: each with one meaning in all of them."""
 BANNED = re.compile("so many|so long|by so much|whoever|nobody|anew|it is looked", re.IGNORECASE)
 """Phrases that a reader stops at. Plain words say the same: "twice as often", "again", "no client"."""
+PAGES = ("*.md", "docs/**/*.md", "*/README.md", "plugins/*/README.md")
+ABOUT_ACCOUNTS = {ROOT / "kernel/tests/run/test_privileges.py"}
+"""Files that name an account of the system which is called like a banned word."""
 
 
 def _tool() -> ModuleType:
@@ -65,10 +68,17 @@ def test_a_module_name_belongs_to_one_package() -> None:
 
 
 def test_sentences_are_plain() -> None:
-    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("plugins/*/README.md")]
+    pages = [
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("plugins/*/README.md"),
+    ]
+    folders = ("tests", "kernel/tests", "plugins/*/tests", "benchmarks", "tools", "fuzz", "examples")
+    others = {path for folder in folders for path in ROOT.glob(f"{folder}/**/*.py")} - ABOUT_ACCOUNTS - {Path(__file__)}
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in [*names.sources(), ROOT / "README.md", *sorted(pages)]
+        for path in [*names.sources(), *sorted(pages), *sorted(others)]
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
         if BANNED.search(line)
     ]

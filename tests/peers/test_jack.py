@@ -144,7 +144,7 @@ def captured(jack: Jack, process: Running, seconds: int, ports: Sequence[str] = 
 
 
 def played(jack: Jack, folder: Path, graph: str, seconds: int, *options: str) -> tuple[Outcome, NDArray[np.float64]]:
-    """Run a graph to its end; its report, and so many seconds of what the card played."""
+    """Run a graph to its end; its report, and some seconds of what the card played."""
     (folder / "graph.toml").write_text(graph)
     report = folder / "report.json"
     with kernel_running(["run", "graph.toml", *options, "--report", report], folder) as process:

@@ -96,7 +96,7 @@ def twice(attempt: Callable[[], str]) -> None:
 
 
 def test_it_follows_itself(hosts: Network, tmp_path: Path) -> None:
-    """The test bench: both ends are ptp4l, and nobody can change the clock of this machine."""
+    """The test bench: both ends are ptp4l, and neither can change the clock of this machine."""
     with ptp4l(hosts.near, tmp_path, MASTER), ptp4l(hosts.far, tmp_path, SLAVE) as slave:
         assert not off(offsets(slave))
     rights = dict(line.split(":", 1) for line in hosts.far.run("cat", "/proc/self/status").splitlines())
@@ -104,7 +104,7 @@ def test_it_follows_itself(hosts: Network, tmp_path: Path) -> None:
 
 
 def test_a_longer_way_there_puts_it_off_by_half_of_that(tmp_path: Path) -> None:
-    """The test bench once more: nobody can see an asymmetry, and the relay makes the one that it was asked for."""
+    """The test bench once more: neither end can see an asymmetry, and the relay makes the one that it was asked for."""
 
     def attempt() -> str:
         with (
@@ -195,7 +195,7 @@ def test_grandmaster_and_follower_share_a_host(hosts: Network, tmp_path: Path, g
 def test_an_asymmetry_is_within_the_bound_and_corrected_where_it_is_known(
     tmp_path: Path, asymmetry: str, off_by_ns: int
 ) -> None:
-    """Half a millisecond that nobody can see."""
+    """Half a millisecond that neither end can see."""
 
     def attempt() -> str:
         _, errors = followed(network.far, tmp_path, asymmetry=asymmetry, lock_within="150us")

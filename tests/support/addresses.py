@@ -1,4 +1,4 @@
-"""Groups and ports that nobody else uses, so that several runs of the tests on one machine do not meet."""
+"""Groups and ports that no other program uses, so that several runs of the tests on one machine do not meet."""
 
 from __future__ import annotations
 

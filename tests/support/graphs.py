@@ -10,7 +10,7 @@ import msgspec
 from .addresses import LOOPBACK, free_group, free_port
 
 LINK_OFFSET = "200ms"
-"""A machine that is busy with other tests may keep a run waiting for so long before a frame is lost."""
+"""A machine that is busy with other tests may keep a run waiting for this time before a frame is lost."""
 END_AFTER = "400ms"
 """How long a stream may be silent before it counts as ended."""
 HEAD = 'schema = 1\n\n[clocks.house]\nkind = "system"\n'

@@ -72,7 +72,7 @@ def ended(process: Running, folder: Path, *, now: bool = False) -> Outcome:
 
 
 def watch_lock(process: Running, truth: Truth, seconds: float) -> None:
-    """Wait until a clock says that it is locked, and then for so long, and know what time it truly was meanwhile.
+    """Wait until a clock says that it is locked, and then for a while, and know what time it truly was meanwhile.
 
     It does not lock for ever: after `LOCK_S` this returns as well.
     """

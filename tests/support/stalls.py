@@ -1,4 +1,4 @@
-"""Whether the machine kept programs waiting: what nobody can answer for who had to play meanwhile."""
+"""Whether the machine kept programs waiting: no program that had to play meanwhile is to blame for that."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ a=ptime:{ptime}
 a=source-filter: incl IN IP4 {filter}
 a=mediaclk:direct={clock}
 """
-_ABSURD = ("nobody", "-1", "0", "99999999999999999999", "239.69.9.1 x y", "\x1b[2J", "a" * 3000, "10.0.0.1", "")
+_ABSURD = ("someone", "-1", "0", "99999999999999999999", "239.69.9.1 x y", "\x1b[2J", "a" * 3000, "10.0.0.1", "")
 
 
 def _sender() -> socket.socket:

@@ -32,6 +32,7 @@ from ._core.config import NodeConfig as NodeConfig
 from ._core.config import OutputFile as OutputFile
 from ._core.config import SinkConfig as SinkConfig
 from ._core.config import SourceConfig as SourceConfig
+from ._core.deferred_import import call_imported as call_imported
 from ._core.errors import GraphError as GraphError
 from ._core.errors import NodeConflict as NodeConflict
 from ._core.errors import NodeError as NodeError
@@ -64,6 +65,7 @@ from ._core.node import RawSampleReader as RawSampleReader
 from ._core.node import Sink as Sink
 from ._core.node import Source as Source
 from ._core.node import Step as Step
+from ._core.node import run_until_end as run_until_end
 from ._core.privileges import child_process_options as child_process_options
 from ._core.published import Published as Published
 from ._core.ring import MediaRing as MediaRing

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import msgspec
 import trio
@@ -35,7 +35,6 @@ from ._control.control_protocol import (
     RestartRequest,
     RunEvent,
     RunStatus,
-    SetRequest,
     StatusLine,
     StatusRequest,
     StopRequest,
@@ -184,14 +183,62 @@ def find_run(name: str | None = None) -> Path:
     raise ControlError(f"which run? {there}: name one (`kernel apply` and `kernel set`: --run NAME)")
 
 
-class Run:
+class EditOptions(TypedDict, total=False):
+    """What is asked for: one of ``graph``, ``toml`` and ``set``, as in `GraphEdit`."""
+
+    graph: dict[str, Any] | None
+    toml: str | None
+    set: dict[str, Any] | None
+    folder: str | None
+
+
+class TimingOptions(TypedDict, total=False):
+    """When and how a change happens, as in `ApplyRequest`."""
+
+    at: ChangeTime | Literal["now"]
+    crossfade_ms: float
+    wait: bool
+
+
+class ApplyOptions(EditOptions, TimingOptions, total=False):
+    """All that a change can be given."""
+
+    silent_after_s: float | None
+
+
+class _Connection:
+    """What both kinds of connection have: numbers for requests, and lines of what was received."""
+
+    def __init__(self) -> None:
+        self._received = b""
+        self._id = 0
+
+    def _next_id(self) -> int:
+        self._id += 1
+        return self._id
+
+    def _next_line(self) -> bytes | None:
+        line, end, rest = self._received.partition(b"\n")
+        if not end:
+            return None
+        self._received = rest
+        return line
+
+    def _add_received(self, data: bytes) -> None:
+        if not data:
+            raise ControlError("the run has ended") from EOFError()
+        self._received += data
+        if len(self._received) > _MOST_ANSWER_BYTES:
+            raise ControlError("the run answered with too long a line")
+
+
+class Run(_Connection):
     """A connection to a run, for plain code."""
 
     def __init__(self, connection: socket.socket) -> None:
         """See `connect`."""
+        super().__init__()
         self._socket = connection
-        self._received = b""
-        self._id = 0
         self.hello = _hello(self._read_line())
 
     def status(self) -> RunStatus:
@@ -215,62 +262,24 @@ class Run:
         """The graph as it runs now, in the shape of a graph file."""
         return _graph(self._ask(GraphRequest(id=self._next_id())))
 
-    def plan(
-        self,
-        *,
-        graph: dict[str, Any] | None = None,
-        toml: str | None = None,
-        set: dict[str, Any] | None = None,
-        folder: str | None = None,
-    ) -> ChangePlan:
-        """What a graph would change: a whole one, the text of a file, or values by path. See `GraphEdit`."""
-        request = PlanRequest(id=self._next_id(), graph=graph, toml=toml, set=set, folder=folder)
-        return _plan(self._ask(request, timeout_s=APPLY_TIMEOUT_S))
+    def plan(self, **edit: Unpack[EditOptions]) -> ChangePlan:
+        """What a graph would change: a whole one, the text of a file, or values by path."""
+        return _plan(self._ask(PlanRequest(id=self._next_id(), **edit), timeout_s=APPLY_TIMEOUT_S))
 
-    def apply(
-        self,
-        *,
-        graph: dict[str, Any] | None = None,
-        toml: str | None = None,
-        set: dict[str, Any] | None = None,
-        folder: str | None = None,
-        at: ChangeTime | Literal["now"] = "now",
-        crossfade_ms: float = 0.0,
-        wait: bool = True,
-        silent_after_s: float | None = None,
-        timeout_s: float = APPLY_TIMEOUT_S,
-    ) -> AppliedChange:
+    def apply(self, *, timeout_s: float = APPLY_TIMEOUT_S, **change: Unpack[ApplyOptions]) -> AppliedChange:
         """Change the run to a graph. Raises ChangeRefused, with nothing changed.
 
         ``at`` says when inputs are switched, ``crossfade_ms`` how long they are cross-faded. A new input that delivers
         nothing refuses the change, or is switched to all the same after ``silent_after_s``. ``timeout_s`` is how long
         the answer may take: where ``at`` is far away, give more, or do not ``wait``.
         """
-        request = ApplyRequest(
-            id=self._next_id(),
-            graph=graph,
-            toml=toml,
-            set=set,
-            folder=folder,
-            at=at,
-            crossfade_ms=crossfade_ms,
-            wait=wait,
-            silent_after_s=silent_after_s,
-        )
-        return _applied(self._ask(request, timeout_s=timeout_s))
+        return _applied(self._ask(ApplyRequest(id=self._next_id(), **change), timeout_s=timeout_s))
 
     def set(
-        self,
-        values: dict[str, Any],
-        *,
-        at: ChangeTime | Literal["now"] = "now",
-        crossfade_ms: float = 0.0,
-        wait: bool = True,
-        timeout_s: float = APPLY_TIMEOUT_S,
+        self, values: dict[str, Any], *, timeout_s: float = APPLY_TIMEOUT_S, **when: Unpack[TimingOptions]
     ) -> AppliedChange:
         """Lay values over the graph: ``{"source.take.link-offset": "6 ms"}``. See `apply`."""
-        request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
-        return _applied(self._ask(request, timeout_s=timeout_s))
+        return self.apply(set=values, timeout_s=timeout_s, **when)
 
     def cancel(self, change: AppliedChange) -> None:
         """Give up a change of this connection that was not waited for. Raises ControlError where it has happened."""
@@ -290,10 +299,6 @@ class Run:
             if not isinstance(line, Answer):
                 yield line.status if isinstance(line, StatusLine) else line
 
-    def _next_id(self) -> int:
-        self._id += 1
-        return self._id
-
     def _ask(self, request: Request, timeout_s: float | None = None) -> Answer:
         before_s = self._socket.gettimeout()
         try:
@@ -308,17 +313,11 @@ class Run:
         return _accepted(answer, request.id)
 
     def _read_line(self) -> bytes:
-        while (end := self._received.find(b"\n")) < 0:
+        while (line := self._next_line()) is None:
             try:
-                data = self._socket.recv(_CHUNK)
+                self._add_received(self._socket.recv(_CHUNK))
             except OSError as error:
                 raise ControlError(f"the run does not answer: {error.strerror or error}") from error
-            if not data:
-                raise ControlError("the run has ended") from EOFError()
-            self._received += data
-            if len(self._received) > _MOST_ANSWER_BYTES:
-                raise ControlError("the run answered with too long a line")
-        line, self._received = self._received[:end], self._received[end + 1 :]
         return line
 
 
@@ -335,14 +334,13 @@ def connect(run: str | Path | None = None, *, timeout_s: float = TIMEOUT_S) -> I
         yield Run(connection)
 
 
-class AsyncRun:
+class AsyncRun(_Connection):
     """A connection to a run, for trio. One task at a time."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         """See `connect_async`."""
+        super().__init__()
         self._stream = stream
-        self._received = b""
-        self._id = 0
         self.hello: Hello | None = None
 
     async def status(self) -> RunStatus:
@@ -365,55 +363,17 @@ class AsyncRun:
         """See `Run.graph`."""
         return _graph(await self.ask(GraphRequest(id=self._next_id())))
 
-    async def plan(
-        self,
-        *,
-        graph: dict[str, Any] | None = None,
-        toml: str | None = None,
-        set: dict[str, Any] | None = None,
-        folder: str | None = None,
-    ) -> ChangePlan:
+    async def plan(self, **edit: Unpack[EditOptions]) -> ChangePlan:
         """See `Run.plan`."""
-        request = PlanRequest(id=self._next_id(), graph=graph, toml=toml, set=set, folder=folder)
-        return _plan(await self.ask(request))
+        return _plan(await self.ask(PlanRequest(id=self._next_id(), **edit)))
 
-    async def apply(
-        self,
-        *,
-        graph: dict[str, Any] | None = None,
-        toml: str | None = None,
-        set: dict[str, Any] | None = None,
-        folder: str | None = None,
-        at: ChangeTime | Literal["now"] = "now",
-        crossfade_ms: float = 0.0,
-        wait: bool = True,
-        silent_after_s: float | None = None,
-    ) -> AppliedChange:
+    async def apply(self, **change: Unpack[ApplyOptions]) -> AppliedChange:
         """See `Run.apply`. Put a `trio.fail_after` around it to limit the time."""
-        request = ApplyRequest(
-            id=self._next_id(),
-            graph=graph,
-            toml=toml,
-            set=set,
-            folder=folder,
-            at=at,
-            crossfade_ms=crossfade_ms,
-            wait=wait,
-            silent_after_s=silent_after_s,
-        )
-        return _applied(await self.ask(request))
+        return _applied(await self.ask(ApplyRequest(id=self._next_id(), **change)))
 
-    async def set(
-        self,
-        values: dict[str, Any],
-        *,
-        at: ChangeTime | Literal["now"] = "now",
-        crossfade_ms: float = 0.0,
-        wait: bool = True,
-    ) -> AppliedChange:
+    async def set(self, values: dict[str, Any], **when: Unpack[TimingOptions]) -> AppliedChange:
         """See `Run.set`."""
-        request = SetRequest(id=self._next_id(), set=values, at=at, crossfade_ms=crossfade_ms, wait=wait)
-        return _applied(await self.ask(request))
+        return await self.apply(set=values, **when)
 
     async def cancel(self, change: AppliedChange) -> None:
         """See `Run.cancel`."""
@@ -426,10 +386,6 @@ class AsyncRun:
     async def read_hello(self) -> None:
         """Read the server's first line into ``hello``."""
         self.hello = _hello(await self._read_line())
-
-    def _next_id(self) -> int:
-        self._id += 1
-        return self._id
 
     async def ask(self, request: Request) -> Answer:
         """Send a request and wait for its answer. Raises ControlError."""
@@ -446,17 +402,11 @@ class AsyncRun:
         return _decode(await self._read_line())
 
     async def _read_line(self) -> bytes:
-        while (end := self._received.find(b"\n")) < 0:
+        while (line := self._next_line()) is None:
             try:
-                data = await self._stream.receive_some(_CHUNK)
+                self._add_received(await self._stream.receive_some(_CHUNK))
             except trio.BrokenResourceError as error:
                 raise ControlError("the run has gone") from error
-            if not data:
-                raise ControlError("the run has ended") from EOFError()
-            self._received += data
-            if len(self._received) > _MOST_ANSWER_BYTES:
-                raise ControlError("the run answered with too long a line")
-        line, self._received = self._received[:end], self._received[end + 1 :]
         return line
 
 

@@ -101,7 +101,7 @@ def test_there_is_more_room_for_what_is_held(sender: LinuxSender) -> None:
     assert sender.room >= before > 10
 
 
-def test_an_interface_that_nobody_knows_has_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_interface_has_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     sender = LinuxSender(LOCAL, NETWORK.interface("127.0.0.1"), 1, 0)
     try:
         monkeypatch.setattr(sender, "_interface", type(sender._interface)("", 0, "127.0.0.9"))

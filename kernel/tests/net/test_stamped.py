@@ -133,7 +133,7 @@ async def test_two_sockets_on_a_port_both_hear_a_group() -> None:
     async with sockets(one, two, other):
         for listener in (one, two):
             listener.join(GROUP)
-            listener.join(GROUP)  # tells switches anew
+            listener.join(GROUP)  # tells switches again
         other.join("224.0.0.107")
         one.send(b"sync", (GROUP, one.port))
         for listener in (one, two):
@@ -162,7 +162,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return begun
 
 
-async def test_an_idle_socket_wakes_nobody(waits: list[object]) -> None:
+async def test_an_idle_socket_wakes_no_task(waits: list[object]) -> None:
     one = NETWORK.stamped(0, loopback())
 
     async def read() -> None:

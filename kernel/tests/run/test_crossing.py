@@ -189,7 +189,7 @@ def test_frames_that_a_sink_lost_go_by_at_its_pace(make_stream, clock, lost):
 
 
 @pytest.mark.parametrize("frame", [0, 99 * BLOCK, 100 * BLOCK + RATE])
-def test_a_sink_that_began_anew_is_where_it_should_be(make_stream, clock, frame):
+def test_a_sink_that_began_again_is_where_it_should_be(make_stream, clock, frame):
     tap, _ = begin(make_stream, clock, Told(Correction(50_000.0)))
     for number in range(100):
         play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)

@@ -77,7 +77,7 @@ async def test_a_source_waits_while_all_are_to_come_back(autojump_clock) -> None
         assert steps.max() < RATE // 10, "what lay ready when they failed is played when they are back"
 
 
-async def test_a_source_that_nobody_plays_any_more_ends(autojump_clock) -> None:
+async def test_a_source_without_readers_ends(autojump_clock) -> None:
     session = session_in_which(("sinks.main.on-failure=isolate",), main=2, other=3)
     stream = session.built.nodes["program"].stream
     async with trio.open_nursery() as nursery:

@@ -30,7 +30,7 @@ def node(role: str = "source", state: str = "running", pace: str = "clock", **mo
         ),
         (
             {"state": "locked", "ntp": "not synchronised"},
-            "locked; the system's time is not synchronised by NTP: start chrony or the like if others go by it",
+            "locked; the system's time is not synchronised by NTP: start chrony or similar if others rely on it",
         ),
         (
             {"state": "unlocked", "trouble": "no Announce in domain 3 on eth0"},

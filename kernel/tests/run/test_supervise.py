@@ -210,7 +210,7 @@ class TestFailure:
         assert trio.current_time() < 1 + DRAIN_S + 1
 
     @pytest.mark.parametrize(("error", "told"), [(NodeError("not today"), False), (ValueError("odd"), True)])
-    async def test_only_what_nobody_foresaw_comes_with_a_traceback(self, stage, autojump_clock, capsys, error, told):
+    async def test_only_unforeseen_errors_come_with_a_traceback(self, stage, autojump_clock, capsys, error, told):
         stage.behaviour = {"clock": self.failing(1, ExceptionGroup("of a nursery", [error]))}
         await stage.session().run(for_ns=seconds(100))
         assert ("Traceback" in capsys.readouterr().err) is told
@@ -409,7 +409,7 @@ class TestDrain:
         assert trio.current_time() < 5 + DRAIN_S
 
 
-async def test_an_observer_that_fails_harms_nobody(stage, autojump_clock):
+async def test_an_observer_that_fails_does_no_harm(stage, autojump_clock):
     class Observer:
         seen: list[str] = []  # noqa: RUF012
 

@@ -22,7 +22,7 @@ from .simulated_group import S, SimLeader
 
 
 def free_pairs(count: int) -> list[int]:
-    """The first of so many pairs of ports that nobody has."""
+    """The first of a number of free pairs of ports."""
     held, found = [], []
     try:
         while len(found) < count:
@@ -43,7 +43,7 @@ def free_pairs(count: int) -> list[int]:
 
 @pytest.fixture
 def free_ports() -> Callable[[int], list[int]]:
-    """Asked for a number, the first of so many pairs of ports that nobody has."""
+    """Asked for a number, the first of that number of free pairs of ports."""
     return free_pairs
 
 

@@ -150,7 +150,7 @@ class SimLeader:
         if not self.present:
             return
         if self._left == 0:
-            # A burst every five seconds, if nobody wakes it.
+            # A burst every five seconds, if nothing wakes it.
             self._asleep_ns += 125 * MS
             if self._deep or self._asleep_ns < 5 * S:
                 return

@@ -30,7 +30,7 @@ class Card:
         return START_NS + self.late_ns + whole + round(part / RATE + (self.pace - 1.0) * self.frame / RATE * 1e9)
 
     def play(self, estimator: RateEstimator, seconds: float) -> Iterator[int]:
-        """Feed so many seconds; yields the true time of each frame after it was fed."""
+        """Feed a number of seconds; yields the true time of each frame after it was fed."""
         for _ in range(round(seconds * RATE / BLOCK)):
             self.frame += BLOCK
             estimator.add_frame_time(self.frame, self.true_ns() + round(self._random.normal(0.0, self._noise_s) * 1e9))

@@ -1,4 +1,4 @@
-"""libsoxr behind the hook: at the position that was asked for, and anew wherever that jumps."""
+"""libsoxr behind the hook: at the position that was asked for, and from the start again wherever that jumps."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
 
 @all_three
 @pytest.mark.parametrize("frames", [5 * RATE, pytest.param(20 * RATE, marks=pytest.mark.slow)])
-def test_a_card_that_comes_back_and_has_counted_begins_anew_at_its_place(name: str, frames: int) -> None:
+def test_a_card_that_comes_back_and_has_counted_begins_again_at_its_place(name: str, frames: int) -> None:
     played = Played(name, lost={AT: frames})
     assert np.abs(played.error(BEFORE)).max() < 1.5
     assert np.abs(played.off_ppm[played.seconds > BEFORE]).max() < 2.0

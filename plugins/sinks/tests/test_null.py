@@ -8,7 +8,7 @@ from phasegraph_sinks.options import NullConfig
 @pytest.fixture
 def make(build, options):
     def make(input, **fields):
-        return null.make(options(NullConfig, input="stage", **fields), build, input)
+        return null.NullSink(options(NullConfig, input="stage", **fields), build, input)
 
     return make
 

@@ -13,7 +13,7 @@ RATE = 48_000
 
 
 class Feeding:
-    """A source that is fed, and whoever reads it."""
+    """A source that is fed, and its reader."""
 
     def __init__(self):
         self.stream = new_stream(StreamFormat(RATE, 1, Encoding.FLOAT32), endless=True)

@@ -24,73 +24,64 @@ Domain = Literal["clock", "device", "none"]
 none (files and generators are paced by the other end of the edge)."""
 
 
-class ClockKind(msgspec.Struct, Generic[ClockC], frozen=True, kw_only=True):
-    """A kind of clock source."""
+class RegisteredKind(msgspec.Struct, frozen=True, kw_only=True):
+    """What every descriptor has."""
 
     kind: str
+    """The name that a graph writes, or the command of a control process."""
     summary: str
+    api: int = API_VERSION
+
+
+class ClockKind(RegisteredKind, Generic[ClockC], frozen=True, kw_only=True):
+    """A kind of clock source."""
+
     config: type[ClockC]
     factory: Callable[[ClockC, Build], ClockSource]
     example: str = ""
     """A table as a graph would write it, for ``kernel explain``."""
-    api: int = API_VERSION
 
 
-class SourceKind(msgspec.Struct, Generic[SourceC], frozen=True, kw_only=True):
+class SourceKind(RegisteredKind, Generic[SourceC], frozen=True, kw_only=True):
     """A kind of source."""
 
-    kind: str
-    summary: str
     config: type[SourceC]
     factory: Callable[[SourceC, Build], Source]
     domain: Domain = "clock"
     example: str = ""
-    api: int = API_VERSION
 
 
-class CompensatorKind(msgspec.Struct, Generic[CompensatorC], frozen=True, kw_only=True):
+class CompensatorKind(RegisteredKind, Generic[CompensatorC], frozen=True, kw_only=True):
     """A kind of compensator. The factory also gets the nominal rate in frames per second."""
 
-    kind: str
-    summary: str
     config: type[CompensatorC]
     factory: Callable[[CompensatorC, int], Compensator]
     example: str = ""
-    api: int = API_VERSION
 
 
-class ResamplerKind(msgspec.Struct, frozen=True, kw_only=True):
+class ResamplerKind(RegisteredKind, frozen=True, kw_only=True):
     """A kind of variable-ratio resampler."""
 
-    kind: str
-    summary: str
     factory: Callable[[], Resampler]
-    api: int = API_VERSION
 
 
-class SinkKind(msgspec.Struct, Generic[SinkC], frozen=True, kw_only=True):
+class SinkKind(RegisteredKind, Generic[SinkC], frozen=True, kw_only=True):
     """A kind of sink."""
 
-    kind: str
-    summary: str
     config: type[SinkC]
     factory: Callable[[SinkC, Build, Input], Sink]
     domain: Domain = "clock"
     example: str = ""
-    api: int = API_VERSION
 
 
-class TransportKind(msgspec.Struct, frozen=True, kw_only=True):
+class TransportKind(RegisteredKind, frozen=True, kw_only=True):
     """A network transport: its receiving side is a source, its sending side a sink, both of one kind."""
 
-    kind: str
-    summary: str
     receiver: SourceKind[Any]
     sender: SinkKind[Any]
-    api: int = API_VERSION
 
 
-class ControlProcessKind(msgspec.Struct, frozen=True, kw_only=True):
+class ControlProcessKind(RegisteredKind, frozen=True, kw_only=True):
     """A program that offers a run to other systems, from a process of its own: a table ``[control.KIND]`` of a graph.
 
     It is a command of ``kernel``. A run starts it as ``kernel KIND SOCKET --child`` with its control socket, and writes
@@ -98,12 +89,8 @@ class ControlProcessKind(msgspec.Struct, frozen=True, kw_only=True):
     output that is a JSON object with ``level`` and ``event`` is logged as such.
     """
 
-    kind: str
-    """The command, and the name of the table."""
-    summary: str
     config: type[msgspec.Struct]
     example: str = ""
-    api: int = API_VERSION
 
 
 AnyKind = ClockKind[Any] | SourceKind[Any] | CompensatorKind[Any] | ResamplerKind | SinkKind[Any]

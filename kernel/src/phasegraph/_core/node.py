@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..net import Network
 
 T = TypeVar("T")
+_NEVER_NS = 1 << 60
 
 
 class _IgnoredTaskStatus:
@@ -249,6 +250,24 @@ def accepts_options(node: Node, config: Any) -> bool:
     """Whether a node can take these options while it runs: its own ``accepts_options(config)``, where it has one."""
     accepts = getattr(node, "accepts_options", None)
     return hasattr(node, "change_options") and (accepts is None or bool(accepts(config)))
+
+
+async def run_until_end(
+    ctx: NodeContext, step: Callable[[int], int | None], task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED
+) -> None:
+    """Attach a step, say that the node is ready, and return when the step has returned None: its input has ended."""
+    ended = trio.Event()
+
+    def step_until_end(local_ns: int) -> int:
+        due_ns = None if ended.is_set() else step(local_ns)
+        if due_ns is None:
+            ctx.call_soon(ended.set)
+            return local_ns + _NEVER_NS
+        return due_ns
+
+    ctx.attach(step_until_end)
+    task_status.started()
+    await ended.wait()
 
 
 def path_in(folder: Path, text: str) -> str:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypedDict, Unpack
 
 import msgspec
 
-from .._core.config import RecorderConfig
 from .._core.errors import GraphError, Problem
 from .._core.role import Role
 from .._option_types import Diagnostics
 from .._plugins.loader import Registry
 from .domains import find_domains
 from .edges import check_edges, find_edges
-from .graph import ControlProcess, Edge, Graph, GraphNode, Overlays
+from .graph import Edge, Graph, GraphNode, Overlays
 from .node_memo import NodeMemo
 from .overlay import Tables, apply_overrides, apply_profile
-from .parse_tables import SCHEMA, ParsedNode, parse_control, parse_recorder, parse_tables
+from .parse_tables import SCHEMA, parse_control, parse_recorder, parse_tables
 from .references import check_files, check_references, writers_of
 from .start_order import build_order
 from .toml_file import parse_toml, read_text
@@ -46,20 +46,19 @@ def load_graph(path: Path, registry: Registry, *, profile: str | None = None, ov
     return _graph_of(validate_file(path, registry, profile=profile, overrides=overrides))
 
 
-def parse_graph(
-    text: str,
-    registry: Registry,
-    folder: Path,
-    *,
-    profile: str | None = None,
-    overrides: Sequence[str] = (),
-    cwd: Path | None = None,
-    path: Path | None = None,
-) -> Graph:
+class TextOptions(TypedDict, total=False):
+    """What lies over a text, and where paths start."""
+
+    profile: str | None
+    overrides: Sequence[str]
+    cwd: Path | None
+    path: Path | None
+    memo: NodeMemo | None
+
+
+def parse_graph(text: str, registry: Registry, folder: Path, **options: Unpack[TextOptions]) -> Graph:
     """`load_graph` for a text; its relative paths start at ``folder``, those of overrides at ``cwd``."""
-    return _graph_of(
-        validate_text(text, registry, folder, profile=profile, overrides=overrides, cwd=cwd, path=path),
-    )
+    return _graph_of(validate_text(text, registry, folder, **options))
 
 
 def _graph_of(validation: Validation) -> Graph:
@@ -121,19 +120,6 @@ def validate_tables(
         control = parse_control(document, registry, diagnostics)
     except RecursionError:
         return _TOO_DEEP
-    return _resolve(parsed_nodes, registry, diagnostics, overlays or Overlays(), recorder, control, path=path)
-
-
-def _resolve(
-    parsed_nodes: list[ParsedNode],
-    registry: Registry,
-    diagnostics: Diagnostics,
-    overlays: Overlays,
-    recorder: RecorderConfig | None,
-    control: tuple[ControlProcess, ...],
-    *,
-    path: Path | None,
-) -> Validation:
     if not any(parsed.role is not Role.COMPENSATOR for parsed in parsed_nodes) and not diagnostics.problems:
         diagnostics.error("", "the graph has no nodes", "add a source and a sink")
     writers = writers_of(parsed_nodes, diagnostics)
@@ -159,7 +145,7 @@ def _resolve(
         order=order,
         folder=diagnostics.folder,
         path=path,
-        overlays=overlays,
+        overlays=overlays or Overlays(),
         recorder=recorder,
         control=control,
         notes=tuple(diagnostics.notes),

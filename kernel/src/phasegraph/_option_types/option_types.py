@@ -567,6 +567,15 @@ _JSON_LIMITS = {
     "lt": "exclusiveMaximum",
     "multiple_of": "multipleOf",
     "pattern": "pattern",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+}
+_JSON_TYPES = {
+    MarkedTextType: "string",
+    inspect.StrType: "string",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.BoolType: "boolean",
 }
 
 
@@ -578,38 +587,14 @@ def _json_limits(kind: inspect.Type, **names: str) -> dict[str, Any]:
 @singledispatch
 def json_schema(kind: inspect.Type) -> dict[str, Any]:
     """JSON Schema of what a graph may write."""
-    return {}
+    name = _JSON_TYPES.get(type(kind))
+    return {} if name is None else {"type": name, **_json_limits(kind)}
 
 
 @json_schema.register
 def _(kind: QuantityType) -> dict[str, Any]:
     # JSON Schema cannot state the range of what the text means.
     return {"type": "string", "pattern": kind.quantity.pattern, "examples": [kind.example]}
-
-
-@json_schema.register
-def _(kind: MarkedTextType) -> dict[str, Any]:
-    return {"type": "string"}
-
-
-@json_schema.register
-def _(kind: inspect.StrType) -> dict[str, Any]:
-    return {"type": "string", **_json_limits(kind, min_length="minLength", max_length="maxLength")}
-
-
-@json_schema.register
-def _(kind: inspect.IntType) -> dict[str, Any]:
-    return {"type": "integer", **_json_limits(kind)}
-
-
-@json_schema.register
-def _(kind: inspect.FloatType) -> dict[str, Any]:
-    return {"type": "number", **_json_limits(kind)}
-
-
-@json_schema.register
-def _(kind: inspect.BoolType) -> dict[str, Any]:
-    return {"type": "boolean"}
 
 
 @json_schema.register

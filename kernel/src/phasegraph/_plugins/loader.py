@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import pluggy
@@ -16,6 +16,7 @@ from .._core.kinds import (
     ClockKind,
     CompensatorKind,
     ControlProcessKind,
+    RegisteredKind,
     ResamplerKind,
     SinkKind,
     SourceKind,
@@ -31,6 +32,9 @@ CONTROL = "control"
 """The table of a graph with the programs beside a run."""
 DISABLE_VARIABLE = "PHASEGRAPH_DISABLED_PLUGINS"
 """Environment variable: names of plugins, separated by commas, that are not loaded."""
+
+
+K = TypeVar("K", bound=RegisteredKind)
 
 
 class PluginInfo(msgspec.Struct, frozen=True):
@@ -86,11 +90,11 @@ class Registry:
                 raise RuntimeError("another plugin has this name")
             offered: dict[tuple[Role, str], AnyKind] = {}
             for role, kind in _kinds_of(plugin):
-                self._check(role, kind)
+                self._check_offer(role, kind, self.kinds(role))
                 if (role, kind.kind) in offered:
                     raise RuntimeError(f"{role}/{kind.kind} is registered twice")
                 offered[role, kind.kind] = kind
-            processes = _control_processes_of(plugin)
+            processes = _call_hook(plugin, "register_control_processes", ControlProcessKind)
             for process in processes:
                 self._check_offer(CONTROL, process, self.control_processes)
             self._register(name, plugin)
@@ -111,9 +115,6 @@ class Registry:
             if self.hooks.has_plugin(name):
                 self.hooks.unregister(name=name)
             raise
-
-    def _check(self, role: Role, kind: AnyKind) -> None:
-        self._check_offer(role, kind, self.kinds(role))
 
     def _check_offer(self, table: str, kind: AnyKind | ControlProcessKind, known: Mapping[str, object]) -> None:
         if kind.api != API_VERSION:
@@ -150,37 +151,29 @@ _DESCRIPTORS: dict[Role, type[AnyKind]] = {
 
 
 def _kinds_of(plugin: object) -> list[tuple[Role, AnyKind]]:
-    offered: list[tuple[Role, AnyKind]] = []
-    for role, expected in _DESCRIPTORS.items():
-        hook = f"register_{role}"
-        for kind in _call_hook(plugin, hook):
-            if not isinstance(kind, expected):
-                raise TypeError(f"{hook} returned {kind!r}, expected {expected.__name__}")
-            offered.append((role, kind))
-    for transport in _call_hook(plugin, "register_transports"):
-        if not isinstance(transport, TransportKind):
-            raise TypeError(f"register_transports returned {transport!r}, expected TransportKind")
+    offered: list[tuple[Role, AnyKind]] = [
+        (role, kind)
+        for role, expected in _DESCRIPTORS.items()
+        for kind in _call_hook(plugin, f"register_{role}", expected)
+    ]
+    for transport in _call_hook(plugin, "register_transports", TransportKind):
         offered += [(Role.SOURCE, transport.receiver), (Role.SINK, transport.sender)]
     return offered
 
 
-def _control_processes_of(plugin: object) -> list[ControlProcessKind]:
-    offered = list(_call_hook(plugin, "register_control_processes"))
-    for kind in offered:
-        if not isinstance(kind, ControlProcessKind):
-            raise TypeError(f"register_control_processes returned {kind!r}, expected ControlProcessKind")
-    return offered
-
-
-def _call_hook(plugin: object, hook: str) -> Iterable[Any]:
+def _call_hook(plugin: object, hook: str, expected: type[K]) -> list[K]:
     # The plugin is not registered yet, so `Registry.implementations` does not have it.
     implementation = getattr(plugin, hook, None)
     if implementation is None:
-        return ()
+        return []
     if getattr(implementation, f"{PROJECT}_impl", None) is None:
         raise RuntimeError(f"{hook} lacks the @hookimpl mark")
-    result: Iterable[Any] = implementation()
-    return tuple(result)
+    offered: list[K] = []
+    for kind in implementation():
+        if not isinstance(kind, expected):
+            raise TypeError(f"{hook} returned {kind!r}, expected {expected.__name__}")
+        offered.append(kind)
+    return offered
 
 
 def _reason(error: BaseException) -> str:

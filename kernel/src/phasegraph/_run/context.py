@@ -40,7 +40,7 @@ class Services:
         self.local = local
         self.network = network
         self.engine = Engine(local)
-        self.threads = WorkerThreads()
+        self.threads = WorkerThreads(virtual=local.virtual)
         self.log = log
         self.trace = trace
         self.quantum_ns = quantum_ns
@@ -170,9 +170,6 @@ class Context:
         self, work: Callable[[], T], *, abandon: bool = False, too_late: Callable[[T], object] | None = None
     ) -> T:
         """See `NodeContext.in_thread`."""
-        if self.local.virtual:  # virtual time would run on while a thread works
-            await trio.lowlevel.checkpoint()
-            return work()
         return await self._services.threads.run(self.id, work, abandon=abandon, too_late=too_late)
 
     def fail(self, error: Exception) -> None:

@@ -39,7 +39,7 @@ from .._core.published import Published
 from .._core.samples import Frames
 from .._core.stream import Stream
 from .concealment import stream_reader
-from .taps import ENDLESS, SharedTap
+from .taps import ENDLESS, Tap
 
 NOT_STARTED = Correction(ratio_ppb=0.0, reason="not started")
 FADE_NS = 10_000_000
@@ -63,7 +63,7 @@ def nothing_remembered(device: str) -> DeviceRate | None:
     return None
 
 
-class CrossingTap(SharedTap):
+class CrossingTap(Tap):
     """Reads a stream of one clock at the pace of another.
 
     Threads: the sink's step calls everything and writes every field. Others read ``figures``.
@@ -78,12 +78,10 @@ class CrossingTap(SharedTap):
         delay_frames: int | None = None,
     ) -> None:
         """``remembered_rate`` gives the rate of a device that earlier runs have measured. It is called once, at the
-        first block. ``delay_frames`` is the stream's link offset, if it is not given."""
+        first block."""
         assert stream.clock is not None, "a stream without a clock crosses nothing"
+        super().__init__(stream, delay_frames)
         self.figures = Published(CrossingFigures())
-        self.stream = stream
-        self.delay_frames = stream.playout_delay_frames if delay_frames is None else delay_frames
-        self.missing_frames = 0
         self.correction = NOT_STARTED
         """The newest decision."""
         self.error_frames = 0.0
@@ -94,9 +92,6 @@ class CrossingTap(SharedTap):
         """Where the newest block begins in the stream: whole frames and the fraction."""
         self.locked_after_ns: int | None = None
         """From the first block to the first that the compensator called locked; None before."""
-        self.device = ""
-        """Name of the device that paces the sink; empty where it has none, or none that lasts. Set before the first
-        block."""
         self._noted_loss = 0
         self._began_ns = 0
         self._squares = 0.0
@@ -124,11 +119,6 @@ class CrossingTap(SharedTap):
     def error_rms_frames(self) -> float:
         """Root mean square of ``error_frames`` over the blocks so far."""
         return math.sqrt(self._squares / self._blocks) if self._blocks else 0.0
-
-    @property
-    def begin(self) -> int | None:
-        """It begins wherever the sink does."""
-        return None
 
     @property
     def stop(self) -> int | None:

@@ -107,10 +107,7 @@ class FlightRecorder:
             path = Path(self._config.folder) / f"{self._run}-{stamp:%Y%m%dT%H%M%S.%f}Z-{words}.pcapng"
             write = partial(write_capture, path, self._memory.snapshot(), list(self._samples), shift_ns, reason)
             try:
-                if local.virtual:
-                    count = write()
-                else:
-                    count = await self._services.threads.run("recorder", write, abandon=True, too_late=None)
+                count = await self._services.threads.run("recorder", write)
             except OSError as error:
                 raise CaptureError(f"{path}: {error.strerror or error}") from error
             except NodeError as error:

@@ -22,7 +22,7 @@ from .build import BuiltGraph, GraphBuilder
 from .change_plan import Planner
 from .context import Services
 from .supervise import Supervisor, describe
-from .transition import READY_S, ChangeInstant, Transition
+from .transition import READY_S, Transition
 
 PREPARE_S = 3.0
 """How long before its time a change is begun. Until then others may change the graph; it is then planned again."""
@@ -112,15 +112,9 @@ class GraphChanges:
         if self._supervisor.stopping or not self._supervisor.started.is_set():
             raise EditRefused("the run is ending" if self._supervisor.stopping else "the run has not started yet")
         # Files are read, and may be slow.
-        validation = await self._in_thread(partial(self._validate, edit))
+        validation = await self._services.threads.run("plan", partial(self._validate, edit))
         planner = Planner(self._built, self._builder, self._supervisor.is_running)
         return planner, planner.plan(validation)
-
-    async def _in_thread(self, work: Callable[[], Validation]) -> Validation:
-        if self._services.local.virtual:
-            await trio.lowlevel.checkpoint()
-            return work()
-        return await self._services.threads.run("plan", work, abandon=True, too_late=None)
 
     def _validate(self, edit: GraphEdit) -> Validation:
         given = [name for name in ("graph", "toml", "set") if getattr(edit, name) is not None]
@@ -158,9 +152,9 @@ class GraphChanges:
 
     # Time
 
-    def _instant(self, at: ChangeTime | Literal["now"]) -> ChangeInstant:
+    def _instant(self, at: ChangeTime | Literal["now"]) -> ChangeTime:
         if at == "now":
-            return ChangeInstant()
+            return ChangeTime()
         given = [name for name in ("time_ns", "local_ns", "frame") if getattr(at, name) is not None]
         as_soon_as_it_can = at.of_media and not given
         wrong = len(given) != 1 and not as_soon_as_it_can
@@ -170,21 +164,20 @@ class GraphChanges:
             )
         if at.clock and at.clock not in {node.id for node in self._built.graph.of_role(Role.CLOCK)}:
             raise EditRefused(f"there is no clock '{at.clock}' whose time could be meant")
-        instant = ChangeInstant(at.local_ns, at.clock, at.time_ns, at.frame, at.of_media)
-        ahead_s = self._ahead_s(instant)
+        ahead_s = self._ahead_s(at)
         if ahead_s < 0 and at.frame is None:
             raise EditRefused(f"that time was {-ahead_s:.3f} s ago")
         if ahead_s > _FURTHEST_S:
             raise EditRefused("that time is more than a year away")
-        return instant
+        return at
 
-    def _ahead_s(self, instant: ChangeInstant) -> float:
+    def _ahead_s(self, instant: ChangeTime) -> float:
         local_ns = instant.local_ns
-        if instant.media_ns is not None:
-            local_ns = self._built.clock(instant.clock).estimate().local_at(instant.media_ns)
+        if instant.time_ns is not None:
+            local_ns = self._built.clock(instant.clock).estimate().local_at(instant.time_ns)
         return 0.0 if local_ns is None else (local_ns - self._services.local.now_ns()) / 1e9
 
-    def _expected(self, planner: Planner, plan: ChangePlan, instant: ChangeInstant) -> dict[str, AppliedFrame]:
+    def _expected(self, planner: Planner, plan: ChangePlan, instant: ChangeTime) -> dict[str, AppliedFrame]:
         # The frames of a change that is far away, of the sinks whose frames follow from the time.
         expected = {}
         for change in plan.changed:
@@ -195,8 +188,8 @@ class GraphChanges:
                 local_ns = self._services.local.now_ns() + round(self._ahead_s(instant) * 1e9)
                 rate = node.input.format.rate
                 reference_ns = node.input.clock.estimate().reference_at(local_ns)
-                if instant.clock == node.domain and instant.media_ns is not None:
-                    reference_ns = instant.media_ns
+                if instant.clock == node.domain and instant.time_ns is not None:
+                    reference_ns = instant.time_ns
                 frame = frame_at(reference_ns, rate)
                 if instant.of_media:
                     frame += max(tap.delay_frames for tap in planner.inputs.get(node.id, node.input).taps)

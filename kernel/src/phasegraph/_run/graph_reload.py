@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import trio
 
@@ -22,7 +21,6 @@ WATCH_S = 0.5
 EVENT_NODE = "graph"
 """The node of events that are about the whole graph."""
 _MOST_PROBLEMS = 20
-T = TypeVar("T")
 FileState = tuple[int, int, int]
 """Inode, size and time of change of a file."""
 
@@ -68,7 +66,7 @@ class GraphReload:
             self._refused(["the graph of this run is no file"])
             return False
         try:
-            text = await self._in_thread(partial(self._path.read_text, "utf-8"))
+            text = await self._services.threads.run(EVENT_NODE, partial(self._path.read_text, "utf-8"))
             done = await self._changes.apply(GraphEdit(toml=text))
         except EditRefused as refused:
             self._refused(refused.plan.problems or [str(refused)])
@@ -91,10 +89,7 @@ class GraphReload:
         if self._path is None:
             return None
         try:
-            status = await self._in_thread(partial(os.stat, self._path))
+            status = await self._services.threads.run(EVENT_NODE, partial(os.stat, self._path))
         except (OSError, NodeError):  # while an editor replaces it
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await self._services.threads.run("graph", work, abandon=True, too_late=None)

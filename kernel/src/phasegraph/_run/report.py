@@ -102,7 +102,7 @@ class Meter:
         return plain_metrics(metrics)
 
     def counters(self, node: BuiltNode) -> dict[str, Metric]:
-        """Of the figures of a node at least those that count something: cheap, for who samples them."""
+        """Of the figures of a node at least those that count something: cheap, for those who sample them."""
         metrics: dict[str, Metric] = {}
         if node.input is not None:
             figures = node.input.figures.latest

@@ -249,7 +249,7 @@ class Session:
             if file.replaceable:
                 write = partial(file.write_report, self._snapshot)
                 try:
-                    await self.services.threads.run("report", write, abandon=True, too_late=None)
+                    await self.services.threads.run("report", write)
                 except (OSError, NodeError) as error:  # NodeError: earlier writes have not returned
                     self.services.log.error(f"cannot write the report {file.path}: {describe(error)}")
 

@@ -122,7 +122,7 @@ def _clock(metrics: Mapping[str, Any]) -> list[str]:
     if "path_delay_ns" in metrics:
         phrases.append(f"path delay {format_duration(metrics['path_delay_ns'])}")
     if metrics.get("ntp") == "not synchronised":
-        phrases.append("the system's time is not synchronised by NTP: start chrony or the like if others go by it")
+        phrases.append("the system's time is not synchronised by NTP: start chrony or similar if others rely on it")
     elif "ntp_max_error_ns" in metrics:
         phrases.append(f"the system's time is synchronised by NTP to ±{format_duration(metrics['ntp_max_error_ns'])}")
     if "running_on" in metrics:

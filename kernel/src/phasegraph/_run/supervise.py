@@ -371,7 +371,7 @@ class Supervisor:
     def _report_failure(self, id: str, error: Exception) -> str:
         reason = describe(error)
         self._services.event(id, "failed", {"reason": reason})
-        if not isinstance(_alone(error), NodeError):
+        if not isinstance(sole_error(error), NodeError):
             self._services.log.error("unexpected failure", node=id, exc_info=error)
         return reason
 
@@ -403,7 +403,8 @@ class _Status:
         self._function()
 
 
-def _alone(error: BaseException) -> BaseException:
+def sole_error(error: BaseException) -> BaseException:
+    """What is in a group of one exception; otherwise the exception itself."""
     # A single failure within a nursery comes in a group too.
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -412,7 +413,7 @@ def _alone(error: BaseException) -> BaseException:
 
 def describe(error: BaseException) -> str:
     """A failure as a sentence: its message, and for unforeseen errors their type too."""
-    error = _alone(error)
+    error = sole_error(error)
     if isinstance(error, NodeError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

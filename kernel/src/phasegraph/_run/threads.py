@@ -22,7 +22,9 @@ class WorkerThreads:
     trio's threads are daemons: one that is left behind does not keep the process alive.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, virtual: bool = False) -> None:
+        """With ``virtual`` time, calls run where they are made."""
+        self._virtual = virtual
         self._patience: set[trio.CancelScope] = set()
         """What shields the calls that run now from cancellation. The control plane alone touches it."""
         self._left: Counter[str] = Counter()
@@ -37,9 +39,12 @@ class WorkerThreads:
             scope.cancel()
 
     async def run(
-        self, node: str, work: Callable[[], T], *, abandon: bool, too_late: Callable[[T], object] | None
+        self, node: str, work: Callable[[], T], *, abandon: bool = True, too_late: Callable[[T], object] | None = None
     ) -> T:
         """See `NodeContext.in_thread`."""
+        if self._virtual:  # virtual time would run on while a thread works
+            await trio.lowlevel.checkpoint()
+            return work()
         with self._lock:
             if self._left[node] >= MOST_ABANDONED:
                 raise NodeError(f"{self._left[node]} earlier calls of this node have not returned")

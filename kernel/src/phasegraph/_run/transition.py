@@ -15,12 +15,11 @@ from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
-import msgspec
 import trio
 
 from .._core.clock import ClockEstimate, duration_of, frame_at, frames_in, time_of_frame
 from .._core.errors import NodeConflict, NodeError
-from .._core.graph_change import AppliedFrame
+from .._core.graph_change import AppliedFrame, ChangeTime
 from .._core.role import Role
 from .._core.stream import ClockReader
 from .build import BuiltNode
@@ -28,8 +27,8 @@ from .change_plan import Planner
 from .context import Services
 from .crossing import CrossingTap
 from .input_change import AT_ONCE, InputChange
-from .inputs import PATIENCE_NS
-from .supervise import CLOSE_S, DRAIN_S, Supervisor
+from .inputs import PATIENCE_NS, SinkInput
+from .supervise import CLOSE_S, DRAIN_S, Supervisor, sole_error
 from .taps import Tap
 
 READY_S = 10.0
@@ -46,24 +45,21 @@ _POLL_S, _LONGEST_POLL_S = 0.005, 0.02
 _SHORT_POLLS = 20
 
 
-class ChangeInstant(msgspec.Struct, frozen=True):
-    """When inputs are changed; as soon as all can be, where nothing is given."""
-
-    local_ns: int | None = None
-    clock: str = ""
-    """The clock that ``media_ns`` is a time of."""
-    media_ns: int | None = None
-    frame: int | None = None
-    """Of each sink."""
-    of_media: bool = False
-    """Whether the time is the media time of the frames, which sound a link offset later: inputs with different link
-    offsets then change at one frame of their streams. Otherwise they change where they sound together."""
-
-
 class _ChangePoint(NamedTuple):
     # Where a sink changes: at a frame, or at a local time.
     frame: int | None = None
     local_ns: int | None = None
+
+
+class _SinkChange(NamedTuple):
+    # A sink whose input changes, the input that it reads, and the change.
+    sink: BuiltNode
+    input: SinkInput
+    change: InputChange
+
+    @property
+    def rate(self) -> int:
+        return self.input.format.rate
 
 
 class Transition:
@@ -75,7 +71,7 @@ class Transition:
         supervisor: Supervisor,
         services: Services,
         *,
-        at: ChangeInstant,
+        at: ChangeTime,
         fade_ns: int,
         silent_after_s: float | None = None,
         ready_s: float = READY_S,
@@ -92,8 +88,7 @@ class Transition:
         """New nodes that were started, in that order."""
         self._stopped: list[BuiltNode] = []
         """Nodes that were ended to make room, in that order."""
-        self._changes: dict[BuiltNode, InputChange] = {}
-        """By sink."""
+        self._changes: list[_SinkChange] = []
         self._instant_ns = 0
         """Local time at which the last sink changes."""
         self._starved: set[BuiltNode] = set()
@@ -136,7 +131,7 @@ class Transition:
         except BaseException as error:
             with trio.CancelScope(shield=True):
                 await self._roll_back()
-            raise error if not isinstance(error, BaseExceptionGroup) else _alone(error) from None
+            raise error if not isinstance(error, BaseExceptionGroup) else sole_error(error) from None
 
     # Nodes
 
@@ -199,9 +194,8 @@ class Transition:
             await self._start(node)
 
     async def _roll_back(self) -> None:
-        for sink in self._changes:
-            if sink.input is not None:
-                sink.input.cancel_change()
+        for each in self._changes:
+            each.input.cancel_change()
         for node in reversed(self._fresh):
             with trio.move_on_after(CLOSE_S):
                 await self._supervisor.stop_node(node)
@@ -226,30 +220,32 @@ class Transition:
     # Inputs
 
     def _prepare_inputs(self) -> None:
-        for sink, input in self._planner.switched():
-            assert sink.input is not None
-            fade_frames = frames_in(self._fade_ns, sink.input.format.rate)
-            self._changes[sink] = InputChange(input.channel_taps, fade_frames=fade_frames)
+        for sink, new in self._planner.switched():
+            change = InputChange(new.channel_taps, fade_frames=frames_in(self._fade_ns, new.format.rate))
+            self._add_change(sink, change)
         for node in self._planner.removed():
-            if node.input is not None and self._supervisor.is_running(node.id):
-                self._changes[node] = InputChange(None)
-        for sink, change in self._changes.items():
-            assert sink.input is not None
-            if sink.input.waits_to_change:
+            if self._supervisor.is_running(node.id):
+                self._add_change(node, InputChange(None))
+        for sink, input, change in self._changes:
+            if input.waits_to_change:
                 self._starved.add(sink)
-            sink.input.prepare_change(change)
+            input.prepare_change(change)
+
+    def _add_change(self, node: BuiltNode, change: InputChange) -> None:
+        if node.input is not None:
+            self._changes.append(_SinkChange(node, node.input, change))
 
     async def _inputs_ready(self, without: Iterable[object]) -> None:
         # Waits until every new input delivers, but for those of streams that have not begun.
         wanted = [
-            (sink, tap)
-            for sink, change in self._changes.items()
-            for tap, _ in change.taps or ()
+            (each.input, tap)
+            for each in self._changes
+            for tap, _ in each.change.taps or ()
             if tap.stream not in without
         ]
         with trio.move_on_after(self._ready_s if self._silent_after_s is None else self._silent_after_s):
             for pause_s in _pauses():
-                wanted = [(sink, tap) for sink, tap in wanted if not _delivers(tap, sink)]
+                wanted = [(input, tap) for input, tap in wanted if not _delivers(tap, input)]
                 if not wanted:
                     return
                 await trio.sleep(pause_s)
@@ -261,7 +257,7 @@ class Transition:
         # Until shortly before it, the change can be given up.
         wanted_ns = self._wanted_ns(self._services.local.now_ns())
         if wanted_ns is not None:
-            lead_ns = min((self._lead_ns(sink, change) for sink, change in self._changes.items()), default=0)
+            lead_ns = min(map(self._lead_ns, self._changes), default=0)
             await trio.sleep(max(0.0, self._services.local.seconds_until(wanted_ns + lead_ns - ARM_NS)))
 
     async def _arm(self) -> None:
@@ -270,120 +266,97 @@ class Transition:
         places = self._places()
         await self._services.engine.call_between_steps(partial(self._set_places, places))
 
-    def _set_places(self, places: dict[BuiltNode, _ChangePoint]) -> None:
+    def _set_places(self, places: list[_ChangePoint]) -> None:
         # Data plane: the changes are armed, all of them as much later as the sink needs that has read furthest.
         later_ns = 0
-        for sink, place in places.items():
-            assert sink.input is not None
+        for each, place in zip(self._changes, places, strict=True):
             if place.frame is not None and place.frame > AT_ONCE and self._at.frame is None:
-                later = (sink.input.next_frame or place.frame) - place.frame
-                later_ns = max(later_ns, duration_of(later, sink.input.format.rate))
+                later = (each.input.next_frame or place.frame) - place.frame
+                later_ns = max(later_ns, duration_of(later, each.rate))
         self._instant_ns += later_ns
-        for sink, place in places.items():
-            assert sink.input is not None
-            change, rate = self._changes[sink], sink.input.format.rate
+        for each, place in zip(self._changes, places, strict=True):
             if place.local_ns is not None:
-                change.local_ns = place.local_ns + later_ns
+                each.change.local_ns = place.local_ns + later_ns
             elif place.frame is not None:
-                change.frame = place.frame + (frames_in(later_ns, rate) if place.frame > AT_ONCE else 0)
+                each.change.frame = place.frame + (frames_in(later_ns, each.rate) if place.frame > AT_ONCE else 0)
 
-    def _places(self) -> dict[BuiltNode, _ChangePoint]:
+    def _places(self) -> list[_ChangePoint]:
         """Where each sink changes at the earliest. Sets ``_instant_ns``."""
         now_ns = self._services.local.now_ns()
         wanted_ns = self._wanted_ns(now_ns)
-        clocks = [sink.input.clock for sink in self._changes if sink.input is not None and sink.input.clock is not None]
-        estimates = {clock: clock.estimate() for clock in clocks}
+        clocks = {each.input.clock for each in self._changes}
+        estimates = {clock: clock.estimate() for clock in clocks if clock is not None}
         # Of each clock and rate the first frame at which all of its sinks can change; of its media time.
         firsts: dict[tuple[ClockReader, int], int] = {}
         times_ns = [now_ns if wanted_ns is None and not self._at.of_media else wanted_ns]
-        for sink, change in self._changes.items():
-            assert sink.input is not None
-            if (clock := sink.input.clock) is None:
-                margin = DEVICE_MARGIN_NS if sink.pace == "device" else 0
-                times_ns.append(now_ns + margin - self._lead_ns(sink, change))
+        for each in self._changes:
+            if (clock := each.input.clock) is None:
+                margin = DEVICE_MARGIN_NS if each.sink.pace == "device" else 0
+                times_ns.append(now_ns + margin - self._lead_ns(each))
                 continue
-            key = clock, sink.input.format.rate
-            first = self._first_frame(sink, change, estimates[clock], now_ns)
+            key = clock, each.rate
+            first = self._first_frame(each, estimates[clock], now_ns)
             firsts[key] = max(firsts.get(key, first), first)
         times_ns += [estimates[key[0]].local_at(time_of_frame(first, key[1])) for key, first in firsts.items()]
         at_ns = max((each for each in times_ns if each is not None), default=now_ns)
         if not self._at.of_media:
             at_ns = max(at_ns, now_ns)
-        places: dict[BuiltNode, _ChangePoint] = {}
-        leads_ns = [0]
-        for sink, change in self._changes.items():
-            assert sink.input is not None
-            leads_ns.append(self._lead_ns(sink, change))
+        places: list[_ChangePoint] = []
+        for each in self._changes:
             if self._at.frame is not None:
-                places[sink] = _ChangePoint(frame=self._at.frame)
-            elif (clock := sink.input.clock) is not None:
-                rate = sink.input.format.rate
-                frame = max(firsts[clock, rate], self._frame_at(sink, estimates[clock], at_ns, wanted_ns))
-                places[sink] = _ChangePoint(frame=frame + self._lead_frames(sink, change))
-            elif sink.pace == "device":
-                places[sink] = _ChangePoint(local_ns=at_ns + leads_ns[-1])
+                places.append(_ChangePoint(frame=self._at.frame))
+            elif (clock := each.input.clock) is not None:
+                frame = max(firsts[clock, each.rate], self._frame_at(each, estimates[clock], at_ns, wanted_ns))
+                places.append(_ChangePoint(frame=frame + self._lead_frames(each)))
+            elif each.sink.pace == "device":
+                places.append(_ChangePoint(local_ns=at_ns + self._lead_ns(each)))
             else:
-                places[sink] = _ChangePoint(frame=AT_ONCE)
-        self._instant_ns = at_ns + max(leads_ns)
+                places.append(_ChangePoint(frame=AT_ONCE))
+        self._instant_ns = at_ns + max(map(self._lead_ns, self._changes), default=0)
         return places
 
     def _wanted_ns(self, now_ns: int) -> int | None:
         # The local time that is asked for.
-        if self._at.media_ns is not None:
-            return self._planner.running.clock(self._at.clock).estimate().local_at(self._at.media_ns)
+        if self._at.time_ns is not None:
+            return self._planner.running.clock(self._at.clock).estimate().local_at(self._at.time_ns)
         if self._at.frame is not None:
-            return max((self._time_of(sink, self._at.frame, now_ns) for sink in self._changes), default=now_ns)
+            return max((_time_of(each, self._at.frame, now_ns) for each in self._changes), default=now_ns)
         return self._at.local_ns
 
-    @staticmethod
-    def _time_of(sink: BuiltNode, frame: int, now_ns: int) -> int:
-        # Local time of a sink's frame; of one that is paced by its own device, about.
-        assert sink.input is not None
-        if sink.input.clock is not None:
-            return sink.input.clock.estimate().local_at(time_of_frame(frame, sink.input.format.rate))
-        if sink.pace != "device" or sink.input.next_frame is None:
-            return now_ns
-        return now_ns + duration_of(frame - sink.input.next_frame, sink.input.format.rate)
-
-    def _frame_at(self, sink: BuiltNode, estimate: ClockEstimate, at_ns: int, wanted_ns: int | None) -> int:
+    def _frame_at(self, each: _SinkChange, estimate: ClockEstimate, at_ns: int, wanted_ns: int | None) -> int:
         # At a media time that is asked for, the frame of that time: exactly, also by another clock that counts TAI.
-        assert sink.input is not None
         reference_ns = estimate.reference_at(at_ns)
-        if self._at.media_ns is not None and at_ns == wanted_ns:
+        if self._at.time_ns is not None and at_ns == wanted_ns:
             asked = self._planner.running.clock(self._at.clock).estimate()
-            if sink.domain == self._at.clock or asked.timescale == estimate.timescale == "ptp":
-                reference_ns = self._at.media_ns
-        return frame_at(reference_ns, sink.input.format.rate)
+            if each.sink.domain == self._at.clock or asked.timescale == estimate.timescale == "ptp":
+                reference_ns = self._at.time_ns
+        return frame_at(reference_ns, each.rate)
 
-    def _first_frame(self, sink: BuiltNode, change: InputChange, estimate: ClockEstimate, now_ns: int) -> int:
+    def _first_frame(self, each: _SinkChange, estimate: ClockEstimate, now_ns: int) -> int:
         # Not before the new input begins, nor before what the sink has read.
-        assert sink.input is not None
-        rate = sink.input.format.rate
-        begins = [tap.begin for tap, _ in change.taps or () if tap.begin is not None]
-        frame = max([frame_at(estimate.reference_at(now_ns), rate), sink.input.next_frame or 0, *begins])
-        return frame - self._lead_frames(sink, change)
+        begins = [tap.begin for tap, _ in each.change.taps or () if tap.begin is not None]
+        frame = max([frame_at(estimate.reference_at(now_ns), each.rate), each.input.next_frame or 0, *begins])
+        return frame - self._lead_frames(each)
 
-    def _lead_frames(self, sink: BuiltNode, change: InputChange) -> int:
+    def _lead_frames(self, each: _SinkChange) -> int:
         # How long before a frame of the sink the time is that the change counts by: of its new streams.
-        assert sink.input is not None
         if not self._at.of_media:
             return 0
-        present, taps = sink.input.taps, [tap for tap, _ in change.taps or ()]
+        present, taps = each.input.taps, [tap for tap, _ in each.change.taps or ()]
         return max(tap.delay_frames for tap in [tap for tap in taps if tap not in present] or taps or present)
 
-    def _lead_ns(self, sink: BuiltNode, change: InputChange) -> int:
-        assert sink.input is not None
-        return duration_of(self._lead_frames(sink, change), sink.input.format.rate)
+    def _lead_ns(self, each: _SinkChange) -> int:
+        return duration_of(self._lead_frames(each), each.rate)
 
     async def _wait_passed(self) -> None:
-        fade_s = self._fade_ns / 1e9 if any(change.taps for change in self._changes.values()) else 0.0
+        fade_s = self._fade_ns / 1e9 if any(each.change.taps for each in self._changes) else 0.0
         ahead_s = self._services.local.seconds_until(self._instant_ns)
         with trio.move_on_after(max(0.0, ahead_s) + LATE_S):
             for pause_s in _pauses():
                 if self._supervisor.stopping or self._all_passed(but_silent=True):
                     break
                 await trio.sleep(pause_s)
-        for change in self._changes.values():
+        for _, _, change in self._changes:
             if change.passed_at is None:  # the sink does not read now
                 change.frame = AT_ONCE
         if self._all_passed() and fade_s:
@@ -393,39 +366,44 @@ class Transition:
         # A sink that has nothing to read passes its change when the new input begins: that is not waited for.
         now_ns = self._services.local.now_ns()
         return all(
-            change.passed_at is not None or (but_silent and self._is_silent(sink, change, now_ns))
-            for sink, change in self._changes.items()
+            each.change.passed_at is not None or (but_silent and self._is_silent(each, now_ns))
+            for each in self._changes
         )
 
-    def _is_silent(self, sink: BuiltNode, change: InputChange, now_ns: int) -> bool:
+    def _is_silent(self, each: _SinkChange, now_ns: int) -> bool:
         # Whether a sink has nothing to read, before the change and after it: its stream has ended or never begun, and
         # so has the new one.
-        assert sink.input is not None
-        new = [tap.stream for tap, _ in change.taps or ()]
-        if now_ns < self._instant_ns or not new or any(each.clock is None or each.first is not None for each in new):
+        new = [tap.stream for tap, _ in each.change.taps or ()]
+        if now_ns < self._instant_ns or not new or any(one.clock is None or one.first is not None for one in new):
             return False
-        old, frame = sink.input.taps, change.frame
-        if sink in self._starved or all(tap.stream.clock is not None and tap.stream.first is None for tap in old):
+        old, frame = each.input.taps, each.change.frame
+        if each.sink in self._starved or all(tap.stream.clock is not None and tap.stream.first is None for tap in old):
             return True
         # What has not come some time after the frame will not come.
         missing = frame is not None and all(tap.stream.end is None and tap.available(frame) <= 0 for tap in old)
         return missing and now_ns >= self._instant_ns + PATIENCE_NS
 
     def _frames(self) -> dict[str, AppliedFrame]:
-        return {sink.id: self._applied(sink, change) for sink, change in self._changes.items()}
+        return {each.sink.id: self._applied(*each) for each in self._changes}
 
-    def _applied(self, sink: BuiltNode, change: InputChange) -> AppliedFrame:
-        assert sink.input is not None
-        frame = change.passed_at
-        if frame is None:
-            frame = change.frame
+    def _applied(self, sink: BuiltNode, input: SinkInput, change: InputChange) -> AppliedFrame:
+        frame, rate = change.frame if change.passed_at is None else change.passed_at, input.format.rate
         if frame is None:  # its own device paces it: an estimate
             ahead_ns = self._instant_ns - self._services.local.now_ns()
-            frame = (sink.input.next_frame or 0) + max(0, frames_in(ahead_ns, sink.input.format.rate))
+            frame = (input.next_frame or 0) + max(0, frames_in(ahead_ns, rate))
         frame = max(frame, 0)
-        if sink.domain is None or sink.input.clock is None or sink.domain.startswith("device:"):
+        if sink.domain is None or input.clock is None or sink.domain.startswith("device:"):
             return AppliedFrame(frame=frame)
-        return AppliedFrame(frame=frame, time_ns=time_of_frame(frame, sink.input.format.rate), clock=sink.domain)
+        return AppliedFrame(frame=frame, time_ns=time_of_frame(frame, rate), clock=sink.domain)
+
+
+def _time_of(each: _SinkChange, frame: int, now_ns: int) -> int:
+    # Local time of a sink's frame; of one that is paced by its own device, about.
+    if each.input.clock is not None:
+        return each.input.clock.estimate().local_at(time_of_frame(frame, each.rate))
+    if each.sink.pace != "device" or each.input.next_frame is None:
+        return now_ns
+    return now_ns + duration_of(frame - each.input.next_frame, each.rate)
 
 
 def _pauses() -> Iterator[float]:
@@ -436,8 +414,8 @@ def _pauses() -> Iterator[float]:
         yield _LONGEST_POLL_S
 
 
-def _delivers(tap: Tap, sink: BuiltNode) -> bool:
-    # Whether a tap has what a sink needs to change to it; a crossing sounds once it is locked.
+def _delivers(tap: Tap, running: SinkInput) -> bool:
+    # Whether a tap has what the sink of an input needs to change to it; a crossing sounds once it is locked.
     stream = tap.stream
     if stream.end is not None:
         return True
@@ -445,13 +423,6 @@ def _delivers(tap: Tap, sink: BuiltNode) -> bool:
         return stream.head > 0
     if stream.first is None:
         return False
-    assert sink.input is not None
-    if isinstance(tap, CrossingTap) and sink.input.next_frame is not None:
+    if isinstance(tap, CrossingTap) and running.next_frame is not None:
         return not tap.figures.latest.correction.silent
     return True
-
-
-def _alone(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

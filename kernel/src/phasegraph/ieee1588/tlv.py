@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from abc import abstractmethod
 from typing import ClassVar, Self
 
 import msgspec
@@ -91,8 +92,10 @@ class TypedTlv(msgspec.Struct, frozen=True, gc=False):
         return Tlv(self.tlv_type, pad_even(self._to_octets()))
 
     @classmethod
+    @abstractmethod
     def _from_octets(cls, octets: Octets) -> Self:
-        raise NotImplementedError
+        """The fields, read from valueField. Raises MalformedMessage where it is damaged."""
 
+    @abstractmethod
     def _to_octets(self) -> bytes:
-        raise NotImplementedError
+        """valueField; a zero is added where its length is odd. Raises ValueError for a field that does not fit."""

@@ -285,7 +285,7 @@ class ClockTruth:
     """Compares one clock with the truth."""
 
     def __init__(self) -> None:
-        self._overall, self._locked = Spread(), Spread()
+        self._error = _SinceLock()
         self._settling = Settling(LOCK_CLOCK_NS, LOCK_S)
         self._has_locked = False
         self._outside_bound = 0
@@ -314,23 +314,23 @@ class ClockTruth:
     def _flush(self) -> None:
         if self._newest:
             seconds, error, locked = (np.array(column) for column in zip(*self._newest, strict=True))
-            self._overall.extend(error.astype(np.float64))
-            self._locked.extend(error[locked.astype(np.bool_)].astype(np.float64))
+            # Once it has locked, it counts as locked.
+            self._error.extend(error.astype(np.float64), int(np.argmax(locked)) if locked.any() else None)
             self._settling.extend(seconds, error)
             self._newest.clear()
 
     def metrics(self) -> dict[str, Metric]:
         """The figures; without ``overall`` in its name a figure counts from the clock's own lock on."""
         self._flush()
-        if not self._overall.count:
+        latest, overall = self._error.latest, self._error.overall
+        if not overall.count:
             return {}
-        latest = self._locked if self._locked.count else self._overall
         metrics: dict[str, Metric] = {
             "true_offset_error_rms_ns": round(latest.rms, 1),
             "true_offset_error_max_ns": round(latest.peak),
             "true_offset_error_mean_ns": round(latest.mean, 1),
-            "true_overall_offset_error_rms_ns": round(self._overall.rms, 1),
-            "true_overall_offset_error_max_ns": round(self._overall.peak),
+            "true_overall_offset_error_rms_ns": round(overall.rms, 1),
+            "true_overall_offset_error_max_ns": round(overall.peak),
             "true_outside_bound": self._outside_bound,
         }
         if self._settling.since_s is not None:

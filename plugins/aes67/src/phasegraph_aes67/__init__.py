@@ -15,15 +15,13 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import Build, Input, OfferedSession, Sink, Source, TransportKind
-
-    from .options import Aes67SinkConfig, Aes67SourceConfig
+    from phasegraph import OfferedSession, TransportKind
 
 
 @hookimpl
 def register_transports() -> Iterable[TransportKind]:
     """The ``aes67`` transport."""
-    from phasegraph import SinkKind, SourceKind, TransportKind
+    from phasegraph import SinkKind, SourceKind, TransportKind, call_imported
 
     from .options import SINK_EXAMPLE, SOURCE_EXAMPLE, Aes67SinkConfig, Aes67SourceConfig
 
@@ -35,14 +33,14 @@ def register_transports() -> Iterable[TransportKind]:
                 kind="aes67",
                 summary="Receives an AES67 stream and plays it at its timestamps plus the link offset.",
                 config=Aes67SourceConfig,
-                factory=_source,
+                factory=call_imported("phasegraph_aes67.source:Aes67Source"),
                 example=SOURCE_EXAMPLE,
             ),
             sender=SinkKind(
                 kind="aes67",
                 summary="Sends an AES67 stream, evenly paced by its clock.",
                 config=Aes67SinkConfig,
-                factory=_sink,
+                factory=call_imported("phasegraph_aes67.sink:Aes67Sink"),
                 example=SINK_EXAMPLE,
             ),
         )
@@ -65,15 +63,3 @@ def register_commands(cli: click.Group) -> None:
 
     cli.add_command(sdp_command)
     cli.add_command(discover_command)
-
-
-def _source(config: Aes67SourceConfig, build: Build) -> Source:
-    from .source import Aes67Source
-
-    return Aes67Source(config, build)
-
-
-def _sink(config: Aes67SinkConfig, build: Build, input: Input) -> Sink:
-    from .sink import Aes67Sink
-
-    return Aes67Sink(config, build, input)

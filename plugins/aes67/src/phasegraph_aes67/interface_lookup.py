@@ -1,7 +1,8 @@
-"""Which network interface a graph means by a name; shared by what receives and what sends."""
+"""Interfaces and addresses as a graph writes them; shared by what receives and what sends."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 
 from phasegraph import NodeContext, NodeError
@@ -48,3 +49,13 @@ def lacks_address(ctx: NodeContext, name: str) -> bool:
     except OSError:
         return False  # opening it gives the reason
     return False
+
+
+def check_address(text: str | None, option: str) -> None:
+    """Raises NodeError for a text that is no IPv4 address; None is left out."""
+    if text is None:
+        return
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        raise NodeError(f"{text!r} is not an IPv4 address", option=option) from None

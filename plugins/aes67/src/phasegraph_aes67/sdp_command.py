@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-
-from phasegraph import duration_of
+import msgspec
 
 from . import sdp
 from .parameters import StreamParameters
+from .session_offers import offered_stream
 
 EXAMPLES = """\
 \b
@@ -61,23 +61,8 @@ def examine_text(text: str) -> tuple[dict[str, Any], sdp.SessionDescription | No
 
 
 def _stream(stream: StreamParameters, dup_of: int | None) -> dict[str, Any]:
-    frames = stream.frames_per_packet
-    return {
-        "group": stream.address,
-        "port": stream.port,
-        "encoding": stream.encoding.value,
-        "rate": stream.rate,
-        "channels": stream.channels,
-        "packet_time_ns": None if frames is None else duration_of(frames, stream.rate),
-        "frames_per_packet": frames,
-        "payload_type": stream.payload_type,
-        "ts_refclk": stream.ts_refclk,
-        "mediaclk_offset": stream.mediaclk_offset,
-        "source_filter": stream.source,
-        "excluded_sources": list(stream.excluded),
-        "ttl": stream.ttl,
-        "dup_of": dup_of,
-    }
+    more = {"frames_per_packet": stream.frames_per_packet, "excluded_sources": list(stream.excluded), "ttl": stream.ttl}
+    return msgspec.structs.asdict(offered_stream(stream, dup_of)) | more
 
 
 def _print(result: dict[str, Any], session: sdp.SessionDescription | None) -> None:

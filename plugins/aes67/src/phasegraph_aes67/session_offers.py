@@ -11,11 +11,12 @@ from .parameters import StreamParameters
 def offer_of(text: str) -> OfferedSession:
     """What a session description offers. Raises ValueError with the reason why it is not usable."""
     session = sdp.parse(text)
-    streams = (_stream(*item) for item in zip(session.streams, session.dup_of, strict=True))
+    streams = (offered_stream(*item) for item in zip(session.streams, session.dup_of, strict=True))
     return OfferedSession(name=session.name, streams=tuple(streams), problems=session.problems)
 
 
-def _stream(stream: StreamParameters, dup_of: int | None) -> OfferedStream:
+def offered_stream(stream: StreamParameters, dup_of: int | None) -> OfferedStream:
+    """One of its streams; ``dup_of`` is the index of the stream that it duplicates."""
     frames = stream.frames_per_packet
     return OfferedStream(
         group=stream.address,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,7 @@ import trio
 from phasegraph import TASK_STATUS_IGNORED, Build, Encoding, Input, Metric, Metrics, NodeContext, NodeError, duration_of
 from phasegraph.net import Interface, interface_mtu
 
-from .interface_lookup import lacks_address, wait_for_addresses
+from .interface_lookup import check_address, lacks_address, wait_for_addresses
 from .options import Aes67SinkConfig
 from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
 from .send.egress_watch import InterfaceWatch, PacingWatch, RefusalWatch
@@ -263,7 +262,7 @@ def _emit_event(ctx: NodeContext, name: str, fields: dict[str, Metric]) -> None:
 
 
 def _parameters(config: Aes67SinkConfig, source: Input) -> StreamParameters:
-    _check_address(config.group, "group")
+    check_address(config.group, "group")
     if config.rate not in (None, source.format.rate):
         raise NodeError(
             f"rate is {config.rate} Hz and the input has {source.format.rate} Hz",
@@ -308,16 +307,9 @@ def _second_leg(config: Aes67SinkConfig, first: StreamParameters) -> list[Stream
     leg = config.leg_b
     if leg is None:
         return []
-    _check_address(leg.group, "leg-b.group")
+    check_address(leg.group, "leg-b.group")
     if (leg.interface, leg.group, leg.port) == (config.interface, config.group, config.port):
         raise NodeError(
             "both legs have the same interface, group and port", "give leg-b an interface of its own", option="leg-b"
         )
     return [msgspec.structs.replace(first, address=leg.group, port=leg.port)]
-
-
-def _check_address(text: str, option: str) -> None:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        raise NodeError(f"{text!r} is not an IPv4 address", option=option) from None

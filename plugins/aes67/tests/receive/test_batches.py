@@ -109,7 +109,7 @@ def sending(stage: Any, plan: Plan, count: int, random: np.random.Generator) -> 
     address = stage.parameters.address
     frame = 1_790_000_000 * plan.rate // plan.frames * plan.frames
     if plan.before_wrap is not None:
-        # So many packets before the timestamp wraps.
+        # The number of packets before the timestamp wraps.
         here = (frame + (plan.offset or 0)) % 2**32
         frame += 2**32 - here - plan.before_wrap * plan.frames
     number, ssrc, stalled = int(random.integers(2**16)), 1, 0

@@ -130,7 +130,7 @@ def test_a_clock_may_jump_between_two_legs_of_a_batch(make, make_clock, batch_of
     assert other.counted() == singly.counted()
 
 
-def test_to_nobody(stage, batch_of):
+def test_without_a_receiver(stage, batch_of):
     demultiplexer = demultiplexer_of(stage)
     demultiplexer.distribute(batch_of([(b"x" * n, 0, f"239.0.0.{n}") for n in range(1, 20)]))
     assert demultiplexer.packets_unrouted == 19
@@ -157,7 +157,7 @@ def test_streams_come_and_go(make, batch_of):
     assert demultiplexer.packets_unrouted == 2
 
 
-def test_a_relation_that_was_given_up_is_made_anew_by_the_next_packet(make, batch_of):
+def test_a_relation_that_was_given_up_is_made_again_by_the_next_packet(make, batch_of):
     # Also where that one comes in time by the old relation.
     stages = [make(relative=True, mediaclk_offset=None) for _ in range(2)]
     together, singly = stages

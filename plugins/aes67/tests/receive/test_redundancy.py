@@ -147,7 +147,7 @@ def test_a_relative_pair_has_one_relation(make):
 
 
 @pytest.mark.parametrize("back", [900, 30_000])
-def test_a_sender_that_begins_anew_among_its_old_numbers(pair, back):
+def test_a_sender_that_begins_again_among_its_old_numbers(pair, back):
     for number in range(2000):
         for leg in (0, 1):
             frame = BASE + 48 * number
@@ -173,7 +173,7 @@ def test_legs_of_two_senders_are_one_stream(make):
     assert pair.receiver.media_clock.mapping_epoch == 0
 
 
-def test_a_slow_leg_does_not_make_the_relation_anew(make, batch_of):
+def test_a_slow_leg_does_not_restart_the_relation(make, batch_of):
     pair = make(address=A, leg_b={"address": B}, relative=True, mediaclk_offset=None)
     pair.come(packets(0))
     pair.come(packets(0), leg=1, late_ns=30 * MS)

@@ -1,4 +1,4 @@
-"""Sequence numbers: lost, doubled, out of order, wrapped and begun anew, against a model that sees everything."""
+"""Sequence numbers: lost, doubled, out of order, wrapped and begun again, against a model that sees everything."""
 
 import pytest
 from hypothesis import given, settings

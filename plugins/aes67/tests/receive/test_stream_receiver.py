@@ -79,7 +79,7 @@ def test_the_first_to_come_was_the_second(stage):
     assert stage.right(BASE, 144)
 
 
-def test_a_sender_that_begins_anew_among_numbers_from_before_the_first(stage):
+def test_a_sender_that_begins_again_among_numbers_from_before_the_first(stage):
     # Not taken for packets that were overtaken by the first one: their timestamps are others.
     for number in range(60):
         frame = BASE + 48 * number
@@ -273,7 +273,7 @@ class TestRelative:
         assert relative.metrics()["lateness_max_ns"] == MS
         assert relative.counted() == {"packets_received": 3}
 
-    def test_another_sender_begins_anew(self, relative):
+    def test_another_sender_begins_again(self, relative):
         self.come(relative, [48 * n for n in range(3)], BASE)
         self.come(relative, [123_456 + 48 * n for n in range(CONFIRMED_BY)], BASE + 4800, ssrc=5)
         assert relative.receiver.stream.head == BASE + 4800 + 48 * (CONFIRMED_BY - 1)

@@ -115,7 +115,7 @@ def test_a_frame_that_is_there_is_not_replaced_by_another_sender(make):
 
 
 def test_a_sender_among_thousands_is_followed_when_the_owner_is_gone(make):
-    # Whoever changes address, port and SSRC with every packet neither takes the stream nor hides the restart.
+    # A sender that changes address, port and SSRC with every packet neither takes the stream nor hides the restart.
     stage = make()
     random = np.random.default_rng(1)
     stage.come(packets(*range(10)), source=HOME)

@@ -75,7 +75,7 @@ SAME = {
     "ports in a row": changed(("audio 5004", "audio 5004/2")),
     "a clock with its own rate": changed(("direct=142410716", "direct=142410716 rate=48000")),
     "RFC 7273's rate": changed(("direct=142410716", "direct=142410716 rate=48000/1")),
-    "attributes that nobody knows": GOOD + "a=keywds:Dante\na=sync-time:0\na=clock-domain:PTPv2 0\na=mid:1\n",
+    "attributes that are not known": GOOD + "a=keywds:Dante\na=sync-time:0\na=clock-domain:PTPv2 0\na=mid:1\n",
     "a video medium beside it": GOOD + "m=video 30000 RTP/AVP 100\nc=IN IP4 239.9.9.9\na=rtpmap:100 raw/90000\n",
 }
 
@@ -242,8 +242,8 @@ def test_of_several_reference_clocks_ptp() -> None:
         (GOOD + GOOD[GOOD.index("m=") :], "the stream to 239.65.45.154:5004 is described twice"),
         (GOOD + "a=source-filter: incl IN IP4 * 10.0.0.1 239.1.1.1\n", "the source 239.1.1.1 in a=source-filter is"),
         (
-            GOOD + "a=ssrc-group:DUP 1 2\na=source-filter: incl IN IP4 * 10.0.0.1 nobody\n",
-            "the source nobody in a=source-filter is not an IPv4 address",
+            GOOD + "a=ssrc-group:DUP 1 2\na=source-filter: incl IN IP4 * 10.0.0.1 someone\n",
+            "the source someone in a=source-filter is not an IPv4 address",
         ),
         (changed((REFCLK, "\x1b[31m")), "\ufffd[31m is not one of RFC 7273"),
     ],
@@ -334,7 +334,7 @@ def test_a_leg_that_is_given_twice_is_used_once() -> None:
 
 
 def test_every_source_of_a_duplicated_stream_is_an_address() -> None:
-    sources = "10.0.0.3 nobody 10.0.0.4 239.1.1.1 10.0.0.3 0.0.0.0"
+    sources = "10.0.0.3 someone 10.0.0.4 239.1.1.1 10.0.0.3 0.0.0.0"
     session = sdp.parse(GOOD + f"a=ssrc-group:DUP 1 2\na=source-filter: incl IN IP4 239.65.45.154 {sources}\n")
     assert [stream.source for stream in session.streams] == ["10.0.0.3", "10.0.0.4"]
     assert session.dup_of == (None, 0)

@@ -168,7 +168,7 @@ class Rig:
             self.group.set_launch("")
 
     def run(self, steps: int, late_ns: Sequence[int] = ()) -> list[Sent]:
-        """So many steps, each when it is due, or as much later as is said. Returns what stream 0 sent meanwhile."""
+        """A number of steps, each when it is due, or as much later as is said. Returns what stream 0 sent meanwhile."""
         before = len(self.sender.of(0))
         for step in range(steps):
             if self.group.done:

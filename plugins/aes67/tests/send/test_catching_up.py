@@ -84,7 +84,7 @@ def resumed(one, sent, samples, *, before):
 
 
 @pytest.mark.parametrize("follows", [True, False])
-def test_after_a_long_stall_it_begins_anew_at_the_present(rig, make_input, samples, follows):
+def test_after_a_long_stall_it_begins_again_at_the_present(rig, make_input, samples, follows):
     one = rig(make_input(follows=follows))
     before = one.run(20)[-1]
     one.run(1, late_ns=[STALL_NS + 1])

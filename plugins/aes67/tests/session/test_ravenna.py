@@ -106,7 +106,7 @@ def test_the_command_finds_a_device() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 80, "", "a\0b"])
-async def test_a_name_that_nobody_can_look_up(name: str) -> None:
+async def test_a_name_that_cannot_be_looked_up(name: str) -> None:
     pytest.importorskip("zeroconf", reason="the package zeroconf is not installed")
     zeroconf = await mdns.start(Interface("lo", 1, "127.0.0.1"))
     with zeroconf:

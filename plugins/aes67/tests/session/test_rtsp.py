@@ -90,7 +90,7 @@ class TestMessages:
             reader.next_message()
         assert not reader._octets
 
-    def test_blank_lines_between_messages_count_anew_for_each(self) -> None:
+    def test_blank_lines_between_messages_are_counted_for_each(self) -> None:
         request = b"\r\n" * (MAX_BLANK_BYTES // 2) + b"OPTIONS * RTSP/1.0\r\nCSeq: 4\r\n\r\n"
         assert len(messages(request * 5)) == 5
 
@@ -180,7 +180,7 @@ class TestServer:
         [
             ("OPTIONS * RTSP/1.0", 200),
             (f"GET_PARAMETER {URL} RTSP/1.0", 200),
-            ("DESCRIBE rtsp://x/by-name/Nobody RTSP/1.0", 404),
+            ("DESCRIBE rtsp://x/by-name/Unknown RTSP/1.0", 404),
             ("DESCRIBE rtsp://x/by-id/9 RTSP/1.0", 404),
             ("DESCRIBE rtsp://[x/by-id/1 RTSP/1.0", 404),
             (f"PLAY {URL} RTSP/1.0", 200),

@@ -94,7 +94,7 @@ def once(offer: SessionOffer) -> SessionOffer:
         pytest.param([[S9], [S1], [once(S9)], [S1]], [9, 1], id="a stray one of the old count"),
         pytest.param([[S9], [S1], [once(S9)], [S9]], [9, 1, 9], id="the old one comes back to stay"),
         pytest.param(
-            [[R9 := offer("RAVENNA", 9, note="i=written differently\r\n")], [R1], [R1]], [9, 1], id="described anew"
+            [[R9 := offer("RAVENNA", 9, note="i=written differently\r\n")], [R1], [R1]], [9, 1], id="described again"
         ),
         pytest.param([[S9, R9], [S9, R1], [S9, R1]], [9, 1], id="while the old one is announced still"),
         pytest.param([[R9, S9], [R9, once(S1)], [R9, S1], [R9, S1]], [9, 1], id="while the old one is described still"),

@@ -33,7 +33,7 @@ async def test_one_packet_in_a_thousand(graphs, gaps_in, troubles, autojump_cloc
     ("faults", "expected", "silent"),
     [
         pytest.param(Faults(drop=range(50, 60)), {"lost": 10, "concealed": 480}, [(2400, 480)], id="ten in a row"),
-        pytest.param(Faults(drop={0}), {}, [], id="the first: nobody can know of it"),
+        pytest.param(Faults(drop={0}), {}, [], id="the first: nothing shows that it is missing"),
         pytest.param(Faults(swap={0}), {"reordered": 1}, [], id="the first came second"),
         pytest.param(
             Faults(drop={5, 7}, swap={6}),

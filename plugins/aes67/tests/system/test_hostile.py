@@ -101,7 +101,7 @@ async def beside(graph: str, registry: Any, datagrams: list[bytes], gaps_in: Any
 
 
 def test_any_datagrams_beside_a_stream_do_not_disturb_it(graphs: Any, gaps_in: Any) -> None:
-    # Unless they claim to be its sender, which nobody can tell from it.
+    # Unless they claim to be its sender, and nothing tells them from it.
     graph = graphs.head + graphs.sending(duration="200ms") + graphs.receiving()
     registry = sim_registry(["kernel", "aes67"])
 

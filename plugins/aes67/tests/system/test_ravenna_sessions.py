@@ -24,7 +24,7 @@ LIMIT_S = 30
 
 
 class Stage:
-    """A sender that offers a session under a name that nobody else has, and a receiver that knows only this name."""
+    """A sender that offers a session under a name of its own, and a receiver that knows only this name."""
 
     def __init__(self, graphs) -> None:
         self.name = f"Test {secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""What goes away comes back: memberships, interfaces, senders that begin anew, and the clock."""
+"""What goes away comes back: memberships, interfaces, senders that begin again, and the clock."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ TAI_NS = 37 * 10**9
 
 
 def before_both_wrap(ns):
-    """A time of day so long before 32-bit timestamps and 16-bit sequence numbers wrap at one frame."""
+    """A time of day this long before 32-bit timestamps and 16-bit sequence numbers wrap at one frame."""
     frame = 6669 * 3 * 2**32  # 2**32 frames are no whole number of packets, but three times as many are
     assert frame // 48 % 2**16 == 0
     return frame * 10**9 // 48_000 - TAI_NS - ns
@@ -67,7 +67,7 @@ def numbers(frames):
     return [(("silence" if silent else "sound"), length) for silent, length in runs]
 
 
-async def test_a_source_that_begins_anew_as_another_one_is_followed(studio, sent, troubles, autojump_clock):
+async def test_a_source_that_begins_again_as_another_one_is_followed(studio, sent, troubles, autojump_clock):
     async with studio.receiving(end_after="5s") as run:
         await studio.send("first")
         await trio.sleep(0.2)

@@ -158,8 +158,8 @@ async def test_an_older_version_is_followed_once_it_is_announced_again(wire, aut
 
 
 HOSTILE = {
-    "a source that is no address": "a=ssrc-group:DUP 1 2\r\na=source-filter: incl IN IP4 * 10.77.0.3 nobody\r\n",
-    "no source is an address": "a=source-filter: incl IN IP4 * nobody 999.1.1.1\r\n",
+    "a source that is no address": "a=ssrc-group:DUP 1 2\r\na=source-filter: incl IN IP4 * 10.77.0.3 someone\r\n",
+    "no source is an address": "a=source-filter: incl IN IP4 * someone 999.1.1.1\r\n",
     "a group as the source": "a=source-filter: incl IN IP4 * 239.1.1.1\r\n",
     "escapes": "i=\x1b[2J\x9b31m\r\na=ts-refclk:\x1b]0;x\x07\r\n",
     "numbers without end": f"a=mediaclk:direct={'9' * 4000}\r\na=ptime:1e400\r\na=framecount:{'9' * 4000}\r\n",

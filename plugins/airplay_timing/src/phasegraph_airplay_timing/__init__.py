@@ -13,16 +13,13 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import Build, ClockKind, ClockSource, Graph, Problem
-
-    from .nqptp.options import NqptpConfig
-    from .options import AirplayConfig
+    from phasegraph import ClockKind, Graph, Problem
 
 
 @hookimpl
 def register_clocks() -> Iterable[ClockKind[Any]]:
     """The kinds ``airplay`` and ``nqptp``."""
-    from phasegraph import ClockKind
+    from phasegraph import ClockKind, call_imported
 
     from .nqptp.options import EXAMPLE as NQPTP_EXAMPLE
     from .nqptp.options import NqptpConfig
@@ -33,14 +30,14 @@ def register_clocks() -> Iterable[ClockKind[Any]]:
             kind="airplay",
             summary="Follows the clock of an AirPlay group, or is it.",
             config=AirplayConfig,
-            factory=_airplay,
+            factory=call_imported("phasegraph_airplay_timing.airplay_clock:AirplayClock"),
             example=EXAMPLE,
         ),
         ClockKind(
             kind="nqptp",
             summary="Reads the time that nqptp has, or kernel airplay serve, for the receivers of this computer.",
             config=NqptpConfig,
-            factory=_nqptp,
+            factory=call_imported("phasegraph_airplay_timing.nqptp.nqptp_clock:NqptpClock"),
             example=NQPTP_EXAMPLE,
         ),
     ]
@@ -77,15 +74,3 @@ def validate_graph(graph: Graph) -> Iterable[Problem]:
         for node, other in clocks_without_unicast(clocks)
     ]
     return found
-
-
-def _airplay(config: AirplayConfig, build: Build) -> ClockSource:
-    from .airplay_clock import AirplayClock
-
-    return AirplayClock(config, build)
-
-
-def _nqptp(config: NqptpConfig, build: Build) -> ClockSource:
-    from .nqptp.nqptp_clock import NqptpClock
-
-    return NqptpClock(config, build)

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,21 +75,7 @@ def airplay_command() -> None:
     "--sessions", help="Unix socket for programs that speak RTSP themselves: peers and anchors in, times out."
 )
 @click.option("--directory", default=DIRECTORY, show_default=True, help="Where the system has shared memory.")
-def serve_command(
-    interface: str,
-    names: tuple[str, ...],
-    filter: str,
-    event_port: int,
-    general_port: int,
-    control_port: int,
-    serve_nqptp: bool,
-    serve_airptp: bool,
-    serve_cliairplay: bool,
-    sender_control_port: int,
-    sessions: str | None,
-    state: str | None,
-    directory: str,
-) -> None:
+def serve_command(state: str | None, **options: Any) -> None:
     """Be what nqptp is to an AirPlay 2 receiver on this computer, such as shairport-sync: it needs no change.
 
     Start it before the receivers. It runs until it is interrupted, may be started again at any time, and exits with 1
@@ -103,26 +89,13 @@ def serve_command(
     from phasegraph.net import SystemNetwork
 
     from .nqptp.client_commands import RefusedCommand
-    from .nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+    from .nqptp.nqptp_server import NqptpServer
+    from .server_options import NqptpServerOptions
 
     local = SystemLocalClock()
-    options = NqptpServerOptions(
-        interface=interface,
-        names=names,
-        filter=filter,
-        event_port=event_port,
-        general_port=general_port,
-        control_port=control_port,
-        directory=directory,
-        sessions=sessions,
-        serve_nqptp=serve_nqptp,
-        serve_airptp=serve_airptp,
-        serve_cliairplay=serve_cliairplay,
-        sender_control_port=sender_control_port,
-        state=state or str(user_state_path("phasegraph", appauthor=False)),
-    )
+    state = state or str(user_state_path("phasegraph", appauthor=False))
     try:
-        server = NqptpServer(options, SystemNetwork(local), local, _emit_event)
+        server = NqptpServer(NqptpServerOptions(**options, state=state), SystemNetwork(local), local, _emit_event)
     except RefusedCommand as error:
         raise click.BadParameter(str(error), param_hint="--name") from None
     if sys.platform != "linux":

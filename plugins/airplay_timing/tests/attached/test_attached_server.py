@@ -14,9 +14,10 @@ from phasegraph import NodeError
 from phasegraph.net import Arrival
 from phasegraph.testing import SimNetwork
 from phasegraph_airplay_timing.nqptp.nqptp_record import NqptpRecord
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader, MemoryWriter
 from phasegraph_airplay_timing.senders import airptp, cliairplay
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 
 S = 10**9
 CLOCK = 0x0102_0304_0506_0708

@@ -149,7 +149,7 @@ def test_a_device_may_speak_from_its_address_of_the_other_family() -> None:
     assert follower.dropped() == {}
 
 
-def test_once_a_peer_speaks_for_itself_nobody_stands_in_for_it() -> None:
+def test_no_address_stands_in_for_a_peer_that_speaks_for_itself() -> None:
     follower = Follower(("fe80::7",))
     other = compose.announce(PortIdentity(OTHER, 1), 3, compose.AnnouncedDataset(grandmaster=OTHER))
     follower.deliver(other, ("fe80::7", 320))

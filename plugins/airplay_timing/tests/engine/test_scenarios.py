@@ -427,7 +427,7 @@ def test_a_leader_that_is_the_reference_knows_its_time_exactly() -> None:
     assert (estimate.state, estimate.sigma_ns, estimate.bound_ns) == (ClockState.LOCKED, 0.0, 0.0)
 
 
-def test_nobody_takes_the_lead_from_one_who_leads() -> None:
+def test_no_clock_takes_the_lead_from_one_that_leads() -> None:
     world = group(homepod(), role=TimingRole.LEAD)
     world.run(10)
     assert world.engine.leads

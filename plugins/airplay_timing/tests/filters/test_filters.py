@@ -169,12 +169,12 @@ def test_syncs_alone_are_said_to_be_one_way(name: str) -> None:
     found = feed(FILTERS[name](), seconds=30, here=(4 * MS, MS), answered=False)
     for error, solution in found[40:]:
         assert not solution.two_way
-        assert -12 * MS < error <= 0.1 * MS  # too low by the delay, which nobody has measured
+        assert -12 * MS < error <= 0.1 * MS  # too low by the delay, which was not measured
         assert solution.bound_ns >= 100 * MS
 
 
 def test_syncs_alone_err_by_no_more_than_the_least_delay_in_the_end() -> None:
-    # What nobody answers cannot be known, and nothing else is to be missing.
+    # What is not answered cannot be known, and nothing else is to be missing.
     for seed in range(4):
         found = feed(
             FILTERS["envelope"](), seconds=360, here=(2 * MS, 5 * MS), answered=False, seed=seed, every_ns=2 * S

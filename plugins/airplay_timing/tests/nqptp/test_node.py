@@ -19,8 +19,9 @@ from phasegraph.testing import (
     true_now_ns,
 )
 from phasegraph_airplay_timing.nqptp.nqptp_record import NqptpRecord
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryWriter
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 
 S = 10**9
 CLOCK = 0x0499_B9B7_E0F1_0008

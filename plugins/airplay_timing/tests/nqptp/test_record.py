@@ -48,7 +48,7 @@ def test_where_everything_is() -> None:
         assert int.from_bytes(whole[offset : offset + octets], ORDER) == value, offset
 
 
-def test_nobodys_time_is_all_zero() -> None:
+def test_an_unknown_time_is_all_zero() -> None:
     assert NqptpRecord().encode() == bytes(32)
 
 

@@ -11,8 +11,9 @@ import trio
 
 from phasegraph.testing import SimNetwork, true_now_ns
 from phasegraph_airplay_timing.nqptp.nqptp_record import FIRST, NqptpRecord
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader, MemoryWriter
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 
 MOST_NS = 20_000
 """What a record may be wrong by: at most 100 ms old, at 30 ppm."""
@@ -321,7 +322,7 @@ async def test_a_sender_may_send_time_by_the_other_family(
     await one.say("B")
     await trio.sleep(3)
     assert one.follows(device)
-    assert two.record == NqptpRecord(), "whom somebody else has named stands in for nobody"
+    assert two.record == NqptpRecord(), "an address that another client named stands in for no peer"
     await one.say("T")
     await trio.sleep(3)
     assert two.follows(device)

@@ -51,7 +51,7 @@ def test_what_is_no_file_of_ours_is_passed_over(sessions: SessionStore, tmp_path
     (tmp_path / "nqptp~").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(tmp_path / "nqptp-a~")
     (tmp_path / "nqptp-b~").mkdir()
-    (tmp_path / "nqptp-c~").write_bytes(b"/nqptp T 6.6.6.6\n/nqptp-c B\n\xff")  # nobody speaks for another
+    (tmp_path / "nqptp-c~").write_bytes(b"/nqptp T 6.6.6.6\n/nqptp-c B\n\xff")  # no client speaks for another
     assert recalled(sessions) == [b"/nqptp-c B"]
 
 

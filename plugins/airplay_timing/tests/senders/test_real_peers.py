@@ -13,8 +13,9 @@ import trio
 
 from phasegraph.ieee1588 import DelayResp, PortIdentity, encode
 from phasegraph.testing import SimNetwork
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.senders import cliairplay
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 from phasegraph_airplay_timing.wire import compose
 
 from ..simulated_receivers import (

@@ -13,9 +13,10 @@ import trio
 from phasegraph.ieee1588 import Announce, DelayResp, FollowUp, PortIdentity, Sync, encode
 from phasegraph.net import Arrival
 from phasegraph.testing import SimLocalClock, SimNetwork, SimWire
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
 from phasegraph_airplay_timing.senders import airptp, cliairplay
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 from phasegraph_airplay_timing.wire import apple, compose
 
 from .test_airptp import command

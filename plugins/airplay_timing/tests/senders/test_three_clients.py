@@ -12,8 +12,9 @@ import pytest
 import trio
 
 from phasegraph.testing import SimNetwork, true_now_ns
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
 from phasegraph_airplay_timing.nqptp.shared_memory import MemoryReader
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 
 from ..simulated_receivers import SimAppleReceiver, SimReceiver, SimSonos, SimTelevision
 from .test_sender_server import Sender

@@ -16,7 +16,8 @@ import trio
 from phasegraph import NodeError
 from phasegraph.net import Arrival
 from phasegraph.testing import SimLocalClock, SimNetwork, true_now_ns
-from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer, NqptpServerOptions
+from phasegraph_airplay_timing.nqptp.nqptp_server import NqptpServer
+from phasegraph_airplay_timing.server_options import NqptpServerOptions
 from phasegraph_airplay_timing.sessions.session_messages import MOST_LINE_OCTETS
 from phasegraph_airplay_timing.sessions.session_server import MOST_SESSIONS
 from phasegraph_airplay_timing.wire import ntp, session_plists

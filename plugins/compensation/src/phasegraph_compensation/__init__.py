@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from phasegraph import hookimpl
 
 if TYPE_CHECKING:
-    from phasegraph import CompensatorKind, Resampler, ResamplerKind
+    from phasegraph import CompensatorKind, ResamplerKind
 
 
 @hookimpl
@@ -59,29 +59,17 @@ def register_compensators() -> list[CompensatorKind[Any]]:
 @hookimpl
 def register_resamplers() -> list[ResamplerKind]:
     """The variable-ratio resamplers of this plugin."""
-    from phasegraph import ResamplerKind
+    from phasegraph import ResamplerKind, call_imported
 
     return [
         ResamplerKind(
             kind="sinc",
             summary="Windowed sinc of 64 frames: linear phase, exact position, THD+N below -140 dB up to 20 kHz.",
-            factory=_sinc,
+            factory=call_imported("phasegraph_compensation.resamplers.sinc:SincResampler"),
         ),
         ResamplerKind(
             kind="soxr",
             summary="The variable-rate mode of libsoxr: THD+N below -115 dB, not of linear phase, 5 ms ahead.",
-            factory=_soxr,
+            factory=call_imported("phasegraph_compensation.resamplers.soxr:SoxrResampler"),
         ),
     ]
-
-
-def _sinc() -> Resampler:
-    from .resamplers.sinc import SincResampler  # needs numpy, and builds its bank
-
-    return SincResampler()
-
-
-def _soxr() -> Resampler:
-    from .resamplers.soxr import SoxrResampler
-
-    return SoxrResampler()

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from phasegraph import Build, ClockKind, ClockSource, Graph, Problem
 
     from .options import PtpConfig
-    from .ptp4l.options import Ptp4lConfig
 
 
 @hookimpl
 def register_clocks() -> Iterable[ClockKind[Any]]:
     """The kinds ``ptp`` and ``ptp4l``."""
-    from phasegraph import ClockKind
+    from phasegraph import ClockKind, call_imported
 
     from .options import EXAMPLE, PtpConfig
     from .ptp4l.options import EXAMPLE as PTP4L_EXAMPLE
@@ -38,7 +37,7 @@ def register_clocks() -> Iterable[ClockKind[Any]]:
             kind="ptp4l",
             summary="Follows a ptp4l that runs on this computer, and opens no port of PTP.",
             config=Ptp4lConfig,
-            factory=_ptp4l,
+            factory=call_imported("phasegraph_ptp.ptp4l.ptp4l_clock:Ptp4lClock"),
             example=PTP4L_EXAMPLE,
         ),
     ]
@@ -73,9 +72,3 @@ def _ptp(config: PtpConfig, build: Build) -> ClockSource:
     from .ptp_clock import PtpClock
 
     return PtpClock(config, build)
-
-
-def _ptp4l(config: Ptp4lConfig, build: Build) -> ClockSource:
-    from .ptp4l.ptp4l_clock import Ptp4lClock
-
-    return Ptp4lClock(config, build)

@@ -29,7 +29,7 @@ class PathComparison:
     def __init__(self, names: Sequence[str]) -> None:
         """``names`` are those of the interfaces."""
         self._names = tuple(names)
-        self._apart_ns: float | None = None
+        self.apart_ns: float | None = None
         self._compared_ns = 0
         self._since_ns: int | None = None
         self._agree = True
@@ -38,30 +38,25 @@ class PathComparison:
         """While the paths agreed."""
         self._grandmasters = ("", "")
 
-    @property
-    def apart_ns(self) -> float | None:
-        """By how much the second path's time is ahead of the first's, smoothed; None unless both are locked."""
-        return self._apart_ns
-
     def compare(self, now_ns: int, estimates: Sequence[ClockEstimate]) -> None:
         """Look at both paths now."""
         first, second = estimates
         delays = first.path_delay_ns, second.path_delay_ns
         locked = first.state is ClockState.LOCKED and second.state is ClockState.LOCKED
         if not locked or delays[0] is None or delays[1] is None:
-            self._apart_ns = self._since_ns = None
+            self.apart_ns = self._since_ns = None
             return
         apart_ns = float(second.reference_at(now_ns) - first.reference_at(now_ns))
         elapsed_s = max(0, now_ns - self._compared_ns) / NS_PER_S
         self._compared_ns = now_ns
-        if self._apart_ns is None:
-            self._apart_ns = apart_ns
-        self._apart_ns += _share(elapsed_s, SMOOTHED_S) * (apart_ns - self._apart_ns)
+        if self.apart_ns is None:
+            self.apart_ns = apart_ns
+        self.apart_ns += _share(elapsed_s, SMOOTHED_S) * (apart_ns - self.apart_ns)
         self._agree = paths_agree(now_ns, first, second)
         self._grandmasters = first.grandmaster, second.grandmaster
         self._delays = delays[0], delays[1]
         limit_ns = max(APART_LEAST_NS, APART_SIGMAS * math.hypot(first.sigma_ns, second.sigma_ns))
-        if abs(self._apart_ns) > limit_ns:
+        if abs(self.apart_ns) > limit_ns:
             self._since_ns = now_ns if self._since_ns is None else self._since_ns
             return
         self._since_ns = None
@@ -78,7 +73,7 @@ class PathComparison:
 
     def trouble(self, now_ns: int) -> str:
         """What is wrong with the pair, with a remedy; empty if nothing is."""
-        apart_ns = self._apart_ns
+        apart_ns = self.apart_ns
         if apart_ns is None or self._since_ns is None or now_ns - self._since_ns < APART_S * NS_PER_S:
             return ""
         told = f"{self._names[0]} and {self._names[1]} tell times {abs(apart_ns) / 1000:.1f} us apart"

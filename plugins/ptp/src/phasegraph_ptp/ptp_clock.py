@@ -106,7 +106,7 @@ def open_sockets(config: PtpConfig, ctx: NodeContext, interface: str) -> PortSoc
 
 
 def report_state(ctx: NodeContext, before: ClockEstimate, estimate: ClockEstimate, **leg: str) -> None:
-    """Emit the event of a state that is not that of the estimate before."""
+    """Emit an event if the state differs from that of the estimate before."""
     if estimate.state is not before.state:
         known = {"sigma_ns": round(estimate.sigma_ns)} if estimate.sigma_ns < UNKNOWN_NS else {}
         ctx.event(estimate.state.value, **leg, **known, grandmaster=estimate.grandmaster)

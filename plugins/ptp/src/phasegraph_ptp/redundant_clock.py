@@ -63,7 +63,7 @@ class RedundantPtpClock:
         within_ns, beyond_ns = config.lock_within, config.unlock_beyond
         for estimator in self._estimators:
             estimator.change_thresholds(lock_within_ns=within_ns, unlock_beyond_ns=beyond_ns)
-        self._paths.change_thresholds(lock_within_ns=within_ns, unlock_beyond_ns=beyond_ns)
+        self._paths.publisher.change_thresholds(lock_within_ns=within_ns, unlock_beyond_ns=beyond_ns)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`: of the clock, and with ``leg_a_`` and ``leg_b_`` of each path."""

@@ -20,29 +20,22 @@ class RedundantPaths:
     """Takes the estimates of all paths, publishes one clock."""
 
     def __init__(self, settings: PublisherSettings) -> None:
-        self._publisher = ClockPublisher(settings)
-        self._lead = 0
+        self.publisher = ClockPublisher(settings)
+        """Makes the estimates."""
+        self.lead = 0
+        """Index of the path that the clock stays with if the others do not agree with it."""
         self._before: ClockEstimate | None = None
         """Of the leading path, when the clock was last steered."""
         self.used = 0
         """Paths in the mean."""
 
-    @property
-    def lead(self) -> int:
-        """Index of the path that the clock stays with if the others do not agree with it."""
-        return self._lead
-
-    def change_thresholds(self, *, lock_within_ns: int, unlock_beyond_ns: int) -> None:
-        """See `ClockPublisher.change_thresholds`."""
-        self._publisher.change_thresholds(lock_within_ns=lock_within_ns, unlock_beyond_ns=unlock_beyond_ns)
-
     def combine(self, now_ns: int, estimates: Sequence[ClockEstimate]) -> ClockEstimate:
         """The clock at a local time, which is not before that of any estimate."""
-        self._lead = self._choose_lead(estimates)
-        lead = estimates[self._lead]
+        self.lead = self._choose_lead(estimates)
+        lead = estimates[self.lead]
         if lead.sigma_ns < UNKNOWN_NS:
             self._steer(now_ns, lead, estimates)
-        return self._publisher.estimate(
+        return self.publisher.estimate(
             now_ns,
             silent=lead.state in (ClockState.HOLDOVER, ClockState.UNLOCKED),
             path_delay_ns=lead.path_delay_ns,
@@ -52,16 +45,16 @@ class RedundantPaths:
         )
 
     def _choose_lead(self, estimates: Sequence[ClockEstimate]) -> int:
-        state = estimates[self._lead].state
+        state = estimates[self.lead].state
         locked = any(each.state is ClockState.LOCKED for each in estimates)
         if state is ClockState.LOCKED or (state is ClockState.HOLDOVER and not locked):
-            return self._lead
+            return self.lead
         return min(
             range(len(estimates)),
             key=lambda index: (
                 estimates[index].state is not ClockState.LOCKED,
                 estimates[index].bound_ns,
-                index != self._lead,
+                index != self.lead,
             ),
         )
 
@@ -94,12 +87,12 @@ class RedundantPaths:
         )
         before, self._before = self._before, lead
         if before is None:
-            self._publisher.steer(fix, slew_s=0.0)
+            self.publisher.steer(fix, slew_s=0.0)
             return
         jumped = before.grandmaster != lead.grandmaster or before.discontinuities != lead.discontinuities
-        self._publisher.steer(
+        self.publisher.steer(
             fix,
-            slew_s=SLEW_S if self._publisher.was_locked else 0.0,
+            slew_s=SLEW_S if self.publisher.was_locked else 0.0,
             other_reference=jumped,
             other_timescale=jumped and before.timescale != lead.timescale,
         )

@@ -14,6 +14,7 @@ from phasegraph_ptp.protocol.data_sets import (
     ParentDS,
     PortDS,
     PortState,
+    Settings,
     TimeProperties,
 )
 from phasegraph_ptp.protocol.management_data import ClockDescription, ManagementView
@@ -54,17 +55,16 @@ def view() -> ManagementView:
             port=PortDS(
                 port=US,
                 state=PortState.SLAVE,
-                log_min_delay_req_interval=-2,
-                log_min_pdelay_req_interval=-1,
-                log_announce_interval=1,
-                log_sync_interval=-3,
-                announce_receipt_timeout=4,
-                delay_mechanism=DelayMechanism.P2P,
+                settings=Settings(
+                    log_min_delay_req_interval=-2,
+                    log_min_pdelay_req_interval=-1,
+                    log_announce_interval=1,
+                    log_sync_interval=-3,
+                    announce_receipt_timeout=4,
+                    delay_mechanism=DelayMechanism.P2P,
+                    minor_version=1,
+                ),
                 mean_link_delay_ns=2.5,
-                neighbor_rate_ratio=1.0,
-                delay_asymmetry_ns=0,
-                minor_version=1,
-                master_only=False,
             ),
         ),
         description=ClockDescription(

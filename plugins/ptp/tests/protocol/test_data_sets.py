@@ -80,7 +80,7 @@ def test_of_a_grandmaster() -> None:
     bench.at(10 * S)
     data = bench.clock.data
     assert data.port.state is PortState.MASTER
-    assert data.port.master_only
+    assert data.port.settings.role is PortRole.GRANDMASTER
     assert data.parent.port.clock == data.parent.grandmaster == US.clock
     assert data.time_properties == properties
     assert (data.default.quality.clock_class, data.default.sdo, data.default.slave_only) == (248, 0x100, False)

@@ -27,7 +27,7 @@ from phasegraph_ptp.protocol.data_sets import (
 )
 from phasegraph_ptp.protocol.management_data import ManagementView
 from phasegraph_ptp.protocol.management_responder import answer
-from phasegraph_ptp.protocol.settings import DelayMechanism
+from phasegraph_ptp.protocol.settings import DelayMechanism, Settings
 from phasegraph_ptp.unix_management import serve_management
 
 OWN = 0x001D_C1FF_FE12_3456
@@ -116,17 +116,16 @@ class FakePtp4l:
                 port=PortDS(
                     port=us,
                     state=self.state,
-                    log_min_delay_req_interval=-3,
-                    log_min_pdelay_req_interval=0,
-                    log_announce_interval=1,
-                    log_sync_interval=-3,
-                    announce_receipt_timeout=3,
-                    delay_mechanism=DelayMechanism.E2E,
+                    settings=Settings(
+                        log_min_delay_req_interval=-3,
+                        log_min_pdelay_req_interval=0,
+                        log_announce_interval=1,
+                        log_sync_interval=-3,
+                        announce_receipt_timeout=3,
+                        delay_mechanism=DelayMechanism.E2E,
+                        minor_version=0,
+                    ),
                     mean_link_delay_ns=0.0,
-                    neighbor_rate_ratio=1.0,
-                    delay_asymmetry_ns=0,
-                    minor_version=0,
-                    master_only=False,
                 ),
             ),
             interface=self.interface,

@@ -15,19 +15,13 @@ from phasegraph import hookimpl
 if TYPE_CHECKING:
     import click
 
-    from phasegraph import Build, Input, Sink, SinkKind, Source, SourceKind
-
-    from .file.options import FileSinkConfig, FileSourceConfig
-    from .http.options import HttpConfig
-    from .meter.options import MeterConfig
-    from .options import NullConfig, ToneConfig
-    from .soundcard.options import SoundcardSinkConfig, SoundcardSourceConfig
+    from phasegraph import SinkKind, SourceKind
 
 
 @hookimpl
 def register_sources() -> Iterable[SourceKind[Any]]:
     """The ``file``, ``soundcard`` and ``tone`` sources."""
-    from phasegraph import SourceKind
+    from phasegraph import SourceKind, call_imported
 
     from .file.options import FILE_SOURCE_EXAMPLE, FileSourceConfig
     from .options import TONE_EXAMPLE, ToneConfig
@@ -38,7 +32,7 @@ def register_sources() -> Iterable[SourceKind[Any]]:
             kind="file",
             summary="Plays an audio file, integer files bit-exactly, or converts it to another rate.",
             config=FileSourceConfig,
-            factory=_file_source,
+            factory=call_imported("phasegraph_sinks.file.file_source:make"),
             domain="none",
             example=FILE_SOURCE_EXAMPLE,
         ),
@@ -46,7 +40,7 @@ def register_sources() -> Iterable[SourceKind[Any]]:
             kind="soundcard",
             summary="Records from a sound card, on the card's own clock.",
             config=SoundcardSourceConfig,
-            factory=_soundcard_source,
+            factory=call_imported("phasegraph_sinks.soundcard.soundcard_source:SoundcardSource"),
             domain="device",
             example=SOUNDCARD_SOURCE_EXAMPLE,
         ),
@@ -54,7 +48,7 @@ def register_sources() -> Iterable[SourceKind[Any]]:
             kind="tone",
             summary="A sine at an exact frequency and level, for lining up and measuring.",
             config=ToneConfig,
-            factory=_tone_source,
+            factory=call_imported("phasegraph_sinks.tone:make"),
             domain="none",
             example=TONE_EXAMPLE,
         ),
@@ -64,7 +58,7 @@ def register_sources() -> Iterable[SourceKind[Any]]:
 @hookimpl
 def register_sinks() -> Iterable[SinkKind[Any]]:
     """The ``file``, ``http``, ``meter``, ``null`` and ``soundcard`` sinks."""
-    from phasegraph import SinkKind
+    from phasegraph import SinkKind, call_imported
 
     from .file.options import FILE_SINK_EXAMPLE, FileSinkConfig
     from .http.options import HTTP_EXAMPLE, HttpConfig
@@ -77,7 +71,7 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
             kind="file",
             summary="Records to an audio file, bit-exactly; survives a stalled disk and a crash.",
             config=FileSinkConfig,
-            factory=_file_sink,
+            factory=call_imported("phasegraph_sinks.file.file_sink:make"),
             domain="none",
             example=FILE_SINK_EXAMPLE,
         ),
@@ -85,7 +79,7 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
             kind="http",
             summary="Serves its input as FLAC, Opus and WAV by HTTP, for players and browsers.",
             config=HttpConfig,
-            factory=_http_sink,
+            factory=call_imported("phasegraph_sinks.http.http_sink:make"),
             domain="none",
             example=HTTP_EXAMPLE,
         ),
@@ -93,7 +87,7 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
             kind="meter",
             summary="Measures peaks, loudness and phase; alarms for silence, overload and a stuck sample.",
             config=MeterConfig,
-            factory=_meter_sink,
+            factory=call_imported("phasegraph_sinks.meter.meter_sink:MeterSink"),
             domain="none",
             example=METER_EXAMPLE,
         ),
@@ -101,7 +95,7 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
             kind="null",
             summary="Reads every frame that is due and discards it.",
             config=NullConfig,
-            factory=_null_sink,
+            factory=call_imported("phasegraph_sinks.null:NullSink"),
             domain="none",
             example=NULL_EXAMPLE,
         ),
@@ -109,7 +103,7 @@ def register_sinks() -> Iterable[SinkKind[Any]]:
             kind="soundcard",
             summary="Plays on a sound card, each frame at its time.",
             config=SoundcardSinkConfig,
-            factory=_soundcard_sink,
+            factory=call_imported("phasegraph_sinks.soundcard.soundcard_sink:SoundcardSink"),
             domain="device",
             example=SOUNDCARD_SINK_EXAMPLE,
         ),
@@ -122,51 +116,3 @@ def register_commands(cli: click.Group) -> None:
     from .soundcard.devices import devices
 
     cli.add_command(devices)
-
-
-def _file_source(config: FileSourceConfig, build: Build) -> Source:
-    from .file.file_source import make
-
-    return make(config, build)
-
-
-def _soundcard_source(config: SoundcardSourceConfig, build: Build) -> Source:
-    from .soundcard.soundcard_source import make
-
-    return make(config, build)
-
-
-def _tone_source(config: ToneConfig, build: Build) -> Source:
-    from .tone import make
-
-    return make(config, build)
-
-
-def _file_sink(config: FileSinkConfig, build: Build, input: Input) -> Sink:
-    from .file.file_sink import make
-
-    return make(config, build, input)
-
-
-def _http_sink(config: HttpConfig, build: Build, input: Input) -> Sink:
-    from .http.http_sink import make
-
-    return make(config, build, input)
-
-
-def _meter_sink(config: MeterConfig, build: Build, input: Input) -> Sink:
-    from .meter.meter_sink import make
-
-    return make(config, build, input)
-
-
-def _null_sink(config: NullConfig, build: Build, input: Input) -> Sink:
-    from .null import make
-
-    return make(config, build, input)
-
-
-def _soundcard_sink(config: SoundcardSinkConfig, build: Build, input: Input) -> Sink:
-    from .soundcard.soundcard_sink import make
-
-    return make(config, build, input)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from phasegraph import TASK_STATUS_IGNORED, Build, Input, Metrics, NodeContext
+from phasegraph import TASK_STATUS_IGNORED, Build, Frames, Input, Metrics, NodeContext
 
 from .due_frames import DueFrames
 from .options import NullConfig
@@ -14,36 +14,20 @@ from .peak_level import dbfs, peak_of
 class NullSink:
     """Counts the frames of its input."""
 
-    def __init__(self, config: NullConfig, input: Input) -> None:
-        self._input = input
+    def __init__(self, config: NullConfig, build: Build, input: Input) -> None:
+        self._due = DueFrames(input)
         self._meter = config.meter
-        self._frames_in = 0
         self._peak = 0.0
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Read until the input has ended."""
         task_status.started()
-        await DueFrames(ctx, self._input.format, self._read_block).run()
+        await self._due.run(ctx, self._measure, wanted=lambda: self._meter)
 
-    def _read_block(self, now_ns: int, limit: int) -> int | None:
-        if not self._meter:
-            count = self._input.skip_due(now_ns, limit)
-            self._frames_in += count or 0
-            return count
-        frames = self._input.read_due(now_ns, limit)
-        if frames is None:
-            return None
-        self._frames_in += len(frames)
+    def _measure(self, frames: Frames, now_ns: int) -> None:
         self._peak = max(self._peak, peak_of(frames))
-        return len(frames)
 
     def metrics(self) -> Metrics:
         """``frames_in``, and ``peak_dbfs`` where the sink meters."""
-        if self._meter:
-            return {"frames_in": self._frames_in, "peak_dbfs": dbfs(self._peak)}
-        return {"frames_in": self._frames_in}
-
-
-def make(config: NullConfig, build: Build, input: Input) -> NullSink:
-    """Cannot fail."""
-    return NullSink(config, input)
+        level = {"peak_dbfs": dbfs(self._peak)} if self._meter else {}
+        return {"frames_in": self._due.frames_in, **level}

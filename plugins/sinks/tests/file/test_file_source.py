@@ -42,7 +42,7 @@ def make(build, options):
 
 
 async def play(source, ctx, reader, frames=None, **options):
-    """Runs a source, and reads its stream to the end or for so many frames."""
+    """Runs a source, and reads its stream to the end or for a number of frames."""
     reading = reader(source.stream, **options)
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(source.run, ctx))

@@ -11,7 +11,7 @@ from phasegraph_sinks.meter.options import MeterConfig
 
 @pytest.fixture
 def make(build, options):
-    return lambda fed, **fields: meter_sink.make(options(MeterConfig, input="stage", **fields), build, fed)
+    return lambda fed, **fields: meter_sink.MeterSink(options(MeterConfig, input="stage", **fields), build, fed)
 
 
 async def test_levels_are_in_the_metrics(ctx, make, make_input, format_of, autojump_clock):

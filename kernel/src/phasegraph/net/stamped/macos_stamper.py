@@ -7,35 +7,28 @@ not been run there.
 from __future__ import annotations
 
 import ctypes
-import math
 import socket
 import struct
 
 from ..._core.localtime import LocalClock, StampKind
+from .plain_stamper import PlainStamper
 from .stamper import Drained, PacketStamp
-from .udp_socket import Address, Datagram, UdpSocket
+from .udp_socket import Datagram, UdpSocket
 
 _SO_TIMESTAMP_MONOTONIC = 0x0800
 _SCM_TIMESTAMP_MONOTONIC = 4
 
 
-class MacStamper:
+class MacStamper(PlainStamper):
     """SO_TIMESTAMP_MONOTONIC: ticks of mach_absolute_time, which Python's performance counter reads as well."""
 
     stamps = StampKind.KERNEL
-    poll_s = math.inf
-    clock_steps = 0
 
     def __init__(self, udp: UdpSocket, local: LocalClock, *, tick: tuple[int, int] | None = None) -> None:
         """``tick`` is a tick's length in nanoseconds, as a fraction. Raises OSError."""
-        self._udp = udp
-        self._local = local
+        super().__init__(udp, local)
         self._tick = tick or _timebase()
         udp.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMP_MONOTONIC, 1)
-
-    def send(self, data: bytes, address: Address) -> None:
-        """See `Stamper.send`."""
-        self._udp.socket.sendto(data, address)
 
     def drain(self, limit: int) -> Drained:
         """See `Stamper.drain`."""
@@ -48,9 +41,6 @@ class MacStamper:
                 numerator, denominator = self._tick
                 return PacketStamp(struct.unpack("=Q", value)[0] * numerator // denominator, StampKind.KERNEL)
         return None
-
-    def close(self) -> None:
-        """See `Stamper.close`."""
 
 
 def _timebase() -> tuple[int, int]:  # pragma: no cover - not Linux

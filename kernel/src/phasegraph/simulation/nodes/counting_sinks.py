@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from ..._core.clock import NS_PER_S, ClockEstimate, duration_of, frame_at, time_of_frame
-from ..._core.node import Metric, NodeContext
+from ..._core.node import Metric, NodeContext, run_until_end
 from ..._core.stream import ClockReader
 from ..._run.inputs import SinkInput
 from ..grandmaster import Grandmaster
@@ -16,7 +16,6 @@ from .network_source import SimulatedSource
 _POLL_NS = 200_000_000
 _LIMIT_NS = 250_000_000
 _IDLE_NS = 1_000_000
-_NEVER_NS = 1 << 60
 
 
 class SimulatedSender:
@@ -40,13 +39,10 @@ class SimulatedSender:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        ended = trio.Event()
         quantum = ctx.quantum_ns()
-        ctx.attach(lambda local_ns: self._send_due(local_ns, quantum, ctx, ended))
-        task_status.started()
-        await ended.wait()
+        await run_until_end(ctx, lambda local_ns: self._send_due(local_ns, quantum), task_status)
 
-    def _send_due(self, local_ns: int, quantum: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _send_due(self, local_ns: int, quantum: int) -> int | None:
         if not self._input.ready:
             return local_ns + _IDLE_NS
         estimate = self._clock.estimate()
@@ -60,8 +56,7 @@ class SimulatedSender:
         while self._next < due:
             count = min(due - self._next, self._rate)
             if self._send_frames(self._next, count, estimate) < count:
-                ctx.call_soon(ended.set)
-                return local_ns + _NEVER_NS
+                return None
             self._next += count
         return local_ns + quantum
 
@@ -93,18 +88,14 @@ class SimulatedRecorder:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        ended = trio.Event()
-        ctx.attach(lambda local_ns: self._record_due(local_ns, ctx, ended))
-        task_status.started()
-        await ended.wait()
+        await run_until_end(ctx, self._record_due, task_status)
 
-    def _record_due(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _record_due(self, local_ns: int) -> int | None:
         for source in self.sources:
             source.receive_until(true_now_ns())
         count = self._input.skip_due(local_ns, self._limit)
         if count is None:
-            ctx.call_soon(ended.set)
-            return local_ns + _NEVER_NS
+            return None
         self._frames += count
         return local_ns + (_POLL_NS if count < self._limit else _IDLE_NS)
 

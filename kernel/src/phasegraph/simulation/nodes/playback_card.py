@@ -9,7 +9,7 @@ import trio
 from numpy.typing import NDArray
 
 from ..._core.clock import NS_PER_S
-from ..._core.node import Metric, NodeContext
+from ..._core.node import Metric, NodeContext, run_until_end
 from ..._run.inputs import SinkInput
 from ..card_callbacks import Call, Callbacks
 from ..card_time import CardTime
@@ -20,7 +20,6 @@ from ..truth import CrossingTruth
 from .network_source import SimulatedSource
 
 _IDLE_NS = 1_000_000
-_NEVER_NS = 1 << 60
 
 
 class SimulatedCard:
@@ -60,15 +59,11 @@ class SimulatedCard:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        ended = trio.Event()
-        ctx.attach(lambda local_ns: self._play_due_blocks(local_ns, ctx, ended))
-        task_status.started()
-        await ended.wait()
+        await run_until_end(ctx, lambda local_ns: self._play_due_blocks(local_ns, ctx), task_status)
 
-    def _play_due_blocks(self, local_ns: int, ctx: NodeContext, ended: trio.Event) -> int:
+    def _play_due_blocks(self, local_ns: int, ctx: NodeContext) -> int | None:
         if self._end_ns is not None:
-            ctx.call_soon(ended.set)
-            return local_ns + _NEVER_NS
+            return None
         if self._calls is None:
             if not self._input.ready:
                 return local_ns + _IDLE_NS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -13,7 +12,7 @@ from msgspec import Meta
 
 from ..._core.clock import NS_PER_S
 from ..._core.config import SinkConfig
-from ..._core.node import Build, Input, Metrics, NodeContext
+from ..._core.node import Build, Input, Metrics, NodeContext, run_until_end
 from ..._core.samples import Frames, silence
 from ..._core.units import Duration, RateOffset
 from ..local_clock import TrueTime
@@ -67,10 +66,7 @@ class SimCard:
         """See `Node.run`."""
         self._began, self._next, self._end = None, 0, None
         self._input.set_device("simulated card")
-        done = trio.Event()
-        ctx.attach(lambda local_ns: self._play_due(local_ns, lambda: ctx.call_soon(done.set)))
-        task_status.started()
-        await done.wait()
+        await run_until_end(ctx, self._play_due, task_status)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
@@ -88,7 +84,7 @@ class SimCard:
         lasts = frame * NS_PER_S / self.format.rate
         return self._began + round(lasts / (1.0 + self._config.rate_offset / 1e9))
 
-    def _play_due(self, local_ns: int, finish: Callable[[], None]) -> int:
+    def _play_due(self, local_ns: int) -> int | None:
         now = self._truth.now_ns()
         if self._began is None:
             if not self._input.ready:
@@ -103,8 +99,7 @@ class SimCard:
         silent_at = self.true_time_of(self._end)
         if silent_at > now:
             return self._truth.to_local(silent_at)
-        finish()
-        return local_ns + NS_PER_S
+        return None
 
     def _play(self, local_ns: int, now: int) -> None:
         config, rate = self._config, self.format.rate

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
 import trio
 from msgspec import Meta
 
-from ..._core.clock import NS_PER_S
 from ..._core.config import SinkConfig
-from ..._core.node import Build, Input, Metrics, NodeContext
+from ..._core.node import Build, Input, Metrics, NodeContext, run_until_end
 from ..._core.samples import Frames, silence
 from ..._core.units import Duration
 
@@ -34,20 +32,16 @@ class SimRecorder:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        done = trio.Event()
-        ctx.attach(lambda local_ns: self._read_due(local_ns, lambda: ctx.call_soon(done.set)))
-        task_status.started()
-        await done.wait()
+        await run_until_end(ctx, self._read_due, task_status)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
         return {"frames_in": sum(len(block) for block in self._blocks)}
 
-    def _read_due(self, local_ns: int, finish: Callable[[], None]) -> int:
+    def _read_due(self, local_ns: int) -> int | None:
         frames = self._input.read_due(local_ns, self._config.limit)
         if frames is None:
-            finish()
-            return local_ns + NS_PER_S
+            return None
         if len(frames):
             self._blocks.append(frames)
         return local_ns + (self._config.interval if len(frames) < self._config.limit else 0)

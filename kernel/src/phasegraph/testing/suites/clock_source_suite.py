@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ..._core.clock import UNKNOWN_NS, ClockEstimate, ClockState
 from ...simulation.local_clock import SimLocalClock, true_now_ns
@@ -39,11 +40,9 @@ class ClockSourceSuite(NodeSuite):
         return None
 
     @pytest.mark.trio
-    async def test_estimate_is_there_at_once(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_estimate_is_there_at_once(self, world: World, autojump_clock: MockClock) -> None:
         """``estimate()`` returns before, during and after the run, and is constant while no time passes."""
-        async with running_graph(world.graph(), **session_options) as run:
+        async with running_graph(world.graph(), **world.session_options) as run:
             clock = run.nodes["it"]
             first = clock.estimate()
             assert isinstance(first, ClockEstimate)
@@ -54,11 +53,9 @@ class ClockSourceSuite(NodeSuite):
         assert isinstance(clock.estimate(), ClockEstimate)
 
     @pytest.mark.trio
-    async def test_locks(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_locks(self, world: World, autojump_clock: MockClock) -> None:
         """It is locked within ``lock_s``."""
-        async with running_graph(world.graph(), **session_options) as run:
+        async with running_graph(world.graph(), **world.session_options) as run:
             await self._locked(run)
 
     async def _locked(self, run: GraphRun) -> None:
@@ -68,11 +65,9 @@ class ClockSourceSuite(NodeSuite):
             await trio.sleep(_EVERY_S)
 
     @pytest.mark.trio
-    async def test_reference_runs_forwards(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_reference_runs_forwards(self, world: World, autojump_clock: MockClock) -> None:
         """The reference time increases between readings unless a discontinuity is counted; anchors never go back."""
-        async with running_graph(world.graph(), **session_options) as run:
+        async with running_graph(world.graph(), **world.session_options) as run:
             await self._locked(run)
             before, reading = run.nodes["it"].estimate(), 0
             for _ in range(round(self.watch_s / _EVERY_S)):
@@ -86,11 +81,9 @@ class ClockSourceSuite(NodeSuite):
                 before, reading = estimate, now
 
     @pytest.mark.trio
-    async def test_bound_covers_the_truth(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_bound_covers_the_truth(self, world: World, autojump_clock: MockClock) -> None:
         """While it is locked, the error never exceeds the published bound, and rarely three sigmas."""
-        async with running_graph(world.graph(), **session_options) as run:
+        async with running_graph(world.graph(), **world.session_options) as run:
             await self._locked(run)
             errors = []
             for _ in range(round(self.watch_s / _EVERY_S)):
@@ -106,11 +99,9 @@ class ClockSourceSuite(NodeSuite):
         assert errors.count(True) >= 0.95 * len(errors), "sigma is too small"
 
     @pytest.mark.trio
-    async def test_steps_are_counted(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_steps_are_counted(self, world: World, autojump_clock: MockClock) -> None:
         """A step of the reference is followed and counted as a discontinuity; nothing else is counted."""
-        async with running_graph(world.graph(), **session_options) as run:
+        async with running_graph(world.graph(), **world.session_options) as run:
             await self._locked(run)
             clock, local = run.nodes["it"], run.local
             assert isinstance(local, SimLocalClock)

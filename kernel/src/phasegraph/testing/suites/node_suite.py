@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ..._control.counter_rates import counters
 from ..._core.clock import NS_PER_S
@@ -19,7 +20,6 @@ from ..._core.node import Metrics, Node, NodeContext, read_counters
 from ..._run.report import plain_metrics
 from ..._run.session import Session
 from ...simulation.network import SimNetwork
-from ..graph_runs import make_session
 from .suite_base import Suite, World
 
 END_S = 1.0
@@ -115,32 +115,23 @@ class NodeSuite(Suite):
         return SimNetwork()
 
     @pytest.fixture
-    def world(self, options: str, extra: str) -> World:
-        """Graphs with the node in them."""
-        return World(self.role, options, extra)
-
-    @pytest.fixture
-    def session_options(self, world: World, network: SimNetwork, tmp_path: Path) -> dict[str, Any]:
-        """Options of every session of the suite."""
-        return {"registry": world.registry, "network": network, "folder": tmp_path}
+    def world(self, options: str, extra: str, network: SimNetwork, tmp_path: Path) -> World:
+        """Graphs with the node in them, and their sessions."""
+        return World(self.role, options, extra, network=network, folder=tmp_path)
 
     @pytest.mark.trio
-    async def test_says_once_that_it_is_ready(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_says_once_that_it_is_ready(self, world: World, autojump_clock: MockClock) -> None:
         """``task_status.started()`` is called exactly once in a run."""
-        session = make_session(world.graph(), **session_options)
+        session = world.session()
         watched = watch(session)
         report = await session.run(for_ns=2 * NS_PER_S)
         assert report["ended"] != "failed", report["nodes"]["it"]
         assert watched.starts == [1]
 
     @pytest.mark.trio
-    async def test_ends_when_it_is_cancelled(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_ends_when_it_is_cancelled(self, world: World, autojump_clock: MockClock) -> None:
         """A cancelled node ends within a second and does not swallow ``Cancelled``."""
-        session = make_session(world.graph(), **session_options)
+        session = world.session()
         watched = watch(session)
         with trio.move_on_after(_RUN_S) as scope:
             await session.run()
@@ -150,13 +141,11 @@ class NodeSuite(Suite):
         assert watched.cancelled or watched.ended_at < _RUN_S, "it swallowed Cancelled"
 
     @pytest.mark.trio
-    async def test_leaves_nothing_behind(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_leaves_nothing_behind(self, world: World, autojump_clock: MockClock) -> None:
         """No task, thread or open file is left after a run."""
 
         async def run() -> tuple[int, set[str], int]:
-            await make_session(world.graph(), **session_options).run(for_ns=NS_PER_S)
+            await world.session().run(for_ns=NS_PER_S)
             threads = {thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio thread")}
             return trio.lowlevel.current_statistics().tasks_living, threads, _open_files()
 
@@ -164,23 +153,19 @@ class NodeSuite(Suite):
         assert await run() == await run()
 
     @pytest.mark.trio
-    async def test_runs_again(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_runs_again(self, world: World, autojump_clock: MockClock) -> None:
         """A node whose run was cancelled early runs again, as ``on-failure = "restart"`` requires."""
         overrides = [f"{self.role}.it.on-failure=restart"]
-        session = make_session(world.graph(), overrides=overrides, **session_options)
+        session = world.session(overrides=overrides)
         watched = watch(session, cut_after_s=1.0)
         report = await session.run(for_ns=3 * NS_PER_S)
         assert watched.starts == [1, 1], "it did not start twice"
         assert report["nodes"]["it"]["state"] in ("running", "ended"), report["nodes"]["it"]
 
     @pytest.mark.trio
-    async def test_metrics_are_numbers_with_units(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_metrics_are_numbers_with_units(self, world: World, autojump_clock: MockClock) -> None:
         """Metrics may be read at any time; they are plain values, and fractions have a unit in their name."""
-        session = make_session(world.graph(), **session_options)
+        session = world.session()
         node = session.built.nodes["it"].node
         check_metrics(node.metrics())
         check_counters(node)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from ..._core.clock import NS_PER_S
 from ..._core.errors import GraphError
-from ..graph_runs import make_session, run_graph
+from ..graph_runs import run_graph
 from .node_suite import NodeSuite
 from .suite_base import World
 
@@ -26,18 +27,11 @@ class SinkSuite(NodeSuite):
     @pytest.mark.trio
     @pytest.mark.parametrize("channels", [1, 2, 8])
     @pytest.mark.parametrize("rate", [44100, 48000, 96000])
-    async def test_takes_any_format(
-        self,
-        world: World,
-        session_options: dict[str, Any],
-        autojump_clock: trio.testing.MockClock,
-        channels: int,
-        rate: int,
-    ) -> None:
+    async def test_takes_any_format(self, world: World, autojump_clock: MockClock, channels: int, rate: int) -> None:
         """It plays any number of channels and any usual rate, or refuses with a problem at one of its options."""
         source = f'channels = {channels}\nrate = "{rate}Hz"\n'
         try:
-            session = make_session(world.graph(source), **session_options)
+            session = world.session(source)
         except GraphError as error:
             if all(problem.path.startswith("sinks.it.") for problem in error.problems):
                 pytest.skip(f"refused: {error}")
@@ -47,35 +41,27 @@ class SinkSuite(NodeSuite):
     @pytest.mark.trio
     @pytest.mark.parametrize("duration", ["1ms", "20833333ns", "333ms", "1s"])
     async def test_takes_any_amount_and_ends_with_its_input(
-        self,
-        world: World,
-        session_options: dict[str, Any],
-        autojump_clock: trio.testing.MockClock,
-        duration: str,
+        self, world: World, autojump_clock: MockClock, duration: str
     ) -> None:
         """The run completes by itself soon after the input has ended, for any number of frames."""
         with trio.fail_after(10):
-            run = await run_graph(world.graph(f'duration = "{duration}"\n'), **session_options)
+            run = await run_graph(world.graph(f'duration = "{duration}"\n'), **world.session_options)
         assert run.report["ended"] == "completed"
         assert run.report["nodes"]["it"]["state"] == "ended"
 
     @pytest.mark.trio
-    async def test_underrun_is_no_failure(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_underrun_is_no_failure(self, world: World, autojump_clock: MockClock) -> None:
         """Frames that arrive too late are silence in the output and counted; the sink continues."""
         source = 'link-offset = "2ms"\njitter = "40ms"\n'
-        run = await run_graph(world.graph(source), for_s=3, **session_options)
+        run = await run_graph(world.graph(source), for_s=3, **world.session_options)
         _played(run.report)
 
     @pytest.mark.trio
-    async def test_survives_a_new_grandmaster(
-        self, world: World, session_options: dict[str, Any], autojump_clock: trio.testing.MockClock
-    ) -> None:
+    async def test_survives_a_new_grandmaster(self, world: World, autojump_clock: MockClock) -> None:
         """A jump of media time by a second is not a failure."""
         clock = 'kind = "sim-clock"'
         graph = world.graph().replace(clock, f'{clock}\nstep-after = "1s"\nstep = "1s"')
-        run = await run_graph(graph, for_s=4, **session_options)
+        run = await run_graph(graph, for_s=4, **world.session_options)
         _played(run.report)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from ..._core.role import Role
-from ..graph_runs import shared_registry
+from ..._run.session import Session
+from ..graph_runs import make_session, shared_registry
 
 
 class Suite:
@@ -38,12 +39,14 @@ class Suite:
 class World:
     """Makes graphs around the node under test. The other nodes are simulated, so no other plugin is needed."""
 
-    def __init__(self, role: str, options: str, extra: str = "") -> None:
+    def __init__(self, role: str, options: str, extra: str = "", **session_options: Any) -> None:
         self.role = Role(role)
-        self.registry = shared_registry()
+        registry = shared_registry()
+        self.session_options: dict[str, Any] = {"registry": registry, **session_options}
+        """Options of every session: see `make_session`."""
         self._options = options.strip()
         self._extra = extra
-        kinds = self.registry.kinds(self.role)
+        kinds = registry.kinds(self.role)
         name = tomllib.loads(options).get("kind")
         assert name in kinds, f"no installed plugin has {name!r} among its {role}: there are {', '.join(kinds)}"
         self.kind = kinds[name]
@@ -66,3 +69,7 @@ class World:
             kind = "sim-card" if getattr(self.kind, "domain", None) == "none" else "sim-recorder"
             parts.append(f'[sinks.end]\ninput = "it"\nkind = "{kind}"')
         return "\n".join(parts) + "\n"
+
+    def session(self, source: str = "", **more: Any) -> Session:
+        """A session of `graph`, which has not started."""
+        return make_session(self.graph(source), **self.session_options, **more)

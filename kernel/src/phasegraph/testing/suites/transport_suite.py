@@ -61,6 +61,11 @@ class TransportSuite(Suite):
         """The half that receives and records it."""
         return f'[sources.it]\n{receiver}\n[sinks.recorder]\nkind = "sim-recorder"\ninput = "it"\n'
 
+    @pytest.fixture
+    def both(self, sending: str, receiving: str) -> str:
+        """Sender and receiver in one graph."""
+        return sending + receiving
+
     async def _run(self, halves: str, network: SimNetwork, folder: Path, **options: Any) -> GraphRun:
         run = await run_graph(head() + halves, network=network, folder=folder, for_s=_SOUNDS_S + 1, **options)
         assert run.report["ended"] == "time", run.report["nodes"]
@@ -89,9 +94,9 @@ class TransportSuite(Suite):
         raise AssertionError("the received frames differ from the sent ones")
 
     @pytest.mark.trio
-    async def test_is_bit_exact(self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock) -> None:
+    async def test_is_bit_exact(self, both: str, tmp_path: Path, autojump_clock: MockClock) -> None:
         """Every frame arrives as it was sent."""
-        run = await self._run(sending + receiving, SimNetwork(), tmp_path)
+        run = await self._run(both, SimNetwork(), tmp_path)
         assert self._wrong(run) == (_SOUNDS_S * self.rate, 0)
         metrics = run.metrics("it")
         assert metrics["packets_received"] == -(-_SOUNDS_S * self.rate // self.packet_frames)
@@ -99,12 +104,10 @@ class TransportSuite(Suite):
             assert metrics[f"packets_{name}"] == 0
 
     @pytest.mark.trio
-    async def test_loss_is_a_gap_and_counted(
-        self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
-    ) -> None:
+    async def test_loss_is_a_gap_and_counted(self, both: str, tmp_path: Path, autojump_clock: MockClock) -> None:
         """Lost packets change no other frame."""
         network = SimNetwork(faults=Faults(drop=Every(50, 7)))
-        run = await self._run(sending + receiving, network, tmp_path)
+        run = await self._run(both, network, tmp_path)
         assert network.truth.dropped > 0
         assert run.metrics("it")["packets_lost"] == network.truth.dropped
         whole, wrong = self._wrong(run)
@@ -114,37 +117,33 @@ class TransportSuite(Suite):
 
     @pytest.mark.trio
     async def test_duplicates_are_harmless_and_counted(
-        self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
+        self, both: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
         """A duplicate packet changes nothing."""
         network = SimNetwork(faults=Faults(duplicate=Every(50, 7)))
-        run = await self._run(sending + receiving, network, tmp_path)
+        run = await self._run(both, network, tmp_path)
         assert run.metrics("it")["packets_duplicate"] == network.truth.duplicated > 0
         assert self._wrong(run) == (_SOUNDS_S * self.rate, 0)
 
     @pytest.mark.trio
     async def test_reordering_is_harmless_and_counted(
-        self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock
+        self, both: str, tmp_path: Path, autojump_clock: MockClock
     ) -> None:
         """A packet that its successor overtakes is written to its place."""
         network = SimNetwork(faults=Faults(swap=Every(50, 7)))
-        run = await self._run(sending + receiving, network, tmp_path)
+        run = await self._run(both, network, tmp_path)
         assert run.metrics("it")["packets_reordered"] == network.truth.swapped > 0
         assert run.metrics("it")["packets_lost"] == 0
         assert self._wrong(run) == (_SOUNDS_S * self.rate, 0)
 
     @pytest.mark.trio
     @pytest.mark.parametrize("wrap", ["timestamp", "sequence"])
-    async def test_numbers_wrap(
-        self, sending: str, receiving: str, tmp_path: Path, autojump_clock: MockClock, wrap: str
-    ) -> None:
+    async def test_numbers_wrap(self, both: str, tmp_path: Path, autojump_clock: MockClock, wrap: str) -> None:
         """Half a second after the start media time passes a multiple of 2**32 frames, or of 2**16 packets."""
         period = 1 << 32 if wrap == "timestamp" else self.packet_frames << 16
         frame = (REALTIME_EPOCH_NS * self.rate // NS_PER_S // period + 1) * period
         epoch = frame * NS_PER_S // self.rate - NS_PER_S // 2
-        run = await run_graph(
-            head(epoch) + sending + receiving, network=SimNetwork(), folder=tmp_path, for_s=_SOUNDS_S + 1
-        )
+        run = await run_graph(head(epoch) + both, network=SimNetwork(), folder=tmp_path, for_s=_SOUNDS_S + 1)
         assert self._wrong(run) == (_SOUNDS_S * self.rate, 0)
         assert run.metrics("it")["packets_lost"] == 0
 
@@ -163,14 +162,14 @@ class TransportSuite(Suite):
         assert 0.3 * _SOUNDS_S * self.rate < received < 0.6 * _SOUNDS_S * self.rate
         assert run.metrics("it")["packets_lost"] == 0
 
-    def test_hostile_packets_are_counted_and_dropped(self, sending: str, receiving: str, tmp_path: Path) -> None:
+    def test_hostile_packets_are_counted_and_dropped(self, both: str, tmp_path: Path) -> None:
         """No packet on the stream's address and port ends the run; too short ones count as malformed or foreign."""
         registry = shared_registry()
 
         @hypothesis.settings(max_examples=15, deadline=None, database=None)
         @hypothesis.given(st.lists(st.binary(max_size=200), min_size=1, max_size=20))
         def check(packets: list[bytes]) -> None:
-            main = partial(self._run_with_packets, packets, sending + receiving, registry=registry, folder=tmp_path)
+            main = partial(self._run_with_packets, packets, both, registry=registry, folder=tmp_path)
             trio.run(main, clock=MockClock(autojump_threshold=0))
 
         check()

@@ -127,15 +127,25 @@ class Protection:
             self._emit("protected", {})
 
 
-class LatenessWatch:
-    """Whether packets come later than the link offset."""
+class _Watch:
+    """Watches packets that go on coming, and reports what is wrong with them once each time it begins."""
 
     def __init__(self, emit: Emit) -> None:
         self.trouble = ""
-        """What is wrong, while they do."""
+        """What is wrong, while it is."""
         self._emit = emit
-        self._before = (0, 0)
         self._repeat_ns = 0
+
+    def _report(self, name: str, now_ns: int, fields: dict[str, Metric]) -> None:
+        if now_ns >= self._repeat_ns:
+            self._emit(name, {**fields, "reason": self.trouble})
+        self._repeat_ns = now_ns + REPEAT_NS
+
+
+class LatenessWatch(_Watch):
+    """Whether packets come later than the link offset."""
+
+    _before = (0, 0)
 
     def check_lateness(self, receiver: StreamReceiver, drift: str, now_ns: int) -> None:
         """Compare the figures with those of the last check. ``drift`` is a better reason than a short link offset."""
@@ -150,20 +160,13 @@ class LatenessWatch:
         if lateness.largest_ns is None or lateness.largest_ns <= receiver.link_offset_ns:
             return  # they count another time, which `timestamps_outside_window` reports
         self.trouble = drift or why_late(receiver.link_offset_ns, lateness.percentile(0.99), lateness.largest_ns)
-        if now_ns >= self._repeat_ns:
-            self._emit("packets_come_late", {"late": count, "received": received, "reason": self.trouble})
-        self._repeat_ns = now_ns + REPEAT_NS
+        self._report("packets_come_late", now_ns, {"late": count, "received": received})
 
 
-class DriftWatch:
-    """Whether the sender's clock runs at another rate than the graph's."""
+class DriftWatch(_Watch):
+    """Whether the sender's clock runs at another rate than the graph's: who runs fast or slow, and what to do."""
 
-    def __init__(self, emit: Emit) -> None:
-        self.trouble = ""
-        """Who runs fast or slow, and what to do, while it lasts."""
-        self._emit = emit
-        self._before: StreamFigures | None = None
-        self._repeat_ns = 0
+    _before: StreamFigures | None = None
 
     def check_rate(self, receiver: StreamReceiver, now_ns: int) -> None:
         """Look at the newest figures."""
@@ -175,21 +178,14 @@ class DriftWatch:
         self.trouble = receiver.drift_reason(figures.legs[0].rate_windows)
         rate = figures.legs[0].rate_windows.rate
         if self.trouble and rate is not None:
-            if now_ns >= self._repeat_ns:
-                fields: dict[str, Metric] = {"rate_ppb": round(rate.ppb), "sigma_ppb": round(rate.sigma_ppb)}
-                self._emit("sender_drifts", {**fields, "reason": self.trouble})
-            self._repeat_ns = now_ns + REPEAT_NS
+            fields: dict[str, Metric] = {"rate_ppb": round(rate.ppb), "sigma_ppb": round(rate.sigma_ppb)}
+            self._report("sender_drifts", now_ns, fields)
 
 
-class NumbersWatch:
+class NumbersWatch(_Watch):
     """Whether a sender's sequence numbers and timestamps belong together."""
 
-    def __init__(self, emit: Emit) -> None:
-        self.trouble = ""
-        """What is wrong, while it is."""
-        self._emit = emit
-        self._before: StreamFigures | None = None
-        self._repeat_ns = 0
+    _before: StreamFigures | None = None
 
     def check_numbers(self, receiver: StreamReceiver, now_ns: int) -> None:
         """Compare the figures with those of the last check."""
@@ -209,23 +205,18 @@ class NumbersWatch:
             figures.frames_concealed - before.frames_concealed,
         )
         if self.trouble:
-            if now_ns >= self._repeat_ns:
-                self._emit("numbers_differ", {"reason": self.trouble})
-            self._repeat_ns = now_ns + REPEAT_NS
+            self._report("numbers_differ", now_ns, {})
 
 
-class RivalWatch:
-    """Whether another sender sends to the address of a leg all the time."""
+class RivalWatch(_Watch):
+    """Whether another sender sends to the address of a leg all the time: who is followed and who is ignored."""
 
     def __init__(self, emit: Emit, label: dict[str, Metric]) -> None:
-        self.trouble = ""
-        """Who is followed and who is ignored, while both send."""
-        self._emit = emit
+        super().__init__(emit)
         self._label = label
         self._before = LegFigures()
         self._checks = 0
         """Checks in a row between which both have sent."""
-        self._repeat_ns = 0
 
     def check_rivals(self, receiver: StreamReceiver, leg: int, now_ns: int) -> None:
         """Compare the figures with those of the last check."""
@@ -239,8 +230,6 @@ class RivalWatch:
             return
         same_host = figures.sender.address == figures.rival.address
         self.trouble = why_rival(str(figures.sender), str(figures.rival), same_host=same_host)
-        if now_ns >= self._repeat_ns:
-            fields: dict[str, Metric] = {"followed": str(figures.sender), "ignored": str(figures.rival)}
-            fields |= {"packets": count, "reason": self.trouble}
-            self._emit("rival_sender", {**self._label, **fields})
-        self._repeat_ns = now_ns + REPEAT_NS
+        followed, ignored = str(figures.sender), str(figures.rival)
+        fields: dict[str, Metric] = {"followed": followed, "ignored": ignored, "packets": count}
+        self._report("rival_sender", now_ns, {**self._label, **fields})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 import msgspec
 
 from phasegraph import Build, Encoding, NodeError
 
 from .. import sdp
+from ..interface_lookup import check_address
 from ..options import Aes67SourceConfig
 from ..parameters import StreamParameters, frames_per_packet
 
@@ -20,11 +19,11 @@ Legs = tuple[StreamParameters, ...]
 def legs_from_config(config: Aes67SourceConfig, build: Build) -> Legs:
     """The legs that the options and the description they name ask for. Raises NodeError."""
     leg_b = config.leg_b
-    _check_address(config.group, "group")
-    _check_address(config.source, "source")
+    check_address(config.group, "group")
+    check_address(config.source, "source")
     if leg_b is not None:
-        _check_address(leg_b.group, "leg-b.group")
-        _check_address(leg_b.source, "leg-b.source")
+        check_address(leg_b.group, "leg-b.group")
+        check_address(leg_b.source, "leg-b.source")
     given = [name for name in ("sdp", "session", "group") if getattr(config, name) is not None]
     if not given and config.enabled:
         raise NodeError(
@@ -89,12 +88,3 @@ def _with_second(first: StreamParameters, second: StreamParameters | None, confi
             option="leg-b",
         )
     return first, second
-
-
-def _check_address(text: str | None, option: str) -> None:
-    if text is None:
-        return
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        raise NodeError(f"{text!r} is not an IPv4 address", option=option) from None

@@ -78,11 +78,7 @@ class AttachedSenders:
 
     def metrics(self) -> dict[str, int]:
         """Counters, by name."""
-        return {
-            "receivers": len(self.receivers.addresses),
-            "receivers_refused": self.receivers.refused,
-            **{f"sender_refused_{reason}": count for reason, count in self._service.refused.items()},
-        }
+        return self.receivers.metrics() | self._service.metrics()
 
     def close(self) -> None:
         """Remove the receivers from airptp, and close the sockets and the memory."""

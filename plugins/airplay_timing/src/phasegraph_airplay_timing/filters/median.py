@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
-from collections.abc import Sequence
 
-from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, DelayExchange, FilterSolution, LeaderSync, TimingSample
+from .timing_samples import PATH_LIMIT_NS, RATE_LIMIT, DelayExchange, FilterSolution, LeaderSync, TimingSample, slope_of
 
 _WINDOW = 8
 _ENOUGH = 3
@@ -45,7 +44,7 @@ class MedianFilter:
             middle_ns = (self._exchanges[0].asked_ns + sample.asked_ns) // 2
             self._groups.append((middle_ns, round(statistics.median(self._offsets(middle_ns)))))
             if sample.asked_ns - self._groups[0][0] >= _LEAST_SPAN_NS and len(self._groups) >= _ENOUGH:
-                self._rate = max(-RATE_LIMIT, min(RATE_LIMIT, _slope(self._groups)))
+                self._rate = max(-RATE_LIMIT, min(RATE_LIMIT, slope_of(self._groups)))
 
     def solve(self, now_ns: int) -> FilterSolution | None:
         """See `TimingFilter.solve`."""
@@ -86,10 +85,3 @@ class MedianFilter:
             two_way=False,
             delay_ns=None,
         )
-
-
-def _slope(points: Sequence[tuple[int, int]]) -> float:
-    # Least squares, relative to the first point: epochs do not fit a float.
-    times = [local - points[0][0] for local, _ in points]
-    gains = [offset - points[0][1] for _, offset in points]
-    return statistics.linear_regression(times, gains).slope

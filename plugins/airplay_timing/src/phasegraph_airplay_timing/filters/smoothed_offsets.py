@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .timing_samples import RATE_LIMIT, FilterSolution, LeaderSync, TimingSample
+from .timing_samples import RATE_LIMIT, FilterSolution, LeaderSync, TimingSample, slope_of
 
 _WINDOW_NS = 30_000_000_000
 _LEAST_NS = 5_000_000_000
@@ -49,12 +49,5 @@ class SmoothedOffsetFilter:
         )
 
     def _rate(self) -> float:
-        # Least squares, about the first point so that the numbers stay small.
-        (first_ns, first_offset_ns), (last_ns, _) = self._points[0], self._points[-1]
-        if last_ns - first_ns < _LEAST_NS:
-            return 0.0
-        times = [local_ns - first_ns for local_ns, _ in self._points]
-        offsets = [offset_ns - first_offset_ns for _, offset_ns in self._points]
-        middle, mean = sum(times) / len(times), sum(offsets) / len(offsets)
-        above = sum((time - middle) * (offset - mean) for time, offset in zip(times, offsets, strict=True))
-        return above / sum((time - middle) ** 2 for time in times)
+        points = self._points
+        return slope_of(points) if points[-1][0] - points[0][0] >= _LEAST_NS else 0.0

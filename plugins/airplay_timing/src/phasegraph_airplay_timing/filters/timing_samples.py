@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -72,6 +73,13 @@ def limits_of(sample: TimingSample) -> Iterator[tuple[bool, int, int]]:
     yield False, sample.asked_ns, sample.reached_ns - sample.asked_ns
     if sample.answered_ns is not None:
         yield True, sample.answered_ns, sample.reached_ns - sample.answered_ns
+
+
+def slope_of(points: Sequence[tuple[int, int]]) -> float:
+    """The slope of offsets over local times by least squares, about the first point so that the numbers stay small."""
+    times = [local - points[0][0] for local, _ in points]
+    gains = [offset - points[0][1] for _, offset in points]
+    return statistics.linear_regression(times, gains).slope
 
 
 class FilterSolution(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -18,11 +18,10 @@ from ..attached.running_servers import AirptpReader, RunningServer, find_running
 from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..engine.ptp_engine import PORT
 from ..filters import FILTERS, SPARES
-from ..mapped_file import DIRECTORY
 from ..participant import EmitEvent, TimingParticipant
-from ..senders.cliairplay import CONTROL_PORT
 from ..senders.receiver_registry import ReceiverRegistry
-from ..senders.sender_server import SenderOptions, SenderServer
+from ..senders.sender_server import SenderServer
+from ..server_options import NqptpServerOptions
 from ..sessions.airplay_session import AirplaySession
 from ..sessions.session_server import SessionServer
 from ..timing_sockets import TimingSockets, families_of, make_identity, open_loopback
@@ -39,29 +38,6 @@ LOOK_NS = 1_000_000_000
 _LOOPBACK = ("127.0.0.1", "::1")
 _NUMBERS = 0x7000
 """Number of portNumbers, from 0x8008 on."""
-
-
-class NqptpServerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of the server."""
-
-    interface: str
-    names: Sequence[str] = ("/nqptp",)
-    filter: str = "envelope"
-    event_port: int = 319
-    general_port: int = 320
-    control_port: int = 9000
-    directory: str = DIRECTORY
-    serve_nqptp: bool = True
-    """Whether receivers are served."""
-    serve_airptp: bool = False
-    """Whether OwnTone's senders are served too."""
-    serve_cliairplay: bool = False
-    """Whether Music Assistant's senders are served too."""
-    sender_control_port: int = CONTROL_PORT
-    sessions: str | None = None
-    """Path of the Unix socket of sessions; None for no socket."""
-    state: str | None = None
-    """Folder in which the names of clients are kept over a restart of the system; None keeps none."""
 
 
 class PeerGroup(msgspec.Struct):
@@ -446,15 +422,8 @@ class NqptpServer:
                 self._emit_event("not_kept", client="receivers", reason=str(error.strerror))
 
     def _serve_senders(self, sockets: TimingSockets) -> SenderServer | None:
-        options = SenderOptions(
-            serve_airptp=self._options.serve_airptp,
-            serve_cliairplay=self._options.serve_cliairplay,
-            event_port=self._options.event_port,
-            general_port=self._options.general_port,
-            control_port=self._options.sender_control_port,
-            directory=self._options.directory,
-        )
-        if not options.any:
+        options = self._options
+        if not (options.serve_airptp or options.serve_cliairplay):
             return None
         return SenderServer(
             options,

@@ -66,6 +66,10 @@ class CliairplayService:
         )
         self._file.write_twice(sample.encode(), cliairplay.MAIN, cliairplay.SECONDARY)
 
+    def metrics(self) -> dict[str, int]:
+        """How many commands were refused, by the reason."""
+        return {f"sender_refused_{reason}": count for reason, count in self.refused.items()}
+
     def close(self) -> None:
         """Clear and remove the memory: a client that has it mapped sees that no server is left."""
         self._file.write_twice(

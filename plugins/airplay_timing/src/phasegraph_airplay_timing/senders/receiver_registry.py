@@ -29,6 +29,10 @@ class ReceiverRegistry:
         """Addresses of all receivers."""
         return frozenset({*self._airptp.values(), *self._registered})
 
+    def metrics(self) -> dict[str, int]:
+        """How many receivers there are, and how many were refused."""
+        return {"receivers": len(self.addresses), "receivers_refused": self.refused}
+
     @property
     def insists_alone(self) -> bool:
         """Whether the only receiver may lead: clients of airptp take the server's clock for the leader."""

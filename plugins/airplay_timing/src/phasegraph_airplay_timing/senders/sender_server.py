@@ -10,8 +10,6 @@ import time
 from collections.abc import Collection
 from typing import NamedTuple
 
-import msgspec
-
 from phasegraph import ClockState, LocalClock, bracketed_offset
 from phasegraph.ieee1588 import parse_clock_identity
 from phasegraph.net import Arrival, Departure, Network, StampedSocket
@@ -20,8 +18,9 @@ from ..engine import LeaderClock, PtpEngine, TimingPeer, TimingRole
 from ..filters import EnvelopeFilter
 from ..nqptp.nqptp_record import NqptpRecord
 from ..participant import EmitEvent, TimingParticipant
+from ..server_options import NqptpServerOptions
 from ..timing_sockets import TimingSockets, open_loopback
-from . import airptp, cliairplay
+from . import airptp
 from .airptp_status import AirptpStatusWriter
 from .cliairplay_service import CliairplayService
 from .receiver_registry import ReceiverRegistry
@@ -32,28 +31,12 @@ _S = 1_000_000_000
 _KNOWN = (ClockState.LOCKED, ClockState.HOLDOVER)
 
 
-class SenderOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Which senders are served, and how."""
-
-    serve_airptp: bool = False
-    serve_cliairplay: bool = False
-    event_port: int = 319
-    general_port: int = 320
-    control_port: int = cliairplay.CONTROL_PORT
-    directory: str
-
-    @property
-    def any(self) -> bool:
-        """Whether any sender is served."""
-        return self.serve_airptp or self.serve_cliairplay
-
-
 class SenderServer:
     """One clock that leads, for all senders."""
 
     def __init__(
         self,
-        options: SenderOptions,
+        options: NqptpServerOptions,
         receivers: ReceiverRegistry,
         own_addresses: Collection[str],
         network: Network,
@@ -155,14 +138,12 @@ class SenderServer:
     def metrics(self) -> dict[str, int]:
         """Counters, by name."""
         counters = self._participant.engine.counters
-        refused = {} if self._service is None else self._service.refused
         return {
-            "receivers": len(self.receivers.addresses),
-            "receivers_refused": self.receivers.refused,
+            **self.receivers.metrics(),
             "receivers_ready": self._engine.readiness.count(self._local.now_ns()),
             "receivers_silent": self._engine.silent_peers,
             "receiver_leads": int(self._receiver_leads),
-            **{f"sender_refused_{name}": count for name, count in refused.items()},
+            **({} if self._service is None else self._service.metrics()),
             **{f"sender_{name}": count for name, count in counters.items()},
         }
 
@@ -174,7 +155,7 @@ class SenderServer:
         options = self._options
         own = sockets.interface.address in _LOOPBACK  # then the server's own sockets get these datagrams
         ports = [options.general_port] if options.serve_airptp and not own else []
-        return ports + ([options.control_port] if options.serve_cliairplay else [])
+        return ports + ([options.sender_control_port] if options.serve_cliairplay else [])
 
     def _handle_airptp(self, data: bytes) -> None:
         command = airptp.parse_command(data)

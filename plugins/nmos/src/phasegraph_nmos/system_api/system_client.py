@@ -43,7 +43,7 @@ class SystemApi(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def announced_system(address: str, port: int, properties: Mapping[str, str], *, secure: bool) -> SystemApi | None:
-    """The System API of an mDNS announcement (TXT ``api_ver``, ``api_proto``, ``pri``); None for one of no use."""
+    """The System API of an mDNS announcement (TXT ``api_ver``, ``api_proto``, ``pri``); None for a useless one."""
     protocol = "https" if secure else "http"
     versions = [each.strip() for each in properties.get("api_ver", "").split(",")]
     if VERSION not in versions or properties.get("api_proto") != protocol:
@@ -121,7 +121,7 @@ class SystemClient:
             self.notes.append(f"global parameters of '{parameters.label or parameters.id}' from {asked.url}")
 
     def on_failure(self, reason: str, now_ns: int) -> None:
-        """The API that was asked is of no use now."""
+        """The API that was asked cannot be used now."""
         asked, self._asked = self._asked, None
         if asked is None:
             return

@@ -58,8 +58,8 @@ class PathDirection:
         self._values.extend(values[-PACKETS:])
 
     def absurd(self, miss_ns: float, fix: OffsetEstimate, local_ns: int) -> bool:
-        """Whether a packet, so far from the earliest to be expected, is earlier than noise and doubt allow, or later
-        than any queue."""
+        """Whether a packet this far from the earliest that is expected is earlier than noise and doubt allow, or
+        later than any queue."""
         if 0 <= miss_ns < LONGEST_NS or self.scatter is None:
             self._absurd = 0
             return False

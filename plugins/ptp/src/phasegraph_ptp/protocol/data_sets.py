@@ -8,7 +8,7 @@ import msgspec
 
 from phasegraph.ieee1588 import Announce, ComparedDataSet, Flag, MalformedMessage, PathTrace, PortIdentity, TlvType
 
-from .settings import DelayMechanism, PortRole, Settings
+from .settings import PortRole, Settings
 
 
 class PortState(enum.IntEnum):
@@ -33,6 +33,16 @@ class ClockQuality(msgspec.Struct, frozen=True, gc=False):
     variance: int
 
 
+_TIME_FLAGS = {
+    "utc_offset_valid": Flag.UTC_OFFSET_VALID,
+    "leap59": Flag.LEAP_59,
+    "leap61": Flag.LEAP_61,
+    "time_traceable": Flag.TIME_TRACEABLE,
+    "frequency_traceable": Flag.FREQUENCY_TRACEABLE,
+    "ptp_timescale": Flag.PTP_TIMESCALE,
+}
+
+
 class TimeProperties(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """timePropertiesDS (8.2.4): what the grandmaster's time is."""
 
@@ -51,29 +61,16 @@ class TimeProperties(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @classmethod
     def from_announce(cls, announce: Announce) -> TimeProperties:
         """As an Announce states them."""
-        flags = announce.flags
         return cls(
             utc_offset_s=announce.utc_offset_s,
-            utc_offset_valid=bool(flags & Flag.UTC_OFFSET_VALID),
-            leap59=bool(flags & Flag.LEAP_59),
-            leap61=bool(flags & Flag.LEAP_61),
-            time_traceable=bool(flags & Flag.TIME_TRACEABLE),
-            frequency_traceable=bool(flags & Flag.FREQUENCY_TRACEABLE),
-            ptp_timescale=bool(flags & Flag.PTP_TIMESCALE),
             time_source=announce.time_source,
+            **{name: bool(announce.flags & flag) for name, flag in _TIME_FLAGS.items()},
         )
 
     @property
     def flags(self) -> int:
         """flagField of an Announce with these properties."""
-        return (
-            Flag.UTC_OFFSET_VALID * self.utc_offset_valid
-            | Flag.LEAP_59 * self.leap59
-            | Flag.LEAP_61 * self.leap61
-            | Flag.TIME_TRACEABLE * self.time_traceable
-            | Flag.FREQUENCY_TRACEABLE * self.frequency_traceable
-            | Flag.PTP_TIMESCALE * self.ptp_timescale
-        )
+        return sum(flag for name, flag in _TIME_FLAGS.items() if getattr(self, name))
 
 
 class DefaultDS(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -119,19 +116,11 @@ class PortDS(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     port: PortIdentity
     state: PortState
-    log_min_delay_req_interval: int
-    log_min_pdelay_req_interval: int
-    log_announce_interval: int
-    log_sync_interval: int
-    announce_receipt_timeout: int
-    delay_mechanism: DelayMechanism
+    settings: Settings
+    """Intervals, versions and the delay mechanism."""
     mean_link_delay_ns: float
-    neighbor_rate_ratio: float
+    neighbor_rate_ratio: float = 1.0
     """The neighbour's rate against ours (P2P); 1 while unknown."""
-    delay_asymmetry_ns: int
-    minor_version: int
-    master_only: bool
-    version: int = 2
 
 
 class DataSets(msgspec.Struct, frozen=True, kw_only=True, gc=False):

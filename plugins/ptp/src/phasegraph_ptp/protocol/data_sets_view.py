@@ -14,7 +14,6 @@ from .data_sets import (
 )
 from .port import Port
 from .port_state import PortStateMachine
-from .settings import PortRole
 
 
 def data_sets(port: Port, machine: PortStateMachine) -> DataSets:
@@ -45,17 +44,9 @@ def data_sets(port: Port, machine: PortStateMachine) -> DataSets:
         port=PortDS(
             port=port.identity,
             state=machine.state,
-            log_min_delay_req_interval=settings.log_min_delay_req_interval,
-            log_min_pdelay_req_interval=settings.log_min_pdelay_req_interval,
-            log_announce_interval=settings.log_announce_interval,
-            log_sync_interval=settings.log_sync_interval,
-            announce_receipt_timeout=settings.announce_receipt_timeout,
-            delay_mechanism=settings.delay_mechanism,
+            settings=settings,
             mean_link_delay_ns=link_ns,
             neighbor_rate_ratio=peer.rate.ratio if peer is not None else 1.0,
-            delay_asymmetry_ns=settings.asymmetry_ns,
-            minor_version=settings.minor_version,
-            master_only=settings.role is PortRole.GRANDMASTER,
         ),
         path_trace=trace,
     )

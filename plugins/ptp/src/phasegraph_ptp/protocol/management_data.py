@@ -13,8 +13,8 @@ from phasegraph import StampKind
 from phasegraph.ieee1588 import ManagementId, PortIdentity, to_interval
 from phasegraph.ieee1588.octets import pack, pack_text
 
-from .data_sets import ClockQuality, DataSets, PortDS
-from .settings import DelayMechanism
+from .data_sets import ClockQuality, DataSets
+from .settings import DelayMechanism, Settings
 
 # Layouts in the letters of `struct`. A PortIdentity is QH, a ClockQuality BBH, a TimeInterval q.
 DEFAULT_DATA_SET = "BxHBBBHBQBx"
@@ -112,20 +112,20 @@ def _time_properties_data_set(view: ManagementView) -> bytes:
 
 
 def _port_data_set(view: ManagementView) -> bytes:
-    port = view.data.port
+    port, settings = view.data.port, view.data.port.settings
     return pack(
         PORT_DATA_SET,
         port.port.clock,
         port.port.port,
         port.state,
-        port.log_min_delay_req_interval,
+        settings.log_min_delay_req_interval,
         to_interval(port.mean_link_delay_ns),
-        port.log_announce_interval,
-        port.announce_receipt_timeout,
-        port.log_sync_interval,
-        DELAY_MECHANISMS[port.delay_mechanism],
-        port.log_min_pdelay_req_interval,
-        _version(port),
+        settings.log_announce_interval,
+        settings.announce_receipt_timeout,
+        settings.log_sync_interval,
+        DELAY_MECHANISMS[settings.delay_mechanism],
+        settings.log_min_pdelay_req_interval,
+        _version(settings),
     )
 
 
@@ -179,8 +179,8 @@ def _quality(quality: ClockQuality) -> tuple[int, int, int]:
     return quality.clock_class, quality.accuracy, quality.variance
 
 
-def _version(port: PortDS) -> int:
-    return port.minor_version << 4 | port.version
+def _version(settings: Settings) -> int:
+    return settings.minor_version << 4 | 2
 
 
 def _octet(value: Callable[[DataSets], int]) -> Callable[[ManagementView], bytes]:
@@ -213,12 +213,12 @@ PORT_DATA: Mapping[int, Callable[[ManagementView], bytes]] = {
     ManagementId.NULL_MANAGEMENT: lambda view: b"",
     ManagementId.CLOCK_DESCRIPTION: _clock_description,
     ManagementId.PORT_DATA_SET: _port_data_set,
-    ManagementId.LOG_ANNOUNCE_INTERVAL: _octet(lambda data: data.port.log_announce_interval),
-    ManagementId.ANNOUNCE_RECEIPT_TIMEOUT: _octet(lambda data: data.port.announce_receipt_timeout),
-    ManagementId.LOG_SYNC_INTERVAL: _octet(lambda data: data.port.log_sync_interval),
-    ManagementId.VERSION_NUMBER: _octet(lambda data: _version(data.port)),
-    ManagementId.DELAY_MECHANISM: _octet(lambda data: DELAY_MECHANISMS[data.port.delay_mechanism]),
-    ManagementId.LOG_MIN_PDELAY_REQ_INTERVAL: _octet(lambda data: data.port.log_min_pdelay_req_interval),
+    ManagementId.LOG_ANNOUNCE_INTERVAL: _octet(lambda data: data.port.settings.log_announce_interval),
+    ManagementId.ANNOUNCE_RECEIPT_TIMEOUT: _octet(lambda data: data.port.settings.announce_receipt_timeout),
+    ManagementId.LOG_SYNC_INTERVAL: _octet(lambda data: data.port.settings.log_sync_interval),
+    ManagementId.VERSION_NUMBER: _octet(lambda data: _version(data.port.settings)),
+    ManagementId.DELAY_MECHANISM: _octet(lambda data: DELAY_MECHANISMS[data.port.settings.delay_mechanism]),
+    ManagementId.LOG_MIN_PDELAY_REQ_INTERVAL: _octet(lambda data: data.port.settings.log_min_pdelay_req_interval),
     ManagementId.PORT_PROPERTIES_NP: _port_properties,
     ManagementId.PORT_STATS_NP: _port_stats,
 }

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from phasegraph import ClockEstimate, StampKind
-from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity, TransmitTokens
+from phasegraph.ieee1588 import Flag, Message, MessageType, PortIdentity, Signaling, Tlv, TransmitTokens
 from phasegraph.ieee1588.messages import LOG_INTERVAL_UNKNOWN
 
 from ..measurements import Sample
@@ -103,6 +103,11 @@ class Port:
         if self._departing.lost > lost:
             self.drop("transmit_stamp_lost")
         self._queue_send(message, destination, token)
+
+    def send_signaling(self, target: PortIdentity, address: str, *tlvs: Tlv) -> None:
+        """Send TLVs to one port at an address."""
+        message = Signaling(**self.header(MessageType.SIGNALING, address), target=target, tlvs=tlvs)
+        self.send_general(message, address)
 
     def stamp_departure(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """A transmit stamp arrived."""

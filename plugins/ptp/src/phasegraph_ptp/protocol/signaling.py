@@ -7,7 +7,6 @@ from phasegraph.ieee1588 import (
     CancelUnicast,
     GrantUnicast,
     MalformedMessage,
-    MessageType,
     RequestUnicast,
     Signaling,
     Tlv,
@@ -54,8 +53,7 @@ def handle(
             acknowledged = AcknowledgeCancelUnicast(tlv.message_type, tlv.maintain_request, tlv.maintain_grant)
             answers.append(acknowledged.to_tlv())
     if answers:
-        header = port.header(MessageType.SIGNALING, address)
-        port.send_general(Signaling(**header, target=message.source, tlvs=tuple(answers)), address)
+        port.send_signaling(message.source, address, *answers)
 
 
 def _cancel(

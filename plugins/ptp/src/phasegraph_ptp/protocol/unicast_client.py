@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from phasegraph.ieee1588 import ALL_PORTS, CancelUnicast, GrantUnicast, MessageType, RequestUnicast, Signaling
+from phasegraph.ieee1588 import ALL_PORTS, CancelUnicast, GrantUnicast, MessageType, RequestUnicast
 
 from .intervals import NEVER, NS_PER_S, period_ns, stated_period_ns
 from .port import Port
@@ -65,8 +65,7 @@ class UnicastClient:
             if now_ns < contract.next_ns:
                 continue
             tlv = RequestUnicast(kind, contract.log_interval, self._port.settings.request_duration_s).to_tlv()
-            header = self._port.header(MessageType.SIGNALING, server)
-            self._port.send_general(Signaling(**header, target=ALL_PORTS, tlvs=(tlv,)), server)
+            self._port.send_signaling(ALL_PORTS, server, tlv)
             contract.asked = True
             contract.next_ns = now_ns + contract.retry_ns
             contract.retry_ns = min(2 * contract.retry_ns, _LONGEST_RETRY_NS)
@@ -111,6 +110,4 @@ class UnicastClient:
     def _end(self, server: str, kind: MessageType) -> None:
         contract = self._contracts.pop((server, kind))
         if contract.expires_ns:
-            header = self._port.header(MessageType.SIGNALING, server)
-            tlvs = (CancelUnicast(kind, maintain_grant=True).to_tlv(),)
-            self._port.send_general(Signaling(**header, target=ALL_PORTS, tlvs=tlvs), server)
+            self._port.send_signaling(ALL_PORTS, server, CancelUnicast(kind, maintain_grant=True).to_tlv())

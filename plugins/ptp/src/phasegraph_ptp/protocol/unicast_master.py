@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from phasegraph.ieee1588 import CancelUnicast, GrantUnicast, MessageType, PortIdentity, RequestUnicast, Signaling
+from phasegraph.ieee1588 import CancelUnicast, GrantUnicast, MessageType, PortIdentity, RequestUnicast
 
 from .intervals import NEVER, NS_PER_S, next_due_ns, stated_period_ns
 from .port import Port
@@ -73,9 +73,8 @@ class UnicastMaster:
     def close(self) -> None:
         """Cancel all grants."""
         for (address, kind), grant in self._grants.items():
-            header = self._port.header(MessageType.SIGNALING, address)
-            tlvs = (CancelUnicast(kind, maintain_request=True).to_tlv(),)
-            self._port.send_general(Signaling(**header, target=grant.client, tlvs=tlvs), address)
+            tlv = CancelUnicast(kind, maintain_request=True).to_tlv()
+            self._port.send_signaling(grant.client, address, tlv)
         self._grants.clear()
 
     def _duration_s(self, tlv: RequestUnicast, address: str) -> int:

@@ -18,7 +18,7 @@ class ClockComparison(msgspec.Struct, frozen=True):
 
 
 class IngressTimes:
-    """How the clock stood to local time at the last two comparisons; between them it ran evenly, or it was stepped."""
+    """Clock and local time at the last two comparisons; between them the clock ran evenly, or it was stepped."""
 
     def __init__(self) -> None:
         self._before: ClockComparison | None = None

@@ -41,7 +41,8 @@ class PhaseLine:
 
     def __init__(self, settings: PublisherSettings, domain: int | None = None) -> None:
         """``domain`` is what the estimates name."""
-        self._publisher = ClockPublisher(settings)
+        self.publisher = ClockPublisher(settings)
+        """Makes the estimates."""
         self._domain = domain
         self._points: deque[tuple[int, int]] = deque(maxlen=_POINTS)
         self._beside: list[tuple[int, int]] = []
@@ -54,10 +55,6 @@ class PhaseLine:
         """Readings that were too far beside the line."""
         self.estimate = ClockEstimate(local_ns=0, reference_ns=0)
         """The newest snapshot."""
-
-    def change_thresholds(self, *, lock_within_ns: int, unlock_beyond_ns: int) -> None:
-        """When the clock is locked, and when it is lost, from the next reading on."""
-        self._publisher.change_thresholds(lock_within_ns=lock_within_ns, unlock_beyond_ns=unlock_beyond_ns)
 
     def set_source(self, source: ReadingSource) -> bool:
         """The readings to come are of this source; returns whether it is another than before.
@@ -94,7 +91,7 @@ class PhaseLine:
         After ``silence_ns`` without a reading that fits the line, the clock is in holdover. The path's delay is part of
         the bound, as its asymmetry cannot be seen.
         """
-        line, publisher = self._line, self._publisher
+        line, publisher = self._line, self.publisher
         if line is None:
             return self.estimate
         ready = len(self._points) >= _ENOUGH

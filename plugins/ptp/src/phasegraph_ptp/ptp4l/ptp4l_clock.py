@@ -57,7 +57,7 @@ class Ptp4lClock:
 
     def change_options(self, config: Ptp4lConfig) -> None:
         """See `phasegraph.LiveNode.change_options`: when it is locked, and when it is lost."""
-        self._line.change_thresholds(lock_within_ns=config.lock_within, unlock_beyond_ns=config.unlock_beyond)
+        self._line.publisher.change_thresholds(lock_within_ns=config.lock_within, unlock_beyond_ns=config.unlock_beyond)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`: what every clock reports comes from its estimate."""

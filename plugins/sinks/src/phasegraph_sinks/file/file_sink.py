@@ -42,7 +42,7 @@ DRAIN_S = 4.0
 
 
 class FileSink:
-    """Records its sources without a change of a bit.
+    """Records its sources bit for bit.
 
     A queue bridges a stalled disk. Started again after a failure, the sink records the rest of the queue, and all that
     follows, to a further file. The file is made when the first frame comes.
@@ -115,15 +115,11 @@ class FileSink:
                 raise self._failure
 
     async def _fill_queue(self, ctx: NodeContext) -> None:
-        def read_block(now_ns: int, limit: int) -> int | None:
-            frames = self._input.read_due(now_ns, limit)
-            if frames is None:
-                return None
+        def append(frames: Frames, now_ns: int) -> None:
             position = self._input.media_position()
             if len(frames) and position is not None:
                 self._frames_in += len(frames)
                 ctx.call_soon(self._append, frames, replace(position, frame=position.frame - len(frames)))
-            return len(frames)
 
         def must_wait() -> bool:
             # Frames that are not read now stay in the graph as long as its rings hold them, and are silence after that,
@@ -137,8 +133,8 @@ class FileSink:
                 ctx.call_soon(self._report_overrun, ctx)
             return True
 
-        due = DueFrames(ctx, self._input.format, read_block, must_wait)
-        await due.run()
+        due = DueFrames(self._input)
+        await due.run(ctx, append, must_wait=must_wait)
 
     def _append(self, frames: Frames, position: MediaPosition) -> None:
         # Into parts of one file each.

@@ -1,6 +1,6 @@
 """Recordings by time: where a file ends, and what it is called.
 
-Media time decides alone, so that two recorders of one stream divide it at the same frame, whenever they began.
+Media time alone decides, so that two recorders of one stream divide it at the same frame, whenever they began.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RecordingTime(msgspec.Struct, frozen=True):
 def has_start(path: str) -> bool:
     """Whether a path has a part ``{start:...}``.
 
-    Raises NodeError (option ``path``) for any other part in braces, and for a format that is no format of a time.
+    Raises NodeError (option ``path``) for any other part in braces, and for a format that is not one of a time.
     """
     try:
         fields = [field for field in Formatter().parse(path) if field[1] is not None]

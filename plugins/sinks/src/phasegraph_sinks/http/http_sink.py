@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from phasegraph import TASK_STATUS_IGNORED, Build, Input, Metrics, NodeContext, NodeError
+from phasegraph import TASK_STATUS_IGNORED, Build, Frames, Input, Metrics, NodeContext, NodeError
 
 from ..due_frames import DueFrames
 from .audio_server import AudioServer
@@ -29,10 +29,10 @@ class HttpSink:
         """``password``: of listeners; empty: they need none."""
         self._config = config
         self._input = input
+        self._due = DueFrames(input)
         self._password = password
         self._server: AudioServer | None = None
         self._port = config.port
-        self._frames_in = 0  # written by the step
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Serve until the input has ended. Raises NodeError where the port cannot be listened to."""
@@ -44,23 +44,14 @@ class HttpSink:
         listeners = await _listen(config.address, config.port)
         self._port = listeners[0].socket.getsockname()[1]
 
-        def read_block(now_ns: int, limit: int) -> int | None:
-            if not server.queues:
-                count = self._input.skip_due(now_ns, limit)
-                self._frames_in += count or 0
-                return count
-            frames = self._input.read_due(now_ns, limit)
-            if frames is None:
-                return None
-            self._frames_in += len(frames)
+        def distribute(frames: Frames, now_ns: int) -> None:
             if len(frames):
                 ctx.call_soon(server.distribute, frames)
-            return len(frames)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.serve_listeners, server.serve, listeners)
             task_status.started()
-            await DueFrames(ctx, self._input.format, read_block).run()
+            await self._due.run(ctx, distribute, wanted=lambda: bool(server.queues))
             server.end()
             with trio.move_on_after(_LAST_WORDS_S):
                 while server.queues:
@@ -71,7 +62,7 @@ class HttpSink:
         """``frames_in``, ``url``, ``listeners`` now and ``listeners_since_start``, ``requests_refused``, and
         ``frames_dropped``, which listeners missed because they did not follow."""
         host = f"[{self._config.address}]" if ":" in self._config.address else self._config.address
-        metrics: dict[str, int | str] = {"frames_in": self._frames_in, "url": f"http://{host}:{self._port}/"}
+        metrics: dict[str, int | str] = {"frames_in": self._due.frames_in, "url": f"http://{host}:{self._port}/"}
         if self._server is not None:
             metrics |= {
                 "listeners": len(self._server.queues),

@@ -37,7 +37,7 @@ class MeterSink:
     them as done and publishes the figures.
     """
 
-    def __init__(self, config: MeterConfig, input: Input) -> None:
+    def __init__(self, config: MeterConfig, build: Build, input: Input) -> None:
         format = input.format
         layout = ("mono" if format.channels == 1 else "stereo") if config.loudness == "auto" else config.loudness
         weights = CHANNEL_WEIGHTS.get(layout, ())[: format.channels]
@@ -51,9 +51,8 @@ class MeterSink:
             overload_level=10 ** (config.overload_level / 20),
             stuck_ns=config.stuck_after,
         )
-        self._input = input
-        self._frames_in = 0  # written by the step, as are the next two
-        self._frames_unmeasured = 0
+        self._due = DueFrames(input)
+        self._frames_unmeasured = 0  # written by the step, as is the next one
         self._blocks_submitted = 0
         self._blocks_done = 0  # written by the meter thread
         self._figures = Published(LevelFigures(0))
@@ -66,15 +65,7 @@ class MeterSink:
         thread = ctx.shared(meter_thread)
         task_status.started()
 
-        def read_block(now_ns: int, limit: int) -> int | None:
-            frames = self._input.read_due(now_ns, limit)
-            if frames is None:
-                return None
-            self._frames_in += len(frames)
-            self._submit(ctx, thread, meter, frames, now_ns)
-            return len(frames)
-
-        await DueFrames(ctx, self._input.format, read_block).run()
+        await self._due.run(ctx, partial(self._submit, ctx, thread, meter))
 
     def _submit(self, ctx: NodeContext, thread: MeterThread, meter: LevelMeter, frames: Frames, now_ns: int) -> None:
         if self._blocks_submitted - self._blocks_done >= MOST_BLOCKS:
@@ -98,7 +89,7 @@ class MeterSink:
         ``loudness_momentary_lufs``, ``loudness_short_term_lufs``, ``phase_correlation_1_2``, ...; ``overloads``; and
         ``trouble`` while there is an alarm. Levels are left out where no frame came."""
         figures = self._figures.latest
-        metrics: dict[str, Metric] = {"frames_in": self._frames_in, "overloads": figures.overloads}
+        metrics: dict[str, Metric] = {"frames_in": self._due.frames_in, "overloads": figures.overloads}
         if self._frames_unmeasured:
             metrics["frames_unmeasured"] = self._frames_unmeasured
         if figures.peaks_dbfs and self._now_ns() - figures.at_ns <= STALE_NS:
@@ -118,8 +109,3 @@ class MeterSink:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def make(config: MeterConfig, build: Build, input: Input) -> MeterSink:
-    """Cannot fail."""
-    return MeterSink(config, input)

@@ -8,12 +8,9 @@ import numpy as np
 
 from phasegraph import Input, LocalClock, duration_of, frames_in
 
-from .callback_stamps import CallbackStamps
 from .card_memory import PlayRing
-from .cards import OpenedCard
+from .card_side import CardSide
 
-CAPACITY_NS = 1_000_000_000
-"""Length of a ring: more than any cycle of a card."""
 SHORT_FOR_NS = 2_000_000_000
 """An input that has been short of what the card needs for this long is late by design."""
 _AWAY_REST_NS = 20_000_000
@@ -22,8 +19,8 @@ _ENDED = 1 << 60
 """More frames than any input has: it has ended."""
 
 
-class CardPlayer:
-    """Plays an input on one opened card, through its ring. Data plane only, but for the figures that others read."""
+class CardPlayer(CardSide[PlayRing]):
+    """Plays an input on one opened card."""
 
     def __init__(
         self,
@@ -37,21 +34,14 @@ class CardPlayer:
     ) -> None:
         """``ring`` has the card's channels, at least the input's; ``buffer_ns`` is kept ready for the callback.
 
-        ``before`` played on the same card before it was lost: this one continues its counts. ``on_end`` is called from
-        the step when all of the input has sounded.
+        ``on_end`` is called from the step when all of the input has sounded.
         """
         rate = input.format.rate
-        timeline = None if before is None else before.stamps.timeline
-        self.ring = ring
-        self.stamps: CallbackStamps = CallbackStamps(ring, rate, local, before=timeline)
-        self.frames_out: int = 0 if before is None else before.frames_out
-        """Frames of the input that were put into the ring."""
+        super().__init__(ring, rate, local, before)
         self.latency_ns = 0
         """From reading a frame to its sounding, at the newest block."""
         self.short_ns = 0
         """How late the input is, and has been for `SHORT_FOR_NS`; 0 if it is in time or has no frames at all."""
-        self._underruns_before = 0 if before is None else before.underruns
-        self._lost_before = 0 if before is None else before.lost_frames
         self._input = input
         self._on_end = on_end
         self._rate = rate
@@ -59,20 +49,6 @@ class CardPlayer:
         self._scratch = np.zeros((ring.capacity, input.format.channels), np.float32)
         self._away_ns: int | None = None  # since when the input is read at its nominal rate
         self._short: tuple[int, int] | None = None  # since when, and the least since then, in frames
-
-    @property
-    def underruns(self) -> int:
-        """Times that silence sounded in the middle: too few frames in the ring, lost cycles, xruns of the driver."""
-        return self._underruns_before + self.ring.underruns + self.ring.lost_cycles + self.stamps.xruns
-
-    @property
-    def lost_frames(self) -> int:
-        """Frames that the card did not ask for: their time passed without them."""
-        return self._lost_before + self.ring.lost_frames + self.stamps.lost_frames
-
-    def card_opened(self, opened: OpenedCard) -> None:
-        """The card is open."""
-        self.stamps.card_opened(opened)
 
     def step(self, local_ns: int) -> int:
         """Read stamps, then fill the ring to its depth; returns when to be called again."""
@@ -103,7 +79,7 @@ class CardPlayer:
             out = self._scratch[:count]
             there = self._input.read(first, out, sounds_ns)
             ring.write_frames(first, out[:there])
-            self.frames_out += there
+            self.frames += there
             if there < count:
                 ring.last = first + there
         return local_ns + stamps.rest_ns()

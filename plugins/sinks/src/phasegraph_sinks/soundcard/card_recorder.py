@@ -6,10 +6,9 @@ import msgspec
 
 from phasegraph import NS_PER_S, ClockEstimate, ClockState, Frames, LocalClock, Stream
 
-from .callback_stamps import CallbackStamps
 from .card_memory import CaptureRing
+from .card_side import CardSide
 from .card_timeline import CardTimeline
-from .cards import OpenedCard
 
 PUBLISH_NS = 125_000_000
 """How often the estimate is published."""
@@ -46,46 +45,18 @@ class CardClock:
             self._estimate = msgspec.structs.replace(self._estimate, state=ClockState.HOLDOVER)
 
 
-class CardRecorder:
-    """Records from one opened card, through its ring. Data plane only, but for the figures that others read."""
+class CardRecorder(CardSide[CaptureRing]):
+    """Records from one opened card."""
 
     def __init__(
-        self,
-        stream: Stream,
-        clock: CardClock,
-        local: LocalClock,
-        ring: CaptureRing,
-        *,
-        before: CardRecorder | None,
+        self, stream: Stream, clock: CardClock, local: LocalClock, ring: CaptureRing, *, before: CardRecorder | None
     ) -> None:
-        """``clock`` is the stream's; ``before`` recorded from the same card before it was lost: this one
-        continues its counts."""
-        rate = stream.format.rate
-        timeline = None if before is None else before.stamps.timeline
-        self.stamps: CallbackStamps = CallbackStamps(ring, rate, local, capture=True, before=timeline)
-        self.ring = ring
-        self.frames_in: int = 0 if before is None else before.frames_in
-        """Frames that came into the stream."""
-        self._overruns_before = 0 if before is None else before.overruns
-        self._lost_before = 0 if before is None else before.lost_frames
+        """``clock`` is the stream's."""
+        super().__init__(ring, stream.format.rate, local, before, capture=True)
         self._stream = stream
         self._clock = clock
         self._published_ns = 0
         self._skipped = 0
-
-    @property
-    def overruns(self) -> int:
-        """Times that frames were lost: by the driver, or because the data plane came too late."""
-        return self._overruns_before + self.ring.overruns + self.ring.lost_cycles + self.stamps.xruns
-
-    @property
-    def lost_frames(self) -> int:
-        """Frames that the card did not give: silence stands in their place."""
-        return self._lost_before + self.ring.lost_frames + self.stamps.lost_frames
-
-    def card_opened(self, opened: OpenedCard) -> None:
-        """The card is open."""
-        self.stamps.card_opened(opened)
 
     def step(self, local_ns: int) -> int:
         """Read stamps, then move what has come into the stream; returns when to be called again."""
@@ -116,4 +87,4 @@ class CardRecorder:
         if len(frames):
             self._stream.ring.write_frames(first, frames)
             self._stream.mark_written(first, first + len(frames), arrived_ns)
-            self.frames_in += len(frames)
+            self.frames += len(frames)

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import trio
 
 from phasegraph import Metrics, NodeContext, NodeError, frames_in
 
-from .callback_stamps import CallbackStamps
 from .card_host import OpenCard, measure_clock, open_card
-from .card_memory import CaptureRing, PlayRing
-from .card_player import CAPACITY_NS
 from .card_process import SUPPORTED, CardProcess
+from .card_side import CAPACITY_NS, CardSide, R
 from .cards import CardRequest, OpenedCard
 
 LOST_NS = 1_000_000_000
@@ -33,27 +31,7 @@ REPORT_NS = 10_000_000_000
 """Least time between two events about lost frames."""
 
 
-class CardSide(Protocol):
-    """What serves an opened card: a `CardPlayer` or a `CardRecorder`."""
-
-    stamps: CallbackStamps
-
-    def card_opened(self, opened: OpenedCard) -> None:
-        """The card is open."""
-
-    @property
-    def lost_frames(self) -> int:
-        """Frames that the card lost."""
-
-    def step(self, local_ns: int) -> int:
-        """For the data plane while the card is open."""
-
-    def step_without_card(self, local_ns: int) -> int:
-        """For the data plane while the card is away."""
-
-
-S = TypeVar("S", bound=CardSide)
-R = TypeVar("R", bound=PlayRing | CaptureRing)
+S = TypeVar("S", bound=CardSide[Any])
 
 
 class CardSession(Generic[R, S]):
@@ -66,12 +44,10 @@ class CardSession(Generic[R, S]):
         ring_type: type[R],
         make_side: Callable[[R, S | None], S],
         before: S | None,
-        count_losses: Callable[[S], int],
     ) -> None:
         """``make_side`` is called for every opening, with its ring and what served the opening before.
 
-        ``before`` served the node's run before this one. ``count_losses`` is the number of the side's underruns or
-        overruns.
+        ``before`` served the node's run before this one.
         """
         self.side: S | None = before
         """What serves the newest opening."""
@@ -81,7 +57,6 @@ class CardSession(Generic[R, S]):
         self._request = request
         self._ring_type: type[R] = ring_type
         self._make_side: Callable[[Any, S | None], S] = make_side
-        self._count_losses = count_losses
         self._capacity = max(1, frames_in(CAPACITY_NS, request.rate))
         self._card: OpenCard | CardProcess | None = None
         self._step: Callable[[int], int] = lambda local_ns: local_ns + WATCH_NS
@@ -101,7 +76,7 @@ class CardSession(Generic[R, S]):
             side = self._make_side(process.ring, before)
         self._card, self.side = card, side
         self._request = msgspec.structs.replace(self._request, known=card.opened.card)
-        side.card_opened(card.opened)
+        side.stamps.card_opened(card.opened)
         if server := card.opened.ordinary_server:
             self._ctx.give_up_priority(f"{server} has no real-time priority, and what runs ahead of it delays it")
         self._step = side.step
@@ -143,7 +118,7 @@ class CardSession(Generic[R, S]):
         self._ctx.event(name, device=self._known_name(), count=losses, lost_frames=self.side.lost_frames)
 
     def _losses(self) -> int:
-        return 0 if self.side is None else self._count_losses(self.side)
+        return 0 if self.side is None else self.side.losses
 
     def _known_name(self) -> str:
         known = self._request.known
@@ -163,7 +138,7 @@ class CardSession(Generic[R, S]):
         return True
 
 
-def card_metrics(session: CardSession[R, S] | None, side: CardSide) -> Metrics:
+def card_metrics(session: CardSession[R, S] | None, side: CardSide[R]) -> Metrics:
     """Figures of a card: rate against local time, losses, where its times come from, and trouble, if there is any."""
     trouble: Metrics = {}
     if session is not None and session.trouble:

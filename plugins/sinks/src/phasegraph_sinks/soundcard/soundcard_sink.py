@@ -28,7 +28,7 @@ LOOK_NS = 500_000_000
 class SoundcardSink:
     """Plays at the card's own rate. An edge with a clock crosses into its domain, and has a compensator."""
 
-    def __init__(self, config: SoundcardSinkConfig, input: Input) -> None:
+    def __init__(self, config: SoundcardSinkConfig, build: Build, input: Input) -> None:
         if config.rate not in (None, input.format.rate):
             raise NodeError(
                 f"rate is {config.rate} Hz, and the input has {input.format.rate} Hz",
@@ -69,7 +69,7 @@ class SoundcardSink:
         request = CardRequest(
             ctx.id, "output", config.device, format.rate, self._channels, config.latency, config.block
         )
-        session = CardSession(ctx, request, PlayRing, make_player, self._player, lambda player: player.underruns)
+        session = CardSession(ctx, request, PlayRing, make_player, self._player)
         self._session = session
         card = (await session.open()).card
         self._input.set_device(f"{card.host_api}: {card.lasting_name}, {format.rate} Hz")
@@ -103,8 +103,8 @@ class SoundcardSink:
             return {"frames_out": 0, "underruns": 0}
         late = {"trouble": _why_late(player.short_ns)} if player.short_ns else {}
         return {
-            "frames_out": player.frames_out,
-            "underruns": player.underruns,
+            "frames_out": player.frames,
+            "underruns": player.losses,
             "latency_ns": player.latency_ns,
             **late,
             **card_metrics(self._session, player),
@@ -117,8 +117,3 @@ def _why_late(short_ns: int) -> str:
         f"the input comes {late} after the card needs it: lengthen the source's link-offset by at least {late}, "
         "or shorten latency and buffer"
     )
-
-
-def make(config: SoundcardSinkConfig, build: Build, input: Input) -> SoundcardSink:
-    """Raises NodeError where the options do not fit the input. The card is searched for when the node runs."""
-    return SoundcardSink(config, input)

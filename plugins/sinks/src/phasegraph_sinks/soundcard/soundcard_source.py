@@ -24,7 +24,7 @@ from .options import SoundcardSourceConfig
 class SoundcardSource:
     """Frame n is the one that the card captured at its own time n / rate."""
 
-    def __init__(self, config: SoundcardSourceConfig) -> None:
+    def __init__(self, config: SoundcardSourceConfig, build: Build) -> None:
         self._config = config
         self._clock = CardClock()
         self._recorder: CardRecorder | None = None
@@ -50,7 +50,7 @@ class SoundcardSource:
         request = CardRequest(
             ctx.id, "input", config.device, config.rate, config.channels, config.latency, config.block
         )
-        session = CardSession(ctx, request, CaptureRing, make_recorder, self._recorder, lambda side: side.overruns)
+        session = CardSession(ctx, request, CaptureRing, make_recorder, self._recorder)
         self._session = session
         await session.open()
         task_status.started()
@@ -76,12 +76,7 @@ class SoundcardSource:
         if recorder is None:
             return {"frames_in": 0, "overruns": 0}
         return {
-            "frames_in": recorder.frames_in,
-            "overruns": recorder.overruns,
+            "frames_in": recorder.frames,
+            "overruns": recorder.losses,
             **card_metrics(self._session, recorder),
         }
-
-
-def make(config: SoundcardSourceConfig, build: Build) -> SoundcardSource:
-    """Cannot fail: the card is searched for when the node runs."""
-    return SoundcardSource(config)
