@@ -88,7 +88,7 @@ def start_errors(stamps: Stamps, seeds: int) -> tuple[list[float], float]:
 
 
 def rate_bound(stamps: Stamps, seconds: float, block: int) -> float:
-    """The least standard deviation of a rate in ppm, from the stamps of so many seconds."""
+    """The least standard deviation of a rate in ppm, from the stamps of a number of seconds."""
     count = seconds * RATE / block
     return STAMP_SIGMA_S[stamps] * math.sqrt(12.0) / (seconds * math.sqrt(count)) * 1e6
 
