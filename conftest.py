@@ -76,6 +76,9 @@ def _take_own_machine() -> None:
     for command in (
         ("mount", "--make-rprivate", "/"),
         ("mount", "-t", "tmpfs", "tmpfs", "/dev/shm"),
+        # Control sockets: a console finds all runs of a machine.
+        ("mkdir", "-p", "/run/phasegraph"),
+        ("mount", "-t", "tmpfs", "-o", "mode=0700", "tmpfs", "/run/phasegraph"),
         ("ip", "link", "set", "lo", "up"),
         # Other vendors' programs that are told no interface join groups where a route leads, and fail where none does.
         ("ip", "route", "add", "224.0.0.0/4", "dev", "lo"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import warnings
@@ -111,6 +112,35 @@ def exact(run: Callable[[], Outcome], compare: Callable[[Outcome], str]) -> Outc
             raise AssertionError(f"{differs}\n{result.stdout}\n{result.stderr}")
         hiccup(differs)
     pytest.skip(f"the machine kept {ATTEMPTS} runs waiting, for {max(lost_s):.2f} s at most: {differs}")
+
+
+def where_the_machine_runs(test: Callable[[Path], None]) -> Callable[[Path], None]:
+    """A test of what sounds within a link offset, which is repeated where a witness beside it was kept waiting.
+
+    It gets a folder of its own each time. Where the machine stalls every time, it is skipped. A failure beside a
+    witness that was not kept waiting for `STALLED_S` counts at once.
+    """
+
+    @functools.wraps(test)
+    def repeated(tmp_path: Path) -> None:
+        failure, longest_s = AssertionError(), 0.0
+        for attempt in range(ATTEMPTS):
+            folder = tmp_path / str(attempt)
+            folder.mkdir()
+            with watched_machine() as machine:
+                try:
+                    test(folder)
+                except AssertionError as error:
+                    failure = error
+                else:
+                    return
+            longest_s = machine.longest_s
+            if longest_s < STALLED_S:
+                raise failure
+            hiccup(f"The machine kept this waiting for {longest_s:.2f} s: {failure}")
+        pytest.skip(f"the machine kept {ATTEMPTS} attempts waiting, for {longest_s:.2f} s at last: {failure}")
+
+    return repeated
 
 
 def _told(result: Outcome, compare: Callable[[Outcome], str]) -> str:

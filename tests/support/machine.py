@@ -16,13 +16,17 @@ class Machine:
     def __init__(self) -> None:
         self.lost_s = 0.0
         """Seconds by which the witness came too late, in all."""
+        self.longest_s = 0.0
+        """The same, at once."""
         self._done = threading.Event()
 
     def _watch(self) -> None:
         before = time.monotonic()
         while not self._done.wait(_LOOK_S):
             now = time.monotonic()
-            self.lost_s += max(0.0, now - before - 2 * _LOOK_S)
+            late_s = max(0.0, now - before - 2 * _LOOK_S)
+            self.lost_s += late_s
+            self.longest_s = max(self.longest_s, late_s)
             before = now
 
 

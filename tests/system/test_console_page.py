@@ -91,6 +91,10 @@ def opened(browser: Any, port: int, *, width: int = 1280, scheme: str = "light",
     page.goto(f"http://{HERE}:{port}/{'#token=' + token if token else ''}")
     try:
         yield page
+    except AssertionError as error:
+        shown = ", ".join(f"{part}: {page.inner_text(part)!r}" for part in ("#headline", "#connection", "#run"))
+        error.add_note(f"the page has {shown}; broken: {broken}")
+        raise
     finally:
         page.close()
     assert broken == []
@@ -105,9 +109,16 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) 
     return time.monotonic() - began
 
 
+def choose_run(page: Any, name: str) -> None:
+    """The page shows this run: the console finds all runs of the machine, those of others too."""
+    wait_for(lambda: name in page.inner_text("#run"), "the run is found")
+    page.select_option("#run", name)
+
+
 def wait_for_run(page: Any, run: FakeControl) -> None:
     """The page shows the run, and events reach the console."""
-    wait_for(lambda: run.followed and "to spare" in page.inner_text("#headline"), "the run is shown", 60)
+    choose_run(page, run.name)
+    wait_for(lambda: run.followed and "to spare" in page.inner_text("#headline"), "the run is shown")
 
 
 def shown_in_time(change: Callable[[str], None], page: Any, where: str, text: str) -> None:
@@ -183,8 +194,7 @@ def test_the_causes_that_real_runs_make(tmp_path: Path, runtime: Path, browser: 
             stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], tmp_path, name=name))
         stack.enter_context(console(tmp_path, port))
         page = stack.enter_context(opened(browser, port))
-        wait_for(lambda: "hall" in page.inner_text("#run"), "the run is found")
-        page.select_option("#run", "hall")
+        choose_run(page, "hall")
         wait_until_shown(page, runtime / "hall.sock", REAL_CAUSES)
 
 
@@ -219,7 +229,7 @@ def test_no_route_and_the_wrong_interface(tmp_path: Path, runtime: Path, browser
         stack.enter_context(running(island.command(*KERNEL, "run", graph, "--status", "none"), tmp_path, name="island"))
         stack.enter_context(console(tmp_path, port))
         page = stack.enter_context(opened(browser, port))
-        wait_for(lambda: "island" in page.inner_text("#run"), "the run is found")
+        choose_run(page, "island")
         causes = {
             "no-route": r"cannot join 239\.69\.90\.1: no route leads to it \(name the interface with the option",
             "wrong-interface": r"nothing comes to 239\.69\.90\.1:5008 by lo",
@@ -413,6 +423,20 @@ def test_the_only_clock_of_a_graph_is_drawn_though_no_node_names_it(
         wait_for(lambda: page.locator("#picture path.clock").count() == 2, "a line to each sender")
 
 
+def test_a_run_that_begins_later_has_its_graph_too(tmp_path: Path, runtime: Path, browser: Any) -> None:
+    port = free_port()
+    graph = write_graph(tmp_path / "hall.toml", *SENDERS)
+    with ExitStack() as stack:
+        stack.enter_context(console(tmp_path, port))
+        page = stack.enter_context(opened(browser, port))
+        wait_for(lambda: page.inner_text("#connection") in ("connected", "live"), "the page is connected")
+        stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], tmp_path, name="hall"))
+        choose_run(page, "hall")
+        wait_for(lambda: page.locator("#picture path.clock").count() == 2, "a line to each sender")
+        page.click("#graph-file summary")
+        wait_for(lambda: "[sinks.two]" in page.inner_text("#graph-text"), "the graph's text")
+
+
 def test_a_stranger_s_text_stays_text_and_nothing_comes_from_other_hosts(
     tmp_path: Path, runtime: Path, browser: Any
 ) -> None:
@@ -430,6 +454,7 @@ def test_a_stranger_s_text_stays_text_and_nothing_comes_from_other_hosts(
         wait_for(lambda: text_of(page).count(evil) >= 5, "the text")
         assert page.locator("img, main script").count() == 0
         page.reload()
+        choose_run(page, "hall")
         wait_for(lambda: evil in text_of(page), "the text again")
         assert asked
         assert all(url.startswith(f"http://{HERE}:{port}/") for url in asked)
@@ -465,6 +490,7 @@ def test_an_input_is_switched_by_keyboard_after_its_plan_was_shown(tmp_path: Pat
         stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], tmp_path, name="hall"))
         stack.enter_context(console(tmp_path, port))
         page = stack.enter_context(opened(browser, port, token=operator_token(tmp_path)))
+        choose_run(page, "hall")
         wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
         assert "token" not in page.url
         page.get_by_label("Actions for out").focus()
@@ -498,8 +524,7 @@ def steered(folder: Path, browser: Any, *tables: str, run: str = "hall") -> Iter
         stack.enter_context(running([*KERNEL, "run", graph, "--status", "none"], folder, name=run))
         stack.enter_context(console(folder, port, "--interface", "lo"))
         page = stack.enter_context(opened(browser, port, token=operator_token(folder)))
-        wait_for(lambda: run in page.inner_text("#run"), "the run is found")
-        page.select_option("#run", run)
+        choose_run(page, run)
         wait_for(lambda: page.inner_text("#connection") == "live", "the page is live")
         yield page
 

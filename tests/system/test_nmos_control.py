@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from tests.support import material
 from tests.support.addresses import LOOPBACK
+from tests.support.kernel import where_the_machine_runs
 from tests.system.test_nmos_switching import Controller, Recorded, switched_hall, tai_in
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
@@ -31,6 +32,7 @@ def swapped(mode: str, requested_time: str | None = None) -> dict[str, Any]:
     return {"activation": activation, "action": {OUTPUT: routes}}
 
 
+@where_the_machine_runs
 def test_channels_are_swapped_at_their_frame_bit_for_bit(tmp_path: Path) -> None:
     with switched_hall(tmp_path, receivers=1, seconds=30) as controller:
         status, io = controller.ask("GET", "/x-nmos/channelmapping/v1.0/io")

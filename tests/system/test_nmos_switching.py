@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from tests.support import material
 from tests.support.addresses import LOOPBACK, free_group, free_port
 from tests.support.graphs import HEAD, table
-from tests.support.kernel import kernel_running
+from tests.support.kernel import kernel_running, where_the_machine_runs
 
 pytestmark = pytest.mark.realtime
 
@@ -173,6 +173,7 @@ def tai_in(seconds: float) -> tuple[str, int]:
     return f"{tai // 1000}:{tai % 1000 * 1_000_000}", of_day * RATE // 1000
 
 
+@where_the_machine_runs
 def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path) -> None:
     allow(60 + 8 * SWITCHES)
     wanted = []
@@ -191,6 +192,7 @@ def test_scheduled_activations_switch_at_their_frame_bit_for_bit(tmp_path: Path)
     assert recorded.switches == wanted
 
 
+@where_the_machine_runs
 def test_a_bulk_request_switches_all_receivers_at_one_frame(tmp_path: Path) -> None:
     with switched_hall(tmp_path, receivers=RECEIVERS, seconds=40) as controller:
         assert set(controller.receivers) == {f"r{number}" for number in range(RECEIVERS)}
@@ -217,6 +219,7 @@ def test_a_bulk_request_switches_all_receivers_at_one_frame(tmp_path: Path) -> N
     assert second > first
 
 
+@where_the_machine_runs
 def test_an_immediate_activation_sounds_within_100_ms_and_the_link_offset(tmp_path: Path) -> None:
     asked = []
     with switched_hall(tmp_path, receivers=1, seconds=30) as controller:
@@ -263,6 +266,7 @@ def registry() -> Iterator[tuple[str, list[tuple[float, str]], ThreadingHTTPServ
         thread.join()
 
 
+@where_the_machine_runs
 def test_a_registry_that_is_killed_leaves_the_sound_alone_and_the_next_one_has_the_node(tmp_path: Path) -> None:
     with (
         registry() as (first, at_first, server),

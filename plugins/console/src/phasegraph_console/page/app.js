@@ -14,12 +14,14 @@ const MOST_POINTS = 600;
 const SHOWN_EVENTS = 100;
 const TIMELINE_MS = 600_000;
 const LATE_S = 2.5; // how much later than it is due a status may be
+const ASK_AGAIN_MS = 5000; // for the graph of a run that was not given
 const THEME = "phasegraph-theme";
 
-/** By run: {overview, receivedAt, events, clocks, graph, verified}. Bounded by what the console remembers. */
+/** By run: {overview, receivedAt, events, clocks, graph, askedAt, verified}. Bounded by what the console remembers. */
 const runs = new Map();
 let chosen = null;
 let connection = { open: false, error: null };
+let ready = false; // the stream has named the runs that there are: each that comes later is loaded when it comes
 let schema = null;
 let places = [];
 let drawWanted = false;
@@ -34,7 +36,7 @@ const lists = {
 };
 
 function record(name) {
-  if (!runs.has(name)) runs.set(name, { overview: null, receivedAt: 0, events: [], clocks: new Map(), graph: null, verified: null });
+  if (!runs.has(name)) runs.set(name, { overview: null, receivedAt: 0, events: [], clocks: new Map(), graph: null, askedAt: -Infinity, verified: null });
   return runs.get(name);
 }
 
@@ -46,6 +48,8 @@ function onEvent(event, data) {
     known.receivedAt = performance.now() - data.age_s * 1000;
     if (began && data.status && data.status.started_at !== began) {
       Object.assign(known, { events: [], clocks: new Map(), graph: null, verified: null });
+      loadRun(data.name);
+    } else if (ready && !known.graph && data.state === "running" && performance.now() - known.askedAt > ASK_AGAIN_MS) {
       loadRun(data.name);
     }
     for (const [id, point] of Object.entries(data.clock_points)) addPoint(known, id, point);
@@ -59,6 +63,7 @@ function onEvent(event, data) {
     runs.delete(data.run);
     if (chosen === data.run) choose(runs.keys().next().value ?? null);
   } else if (event === "ready") {
+    ready = true;
     for (const name of runs.keys()) loadRun(name);
   }
   draw();
@@ -72,6 +77,7 @@ function addPoint(known, id, point) {
 }
 
 async function loadRun(name) {
+  record(name).askedAt = performance.now();
   try {
     const history = await ask(`runs/${encodeURIComponent(name)}/history`);
     const known = record(name);
@@ -326,6 +332,7 @@ setInterval(draw, 1000);
 watchFleet();
 follow(onEvent, (state, error) => {
   connection = { open: state === "open", error: error ?? null };
+  ready = false;
   if (error?.status === 401 && !byId("dialog").open) askForToken(() => location.reload(), error.message);
   draw();
 });
