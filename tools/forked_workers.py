@@ -38,7 +38,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     option = session.config.option
     if option.workers < 2 or option.collectonly or option.usepdb or session.testsfailed:
         return None
-    if getattr(option, "numprocesses", None):  # pytest-xdist's own
+    if getattr(option, "numprocesses", None) or hasattr(session.config, "workerinput"):  # pytest-xdist runs them
         return None
     if (terminal := session.config.pluginmanager.getplugin("terminalreporter")) is not None:
         terminal.showfspath = False  # the tests of several files are reported by turns

@@ -124,7 +124,7 @@ async def test_without_both_it_holds_over_and_comes_back_within_its_bound(autoju
         assert both.me.nodes["me"].estimate().state is ClockState.LOCKED
 
 
-@pytest.mark.parametrize("interface", ["eth0", "eth1"])
+@pytest.mark.parametrize("interface", ["eth0", pytest.param("eth1", marks=pytest.mark.slow)])
 async def test_a_path_that_becomes_lopsided_by_5_us_is_named_within_a_minute(
     autojump_clock: Any, interface: str
 ) -> None:
