@@ -11,7 +11,7 @@ A sender that leaves packet times out instead of catching up gets a slower grid,
 With many streams a burst shows in the delays only: packets of other streams lie between those of the first.
 
   ours     kernel run: one tone source, N aes67 sinks; its engine asks for real-time priority, and has it as root
-  ours-io-uring  the same with pacing = "io-uring": the system sends each packet at its time, handed over in batches
+  ours-thread  the same with pacing = "thread", and not by io_uring, which a run with priority uses
   ours-normal  the same where that is not permitted
   gst      gst-launch-1.0: N x audiotestsrc ! audioconvert ! rtpL24pay ! udpsink
   gst-rt   the same with the same real-time priority
@@ -50,7 +50,7 @@ import numpy as np
 import numpy.typing as npt
 
 _DEFAULT = (
-    *(_peers.OURS, _peers.OURS_IO_URING, _peers.OURS_NORMAL, _peers.GSTREAMER, _peers.GSTREAMER_RT, _peers.FFMPEG),
+    *(_peers.OURS, _peers.OURS_THREAD, _peers.OURS_NORMAL, _peers.GSTREAMER, _peers.GSTREAMER_RT, _peers.FFMPEG),
     *(_peers.PIPEWIRE, _peers.PIPEWIRE_RT, _peers.FLOOR, _peers.FLOOR_RT),
 )
 _SLOW_PPM = 500.0
@@ -115,7 +115,7 @@ def _trial(options: _options.Options, peer: _peers.Peer, count: int, turn: int, 
         _options.stop_peer(child, peer.key)
         spy.stop()
     seen = _measure.between(first, last)
-    if peer.key in (_peers.OURS, _peers.OURS_IO_URING):
+    if peer.key in (_peers.OURS, _peers.OURS_THREAD):
         sums = _options.report_sums(_peers.report_path(job), ("send_errors",), "sink")
         remark = "left no readable report" if sums is None else ""
         if sums and sums["send_errors"]:
