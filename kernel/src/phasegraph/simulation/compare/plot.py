@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def draw(comparison: StrategyComparison, path: Path) -> None:
         raise GraphError([Problem("--plot", f"cannot write {path}: {error.strerror}")]) from error
 
 
-def _draw_panel(panel: Any, lines: dict[str, Sequence[Point]], column: int, least: float, most: float) -> None:
+def _draw_panel(panel: Any, lines: Mapping[str, Sequence[Point]], column: int, least: float, most: float) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     extreme = least
