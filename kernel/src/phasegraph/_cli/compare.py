@@ -22,7 +22,7 @@ from .parameters import (
 )
 
 if TYPE_CHECKING:
-    from ..simulation.compare.comparison import Result, Trial
+    from ..simulation.compare.comparison import Result, StrategyTrial
 
 
 @click.command(
@@ -126,7 +126,7 @@ def compare(
 
 def _in_processes(
     graph: GraphArgument, files: Mapping[str, str], processes: int, for_ns: int, keep_points_of: int | None
-) -> Callable[[Sequence[Trial]], Mapping[Trial, Result]]:
+) -> Callable[[Sequence[StrategyTrial]], Mapping[StrategyTrial, Result]]:
     # Runs trials as a sweep runs its simulations. ``files`` has the name or path of each scenario, by its name.
     import msgspec
 
@@ -134,7 +134,7 @@ def _in_processes(
     from ..simulation.sweep import sweep_jobs, worker_pools
     from .progress import JobProgress
 
-    def run(trials: Sequence[Trial]) -> Mapping[Trial, Result]:
+    def run(trials: Sequence[StrategyTrial]) -> Mapping[StrategyTrial, Result]:
         plan = partial(
             sweep_jobs.plan_jobs, graph.path, profile=graph.profile, overrides=graph.overrides, over={}, for_ns=for_ns
         )
@@ -142,7 +142,7 @@ def _in_processes(
         for trial in trials:
             (job,) = plan(strategies=[trial.strategy], scenarios=[files[trial.scenario]], seeds=[trial.seed])
             by_key[job.key] = (job, trial)
-        results: dict[Trial, Result] = {}
+        results: dict[StrategyTrial, Result] = {}
         with JobProgress("simulations", len(trials)) as progress:
             jobs = [job for job, _ in by_key.values()]
             run_job = partial(sweep_jobs.run_job, keep_points_of=keep_points_of)

@@ -105,7 +105,7 @@ class Combined(FeedForward):
         return min(max(wanted, -most), most)
 
     def _update_lock(self, error: float | None, passed_s: float) -> None:
-        gains, sigma = self.gains, self._observer.sigma
+        gains, sigma = self.gains, self._sigma
         if error is not None:
             self._hasty = abs(error) > (gains.small if self._hasty else gains.late)
             good = abs(error) < gains.small and sigma < gains.good_sigma

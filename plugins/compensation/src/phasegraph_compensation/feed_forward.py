@@ -67,6 +67,7 @@ class FeedForward:
         self._started = False
         self._good_s = 0.0
         self._locked = False
+        self._sigma, self._deviation = self._observer.sigma, self._observer.deviation  # at the newest decision
 
     def _make_observer(self) -> CrossingObserver:
         return DeviceObserver(self._rate, self.gains.wander)
@@ -78,15 +79,16 @@ class FeedForward:
     def decide(self, local_ns: int) -> Correction:
         """See `Compensator.decide`."""
         observer, error = self._observer, self._observer.error
-        passed_s = min(self._observer.elapsed_s(), LONGEST_STEP_S)
+        self._sigma, self._deviation = observer.sigma, observer.deviation
+        passed_s = min(observer.elapsed_s(), LONGEST_STEP_S)
         if not self._started:
             return self._start_when_measured(error)
         step = 0.0
         if error is not None and abs(error) > self._largest_error():
             step, error = error, 0.0
         self._update_lock(error, passed_s)
-        if observer.sigma < INFORMATIVE:
-            wanted = observer.deviation + (0.0 if error is None else self._feedback(error, passed_s))
+        if self._sigma < INFORMATIVE:
+            wanted = self._deviation + (0.0 if error is None else self._feedback(error, passed_s))
             self._ratio.approach(wanted, passed_s, self._slope(), self._smoothing_s)
         if step:
             return self._correction(f"resync: it was {step:+.1f} frames off", step)
@@ -102,8 +104,8 @@ class FeedForward:
     def _start_when_measured(self, error: float | None) -> Correction:
         # The output is silent until the device is measured, so the ratio may jump.
         observer = self._observer
-        if observer.sigma < INFORMATIVE:
-            self._ratio.jump(observer.deviation)
+        if self._sigma < INFORMATIVE:
+            self._ratio.jump(self._deviation)
         waiting = not observer.trusted and observer.span_s < self.gains.patience_s
         self._started = self._measured() and not waiting
         if self._started:
@@ -125,7 +127,7 @@ class FeedForward:
 
     def _update_lock(self, error: float | None, passed_s: float) -> None:
         """Lock when the rate has been known for a while. The error does not matter here."""
-        good = self._observer.sigma < self.gains.good_sigma
+        good = self._sigma < self.gains.good_sigma
         self._good_s = self._good_s + passed_s if good else 0.0
         self._locked = self._good_s >= self.gains.good_s
 
@@ -142,5 +144,5 @@ class FeedForward:
             locked=self._locked,
             reason=reason,
             silent=silent,
-            device=device_rate_of(self._observer.deviation, self._observer.sigma),
+            device=device_rate_of(self._deviation, self._sigma),
         )

@@ -227,7 +227,8 @@ class RateEstimator:
     def _correct_state(self, time_ns: int) -> None:
         y = -self.residual_s(time_ns)
         r = self._r
-        off = abs(y) / math.sqrt(self._spread.phase + r)
+        spread = self._spread
+        off = abs(y) / math.sqrt(spread.phase + r)
         if off > GATE:
             self._outliers += 1
             if self._outliers >= OUTLIERS:
@@ -237,11 +238,13 @@ class RateEstimator:
         else:
             self._outliers = 0
             self._measure_noise(y)
-        if self.interval_s:
+        if self.interval_s and self._clock_density:
             r = max(r, self._clock_density / self.interval_s * min(1.0, self._since_s / CLOCK_TIME_S))
-        phase, pace, drift = self._spread.correct_by_phase(r)
+        phase, pace, drift = spread.correct_by_phase(r)
         self._rest_s += phase * y
-        self.deviation = min(max(self.deviation + pace * y, -LARGEST_RATE), LARGEST_RATE)
+        self.deviation += pace * y
+        if not -LARGEST_RATE <= self.deviation <= LARGEST_RATE:
+            self.deviation = min(max(self.deviation, -LARGEST_RATE), LARGEST_RATE)
         self._drift += drift * y
 
     def _measure_noise(self, y: float) -> None:

@@ -8,6 +8,11 @@ The error of a clock lasts: estimates that come every 125 ms have nearly the sam
 rate, therefore count as one for each `CORRELATION_S`, or for the time since the first of them while that is shorter:
 the variance ``sigma^2`` of one of them grows to ``sigma^2 (1 + 2 age / interval)``. While a clock corrects its
 first error, which its falling sigma shows, the newest phase replaces those before it.
+
+Two such filters run: one for a counter whose drift hardly changes (`CALM_DRIFT`), with a fifth less of the clock's
+noise, and one for a counter that follows an air conditioner (`DRIFT`). Their distance, averaged over `DISTANCE_TIME_S`,
+is small where the counter is calm, and grows beyond the clock's noise where it is not: the result moves from the calm
+one to the quick one by the square of it.
 """
 
 from __future__ import annotations
@@ -25,6 +30,11 @@ WANDER = 0.5e-9
 DRIFT = 50e-12
 """Random walk of its drift. A crystal that follows an air conditioner by 1 ppm in half an hour is then tracked to 0.06
 frames rms, and 2 us of noise are averaged to 0.06 frames rms, 0.35 peak to peak in 4000 s."""
+CALM_DRIFT = 12e-12
+"""The same of a counter in a room of steady temperature: 2 us of noise are averaged to 0.055 frames rms."""
+DISTANCE_TIME_S = 60.0
+QUICK_SIGMAS = 1.25
+"""Distance of the two filters, in sigmas of the clock, from which on the quick one counts alone. By noise it is 0.3."""
 FIRST_DRIFT = 5e-9
 FALLING = 0.97
 """Factor on its sigma from one estimate to the next that shows a clock which still corrects its first error."""
@@ -49,6 +59,57 @@ class ReferenceTrack:
     """The smoothed map from local to reference time. Positive times are ahead of the clock's own map."""
 
     def __init__(self) -> None:
+        self._calm, self._quick = ReferenceFilter(CALM_DRIFT), ReferenceFilter(DRIFT)
+        self._distance_s = 0.0
+        self._quick_share = 0.0
+        self._newest_ns: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there was an estimate that counts."""
+        return self._quick.known
+
+    @property
+    def rate(self) -> float:
+        """Reference seconds per local second, less one, at the newest estimate."""
+        return self._calm.rate + self._quick_share * (self._quick.rate - self._calm.rate)
+
+    @property
+    def sigma(self) -> float:
+        """One standard deviation of `rate`."""
+        return self._quick.sigma
+
+    @property
+    def sigma_s(self) -> float:
+        """One standard deviation of the smoothed time, in seconds."""
+        return self._quick.sigma_s
+
+    def ahead_s(self, local_ns: int) -> float:
+        """Smoothed reference time, less that of the clock's newest estimate, in seconds."""
+        calm_s = self._calm.ahead_s(local_ns)
+        if not self._quick_share:
+            return calm_s
+        return calm_s + self._quick_share * (self._quick.ahead_s(local_ns) - calm_s)
+
+    def observe(self, estimate: ClockEstimate) -> None:
+        """Use the newest estimate of the clock. Estimates of a clock that has no reference move nothing."""
+        self._calm.observe(estimate)
+        self._quick.observe(estimate)
+        if not self.known:
+            return
+        local_ns, before_ns = estimate.local_ns, self._newest_ns
+        passed_s = 0.0 if before_ns is None else min(max((local_ns - before_ns) * 1e-9, 0.0), LARGEST_STEP_S)
+        self._newest_ns = local_ns
+        distance_s = self._quick.ahead_s(local_ns) - self._calm.ahead_s(local_ns)
+        self._distance_s += passed_s / DISTANCE_TIME_S * (distance_s - self._distance_s)
+        self._quick_share = min(1.0, (self._distance_s / (QUICK_SIGMAS * _sigma_s(estimate))) ** 2)
+
+
+class ReferenceFilter:
+    """One Kalman filter of phase, rate and drift of the clock against the local counter: a part of `ReferenceTrack`."""
+
+    def __init__(self, drift: float) -> None:
+        """``drift`` is the random walk of the drift, per second and root of a second."""
         self.rate = 0.0
         """Reference seconds per local second, less one, at the newest estimate."""
         self.known = False
@@ -59,7 +120,7 @@ class ReferenceTrack:
         self._rest_s = 0.0
         self._age_s = self._phase_age_s = 0.0
         self._surprises = 0
-        self._spread = StateCovariance((LARGEST_SIGMA_S, UNKNOWN_RATE, FIRST_DRIFT), WANDER, DRIFT)
+        self._spread = StateCovariance((LARGEST_SIGMA_S, UNKNOWN_RATE, FIRST_DRIFT), WANDER, drift)
 
     @property
     def sigma(self) -> float:

@@ -75,10 +75,12 @@ class StateCovariance:
     def _correct(self, row: tuple[float, float, float], s: float) -> tuple[float, float, float]:
         a, b, c = row
         phase, rate, drift = gains = a / s, b / s, c / s
-        self.phase = max(self.phase - phase * a, 0.0)  # rounding must not make a variance negative
+        self.phase -= phase * a
         self._phase_rate -= phase * b
         self._phase_drift -= phase * c
-        self.rate = max(self.rate - rate * b, 0.0)
+        self.rate -= rate * b
         self._rate_drift -= rate * c
-        self.drift = max(self.drift - drift * c, 0.0)
+        self.drift -= drift * c
+        if self.phase < 0.0 or self.rate < 0.0 or self.drift < 0.0:  # rounding must not make a variance negative
+            self.phase, self.rate, self.drift = max(self.phase, 0.0), max(self.rate, 0.0), max(self.drift, 0.0)
         return gains

@@ -93,7 +93,7 @@ class StrategyComparison(msgspec.Struct, frozen=True, kw_only=True):
         return list(dict.fromkeys(result.scenario for result in self.results))
 
 
-class Trial(NamedTuple):
+class StrategyTrial(NamedTuple):
     """One simulation of a comparison."""
 
     strategy: str
@@ -114,7 +114,7 @@ def compare(
     seeds: int = 1,
     keep_points: bool = False,
     on_run: Callable[[str, str], Any] = lambda strategy, scenario: None,
-    elsewhere: Callable[[Sequence[Trial]], Mapping[Trial, Result]] | None = None,
+    elsewhere: Callable[[Sequence[StrategyTrial]], Mapping[StrategyTrial, Result]] | None = None,
 ) -> StrategyComparison:
     """Run each strategy in each deployment, with ``seeds`` seeds from ``seed`` on.
 
@@ -127,7 +127,7 @@ def compare(
     graphs, left_out, rate = _graphs_by_strategy(graph, registry, deployments, strategies, seed=seed, log=log)
     by_name = {deployment.name: deployment for deployment in deployments}
 
-    def run_here(trial: Trial) -> Result:
+    def run_here(trial: StrategyTrial) -> Result:
         return run_strategy(
             graphs[trial.strategy],
             registry,
@@ -141,12 +141,12 @@ def compare(
         )
 
     by_seed = [
-        [Trial(strategy, scenario, each) for strategy in graphs for scenario in by_name]
+        [StrategyTrial(strategy, scenario, each) for strategy in graphs for scenario in by_name]
         for each in range(seed, seed + seeds)
     ]
     trials = [trial for of_seed in by_seed for trial in of_seed]
     if elsewhere is None or len(trials) == 1:
-        results: Mapping[Trial, Result] = {trial: run_here(trial) for trial in trials}
+        results: Mapping[StrategyTrial, Result] = {trial: run_here(trial) for trial in trials}
     else:
         results = elsewhere(trials)
     first, *later = (tuple(results[trial] for trial in of_seed) for of_seed in by_seed)
