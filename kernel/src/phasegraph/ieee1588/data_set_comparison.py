@@ -17,7 +17,10 @@ from .messages import Announce
 
 
 class ComparedDataSet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One data set of the comparison (9.3.4, table 30): our own (D0), or that of an Announce."""
+    """One data set of the comparison (9.3.4, table 30): our own (D0), or that of an Announce.
+
+    The fields are in the order of comparison.
+    """
 
     priority1: int
     clock_class: int
@@ -32,29 +35,17 @@ class ComparedDataSet(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @classmethod
     def from_announce(cls, announce: Announce, receiver: PortIdentity) -> ComparedDataSet:
         """The data set of an Announce that a port has received."""
-        return cls(
-            priority1=announce.priority1,
-            clock_class=announce.clock_class,
-            clock_accuracy=announce.clock_accuracy,
-            clock_variance=announce.clock_variance,
-            priority2=announce.priority2,
-            grandmaster=announce.grandmaster,
-            steps_removed=announce.steps_removed,
-            sender=announce.source,
-            receiver=receiver,
-        )
+        announced = {name: getattr(announce, name) for name in _ANNOUNCED}
+        return cls(**announced, sender=announce.source, receiver=receiver)
 
     @property
     def quality(self) -> tuple[int, ...]:
         """The attributes that part 1 compares; the lesser is the better."""
-        return (
-            self.priority1,
-            self.clock_class,
-            self.clock_accuracy,
-            self.clock_variance,
-            self.priority2,
-            self.grandmaster,
-        )
+        return msgspec.structs.astuple(self)[:_IN_PART_1]
+
+
+_ANNOUNCED = ComparedDataSet.__struct_fields__[: ComparedDataSet.__struct_fields__.index("sender")]
+_IN_PART_1 = ComparedDataSet.__struct_fields__.index("steps_removed")
 
 
 class DataSetRelation(enum.IntEnum):
