@@ -12,7 +12,7 @@ import _proc
 import _ptp_paths
 from _ptp_figures import Trial, converged_after, settled
 from _ptp_paths import CONDITIONS
-from _ptp_peers import PERIOD_S, Follower
+from _ptp_peers import PERIOD_S, Errors, Follower
 from _ptp_plot import Curve, curve
 from tests.support.truth import Truth
 
@@ -27,6 +27,16 @@ class Timing:
 
     warm_up: float  # seconds from the start of the programs to that of the window
     seconds: float  # of the window
+
+
+@dataclass(frozen=True)
+class Record:
+    """What followers showed side by side, by key."""
+
+    start_ns: int  # CLOCK_REALTIME
+    truth: Truth
+    followers: dict[str, Follower]
+    errors: dict[str, Errors | None]  # None where a program failed
 
 
 def side_by_side(
@@ -73,6 +83,37 @@ def side_by_side(
         trial = replace(trial, **figures, told_s=told, converged_s=converged, cpu=window.cpu_seconds / window.seconds)
         outcomes.append((trial, curve(name, follower.key, errors, start)))
     return outcomes
+
+
+def errors_side_by_side(
+    kinds: Sequence[type[Follower]], name: str, seconds: float, seed: int, shop: _proc.Workshop
+) -> Record:
+    """One run of each program, all at the same time. Raises RuntimeError if a grandmaster does not start."""
+    condition = CONDITIONS[name]
+    with contextlib.ExitStack() as stack:
+        followers = []
+        for kind in kinds:
+            folder = shop.folder / kind.key
+            folder.mkdir()
+            followers.append(kind(stack.enter_context(_ptp_paths.path(condition, shop, seed)), folder))
+        for follower in followers:
+            serve(follower, shop)
+        _ptp_paths.start_traffic(condition, [each.network for each in followers], shop, seed)
+        truth, start_ns = Truth(), time.time_ns()
+        children = [shop.start(follower.command(), follower.key) for follower in followers]
+        _watch(seconds, followers, truth)
+        for follower, child in zip(followers, children, strict=True):
+            child.stop(patience=END_S)
+            follower.close()
+        truth.sample()
+    errors: dict[str, Errors | None] = {}
+    for follower, child in zip(followers, children, strict=True):
+        try:
+            errors[follower.key] = follower.errors(child.text(), truth)
+        except (RuntimeError, OSError) as error:
+            _proc.log(f"{follower.label}: {error}; it said: {child.last_words()}")
+            errors[follower.key] = None
+    return Record(start_ns, truth, {each.key: each for each in followers}, errors)
 
 
 def serve(follower: Follower, shop: _proc.Workshop) -> None:

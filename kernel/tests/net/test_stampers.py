@@ -114,7 +114,9 @@ class TestLinux:
         assert not wire.errors
 
     def test_an_interface_s_own_stamp_is_preferred(self) -> None:
-        hardware = SimpleNamespace(offset_ns=lambda: 37 * NS, steps=0, close=lambda: None)
+        hardware = SimpleNamespace(
+            offset_ns=lambda: 37 * NS, local_ns=lambda stamp_ns: stamp_ns - 37 * NS, steps=0, close=lambda: None
+        )
         stamper, wire = self.make(hardware)
         wire.data.append((b"both", [stamps(REALTIME_NS + 999 * NS, 1036 * NS)]))
         wire.data.append((b"soft", [stamps(REALTIME_NS + 998 * NS)]))
@@ -141,6 +143,19 @@ class TestForeignClock:
             offset += int(elapsed * ppm / 1e6)
             assert clock.offset_ns() == offset
         assert clock.steps == 0
+
+    @given(st.floats(-500, 500), st.lists(st.integers(0, 10**9), min_size=1, max_size=20))
+    def test_stamps_that_waited_while_it_was_slewed_are_right(self, ppm: float, waits: list[int]) -> None:
+        local = Clock()
+        began = local.now
+        clock = ForeignClock(local, lambda: REALTIME_NS + round((local.now - began) * ppm / 1e6))
+        local.now += 10**9
+        clock.offset_ns()
+        for wait in waits:
+            taken, stamp = local.now, local.now + REALTIME_NS + round((local.now - began) * ppm / 1e6)
+            local.now += wait
+            assert clock.offset_ns() is not None
+            assert abs(clock.local_ns(stamp) - taken) <= 3
 
     @given(st.integers(1, 10**12), st.sampled_from([-1, 1]), st.integers(1, 10**18))
     def test_a_step_is_seen_once(self, elapsed: int, sign: int, beyond: int) -> None:

@@ -117,7 +117,13 @@ class _RecordingStampedSocket:
 
     async def receive(self) -> Sequence[Arrival | Departure]:
         """See `StampedSocket.receive`."""
-        items = await self._socket.receive()
+        return self._keep(await self._socket.receive())
+
+    def receive_available(self) -> Sequence[Arrival | Departure]:
+        """See `StampedSocket.receive_available`."""
+        return self._keep(self._socket.receive_available())
+
+    def _keep(self, items: Sequence[Arrival | Departure]) -> Sequence[Arrival | Departure]:
         for item in items:
             if isinstance(item, Arrival):
                 destination = (item.destination or self._own[0], self._own[1])

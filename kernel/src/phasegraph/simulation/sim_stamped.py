@@ -132,6 +132,12 @@ class SimStampedSocket:
                 self._waiting = None
         raise trio.ClosedResourceError("this socket is closed")
 
+    def receive_available(self) -> Sequence[Arrival | Departure]:
+        """See `StampedSocket.receive_available`."""
+        if self._closed:
+            raise trio.ClosedResourceError("this socket is closed")
+        return self._due_events()
+
     def _latency(self) -> int:
         mean = self.host.stamping.latency_ns
         return round(self._random.exponential(mean)) if mean else 0

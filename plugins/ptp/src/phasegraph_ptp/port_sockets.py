@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import product
+from random import Random
 from typing import Protocol
 
 import msgspec
@@ -30,8 +31,23 @@ WATCH_S = 2.0
 """How often the interface is compared with the one that the sockets were opened on."""
 
 
+READING_S = (0.2, 0.3)
+"""How often the sockets of patient listeners are read, from which until which interval: each reading finds what arrived
+meanwhile. To wake up for each packet costs four times as much processor time (benchmarks/ptp_cost.py). What is sent
+then is sent at random times, so that no queue is met again and again."""
+BUSY_ITEMS = 64
+"""More at one reading are a flood, which is read as it comes."""
+
+
 class PortListener(Protocol):
     """A PTP instance, as its sockets see it."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether what arrives may wait for `READING_S`, since its stamps say when it arrived."""
+
+    def sockets_read(self) -> None:
+        """What had arrived has been passed on; called after each reading while all are patient, and after the last."""
 
     def message_received(self, message: Message, arrival: Arrival, *, unicast: bool) -> None:
         """A message arrived."""
@@ -82,9 +98,12 @@ class PortSockets:
         self.interface = find()
         self.malformed: Counter[str] = Counter()
         """Datagrams that were no PTP messages, by reason."""
+        self.paced = False
+        """Whether the sockets are read every `READING_S`, and not as packets arrive: all listeners are patient."""
         self._listeners: list[PortListener] = []
         self._tokens: TransmitTokens[tuple[PortListener, int]] = TransmitTokens()
         self._silent_since = 0.0
+        self._random = Random(self.interface.mac)
         self._reading = trio.Lock()
         self._find = find
         self._make = open
@@ -109,8 +128,7 @@ class PortSockets:
                     if self._gone:
                         await self._come_back()
                     async with trio.open_nursery() as nursery:
-                        nursery.start_soon(self._receive_loop, self._event)
-                        nursery.start_soon(self._receive_loop, self._general)
+                        nursery.start_soon(self._read_sockets)
                         nursery.start_soon(self._rejoin_when_silent)
                         reason = await self._interface_change()
                         nursery.cancel_scope.cancel()
@@ -200,10 +218,40 @@ class PortSockets:
             with suppress(OSError):
                 socket.join(group)
 
-    async def _receive_loop(self, socket: StampedSocket) -> None:
+    async def _read_sockets(self) -> None:
+        while True:
+            self.paced = self._all_patient
+            if self.paced:
+                await trio.sleep(self._random.uniform(*READING_S))
+                await self._read_available()
+            else:
+                for listener in tuple(self._listeners):  # a patient one sees that another one is not
+                    listener.sockets_read()
+                async with trio.open_nursery() as nursery:
+                    for socket in (self._event, self._general):
+                        nursery.start_soon(self._receive_loop, socket, nursery.cancel_scope)
+
+    async def _read_available(self) -> None:
+        while True:
+            items = [*self._event.receive_available(), *self._general.receive_available()]
+            for item in items:
+                self._dispatch(item)
+            for listener in tuple(self._listeners):
+                listener.sockets_read()
+            if len(items) < BUSY_ITEMS:
+                return
+            await trio.lowlevel.checkpoint()
+
+    async def _receive_loop(self, socket: StampedSocket, reading: trio.CancelScope) -> None:
         while True:
             for item in await socket.receive():
                 self._dispatch(item)
+            if self._all_patient:
+                reading.cancel()
+
+    @property
+    def _all_patient(self) -> bool:
+        return self.stamps is not StampKind.USER and all(each.patient for each in self._listeners)
 
     def _dispatch(self, item: Arrival | Departure) -> None:
         if isinstance(item, Departure):

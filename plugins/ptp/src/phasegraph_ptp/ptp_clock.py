@@ -48,6 +48,8 @@ EVENTS_BURST_NS = 40 * NS_PER_S
 """Events of the port: 40 at once, and one a second for long, whatever strangers send."""
 PUBLISH_NS = 100_000_000
 """How often the estimate is updated while nothing arrives: bounds grow, states change."""
+PACED_NS = NS_PER_S
+"""The same where sockets are paced: then what is due is done whenever they have been read."""
 
 
 class PtpClock:
@@ -153,6 +155,8 @@ class PtpDriver:
         )
         self._management = ClockManagement(self._engine, sockets, config.transport, ctx.id)
         self._woken = trio.Event()
+        self._wake_ns = 0
+        """When `run` goes on, in local time, unless it is woken before."""
         self._send_errors = 0
         self._event_limit = ResponseRateLimit(EVENTS_PER_S, burst_ns=EVENTS_BURST_NS, share=1)
         self._events_suppressed = 0
@@ -161,13 +165,20 @@ class PtpDriver:
         self._timescale = "arb"
 
     @property
+    def patient(self) -> bool:
+        """See `PortListener.patient`. A neighbour waits for answers about peer delays; a clock without lock needs each
+        packet at once."""
+        locked = self.published.state is ClockState.LOCKED and self._engine.state is PortState.SLAVE
+        return locked and self._config.delay_mechanism == "e2e"
+
+    @property
     def trouble(self) -> str:
         """See `OrdinaryClock.trouble`."""
         return self._engine.trouble
 
     async def run(self, task_status: trio.TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
         """Run until cancelled."""
-        engine, now_ns = self._engine, self._local.now_ns
+        engine = self._engine
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._sockets.listen, self)
@@ -176,19 +187,19 @@ class PtpDriver:
                     await nursery.start(serve_management, path, management.answers, management.dropped)
                 task_status.started()
                 while True:
-                    now = now_ns()
-                    if engine.deadline_ns <= now:
-                        engine.tick(now)
-                    engine.update_trouble(now)
-                    self._perform_actions()
-                    self._publish_estimate(now)
-                    pause_ns = min(engine.deadline_ns - now, PUBLISH_NS)
+                    now = self._local.now_ns()
+                    self._do_what_is_due(now)
+                    self._wake_ns = now + PACED_NS if self._sockets.paced else min(engine.deadline_ns, now + PUBLISH_NS)
                     self._woken = trio.Event()
-                    with trio.move_on_after(max(pause_ns, 0) / 1e9):
+                    with trio.move_on_after(max(self._wake_ns - now, 0) / 1e9):
                         await self._woken.wait()
         finally:
             engine.end_contracts()
             self._perform_actions()
+
+    def sockets_read(self) -> None:
+        """See `PortListener.sockets_read`."""
+        self._do_what_is_due(self._local.now_ns())
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
@@ -229,7 +240,8 @@ class PtpDriver:
         self._engine.handle_message(
             message, source=source, unicast=unicast, local_ns=arrival.local_ns, stamp=arrival.stamp
         )
-        self._perform_actions()
+        if not self._sockets.paced:
+            self._perform_actions()
 
     def version_refused(self, version: int, source: str, local_ns: int) -> None:
         """See `PortListener.version_refused`."""
@@ -238,7 +250,8 @@ class PtpDriver:
     def message_departed(self, token: int, local_ns: int, stamp: StampKind) -> None:
         """See `PortListener.message_departed`."""
         self._engine.message_departed(token, local_ns, stamp)
-        self._perform_actions()
+        if not self._sockets.paced:
+            self._perform_actions()
 
     def interface_lost(self, reason: str) -> None:
         """See `PortListener.interface_lost`."""
@@ -250,6 +263,14 @@ class PtpDriver:
         self._engine.enable(self._local.now_ns())
         self._perform_actions()
 
+    def _do_what_is_due(self, now: int) -> None:
+        engine = self._engine
+        if engine.deadline_ns <= now:
+            engine.tick(now)
+        engine.update_trouble(now)
+        self._perform_actions()
+        self._publish_estimate(now)
+
     def _perform_actions(self) -> None:
         for action in self._engine.actions():
             match action:
@@ -258,7 +279,8 @@ class PtpDriver:
                 case NewMeasurement(sample):
                     self._estimator.add_sample(sample)
                     self._stamps[sample.stamp] += 1
-                    self._publish_estimate(self._local.now_ns())
+                    if not self._sockets.paced:  # otherwise it publishes when all has been read
+                        self._publish_estimate(self._local.now_ns())
                 case ParentChanged(parent, same_timescale):
                     self._estimator.reference_changed(self._local.now_ns(), same_timescale=same_timescale)
                     if parent is not None:
@@ -266,7 +288,8 @@ class PtpDriver:
                         self._timescale = "ptp" if parent.ptp_timescale else "arb"
                 case PortEvent(name, fields):
                     self._emit_event(name, fields)
-        self._woken.set()
+        if not self._sockets.paced and self._engine.deadline_ns < self._wake_ns:
+            self._woken.set()
 
     def _emit_event(self, name: str, fields: Mapping[str, int | float | str]) -> None:
         # What strangers send may change states and grandmasters as often as they like.
@@ -297,7 +320,7 @@ class PtpDriver:
             domain=engine.settings.domain,
         )
         if self._config.role == "follower":
-            engine.serve(estimate, engine.data.time_properties)
+            engine.serve(estimate, engine.time_properties)
         else:
             served = self._serving.serve(engine, estimate, now)
             if served is not None and engine.state is PortState.MASTER:

@@ -117,10 +117,10 @@ def settled_bank(biased: float) -> KalmanBank:
     """A bank that has seen blocks in which the middle of the Syncs is late by this much."""
     random = np.random.default_rng(1)
     start = np.array([np.full(4, 20_000.0), np.zeros(4), np.full(4, 20_000.0)])
-    bank = KalmanBank(start, np.repeat(np.diag([1e8, 1e6, 1e8])[:, :, None], 4, axis=2))
+    bank = KalmanBank(start, np.repeat(np.diag([1e8, 1e6, 1e8])[:, :, None], 4, axis=2), 200.0)
     sd = np.array([900.0, 600.0, 500.0, 400.0])
     for _ in range(200):
-        bank.predict(1.0, np.ones(4))
+        bank.predict(1.0, 1e5 * np.ones(4))
         late = np.array([0.0, 0.0, 0.3, 1.0]) * biased
         ones = np.ones(4)
         bank.update_with_block(Direction.SYNC, 0.5 * ones, 20_000 + late + random.normal(0, sd), sd**2, ones)
@@ -171,8 +171,9 @@ def test_it_neither_grows_nor_drifts(minutes: int) -> None:
     play = World(PATHS["quiet"], seed=1, seconds=60.0 * minutes, delay_s=1.0).play()
     track = follow(estimator, play)
     quarters = np.array_split(np.array(track.error)[400:], 4)
-    assert max(abs(quarter.mean()) for quarter in quarters) < 150
-    assert max(np.quantile(np.abs(quarter), 0.99) for quarter in quarters) < 600
+    # Temperature moves this oscillator by up to 2 ppb/s, behind which the clock lags.
+    assert max(abs(quarter.mean()) for quarter in quarters) < 220
+    assert max(np.quantile(np.abs(quarter), 0.99) for quarter in quarters) < 560
     assert {each.state for each in track.estimates[400:]} == {ClockState.LOCKED}
     assert track.estimates[-1].discontinuities == 0
     assert estimator.metrics()["restarts"] == 0

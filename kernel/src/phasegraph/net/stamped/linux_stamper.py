@@ -85,14 +85,14 @@ class LinuxStamper:
         arrived = [(datagram, _raw(datagram.ancillary)) for datagram in self._udp.read(limit, self._local.now_ns)]
         # One measurement for all, after the last was read: a step between a stamp and its reading shows in it.
         raw = [raw for _, raw in (*departed, *arrived)]
-        hardware = self._hardware.offset_ns() if self._hardware and any(one.hardware for one in raw) else None
-        realtime = self._realtime.offset_ns() if any(one.software for one in raw) else None
+        hardware = _measured(self._hardware) if any(one.hardware for one in raw) else None
+        realtime = _measured(self._realtime) if any(one.software for one in raw) else None
 
         def local(raw: _Raw) -> PacketStamp | None:
             if raw.hardware and hardware is not None:
-                return PacketStamp(raw.hardware - hardware, StampKind.HARDWARE)
+                return PacketStamp(hardware.local_ns(raw.hardware), StampKind.HARDWARE)
             if raw.software and realtime is not None:
-                return PacketStamp(raw.software - realtime, StampKind.KERNEL)
+                return PacketStamp(realtime.local_ns(raw.software), StampKind.KERNEL)
             return None
 
         return (
@@ -120,6 +120,11 @@ class LinuxStamper:
         """See `Stamper.close`."""
         if self._hardware:
             self._hardware.close()
+
+
+def _measured(clock: ForeignClock | None) -> ForeignClock | None:
+    # None where stamps cannot be brought into local time.
+    return clock if clock is not None and clock.offset_ns() is not None else None
 
 
 def _number(ancillary: Ancillary) -> int | None:

@@ -91,5 +91,8 @@ class StampedSocket(Protocol):
         the socket is closed, and OSError.
         """
 
+    def receive_available(self) -> Sequence[Arrival | Departure]:
+        """What `receive` would give now, without waiting; may be empty. Raises ClosedResourceError and OSError."""
+
     def close(self) -> None:
         """Close the socket; a second time does nothing."""

@@ -90,14 +90,21 @@ class SystemStampedSocket:
     async def receive(self) -> Sequence[Arrival | Departure]:
         """See `StampedSocket.receive`."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        waited = False
         while not (items := self._collect_items()):
+            waited = True
             try:
                 with trio.CancelScope(deadline=self._deadline()) as self._waiting:
                     await trio.lowlevel.wait_readable(self._udp.socket)
             finally:
                 self._waiting = None
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        if not waited:  # to wait was a checkpoint: another one is another turn of the loop
+            await trio.lowlevel.cancel_shielded_checkpoint()
         return items
+
+    def receive_available(self) -> Sequence[Arrival | Departure]:
+        """See `StampedSocket.receive_available`."""
+        return self._collect_items()
 
     def _deadline(self) -> float:
         first = next(iter(self._sent.values()), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .kalman_bank import KalmanBank, Mixture
@@ -17,13 +18,12 @@ from .statistic_weighting import Scatter, StatisticWeights, weigh_statistics
 
 Vector = NDArray[np.float64]
 
-HOPS = ((0.3, 4), (0.1, 8), (0.0, 16))
+HOPS = ((0.3, 2), (0.1, 8), (0.0, 16))
 """(spacing of Syncs in s, packets a block): Syncs at least this far apart make a block of this many new packets."""
 GUESSED = 1.3
 """The scatter of a few packets is stretched by this."""
-SURER = 0.7
-"""The line through the newest packets is believed where its variance is this part of the bank's: less clear a lead is
-chance, and each change of the judge is seen in the output."""
+YOUNG = 20
+"""Blocks after which the models' evidence is no longer young: before, the variance is at least twice what they say."""
 SURPASSED = 3
 """Estimates by which the line must be ahead, or behind, to take or to lose the lead."""
 SELDOM = 4
@@ -49,6 +49,7 @@ class KalmanOffsetFilter:
         self._streams = [PathDirection() for _ in Direction]
         self._rate_ppb, self._rate_sd_ppb = 0.0, UNKNOWN_RATE_PPB
         self._since = self._gated = self._absurd = 0
+        self._doubt = 0.0
         self._weight = np.eye(len(QUANTILES))[MIDDLE]
 
     def restart(self) -> None:
@@ -86,8 +87,8 @@ class KalmanOffsetFilter:
 
     def _surer(self, offset: OffsetEstimate) -> OffsetEstimate:
         # Where noise is even, a line through all packets of the newest seconds is surer than the bank, which goes by
-        # order statistics, and begins with a few packets' guess of how much each of them scatters.
-        self._blocks += 1
+        # order statistics, and begins with a few packets' guess of how much each of them scatters. The doubt whether
+        # the floor is right remains: it is compared without.
         if not self._line_leads and self._ahead == 0 and self._blocks % SELDOM:
             return offset
         self._regression.early = self._now_s * NS_PER_S < LINE_NS  # later the bank is the one to know queues
@@ -95,13 +96,15 @@ class KalmanOffsetFilter:
         if line is None:
             return offset
         straight = line.offset_estimate(settled=True, generation=self.generation)
-        if straight.variance < SURER * offset.variance:
+        if straight.variance < offset.variance:
             self._ahead = min(self._ahead + 1, SURPASSED)
         else:
             self._ahead -= self._ahead > 0
         if self._ahead in (0, SURPASSED):
             self._line_leads = self._ahead > 0
-        return straight if self._line_leads and straight.variance < offset.variance else offset
+        if not self._line_leads or straight.variance >= offset.variance:
+            return offset
+        return replace(straight, variance=straight.variance + self._doubt)
 
     def metrics(self) -> dict[str, int | float]:
         """See `OffsetFilter.metrics`."""
@@ -159,7 +162,9 @@ class KalmanOffsetFilter:
         covariance += np.outer(spread, spread)[:, :, None] * unsure[Direction.SYNC]
         covariance[2, 2] += share**2 * unsure[back]
         covariance[[0, 2], [0, 2]] += line.doubt_ns**2 / 2
-        self._bank = KalmanBank(np.array([first, np.full_like(first, line.state[1]), delay]), covariance)
+        self._bank = KalmanBank(
+            np.array([first, np.full_like(first, line.state[1]), delay]), covariance, self._memory_s
+        )
 
     def _digest_block(
         self, bank: KalmanBank, direction: Direction, stream: PathDirection, value: Vector, time_s: Vector
@@ -170,7 +175,7 @@ class KalmanOffsetFilter:
         stream.scatter.add_block(value, time_s, direction.sign * self._rate_ppb)
         now_s = max(self._now_s, stream.time_s)
         density = self._densities()
-        bank.predict(now_s - self._now_s, density.max(axis=0) / 4 / self._memory_s**2)
+        bank.predict(now_s - self._now_s, density.max(axis=0))
         self._now_s = now_s
         distance, miss = bank.update_with_block(
             direction, now_s - time_s, value, stream.scatter.variance, self._statistics.share
@@ -181,6 +186,7 @@ class KalmanOffsetFilter:
             return None
         if direction is not Direction.SYNC:
             return None
+        self._blocks += 1
         known = bank.mixture()
         return self._make_offset(known, weigh_statistics(known, density.sum(axis=0)), bank.gain, stream.spacing_s)
 
@@ -188,6 +194,7 @@ class KalmanOffsetFilter:
         self, known: Mixture, choice: StatisticWeights, gain: Vector, spacing_s: float
     ) -> OffsetEstimate | None:
         weight = self._weight = choice.weight
+        self._doubt = choice.doubt
         self._rate_ppb = float(known.state[1] @ weight)
         first, _, delay = known.state[:, EARLIEST]
         self._floor = float(first), float(delay), self._now_s
@@ -197,7 +204,7 @@ class KalmanOffsetFilter:
             offset_ns=float(known.offset @ weight),
             rate_ppb=self._rate_ppb,
             delay_ns=float(known.state[2] @ weight),
-            variance=choice.variance,
+            variance=choice.variance * (1 + YOUNG / self._blocks),
             covariance=float(known.covariance @ weight),
             rate_variance=float(known.rate_variance @ weight),
             wander=float(known.wander @ weight),

@@ -1,16 +1,19 @@
-"""A bank of Kalman filters side by side: four order statistics by four models of how much the oscillator wanders.
+"""A bank of Kalman filters side by side: four order statistics by twelve models, of how much the oscillator wanders and
+whether the path's delay does.
 
 State of each filter            x = (offset + delay, rate, delay)          ns, ns/s (ppb), ns
 Transition over t seconds       F = [[1, t, 0], [0, 1, 0], [0, 0, 1]]
 Process noise                   Q = WANDER**2 * [[t**3/3, t**2/2, 0], [t**2/2, t, 0], [0, 0, 0]]
-                                    + diag(PHASE_WALK**2 * t, 0, delay_walk * t)
+                                    + PHASE**2 * t * [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+                                    + delay_walk * t * [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
 A Sync block, aged a seconds    H = ( 1, -a, 0)                            measures offset + delay
 A Delay_Req block               H = (-1,  a, 2)                            measures delay - offset
 A peer delay block              H = ( 0,  0, 1)                            measures delay
 Measurement noise               R = the scatter of the statistic, measured from block to block (`Scatter`)
 
-The two directions need not alternate or be equally frequent: Syncs alone carry the rate, and the delay, which hardly
-changes, averages over all Delay_Reqs. The models are weighted by how well each predicted the measurements
+The two directions need not alternate or be equally frequent: on a steady path Syncs alone carry the rate, and the delay
+averages over all Delay_Reqs. On a restless one both directions slow down and speed up together, as stacks of a machine
+do, which half of their difference does not see. The models are weighted by how well each predicted the measurements
 (multiple-model estimation: Magill, IEEE Trans. Automatic Control 10 (1965) 434). Constants without a source were
 chosen by benchmarks/ptp_estimators.py over the networks and oscillators in docs/validation/ptp_estimators.md.
 """
@@ -26,16 +29,26 @@ from .offset_estimate import Direction
 Vector = NDArray[np.float64]
 Array = NDArray[np.float64]
 
-WANDERS = np.array([1.0, 5.0, 20.0, 100.0])
-"""Random walk of the rate, ppb / sqrt(s)."""
-PRIOR = np.log([0.05, 0.25, 0.4, 0.3])
-"""Of the models. Where noise hides the oscillator this decides, and assuming a wander that is not there costs
-less than missing one: with (0.25, 0.35, 0.25, 0.15) errors are a quarter less where the
-oscillator is perfect, and a sixth more under load where temperature moves it by 2 ppb/s."""
-PHASE_WALK = 3.0
-"""Random walk of the phase, ns / sqrt(s)."""
-MEMORY = 100.0
-"""Blocks over which the evidence for the models fades."""
+_RATE_WALKS = np.array([0.02, 0.3, 1.0, 5.0, 20.0, 100.0])
+_PHASE_WALKS = np.array([0.3, 1.0, 3.0, 3.0, 3.0, 3.0])
+_SHARES = np.array([0.05, 0.1, 0.15, 0.25, 0.3, 0.15])
+"""Oscillators, from one that both ends share to a bad one. Where noise hides the oscillator the shares decide, and
+assuming a wander that is not there costs less than missing one."""
+RESTLESS_S = 3.0
+"""For how long a restless path's delay stays the same."""
+_RESTLESS_SHARE = 0.3
+WANDERS = np.tile(_RATE_WALKS, 2)
+"""Random walk of the rate, ppb / sqrt(s), by model: each oscillator with a steady path, then with a restless one."""
+PHASES = np.tile(_PHASE_WALKS, 2)
+"""Random walk of the phase, ns / sqrt(s), by model."""
+PRIOR = np.log(np.concatenate([_SHARES * (1 - _RESTLESS_SHARE), _SHARES * _RESTLESS_SHARE]))
+"""Of the models."""
+MEMORY = 300.0
+"""Blocks over which the evidence for the models fades. Longer, it tells good oscillators apart better, and lags behind
+ordinary ones when temperature moves them."""
+LEAST_EVIDENCE = -12.0
+"""No model is refuted further than this, so that a handful of blocks can bring it back: when temperature begins to move
+the oscillator, for one."""
 GATE = 9.0
 """Squared distance, in variances, beyond which a measurement counts as if it were at this distance."""
 
@@ -56,9 +69,11 @@ class Mixture(msgspec.Struct, frozen=True):
 class KalmanBank:
     """The filters. Arrays have the statistics in their last axis but one, and the models in their last."""
 
-    def __init__(self, state: Array, covariance: Array) -> None:
-        """Begin all models at ``state`` (3, statistics) with ``covariance`` (3, 3, statistics)."""
+    def __init__(self, state: Array, covariance: Array, memory_s: float) -> None:
+        """Begin all models at ``state`` (3, statistics) with ``covariance`` (3, 3, statistics). A steady path's delay
+        stays the same for ``memory_s``."""
         models = len(WANDERS)
+        self._memories_s = np.repeat([memory_s, RESTLESS_S], len(_RATE_WALKS))
         self._state = np.repeat(state[..., None], models, axis=-1)
         self._covariance = np.repeat(covariance[..., None], models, axis=-1)
         self._evidence = np.zeros(self._state.shape[1:])
@@ -66,15 +81,19 @@ class KalmanBank:
         self.gain = np.ones(state.shape[1])
         """Of the last Sync block upon the first state."""
 
-    def predict(self, seconds: float, delay_walk: Vector) -> None:
-        """Let time pass. ``delay_walk`` is the random walk of the delay by statistic, ns**2 / s."""
+    def predict(self, seconds: float, density: Vector) -> None:
+        """Let time pass. ``density`` is the noise of each statistic as it averages down, ns**2 * s: the delay walks so
+        far that averaging over its memory is best."""
         t, x, p = seconds, self._state, self._covariance
         x[0] += t * x[1]
         p[0] += t * p[1]
         p[:, 0] += t * p[:, 1]
         p[:2, :2] += np.array([[t**3 / 3, t * t / 2], [t * t / 2, t]])[..., None, None] * WANDERS**2
-        p[0, 0] += PHASE_WALK**2 * t
-        p[2, 2] += (delay_walk * t)[:, None]
+        walk = density[:, None] * t / 4 / self._memories_s**2
+        p[0, 0] += PHASES**2 * t + walk
+        p[0, 2] += walk
+        p[2, 0] += walk
+        p[2, 2] += walk
 
     def update_with_block(
         self, direction: Direction, age_s: Vector, value: Vector, variance: Vector, share: Vector
@@ -101,6 +120,7 @@ class KalmanBank:
         self._evidence *= (1 - 1 / MEMORY) ** part
         self._evidence -= 0.5 * part * (np.log(total) + np.minimum(distance, GATE))
         self._evidence -= self._evidence.max(axis=1, keepdims=True)
+        np.maximum(self._evidence, LEAST_EVIDENCE, out=self._evidence)
         # Overlapping windows repeat packets: each counts for the share that is new.
         total = np.maximum(foreseen + variance[:, None] / part, square / GATE)
         gain = seen / total

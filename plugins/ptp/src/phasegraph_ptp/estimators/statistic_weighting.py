@@ -15,6 +15,9 @@ Vector = NDArray[np.float64]
 
 LEAST_NS = 15.0
 """Nothing is taken to scatter less."""
+APART = 0.5
+"""The part of the distance between the offset and the floor's that is taken for doubt: stamps of a busy machine may be
+late in one direction by what no scatter shows."""
 HISTORY = 48
 _FIRST = 4.0
 """Differences that a first guess of the scatter counts for."""
@@ -27,7 +30,9 @@ class StatisticWeights(msgspec.Struct, frozen=True):
     weight: Vector
     """Shape (statistics,), of sum 1."""
     variance: float
-    """Of the offset."""
+    """Of the offset, the doubt included."""
+    doubt: float
+    """What of the variance is due to how far the offset lies from the floor's: each may be the one that is wrong."""
 
 
 def weigh_statistics(known: Mixture, scatter: Vector) -> StatisticWeights:
@@ -49,7 +54,8 @@ def weigh_statistics(known: Mixture, scatter: Vector) -> StatisticWeights:
     spread = known.offset - known.offset @ weight
     # Where extrapolating moved the floor, it may be wrong by as much.
     variance = (known.variance + bias + spread * spread) @ weight + bias[EARLIEST]
-    return StatisticWeights(weight, float(variance))
+    doubt = (APART * float(apart @ weight)) ** 2
+    return StatisticWeights(weight, float(variance) + doubt, doubt)
 
 
 class Scatter:

@@ -6,7 +6,6 @@ from .data_sets import (
     CurrentDS,
     DataSets,
     PortDS,
-    TimeProperties,
     default_ds,
     own_parent,
     parent_of,
@@ -20,7 +19,7 @@ def data_sets(port: Port, machine: PortStateMachine) -> DataSets:
     """All of them, now."""
     settings, slave, peer = port.settings, machine.slave, machine.peer
     default = default_ds(settings, port.identity)
-    current, parent, properties = CurrentDS(), own_parent(default), port.properties
+    current, parent = CurrentDS(), own_parent(default)
     trace: tuple[int, ...] = ()
     link_ns = (peer.delay.ns or 0.0) if peer is not None else 0.0
     if slave is not None:
@@ -33,14 +32,13 @@ def data_sets(port: Port, machine: PortStateMachine) -> DataSets:
             ingress_ns=slave.ingress_ns,
         )
         parent = parent_of(announce, slave.foreign_master.address)
-        properties = TimeProperties.from_announce(announce)
         trace = path_trace(announce)
         trace = (*trace, port.identity.clock) if trace else ()
     return DataSets(
         default=default,
         current=current,
         parent=parent,
-        time_properties=properties,
+        time_properties=machine.time_properties,
         port=PortDS(
             port=port.identity,
             state=machine.state,

@@ -133,7 +133,8 @@ class DelayRequester:
             self._miss(sequence, self._waiting[sequence], now_ns)
         self._waiting[message.sequence] = _Request(now_ns + self._delay.patience_ns, unicast)
         self._sent_ns = now_ns
-        self._next_ns = now_ns + self._random_ns(2 * self._period_ns)
+        # From when this one was due, not from when it was sent: their mean rate is the same where ticks are late.
+        self._next_ns = max(self._next_ns, now_ns - self._period_ns) + self._random_ns(2 * self._period_ns)
         self._port.send_event(message, destination, partial(self._departed, message.sequence))
 
     def _departed(self, sequence: int, local_ns: int, stamp: StampKind) -> None:

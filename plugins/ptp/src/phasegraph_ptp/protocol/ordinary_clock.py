@@ -111,6 +111,11 @@ class OrdinaryClock:
         return data_sets(self._port, self._machine)
 
     @property
+    def time_properties(self) -> TimeProperties:
+        """Those of `data`, without the rest."""
+        return self._machine.time_properties
+
+    @property
     def synchronization_metadata(self) -> SmpteSynchronizationMetadata | None:
         """The last one of the grandmaster that is followed (SMPTE ST 2059-2)."""
         return self._machine.metadata

@@ -85,6 +85,11 @@ class PortStateMachine:
         due = (part.deadline_ns for part in self._parts)
         return min(self._decision_due_ns, self._sync_receipt_deadline_ns, *due, NEVER)
 
+    @property
+    def time_properties(self) -> TimeProperties:
+        """The timePropertiesDS (8.2.4): of the master that is followed, by its last Announce, or our own."""
+        return self._port.properties if self._properties is None else self._properties
+
     def start(self, now_ns: int) -> None:
         """INITIALIZING ends."""
         settings = self._port.settings
