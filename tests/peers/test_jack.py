@@ -380,6 +380,51 @@ def test_any_period_plays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     undisturbed(attempt)
 
 
+@contextmanager
+def frozen_later(folder: Path, after_s: float, for_s: float) -> Iterator[None]:
+    """A file system in ``folder`` that accepts nothing for some seconds: who writes there waits."""
+    image = folder.with_suffix(".img")
+    image.write_bytes(bytes(32 << 20))
+    folder.mkdir()
+    for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder]):
+        if shutil.which(command[0]) is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip(f"no file system can be made and frozen here: {command[0]} failed")
+    stop = f"sleep {after_s}; fsfreeze -f {folder}; sleep {for_s}; fsfreeze -u {folder}"
+    try:
+        with running(["sh", "-c", stop], image.parent / "freezer") as freezer:
+            yield
+            assert freezer.wait(60) == 0, freezer.told()
+    finally:
+        subprocess.run(["fsfreeze", "-u", folder], capture_output=True, check=False)
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes file systems")
+def test_a_disk_that_stands_still_keeps_no_card_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph records beside the card, on a disk that takes nothing for 3 s."""
+    attempts = iter(range(ATTEMPTS))
+
+    def attempt() -> None:
+        disk = tmp_path / f"disk{next(attempts)}"
+        graph = TONE.replace("take.wav", f"{disk.name}/take.wav")
+        with (
+            server(tmp_path / "jack", monkeypatch, PERIOD) as jack,
+            watched(STALL_S) as stalls,
+            frozen_later(disk, 4, 3),
+        ):
+            result, heard = played(jack, tmp_path, graph, 6, "--for", "9s")
+            recorded = soundfile.info(disk / "take.wav").frames
+        assert result.code == 0, result.stderr
+        found = stretches(heard[int(np.argmax(heard.any(axis=1))) :, 0])
+        underruns = result.metrics("card")["underruns"]
+        if len(found) > 1 and (blame := blamed(len(found) - 1, underruns, stalls.count, jack.other_xruns())):
+            raise Disturbed(blame)
+        assert len(found) == 1, (found, jack.process.told())
+        assert recorded == result.metrics("take")["frames_in"] > 8 * RATE, "and it has recorded all of it"
+
+    undisturbed(attempt)
+
+
 def test_a_server_that_dies_ends_no_run_and_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "graph.toml").write_text(TONE)
     report, name = tmp_path / "report.json", f"phasegraph-dies-{os.getpid()}"

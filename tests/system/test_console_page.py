@@ -335,10 +335,10 @@ def test_a_page_that_stays_open_does_not_grow(tmp_path: Path, runtime: Path, bro
             load(hall, page, STATUSES // 4)
             sizes.append(size())
         print(f"{sent} statuses and events sent, {page.evaluate('overviews')} shown:", *sizes, sep="\n  ")
-        first, last = sizes[0], sizes[-1]
-        assert last.nodes <= first.nodes * 1.02 + 20
-        assert last.listeners <= first.listeners
-        assert last.heap < first.heap * 1.1 + 200_000
+        first, last = sizes[0], sizes[-3:]  # the least of them: a picture that is being drawn is no growth
+        assert min(size.nodes for size in last) <= first.nodes * 1.02 + 20
+        assert min(size.listeners for size in last) <= first.listeners
+        assert min(size.heap for size in last) < first.heap * 1.1 + 200_000
 
 
 def test_the_first_picture_comes_within_a_second(tmp_path: Path, runtime: Path, browser: Any) -> None:

@@ -275,6 +275,23 @@ def test_wake_ups_that_scatter_are_no_loss(period, xruns, monkeypatch, plug):
     assert abs(stamps.skipped) <= 2 * stamps.xruns
 
 
+@pytest.mark.parametrize("period", [256, 1024, 4096, 8192])
+@pytest.mark.parametrize("ppm", [100.0, -150.0])
+def test_a_card_that_is_off_its_rate_loses_nothing(ppm, period, monkeypatch, plug):
+    plug()
+    server = FakeServer(period)
+    monkeypatch.setattr(jack, "library", lambda: server)
+    _, ring = opened(server)
+    stamps, random = followed(server, ring), np.random.default_rng(5)
+    for _ in range((20 if period < 1024 else 90) * RATE // period):
+        server.now_us += server.nominal_us * ppm * 1e-6
+        late_us = random.exponential(3_000.0) if random.random() < 0.05 else 0.0
+        server.cycle(late_us + abs(random.normal(0, 30)))
+        stamps.read_new_stamps()
+    assert (stamps.lost_frames, stamps.skipped, stamps.xruns) == (0, 0, 0)
+    assert stamps.timeline.rate_ppb == pytest.approx(-1000 * ppm, abs=1000)
+
+
 def test_a_server_that_is_late_for_long_has_lost_no_time(server):
     # Its wake-ups are late by other times each: a jump would move all alike.
     _, ring = opened(server)

@@ -190,6 +190,8 @@ class _WakeFilter:
         self.since_moved = _MOVED_CYCLES
         """Cycles since the times have moved at once: clients that see the same cycles agree on it."""
         window = max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us)))
+        # A card off the nominal rate moves the newest wake-up away from the median of all.
+        self._least_jump_us = _LEAST_JUMP_US + _SLEW * nominal_us * (window / 2 + 1)
         self._jump_wakes = max(_JUMP_WAKES, int(_JUMP_TIME_US / nominal_us))
         self._found_wakes = max(_FOUND_WAKES, self._jump_wakes)
         self._doubtful: deque[float] = deque(maxlen=max(_DISAGREEING_WAKES, window))
@@ -229,7 +231,7 @@ class _WakeFilter:
 
     def _add_wake(self, wake_us: float) -> None:
         usual_us = statistics.median(self._wakes) if self._wakes else wake_us
-        if not self._jump_reported and abs(wake_us - usual_us) <= _LEAST_JUMP_US:
+        if not self._jump_reported and abs(wake_us - usual_us) <= self._least_jump_us:
             self._wakes.append(wake_us)
             self._scatter_us += (abs(wake_us - usual_us) - self._scatter_us) / _SCATTER_WAKES
             self._doubtful.clear()
@@ -240,12 +242,12 @@ class _WakeFilter:
             return
         newest = sorted(list(self._doubtful)[-count:])
         agreeing = newest[: count - count // 3] if self._jump_reported else newest
-        if agreeing[-1] - agreeing[0] > _LEAST_JUMP_US and len(self._doubtful) < (self._doubtful.maxlen or 0):
+        if agreeing[-1] - agreeing[0] > self._least_jump_us and len(self._doubtful) < (self._doubtful.maxlen or 0):
             return  # the server is late again and again
         if self._jump_reported:
             least_us = max(self._largest_slip_us, _JUMP_SCATTERS * self._scatter_us / math.sqrt(count))
         else:
-            least_us = _LEAST_JUMP_US
+            least_us = self._least_jump_us
         if abs(statistics.median(newest) - usual_us) > least_us:
             self._wakes.clear()
             self._settling = self._window
