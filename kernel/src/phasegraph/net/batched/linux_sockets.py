@@ -256,7 +256,8 @@ class LinuxSender(PlainSender):
                     self._ring = TimedRing(self._fd)
                     self._enlarge_buffer()
             except OSError as error:
-                return f"the system permits no io_uring here: {error.strerror or error}"
+                needs = "Linux 5.18, kernel.io_uring_disabled = 0, and a container that allows it"
+                return f"the system permits no io_uring here ({error.strerror or error}): it needs {needs}"
             return ""
         interface = self._interface
         if not interface.index:
