@@ -77,7 +77,7 @@ def _ours_receiving(link_offset: str, *, decode: bool) -> Callable[[Job], list[s
     return command
 
 
-def _ours_sending(job: Job, pacing: str = "auto") -> list[str]:
+def _ours_sending(job: Job, pacing: str = "thread") -> list[str]:
     parts = [_GRAPH_CLOCK]
     parts.append('[sources.t]\nkind = "tone"\nrate = "48kHz"\nfrequency = "997Hz"\n')
     parts.append(f"channels = {job.form.channels}\n")

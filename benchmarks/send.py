@@ -10,9 +10,10 @@ in rounds; the table shows medians over rounds, in column "max" the median of ea
 A sender that leaves packet times out instead of catching up gets a slower grid, and a remark how much slower.
 With many streams a burst shows in the delays only: packets of other streams lie between those of the first.
 
-  ours     kernel run: one tone source, N aes67 sinks; its engine asks for real-time priority, and has it as root
-  ours-thread  the same with pacing = "thread", and not by io_uring, which a run with priority uses
-  ours-normal  the same where that is not permitted
+  ours     kernel run: one tone source, N aes67 sinks, pacing = "thread"; its engine asks for real-time priority, and
+           has it as root
+  ours-io-uring  the same with pacing = "io-uring": the system sends each packet at its time, handed over in batches
+  ours-normal  as ours, where that priority is not permitted
   gst      gst-launch-1.0: N x audiotestsrc ! audioconvert ! rtpL24pay ! udpsink
   gst-rt   the same with the same real-time priority
   ffmpeg   -re, one sine source in frames of one packet, N rtp outputs

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -111,6 +114,77 @@ def test_what_the_system_refuses_is_returned_by_a_later_call(sender: LinuxSender
     assert sender.refusal_errno == errno.EACCES
 
 
+def test_a_full_socket_refuses_a_row_and_does_not_send_it_later() -> None:
+    full, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with full, other:
+        full.setblocking(False)
+        other.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                full.send(b"before")
+        buffer = LinuxSendBuffer(4, 100, [("127.0.0.1", 9)] * 4)
+        buffer.length[:] = 20
+        buffer.headers["name"] = buffer.headers["namelen"] = 0
+        try:
+            ring = timed_ring.TimedRing(full.fileno())
+        except OSError as error:
+            pytest.skip(str(error))
+        assert ring.send(buffer.timed_rows(1), 0, np.full(4, time.monotonic_ns())) == 4
+        time.sleep(0.05)
+        assert ring.refused() == [(buffer.tag, row, errno.EAGAIN) for row in range(4)]
+        found = []
+        with suppress(BlockingIOError):
+            while True:
+                found.append(other.recv(100))
+        time.sleep(0.02)
+        with suppress(BlockingIOError):
+            found.append(other.recv(100))
+        assert set(found) == {b"before"}
+        ring.close()
+
+
+def test_more_refusals_than_the_queue_of_completions_holds_are_all_returned(sender: LinuxSender) -> None:
+    rows = 2600
+    bad = sender.buffer(rows, 100, [("255.255.255.255", 9)] * rows)
+    bad.length[:] = 20
+    bad.departure_ns[:] = LOCAL.now_ns() + 5 * MS + np.arange(rows) // 100 * MS // 10
+    refused = list(sender.send(bad, 0, rows))
+    for _ in range(3):
+        time.sleep(0.05)
+        bad.departure_ns[:100] = LOCAL.now_ns() + MS
+        refused += sender.send(bad, 0, 100)
+    time.sleep(0.05)
+    for _ in range(3):
+        refused += sender.send(bad, 0, 0)
+    assert sorted(refused) == sorted([*range(rows), *[*range(100)] * 3])
+
+
+def test_what_the_ring_does_not_take_is_refused_with_its_reason(sender: LinuxSender, receiver: Receiver) -> None:
+    buffer = rows_to(sender, receiver, 4)
+    ring = sender._ring
+    assert ring is not None
+    descriptor, ring._fd = ring._fd, sender.socket.fileno()
+    assert list(sender.send(buffer, 0, 4)) == [0, 1, 2, 3]
+    ring._fd = descriptor
+    assert sender.refusal_errno == errno.EOPNOTSUPP
+
+
+def test_what_a_closed_socket_refused_is_returned_by_the_next(sender: LinuxSender) -> None:
+    following = NETWORK.sender(NETWORK.interface("127.0.0.1"), ttl=1, dscp=0)
+    try:
+        following.schedule(by_ring=True)
+        bad = sender.buffer(2, 100, [("255.255.255.255", 9)] * 2)
+        bad.length[:] = 20
+        bad.departure_ns[:] = LOCAL.now_ns() + 20 * MS
+        assert sender.send(bad, 0, 2) == ()
+        time.sleep(0.05)
+        sender.close()
+        assert list(following.send(bad, 0, 0)) == [0, 1]
+        assert following.refusal_errno == errno.EACCES
+    finally:
+        following.close()
+
+
 def test_nothing_is_sent_after_the_socket_is_closed(sender: LinuxSender, receiver: Receiver) -> None:
     buffer = rows_to(sender, receiver, 5)
     buffer.departure_ns[:] += 50 * MS
@@ -119,13 +193,16 @@ def test_nothing_is_sent_after_the_socket_is_closed(sender: LinuxSender, receive
     assert arrivals(receiver, 5) == []
 
 
-def test_a_system_that_forbids_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"), [(errno.EPERM, "Operation not permitted"), (errno.EINVAL, "it is older than Linux 5.18")]
+)
+def test_a_system_that_forbids_it_is_named(monkeypatch: pytest.MonkeyPatch, code: int, reason: str) -> None:
     def forbid(number: int, *arguments: object) -> int:
-        raise OSError(errno.EPERM, "Operation not permitted")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(timed_ring, "_call", forbid)
     made = NETWORK.sender(NETWORK.interface("127.0.0.1"), ttl=1, dscp=0)
     try:
-        assert made.schedule(by_ring=True) == "the system permits no io_uring here: Operation not permitted"
+        assert made.schedule(by_ring=True).startswith(f"the system permits no io_uring here ({reason}): it needs Linux")
     finally:
         made.close()

@@ -51,6 +51,12 @@ def test_a_zip_file_on_the_path_is_searched_too(tmp_path: Path, monkeypatch: pyt
     assert entry_points("meters") == [EntryPoint("level", "metering", "2")]
 
 
+def test_an_unpacked_egg_on_the_path_is_searched_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _distribution(tmp_path / "meters.egg", "EGG-INFO", "[meters]\nlevel = metering\n", "PKG-INFO")
+    monkeypatch.syspath_prepend(tmp_path / "meters.egg")
+    assert entry_points("meters") == [EntryPoint("level", "metering", "1.5")]
+
+
 def test_loading_gives_a_module_or_an_attribute() -> None:
     assert EntryPoint("path", "pathlib").load().Path is Path
     assert EntryPoint("cwd", "pathlib:Path.cwd [extra]").load() == Path.cwd

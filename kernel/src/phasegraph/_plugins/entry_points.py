@@ -2,7 +2,7 @@
 
 They are read from the ``.dist-info`` and ``.egg-info`` folders of ``sys.path`` themselves: to import
 `importlib.metadata`, and to let it look for them, takes 25 ms of CPU time, a tenth of a start. It is asked where
-something else than such a folder may have some, as a zip file.
+something else than such a folder may have some, as a zip file or an egg.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class EntryPoint(NamedTuple):
 
 def entry_points(group: str) -> list[EntryPoint]:
     """The entry points of a group. Of two distributions of one name, the first on the path counts."""
-    if any(os.path.isfile(path) for path in sys.path) or any(
+    if any(os.path.isfile(path) or path.endswith(".egg") for path in sys.path) or any(
         hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder
     ):
         return _by_importlib(group)

@@ -185,7 +185,7 @@ class Aes67SinkConfig(SinkConfig, frozen=True, kw_only=True):
         Meta(
             description="Who waits for a packet's time: our thread, the interface's queue fq, or io_uring, which get "
             "packets early. Auto is the queue for a multicast group where there is one and the packets are there early "
-            "enough, and our thread elsewhere."
+            "enough, and our thread elsewhere; io-uring, which takes less CPU time, has to be asked for."
         ),
     ] = "auto"
     ttl: Annotated[int, Meta(ge=1, le=255, description="Time to live of multicast packets.")] = 32

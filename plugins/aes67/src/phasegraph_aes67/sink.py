@@ -18,7 +18,7 @@ from .parameters import MAX_PAYLOAD_BYTES, StreamParameters, frames_per_packet
 from .send.egress_watch import InterfaceWatch, PacingWatch, RefusalWatch
 from .send.paced_stream import PacedStream
 from .send.packetiser import Packetiser, random_ssrc
-from .send.send_sockets import SendSockets
+from .send.send_sockets import GATHER_NS, SendSockets
 from .session.local_description import LocalDescription
 from .session.publication import Publication
 from .session.ravenna_publisher import check_name
@@ -138,8 +138,9 @@ class Aes67Sink:
             publication.withdraw()
             sockets.remove(stream)
             if stream.group is not None and stream.group.by_ring and not sent.is_set():
-                with trio.CancelScope(shield=True):  # what was handed over leaves before its socket is closed
-                    await ctx.sleep(stream.group.schedule.max_early_ns)
+                # What was handed over leaves, and what is refused of it is counted, before its socket is closed.
+                with trio.CancelScope(shield=True):
+                    await ctx.sleep(stream.group.schedule.max_early_ns + GATHER_NS)
 
     def accepts_options(self, config: Aes67SinkConfig) -> bool:
         """See `phasegraph.LiveNode`: the name of a RAVENNA session is that of its services."""

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from phasegraph import NodeError
-from phasegraph.net import Interface
+from phasegraph.net import Interface, SendBuffer
 from phasegraph_aes67.parameters import StreamParameters
 from phasegraph_aes67.send import send_sockets
 from phasegraph_aes67.send.paced_stream import PacedStream
@@ -31,19 +31,24 @@ class Setup:
         self.make_input = make_input
         self.senders = []
         self.refuse = None
-        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None)
+        self.make_sender = lambda interface: self.rig.sender
+        self.events = []
+        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None, event=self.event)
         self.sockets = SendSockets(context)
 
     def sender(self, interface, *, ttl, dscp):
         if self.refuse is not None:
             raise self.refuse
         self.senders.append((interface, ttl, dscp))
-        return self.rig.sender
+        return self.make_sender(interface)
 
-    def stream(self, number=0, *, rate=48_000, frames=48, length=None, follows=True):
+    def event(self, name, **fields):
+        self.events.append((name, fields))
+
+    def stream(self, number=0, *, rate=48_000, frames=48, length=None, follows=True, legs=1):
         parameters = StreamParameters(address="239.1.1.1", rate=rate, channels=1, frames_per_packet=frames)
         source = self.make_input(length, follows=follows)
-        return PacedStream(Packetiser(parameters, number), source, ("239.1.1.1", number))
+        return PacedStream(Packetiser(parameters, number), source, *[("239.1.1.1", number)] * legs)
 
     def add(self, stream, **how):
         fields = {"clock": self.time, "lead_ns": MS, "interfaces": (ETH0,), "ttl": 32, "dscp": 34, **how}
@@ -225,54 +230,149 @@ class TestPacing:
             setup.add(live, pacing="queue")
 
 
+class Ring:
+    """A sender by io_uring: packets leave at their times, and what is refused then is returned by a later call."""
+
+    def __init__(self, time, refuse=(), *, calls_late=0):
+        self.time = time
+        self.why_not_scheduled = "the queue of eth0 is none, not fq"
+        self.room = 1000
+        self.handed = []
+        self._refuse = refuse
+        self.asked = []
+        self.closed = False
+        self._calls_late = calls_late
+        self._on_their_way = []
+        self._refused = []
+
+    def buffer(self, rows, packet_bytes, destinations):
+        return SendBuffer(rows, packet_bytes, destinations)
+
+    def schedule(self, *, by_ring=False):
+        self.asked.append(by_ring)
+        return "" if by_ring else self.why_not_scheduled
+
+    def send(self, buffer, first, count):
+        self.handed.append((self.time.ns, count))
+        rows = range(first, first + count)
+        self._on_their_way += [(int(buffer.departure_ns[row]), row) for row in rows if count]
+        left = [row for departure_ns, row in self._on_their_way if departure_ns < self.time.ns]
+        self._on_their_way = [one for one in self._on_their_way if one[0] >= self.time.ns]
+        self._refused.append([row for row in left if buffer.destinations[row][1] in self._refuse])
+        return self._refused.pop(0) if len(self._refused) > self._calls_late else []
+
+    def close(self):
+        self.closed = True
+
+
 @pytest.fixture
-def by_ring_alone(setup, monkeypatch):
+def ring(setup, monkeypatch):
     """A system without the queue and with io_uring."""
-    asked = []
-    monkeypatch.setattr(
-        setup.rig.sender, "schedule", lambda *, by_ring=False: asked.append(by_ring) or _answer(by_ring)
-    )
-    return asked
+    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+    setup.rig.sender = Ring(setup.time)
+    return setup.rig.sender
 
 
-def _answer(by_ring):
-    return "" if by_ring else "the queue of eth0 is none, not fq"
-
-
-@pytest.mark.parametrize(
-    ("pacing", "priority", "used"),
-    [
-        ("auto", True, "io-uring"),
-        ("auto", False, "thread"),
-        ("io-uring", False, "io-uring"),
-        ("thread", True, "thread"),
-    ],
-)
-def test_io_uring_paces_where_there_is_no_queue(setup, by_ring_alone, monkeypatch, pacing, priority, used):
-    monkeypatch.setattr(send_sockets, "_has_priority", lambda: priority)
+@pytest.mark.parametrize(("pacing", "used"), [("auto", "thread"), ("io-uring", "io-uring"), ("thread", "thread")])
+def test_io_uring_paces_where_it_is_asked_for(setup, ring, pacing, used):
     stream = setup.add(setup.stream(1), pacing=pacing)
     setup.run(300 * MS)
     assert stream.group.metrics()["pacing"] == used
     assert stream.packets_sent > 200
-    assert max(count for _, count in setup.rig.sender.handed) == (32 if used == "io-uring" else 1)
+    assert max(count for _, count in ring.handed) == (32 if used == "io-uring" else 1)
+    assert (True in ring.asked) == (used == "io-uring")
 
 
-def test_a_run_that_gives_up_its_priority_paces_by_its_thread(setup, by_ring_alone, monkeypatch):
-    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
-    stream = setup.add(setup.stream(1))
-    setup.run(100 * MS)
-    assert stream.group.pacing() == "io-uring"
+def test_io_uring_that_cannot_be_had_is_an_error(setup, ring, monkeypatch):
+    live = setup.stream(2)
+    live.can_read_ahead = False
+    with pytest.raises(NodeError, match="set lead to at least 1500us"):
+        setup.add(live, pacing="io-uring")
+    monkeypatch.setattr(ring, "schedule", lambda *, by_ring: "the system permits no io_uring here")
+    with pytest.raises(NodeError, match=r"permits no io_uring here.*leave pacing out") as caught:
+        setup.add(setup.stream(), pacing="io-uring")
+    assert caught.value.option == "pacing"
+
+
+def test_a_run_without_priority_says_once_what_io_uring_does_then(setup, ring, monkeypatch):
+    setup.add(setup.stream(0), pacing="io-uring")
+    assert setup.events == []
     monkeypatch.setattr(send_sockets, "_has_priority", lambda: False)
-    setup.time.ns += 1
-    setup.sockets.check_qdiscs()
-    assert stream.group.pacing() == "thread"
-    assert "without real-time priority" in stream.group.launch.reason
+    for number in range(2):
+        setup.add(setup.stream(number), pacing="io-uring")
+    ((name, fields),) = setup.events
+    assert name == "io_uring_without_priority"
+    assert "has no real-time priority" in fields["reason"]
+
+
+def test_the_queue_and_io_uring_have_their_own_groups_and_sockets(setup, ring):
+    ring.why_not_scheduled = ""
+    streams = [setup.add(setup.stream(n), pacing=pacing) for n, pacing in enumerate(("auto", "io-uring", "queue"))]
+    for number in (3, 4):  # both may be early by the same time
+        live = setup.stream(number)
+        live.can_read_ahead = False
+        streams.append(setup.add(live, pacing=("auto", "io-uring")[number % 2], lead_ns=3 * MS))
+    setup.run(100 * MS)
+    assert [stream.group.pacing() for stream in streams] == ["queue", "io-uring", "queue", "io-uring", "queue"]
+    assert streams[0].group is streams[2].group
+    assert streams[3].group is not streams[4].group
+    assert len(setup.senders) == 2
+
+
+@pytest.mark.parametrize("legs", [1, 2])
+@pytest.mark.parametrize("how", ["ends", "is removed", "is removed first"])
+def test_what_is_refused_later_is_counted_for_its_stream(setup, ring, legs, how):
+    # The second leg reports it a call later.
+    senders = [Ring(setup.time, {1}), Ring(setup.time, {1}, calls_late=1)]
+    setup.make_sender = lambda interface: senders[interface is ETH1]
+    length = 48 * 200 if how == "ends" else None
+    good, bad = (setup.stream(number, length=length, legs=legs) for number in (0, 1))
+    for stream in (good, bad):
+        setup.add(stream, pacing="io-uring", interfaces=(ETH0, ETH1)[:legs])
+    setup.run(150 * MS)
+    if how != "ends":
+        setup.sockets.remove(bad)
+        setup.run(100 * MS if how == "is removed first" else 0)
+        setup.sockets.remove(good)
+    setup.run(200 * MS)
+    assert good.group.done
+    assert good.packets_sent >= 100
+    assert good.send_errors == (0,) * legs
+    if how != "is removed first":
+        assert bad.send_errors[0] == good.packets_sent
+    assert bad.packets_sent <= legs - 1, "the last report of the second leg is a call late"
+
+
+def test_an_interface_that_changes_takes_nothing_with_it(setup, ring):
+    made = {}
+    setup.make_sender = lambda interface: made.setdefault(interface, Ring(setup.time))
+    stream = setup.add(setup.stream(), pacing="io-uring")
+    setup.run(200 * MS)
+    setup.sockets._qdisc_check_ns = setup.time.ns + QDISC_CHECK_NS
+    setup.sockets.change_interface(ETH0, ETH1)
+    assert made[ETH1].asked[0] is True
+    last_ns = max(int(departure_ns) for departure_ns, _ in made[ETH0]._on_their_way)
+    while made[ETH1].handed == [] or setup.time.ns <= last_ns:
+        setup.run(MS)
+        assert not made[ETH0].closed
+    assert stream.group.pacing() == "io-uring"
+    setup.run(100 * MS)
+    assert made[ETH0].closed
+
+
+def test_an_interface_changes_before_the_group_is_made(setup):
+    made = {ETH0: setup.rig.sender, ETH1: type(setup.rig.sender)(setup.time, "the queue of eth1 is pfifo")}
+    made[ETH0].why_not_scheduled = ""
+    setup.make_sender = made.__getitem__
+    stream = setup.add(setup.stream())
+    setup.sockets.change_interface(ETH0, ETH1)
+    setup.run(100 * MS)
+    assert (stream.group.pacing(), stream.group.launch.reason) == ("thread", "the queue of eth1 is pfifo")
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])
 @pytest.mark.parametrize("follows", [True, False])
-def test_rows_on_their_way_are_not_written(setup, by_ring_alone, monkeypatch, rate, follows):
-    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
+def test_rows_on_their_way_are_not_written(setup, ring, monkeypatch, rate, follows):
     on_their_way = []
     left = []
     random = Random(1)
@@ -281,9 +381,9 @@ def test_rows_on_their_way_are_not_written(setup, by_ring_alone, monkeypatch, ra
         on_their_way.extend((int(buffer.departure_ns[row]), buffer, row) for row in range(first, first + count))
         return ()
 
-    monkeypatch.setattr(setup.rig.sender, "send", send)
+    monkeypatch.setattr(ring, "send", send)
     stream = setup.stream(1, rate=rate, follows=follows)
-    setup.add(stream, lead_ns=MS if follows else 70 * MS)
+    setup.add(stream, lead_ns=MS if follows else 70 * MS, pacing="io-uring")
     following = setup.time.ns
     for _ in range(2000):
         setup.time.ns = max(setup.time.ns + 1, following)
@@ -299,9 +399,8 @@ def test_rows_on_their_way_are_not_written(setup, by_ring_alone, monkeypatch, ra
     assert all((after - before) % 65536 == 1 for before, after in pairwise(left))
 
 
-def test_what_io_uring_has_leaves_before_the_stream_is_done(setup, by_ring_alone, monkeypatch):
-    monkeypatch.setattr(send_sockets, "_has_priority", lambda: True)
-    stream = setup.add(setup.stream(1, length=48 * 100 + 7))
+def test_what_io_uring_has_leaves_before_the_stream_is_done(setup, ring):
+    stream = setup.add(setup.stream(1, length=48 * 100 + 7), pacing="io-uring")
     setup.run(100 * MS)
     while not stream.done:
         setup.run(MS)

@@ -170,8 +170,8 @@ class LinuxSendBuffer(SendBuffer):
         self.headers_at: int = self.headers.ctypes.data
         self.tag = next(_buffer_tags)
         self._timed_rows: dict[int, TimedRows] = {}
-        self.refused: list[int] = []
-        """Rows that left at their time by a ring, were refused, and are not reported yet."""
+        self.refused: list[tuple[int, int]] = []
+        """Rows that a ring was to send, were refused, and are not reported yet; and errno."""
 
     def timed_rows(self, width: int) -> TimedRows:
         """The rows for a ring, ``width`` of which leave together."""
@@ -228,19 +228,25 @@ class LinuxSender(PlainSender):
                 key: one for key, one in self._ring_buffers.items() if int(one.departure_ns.max()) >= now_ns
             }
             self._ring_buffers[tag] = buffer
-        offset_ns = bracketed_offset(self._local.now_ns, time.monotonic_ns)
-        departures_ns = buffer.departure_ns[first : first + count]
-        width = int(np.argmax(departures_ns != departures_ns[0])) or count
-        done = width * ring.send(buffer.timed_rows(width), first, departures_ns[::width] + offset_ns)
-        for key, row, code in ring.refused():
-            self.refusal_errno = code
-            if key in self._ring_buffers:
-                self._ring_buffers[key].refused.append(row)
-        if not buffer.refused and done == count:
+        if count:
+            offset_ns = bracketed_offset(self._local.now_ns, time.monotonic_ns)
+            departures_ns = buffer.departure_ns[first : first + count]
+            width = int(np.argmax(departures_ns != departures_ns[0])) or count
+            done = width * ring.send(buffer.timed_rows(width), first, departures_ns[::width] + offset_ns)
+            if done < count:
+                buffer.refused += [(row, ring.submit_errno) for row in range(first + done, first + count)]
+        self._note_refused(ring)
+        if not buffer.refused:
             return ()
-        refused = [*buffer.refused, *range(first + done, first + count)]
+        refused = [row for row, _ in buffer.refused]
+        self.refusal_errno = buffer.refused[-1][1]
         buffer.refused.clear()
         return refused
+
+    def _note_refused(self, ring: TimedRing) -> None:
+        for key, row, code in ring.refused():
+            if key in self._ring_buffers:
+                self._ring_buffers[key].refused.append((row, code))
 
     def schedule(self, *, by_ring: bool = False) -> str:
         """See `Sender.schedule`: SO_TXTIME, for the interface's queue ``fq``; or io_uring."""
@@ -248,8 +254,10 @@ class LinuxSender(PlainSender):
             try:
                 if self._ring is None:
                     self._ring = TimedRing(self._fd)
+                    self._enlarge_buffer()
             except OSError as error:
-                return f"the system permits no io_uring here: {error.strerror or error}"
+                needs = "Linux 5.18, kernel.io_uring_disabled = 0, and a container that allows it"
+                return f"the system permits no io_uring here ({error.strerror or error}): it needs {needs}"
             return ""
         interface = self._interface
         if not interface.index:
@@ -265,17 +273,21 @@ class LinuxSender(PlainSender):
     def close(self) -> None:
         """See `Sender.close`."""
         if self._ring is not None:
+            self._note_refused(self._ring)  # another sender may have the buffers
             self._ring.close()
             self._ring = None
         super().close()
 
     def _enable_launch_times(self) -> None:
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TXTIME, struct.pack("=iI", time.CLOCK_MONOTONIC, 0))
+        self._enlarge_buffer()
+        self._scheduled = True
+
+    def _enlarge_buffer(self) -> None:
         for option in (_SO_SNDBUFFORCE, socket.SO_SNDBUF):  # the first needs CAP_NET_ADMIN
             with contextlib.suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
                 break
-        self._scheduled = True
 
     def _write_departures(self, buffer: LinuxSendBuffer, rows: slice) -> None:
         # The queue counts CLOCK_MONOTONIC, which NTP slews: the relation is measured for every call.

@@ -46,7 +46,8 @@ class Sender(Protocol):
         """Rows to be filled and sent by this sender."""
 
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
-        """Send rows ``first .. first + count`` now. Returns the rows that the system refused."""
+        """Send rows ``first .. first + count`` now. Returns the rows that the system refused; with io_uring, those of
+        earlier calls too, also where ``count`` is 0."""
 
     def schedule(self, *, by_ring: bool = False) -> str:
         """Have the system keep each packet until its `SendBuffer.departure_ns`, from now on: the interface's queue, or

@@ -8,8 +8,10 @@ the thread, as soon as that is in the system or can be interrupted, whatever Pyt
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
+import socket
 import struct
 from collections.abc import Sequence
 
@@ -29,8 +31,8 @@ _SQE = np.dtype(
 )
 _CQE = np.dtype([("user_data", "u8"), ("result", "i4"), ("flags", "u4")])
 _SETUP_CLAMP, _SETUP_SUBMIT_ALL = 1 << 4, 1 << 7
-_FEAT_SINGLE_MMAP, _FEAT_CQE_SKIP = 1 << 0, 1 << 11
 _OFF_SQES = 0x10000000
+_ENTER_GETEVENTS = 1 << 0
 _REGISTER_FILES = 2
 _SENDMSG, _TIMEOUT = 9, 11
 _FIXED_FILE, _HARDLINK, _CQE_SKIP_SUCCESS = 1 << 0, 1 << 3, 1 << 6
@@ -60,6 +62,7 @@ class TimedRows:
         sends["flags"] = _FIXED_FILE | _HARDLINK | _CQE_SKIP_SUCCESS
         sends["flags"][:, -1] = _FIXED_FILE | _CQE_SKIP_SUCCESS
         sends["addr"] = headers_at + numbers * message_bytes
+        sends["op_flags"] = socket.MSG_DONTWAIT  # without it a row waits for room in the socket, and leaves later
         sends["user_data"] = (tag << 32) + 1 + numbers
         self.entries["len"] = 1
 
@@ -71,11 +74,16 @@ class TimedRing:
         """Raises OSError where the system has no such ring, or forbids it."""
         request = _PARAMS.pack(0, 0, _SETUP_CLAMP | _SETUP_SUBMIT_ALL, *[0] * 22)
         parameters = ctypes.create_string_buffer(request, _PARAMS.size)
-        self._fd = _call(_SETUP, ENTRIES, parameters)
         try:
-            entries, completions, _, _, _, features, _, *offsets = _PARAMS.unpack(parameters.raw)
-            if not features & _FEAT_SINGLE_MMAP or not features & _FEAT_CQE_SKIP:
-                raise OSError(0, "io_uring is older than Linux 5.17")
+            self._fd = _call(_SETUP, ENTRIES, parameters)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise OSError(error.errno, "it is older than Linux 5.18") from error
+        self.submit_errno = 0
+        """``errno`` of the newest call that did not take all groups."""
+        try:
+            entries, completions, _, _, _, _, _, *offsets = _PARAMS.unpack(parameters.raw)
             self._map(entries, completions, offsets[:9], offsets[9:])
             _call(_REGISTER, self._fd, _REGISTER_FILES, (ctypes.c_int * 1)(fd), 1)
         except BaseException:
@@ -119,8 +127,10 @@ class TimedRing:
         if before_wrap < len(entries):
             self._entries[: len(entries) - before_wrap] = entries[before_wrap:]
         self._sq_tail[0] = (tail + len(entries)) & 0xFFFFFFFF
-        taken: int = _syscall(_ENTER, self._fd, len(entries), 0, 0, None, 0)
+        # With GETEVENTS, which waits for none here, completions come that had no room before.
+        taken: int = _syscall(_ENTER, self._fd, len(entries), 0, _ENTER_GETEVENTS, None, 0)
         if taken != len(entries):
+            self.submit_errno = ctypes.get_errno() if taken < 0 else errno.EAGAIN
             self._sq_tail[0] = self._sq_head[0]
         return max(0, taken)
 

@@ -5,29 +5,40 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from phasegraph import NodeError
+from phasegraph import LocalClock, NodeError
 from phasegraph.net import Interface, Network, SendBuffer, Sender
+
+from .launch_time import MAX_EARLY_NS_OF_RING
 
 
 class Egress:
     """A sender through an interface, replaced when that interface becomes another. Implements `Sender`."""
 
-    def __init__(self, network: Network, interface: Interface, ttl: int, dscp: int) -> None:
+    def __init__(self, network: Network, local: LocalClock, interface: Interface, ttl: int, dscp: int) -> None:
         """Raises OSError."""
         self.interface = interface
-        """Written by the control plane."""
+        """Written by the control plane, as the next two."""
+        self.launch_reason = ""
+        """What `schedule` returned last."""
+        self._by_ring: bool | None = None
+        """How `schedule` was called, if it was."""
         self._network = network
+        self._local = local
         self._ttl = ttl
         self._dscp = dscp
         self._sender = self._newest = network.sender(interface, ttl=ttl, dscp=dscp)
         """``_sender`` is in use, written by the thread that sends; ``_newest`` is written by the control plane."""
         self._replacements: deque[Sender] = deque()
         """From the control plane to the thread that sends, which alone knows when an old socket is not in use."""
+        self._replaced: deque[tuple[int, Sender]] = deque()
+        """Old sockets, and when they are closed: what they were given has left by then."""
 
     def move_to(self, interface: Interface) -> None:
         """Send through this interface from the next packet on. Raises OSError, and then nothing changes."""
         self._newest = self._network.sender(interface, ttl=self._ttl, dscp=self._dscp)
         self.interface = interface
+        if self._by_ring is not None:
+            self.schedule(by_ring=self._by_ring)
         self._replacements.append(self._newest)
 
     def buffer(self, rows: int, packet_bytes: int, destinations: Sequence[tuple[str, int]]) -> SendBuffer:
@@ -36,10 +47,16 @@ class Egress:
 
     def send(self, buffer: SendBuffer, first: int, count: int) -> Sequence[int]:
         """See `Sender.send`."""
-        while self._replacements:
-            self._sender.close()
-            self._sender = self._replacements.popleft()
+        if self._replacements or self._replaced:
+            self._replace(self._local.now_ns())
         return self._sender.send(buffer, first, count)
+
+    def _replace(self, now_ns: int) -> None:
+        while self._replacements:
+            self._replaced.append((now_ns + MAX_EARLY_NS_OF_RING, self._sender))
+            self._sender = self._replacements.popleft()
+        while self._replaced and self._replaced[0][0] < now_ns:
+            self._replaced.popleft()[1].close()
 
     @property
     def refusal_errno(self) -> int:
@@ -48,7 +65,9 @@ class Egress:
 
     def schedule(self, *, by_ring: bool = False) -> str:
         """See `Sender.schedule`."""
-        return self._newest.schedule(by_ring=by_ring)
+        self._by_ring = by_ring
+        self.launch_reason = self._newest.schedule(by_ring=by_ring)
+        return self.launch_reason
 
     @property
     def room(self) -> int:
@@ -57,16 +76,17 @@ class Egress:
 
     def close(self) -> None:
         """See `Sender.close`."""
-        for sender in (self._sender, *self._replacements):
+        for sender in (self._sender, *self._replacements, *(sender for _, sender in self._replaced)):
             sender.close()
 
 
 class EgressSet:
     """The senders for one purpose, one through each interface. Used by the control plane."""
 
-    def __init__(self, network: Network, ttl: int, dscp: int, purpose: str) -> None:
+    def __init__(self, network: Network, local: LocalClock, ttl: int, dscp: int, purpose: str) -> None:
         """``purpose`` is a verb: what is impossible where a socket is refused."""
         self._network = network
+        self._local = local
         self._ttl = ttl
         self._dscp = dscp
         self._purpose = purpose
@@ -80,7 +100,7 @@ class EgressSet:
         egress = next((one for one in self._egresses if one.interface == interface), None)
         if egress is None:
             try:
-                egress = Egress(self._network, interface, self._ttl, self._dscp)
+                egress = Egress(self._network, self._local, interface, self._ttl, self._dscp)
             except OSError as error:
                 raise self._refused(interface, error) from error
             self._egresses.append(egress)

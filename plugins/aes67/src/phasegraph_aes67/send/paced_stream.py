@@ -8,6 +8,7 @@ writes one field alone, `StreamGroup.launch`. `SendSockets.remove` leaves the re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -100,14 +101,12 @@ class StreamGroup:
         early."""
         self.by_ring = by_ring
         """Whether io_uring gets them, and not the interface's queue."""
-        self.wanted_pacing: Pacing = "auto"
-        """The option of its streams. For the control plane."""
         self.streams = tuple(streams)
         self.senders = tuple(senders)
         self.resyncs = 0
         """How often the schedule started again."""
         self.done = False
-        """Whether every stream is."""
+        """Whether every stream is, and nothing is on its way by io_uring."""
         self._clock = clock
         self._local = local
         first = streams[0].packetiser
@@ -135,6 +134,8 @@ class StreamGroup:
         self._build_ns = 0
         self._prepared = 0
         self._ending = False
+        self._unmatched: list[set[int]] = []
+        """Rows that the last call reported as refused, by leg, and not by all legs."""
         self._pacing_error = Histogram()
         self._back_to_back = 0
         """Written by the step, as the next."""
@@ -196,8 +197,7 @@ class StreamGroup:
                     self._build(index, stream, count)
         if self._ending:
             count = 1
-            self._end_streams()
-        if not self.done:
+        if not self._ending or self._end_streams():
             self._send_packets(count, scheduled=self.launch.scheduled)
         schedule.advance_packets(count, self._clock.estimate())
 
@@ -205,7 +205,7 @@ class StreamGroup:
         """Send nothing more of a stream, whatever is ready. Called by the data plane."""
         stream.done = True
         self._ending = True
-        self.done = all(other.done for other in self.streams)
+        self._find_done()
 
     def prepare(self, until_ns: int) -> None:
         """Use the time until ``until_ns`` to make packets that will be due."""
@@ -249,11 +249,20 @@ class StreamGroup:
             self._store.fill(index, stream.built, frame, frames)
         stream.built += count
 
-    def _end_streams(self) -> None:
+    def _end_streams(self) -> bool:
+        # Returns whether one is left. What a ring was given has left by now, and was perhaps refused.
+        if self.by_ring:
+            self._count(0, self._store.send_packets(self.schedule.next_packet, 0))
         for stream in self.streams:
             if stream.end_packet is not None and self.schedule.next_packet >= stream.end_packet and not stream.done:
                 stream.finish()
-        self.done = all(stream.done for stream in self.streams)
+        return not self._find_done()
+
+    def _find_done(self) -> bool:
+        # Returns whether every stream is done.
+        all_done = all(stream.done for stream in self.streams)
+        self.done = all_done and self._is_free(self.schedule.next_packet, self._store.depth)
+        return all_done
 
     def _send_packets(self, count: int, *, scheduled: bool) -> None:
         packet = self.schedule.next_packet
@@ -267,24 +276,29 @@ class StreamGroup:
                 self._back_to_back += 1
             self._last_departure_ns = departure_ns
         if not self._ending:
-            self._count(self.streams, count, self._store.send_packets(packet, count))
+            refused = self._store.send_packets(packet, count)
         else:
-            for index, stream in enumerate(self.streams):
-                if not stream.done:
-                    self._count((stream,), 1, self._store.send_packet(packet, index))
+            left = [index for index, stream in enumerate(self.streams) if not stream.done]
+            refused = self._store.send_packet(packet, left)
+        self._count(count, refused)
         self.schedule.handed_over(self._local.now_ns())
 
-    @staticmethod
-    def _count(streams: Sequence[PacedStream], count: int, refused: Sequence[Sequence[int]]) -> None:
+    def _count(self, count: int, refused: Sequence[Sequence[int]]) -> None:
         if not refused:
-            for stream in streams:
-                stream.packets_sent += count
+            self._unmatched = []
+            for stream in self.streams:
+                if not stream.done:
+                    stream.packets_sent += count
             return
-        width = len(streams)
-        by_all = set(refused[0]).intersection(*refused[1:])
-        for index, stream in enumerate(streams):
+        # A ring reports the rows of all streams, when it has sent them: the legs may be a call apart.
+        legs = [set(rows).union(before) for rows, before in zip_longest(refused, self._unmatched, fillvalue=())]
+        by_all = set.intersection(*legs)
+        self._unmatched = [set(rows) - by_all for rows in refused]
+        width = len(self.streams)
+        for index, stream in enumerate(self.streams):
+            sent = 0 if stream.done else count
             lost = sum(row % width == index for row in by_all)
-            stream.count(count - lost, [sum(row % width == index for row in rows) for rows in refused])
+            stream.count(sent - lost, [sum(row % width == index for row in rows) for rows in refused])
 
     def _restart(self, now_ns: int) -> None:
         # Packets that were ready carry the old time; what they hold is sent, with the new.

@@ -93,18 +93,21 @@ class PacketStore:
         for times in self._departures_ns:
             times[at : at + len(departures)].T[:] = departures
 
-    def send_packets(self, packet: int, count: int) -> list[list[int]]:
+    def send_packets(self, packet: int, count: int) -> Sequence[Sequence[int]]:
         """Send these packets of every stream by every leg.
 
-        Returns what was refused: nothing, or for each leg the rows counted from the first (row modulo the number of
+        Returns what was refused, by now or meanwhile: nothing, or the rows for each leg (row modulo the number of
         streams is the stream).
         """
-        return self._send_rows(packet % self.depth * self._width, self._width * count)
+        first = packet % self.depth * self._width
+        refused = [sender.send(buffer, first, self._width * count) for sender, buffer in self._legs]
+        return refused if any(refused) else []
 
-    def send_packet(self, packet: int, stream: int) -> list[list[int]]:
-        """Send a packet of one stream by every leg; see `send_packets`."""
-        return self._send_rows(packet % self.depth * self._width + stream, 1)
-
-    def _send_rows(self, first: int, count: int) -> list[list[int]]:
-        refused = [sender.send(buffer, first, count) for sender, buffer in self._legs]
-        return [[row - first for row in rows] for rows in refused] if any(refused) else []
+    def send_packet(self, packet: int, streams: Sequence[int]) -> Sequence[Sequence[int]]:
+        """Send a packet of some streams by every leg; see `send_packets`."""
+        first = packet % self.depth * self._width
+        refused = [
+            [row for stream in streams for row in sender.send(buffer, first + stream, 1)]
+            for sender, buffer in self._legs
+        ]
+        return refused if any(refused) else []

@@ -14,7 +14,7 @@ from phasegraph.net import Interface, Sender
 
 from ..interface_lookup import interface_or_route
 from ..options import Pacing
-from .egress import EgressSet
+from .egress import Egress, EgressSet
 from .launch_time import IO_URING, early_limit
 from .paced_stream import PacedStream, StreamGroup
 
@@ -22,6 +22,11 @@ GATHER_NS = 30_000_000
 """Streams with the same timing that start within this time form one group; the longest pause between two steps."""
 QDISC_CHECK_NS = 5_000_000_000
 """How often the interfaces are checked for the queue that knows launch times."""
+
+_NO_PRIORITY = (
+    "the run has no real-time priority: other programs stall its thread, and io_uring sends the packets of a stall at "
+    "once; permit the priority, or leave pacing out"
+)
 
 _Key = tuple[int, int, int, int, int, bool, tuple[Interface, ...], int, int]
 
@@ -31,10 +36,8 @@ class _Pending(msgspec.Struct):
     clock: ClockReader
     lead_ns: int
     max_early_ns: int
-    launch_reason: str
-    pacing: Pacing
     by_ring: bool
-    senders: Sequence[Sender]
+    senders: Sequence[Egress]
     since_ns: int
     streams: list[PacedStream] = []
 
@@ -42,9 +45,8 @@ class _Pending(msgspec.Struct):
         group = StreamGroup(
             self.streams, self.senders, self.clock, local, self.lead_ns, self.max_early_ns, by_ring=self.by_ring
         )
-        group.wanted_pacing = self.pacing
         if self.max_early_ns:
-            group.set_launch(self.launch_reason)
+            group.set_launch(next((egress.launch_reason for egress in self.senders if egress.launch_reason), ""))
         return group
 
 
@@ -54,8 +56,10 @@ class SendSockets:
     def __init__(self, ctx: NodeContext) -> None:
         self._network = ctx.network
         self._local = ctx.local
-        self._egresses: dict[tuple[int, int, Pacing], EgressSet] = {}
-        """By TTL, DSCP, and what may pace packets that are early. Used by the control plane alone."""
+        self._event = ctx.event
+        self._has_warned = False
+        self._egresses: dict[tuple[int, int, bool, bool], EgressSet] = {}
+        """By TTL, DSCP, whether packets may be early, whether io_uring gets them. Used by the control plane alone."""
         self._qdisc_check_ns = 0
         self._joining: deque[tuple[_Key, PacedStream, _Pending]] = deque()
         self._leaving: deque[PacedStream] = deque()
@@ -86,29 +90,27 @@ class SendSockets:
         """Send a stream from now on, each leg through its interface. Raises NodeError with a remedy."""
         packetiser = stream.packetiser
         rate, frames = packetiser.parameters.rate, packetiser.frames_per_packet
-        limit, ring_limit = (
-            early_limit(
-                means,
-                addresses=[address for address, _ in stream.destinations],
-                can_read_ahead=stream.can_read_ahead,
-                lead_ns=lead_ns,
-                packet_ns=duration_of(frames, rate),
-            )
-            for means in (pacing, IO_URING)
+        limit = early_limit(
+            pacing,
+            addresses=[address for address, _ in stream.destinations],
+            can_read_ahead=stream.can_read_ahead,
+            lead_ns=lead_ns,
+            packet_ns=duration_of(frames, rate),
         )
-        may_use_ring = pacing in ("auto", IO_URING) and ring_limit.ns > 0
-        means = pacing if limit.ns else IO_URING if may_use_ring else "thread"
-        egresses = self._egresses.setdefault((ttl, dscp, means), EgressSet(self._network, ttl, dscp, "send"))
-        senders = [egresses.through(interface) for interface in interfaces]
         by_ring = pacing == IO_URING
-        reason = _why_not_scheduled(senders, pacing, by_ring=by_ring) if limit.ns else limit.reason
-        if reason and may_use_ring and not _why_not_scheduled(senders, pacing, by_ring=True):
-            limit, by_ring, reason = ring_limit, True, ""
+        egresses = self._egresses.setdefault(
+            (ttl, dscp, limit.ns > 0, by_ring), EgressSet(self._network, self._local, ttl, dscp, "send")
+        )
+        senders = [egresses.through(interface) for interface in interfaces]
+        reason = _why_not_scheduled(senders, by_ring=by_ring) if limit.ns else limit.reason
         stream.launch_reason = limit.reason
         if reason and pacing in ("queue", IO_URING):
             remedy = "or leave pacing out, and our thread paces where the system cannot"
             raise NodeError(reason, remedy, option="pacing")
-        pending = _Pending(clock, lead_ns, limit.ns, reason, pacing, by_ring, senders, self._local.now_ns())
+        if by_ring and not self._has_warned and not _has_priority():
+            self._has_warned = True
+            self._event("io_uring_without_priority", reason=_NO_PRIORITY)
+        pending = _Pending(clock, lead_ns, limit.ns, by_ring, senders, self._local.now_ns())
         timing = (id(clock), rate, frames, lead_ns, limit.ns, by_ring)
         self._joining.append(((*timing, interfaces, ttl, dscp), stream, pending))
 
@@ -120,7 +122,7 @@ class SendSockets:
         self._qdisc_check_ns = now_ns + QDISC_CHECK_NS
         for group in self._groups:
             if group.schedule.max_early_ns and not group.done:
-                group.set_launch(_why_not_scheduled(group.senders, group.wanted_pacing, by_ring=group.by_ring))
+                group.set_launch(_why_not_scheduled(group.senders, by_ring=group.by_ring))
 
     def change_interface(self, before: Interface, now: Interface) -> None:
         """Control plane: send through ``now`` what was sent through ``before``. Raises NodeError."""
@@ -171,9 +173,7 @@ class SendSockets:
             egresses.close()
 
 
-def _why_not_scheduled(senders: Sequence[Sender], pacing: Pacing, *, by_ring: bool) -> str:
-    if by_ring and pacing == "auto" and not _has_priority():
-        return "without real-time priority the packets of a stall would leave at once"
+def _why_not_scheduled(senders: Sequence[Sender], *, by_ring: bool) -> str:
     return next((reason for sender in senders if (reason := sender.schedule(by_ring=by_ring))), "")
 
 

@@ -17,7 +17,7 @@ class SapSender:
 
     def __init__(self, ctx: NodeContext) -> None:
         self._local: LocalClock = ctx.local
-        self._egresses = EgressSet(ctx.network, TTL, 0, "announce")
+        self._egresses = EgressSet(ctx.network, ctx.local, TTL, 0, "announce")
         self._announcers: dict[SapAnnouncer, Egress] = {}
 
     def add_announcer(self, interface: Interface, seed: int) -> SapAnnouncer:
