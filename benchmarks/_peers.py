@@ -16,7 +16,7 @@ import _wire
 
 OURS, GSTREAMER, FFMPEG, PIPEWIRE, FLOOR = "ours", "gst", "ffmpeg", "pipewire", "floor"
 OURS_DECODE, PIPEWIRE_RT = "ours-decode", "pipewire-rt"
-OURS_THREAD = "ours-thread"
+OURS_IO_URING = "ours-io-uring"
 OURS_NORMAL, GSTREAMER_RT, FLOOR_RT = "ours-normal", "gst-rt", "floor-rt"
 TICK_US = 4000  # of the C floor when it receives
 _HERE = Path(__file__).parent
@@ -242,7 +242,7 @@ def senders(folder: Path) -> dict[str, Peer]:
     floor = _floor_peer("floor_send.c", folder, tick=False)
     peers = [
         Peer(OURS, "Phasegraph", _ours_sending, ours_missing()),
-        Peer(OURS_THREAD, "Phasegraph (pacing by its thread)", partial(_ours_sending, pacing="thread"), ours_missing()),
+        Peer(OURS_IO_URING, "Phasegraph (io_uring)", partial(_ours_sending, pacing="io-uring"), ours_missing()),
         Peer(OURS_NORMAL, "Phasegraph (normal priority)", _ours_without_priority, ours_missing()),
         Peer(GSTREAMER, "GStreamer", _gst_sending, gst),
         Peer(GSTREAMER_RT, "GStreamer (real-time)", lambda job: [*_REAL_TIME, *_gst_sending(job)], gst),

@@ -51,7 +51,7 @@ import numpy as np
 import numpy.typing as npt
 
 _DEFAULT = (
-    *(_peers.OURS, _peers.OURS_THREAD, _peers.OURS_NORMAL, _peers.GSTREAMER, _peers.GSTREAMER_RT, _peers.FFMPEG),
+    *(_peers.OURS, _peers.OURS_IO_URING, _peers.OURS_NORMAL, _peers.GSTREAMER, _peers.GSTREAMER_RT, _peers.FFMPEG),
     *(_peers.PIPEWIRE, _peers.PIPEWIRE_RT, _peers.FLOOR, _peers.FLOOR_RT),
 )
 _SLOW_PPM = 500.0
@@ -116,7 +116,7 @@ def _trial(options: _options.Options, peer: _peers.Peer, count: int, turn: int, 
         _options.stop_peer(child, peer.key)
         spy.stop()
     seen = _measure.between(first, last)
-    if peer.key in (_peers.OURS, _peers.OURS_THREAD):
+    if peer.key in (_peers.OURS, _peers.OURS_IO_URING):
         sums = _options.report_sums(_peers.report_path(job), ("send_errors",), "sink")
         remark = "left no readable report" if sums is None else ""
         if sums and sums["send_errors"]:
