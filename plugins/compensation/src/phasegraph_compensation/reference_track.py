@@ -35,6 +35,8 @@ CALM_DRIFT = 12e-12
 DISTANCE_TIME_S = 60.0
 QUICK_SIGMAS = 1.25
 """Distance of the two filters, in sigmas of the clock, from which on the quick one counts alone. By noise it is 0.3."""
+USUAL_POWER = 0.1
+"""Square of that distance, as a share of the square of `QUICK_SIGMAS`, up to which the calm filter counts alone."""
 FIRST_DRIFT = 5e-9
 FALLING = 0.97
 """Factor on its sigma from one estimate to the next that shows a clock which still corrects its first error."""
@@ -102,7 +104,8 @@ class ReferenceTrack:
         self._newest_ns = local_ns
         distance_s = self._quick.ahead_s(local_ns) - self._calm.ahead_s(local_ns)
         self._distance_s += passed_s / DISTANCE_TIME_S * (distance_s - self._distance_s)
-        self._quick_share = min(1.0, (self._distance_s / (QUICK_SIGMAS * _sigma_s(estimate))) ** 2)
+        power = (self._distance_s / (QUICK_SIGMAS * _sigma_s(estimate))) ** 2
+        self._quick_share = min(1.0, max(0.0, (power - USUAL_POWER) / (1.0 - USUAL_POWER)))
 
 
 class ReferenceFilter:
