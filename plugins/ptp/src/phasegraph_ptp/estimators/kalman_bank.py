@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 _RATE_WALKS = np.array([0.02, 0.3, 1.0, 5.0, 20.0, 100.0])
 _PHASE_WALKS = np.array([0.3, 1.0, 3.0, 3.0, 3.0, 3.0])
-_SHARES = np.array([0.05, 0.1, 0.15, 0.25, 0.3, 0.15])
+_SHARES = np.array([0.01, 0.04, 0.15, 0.3, 0.35, 0.15])
 """Oscillators, from one that both ends share to a bad one. Where noise hides the oscillator the shares decide, and
 assuming a wander that is not there costs less than missing one."""
 RESTLESS_S = 3.0
