@@ -155,3 +155,16 @@ def test_a_failed_node_says_why_first() -> None:
     )
     assert node_phrases(failed) == ["failed: No space left on device", "recorded 5 frames", "a.wav"]
     assert node_phrases(node("sink", state="ended")) == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("pacing", "phrase"),
+    [
+        ("thread", "left 20 µs after the planned time (median; 99 % within 50 µs)"),
+        ("io-uring", "given to io_uring to leave 20 µs after the planned time (median; 99 % within 50 µs)"),
+        ("queue", "given to the interface's queue to leave 20 µs after the planned time (median; 99 % within 50 µs)"),
+    ],
+)
+def test_a_sender(pacing: str, phrase: str) -> None:
+    figures = {"packets_sent": 1000, "pacing_error_p50_ns": 20_000, "pacing_error_p99_ns": 50_000, "pacing": pacing}
+    assert node_phrases(node("sink", metrics=figures)) == ["sent 1 000 packets", phrase]

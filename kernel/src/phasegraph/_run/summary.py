@@ -173,7 +173,9 @@ def _sent(metrics: Mapping[str, Any]) -> list[str]:
         phrases.append(f"the system refused {_count(metrics['send_errors'])}")
     if "pacing_error_p50_ns" in metrics:
         median, p99 = (format_duration(metrics[f"pacing_error_{name}_ns"]) for name in ("p50", "p99"))
-        phrases.append(f"left {median} after the planned time (median; 99 % within {p99})")
+        means = {"queue": "the interface's queue", "io-uring": "io_uring"}.get(metrics.get("pacing", "thread"))
+        verb = "left" if means is None else f"given to {means} to leave"
+        phrases.append(f"{verb} {median} after the planned time (median; 99 % within {p99})")
     return phrases
 
 
