@@ -42,9 +42,12 @@ def installed() -> bool:
 async def start(interface: Interface) -> Zeroconf:
     """Speak mDNS on an interface. Raises ImportError with a remedy, or OSError."""
     try:
+        import asyncio
+
         from zeroconf import IPVersion, Zeroconf
     except ImportError:
         raise ImportError(why_missing()) from None
+    _ = asyncio.Lock  # a deferred import ends here, not in two of the threads that follow
     interfaces = [interface.address] if interface.name else ["0.0.0.0"]
     make = partial(Zeroconf, interfaces=interfaces, ip_version=IPVersion.V4Only)
     return await trio.to_thread.run_sync(make)
