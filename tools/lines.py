@@ -92,6 +92,14 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "aes67 *send/egress_watch.py",
         "aes67 *stream_figures.py::LegFigures",
     ),
+    "AES67: io_uring paces": (
+        "kernel *batched/timed_ring.py",
+        "kernel *batched/linux_sockets.py::LinuxSend*",
+        "aes67 *send/egress.py::Egress*",
+        "aes67 *send/launch_time.py::*",
+        "aes67 *send/paced_stream.py::StreamGroup*",
+        "aes67 *send/send_sockets.py::*",
+    ),
     "AES67: sessions found by their names": ("aes67 *session_offers.py", "aes67 *interface_lookup.py"),
     "AirPlay: programs that send (airptp, cliairplay), and servers that run already": (
         "airplay_timing *senders/*",
@@ -104,6 +112,11 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "ptp *redundant_*.py",
         "ptp *path_comparison.py",
         "ptp *ptp_clock.py::PtpDriver.__init__",
+    ),
+    "PTP: a locked follower reads seldom": (
+        "kernel *stamped/*",
+        "ptp *port_sockets.py::*",
+        "ptp *protocol/delay_request.py::*",
     ),
     "PTP: keys, accepted grandmasters, and what is amiss": (
         "ptp *protocol/authentication.py",
