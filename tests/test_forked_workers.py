@@ -49,8 +49,8 @@ def test_errs(broken):
 """
 
 
-def run(folder: Path, *options: str) -> tuple[int, str]:
-    (folder / "test_cases.py").write_text(CASES)
+def run(folder: Path, *options: str, cases: str = CASES) -> tuple[int, str]:
+    (folder / "test_cases.py").write_text(cases)
     command = [sys.executable, "-m", "pytest", "-p", "tools.forked_workers", "-p", "no:cacheprovider", "--workers", "3"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
@@ -76,6 +76,40 @@ def test_the_first_failure_ends_the_run_where_it_shall(tmp_path: Path) -> None:
     assert code == 1
     assert "stopping after 1 failures" in said
     assert "1 failed" in said
+
+
+SLEEPERS = """
+import pathlib, subprocess, time
+import pytest
+
+@pytest.fixture
+def sleeper():
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    with open("started.txt", "a") as file:
+        file.write(f"{process.pid} ")
+    yield process
+    process.kill()
+    process.wait()
+
+@pytest.mark.parametrize("number", range(9))
+def test_sleeps(number, sleeper):
+    if number == 0:
+        while len(pathlib.Path("started.txt").read_text().split()) < 3:
+            time.sleep(0.01)
+        assert False
+    sleeper.wait()
+"""
+
+
+def test_workers_that_are_ended_early_end_their_fixtures(tmp_path: Path) -> None:
+    code, said = run(tmp_path, "-x", "-k", "test_sleeps", cases=SLEEPERS)
+    assert code == 1
+    assert "1 failed" in said
+    started = [int(pid) for pid in (tmp_path / "started.txt").read_text().split()]
+    assert len(started) >= 3
+    for pid in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 @pytest.mark.parametrize(("items", "workers"), [(0, 2), (1, 6), (5, 6), (6000, 6)])

@@ -15,6 +15,7 @@ import selectors
 import signal
 import struct
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any, NoReturn
@@ -23,6 +24,8 @@ import pytest
 
 MOST_AT_ONCE = 32
 """Tests that a worker takes at a time: more of one file share its fixtures, fewer keep all workers busy to the end."""
+END_S = 10.0
+"""How long workers have to end their fixtures when the run ends early, before they are killed."""
 _RANGE = struct.Struct("=II")
 _LENGTH = struct.Struct("=I")
 
@@ -91,10 +94,7 @@ class _Round:
                         self._receive(selector, key.fd, key.data)
             finally:
                 os.close(ranges)
-                for key in list(selector.get_map().values()):
-                    os.kill(key.data.pid, signal.SIGTERM)
-                    os.waitpid(key.data.pid, 0)
-                    os.close(key.fd)
+                _end({key.fd: key.data.pid for key in selector.get_map().values()})
         return self.reported
 
     def _fork(self, number: int, ranges: int, selector: selectors.BaseSelector) -> None:
@@ -140,6 +140,19 @@ class _Round:
             raise self.session.Interrupted(self.session.shouldstop)
 
 
+def _end(workers: dict[int, int]) -> None:
+    # Ends workers, by the pipes of their reports: one that is told in the middle of a report finds its pipe closed.
+    for output, pid in workers.items():
+        os.close(output)
+        os.kill(pid, signal.SIGTERM)
+    killed_s = time.monotonic() + END_S
+    for pid in workers.values():
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > killed_s:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+
 def ranges_of(items: int, workers: int) -> Iterator[tuple[int, int]]:
     """Ranges of items, first and end, in the order in which workers take them: towards the end they get shorter."""
     start = 0
@@ -164,6 +177,8 @@ class _Reporter:
 def _work(config: pytest.Config, number: int, items: Sequence[pytest.Item], ranges: int, write: int) -> NoReturn:
     """What a worker does, which ends this process."""
     code = 1
+    # What tests have started in sessions of their own outlives this process, unless their fixtures end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         manager = config.pluginmanager
         manager.unregister(name="terminalreporter")
@@ -189,6 +204,12 @@ def _work(config: pytest.Config, number: int, items: Sequence[pytest.Item], rang
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *received: None)
+        try:
+            items[0].session._setupstate.teardown_exact(None)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
         os._exit(code)
 

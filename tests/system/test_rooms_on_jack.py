@@ -121,7 +121,7 @@ class Room:
             before=None,
             on_end=lambda: None,
         )
-        self._player.card_opened(card.opened)
+        self._player.stamps.card_opened(card.opened)
         self._player.stamps._clocks[-1] = self.local.now_ns
 
     def _estimate(self) -> ClockEstimate:

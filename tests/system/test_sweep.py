@@ -91,7 +91,7 @@ def test_a_killed_process_and_a_killed_command_lose_nothing_that_was_done(tmp_pa
         empty = path.stat().st_size
         run.wait_until(lambda: path.stat().st_size > empty, "a first result", PATIENCE_S)
         os.kill(_children(run.process.pid)[0], signal.SIGKILL)
-        run.wait_until(lambda: "a process of the sweep died" in run.stderr, "it says so", 60.0)
+        run.wait_until(lambda: "a worker process died" in run.stderr, "it says so", 60.0)
         run.signal(signal.SIGKILL)
         run.wait(10.0)
     time.sleep(0.2)

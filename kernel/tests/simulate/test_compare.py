@@ -114,6 +114,13 @@ def test_what_cannot_be_compared_is_said(run, strategies, graph, words):
         run(strategies, graph=graph)
 
 
+def test_two_scenarios_of_one_name_are_refused(registry):
+    worlds = [parse_scenario(world, "hall") for world in (WORLD, scenario())]
+    graph = parse_graph(GRAPH, registry, Path.cwd())
+    with pytest.raises(GraphError, match='two scenarios have the name "hall" .*rename one'):
+        compare(graph, registry, worlds, strategies=None, for_ns=10**9, seed=1, log=make_log(level="error"))
+
+
 def test_a_plot_is_drawn(run, tmp_path):
     pytest.importorskip("matplotlib", reason="phasegraph[plot] is not installed")
     found = run(["held", "sim-align"], keep_points=True)

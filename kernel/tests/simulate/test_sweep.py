@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from phasegraph import GraphError
-from phasegraph.simulation.compare.seed_statistics import wilson_interval
+from phasegraph.simulation.compare.seed_statistics import confidence_words, share_interval
 from phasegraph.simulation.sweep.sweep_jobs import SweepJob, SweepOutcome, plan_jobs
 from phasegraph.simulation.sweep.sweep_summary import summarise
 from phasegraph.simulation.sweep.sweep_table import as_json, as_table
+from phasegraph.simulation.sweep.worker_pools import default_processes
 
 from .test_recommend import GOOD
 
@@ -81,9 +84,9 @@ def test_the_recommendation_says_how_sure_it_is(tmp_path: Path) -> None:
     outcomes = {job.key: outcome(job, underruns=int((job.strategy == "combined") == (job.seed == 3))) for job in jobs}
     summary = summarise(jobs, outcomes)
     assert (summary.recommended, summary.seeds_won, summary.seeds) == ("combined", 9, 10)
-    assert (round(summary.share_from, 2), round(summary.share_to, 2)) == (0.60, 0.98)
+    assert (round(summary.share_from, 2), round(summary.share_to, 2)) == (0.55, 1.0)
     words = " ".join(as_table(summary, "r.arrows"))
-    assert "It is chosen with 9 of 10 seeds, so with 60 to 98 % of all seeds (95 % confidence). That is sure." in words
+    assert "It is chosen with 9 of 10 seeds, so with 55 to 100 % of all seeds (95 % confidence). That is sure." in words
     few = [job for job in jobs if job.seed == 1]
     assert "That is not sure" in " ".join(as_table(summarise(few, outcomes), "r.arrows"))
 
@@ -108,11 +111,26 @@ def test_lines_fit_eighty_columns(tmp_path: Path) -> None:
     assert max(map(len, as_table(summarise(jobs, outcomes), "r.arrows"))) <= 80
 
 
-def test_wilsons_interval() -> None:
-    # Worked by hand: 10 of 10 is between 72 and 100 %.
-    assert tuple(round(edge, 3) for edge in wilson_interval(10, 10)) == (0.722, 1.0)
-    assert tuple(round(edge, 3) for edge in wilson_interval(0, 10)) == (0.0, 0.278)
-    assert tuple(round(edge, 3) for edge in wilson_interval(5, 10)) == (0.237, 0.763)
+def test_the_interval_of_a_share_is_exact() -> None:
+    # Clopper and Pearson's closed form for all of them: the tenth root of 2.5 %.
+    assert share_interval(10, 10) == pytest.approx((0.025**0.1, 1.0))
+    assert share_interval(0, 10) == pytest.approx((0.0, 1 - 0.025**0.1))
+    assert tuple(round(edge, 3) for edge in share_interval(5, 10)) == (0.187, 0.813)
+    assert share_interval(50_000, 100_000) == pytest.approx((0.4969, 0.5031), abs=1e-4)
+
+
+@pytest.mark.parametrize("seeds", range(1, 30))
+def test_two_equal_candidates_are_seldom_called_sure(seeds: int) -> None:
+    sure = [won for won in range(seeds + 1) if "That is sure" in confidence_words(max(won, seeds - won), seeds)]
+    assert sum(math.comb(seeds, won) for won in sure) / 2**seeds <= 0.05
+
+
+def test_processes_are_as_many_as_cores_where_the_system_does_not_say_which_may_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert default_processes() == os.cpu_count()
 
 
 class TestFile:

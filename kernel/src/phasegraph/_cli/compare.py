@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -85,6 +84,7 @@ def compare(
     from ..simulation.compare.recommend import recommend
     from ..simulation.compare.table import as_json, as_table
     from ..simulation.scenario import load_scenario
+    from ..simulation.sweep.worker_pools import default_processes
     from .progress import Progress
 
     names = list(dict.fromkeys(scenarios or comparisons.DEFAULT_SCENARIOS))
@@ -92,7 +92,7 @@ def compare(
     if plot is not None:
         need_matplotlib()
     registry = loader.load()
-    count = processes or len(os.sched_getaffinity(0))
+    count = processes or default_processes()
     comparison = comparisons.compare(
         graph.load(registry),
         registry,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +111,7 @@ def sweep(
             partial(worker_pools.on_cluster, address=cluster)
             if cluster is not None
             else partial(
-                worker_pools.in_processes, processes=processes or len(os.sched_getaffinity(0)), warn=progress.warn
+                worker_pools.in_processes, processes=processes or worker_pools.default_processes(), warn=progress.warn
             )
         )
         outcomes = sweep_run.run_sweep(jobs, path, pool, progress.show)

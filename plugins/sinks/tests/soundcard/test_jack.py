@@ -276,7 +276,7 @@ def test_wake_ups_that_scatter_are_no_loss(period, xruns, monkeypatch, plug):
 
 
 @pytest.mark.parametrize("period", [256, 1024, 4096, 8192])
-@pytest.mark.parametrize("ppm", [100.0, -150.0])
+@pytest.mark.parametrize("ppm", [100.0, -150.0, 500.0, -1000.0])
 def test_a_card_that_is_off_its_rate_loses_nothing(ppm, period, monkeypatch, plug):
     plug()
     server = FakeServer(period)
@@ -289,7 +289,7 @@ def test_a_card_that_is_off_its_rate_loses_nothing(ppm, period, monkeypatch, plu
         server.cycle(late_us + abs(random.normal(0, 30)))
         stamps.read_new_stamps()
     assert (stamps.lost_frames, stamps.skipped, stamps.xruns) == (0, 0, 0)
-    assert stamps.timeline.rate_ppb == pytest.approx(-1000 * ppm, abs=1000)
+    assert stamps.timeline.rate_ppb == pytest.approx(1e9 / (1 + ppm * 1e-6) - 1e9, abs=1000)
 
 
 def test_a_server_that_is_late_for_long_has_lost_no_time(server):
@@ -375,3 +375,19 @@ def test_the_stamps_are_in_their_place_from_the_first_cycles_after_an_xrun(perio
                 off_us.append(begin_us - true_us)
             true_us += nominal_us
     assert 0.0 < np.sqrt(np.mean(np.square(off_us))) < 25.0
+
+
+@pytest.mark.parametrize("period", [64, 256, 1024, 4096, 8192])
+@pytest.mark.parametrize("ppm", [0.0, 180.0, 500.0, -1000.0])
+def test_a_clock_of_the_server_that_is_set_right_slowly_is_followed(period, ppm):
+    random = np.random.default_rng(8)
+    nominal_us, true_us, off_us = period / RATE * 1e6, 10_000_000.0, []
+    wakes = jack._WakeFilter(nominal_us, 1e6 / RATE)
+    cycles = int(40e6 / nominal_us)
+    for cycle in range(cycles):
+        late_us = random.exponential(3_000.0) if random.random() < 0.05 else 0.0
+        begin_us = wakes.begin_us(cycle, int(true_us), true_us + abs(random.normal(0, 30)) + late_us)
+        off_us.append(begin_us - true_us)
+        assert wakes.since_moved
+        true_us += nominal_us * (1 + ppm * 1e-6 * (cycle > cycles // 4))
+    assert np.max(np.abs(off_us[cycles // 2 :])) < 100.0

@@ -123,9 +123,11 @@ def compare(
     each with strategy and scenario, and returns the run's status function or None. Raises GraphError if nothing can be
     compared, and NodeError if a node fails.
     """
+    by_name = {deployment.name: deployment for deployment in deployments}
+    if len(by_name) < len(deployments):
+        raise _equal_names([deployment.name for deployment in deployments])
     _check_comparable(graph, registry, deployments, seed=seed, log=log)
     graphs, left_out, rate = _graphs_by_strategy(graph, registry, deployments, strategies, seed=seed, log=log)
-    by_name = {deployment.name: deployment for deployment in deployments}
 
     def run_here(trial: StrategyTrial) -> Result:
         return run_strategy(
@@ -252,6 +254,12 @@ def crossing_strategy(graph: Graph) -> str:
 def _nothing_to_compare() -> GraphError:
     message = "no edge of the graph crosses clock domains: there is nothing to compensate, and nothing to compare"
     return GraphError([Problem("", message, "`kernel check` says which edges cross")])
+
+
+def _equal_names(names: Sequence[str]) -> GraphError:
+    twice = next(name for name in names if names.count(name) > 1)
+    message = f"two scenarios have the name {format_value(twice)}"
+    return GraphError([Problem("--scenario", message, "rename one of the files")])
 
 
 def with_strategy(graph: Graph, registry: Registry, strategy: str) -> Graph:

@@ -11,8 +11,9 @@ import numpy as np
 from ..._option_types.wording import format_count
 
 QUANTILES = (0.05, 0.5, 0.95)
-CONFIDENCE_SIGMAS = 1.96
-"""Of a normal distribution: 95 %."""
+_ONE_SIDE = 0.025
+"""What a confidence of 95 % leaves out on each side."""
+_HALVINGS = 40
 _RESAMPLES = 1000
 
 
@@ -39,8 +40,8 @@ class SeedVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> tuple[float, float]:
-        """See `wilson_interval`, of the recommended candidate."""
-        return wilson_interval(self.won[self.recommended], self.seeds)
+        """See `share_interval`, of the recommended candidate."""
+        return share_interval(self.won[self.recommended], self.seeds)
 
 
 def figure_spread(values: Sequence[float | None]) -> FigureSpread:
@@ -51,7 +52,7 @@ def figure_spread(values: Sequence[float | None]) -> FigureSpread:
     random = np.random.default_rng(len(known))
     drawn = random.choice(known, (_RESAMPLES, len(known)))
     medians = np.quantile(drawn, 0.5, axis=1, method="inverted_cdf")
-    first, last = np.quantile(medians, (0.025, 0.975), method="inverted_cdf").tolist()
+    first, last = np.quantile(medians, (_ONE_SIDE, 1 - _ONE_SIDE), method="inverted_cdf").tolist()
     return FigureSpread(low=low, median=median, high=high, median_from=first, median_to=last)
 
 
@@ -65,15 +66,25 @@ def verdict_of(winners: Sequence[tuple[str, str]]) -> SeedVerdict:
 
 def confidence_words(won: int, seeds: int) -> str:
     """How sure a recommendation is that ``won`` of ``seeds`` seeds led to, as sentences."""
-    low, high = wilson_interval(won, seeds)
+    low, high = share_interval(won, seeds)
     sure = "That is sure." if low > 0.5 else "That is not sure: more seeds may choose another."
     of_all = f"so with {100 * low:.0f} to {100 * high:.0f} % of all seeds (95 % confidence)"
     return f"It is chosen with {won} of {format_count(seeds, 'seed', 'seeds')}, {of_all}. {sure}"
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share, by Wilson's score."""
-    z2 = CONFIDENCE_SIGMAS**2
-    share, centre = successes / trials, 1 + z2 / trials
-    half = CONFIDENCE_SIGMAS * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return max(0.0, (share + z2 / (2 * trials) - half) / centre), min(1.0, (share + z2 / (2 * trials) + half) / centre)
+def share_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share, by Clopper and Pearson: exact, and never narrower than it says."""
+    return _least_share(successes, trials), 1.0 - _least_share(trials - successes, trials)
+
+
+def _least_share(successes: int, trials: int) -> float:
+    # The share with which as many successes, or more, come by chance in `_ONE_SIDE` of all cases; by bisection.
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, trials + 1)))])
+    counts = np.arange(successes, trials + 1)
+    ways = factorials[trials] - factorials[counts] - factorials[trials - counts]
+    least, most = 0.0, 1.0
+    for _ in range(_HALVINGS if successes else 0):
+        share = (least + most) / 2
+        chance = np.exp(ways + counts * math.log(share) + (trials - counts) * math.log1p(-share)).sum()
+        least, most = (share, most) if chance < _ONE_SIDE else (least, share)
+    return least

@@ -47,7 +47,7 @@ class SweepSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Seeds of which all results are there."""
     share_from: float
     share_to: float
-    """95 % confidence interval (Wilson) of the share of all possible seeds with which it would be chosen."""
+    """95 % confidence interval of the share of all possible seeds with which it would be chosen."""
 
 
 def summarise(jobs: Sequence[SweepJob], outcomes: Mapping[str, SweepOutcome]) -> SweepSummary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
+import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +20,13 @@ MOST_BROKEN_POOLS = 10
 CONNECT_S = 20.0
 
 Outcomes = Generator[SweepOutcome, None, None]
+
+
+def default_processes() -> int:
+    """One for each core that this process may use, where the system says which; else one for each core."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_processes(
@@ -41,11 +50,11 @@ def in_processes(
                 yield outcome
             return
         except BrokenProcessPool:
-            warn(f"a process of the sweep died; its simulations start again ({broken + 1} of {MOST_BROKEN_POOLS})")
+            warn(f"a worker process died; its simulations start again ({broken + 1} of {MOST_BROKEN_POOLS})")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     for key in left:
-        yield SweepOutcome(key=key, failure="processes of the sweep died again and again")
+        yield SweepOutcome(key=key, failure="worker processes died again and again")
 
 
 def on_cluster(jobs: Sequence[SweepJob], address: str) -> Outcomes:

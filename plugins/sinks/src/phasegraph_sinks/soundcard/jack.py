@@ -55,7 +55,9 @@ _JUMP_SCATTERS = 6.0
 """How far the median of new wake-ups is off after an xrun that took time, in mean deviations over the root of their
 number. A client that was late is reported as an xrun too, and takes none."""
 _SLEW = 200e-6
-"""Largest change of the server's rate that is followed without a jump."""
+"""Largest difference from the learned rate of the server at which the times follow without a jump."""
+_LARGEST_RATE = 1000e-6
+"""Largest difference from the learned rate that is no jump. A clock that NTP sets right is off by half of it."""
 _LARGEST_SLIP = 0.75
 """Frames by which the times of frames may be off, where `_SLEW` does not suffice, before they move at once. At less
 than half a frame no frame would be lost then."""
@@ -175,23 +177,24 @@ def _ports(client: Any, flags: int, pattern: str = "") -> list[str]:
 
 
 class _WakeFilter:
-    # When JACK 2's cycles begin, in microseconds. Each wake-up of the server is compared with the nominal rate; the
+    # When JACK 2's cycles begin, in microseconds. Each wake-up of the server is compared with when it was due; the
     # median of a quarter of a second is the truth. After a jump, which is found or reported, only newer wake-ups count.
+    # The period is learned from how the median moves: NTP changes the rate of the server's clock by 500 ppm.
     #
     # Wake-ups scatter, by some 20 us and now and then by milliseconds. So does the median of few of them, and a quarter
     # of a second has but five of a long period. Only after a jump, until the median has all its wake-ups again, do the
     # times move at once; otherwise they follow by `_SLEW`. What looks like a jump and is none is a click.
 
     def __init__(self, nominal_us: float, frame_us: float) -> None:
-        self._nominal_us = nominal_us
+        self._nominal_us = self._period_us = nominal_us
         self._largest_slip_us = _LARGEST_SLIP * frame_us
-        self._origin_us = 0.0
-        self._place_us = 0.0
+        self._due_us = self._cycles = 0.0
+        self._place_us = self._median_us = 0.0
         self.since_moved = _MOVED_CYCLES
         """Cycles since the times have moved at once: clients that see the same cycles agree on it."""
         window = max(5, min(_MOST_WAKES, int(_WAKES_TIME_US / nominal_us)))
-        # A card off the nominal rate moves the newest wake-up away from the median of all.
-        self._least_jump_us = _LEAST_JUMP_US + _SLEW * nominal_us * (window / 2 + 1)
+        # Until its rate is learned, a server moves the newest wake-up away from the median of all.
+        self._least_jump_us = _LEAST_JUMP_US + _LARGEST_RATE * nominal_us * (window / 2 + 1)
         self._jump_wakes = max(_JUMP_WAKES, int(_JUMP_TIME_US / nominal_us))
         self._found_wakes = max(_FOUND_WAKES, self._jump_wakes)
         self._doubtful: deque[float] = deque(maxlen=max(_DISAGREEING_WAKES, window))
@@ -206,14 +209,18 @@ class _WakeFilter:
     def begin_us(self, cycles: float, current_us: int, wake_us: float | None) -> float:
         """When this cycle begins. ``cycles``: periods since the first, missed cycles included; ``current_us``: by the
         server's loop; ``wake_us``: when the server woke, if that is known."""
-        self._origin_us = self._origin_us or current_us
-        nominal_us = self._origin_us + cycles * self._nominal_us
+        passed, self._cycles = (cycles - self._cycles if self._due_us else 0.0), cycles
+        self._due_us = (self._due_us or current_us) + passed * self._period_us
         self.since_moved += 1
         if wake_us is not None:
-            self._add_wake(wake_us - nominal_us)
+            self._add_wake(wake_us - self._due_us)
         if not self._wakes:
             return current_us
-        wanted_us, most_us = statistics.median(self._wakes), _SLEW * self._nominal_us
+        wanted_us, before_us = statistics.median(self._wakes), self._median_us
+        self._median_us = wanted_us
+        change_us = _within(wanted_us - before_us, _LARGEST_RATE * passed * self._nominal_us)
+        if not self._settling:
+            self._period_us += change_us / max(self._window, passed)
         if self._first_cycles:
             self._first_cycles -= 1
             self._place_us = wanted_us
@@ -221,8 +228,8 @@ class _WakeFilter:
             self._settling -= 1
             if abs(wanted_us - self._place_us) > self._largest_slip_us:
                 self._place_us, self.since_moved = wanted_us, 0
-        self._place_us += min(max(wanted_us - self._place_us, -most_us), most_us)
-        return nominal_us + self._place_us
+        self._place_us += _within(wanted_us - self._place_us, _SLEW * passed * self._nominal_us)
+        return self._due_us + self._place_us
 
     def expect_jump(self) -> None:
         """The server reports an xrun: its time may have jumped, by less than can be told from a late wake-up."""
@@ -254,6 +261,10 @@ class _WakeFilter:
         self._wakes.extend(newest)
         self._doubtful.clear()
         self._jump_reported = False
+
+
+def _within(value: float, limit: float) -> float:
+    return min(max(value, -limit), limit)
 
 
 class JackCard:
