@@ -133,6 +133,7 @@ class PortSockets:
                         reason = await self._interface_change()
                         nursery.cancel_scope.cancel()
                     self._gone = True
+                    self.paced = False
                     self.close()
                     for each in tuple(self._listeners):
                         each.interface_lost(reason)
@@ -234,7 +235,8 @@ class PortSockets:
     async def _read_available(self) -> None:
         while True:
             items = [*self._event.receive_available(), *self._general.receive_available()]
-            for item in items:
+            # As they came: a Follow_Up after its Sync, and before many more of them.
+            for item in sorted(items, key=lambda item: item.local_ns):
                 self._dispatch(item)
             for listener in tuple(self._listeners):
                 listener.sockets_read()

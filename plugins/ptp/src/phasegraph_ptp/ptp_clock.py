@@ -188,7 +188,9 @@ class PtpDriver:
                 task_status.started()
                 while True:
                     now = self._local.now_ns()
-                    self._do_what_is_due(now)
+                    if not self._sockets.paced:  # else after the next reading: what seems missing may lie there
+                        self._tick_if_due(now)
+                    self._bring_up_to_date(now)
                     self._wake_ns = now + PACED_NS if self._sockets.paced else min(engine.deadline_ns, now + PUBLISH_NS)
                     self._woken = trio.Event()
                     with trio.move_on_after(max(self._wake_ns - now, 0) / 1e9):
@@ -199,7 +201,9 @@ class PtpDriver:
 
     def sockets_read(self) -> None:
         """See `PortListener.sockets_read`."""
-        self._do_what_is_due(self._local.now_ns())
+        now = self._local.now_ns()
+        self._tick_if_due(now)
+        self._bring_up_to_date(now)
 
     def metrics(self) -> Metrics:
         """See `Node.metrics`."""
@@ -263,11 +267,12 @@ class PtpDriver:
         self._engine.enable(self._local.now_ns())
         self._perform_actions()
 
-    def _do_what_is_due(self, now: int) -> None:
-        engine = self._engine
-        if engine.deadline_ns <= now:
-            engine.tick(now)
-        engine.update_trouble(now)
+    def _tick_if_due(self, now: int) -> None:
+        if self._engine.deadline_ns <= now:
+            self._engine.tick(now)
+
+    def _bring_up_to_date(self, now: int) -> None:
+        self._engine.update_trouble(now)
         self._perform_actions()
         self._publish_estimate(now)
 

@@ -133,7 +133,8 @@ class DelayRequester:
             self._miss(sequence, self._waiting[sequence], now_ns)
         self._waiting[message.sequence] = _Request(now_ns + self._delay.patience_ns, unicast)
         self._sent_ns = now_ns
-        # From when this one was due, not from when it was sent: their mean rate is the same where ticks are late.
+        # From when this one was due, not from when it was sent, but at most a period ago: late ticks lower the mean
+        # rate less. A tick sends one, so that ticks rarer than the requests decide their rate.
         self._next_ns = max(self._next_ns, now_ns - self._period_ns) + self._random_ns(2 * self._period_ns)
         self._port.send_event(message, destination, partial(self._departed, message.sequence))
 
