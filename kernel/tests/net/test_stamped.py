@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -292,6 +293,14 @@ async def test_a_long_datagram_is_counted_and_the_next_is_whole() -> None:
         one.send(b"short", ("127.0.0.1", one.port))
         assert (await take(one, 1))[0].data == b"short"
         assert one.counts.too_long == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what others make of the size that is asked for differs")
+def test_a_socket_keeps_more_than_by_default_until_it_is_read() -> None:
+    udp = UdpSocket(0, loopback(), ipv6=False, ttl=1, dscp=0)
+    with udp.socket, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+        size, usual = (each.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) for each in (udp.socket, plain))
+    assert size > usual
 
 
 async def test_what_came_by_another_interface_is_counted() -> None:

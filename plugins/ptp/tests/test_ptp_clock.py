@@ -15,6 +15,7 @@ from phasegraph.ieee1588 import (
     ALL_PORTS,
     Action,
     Announce,
+    DelayReq,
     Flag,
     Management,
     ManagementId,
@@ -470,3 +471,21 @@ async def test_a_locked_follower_misses_no_answer_that_waits_to_be_read(autojump
         assert metrics["sent_delay_req"] > 200
         assert metrics.get("missed_delay_resp", 0) == 0
     assert not me.events("unicast_fallback")
+
+
+async def test_a_flood_is_read_as_it_comes_until_it_is_over(autojump_clock: Any) -> None:
+    wire = SimWire(impairment=Impairment(delay_ns=20_000))
+    async with two_hosts(wire) as (_, me):
+        await trio.sleep(15)
+        sockets = me.nodes["me"]._driver._sockets
+        assert sockets.paced
+        host = SimNetwork(SimLocalClock(), wire)
+        stranger = host.stamped(319, host.interface("eth0"))
+        for sequence in range(1000):
+            request = DelayReq(source=PortIdentity(1000, 1), sequence=sequence)
+            stranger.send(encode(request), (GROUP, 319))
+            await trio.sleep(0.001)
+        assert not sockets.paced
+        assert me.nodes["me"].metrics()["received_delay_req"] >= 1000
+        await trio.sleep(15)
+        assert sockets.paced

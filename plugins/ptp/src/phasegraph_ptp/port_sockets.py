@@ -6,6 +6,7 @@ domain, or a grandmaster and a follower side by side, would miss answers that ar
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,8 +36,9 @@ READING_S = (0.2, 0.3)
 """How often the sockets of patient listeners are read, from which until which interval: each reading finds what arrived
 meanwhile. To wake up for each packet costs four times as much processor time (benchmarks/ptp_cost.py). What is sent
 then is sent at random times, so that no queue is met again and again."""
-BUSY_ITEMS = 64
-"""More at one reading are a flood, which is read as it comes."""
+BUSY_ITEMS = 128
+"""More at one reading are a flood, which is read as it comes for the next `BUSY_S`. The sockets hold more."""
+BUSY_S = 10.0
 
 
 class PortListener(Protocol):
@@ -99,10 +101,12 @@ class PortSockets:
         self.malformed: Counter[str] = Counter()
         """Datagrams that were no PTP messages, by reason."""
         self.paced = False
-        """Whether the sockets are read every `READING_S`, and not as packets arrive: all listeners are patient."""
+        """Whether the sockets are read every `READING_S`, and not as packets arrive: all listeners are patient,
+        and no flood came."""
         self._listeners: list[PortListener] = []
         self._tokens: TransmitTokens[tuple[PortListener, int]] = TransmitTokens()
         self._silent_since = 0.0
+        self._busy_until = -math.inf
         self._random = Random(self.interface.mac)
         self._reading = trio.Lock()
         self._find = find
@@ -221,10 +225,10 @@ class PortSockets:
 
     async def _read_sockets(self) -> None:
         while True:
-            self.paced = self._all_patient
+            self.paced = self._may_wait
             if self.paced:
                 await trio.sleep(self._random.uniform(*READING_S))
-                await self._read_available()
+                self._read_available()
             else:
                 for listener in tuple(self._listeners):  # a patient one sees that another one is not
                     listener.sockets_read()
@@ -232,28 +236,27 @@ class PortSockets:
                     for socket in (self._event, self._general):
                         nursery.start_soon(self._receive_loop, socket, nursery.cancel_scope)
 
-    async def _read_available(self) -> None:
-        while True:
-            items = [*self._event.receive_available(), *self._general.receive_available()]
-            # As they came: a Follow_Up after its Sync, and before many more of them.
-            for item in sorted(items, key=lambda item: item.local_ns):
-                self._dispatch(item)
-            for listener in tuple(self._listeners):
-                listener.sockets_read()
-            if len(items) < BUSY_ITEMS:
-                return
-            await trio.lowlevel.checkpoint()
+    def _read_available(self) -> None:
+        items = [*self._event.receive_available(), *self._general.receive_available()]
+        if len(items) > BUSY_ITEMS:
+            self._busy_until = trio.current_time() + BUSY_S
+        # As they came: a Follow_Up after its Sync, and before many more of them.
+        for item in sorted(items, key=lambda item: item.local_ns):
+            self._dispatch(item)
+        for listener in tuple(self._listeners):
+            listener.sockets_read()
 
     async def _receive_loop(self, socket: StampedSocket, reading: trio.CancelScope) -> None:
         while True:
             for item in await socket.receive():
                 self._dispatch(item)
-            if self._all_patient:
+            if self._may_wait:
                 reading.cancel()
 
     @property
-    def _all_patient(self) -> bool:
-        return self.stamps is not StampKind.USER and all(each.patient for each in self._listeners)
+    def _may_wait(self) -> bool:
+        calm = trio.current_time() >= self._busy_until
+        return calm and self.stamps is not StampKind.USER and all(each.patient for each in self._listeners)
 
     def _dispatch(self, item: Arrival | Departure) -> None:
         if isinstance(item, Departure):

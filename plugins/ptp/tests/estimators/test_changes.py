@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ import pytest
 from phasegraph import ClockState
 from phasegraph_ptp.estimators import ESTIMATORS, make_estimator
 
-from .figures import Track, each_with_oscillators, follow, kalman_in_quick_tests
-from .links import MS, PATHS, US, Path, stack
-from .world import OSCILLATORS, Change, World
+from .figures import Array, Track, each_with_oscillators, follow, kalman_in_quick_tests
+from .links import MS, PATHS, US, Path, exponential, stack
+from .world import OSCILLATORS, Change, Oscillator, World
 
 LOCKED, HOLDOVER, UNLOCKED = ClockState.LOCKED, ClockState.HOLDOVER, ClockState.UNLOCKED
 
@@ -138,6 +138,34 @@ def test_a_longer_path_is_taken_for_one() -> None:
     assert track.estimates[-1].discontinuities == 0
     assert track.estimates[-1].path_delay_ns == pytest.approx(321 * US, abs=3 * US)
     assert shares(track)[1] == 0
+
+
+@dataclass(frozen=True)
+class AwakenedOscillator(Oscillator):
+    """Calm for 400 s; then its rate moves by this much each second, for 100 s."""
+
+    ramp_ppb: float = 0.0
+
+    def gain_ns(self, random: np.random.Generator, seconds: float) -> tuple[Array, Array]:
+        at, calm = super().gain_ns(random, seconds)
+        moved_s = np.clip(at / 1e9 - 400, 0, None)
+        ramped_s = np.minimum(moved_s, 100)
+        return at, calm + self.ramp_ppb * (ramped_s**2 / 2 + 100 * (moved_s - ramped_s))
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
+@pytest.mark.parametrize(("ramp_ppb", "worst_ns"), [(2.0, 110), (10.0, 290)])
+def test_is_honest_when_a_calm_oscillator_begins_to_move(ramp_ppb: float, worst_ns: float, seed: int) -> None:
+    calm = AwakenedOscillator(ppm=0.0, wander_ppb=0.02, swing_ppm=0.0, ramp_ppb=ramp_ppb)
+    path = Path(exponential(50, 20), exponential(50, 20))
+    track = follow(make_estimator("kalman"), World(path, calm, seed=seed, seconds=560).play())
+    before, after = (np.array(track.at) < 400) & (np.array(track.at) > 200), np.array(track.at) > 400
+    error = np.abs(np.array(track.error))
+    sigma = np.array([each.sigma_ns for each in track.estimates])
+    assert error[before].max() < 30  # and for that its sigma is small
+    assert (error <= 3 * sigma)[before | after].all()
+    assert shares(track)[1] == 0
+    assert error[after].max() < worst_ns
 
 
 def test_no_reference_any_more_is_holdover_at_once() -> None:

@@ -19,6 +19,8 @@ IP_PKTINFO = {"linux": 8, "win32": 19}.get(sys.platform, 26)
 _IPV6_MULTICAST_ALL = 29
 CONTROL_BYTES = 256
 """Room for every control message that is asked for."""
+BUFFER_BYTES = 1 << 20
+"""That the system is asked to keep until they are read: by default Linux keeps 256 small datagrams."""
 DATAGRAM_BYTES = 2048
 """More than a datagram of one Ethernet frame has."""
 Ancillary = Iterable[tuple[int, int, bytes]]
@@ -64,6 +66,8 @@ class UdpSocket:
 
     def _open(self, port: int, ttl: int, dscp: int) -> None:
         self.socket.setblocking(False)
+        with contextlib.suppress(OSError):  # Linux cuts it to net.core.rmem_max itself, other systems may refuse
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sys.platform == "darwin":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

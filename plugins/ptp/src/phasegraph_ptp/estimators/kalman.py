@@ -96,13 +96,13 @@ class KalmanOffsetFilter:
         if line is None:
             return offset
         straight = line.offset_estimate(settled=True, generation=self.generation)
-        if straight.variance < offset.variance:
+        if straight.variance < offset.variance - self._doubt:
             self._ahead = min(self._ahead + 1, SURPASSED)
         else:
             self._ahead -= self._ahead > 0
         if self._ahead in (0, SURPASSED):
             self._line_leads = self._ahead > 0
-        if not self._line_leads or straight.variance >= offset.variance:
+        if not self._line_leads or straight.variance >= offset.variance - self._doubt:
             return offset
         return replace(straight, variance=straight.variance + self._doubt)
 
@@ -204,7 +204,7 @@ class KalmanOffsetFilter:
             offset_ns=float(known.offset @ weight),
             rate_ppb=self._rate_ppb,
             delay_ns=float(known.state[2] @ weight),
-            variance=choice.variance * (1 + YOUNG / self._blocks),
+            variance=choice.variance * (1 + (YOUNG / self._blocks) ** 2),
             covariance=float(known.covariance @ weight),
             rate_variance=float(known.rate_variance @ weight),
             wander=float(known.wander @ weight),

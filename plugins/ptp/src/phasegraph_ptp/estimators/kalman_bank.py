@@ -31,24 +31,25 @@ Array = NDArray[np.float64]
 
 _RATE_WALKS = np.array([0.02, 0.3, 1.0, 5.0, 20.0, 100.0])
 _PHASE_WALKS = np.array([0.3, 1.0, 3.0, 3.0, 3.0, 3.0])
-_SHARES = np.array([0.01, 0.04, 0.15, 0.3, 0.35, 0.15])
+_SHARES = np.array([0.003, 0.02, 0.07, 0.25, 0.4, 0.257])
 """Oscillators, from one that both ends share to a bad one. Where noise hides the oscillator the shares decide, and
 assuming a wander that is not there costs less than missing one."""
 RESTLESS_S = 3.0
 """For how long a restless path's delay stays the same."""
-_RESTLESS_SHARE = 0.3
+_RESTLESS_SHARE = 0.1
 WANDERS = np.tile(_RATE_WALKS, 2)
 """Random walk of the rate, ppb / sqrt(s), by model: each oscillator with a steady path, then with a restless one."""
 PHASES = np.tile(_PHASE_WALKS, 2)
 """Random walk of the phase, ns / sqrt(s), by model."""
 PRIOR = np.log(np.concatenate([_SHARES * (1 - _RESTLESS_SHARE), _SHARES * _RESTLESS_SHARE]))
 """Of the models."""
-MEMORY = 300.0
+MEMORY = 60.0
 """Blocks over which the evidence for the models fades. Longer, it tells good oscillators apart better, and lags behind
 ordinary ones when temperature moves them."""
-LEAST_EVIDENCE = -12.0
+LEAST_EVIDENCE = -7.0
 """No model is refuted further than this, so that a handful of blocks can bring it back: when temperature begins to move
-the oscillator, for one."""
+the oscillator, for one. With -8 the error of a calm one that begins to move by 10 ppb/s is up to 3.0 sigmas, with -7
+up to 2.3; with -6 that of one that stays calm is a third larger."""
 GATE = 9.0
 """Squared distance, in variances, beyond which a measurement counts as if it were at this distance."""
 
@@ -128,6 +129,11 @@ class KalmanBank:
         root = seen / np.sqrt(total)
         p -= root[:, None] * root[None]
         best = (self._evidence + PRIOR).argmax(axis=1)
+        # A refuted model that does not follow is off by more and more, which the least weight carries into the mean.
+        lost = (self._evidence <= LEAST_EVIDENCE) & (distance > GATE)
+        if lost.any():
+            x[:] = np.where(lost, x[:, self._rows, best][..., None], x)
+            p[:] = np.where(lost, p[:, :, self._rows, best][..., None], p)
         if direction is Direction.SYNC:
             self.gain = gain[0, self._rows, best]
         return distance[self._rows, best], miss[self._rows, best]
