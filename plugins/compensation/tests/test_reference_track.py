@@ -53,6 +53,7 @@ class Clock:
         return np.array([self.tick(state) for _ in range(round(seconds / INTERVAL_S))])
 
 
+@pytest.mark.slow
 def test_where_the_counter_is_calm_the_clock_is_averaged_longer_and_where_it_swings_it_is_followed() -> None:
     calm, swinging = (Clock(1e-6, swing_ppm=swing_ppm).errors(7200.0)[4800:] for swing_ppm in (0.0, 1.0))
     assert calm.std() < 0.66e-6  # the quick filter alone leaves 0.72

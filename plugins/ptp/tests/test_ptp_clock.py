@@ -456,9 +456,9 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
 async def test_a_locked_follower_of_a_fast_master_pairs_every_sync(autojump_clock: Any) -> None:
     fast = 'profile = "st2059-2"\nlog-sync-interval = -7\n'
     async with two_hosts(grandmaster=fast, follower=fast) as (_, me):
-        await trio.sleep(20)
+        await trio.sleep(8)
         metrics = me.nodes["me"].metrics()
-        assert metrics["received_sync"] > 2000
+        assert metrics["received_sync"] > 700
         assert metrics.get("dropped_unpaired", 0) == 0
     assert not me.events("holdover")
 
@@ -466,9 +466,9 @@ async def test_a_locked_follower_of_a_fast_master_pairs_every_sync(autojump_cloc
 async def test_a_locked_follower_misses_no_answer_that_waits_to_be_read(autojump_clock: Any) -> None:
     slow = "log-min-delay-req-interval = 0\n"
     async with two_hosts(grandmaster=slow, follower=f'unicast = "hybrid"\n{slow}') as (_, me):
-        await trio.sleep(300)
+        await trio.sleep(100)
         metrics = me.nodes["me"].metrics()
-        assert metrics["sent_delay_req"] > 200
+        assert metrics["sent_delay_req"] > 60
         assert metrics.get("missed_delay_resp", 0) == 0
     assert not me.events("unicast_fallback")
 

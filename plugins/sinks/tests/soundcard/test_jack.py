@@ -254,7 +254,7 @@ def test_two_clients_agree_at_once_after_the_server_lost_time(period, lost_us, m
         assert stamps.xruns == 1
 
 
-@pytest.mark.parametrize("period", [64, 256, 1024, 4096, 8192])
+@pytest.mark.parametrize("period", [pytest.param(64, marks=pytest.mark.slow), 256, 1024, 4096, 8192])
 @pytest.mark.parametrize("xruns", [0, 1])
 def test_wake_ups_that_scatter_are_no_loss(period, xruns, monkeypatch, plug):
     # Of a quarter of a second, a long period has too few for a steady median. An xrun of another client takes no time.
@@ -377,7 +377,7 @@ def test_the_stamps_are_in_their_place_from_the_first_cycles_after_an_xrun(perio
     assert 0.0 < np.sqrt(np.mean(np.square(off_us))) < 25.0
 
 
-@pytest.mark.parametrize("period", [64, 256, 1024, 4096, 8192])
+@pytest.mark.parametrize("period", [pytest.param(64, marks=pytest.mark.slow), 256, 1024, 4096, 8192])
 @pytest.mark.parametrize("ppm", [0.0, 180.0, 500.0, -1000.0])
 def test_a_clock_of_the_server_that_is_set_right_slowly_is_followed(period, ppm):
     random = np.random.default_rng(8)
