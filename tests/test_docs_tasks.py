@@ -35,7 +35,8 @@ def commands() -> Iterator[object]:
             for line in block.replace("\\\n", "").splitlines():
                 words = shlex.split(line, comments=True)
                 if words[:1] == ["kernel"] and words[1] not in NEEDS_A_NETWORK:
-                    yield pytest.param(page, words[1:], id=f"{page}: {' '.join(words)}")
+                    marks = [pytest.mark.slow] if "2min" in words else []
+                    yield pytest.param(page, words[1:], id=f"{page}: {' '.join(words)}", marks=marks)
 
 
 @pytest.mark.parametrize(("page", "words"), list(commands()))

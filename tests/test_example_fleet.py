@@ -17,7 +17,8 @@ def figures(seed: int) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_nodes_agree_whatever_fails(seed: int) -> None:
     found = figures(seed)
     assert (found["outside_bound"], found["seconds_disagreed"]) == (0, 0)

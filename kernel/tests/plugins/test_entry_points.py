@@ -18,7 +18,7 @@ def _distribution(folder: Path, name: str, lines: str, metadata_file: str = "MET
     (folder / name / "entry_points.txt").write_text(lines)
 
 
-@pytest.mark.parametrize("group", ["phasegraph.plugins", "phasegraph.commands", "console_scripts", "pytest11"])
+@pytest.mark.parametrize("group", ["phasegraph.plugins", "console_scripts", "pytest11"])
 def test_the_installed_ones_are_those_of_importlib(group: str) -> None:
     expected = {
         (entry.name, entry.value, entry.dist.version) for entry in metadata.entry_points(group=group) if entry.dist

@@ -91,6 +91,7 @@ async def pair(follower: str = "", *, jitter_ns: int = 500) -> AsyncIterator[Pai
         yield Pair(master, me, near, far, wire)
 
 
+@pytest.mark.slow
 async def test_it_locks_on_both_and_a_lost_path_is_not_heard(autojump_clock: Any) -> None:
     async with pair() as both:
         await trio.sleep(25)
@@ -109,6 +110,7 @@ async def test_it_locks_on_both_and_a_lost_path_is_not_heard(autojump_clock: Any
             assert "trouble" not in both.metrics
 
 
+@pytest.mark.slow
 async def test_without_both_it_holds_over_and_comes_back_within_its_bound(autojump_clock: Any) -> None:
     async with pair() as both:
         await trio.sleep(20)
@@ -124,7 +126,8 @@ async def test_without_both_it_holds_over_and_comes_back_within_its_bound(autoju
         assert both.me.nodes["me"].estimate().state is ClockState.LOCKED
 
 
-@pytest.mark.parametrize("interface", ["eth0", pytest.param("eth1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", ["eth0", "eth1"])
 async def test_a_path_that_becomes_lopsided_by_5_us_is_named_within_a_minute(
     autojump_clock: Any, interface: str
 ) -> None:

@@ -29,7 +29,7 @@ def test_any_two_rooms_agree(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "restarted"), [(1, 2), *(pytest.param(seed, 6, marks=pytest.mark.slow) for seed in (1, 2))]
+    ("seed", "restarted"), [(1, 1), *(pytest.param(seed, 6, marks=pytest.mark.slow) for seed in (1, 2))]
 )
 def test_a_room_that_starts_again_is_in_line_within_a_second_and_a_half(seed: int, restarted: int) -> None:
     rooms = SimRooms(WIFI, seed=seed)
