@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import _measure
 import _proc
@@ -39,56 +40,18 @@ class Record:
     errors: dict[str, Errors | None]  # None where a program failed
 
 
-def side_by_side(
-    kinds: Sequence[type[Follower]], name: str, timing: Timing, seed: int, shop: _proc.Workshop
-) -> list[tuple[Trial, Curve | None]]:
-    """One trial of each program, all at the same time. Raises RuntimeError if a grandmaster does not start."""
-    condition = CONDITIONS[name]
-    with contextlib.ExitStack() as stack:
-        followers = []
-        for kind in kinds:
-            folder = shop.folder / kind.key
-            folder.mkdir()
-            followers.append(kind(stack.enter_context(_ptp_paths.path(condition, shop, seed)), folder))
-        for follower in followers:
-            serve(follower, shop)
-        _ptp_paths.start_traffic(condition, [each.network for each in followers], shop, seed)
-        truth, start = Truth(), time.time_ns()
-        children = [shop.start(follower.command(), follower.key) for follower in followers]
-        _watch(timing.warm_up, followers, truth)
-        before = [_measure.snapshot(child.pid) for child in children]
-        machine = _measure.snapshot(0)
-        _watch(timing.seconds, followers, truth)
-        whole = _measure.between(machine, _measure.snapshot(0))
-        after = [_measure.snapshot(child.pid) for child in children]
-        used = list(map(_measure.between, before, after))
-        alive = [child.alive() for child in children]
-        for follower, child in zip(followers, children, strict=True):
-            child.stop(patience=END_S)
-            follower.close()
-        truth.sample()
-    outcomes: list[tuple[Trial, Curve | None]] = []
-    for follower, child, window, lived in zip(followers, children, used, alive, strict=True):
-        trial = Trial(name, follower.key, seed, steal=whole.steal, busy=whole.others)
-        try:
-            if not lived:
-                raise RuntimeError("ended early")
-            errors = follower.errors(child.text(), truth)
-            figures = settled(errors, start + round(timing.warm_up * 1e9))
-        except (RuntimeError, OSError) as error:
-            outcomes.append((replace(trial, note=f"{error}; it said: {child.last_words()}"), None))
-            continue
-        converged = None if follower.starts_right else converged_after(errors, start, condition.converged_ns)
-        told = (int(errors.at_ns[0]) - start) / 1e9
-        trial = replace(trial, **figures, told_s=told, converged_s=converged, cpu=window.cpu_seconds / window.seconds)
-        outcomes.append((trial, curve(name, follower.key, errors, start)))
-    return outcomes
+class _Running(NamedTuple):
+    """Programs that run beside each other."""
+
+    followers: list[Follower]
+    children: list[_proc.Child]
+    truth: Truth
+    start_ns: int  # CLOCK_REALTIME
 
 
-def errors_side_by_side(
-    kinds: Sequence[type[Follower]], name: str, seconds: float, seed: int, shop: _proc.Workshop
-) -> Record:
-    """One run of each program, all at the same time. Raises RuntimeError if a grandmaster does not start."""
+@contextlib.contextmanager
+def _running(kinds: Sequence[type[Follower]], name: str, seed: int, shop: _proc.Workshop) -> Iterator[_Running]:
+    """The programs, all at the same time, until the block ends. Raises RuntimeError if a grandmaster does not start."""
     condition = CONDITIONS[name]
     with contextlib.ExitStack() as stack:
         followers = []
@@ -101,11 +64,50 @@ def errors_side_by_side(
         _ptp_paths.start_traffic(condition, [each.network for each in followers], shop, seed)
         truth, start_ns = Truth(), time.time_ns()
         children = [shop.start(follower.command(), follower.key) for follower in followers]
-        _watch(seconds, followers, truth)
+        yield _Running(followers, children, truth, start_ns)
         for follower, child in zip(followers, children, strict=True):
             child.stop(patience=END_S)
             follower.close()
         truth.sample()
+
+
+def side_by_side(
+    kinds: Sequence[type[Follower]], name: str, timing: Timing, seed: int, shop: _proc.Workshop
+) -> list[tuple[Trial, Curve | None]]:
+    """One trial of each program, all at the same time. Raises RuntimeError if a grandmaster does not start."""
+    with _running(kinds, name, seed, shop) as (followers, children, truth, start):
+        _watch(timing.warm_up, followers, truth)
+        before = [_measure.snapshot(child.pid) for child in children]
+        machine = _measure.snapshot(0)
+        _watch(timing.seconds, followers, truth)
+        whole = _measure.between(machine, _measure.snapshot(0))
+        after = [_measure.snapshot(child.pid) for child in children]
+        used = list(map(_measure.between, before, after))
+        alive = [child.alive() for child in children]
+    outcomes: list[tuple[Trial, Curve | None]] = []
+    for follower, child, window, lived in zip(followers, children, used, alive, strict=True):
+        trial = Trial(name, follower.key, seed, steal=whole.steal, busy=whole.others)
+        try:
+            if not lived:
+                raise RuntimeError("ended early")
+            errors = follower.errors(child.text(), truth)
+            figures = settled(errors, start + round(timing.warm_up * 1e9))
+        except (RuntimeError, OSError) as error:
+            outcomes.append((replace(trial, note=f"{error}; it said: {child.last_words()}"), None))
+            continue
+        converged = None if follower.starts_right else converged_after(errors, start, CONDITIONS[name].converged_ns)
+        told = (int(errors.at_ns[0]) - start) / 1e9
+        trial = replace(trial, **figures, told_s=told, converged_s=converged, cpu=window.cpu_seconds / window.seconds)
+        outcomes.append((trial, curve(name, follower.key, errors, start)))
+    return outcomes
+
+
+def errors_side_by_side(
+    kinds: Sequence[type[Follower]], name: str, seconds: float, seed: int, shop: _proc.Workshop
+) -> Record:
+    """One run of each program, all at the same time. Raises RuntimeError if a grandmaster does not start."""
+    with _running(kinds, name, seed, shop) as (followers, children, truth, start_ns):
+        _watch(seconds, followers, truth)
     errors: dict[str, Errors | None] = {}
     for follower, child in zip(followers, children, strict=True):
         try:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.modules import load_module
 
 PEER, OURS = "tests/peers/test_a.py::test_it", "tests/system/test_b.py::test_it[L16 mono, 125 us]"
 
 
 @pytest.fixture
 def dev() -> Any:
-    spec = importlib.util.spec_from_file_location("dev", Path(__file__).parents[1] / "tools" / "dev.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module("tools/dev.py")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from fnmatch import fnmatchcase
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+
+from tests.support.modules import load_module
 
 ROOT = Path(__file__).resolve().parents[1]
 BEFORE = '''"""What it is."""
@@ -43,17 +42,7 @@ def record(folder, stamp):
 """
 
 
-def _tool() -> ModuleType:
-    spec = spec_from_file_location("lines_of_the_source", ROOT / "tools" / "lines.py")
-    assert spec
-    assert spec.loader
-    tool = module_from_spec(spec)
-    sys.modules[spec.name] = tool
-    spec.loader.exec_module(tool)
-    return tool
-
-
-lines = _tool()
+lines = load_module("tools/lines.py")
 
 
 def test_code_is_neither_blank_nor_comment_nor_docstring() -> None:

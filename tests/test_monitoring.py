@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from datetime import UTC, datetime
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from tests.support.modules import load_module
 
 from phasegraph.control import Hello
 from phasegraph_console.web.followed_run import FollowedRun
@@ -24,12 +23,7 @@ ADDED_BY_PROMETHEUS = {"instance", "job"}
 
 def exposed() -> dict[str, set[str]]:
     """Labels of each sample, by its name, of a run that has everything."""
-    spec = spec_from_file_location("console_fakes", ROOT / "plugins/console/tests/web/console_fakes.py")
-    assert spec
-    assert spec.loader
-    fakes = module_from_spec(spec)
-    sys.modules[spec.name] = fakes
-    spec.loader.exec_module(fakes)
+    fakes = load_module("plugins/console/tests/web/console_fakes.py")
     run = FollowedRun(
         "hall", Hello(version="0.1.0", name="hall", graph="hall.toml", pid=1, started_at=fakes.STARTED_AT)
     )

@@ -7,12 +7,11 @@ import subprocess
 import sys
 from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import grimp
 import pytest
+from tests.support.modules import load_module
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,17 +33,7 @@ ABOUT_ACCOUNTS = {ROOT / "kernel/tests/run/test_privileges.py"}
 """Files that name an account of the system which is called like a banned word."""
 
 
-def _tool() -> ModuleType:
-    spec = spec_from_file_location("names_of_the_source", ROOT / "tools" / "names.py")
-    assert spec
-    assert spec.loader
-    tool = module_from_spec(spec)
-    sys.modules[spec.name] = tool
-    spec.loader.exec_module(tool)
-    return tool
-
-
-names = _tool()
+names = load_module("tools/names.py")
 
 
 def test_few_methods_share_a_name_with_many_others() -> None:

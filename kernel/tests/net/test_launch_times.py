@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,14 +22,6 @@ pytestmark = pytest.mark.realtime
 MS = 1_000_000
 LOCAL = SystemLocalClock()
 NETWORK = SystemNetwork(LOCAL)
-
-
-@pytest.fixture
-def sender() -> Iterator[LinuxSender]:
-    made = NETWORK.sender(NETWORK.interface("127.0.0.1"), ttl=1, dscp=0)
-    assert isinstance(made, LinuxSender)
-    yield made
-    made.close()
 
 
 @pytest.fixture
