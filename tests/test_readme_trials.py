@@ -13,6 +13,7 @@ from tests.support.modules import load_module
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The module, for a repository whose commands say what a test wants."""
+    monkeypatch.syspath_prepend("tools")
     module = load_module("tools/readme_trials.py")
     monkeypatch.setattr(module, "ROOT", tmp_path)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -31,7 +32,7 @@ def readme(folder: Path, command: str) -> None:
 )
 def test_a_run_passes_if_it_ends_well_with_equal_files(trials: Any, tmp_path: Path, command: str, failed: bool) -> None:
     readme(tmp_path, command)
-    assert trials.attempt("Run it", "quiet") == ("0 FAILED" if failed else "0", "-")
+    assert trials.attempt("Run it", "quiet", {}) == ("0 FAILED" if failed else "0", "-")
 
 
 def test_a_command_has_a_clone_and_a_home_of_its_own(trials: Any, tmp_path: Path) -> None:
@@ -39,11 +40,11 @@ def test_a_command_has_a_clone_and_a_home_of_its_own(trials: Any, tmp_path: Path
         tmp_path, "test -d .git && test -z $(ls $HOME) && echo are equal in $PWD, 7 passed in 3 s && touch $HOME/left"
     )
     for _ in range(2):
-        assert trials.attempt("Run it", "quiet") == ("0", "7 passed in 3 s")
+        assert trials.attempt("Run it", "quiet", {}) == ("0", "7 passed in 3 s")
     assert not any(path.name == "left" for path in tmp_path.iterdir())
 
 
 def test_what_takes_too_long_has_failed(trials: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme(tmp_path, "sleep 0.1; echo are equal")
     monkeypatch.setattr(trials, "LIMITS_S", {"Run it": 0.09})
-    assert "FAILED" in trials.attempt("Run it", "quiet")[0]
+    assert "FAILED" in trials.attempt("Run it", "quiet", {})[0]

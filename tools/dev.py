@@ -153,18 +153,26 @@ def environment(*, test: bool = False, develop: bool = False) -> Path:
 def install_tree(python: Path, group: str, constraints: Sequence[str] = ()) -> None:
     """Install all members, editable, what they depend on and a group's tools, with pip and the backend that builds."""
     # The backend first, once; otherwise pip would fetch it again for every member.
-    backend = read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"]
-    pip(python, *INSTALL, *constraints, "pip", *backend, "editables")
+    pip(python, *INSTALL, *constraints, *backend())
     editable = [part for member in members().values() for part in ("-e", str(member))]
-    wanted = dict.fromkeys(wish for member in members().values() for wish in dependencies(member))
-    wanted |= dict.fromkeys(() if group == "run" else wishes(group))
     # Beside each other: one waits for what it fetches, the other one computes.
-    both = (("--no-deps", "--no-build-isolation", *editable), ("--no-warn-conflicts", *constraints, *wanted))
+    both = (("--no-deps", "--no-build-isolation", *editable), ("--no-warn-conflicts", *constraints, *wanted(group)))
     command = [*find_pip(python), *INSTALL, "--quiet"]
     running = [subprocess.Popen([*command, *words], cwd=ROOT, env=clean_environment()) for words in both]
     codes = [each.wait() for each in running]
     if any(codes):
         raise SystemExit(f"pip failed (exit codes {codes}); what it says is above")
+
+
+def backend() -> list[str]:
+    """What builds members as they stand in the tree."""
+    return ["pip", *read_toml(ROOT / "kernel" / "pyproject.toml")["build-system"]["requires"], "editables"]
+
+
+def wanted(group: str) -> list[str]:
+    """What all members depend on, and a group's tools."""
+    found = dict.fromkeys(wish for member in members().values() for wish in dependencies(member))
+    return list(found | dict.fromkeys(() if group == "run" else wishes(group)))
 
 
 def dependencies(member: Path) -> list[str]:
