@@ -40,6 +40,13 @@ def test_statistics_are_about_the_middle_of_their_window_whatever_the_rate() -> 
     assert when[FLOOR] == times.mean()
 
 
+@pytest.mark.parametrize("hop", [2, 8, 16])
+def test_a_packet_that_took_a_short_cut_is_not_in_the_middle(hop: int) -> None:
+    values = np.full(PACKETS, 15_000.0)
+    values[-1] -= 11_000
+    assert OrderStatistics(hop).compute(values, np.arange(float(PACKETS)), 0.0)[0][MIDDLE] == 15_000
+
+
 @pytest.mark.parametrize("epoch_ns", [0, 2**62])
 def test_regression_is_exact_without_noise_whatever_the_epochs(epoch_ns: int) -> None:
     regression = Regression()

@@ -16,6 +16,8 @@ Vector = NDArray[np.float64]
 
 PACKETS = 16
 """Of a window."""
+MIDDLE_PACKETS = 3
+"""At least these are in the middle's window, so that a packet that took a short cut is not in it."""
 QUANTILES = (0.0, 0.0, 0.1, 0.5)
 """Roughly where the statistics lie: the extrapolated floor, the earliest, the early quarter, the middle."""
 FLOOR, EARLIEST, EARLY, MIDDLE = range(4)
@@ -28,17 +30,18 @@ class OrderStatistics:
     def __init__(self, hop: int) -> None:
         half = max(PACKETS // 2, hop)
         self.hop = hop
-        self.windows = (PACKETS, PACKETS, half, hop)
+        middle = max(MIDDLE_PACKETS, hop)
+        self.windows = (PACKETS, PACKETS, half, middle)
         self.share = np.array([hop / window for window in self.windows])
         """How much of each window is new: an estimate that is fed with overlapping windows must not count it twice."""
-        self.lags = tuple(window // hop for window in self.windows)
+        self.lags = tuple(-(-window // hop) for window in self.windows)
         """Hops after which each window has only new packets."""
-        edge = hop // 4
+        edge = (middle + 1) // 4
         self._weights = (
             _extrapolated(PACKETS),
             _mean_of(PACKETS, 0, 1),
             _mean_of(half, 0, 4),
-            _mean_of(hop, edge, hop - edge),
+            _mean_of(middle, edge, middle - edge),
         )
 
     def compute(self, values: Vector, times: Vector, slope: float) -> tuple[Vector, Vector]:
