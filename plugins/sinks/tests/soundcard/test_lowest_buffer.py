@@ -103,6 +103,15 @@ def test_the_first_fills_decide_nothing():
     assert lowest.depth(CYCLE) == 2 * CYCLE + 1
 
 
+@pytest.mark.parametrize(("room", "cycles"), [(0, 8), (-1, 7), (-3 * CYCLE, 5), (-100 * CYCLE, 1)])
+def test_what_an_earlier_run_found_is_cut_to_what_the_input_has_ready(room, cycles):
+    lowest = LowestBuffer(RATE, 8 * MS)
+    lowest.note_fill(0, CYCLE, MS, room, underrun=False)
+    change = lowest.note_fill(SETTLING_NS, CYCLE, MS, PLENTY, underrun=False)
+    assert (change is not None and change.name == "buffer_lowered") == (cycles < 8)
+    assert lowest.depth(CYCLE) == cycles * CYCLE + 1
+
+
 def test_one_cycle_is_given_back_after_ten_minutes_of_short_responses():
     ring = Filled(cover_ns=4 * MS)
     assert ring.fill(1.5, count=10, every_ns=WINDOW_NS // 10) == ["buffer_lowered"]

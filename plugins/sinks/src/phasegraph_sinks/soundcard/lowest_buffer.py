@@ -8,7 +8,8 @@ cycles, and one frame more: a ring that is exactly empty counts as run dry.
     k >= 4 / 3 x response / cycle
 
 The longest response decides, at once: at most twice what there was, since one stall of the machine is no measure, and
-no more than the input has ready, since frames that have not arrived would be missing instead. A callback that found too
+no more than the input has ready, since frames that have not arrived would be missing instead. What an earlier run has
+found is cut to that too. A callback that found too
 few frames for another reason adds one cycle. One cycle is given back after ten minutes whose longest response would
 have taken half of what remained.
 
@@ -54,7 +55,7 @@ class LowestBuffer:
         self._began_ns: int | None = None
         self._window_ns = self._room_ns = 0  # since when
         self._rooms: list[int] = []
-        self._short = False
+        self._settled = self._short = False
 
     def depth(self, cycle: int) -> int:
         """Frames that the ring holds when full, for a card that takes ``cycle`` frames at a time."""
@@ -72,6 +73,10 @@ class LowestBuffer:
             self._began_ns = self._window_ns = local_ns
         if local_ns - self._began_ns < SETTLING_NS:
             return None
+        if not self._settled:
+            self._settled = True
+            if (change := self._fit_into_input(cycle)) is not None:
+                return change
         self.worst_ns = max(self.worst_ns, response_ns)
         cycles, cycle_ns = self._cycles(cycle), duration_of(cycle, self._rate)
         needed = max(-(-4 * response_ns // (3 * cycle_ns)), cycles + underrun)
@@ -83,6 +88,13 @@ class LowestBuffer:
         if local_ns - self._window_ns >= WINDOW_NS:
             return self._end_window(local_ns, cycles, cycle)
         return None
+
+    def _fit_into_input(self, cycle: int) -> BufferChange | None:
+        cycles, lacking = self._cycles(cycle), -min(self._rooms)
+        if lacking <= 0 or cycles == 1:
+            return None
+        self._set_cycles(max(1, cycles - -(-lacking // cycle)), cycles, cycle)
+        return BufferChange("buffer_lowered", "the input has less ready than an earlier run found to be needed")
 
     def _raise(self, cycles: int, wanted: int, cycle: int, why: str) -> BufferChange | None:
         room = max(0, min(self._rooms)) // cycle
