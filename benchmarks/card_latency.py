@@ -87,7 +87,7 @@ LOADS = {"idle": (), "busy": (_COMPUTE,) * 2 * (os.cpu_count() or 1), "disk": (_
 
 
 def fixed(cycles: int, period: int) -> str:
-    """The option that makes the ring hold so many cycles, and the one frame more of `LowestBuffer`."""
+    """The option that makes the ring hold that number of cycles, and one frame, as `LowestBuffer` does."""
     frames = cycles * period + 1
     return f'buffer = "{round((frames if cycles > 1 else 1) * 1e6 / RATE)}us"'
 
@@ -113,7 +113,7 @@ class Trials:
         words = ("run", "play.toml", "--for", f"{for_s:g}s", "--report", "report.json")
         inside = ("-C", str(folder), f"XDG_STATE_HOME={folder / option[:3]}")
         child = self._shop.start(self._server.command("env", *inside, sys.executable, program, *words), "play")
-        until(lambda: not child.alive(), child, "end", ended=True, patience_s=for_s + PATIENCE_S)
+        until(lambda: not child.alive(), child, "end", ended=True, patience_s=2 * for_s + PATIENCE_S)
         if not (folder / "report.json").exists():
             raise RuntimeError(f"no report: {child.last_words()}")
         metrics: dict[str, float] = json.loads((folder / "report.json").read_text())["nodes"]["card"]["metrics"]

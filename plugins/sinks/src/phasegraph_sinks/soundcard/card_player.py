@@ -10,6 +10,7 @@ from phasegraph import Input, LocalClock, duration_of, frames_in
 
 from .card_memory import PlayRing
 from .card_side import CardSide
+from .card_timeline import CardTimeline
 from .lowest_buffer import BufferChange, LowestBuffer
 
 SHORT_FOR_NS = 2_000_000_000
@@ -64,8 +65,7 @@ class CardPlayer(CardSide[PlayRing]):
         """Read stamps, then fill the ring to its depth; returns when to be called again."""
         ring, stamps = self.ring, self.stamps
         stamps.read_new_stamps()
-        if self._unserved_ns is None:
-            self._unserved_ns = stamps.oldest_ns
+        self._unserved_ns = self._unserved_ns or stamps.oldest_ns
         timeline = stamps.timeline
         if timeline is None or not self._input.ready:
             return local_ns + stamps.rest_ns()
@@ -82,26 +82,29 @@ class CardPlayer(CardSide[PlayRing]):
         if first <= position:  # the start, or the ring ran dry: far enough ahead of the next callback
             first = position + stamps.largest
         count = min(position + self.depth() - first, len(self._scratch))
-        playing, available = ring.end > 0, 0
-        if count <= 0 and stamps.newest_end + ring.skipped <= position:
-            self._unserved_ns = None  # the ring holds enough without the frames that the callbacks have taken
         if count > 0:
-            # The first block goes by all stamps so far, the others by the newest: the compensator weighs their scatter.
-            sounds_ns = timeline.time_of(first) if ring.end else timeline.fitted_time_of(first)
-            self.latency_ns = sounds_ns - local_ns
-            if playing:  # before, the card has no place in the input
-                available = self._input.available(first)
-                self._measure_shortage(count, available, local_ns)
-            out = self._scratch[:count]
-            there = self._input.read(first, out, sounds_ns)
-            ring.write_frames(first, out[:there])
-            self.frames += there
-            if there < count:
-                ring.last = first + there
-            if self._lowest is not None and playing:
-                self._measure_response(self._lowest, available - count)
-            self._unserved_ns = None
+            self._fill(first, count, timeline, local_ns)
+        elif stamps.newest_end + ring.skipped <= position:
+            self._unserved_ns = None  # the ring holds enough without the frames that the callbacks have taken
         return local_ns + stamps.rest_ns()
+
+    def _fill(self, first: int, count: int, timeline: CardTimeline, local_ns: int) -> None:
+        ring, playing, room = self.ring, self.ring.end > 0, 0
+        # The first block goes by all stamps so far, the others by the newest: the compensator weighs their scatter.
+        sounds_ns = timeline.time_of(first) if playing else timeline.fitted_time_of(first)
+        self.latency_ns = sounds_ns - local_ns
+        if playing:  # before, the card has no place in the input
+            room = self._input.available(first) - count
+            self._measure_shortage(-room, local_ns)
+        out = self._scratch[:count]
+        there = self._input.read(first, out, sounds_ns)
+        ring.write_frames(first, out[:there])
+        self.frames += there
+        if there < count:
+            ring.last = first + there
+        if self._lowest is not None and playing:
+            self._measure_response(self._lowest, room)
+        self._unserved_ns = None
 
     def step_without_card(self, local_ns: int) -> int:
         """As `step` while the card is away: a file is read on, so that others who play it need not wait."""
@@ -143,10 +146,9 @@ class CardPlayer(CardSide[PlayRing]):
         if change is not None:
             self._on_buffer_change(change)
 
-    def _measure_shortage(self, count: int, available: int, local_ns: int) -> None:
-        if available >= _ENDED:
+    def _measure_shortage(self, short: int, local_ns: int) -> None:
+        if short <= -_ENDED:
             return  # what was found stands until the end
-        short = count - available
         if not 0 < short < self._rate:
             self._short, self.short_ns = None, 0
             return
