@@ -48,7 +48,7 @@ class MediaRing:
         count = encoded.size // self.frame_bytes
         lap, at = divmod(start, self.capacity)
         if at + count <= self.capacity:
-            if encoded.shape[1] == self.frame_bytes:
+            if encoded.shape[-1] == self.frame_bytes:
                 self._data[at : at + count] = encoded
             else:
                 self._data[at : at + count].reshape(encoded.shape)[:] = encoded

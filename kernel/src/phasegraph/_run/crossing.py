@@ -160,19 +160,13 @@ class CrossingTap(Tap):
         stream, observe = self.stream, self._compensator.observe
         stream.on_read()
         estimate = self._clock.estimate()
-        whole, fraction = self._target(estimate, local_ns)
+        whole, fraction = target = self._target(estimate, local_ns)
         lost_frames = 0 if self._next is None else frame - self._next
         before = self._observed
         if self._next is None or not 0 <= lost_frames < stream.format.rate:
-            self._whole, self._fraction = whole, fraction  # it starts, or restarts, at the target
+            self._whole, self._fraction = target  # it starts, or restarts, at the target
         else:
-            if lost_frames:  # they have passed at the present ratio; the error stays what it was
-                self._advance(lost_frames * (1.0 + self.correction.ratio_ppb * 1e-9))
-            if before is not None and estimate is not before and estimate.jumped_since(before):
-                # Media time has jumped: the position jumps with it, and the error stays.
-                whole_before, fraction_before = self._target(before, local_ns)
-                self._whole += whole - whole_before
-                self._advance(fraction - fraction_before)
+            self._go_on(lost_frames, estimate, target, local_ns)
         if before is None:
             self._began_ns = local_ns
             if (known := self._remembered_rate(self.device)) is not None:
@@ -207,6 +201,16 @@ class CrossingTap(Tap):
                 self._pre_step_position = self._whole, self._fraction
             self._advance(correction.step_frames)
         self.block_start = (self._whole, self._fraction)
+
+    def _go_on(self, lost_frames: int, estimate: ClockEstimate, target: tuple[int, float], local_ns: int) -> None:
+        before = self._observed
+        if lost_frames:  # they have passed at the present ratio; the error stays what it was
+            self._advance(lost_frames * (1.0 + self.correction.ratio_ppb * 1e-9))
+        if before is not None and estimate is not before and estimate.jumped_since(before):
+            # Media time has jumped: the position jumps with it, and the error stays.
+            whole_before, fraction_before = self._target(before, local_ns)
+            self._whole += target[0] - whole_before
+            self._advance(target[1] - fraction_before)
 
     def _move(self, frame: int, count: int, *, gaps: bool) -> None:
         # ``gaps`` is False where none can be among the frames that are passed.
