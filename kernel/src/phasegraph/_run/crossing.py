@@ -175,15 +175,7 @@ class CrossingTap(Tap):
             observe(estimate)
             self._observed = estimate
         self.error_frames = error = whole - self._whole + fraction - self._fraction
-        fresh: list[FramesArrived] = []
-        for arrived, arrived_ns in reversed(stream.arrivals):
-            if arrived_ns <= self._arrived_ns:
-                break
-            fresh.append(FramesArrived(arrived_ns, arrived))
-        if fresh:
-            self._arrived_ns = fresh[0].local_ns
-            for arrival in reversed(fresh):
-                observe(arrival)
+        self._observe_arrivals()
         observe(DeviceTime(local_ns, frame, lost_frames + self._noted_loss))
         self._noted_loss = 0
         observe(BufferLevel(local_ns, stream.head - self._whole - self._fraction))
@@ -201,6 +193,17 @@ class CrossingTap(Tap):
                 self._pre_step_position = self._whole, self._fraction
             self._advance(correction.step_frames)
         self.block_start = (self._whole, self._fraction)
+
+    def _observe_arrivals(self) -> None:
+        fresh: list[FramesArrived] = []
+        for arrived, arrived_ns in reversed(self.stream.arrivals):
+            if arrived_ns <= self._arrived_ns:
+                break
+            fresh.append(FramesArrived(arrived_ns, arrived))
+        if fresh:
+            self._arrived_ns = fresh[0].local_ns
+            for arrival in reversed(fresh):
+                self._compensator.observe(arrival)
 
     def _go_on(self, lost_frames: int, estimate: ClockEstimate, target: tuple[int, float], local_ns: int) -> None:
         before = self._observed
