@@ -11,6 +11,8 @@ that an earlier run has measured does.
 
 A card is *in tune* from when the ratio, averaged over the 5 s before, stays within 1 ppm. Beside it stands the line
 itself: the ratio of the least squares through all stamps so far, without a limit of its slope, from the same start on.
+The position is *aligned* from when it stays within a frame. Beside it stands `combined` when it is made to sound after
+1 s, and how fast it then changes the pitch.
 
 *Wi-Fi*: ``examples/speakers.toml`` in the scenario ``office-wifi``, with a link offset of 150 ms. The path is lopsided
 by 100 us, which nothing on this side of it can see, so the position is judged by its distance from its own mean.
@@ -40,7 +42,7 @@ from phasegraph.simulation.compare.comparison import run_strategy
 from phasegraph.simulation.drift_world import RATE, Stamps
 from phasegraph.simulation.scenario import load_scenario
 from phasegraph.testing import Conditions, DriftWorld, tracking_error_of
-from phasegraph_compensation.combined import Combined
+from phasegraph_compensation.combined import Combined, CombinedGains
 from phasegraph_compensation.feed_forward import FeedForwardConfig
 
 GRAPH = Path(__file__).resolve().parent.parent / "examples" / "speakers.toml"
@@ -60,9 +62,15 @@ IN_TUNE_PPM, AVERAGE_S = 1.0, 5.0
 UNSETTLED_S = 60.0
 
 
-def unknown_card(conditions: Conditions, seed: int) -> DriftWorld:
+class Prompt(Combined):
+    """Sounds after 1 s, however little the stamps have shown by then."""
+
+    gains = CombinedGains(latest_start_s=CombinedGains().start_s)
+
+
+def unknown_card(conditions: Conditions, seed: int, strategy: type[Combined] = Combined) -> DriftWorld:
     """A world with `combined`, which knows nothing of the card."""
-    return DriftWorld(Combined(FeedForwardConfig(), RATE), conditions, seed=seed)
+    return DriftWorld(strategy(FeedForwardConfig(), RATE), conditions, seed=seed)
 
 
 def ramp_error(hours: float, block: int, clock_noise_s: float, *, ramp_ppm: float = 100.0) -> tuple[float, float]:
@@ -116,23 +124,27 @@ class Starts(NamedTuple):
     """Error of the ratio at `AT_S`."""
     slope: float
     """Largest change of pitch until `ACQUIRING_S`, in ppm/s."""
+    aligned_s: float
+    """Median of when the position begins to stay within a frame."""
     in_tune_s: float
     line_in_tune_s: float
-    """Medians, of `combined` and of the line."""
+    """Medians, of the strategy and of a line that is heard from the same block on."""
 
 
-def measure_starts(stamps: Stamps, seeds: int) -> Starts:
+def measure_starts(stamps: Stamps, seeds: int, block: int, strategy: type[Combined] = Combined) -> Starts:
     """Start with an unknown card."""
-    errors, slope, ours, lines = [], 0.0, [], []
+    errors, slope, aligned, ours, lines = [], 0.0, [], [], []
     for seed in range(1, seeds + 1):
-        trace = unknown_card(Conditions(stamps=stamps), seed).run(ACQUIRING_S)
+        trace = unknown_card(Conditions(stamps=stamps, block=block), seed, strategy).run(ACQUIRING_S)
         off = (trace.ratio - trace.ideal) * 1e6
         begin = int(np.argmin(trace.silent))
         errors.append(float(off[round(AT_S / trace.block_s)]))
-        slope = max(slope, tracking_error_of(trace).slope_acquiring)
+        figures = tracking_error_of(trace)
+        slope = max(slope, figures.slope_acquiring)
+        aligned.append(max(figures.place_s, begin * trace.block_s))
         ours.append(in_tune_s(off, begin, trace.block_s))
         lines.append(in_tune_s(line_errors(stamps, len(off), trace.block_s, seed), begin, trace.block_s))
-    return Starts(errors, slope, float(np.median(ours)), float(np.median(lines)))
+    return Starts(errors, slope, *(float(np.median(each)) for each in (aligned, ours, lines)))
 
 
 def rate_bound(stamps: Stamps, seconds: float, block: int) -> float:
@@ -141,16 +153,19 @@ def rate_bound(stamps: Stamps, seconds: float, block: int) -> float:
     return STAMP_SIGMA_S[stamps] * math.sqrt(12.0) / (seconds * math.sqrt(count)) * 1e6
 
 
-def start(seeds: int) -> Iterator[list[str]]:
+def start(seeds: int, block: int) -> Iterator[list[str]]:
     """The rows of the start."""
     for stamps in STAMP_SIGMA_S:
-        errors, slope, tuned_s, line_s = measure_starts(stamps, seeds)
+        errors, slope, aligned_s, tuned_s, line_s = measure_starts(stamps, seeds, block)
+        prompt = measure_starts(stamps, seeds, block, Prompt)
         rms = math.sqrt(sum(error * error for error in errors) / len(errors))
-        bound = rate_bound(stamps, AT_S, Conditions().block)
+        bound = rate_bound(stamps, AT_S, block)
         within = sum(abs(error) < 1.0 for error in errors)
         words = f"{rms:.2f} ppm rms, bound {bound:.2f}; {within} of {seeds} seeds"
         yield _row(f"{stamps} stamps: within 1 ppm after {AT_S:g} s", words, within >= 0.95 * seeds, 2.0 * bound <= 1.0)
         aim_s = IN_TUNE_S[stamps]
+        words = f"{aligned_s:.1f} s, median; a start after 1 s: {prompt.aligned_s:.1f} s, {prompt.slope:.1f} ppm/s"
+        yield _row(f"{stamps} stamps: aligned within 1 s", words, aligned_s <= 1.0, prompt.aligned_s <= 1.0)
         words = f"{tuned_s:.1f} s, median; the line itself {line_s:.1f} s"
         yield _row(f"{stamps} stamps: in tune within {aim_s:g} s", words, tuned_s <= aim_s, line_s <= aim_s)
         yield _row(f"{stamps} stamps: at most 5 ppm/s while acquiring", f"{slope:.2f} ppm/s", slope < 5.01)
@@ -193,14 +208,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0, help="of the ramps (24)")
-    parser.add_argument("--block", type=int, default=512, help="frames of a callback in the ramps (512)")
+    parser.add_argument("--block", type=int, default=512, help="frames of a callback (512)")
     parser.add_argument("--seeds", type=int, default=30, help="starts (30)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of the Wi-Fi (10)")
     parser.add_argument("--only", choices=["ramps", "start", "wifi"], help="one part")
     given = parser.parse_args()
     parts = {
         "ramps": ramps(given.hours, given.block),
-        "start": start(given.seeds),
+        "start": start(given.seeds, given.block),
         "wifi": wifi(given.minutes),
     }
     print(markdown(HEAD, [row for name, part in parts.items() if given.only in (None, name) for row in part]))
