@@ -46,6 +46,8 @@ QUICK_CASES: dict[str, list[dict[str, object]]] = {
     "test_takes_any_format": [{"channels": channels, "rate": rate} for channels, rate in _OF_FORMATS],
 }
 """Of the kernel's suites, which run for each kind: the other cases of these tests are slow ones."""
+STARTS_PYTHON = "test_import_does_nothing"
+"""Of the kernel's suites, once for each plugin: a slow one, apart from that of the kernel's own kinds."""
 LANES = os.environ.get("PHASEGRAPH_LANES")
 """A file, where the tests run beside others in real time (`tools/dev.py test --realtime`): gets those that failed."""
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -99,7 +101,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item, pytest.Function
     ):
         quick = QUICK_CASES.get(item.originalname)
-        if quick is not None and item.callspec.params not in quick:
+        of_plugin = item.originalname == STARTS_PYTHON and item.cls.entry_point != "kernel"
+        if of_plugin or (quick is not None and item.callspec.params not in quick):
             item.add_marker(pytest.mark.slow)
     if FEWER_EXAMPLES > 1:
         _divide_examples(function)

@@ -22,9 +22,13 @@ GRAPH, SCENARIO = (text for language, text in BLOCKS if language == "toml")
 LINES = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("kernel ")]
 SCRIPTS = [line for line in LINES if line not in COMMANDS]
+ALL_STRATEGIES = [line for line in COMMANDS if "compare" in line and "--strategies" not in line]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(it, marks=pytest.mark.slow) if it in ALL_STRATEGIES else it for it in COMMANDS],
+)
 def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "graph.toml").write_text(GRAPH)
     (tmp_path / "foyer.toml").write_text(SCENARIO)

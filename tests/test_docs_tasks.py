@@ -69,6 +69,7 @@ def test_init_writes_the_graph_of_its_page(page: str, tmp_path: Path, monkeypatc
     assert written == tomllib.loads(blocks(page, "toml")[0])
 
 
+@pytest.mark.slow
 def test_two_rooms_are_as_far_apart_as_the_pages_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (line,) = (line for block in blocks("rooms", "sh") for line in block.splitlines() if "kernel simulate" in line)

@@ -32,6 +32,7 @@ def test_a_seed_determines_the_run() -> None:
     assert FLEET["simulate"](NODES, 60, 3)[1].figures() == FLEET["simulate"](NODES, 60, 3)[1].figures()
 
 
+@pytest.mark.slow
 def test_the_failures_happen() -> None:
     fleet = FLEET["Fleet"](NODES, 1)
     FLEET["failures"](fleet, SECONDS)

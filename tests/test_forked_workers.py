@@ -71,6 +71,7 @@ def test_each_test_is_reported_once_and_a_worker_that_ends_fails_one(tmp_path: P
     assert "closed" in (tmp_path / "closed.txt").read_text()
 
 
+@pytest.mark.slow
 def test_the_first_failure_ends_the_run_where_it_shall(tmp_path: Path) -> None:
     code, said = run(tmp_path, "-x", "-k", "fails or passes")
     assert code == 1
@@ -101,6 +102,7 @@ def test_sleeps(number, sleeper):
 """
 
 
+@pytest.mark.slow
 def test_workers_that_are_ended_early_end_their_fixtures(tmp_path: Path) -> None:
     code, said = run(tmp_path, "-x", "-k", "test_sleeps", cases=SLEEPERS)
     assert code == 1

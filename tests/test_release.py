@@ -81,6 +81,7 @@ def test_a_source_distribution_has_the_file_of_what_to_leave_out_and_nothing_els
     assert release["problems_of"](source, "0.1.0") == [f"{source.name} has phasegraph-0.1.0/.gitattributes"]
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_has_what_runs_and_is_the_same_twice(tmp_path: Path) -> None:
     pytest.importorskip("cyclonedx")
     written = []

@@ -53,6 +53,7 @@ def test_check_imports_the_kinds_of_the_graph_and_no_event_loop() -> None:
     assert not modules & (OTHERS | {"structlog", "trio._core"})
 
 
+@pytest.mark.slow
 def test_a_graph_without_a_network_imports_no_transport(tmp_path: Path) -> None:
     (tmp_path / "graph.toml").write_text(TONE)
     modules = imported("check", tmp_path / "graph.toml")
@@ -61,6 +62,7 @@ def test_a_graph_without_a_network_imports_no_transport(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.slow
 def test_a_run_imports_the_kinds_of_the_graph_alone(tmp_path: Path, log_format: str) -> None:
     (tmp_path / "graph.toml").write_text(TONE)
     modules = imported("run", tmp_path / "graph.toml", "--for", "1ms", "--no-control", "--log-format", log_format)

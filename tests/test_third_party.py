@@ -16,7 +16,10 @@ import pytest
 SOURCE = Path(__file__).parent / "third_party"
 KERNEL = [sys.executable, "-c", "import sys; from phasegraph._cli import main; sys.exit(main())"]
 
-pytestmark = pytest.mark.skipif(find_spec("hatchling") is None, reason="building the wheel needs hatchling")
+pytestmark = [
+    pytest.mark.slow,  # a wheel is built, and each test starts other processes
+    pytest.mark.skipif(find_spec("hatchling") is None, reason="building the wheel needs hatchling"),
+]
 
 
 class Installed:
@@ -137,7 +140,6 @@ def test_is_used_in_a_graph(installed: Installed) -> None:
     assert report["nodes"]["resampled"]["metrics"]["packets_sent"] > 1000
 
 
-@pytest.mark.slow
 def test_passes_its_own_tests(installed: Installed) -> None:
     output = installed.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "tests")
     assert " passed" in output

@@ -42,6 +42,7 @@ def test_help_lists_the_commands_that_plugins_declare_and_imports_no_plugin(tmp_
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the system does not tell threads")
+@pytest.mark.slow
 def test_a_command_starts_no_threads_for_products_of_matrices() -> None:
     count = "import atexit, os; atexit.register(lambda: print(len(os.listdir('/proc/self/task'))))"
     code = f"{count}; import sys; sys.argv[1:] = ['plugins']; from phasegraph._cli import main; main()"
@@ -59,6 +60,7 @@ def test_a_wrong_graph_ends_without_a_traceback(tmp_path: Path) -> None:
     assert result.stderr.endswith("\n1 problem\n")
 
 
+@pytest.mark.slow
 def test_a_reader_that_went_away_is_no_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "phasegraph", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -84,7 +86,8 @@ def test_output_that_is_left_when_the_reader_went_away_is_no_error() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to try it on")
-@pytest.mark.parametrize("command", ["run", pytest.param("simulate", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "simulate"])
 def test_a_report_that_cannot_be_written_is_an_error_in_words(tmp_path: Path, command: str) -> None:
     path = tmp_path / "graph.toml"
     path.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')

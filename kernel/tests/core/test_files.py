@@ -66,6 +66,7 @@ def test_a_run_does_not_wait_for_a_reader_of_its_report(pipe: Path, tmp_path: Pa
     assert f"{option}: cannot write {pipe}" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_report_may_go_to_a_pipe_that_has_a_reader(tmp_path: Path) -> None:
     graph = tmp_path / "graph.toml"
     graph.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')

@@ -43,6 +43,7 @@ def users_of(pid: int) -> set[str]:
 
 
 @needs_root
+@pytest.mark.slow
 def test_every_thread_becomes_the_user_and_the_report_is_the_users(folder: Path) -> None:
     graph = folder / "graph.toml"
     graph.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')
@@ -65,6 +66,7 @@ def test_every_thread_becomes_the_user_and_the_report_is_the_users(folder: Path)
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_report_that_the_user_cannot_write_is_refused_before_the_run(folder: Path) -> None:
     graph = folder / "graph.toml"
     graph.write_text('schema = 1\n[clocks.house]\nkind = "system"\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import trio
 
 from phasegraph import (
@@ -25,7 +26,6 @@ from phasegraph._run.taps import AlignedTap
 
 RATE = 48_000
 BLOCK = 48
-BLOCKS = 20_000
 
 
 class Clock:
@@ -54,19 +54,19 @@ class Straight:
 class Plane:
     """A source that loses every 7th packet, and two sinks that read it, with counts of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int) -> None:
         format = StreamFormat(RATE, 1, Encoding.FLOAT32)
         self.stream = Stream(format, window_ns=10**9, clock=Clock())
         self.crossing = CrossingTap(self.stream, Proportional(), Straight())
         self.aligned = AlignedTap(self.stream)
         self.inputs = [SinkInput([(tap, None)], format, None) for tap in (self.crossing, self.aligned)]
-        self.block = 0
+        self.block, self.blocks = 0, blocks
         self.lost = 0
         self._samples = np.ones((BLOCK, 1), np.float32)
         self._out = np.empty((BLOCK, 1), np.float32)
 
     def step(self, now: int) -> int:
-        if self.block < BLOCKS:
+        if self.block < self.blocks:
             start = self.block * BLOCK
             if self.block % 7 == 3:
                 self.lost += 1
@@ -79,15 +79,16 @@ class Plane:
         return now
 
 
-async def test_every_snapshot_belongs_together_and_the_last_one_is_exact() -> None:
-    plane, engine = Plane(), Engine(SystemLocalClock())
+@pytest.mark.parametrize("blocks", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+async def test_every_snapshot_belongs_together_and_the_last_one_is_exact(blocks: int) -> None:
+    plane, engine = Plane(blocks), Engine(SystemLocalClock())
     looks = 0
     missing = [0, 0]
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(engine.run)
             attachment = engine.attach(plane.step, lambda error: None)
-            while plane.block < BLOCKS:
+            while plane.block < blocks:
                 for _ in range(100):
                     looks += 1
                     crossing = plane.crossing.figures.latest

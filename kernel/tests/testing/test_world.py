@@ -211,6 +211,7 @@ async def test_a_failure_in_the_block_is_raised_as_it_is(autojump_clock):
     assert trio.current_time() < 10
 
 
+@pytest.mark.slow
 def test_the_world_needs_no_pytest():
     code = (
         "import sys; sys.modules['pytest'] = sys.modules['hypothesis'] = None\n"  # as if they were not installed

@@ -145,6 +145,7 @@ async def test_a_path_that_becomes_lopsided_by_5_us_is_named_within_a_minute(
         assert "trouble" not in both.metrics
 
 
+@pytest.mark.slow
 async def test_a_path_that_was_always_lopsided_is_seen(autojump_clock: Any) -> None:
     async with pair() as both:
         both.change_path("eth1", there=Impairment(delay_ns=13_000, jitter_ns=500))
@@ -153,6 +154,7 @@ async def test_a_path_that_was_always_lopsided_is_seen(autojump_clock: Any) -> N
         assert "rather the longer one, eth1" in both.metrics["trouble"]
 
 
+@pytest.mark.slow
 async def test_an_unplugged_interface_is_a_lost_path(autojump_clock: Any) -> None:
     async with pair() as both:
         await trio.sleep(20)

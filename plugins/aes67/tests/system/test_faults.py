@@ -160,6 +160,7 @@ async def test_one_percent_at_random_is_concealed(graphs, sent, troubles, autoju
     assert (recorded[wrong] != 0).any(axis=1).mean() > 0.9
 
 
+@pytest.mark.slow
 async def test_the_recent_lateness_forgets_what_the_network_was_like(graphs, autojump_clock):
     wire = SimWire(impairment=Impairment(delay_ns=5 * MS))
     network = SimNetwork(SimLocalClock(), wire)

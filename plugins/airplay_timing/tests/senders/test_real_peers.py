@@ -93,6 +93,7 @@ async def test_a_sonos_ceases_to_announce_itself_and_follows(
     assert "yielding" not in events
 
 
+@pytest.mark.slow
 async def test_an_apple_receiver_negotiates_what_it_gets(
     server: NqptpServer, sender: Sender, wired: SimNetwork, nursery: trio.Nursery, autojump_clock: object
 ) -> None:
@@ -173,7 +174,8 @@ async def test_a_homepod_of_os_27_leads_and_music_assistant_gets_its_time(
     assert server.metrics()["receiver_leads"] == 1
 
 
-@pytest.mark.parametrize("by", ["airptp", pytest.param("stream", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["airptp", "stream"])
 async def test_with_a_second_receiver_the_server_leads_again(
     server: NqptpServer, sender: Sender, wired: SimNetwork, nursery: trio.Nursery, autojump_clock: object, by: str
 ) -> None:

@@ -74,7 +74,8 @@ class Reading:
         return int(record.offset_ns + now - device.leader.time_ns(true_now_ns()))
 
 
-@pytest.mark.parametrize("minutes", [1, *(pytest.param(it, marks=pytest.mark.slow) for it in (2, 30))])
+@pytest.mark.slow
+@pytest.mark.parametrize("minutes", [1, 2, 30])
 async def test_three_kinds_of_client_read_one_clock_while_peers_come_and_go(
     server: NqptpServer,
     device: Any,
