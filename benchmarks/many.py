@@ -3,7 +3,8 @@
     sudo python benchmarks/many.py [--streams 256] [--seconds 600]
 
 The sender (load.c) and the run get a core each: the machine's last and its first. Both ask for real-time priority. A
-packet time is late where the sender began it more than a packet time late: what follows comes in a burst.
+packet time is late where the sender began it more than a packet time late: what follows comes in a burst. Beside them
+stand the machine's own stalls of more than 5 ms (_stalls.py), and the packets that full sockets dropped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import _measure
 import _options
 import _proc
+import _stalls
 import _table
 import _wire
 
@@ -27,12 +29,17 @@ TAIL_S = 4.0
 COUNTS = ("packets_received", "packets_lost", "packets_late", "frames_concealed")
 
 
-def graph(streams: int) -> str:
+def group(stream: int) -> str:
+    """The multicast group of a stream, counted from 0, as load.c has it."""
+    return f"239.70.{stream // 200 + 1}.{stream % 200 + 1}"
+
+
+def graph(streams: int, *, channels: int = CHANNELS, link_offset: str = "500ms") -> str:
     """A source and a sink that reads it, for each stream."""
     nodes = (
         f'[sources.s{i}]\nkind = "aes67"\ninterface = "{_wire.LOOPBACK}"\n'
-        f'group = "239.70.{i // 200 + 1}.{i % 200 + 1}"\nport = {PORT}\npayload-type = 96\n'
-        f'encoding = "L24"\nrate = "48kHz"\nchannels = {CHANNELS}\npacket-time = "1ms"\nlink-offset = "500ms"\n'
+        f'group = "{group(i)}"\nport = {PORT}\npayload-type = 96\n'
+        f'encoding = "L24"\nrate = "48kHz"\nchannels = {channels}\npacket-time = "1ms"\nlink-offset = "{link_offset}"\n'
         f'[sinks.n{i}]\nkind = "null"\nmeter = false\ninput = "s{i}"\n'
         for i in range(streams)
     )
@@ -61,13 +68,16 @@ def main() -> int:
         time.sleep(2.0 + options.streams / 64)
         load = ["taskset", "-c", str(cores[-1]), "chrt", "--fifo", "10", str(program), *where]
         sender = shop.start(load, "load")
+        stalls = _stalls.StallWatch(shop, options.seconds - 1.0)
         time.sleep(1.0)
         before_ns, began = _measure.cpu_ns(receiver.pid), time.monotonic()
         _proc.wait_until(time.monotonic() + options.seconds - 1.0, receiver)
+        processes, drops = len(_measure.group_members(receiver.pid)), _measure.socket_drops(receiver.pid)
         cpu_s, wall_s = (_measure.cpu_ns(receiver.pid) - before_ns) / 1e9, time.monotonic() - began
         sender.process.terminate()
         sender.process.wait(10)
         receiver.process.wait(30)
+        stalled = stalls.result()
         sent = json.loads(sender.text().splitlines()[-1])
         sums = _options.report_sums(report, COUNTS, "source")
     if sums is None:
@@ -76,10 +86,12 @@ def main() -> int:
     print(
         f"{options.streams} streams of {CHANNELS} channels, {options.seconds:g} s, a core each: {_options.machine()}\n"
     )
-    head = ["sent", "refused", "late packet times", "the latest, ms", *COUNTS, "of a core", "us CPU/packet"]
+    head = ["sent", "refused", "late packet times", "the latest, ms", *COUNTS, "dropped by sockets"]
+    head += ["processes", "of a core", "us CPU/packet", "stalls", "the longest, ms"]
     row = [str(sent["packets"]), str(sent["refused"]), str(sent["late"]), _table.number(sent["latest_us"] / 1e3, 1)]
     row += [f"{sums[name]:.0f}" for name in COUNTS]
-    row += [_table.percent(cpu_s / wall_s), _table.number(1e6 * cpu_s / wall_s / rate, 2)]
+    row += [str(drops), str(processes), _table.percent(cpu_s / wall_s), _table.number(1e6 * cpu_s / wall_s / rate, 2)]
+    row += [f"{stalled['count']:.0f}", str(stalled["longest_ms"])]
     print(_table.markdown(head, [row]))
     return 0
 

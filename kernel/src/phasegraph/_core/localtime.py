@@ -51,8 +51,9 @@ class LocalClock(Protocol):
     def now_ns(self) -> int:
         """Local time now."""
 
-    def seconds_until(self, local_ns: int) -> float:
-        """How long trio's clock takes until a local time; 0 if it has passed."""
+    def seconds_until(self, local_ns: int, now_ns: int | None = None) -> float:
+        """How long trio's clock takes until a local time; 0 if it has passed. ``now_ns`` saves a reading of the clock:
+        its newest, where virtual time has not moved on since."""
 
     def realtime_offset_ns(self) -> int:
         """CLOCK_REALTIME minus local time, now, by bracketed reads."""
@@ -74,9 +75,9 @@ class SystemLocalClock:
             """The platform's monotonic counter: the nearest equivalent."""
             return time.perf_counter_ns()
 
-    def seconds_until(self, local_ns: int) -> float:
+    def seconds_until(self, local_ns: int, now_ns: int | None = None) -> float:
         """See `LocalClock.seconds_until`."""
-        return max(0, local_ns - self.now_ns()) / 1e9
+        return max(0, local_ns - (self.now_ns() if now_ns is None else now_ns)) / 1e9
 
     def realtime_offset_ns(self) -> int:
         """See `LocalClock.realtime_offset_ns`."""

@@ -48,7 +48,10 @@ class MediaRing:
         count = encoded.size // self.frame_bytes
         lap, at = divmod(start, self.capacity)
         if at + count <= self.capacity:
-            self._data[at : at + count].reshape(encoded.shape)[:] = encoded
+            if encoded.shape[1] == self.frame_bytes:
+                self._data[at : at + count] = encoded
+            else:
+                self._data[at : at + count].reshape(encoded.shape)[:] = encoded
             self._lap[at : at + count] = lap % _LAPS
             return
         encoded = encoded.reshape(count, self.frame_bytes)

@@ -168,9 +168,10 @@ class Stream:
             self.first = start
         if start != self.head:
             self.contiguous_from = max(self.head, start)
-        if arrived_ns is not None and end > self.head:
-            self.arrivals.append((end, arrived_ns))
-        self.head = max(self.head, end)
+        if end > self.head:
+            self.head = end
+            if arrived_ns is not None:
+                self.arrivals.append((end, arrived_ns))
 
     def shift(self, by: int) -> None:
         """Move all frames by this many: media time has jumped, and the stream continues at its new time."""

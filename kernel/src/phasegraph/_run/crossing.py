@@ -157,73 +157,73 @@ class CrossingTap(Tap):
         self._move(frame, count, gaps=not self.correction.silent)
 
     def _steer(self, frame: int, local_ns: int) -> None:
-        self.stream.on_read()
+        stream, observe = self.stream, self._compensator.observe
+        stream.on_read()
         estimate = self._clock.estimate()
         whole, fraction = self._target(estimate, local_ns)
         lost_frames = 0 if self._next is None else frame - self._next
-        if self._next is None or not 0 <= lost_frames < self.stream.format.rate:
+        before = self._observed
+        if self._next is None or not 0 <= lost_frames < stream.format.rate:
             self._whole, self._fraction = whole, fraction  # it starts, or restarts, at the target
         else:
-            # Frames that the sink lost have passed at the present ratio; the error stays what it was.
-            self._advance(lost_frames * (1.0 + self.correction.ratio_ppb * 1e-9))
-            if self._observed is not None and estimate.jumped_since(self._observed):
+            if lost_frames:  # they have passed at the present ratio; the error stays what it was
+                self._advance(lost_frames * (1.0 + self.correction.ratio_ppb * 1e-9))
+            if before is not None and estimate is not before and estimate.jumped_since(before):
                 # Media time has jumped: the position jumps with it, and the error stays.
-                whole_before, fraction_before = self._target(self._observed, local_ns)
+                whole_before, fraction_before = self._target(before, local_ns)
                 self._whole += whole - whole_before
                 self._advance(fraction - fraction_before)
-        if self._observed is None:
+        if before is None:
             self._began_ns = local_ns
             if (known := self._remembered_rate(self.device)) is not None:
-                self._compensator.observe(known)
-        if estimate is not self._observed:
-            self._compensator.observe(estimate)
+                observe(known)
+        if estimate is not before:
+            observe(estimate)
             self._observed = estimate
-        self.error_frames = whole - self._whole + fraction - self._fraction
-        self._observe_arrivals()
-        self._compensator.observe(DeviceTime(local_ns, frame, lost_frames + self._noted_loss))
+        self.error_frames = error = whole - self._whole + fraction - self._fraction
+        fresh: list[FramesArrived] = []
+        for arrived, arrived_ns in reversed(stream.arrivals):
+            if arrived_ns <= self._arrived_ns:
+                break
+            fresh.append(FramesArrived(arrived_ns, arrived))
+        if fresh:
+            self._arrived_ns = fresh[0].local_ns
+            for arrival in reversed(fresh):
+                observe(arrival)
+        observe(DeviceTime(local_ns, frame, lost_frames + self._noted_loss))
         self._noted_loss = 0
-        self._compensator.observe(BufferLevel(local_ns, self.stream.head - self._whole - self._fraction))
-        self._compensator.observe(ReadPosition(local_ns, frame, self.error_frames))
-        self.correction = self._compensator.decide(local_ns)
-        if not self.correction.silent:
-            self._squares += self.error_frames**2
+        observe(BufferLevel(local_ns, stream.head - self._whole - self._fraction))
+        observe(ReadPosition(local_ns, frame, error))
+        self.correction = correction = self._compensator.decide(local_ns)
+        if not correction.silent:
+            self._squares += error**2
             self._blocks += 1
-        if self.correction.locked and self.locked_after_ns is None:
+        if correction.locked and self.locked_after_ns is None:
             self.locked_after_ns = local_ns - self._began_ns
         self._pre_step_position = None
-        if self.correction.step_frames:
-            if not self.correction.silent:
+        if correction.step_frames:
+            if not correction.silent:
                 self.resyncs += 1
                 self._pre_step_position = self._whole, self._fraction
-            self._advance(self.correction.step_frames)
+            self._advance(correction.step_frames)
         self.block_start = (self._whole, self._fraction)
-
-    def _observe_arrivals(self) -> None:
-        arrivals, fresh = self.stream.arrivals, 0
-        for _, local_ns in reversed(arrivals):
-            if local_ns <= self._arrived_ns:
-                break
-            fresh += 1
-        for at in range(-fresh, 0):
-            frame, self._arrived_ns = arrivals[at]
-            self._compensator.observe(FramesArrived(self._arrived_ns, frame))
 
     def _move(self, frame: int, count: int, *, gaps: bool) -> None:
         # ``gaps`` is False where none can be among the frames that are passed.
-        before = self._whole
+        before, stream = self._whole, self.stream
         self._advance(count * (1.0 + self.correction.ratio_ppb * 1e-9))
         self._next = frame + count
         if gaps:
             self._count_missing(before, self._whole)
-        if self.stream.end is not None:
-            self._stop = self._next + self.stream.end - self._whole
+        if stream.end is not None:
+            self._stop = self._next + stream.end - self._whole
         self.figures.publish(
             CrossingFigures(
                 self.missing_frames,
                 self.correction,
                 self.error_frames,
                 self.error_rms_frames,
-                self.buffer_frames,
+                stream.head - self._whole,
                 self.resyncs,
                 self.locked_after_ns,
             )

@@ -87,7 +87,8 @@ class Attachment:
         with self.lock:
             if self.attached:
                 try:
-                    return max(operator.index(self.step(now)), now)
+                    due = operator.index(self.step(now))
+                    return due if due > now else now
                 except Exception as error:  # an error of a step is the failure of its node, not of the engine
                     if not self.stuck:
                         self.attached = False
@@ -229,13 +230,12 @@ class Engine:
         finally:
             self._rest_wanted_ns = 0
 
-    def run_due_steps(self, generation: int = 0) -> int:
+    def run_due_steps(self, now: int, generation: int = 0) -> int:
         """Call the steps that are due, the most overdue first; returns the local time at which the next one is.
 
-        ``generation`` is that of the calling thread.
+        ``now`` is local time, and ``generation`` that of the calling thread.
         """
-        now = self._local.now_ns()
-        queue = self._queue
+        queue, virtual = self._queue, self._local.virtual
         while True:
             if self._arriving or self._changed:
                 self._rearrange(now)
@@ -251,7 +251,7 @@ class Engine:
                 heapq.heapreplace(queue, (due, number, entry))
             else:
                 heapq.heappop(queue)
-            if not self._local.virtual:  # virtual time does not pass during a step
+            if not virtual:  # virtual time does not pass during a step
                 now = self._local.now_ns()
             if self._stop:
                 return now
@@ -325,6 +325,10 @@ class Engine:
         # engines, which do not see each other's steps, all go through trio.
         from trio.testing import wait_all_tasks_blocked
 
+        def run_steps() -> float:
+            now_ns = self._local.now_ns()
+            return self._local.seconds_until(self.run_due_steps(now_ns), now_ns)
+
         jump: Any = getattr(trio.lowlevel.current_clock(), "jump", None)
         _engines.set(_engines.get() + 1)
         try:
@@ -333,13 +337,13 @@ class Engine:
                 if alone:  # a step that a task attaches is called after what the tasks do at this time
                     await wait_all_tasks_blocked()
                 self.woken = False
-                wait_s = self._local.seconds_until(self.run_due_steps())
+                wait_s = run_steps()
                 if alone:
                     others_s = min(LONGEST_S, trio.lowlevel.current_statistics().seconds_to_next_deadline)
                     while wait_s <= others_s and not self.woken:
                         jump(wait_s)
                         others_s -= wait_s
-                        wait_s = self._local.seconds_until(self.run_due_steps())
+                        wait_s = run_steps()
                     if not self.woken:  # the tasks that are due then have their turn before the next steps
                         jump(max(0.0, others_s))
                         continue
@@ -365,7 +369,7 @@ class Engine:
             if self._ordinary and not ordinary:
                 ordinary = True
                 lower_data_plane()
-            due = self.run_due_steps(generation)
+            due = self.run_due_steps(self._local.now_ns(), generation)
             rest_ns = due - self._local.now_ns()
             if rest_ns > LEAST_SLEEP_NS:
                 self._rests_until_ns = due

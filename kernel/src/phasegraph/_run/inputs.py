@@ -299,9 +299,10 @@ class SinkInput:
         # The sink's frame after the last of the present taps, once they have all ended.
         last = 0
         for tap, _ in self._taps:
-            if tap.stop is None:
+            stop = tap.stop
+            if stop is None:
                 return self._last
-            last = max(last, tap.stop)
+            last = max(last, stop)
         return last if self._last is None else min(last, self._last)
 
     def read(self, frame: int, out: Frames, local_ns: int) -> int:
@@ -382,9 +383,12 @@ class SinkInput:
         left = self._left
         before = 0 if left is None else min(count, max(0, left[1] - frame))
         if left is not None and before:
-            _skip(left[0], frame, before, local_ns)
+            for tap, _ in left[0]:
+                tap.skip(frame, before, local_ns)
+            local_ns += duration_of(before, self.format.rate)
         if before < count:
-            _skip(self._taps, frame + before, count - before, local_ns + duration_of(before, self.format.rate))
+            for tap, _ in self._taps:
+                tap.skip(frame + before, count - before, local_ns)
         return self._before_end(frame, count)
 
     def _before_end(self, frame: int, count: int) -> int:
@@ -393,7 +397,9 @@ class SinkInput:
             self.first_frame = frame
         self.next_frame = frame + count
         before = self.figures.latest
-        missing_frames = self._missing_before + sum(tap.missing_frames for tap, _ in self._taps)
+        missing_frames = self._missing_before
+        for tap, _ in self._taps:
+            missing_frames += tap.missing_frames
         was_in_gap, self._in_gap = self._in_gap, missing_frames > before.missing_frames
         if self._in_gap:
             underruns = before.underruns + (not was_in_gap)
@@ -420,11 +426,6 @@ def _fill(taps: ChannelTaps, frame: int, out: Frames, local_ns: int) -> None:
         for silent in () if channels is None else (at for at, of in enumerate(channels) if of < 0):
             out[:, channel + silent] = 0.0
         channel += taken.shape[1]
-
-
-def _skip(taps: ChannelTaps, frame: int, count: int, local_ns: int) -> None:
-    for tap, _ in taps:
-        tap.skip(frame, count, local_ns)
 
 
 class _RawReader:

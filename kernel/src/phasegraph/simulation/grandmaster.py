@@ -17,7 +17,7 @@ class Grandmaster:
 
     def __init__(self, options: GrandmasterOptions) -> None:
         changes = sorted(options.changes, key=lambda change: change.at)
-        self._begins = [0, *(change.at for change in changes)]
+        self._changes = [change.at for change in changes]
         self._offsets = [REALTIME_EPOCH_NS]
         for change in changes:
             self._offsets.append(self._offsets[-1] + change.step)
@@ -26,13 +26,13 @@ class Grandmaster:
 
     def at(self, true_ns: int) -> int:
         """See `TimeBase.at`."""
-        return true_ns + self._offsets[self._number(true_ns)]
+        return true_ns + self._offsets[bisect.bisect_right(self._changes, true_ns)]
 
     def true_at(self, reference_ns: int) -> int:
         """The true time at which a reference time is shown: the last, where a step back shows it twice."""
-        for number in range(len(self._begins) - 1, 0, -1):
+        for number in range(len(self._changes), 0, -1):
             true_ns = reference_ns - self._offsets[number]
-            if true_ns >= self._begins[number]:
+            if true_ns >= self._changes[number - 1]:
                 return true_ns
         return reference_ns - self._offsets[0]
 
@@ -50,16 +50,12 @@ class Grandmaster:
 
     def identity(self, true_ns: int) -> str:
         """See `TimeBase.identity`: an EUI-64 as IEEE 1588 writes it."""
-        return f"02-00-00-FF-FE-00-00-{self._number(true_ns) % 256:02X}"
+        return f"02-00-00-FF-FE-00-00-{bisect.bisect_right(self._changes, true_ns) % 256:02X}"
 
     def pieces(self, begin_ns: int, end_ns: int) -> Iterator[tuple[int, int, int]]:
         """A stretch of true time in pieces of one grandmaster: begin, end, and its time minus true time."""
-        number = self._number(begin_ns)
+        number = bisect.bisect_right(self._changes, begin_ns)
         while begin_ns < end_ns:
-            until = self._begins[number + 1] if number + 1 < len(self._begins) else end_ns
-            until = min(until, end_ns)
+            until = min([*self._changes[number : number + 1], end_ns])
             yield begin_ns, until, self._offsets[number]
             begin_ns, number = until, number + 1
-
-    def _number(self, true_ns: int) -> int:
-        return max(0, bisect.bisect_right(self._begins, true_ns) - 1)

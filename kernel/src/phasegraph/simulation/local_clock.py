@@ -20,14 +20,10 @@ _MEASURED_FOR_NS = 1_000_000_000
 
 def true_now_ns() -> int:
     """True time: the time of trio's clock, which is virtual under a MockClock; 0 before trio runs."""
-    return round(_true_now_s() * 1e9)
-
-
-def _true_now_s() -> float:
     try:
-        return trio.current_time()
+        return round(trio.current_time() * 1e9)
     except RuntimeError:
-        return 0.0
+        return 0
 
 
 class SimLocalClock:
@@ -50,8 +46,7 @@ class SimLocalClock:
         self.oscillator = oscillator or Oscillator(ppm=ppm)
         self._epoch = epoch_ns
         self._realtime = realtime_ns
-        self._now_s = 0.0
-        self._now = (0, self.at(0))
+        self._newest = (0.0, 0, self.at(0))  # trio's time, true time, local time
         self._measured = (
             -_MEASURED_FOR_NS,
             1.0,
@@ -59,21 +54,24 @@ class SimLocalClock:
 
     def now_ns(self) -> int:
         """Local time now."""
-        self._now_s = _true_now_s()
-        true_ns = round(self._now_s * 1e9)
-        if true_ns != self._now[0]:
-            self._now = (true_ns, self.at(true_ns))
-        return self._now[1]
+        try:
+            now_s = trio.current_time()
+        except RuntimeError:
+            now_s = 0.0
+        if now_s != self._newest[0]:
+            true_ns = round(now_s * 1e9)
+            self._newest = (now_s, true_ns, self.at(true_ns))
+        return self._newest[2]
 
-    def seconds_until(self, local_ns: int) -> float:
+    def seconds_until(self, local_ns: int, now_ns: int | None = None) -> float:
         """See `LocalClock.seconds_until`."""
-        rest = local_ns - self.now_ns()
+        rest = local_ns - (self.now_ns() if now_ns is None else now_ns)
         if rest <= 0:
             return 0.0
-        true_ns = self._now[0]
+        now_s, true_ns, _ = self._newest
         if not 0 <= true_ns - self._measured[0] < _MEASURED_FOR_NS:
             self._measured = (true_ns, 1.0 + self.rate_ppb(true_ns) * 1e-9)
-        return (true_ns + math.ceil(rest / self._measured[1])) / 1e9 - self._now_s
+        return (true_ns + math.ceil(rest / self._measured[1])) / 1e9 - now_s
 
     def realtime_offset_ns(self) -> int:
         """Time of day minus local time, now, without error: time of day is true time and its steps."""

@@ -34,6 +34,7 @@ RECOVERED_NS = 250_000
 WORLD_INTERVAL_NS = 100_000_000
 _SMOOTH_HZ = 5.0
 """Faster changes of pitch are perceived as noise, not as pitch."""
+_SMOOTH_PER_S = -2 * math.pi * _SMOOTH_HZ
 _ROWS = 4096
 _CLOCK_ROWS = 600
 _POINT_S = 0.1
@@ -172,20 +173,21 @@ class CrossingTruth:
         silent = self.tap.correction.silent or self.tap.stream.end is not None
         if frame - self._first > self._rate and not silent:
             margin = self.tap.available(frame) - count
-            self._margin = min(self._margin, margin)
+            if margin < self._margin:
+                self._margin = margin
             self.underruns += margin < 0
 
     def after_read(self, true_ns: int) -> None:
         """Check the position of the block that was read, whose first frame truly sounds at ``true_ns``."""
-        tap = self.tap
+        tap, correction = self.tap, self.tap.correction
         if self._began_ns is None:
             self._began_ns = true_ns
-        if tap.correction.silent:
+        if correction.silent:
             return
         whole, rest = divmod(self.source.at(true_ns) * self._rate, NS_PER_S)
         position, fraction = tap.block_start
         self.error_frames = whole - tap.stream.playout_delay_frames - position + rest / NS_PER_S - fraction
-        self._rows.append((true_ns, self.error_frames, tap.correction.ratio_ppb, tap.correction.locked))
+        self._rows.append((true_ns, self.error_frames, correction.ratio_ppb, correction.locked))
         if len(self._rows) == _ROWS:
             self._flush()
 
@@ -222,9 +224,8 @@ class CrossingTruth:
         if len(self._rows) < 2:
             return
         assert self._began_ns is not None
-        true_ns = np.array([row[0] for row in self._rows], np.int64)
-        error, ratio = (np.array([row[column] for row in self._rows]) for column in (1, 2))
-        locked = [row[3] for row in self._rows]
+        times, errors, ratios, locked = zip(*self._rows, strict=True)
+        true_ns, error, ratio = np.array(times, np.int64), np.array(errors), np.array(ratios)
         self._rows.clear()
         ideal = (1e9 + self.source.rates_ppb(true_ns)) / (1e9 + self._sink.rates_ppb(true_ns))
         off = ratio - 1e9 * (ideal - 1.0)
@@ -245,23 +246,24 @@ class CrossingTruth:
         self, seconds: NDArray[np.float64], ratio: NDArray[np.float64], off: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         # Rate of change of the pitch, and the ratio's error averaged over the last `LOCK_S`.
-        pitch, newest = self._pitch, self._newest
-        slopes, means = np.zeros(len(ratio)), np.empty(len(ratio))
-        for at, (second, value, wrong) in enumerate(zip(seconds.tolist(), ratio.tolist(), off.tolist(), strict=True)):
-            if pitch is not None and second > pitch[0]:
-                elapsed = second - pitch[0]
-                smooth = pitch[1] + (value - pitch[1]) * (1.0 - math.exp(-2 * math.pi * _SMOOTH_HZ * elapsed))
-                slopes[at] = (smooth - pitch[1]) / elapsed
-                pitch = (second, smooth)
-            elif pitch is None:
-                pitch = (second, value)
+        newest, total = self._newest, self._sum
+        before, smooth = self._pitch or (float(seconds[0]), float(ratio[0]))
+        slopes, means = [], []
+        for second, value, wrong in zip(seconds.tolist(), ratio.tolist(), off.tolist(), strict=True):
+            elapsed = second - before
+            if elapsed > 0.0:
+                smoother = smooth + (value - smooth) * (1.0 - math.exp(_SMOOTH_PER_S * elapsed))
+                slopes.append((smoother - smooth) / elapsed)
+                before, smooth = second, smoother
+            else:
+                slopes.append(0.0)
             newest.append((second, wrong))
-            self._sum += wrong
+            total += wrong
             while newest[0][0] < second - LOCK_S:
-                self._sum -= newest.popleft()[1]
-            means[at] = self._sum / len(newest)
-        self._pitch = pitch
-        return slopes, means
+                total -= newest.popleft()[1]
+            means.append(total / len(newest))
+        self._pitch, self._sum = (before, smooth), total
+        return np.array(slopes), np.array(means)
 
 
 class _SinceLock:

@@ -100,8 +100,9 @@ class Combined(FeedForward):
     def _feedback(self, error: float, passed_s: float) -> float:
         off_s = error / self._rate
         most = min(self._most, self.gains.brake * math.sqrt(2.0 * self._slope() * abs(off_s)))
-        excess_s = max(0.0, abs(error) - self.gains.small) / self._rate
-        wanted = off_s / self._time_s + math.copysign(excess_s / self.gains.excess_s, error)
+        wanted = off_s / self._time_s
+        if (excess := abs(error) - self.gains.small) > 0.0:
+            wanted += math.copysign(excess / self._rate / self.gains.excess_s, error)
         return min(max(wanted, -most), most)
 
     def _update_lock(self, error: float | None, passed_s: float) -> None:
@@ -109,8 +110,10 @@ class Combined(FeedForward):
         if error is not None:
             self._hasty = abs(error) > (gains.small if self._hasty else gains.late)
             good = abs(error) < gains.small and sigma < gains.good_sigma
-            grown = self._good_s + (passed_s if good else -gains.doubt * passed_s)
-            self._good_s = min(max(grown, 0.0), gains.good_s)  # capped: hours of lock must not delay its loss
+            if good:  # capped: hours of lock must not delay its loss
+                self._good_s = min(self._good_s + passed_s, gains.good_s)
+            else:
+                self._good_s = max(self._good_s - gains.doubt * passed_s, 0.0)
             if self._good_s >= gains.good_s:
                 self._locked = True
             elif abs(error) > gains.large or sigma > gains.lost_sigma:

@@ -7,6 +7,7 @@ of the estimate add up in the position.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -62,6 +63,8 @@ class FeedForward:
         self._rate = rate
         self._resync = frames_in(config.resync_after, rate)
         self._observer = self._make_observer()
+        self.observe: Callable[[Observation], None] = self._observer.observe
+        """See `Compensator.observe`."""
         self._ratio = Ratio()
         self._smoothing_s = self.gains.smoothing_s
         self._started = False
@@ -71,10 +74,6 @@ class FeedForward:
 
     def _make_observer(self) -> CrossingObserver:
         return DeviceObserver(self._rate, self.gains.wander)
-
-    def observe(self, observation: Observation) -> None:
-        """See `Compensator.observe`."""
-        self._observer.observe(observation)
 
     def decide(self, local_ns: int) -> Correction:
         """See `Compensator.decide`."""

@@ -42,7 +42,8 @@ class PhaseObserver(CrossingObserver):
     @property
     def deviation(self) -> float:
         """Reference seconds per nominal second of the device, less one."""
-        return self._device.deviation + self._reference.rate + self._device.deviation * self._reference.rate
+        device, reference = self._device.deviation, self._reference.rate
+        return device + reference + device * reference
 
     @property
     def sigma(self) -> float:

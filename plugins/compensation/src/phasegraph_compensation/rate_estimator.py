@@ -31,6 +31,7 @@ FIRST_SIGMA_S = 50e-6
 """Noise of a stamp until it is measured. USB cards, whose pointer moves by 6 frames, have 36 us."""
 LEAST_SIGMA_S, LARGEST_SIGMA_S = 5e-6, 5e-3
 """Limits of the measured noise. Below 5 us a remembered rate of another card is not given up."""
+_LEAST_R, _LARGEST_R = LEAST_SIGMA_S**2, LARGEST_SIGMA_S**2
 UNKNOWN_RATE = 150e-6
 """Standard deviation of an unknown rate: crystals of sound cards are within 100 ppm."""
 LEAST_KNOWN = 2e-6
@@ -264,7 +265,7 @@ class RateEstimator:
             if self._learned_s >= AGAIN_S:
                 lasting = min(lasting, _MOST_USUAL**2 * self._residual_wander)
             self._detect_rate_change()
-        self._r = min(max(1.15 * (self._noise + lasting), LEAST_SIGMA_S**2), LARGEST_SIGMA_S**2)
+        self._r = min(max(1.15 * (self._noise + lasting), _LEAST_R), _LARGEST_R)
 
     def _detect_rate_change(self) -> None:
         # A changed rate moves the residual away from its mean, further with every stamp. The wander of the clock moves
@@ -281,12 +282,10 @@ class RateEstimator:
             self._residual_mean = self._residual_mean_slow = 0.0
         elif self.span_s >= CLOCK_TIME_S:
             self._learned_s += self.interval_s
-            share = self.interval_s / min(self._learned_s, _WANDER_TIME_S)
+            wander, share = self._residual_wander, self.interval_s / min(self._learned_s, _WANDER_TIME_S)
             # Limited, so that the start of a change does not count as usual wander.
-            fresh = min(fall, _MOST_USUAL**2 * self._residual_wander) if known else fall
-            self._residual_wander = max(
-                self._residual_wander + share * (fresh - self._residual_wander), LEAST_WANDER_S**2
-            )
+            fresh = min(fall, _MOST_USUAL**2 * wander) if known else fall
+            self._residual_wander = max(wander + share * (fresh - wander), LEAST_WANDER_S**2)
 
     def _forget_drift(self) -> None:
         self._spread.set_drift(self._first_drift)

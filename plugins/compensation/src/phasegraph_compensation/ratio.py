@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Ratio:
 
     def jump(self, wanted: float) -> None:
         """Set a value at once. Only while the output is silent."""
-        self.value = min(max(wanted, -LIMIT), LIMIT)
+        self.value = wanted if -LIMIT <= wanted <= LIMIT else math.copysign(LIMIT, wanted)
 
     def approach(self, wanted: float, passed_s: float, slope: float, smoothing_s: float = 0.0) -> None:
         """Move towards a value, by at most ``slope`` per second of ``passed_s``.
@@ -41,7 +42,7 @@ class Ratio:
         if passed_s > 0.0:
             most = slope * passed_s
             way = (wanted - self.value) * passed_s / (passed_s + smoothing_s)
-            self.jump(self.value + min(max(way, -most), most))
+            self.jump(self.value + (way if -most <= way <= most else math.copysign(most, way)))
 
 
 def can_start(estimator: RateEstimator | CrossingObserver, known: bool = False) -> bool:

@@ -65,21 +65,15 @@ class ReferenceTrack:
         self._distance_s = 0.0
         self._quick_share = 0.0
         self._newest_ns: int | None = None
+        self.rate = 0.0
+        """Reference seconds per local second, less one, at the newest estimate."""
+        self.sigma = self._quick.sigma
+        """One standard deviation of `rate`."""
 
     @property
     def known(self) -> bool:
         """Whether there was an estimate that counts."""
         return self._quick.known
-
-    @property
-    def rate(self) -> float:
-        """Reference seconds per local second, less one, at the newest estimate."""
-        return self._calm.rate + self._quick_share * (self._quick.rate - self._calm.rate)
-
-    @property
-    def sigma(self) -> float:
-        """One standard deviation of `rate`."""
-        return self._quick.sigma
 
     @property
     def sigma_s(self) -> float:
@@ -106,6 +100,8 @@ class ReferenceTrack:
         self._distance_s += passed_s / DISTANCE_TIME_S * (distance_s - self._distance_s)
         power = (self._distance_s / (QUICK_SIGMAS * _sigma_s(estimate))) ** 2
         self._quick_share = min(1.0, max(0.0, (power - USUAL_POWER) / (1.0 - USUAL_POWER)))
+        self.rate = self._calm.rate + self._quick_share * (self._quick.rate - self._calm.rate)
+        self.sigma = self._quick.sigma
 
 
 class ReferenceFilter:

@@ -121,13 +121,11 @@ class SimulatedSource:
                 end = begin + 1
                 while end < until and self._frames[end] == self._frames[end - 1] + size:
                     end += 1
-            self._write(first, (end - begin) * size, self._local_times[end - 1])
+            count = (end - begin) * size
+            self.stream.ring.write(first, self._signal.encoded(first, count))
+            self.stream.mark_written(first, first + count, self._local_times[end - 1])
             begin = end
         self._at = until
-
-    def _write(self, first: int, count: int, arrived_ns: int) -> None:
-        self.stream.ring.write(first, self._signal.encoded(first, count))
-        self.stream.mark_written(first, first + count, arrived_ns)
 
     def _draw_stretch(self, begin_ns: int) -> None:
         self._sent_until = begin_ns + _STRETCH_NS

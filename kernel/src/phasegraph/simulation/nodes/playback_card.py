@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import trio
@@ -59,9 +60,9 @@ class SimulatedCard:
 
     async def run(self, ctx: NodeContext, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """See `Node.run`."""
-        await run_until_end(ctx, lambda local_ns: self._play_due_blocks(local_ns, ctx), task_status)
+        await run_until_end(ctx, partial(self._play_due_blocks, ctx), task_status)
 
-    def _play_due_blocks(self, local_ns: int, ctx: NodeContext) -> int | None:
+    def _play_due_blocks(self, ctx: NodeContext, local_ns: int) -> int | None:
         if self._end_ns is not None:
             return None
         if self._calls is None:
