@@ -183,9 +183,11 @@ class Server:
         return [line for line in child.text().splitlines() if ":" in line and "rror" not in line]
 
 
-def until(condition: Callable[[], bool], child: _proc.Child, what: str, *, ended: bool = False) -> None:
+def until(
+    condition: Callable[[], bool], child: _proc.Child, what: str, *, ended: bool = False, patience_s: float = PATIENCE_S
+) -> None:
     """Wait for a condition; RuntimeError if it does not come, or (unless ``ended``) when the child has ended."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         if (not ended and not child.alive()) or time.monotonic() > deadline:
             raise RuntimeError(f"no {what}: {child.last_words()}")

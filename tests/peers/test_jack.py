@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from ctypes.util import find_library
@@ -320,6 +322,43 @@ def test_a_stream_keeps_its_place_on_a_card_of_another_clock(
         if wrong:
             raise
         pytest.skip(UNDECIDED)
+
+
+STOPPED_S = 0.03
+"""More than five cycles of 256 frames."""
+
+
+def test_the_lowest_latency_is_raised_by_a_stall_and_kept_for_the_next_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = STREAM.format(group=free_group(), port=free_port())
+    (tmp_path / "graph.toml").write_text(stream.replace('buffer = "40ms"', 'latency = "lowest"'))
+    report = tmp_path / "report.json"
+    with (
+        server(tmp_path / "jack", monkeypatch, 256) as jack,
+        kernel_running(["run", "graph.toml", "--for", "12s", "--report", report], tmp_path) as process,
+    ):
+        process.wait_until(jack.has_ports, "playing")
+        time.sleep(6)
+        process.signal(signal.SIGSTOP)
+        time.sleep(STOPPED_S)
+        process.signal(signal.SIGCONT)
+        result = outcome(process.wait(60), process, report)
+    assert result.code == 0, result.stderr
+    metrics = result.metrics("card")
+    raised = [event for event in result.report["events"] if event["name"] == "buffer_raised"]
+    assert raised, metrics
+    assert raised[-1]["setting"] == metrics["setting"]
+    assert metrics["setting"].startswith('buffer = "')
+    assert 2 * 256 / RATE * 1e9 < metrics["buffer_ns"] < 250e6
+    checked = subprocess.run(
+        [sys.executable, "-m", "phasegraph", "check", "graph.toml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert metrics["setting"] in checked.stdout
 
 
 TONE = """

@@ -33,6 +33,7 @@ class FakeCard:
         self.announces = True
         self.played = []
         self.opened = 0
+        self.requested_latency = None  # what the newest opening asked for
         self.stops = []
 
     def entry(self, hostapi=0):
@@ -91,6 +92,7 @@ class FakeStream:
         self.scope = trio.CancelScope()
         card.running_rate = samplerate * (1 + card.ppm * 1e-6)
         card.opened += 1
+        card.requested_latency = latency
 
     @property
     def time(self):

@@ -61,6 +61,8 @@ class CallbackStamps:
         """Frames of the largest cycle of the card: of a callback, or of several in one burst."""
         self.newest_ns = local.now_ns()
         """Local time of the newest callback, or of the opening."""
+        self.oldest_ns: int | None = None
+        """Local time of the oldest callback among those that the last reading brought; None if it brought none."""
         self.newest_end = 0
         """The ``called`` after the newest callback."""
         self._memory = memory
@@ -94,6 +96,7 @@ class CallbackStamps:
     def read_new_stamps(self) -> None:
         """Use the stamps of the callbacks since the last call."""
         fresh = self._memory.read_stamps()
+        self.oldest_ns = fresh[0].entry_ns if fresh else None
         if not fresh:
             return
         self.newest_ns = fresh[-1].entry_ns

@@ -10,6 +10,8 @@ from phasegraph import Input, LocalClock, duration_of, frames_in
 
 from .card_memory import PlayRing
 from .card_side import CardSide
+from .card_timeline import CardTimeline
+from .lowest_buffer import BufferChange, LowestBuffer
 
 SHORT_FOR_NS = 2_000_000_000
 """An input that has been short of what the card needs for this long is late by design."""
@@ -31,10 +33,14 @@ class CardPlayer(CardSide[PlayRing]):
         buffer_ns: int,
         before: CardPlayer | None,
         on_end: Callable[[], None],
+        lowest: LowestBuffer | None = None,
+        on_buffer_change: Callable[[BufferChange], None] = lambda change: None,
     ) -> None:
-        """``ring`` has the card's channels, at least the input's; ``buffer_ns`` is kept ready for the callback.
+        """``ring`` has the card's channels, at least the input's; ``buffer_ns`` is kept ready for the callback, or what
+        ``lowest`` finds.
 
-        ``on_end`` is called from the step when all of the input has sounded.
+        ``on_end`` is called from the step when all of the input has sounded, ``on_buffer_change`` when ``lowest`` has
+        changed what the ring holds.
         """
         rate = input.format.rate
         super().__init__(ring, rate, local, before)
@@ -45,7 +51,12 @@ class CardPlayer(CardSide[PlayRing]):
         self._input = input
         self._on_end = on_end
         self._rate = rate
+        self._on_buffer_change = on_buffer_change
+        self._lowest = lowest
         self._buffer = frames_in(buffer_ns, rate)
+        self._now_ns = local.now_ns
+        self._unserved_ns: int | None = None  # the oldest callback whose frames have not been replaced
+        self._seen = (0, 0)  # underruns and losses of the card at the last fill
         self._scratch = np.zeros((ring.capacity, input.format.channels), np.float32)
         self._away_ns: int | None = None  # since when the input is read at its nominal rate
         self._short: tuple[int, int] | None = None  # since when, and the least since then, in frames
@@ -54,6 +65,7 @@ class CardPlayer(CardSide[PlayRing]):
         """Read stamps, then fill the ring to its depth; returns when to be called again."""
         ring, stamps = self.ring, self.stamps
         stamps.read_new_stamps()
+        self._unserved_ns = self._unserved_ns or stamps.oldest_ns
         timeline = stamps.timeline
         if timeline is None or not self._input.ready:
             return local_ns + stamps.rest_ns()
@@ -69,20 +81,30 @@ class CardPlayer(CardSide[PlayRing]):
         position, first = ring.position, ring.end
         if first <= position:  # the start, or the ring ran dry: far enough ahead of the next callback
             first = position + stamps.largest
-        count = min(position + self._depth() - first, len(self._scratch))
+        count = min(position + self.depth() - first, len(self._scratch))
         if count > 0:
-            # The first block goes by all stamps so far, the others by the newest: the compensator weighs their scatter.
-            sounds_ns = timeline.time_of(first) if ring.end else timeline.fitted_time_of(first)
-            self.latency_ns = sounds_ns - local_ns
-            if ring.end:  # before, the card has no place in the input
-                self._measure_shortage(count, self._input.available(first), local_ns)
-            out = self._scratch[:count]
-            there = self._input.read(first, out, sounds_ns)
-            ring.write_frames(first, out[:there])
-            self.frames += there
-            if there < count:
-                ring.last = first + there
+            self._fill(first, count, timeline, local_ns)
+        elif stamps.newest_end + ring.skipped <= position:
+            self._unserved_ns = None  # the ring holds enough without the frames that the callbacks have taken
         return local_ns + stamps.rest_ns()
+
+    def _fill(self, first: int, count: int, timeline: CardTimeline, local_ns: int) -> None:
+        ring, playing, room = self.ring, self.ring.end > 0, 0
+        # The first block goes by all stamps so far, the others by the newest: the compensator weighs their scatter.
+        sounds_ns = timeline.time_of(first) if playing else timeline.fitted_time_of(first)
+        self.latency_ns = sounds_ns - local_ns
+        if playing:  # before, the card has no place in the input
+            room = self._input.available(first) - count
+            self._measure_shortage(-room, local_ns)
+        out = self._scratch[:count]
+        there = self._input.read(first, out, sounds_ns)
+        ring.write_frames(first, out[:there])
+        self.frames += there
+        if there < count:
+            ring.last = first + there
+        if self._lowest is not None and playing:
+            self._measure_response(self._lowest, room)
+        self._unserved_ns = None
 
     def step_without_card(self, local_ns: int) -> int:
         """As `step` while the card is away: a file is read on, so that others who play it need not wait."""
@@ -105,15 +127,28 @@ class CardPlayer(CardSide[PlayRing]):
                     ring.last = ring.end
         return local_ns + _AWAY_REST_NS
 
-    def _depth(self) -> int:
+    def depth(self) -> int:
+        """Frames that the ring holds when full."""
+        if self._lowest is not None:
+            return self._lowest.depth(self.stamps.largest)
         # A cycle of the card, and the buffer for the data plane's own delays, but not more than a second cycle of it.
         largest = self.stamps.largest
         return max(self._buffer, largest + min(largest, self._buffer))
 
-    def _measure_shortage(self, count: int, available: int, local_ns: int) -> None:
-        if available >= _ENDED:
+    def _measure_response(self, lowest: LowestBuffer, room: int) -> None:
+        (underruns, losses), ring = self._seen, self.ring
+        self._seen = ring.underruns, ring.lost_cycles + self.stamps.xruns
+        if self._unserved_ns is None:
+            return  # the ring was made longer
+        now_ns = self._now_ns()
+        underrun = ring.underruns > underruns and self._seen[1] == losses
+        change = lowest.note_fill(now_ns, self.stamps.largest, now_ns - self._unserved_ns, room, underrun=underrun)
+        if change is not None:
+            self._on_buffer_change(change)
+
+    def _measure_shortage(self, short: int, local_ns: int) -> None:
+        if short <= -_ENDED:
             return  # what was found stands until the end
-        short = count - available
         if not 0 < short < self._rate:
             self._short, self.short_ns = None, 0
             return

@@ -43,7 +43,7 @@ class CardRequest(msgspec.Struct, frozen=True):
     device: str | int | None
     rate: int
     channels: int
-    latency_ns: int | None
+    latency_ns: int | Literal["lowest"] | None
     """What is asked of the driver; None for what it holds safe."""
     block: int
     """Frames of a callback; 0 for the card's own period."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from phasegraph import NS_PER_S, Duration, Live, SampleRate, SinkConfig, SourceConfig
+from phasegraph import NS_PER_S, Duration, Live, NodeError, SampleRate, SinkConfig, SourceConfig
 
+BUFFER_NS = 10_000_000
 Device = Annotated[
     str | int | None,
     Meta(description="The card: its name, a part of it, or its number in `kernel devices`; the default if left out."),
 ]
-Latency = Annotated[
-    Annotated[Duration, Meta(ge=0, le=2_000_000_000)] | None,
-    Meta(description="Latency requested of the driver; the one that it considers safe if left out."),
-]
+_LATENCY = "Latency requested of the driver; the one that it considers safe if left out."
+_LatencyDuration = Annotated[Duration, Meta(ge=0, le=2_000_000_000)]
 Block = Annotated[
     int,
     Meta(description="Frames of a callback; 0 for the card's own period, whose times are best.", ge=0, le=16384),
@@ -39,7 +38,7 @@ class SoundcardSourceConfig(SourceConfig, frozen=True, kw_only=True):
         ),
         Live("at a frame; the sinks repeat the difference, or leave it out"),
     ] = 100_000_000
-    latency: Latency = None
+    latency: Annotated[_LatencyDuration | None, Meta(description=_LATENCY)] = None
     block: Block = 0
 
 
@@ -55,7 +54,10 @@ class SoundcardSinkConfig(SinkConfig, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1024)] | None,
         Meta(description="Channels to open; the input's if left out. Further channels are silent."),
     ] = None
-    latency: Latency = None
+    latency: Annotated[
+        _LatencyDuration | Literal["lowest"] | None,
+        Meta(description=f"{_LATENCY} With `lowest` the least, and the least buffer that holds is found."),
+    ] = None
     block: Block = 0
     buffer: Annotated[
         Duration,
@@ -64,7 +66,15 @@ class SoundcardSinkConfig(SinkConfig, frozen=True, kw_only=True):
             ge=0,
             le=500_000_000,
         ),
-    ] = 10_000_000
+    ] = BUFFER_NS
+
+    def __post_init__(self) -> None:
+        if self.latency == "lowest" and self.buffer != BUFFER_NS:
+            raise NodeError(
+                'buffer is what latency = "lowest" finds',
+                "leave buffer out, or give latency a duration",
+                option="buffer",
+            )
 
 
 SOUNDCARD_SOURCE_EXAMPLE = """[sources.microphone]

@@ -104,7 +104,8 @@ class PortAudioCard:
             )
         module = sounddevice()
         kind = module.RawInputStream if direction == "input" else module.RawOutputStream
-        latency: float | str = "high" if request.latency_ns is None else request.latency_ns / NS_PER_S
+        wanted = request.latency_ns
+        latency = wanted / NS_PER_S if isinstance(wanted, int) else "high" if wanted is None else "low"
         callback = _capture_into(ring, now_ns) if isinstance(ring, CaptureRing) else _play_from(ring, now_ns)
         try:
             self._stream = kind(
