@@ -40,6 +40,9 @@ RATE = 48_000
 APART_FRAMES = 2
 BETWEEN_ROOMS_S, SETTLE_S, RECORD_S = 3.0, 22.0, 9
 PATIENCE_S = 20.0
+_PROGRAMS = ("ip", "unshare", "jack_rec", "jack_lsp")
+_SERVERS = {"jack": ("jackd",), "pipewire": ("pipewire", "pw-jack")}
+"""What each server takes besides."""
 RECORD_BUFFER = 1 << 19
 """Frames that jack_rec holds until its disk thread comes: more than it records."""
 GROUP = "239.69.3.3"
@@ -261,7 +264,7 @@ def _run(kind: str, period: int, hosts: dict[str, Host], shop: _proc.Workshop, *
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run them all, and print the table. Exits 1 if a run does not pass."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", choices=("jack", "pipewire"), default="jack")
+    parser.add_argument("--server", choices=_SERVERS, default="jack")
     parser.add_argument("--periods", type=lambda text: [int(word) for word in text.split(",")], default=PERIODS)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
@@ -269,6 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--keep", type=Path, help="folder for recordings, traces and logs of every run")
     given = parser.parse_args(arguments)
+    if missing := [program for program in (*_PROGRAMS, *_SERVERS[given.server]) if not shutil.which(program)]:
+        parser.error(f"not installed: {', '.join(missing)}")
     _proc.end_on_signals()
     results: dict[int, list[Result]] = {period: [] for period in given.periods}
     for number in range(given.runs):
