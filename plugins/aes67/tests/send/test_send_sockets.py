@@ -33,7 +33,7 @@ class Setup:
         self.refuse = None
         self.make_sender = lambda interface: self.rig.sender
         self.events = []
-        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None, event=self.event)
+        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: lambda: None, event=self.event)
         self.sockets = SendSockets(context)
 
     def sender(self, interface, *, ttl, dscp):
@@ -123,7 +123,7 @@ def test_before_and_after(setup):
     assert stream.group is None
     setup.run(100 * MS)
     assert stream.done
-    assert setup.sockets.step(setup.time.ns) == setup.time.ns + GATHER_NS, "it checks for more now and then"
+    assert setup.sockets.step(setup.time.ns) > setup.time.ns + GATHER_NS, "it is called when there are more"
 
 
 @pytest.mark.parametrize("after_ns", [0, MS, 100 * MS])
@@ -255,10 +255,10 @@ class Ring:
     def send(self, buffer, first, count):
         self.handed.append((self.time.ns, count))
         rows = range(first, first + count)
-        self._on_their_way += [(int(buffer.departure_ns[row]), row) for row in rows if count]
+        self._on_their_way += [(int(buffer.departure_ns[row]), (row, buffer.destinations[row][1])) for row in rows]
         left = [row for departure_ns, row in self._on_their_way if departure_ns < self.time.ns]
         self._on_their_way = [one for one in self._on_their_way if one[0] >= self.time.ns]
-        self._refused.append([row for row in left if buffer.destinations[row][1] in self._refuse])
+        self._refused.append([row for row, stream in left if stream in self._refuse])
         return self._refused.pop(0) if len(self._refused) > self._calls_late else []
 
     def close(self):
@@ -279,7 +279,7 @@ def test_io_uring_paces_where_it_is_asked_for(setup, ring, pacing, used):
     setup.run(300 * MS)
     assert stream.group.metrics()["pacing"] == used
     assert stream.packets_sent > 200
-    assert max(count for _, count in ring.handed) == (32 if used == "io-uring" else 1)
+    assert max(count for _, count in ring.handed) == (48 if used == "io-uring" else 1)
     assert (True in ring.asked) == (used == "io-uring")
 
 

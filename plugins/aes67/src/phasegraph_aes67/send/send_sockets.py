@@ -19,7 +19,9 @@ from .launch_time import IO_URING, early_limit
 from .paced_stream import PacedStream, StreamGroup
 
 GATHER_NS = 30_000_000
-"""Streams with the same timing that start within this time form one group; the longest pause between two steps."""
+"""Streams with the same timing that start within this time form one group."""
+IDLE_NS = 1_000_000_000
+"""The pause until the next step where nothing is to be done: one that has something to do is called."""
 QDISC_CHECK_NS = 5_000_000_000
 """How often the interfaces are checked for the queue that knows launch times."""
 
@@ -66,7 +68,7 @@ class SendSockets:
         """Both lead from the control plane to the data plane's thread, which alone changes what follows."""
         self._pending: dict[_Key, _Pending] = {}
         self._groups: tuple[StreamGroup, ...] = ()
-        ctx.attach(self.step)
+        self._call_step = ctx.attach(self.step)
 
     def obstacles(self, interface: Interface) -> Sequence[str]:
         """What the system knows to keep packets from leaving by an interface."""
@@ -113,6 +115,7 @@ class SendSockets:
         pending = _Pending(clock, lead_ns, limit.ns, by_ring, senders, self._local.now_ns())
         timing = (id(clock), rate, frames, lead_ns, limit.ns, by_ring)
         self._joining.append(((*timing, interfaces, ttl, dscp), stream, pending))
+        self._call_step()
 
     def check_qdiscs(self) -> None:
         """Control plane, now and then: use launch times through the interfaces that have the queue by now."""
@@ -134,12 +137,13 @@ class SendSockets:
     def remove(self, stream: PacedStream) -> None:
         """Control plane: stop sending a stream, before the next packet."""
         self._leaving.append(stream)
+        self._call_step()
 
     def step(self, now_ns: int) -> int:
         """Data plane: send what is due, then prepare what will be."""
         if self._joining or self._pending or self._leaving:
             self._form_groups(now_ns)
-        following = now_ns + GATHER_NS
+        following = now_ns + (GATHER_NS if self._pending else IDLE_NS)
         for group in self._groups:
             if not group.done:
                 group.send_due(now_ns)
