@@ -34,7 +34,7 @@ class PacketStore:
         self._width = count = len(packetisers)
         self.chunk = chunk or min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
         """Packets of a stream that are made at once."""
-        self.ahead = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
+        self.ahead = max(2, PREPARED_NS // interval_ns // self.chunk) * self.chunk
         """Packets of a stream that may be ready before they are handed over."""
         self.depth = self.ahead - (-in_flight // self.chunk - (in_flight > 0)) * self.chunk
         """Packets of a stream that there is room for."""
