@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
@@ -33,7 +34,9 @@ class Setup:
         self.refuse = None
         self.make_sender = lambda interface: self.rig.sender
         self.events = []
-        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: lambda: None, event=self.event)
+        self.steps = 0
+        self.following = self.time.ns
+        context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None, event=self.event)
         self.sockets = SendSockets(context)
 
     def sender(self, interface, *, ttl, dscp):
@@ -56,11 +59,16 @@ class Setup:
         return stream
 
     def run(self, duration_ns):
+        self.following = self.time.ns
+        self.run_on(duration_ns)
+
+    def run_on(self, duration_ns):
+        """As `run`, where nobody calls the step before it is due."""
         until = self.time.ns + duration_ns
-        following = self.time.ns
-        while following <= until:
-            self.time.ns = following
-            following = max(self.sockets.step(self.time.ns), self.time.ns + 1)
+        while self.following <= until:
+            self.time.ns = self.following
+            self.following = max(self.sockets.step(self.time.ns), self.time.ns + 1)
+            self.steps += 1
         self.time.ns = until
 
 
@@ -123,7 +131,7 @@ def test_before_and_after(setup):
     assert stream.group is None
     setup.run(100 * MS)
     assert stream.done
-    assert setup.sockets.step(setup.time.ns) > setup.time.ns + GATHER_NS, "it is called when there are more"
+    assert setup.sockets.step(setup.time.ns) == setup.time.ns + GATHER_NS, "it checks for more now and then"
 
 
 @pytest.mark.parametrize("after_ns", [0, MS, 100 * MS])
@@ -265,6 +273,11 @@ class Ring:
         self.closed = True
 
 
+def read_slowly(time, read, *arguments):
+    time.ns += 250_000
+    return read(*arguments)
+
+
 @pytest.fixture
 def ring(setup, monkeypatch):
     """A system without the queue and with io_uring."""
@@ -281,6 +294,37 @@ def test_io_uring_paces_where_it_is_asked_for(setup, ring, pacing, used):
     assert stream.packets_sent > 200
     assert max(count for _, count in ring.handed) == (48 if used == "io-uring" else 1)
     assert (True in ring.asked) == (used == "io-uring")
+
+
+def test_each_step_hands_a_batch_to_io_uring(setup, ring):
+    setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(100 * MS)
+    before, steps = len(ring.handed), setup.steps
+    setup.run(480 * MS)
+    assert len(ring.handed) - before == 10
+    assert setup.steps - steps == 11, "and one at the beginning of the run"
+
+
+@pytest.mark.parametrize("after_ms", range(200, 248, 8))
+def test_a_stream_that_comes_beside_io_uring_starts_as_soon_as_without(setup, ring, after_ms):
+    setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(after_ms * MS)
+    later = setup.add(setup.stream(2))
+    setup.run_on(2 * GATHER_NS + 5 * MS)
+    assert later.packets_sent
+
+
+def test_many_streams_that_were_not_ready_in_time_are_handed_over_in_batches_again(setup, ring):
+    # Packets of all of them take longer to make than there is until the first is due, and than one packet time.
+    for number in range(16):
+        stream = setup.add(setup.stream(number), pacing="io-uring")
+        stream.source.read = partial(read_slowly, setup.time, stream.source.read)
+    setup.run(100 * MS)
+    assert ring.handed[0][1] == 16, "one packet of each"
+    setup.run(400 * MS)
+    ring.handed.clear()
+    setup.run(960 * MS)
+    assert [count for _, count in ring.handed] == [48 * 16] * 20
 
 
 def test_io_uring_that_cannot_be_had_is_an_error(setup, ring, monkeypatch):

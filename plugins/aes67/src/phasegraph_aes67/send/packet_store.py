@@ -35,7 +35,8 @@ class PacketStore:
         self.chunk = chunk or min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
         """Packets of a stream that are made at once."""
         self.ahead = max(2, PREPARED_NS // interval_ns // self.chunk) * self.chunk
-        """Packets of a stream that may be ready before they are handed over."""
+        """Packets of a stream that may be ready before they are handed over. A second chunk, or streams that were late
+        could not catch up: while what is left of the first leaves, nothing would be made."""
         self.depth = self.ahead - (-in_flight // self.chunk - (in_flight > 0)) * self.chunk
         """Packets of a stream that there is room for."""
         size = max(packetiser.packet_bytes for packetiser in packetisers)
