@@ -314,6 +314,16 @@ def test_a_stream_that_comes_beside_io_uring_starts_as_soon_as_without(setup, ri
     assert later.packets_sent
 
 
+@pytest.mark.parametrize("after_ms", range(200, 248, 8))
+def test_what_io_uring_has_of_a_removed_stream_is_over_while_its_sink_waits(setup, ring, after_ms):
+    stream = setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(after_ms * MS)
+    setup.sockets.remove(stream)
+    setup.run_on(stream.group.schedule.max_early_ns + GATHER_NS)
+    assert stream.group.done
+    assert max(stream.group._store._buffers[0].departure_ns) < setup.time.ns
+
+
 def test_many_streams_that_were_not_ready_in_time_are_handed_over_in_batches_again(setup, ring):
     # Packets of all of them take longer to make than there is until the first is due, and than one packet time.
     for number in range(16):
