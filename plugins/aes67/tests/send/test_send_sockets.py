@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import threading
+from functools import partial
 from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
@@ -33,6 +34,8 @@ class Setup:
         self.refuse = None
         self.make_sender = lambda interface: self.rig.sender
         self.events = []
+        self.steps = 0
+        self.following = self.time.ns
         context = SimpleNamespace(network=self, local=self.time, attach=lambda step: None, event=self.event)
         self.sockets = SendSockets(context)
 
@@ -56,11 +59,16 @@ class Setup:
         return stream
 
     def run(self, duration_ns):
+        self.following = self.time.ns
+        self.run_on(duration_ns)
+
+    def run_on(self, duration_ns):
+        """As `run`, where nobody calls the step before it is due."""
         until = self.time.ns + duration_ns
-        following = self.time.ns
-        while following <= until:
-            self.time.ns = following
-            following = max(self.sockets.step(self.time.ns), self.time.ns + 1)
+        while self.following <= until:
+            self.time.ns = self.following
+            self.following = max(self.sockets.step(self.time.ns), self.time.ns + 1)
+            self.steps += 1
         self.time.ns = until
 
 
@@ -255,14 +263,19 @@ class Ring:
     def send(self, buffer, first, count):
         self.handed.append((self.time.ns, count))
         rows = range(first, first + count)
-        self._on_their_way += [(int(buffer.departure_ns[row]), row) for row in rows if count]
+        self._on_their_way += [(int(buffer.departure_ns[row]), (row, buffer.destinations[row][1])) for row in rows]
         left = [row for departure_ns, row in self._on_their_way if departure_ns < self.time.ns]
         self._on_their_way = [one for one in self._on_their_way if one[0] >= self.time.ns]
-        self._refused.append([row for row in left if buffer.destinations[row][1] in self._refuse])
+        self._refused.append([row for row, stream in left if stream in self._refuse])
         return self._refused.pop(0) if len(self._refused) > self._calls_late else []
 
     def close(self):
         self.closed = True
+
+
+def read_slowly(time, read, *arguments):
+    time.ns += 250_000
+    return read(*arguments)
 
 
 @pytest.fixture
@@ -279,8 +292,49 @@ def test_io_uring_paces_where_it_is_asked_for(setup, ring, pacing, used):
     setup.run(300 * MS)
     assert stream.group.metrics()["pacing"] == used
     assert stream.packets_sent > 200
-    assert max(count for _, count in ring.handed) == (32 if used == "io-uring" else 1)
+    assert max(count for _, count in ring.handed) == (48 if used == "io-uring" else 1)
     assert (True in ring.asked) == (used == "io-uring")
+
+
+def test_each_step_hands_a_batch_to_io_uring(setup, ring):
+    setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(100 * MS)
+    before, steps = len(ring.handed), setup.steps
+    setup.run(480 * MS)
+    assert len(ring.handed) - before == 10
+    assert setup.steps - steps == 11, "and one at the beginning of the run"
+
+
+@pytest.mark.parametrize("after_ms", range(200, 248, 8))
+def test_a_stream_that_comes_beside_io_uring_starts_as_soon_as_without(setup, ring, after_ms):
+    setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(after_ms * MS)
+    later = setup.add(setup.stream(2))
+    setup.run_on(2 * GATHER_NS + 5 * MS)
+    assert later.packets_sent
+
+
+@pytest.mark.parametrize("after_ms", range(200, 248, 8))
+def test_what_io_uring_has_of_a_removed_stream_is_over_while_its_sink_waits(setup, ring, after_ms):
+    stream = setup.add(setup.stream(1), pacing="io-uring")
+    setup.run(after_ms * MS)
+    setup.sockets.remove(stream)
+    setup.run_on(stream.group.schedule.max_early_ns + GATHER_NS)
+    assert stream.group.done
+    assert max(stream.group._store._buffers[0].departure_ns) < setup.time.ns
+
+
+def test_many_streams_that_were_not_ready_in_time_are_handed_over_in_batches_again(setup, ring):
+    # Packets of all of them take longer to make than there is until the first is due, and than one packet time.
+    for number in range(16):
+        stream = setup.add(setup.stream(number), pacing="io-uring")
+        stream.source.read = partial(read_slowly, setup.time, stream.source.read)
+    setup.run(100 * MS)
+    assert ring.handed[0][1] == 16, "one packet of each"
+    setup.run(400 * MS)
+    ring.handed.clear()
+    setup.run(960 * MS)
+    assert [count for _, count in ring.handed] == [48 * 16] * 20
 
 
 def test_io_uring_that_cannot_be_had_is_an_error(setup, ring, monkeypatch):

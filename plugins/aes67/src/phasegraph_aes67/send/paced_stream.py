@@ -20,7 +20,7 @@ from ..histogram import Histogram
 from ..options import Pacing
 from .packet_store import PacketStore
 from .packetiser import Packetiser
-from .schedule import MAX_EARLY_PACKETS, MAX_EARLY_PACKETS_OF_RING, Schedule
+from .schedule import MAX_EARLY_PACKETS, MAX_EARLY_PACKETS_OF_RING, SPARE, SPARE_OF_RING, Schedule
 
 MAX_LATE_NS = 1_000_000
 """How much later than its departure time a ring may read a packet. It does so in this thread's context, before Python
@@ -120,6 +120,7 @@ class StreamGroup:
             room=MAX_EARLY_PACKETS_OF_RING
             if by_ring
             else min(MAX_EARLY_PACKETS, *(sender.room // (4 * len(streams)) for sender in senders)),
+            spare=SPARE_OF_RING if by_ring else SPARE,
         )
         self._close_ns = self.schedule.interval_ns * 2 // 5
         self._store = PacketStore(
@@ -127,6 +128,7 @@ class StreamGroup:
             [stream.destinations for stream in streams],
             senders,
             self.schedule.interval_ns,
+            chunk=self.schedule.batch if by_ring else 0,
             in_flight=self.schedule.max_early_ns // self.schedule.interval_ns if by_ring else 0,
         )
         self.launch = Launch(False, "")

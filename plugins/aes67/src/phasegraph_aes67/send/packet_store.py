@@ -25,16 +25,18 @@ class PacketStore:
         senders: Sequence[Sender],
         interval_ns: int,
         *,
+        chunk: int = 0,
         in_flight: int = 0,
     ) -> None:
         """``destinations`` has, for each stream, an address and port for each of the senders. ``in_flight`` packets of
-        a stream that were handed over are read when they leave: their rows are kept."""
+        a stream that were handed over, ``chunk`` at once, are read when they leave: their rows are kept."""
         self._packetisers = tuple(packetisers)
         self._width = count = len(packetisers)
-        self.chunk = min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
+        self.chunk = chunk or min(CHUNK, max(1, PREPARED_NS // interval_ns // 2))
         """Packets of a stream that are made at once."""
-        self.ahead = max(1, PREPARED_NS // interval_ns // self.chunk) * self.chunk
-        """Packets of a stream that may be ready before they are handed over."""
+        self.ahead = max(2, PREPARED_NS // interval_ns // self.chunk) * self.chunk
+        """Packets of a stream that may be ready before they are handed over. A second chunk, or streams that were late
+        could not catch up: while what is left of the first leaves, nothing would be made."""
         self.depth = self.ahead - (-in_flight // self.chunk - (in_flight > 0)) * self.chunk
         """Packets of a stream that there is room for."""
         size = max(packetiser.packet_bytes for packetiser in packetisers)

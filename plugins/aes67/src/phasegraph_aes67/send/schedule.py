@@ -12,8 +12,8 @@ Three states follow from how late the sender is:
 - *lost*: farther than `STALL_NS` from its time (a suspended machine, a stepped clock), it starts again at the present.
 
 A queue that holds packets until their launch time gets them early, in batches: a batch of ``batch`` packets is handed
-over when its first is ``early_ns`` from its time, so that its last is ``max_early_ns`` early. With half of the allowed
-time in one batch, a thread that wakes late has the other half to spare.
+over when its first is ``early_ns`` from its time, so that its last is ``max_early_ns`` early. A part of the allowed
+time is not in the batch: a thread that wakes late has it to spare.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ HURRY_NS = 1_000_000
 """Lateness from which packets follow at a fifth of the packet time, not at half of it."""
 MAX_EARLY_PACKETS = 28
 """Packets that may be early. After a stall they come up to five times as dense, and fq has room for 100 of a stream."""
-MAX_EARLY_PACKETS_OF_RING = 64
-"""The same with io_uring, which has room for all: a batch costs as much as four packets."""
+MAX_EARLY_PACKETS_OF_RING = 256
+"""The same with io_uring, which has room for all."""
+SPARE, SPARE_OF_RING = 2, 4
+"""One part in so many of the time by which packets are early is spared for a late thread: half with a queue, and a
+fourth (16 ms) with io_uring, which is made for a thread with real-time priority."""
 
 
 class Schedule:
@@ -45,14 +48,16 @@ class Schedule:
         lead_ns: int,
         max_early_ns: int = 0,
         room: int = MAX_EARLY_PACKETS,
+        spare: int = SPARE,
     ) -> None:
-        """``frames`` are those of a packet; ``room`` is how many packets may be early, besides ``max_early_ns``."""
+        """``frames`` are those of a packet; ``room`` is how many packets may be early, besides ``max_early_ns``; of
+        these, one part in ``spare`` is spared."""
         self.rate = rate
         self.frames = frames
         self.lead_ns = lead_ns
         self.interval_ns = duration_of(frames, rate)
         self.max_early_ns = min(max_early_ns, self.interval_ns * room)
-        self.batch = max(1, self.max_early_ns // self.interval_ns // 2)
+        self.batch = max(1, self.max_early_ns // self.interval_ns * (spare - 1) // spare)
         """Packets that are handed over at once where they may be early."""
         self._early_ns = max(0, self.max_early_ns - (self.batch - 1) * self.interval_ns)
         self.next_packet = 0

@@ -15,11 +15,12 @@ from phasegraph.net import Interface, Sender
 from ..interface_lookup import interface_or_route
 from ..options import Pacing
 from .egress import Egress, EgressSet
-from .launch_time import IO_URING, early_limit
+from .launch_time import IO_URING, MAX_EARLY_NS_OF_RING, early_limit
 from .paced_stream import PacedStream, StreamGroup
 
 GATHER_NS = 30_000_000
-"""Streams with the same timing that start within this time form one group; the longest pause between two steps."""
+"""Streams with the same timing that start within this time form one group; the longest pause between two steps, unless
+io_uring has packets of one of them: its batches are farther apart."""
 QDISC_CHECK_NS = 5_000_000_000
 """How often the interfaces are checked for the queue that knows launch times."""
 
@@ -66,6 +67,8 @@ class SendSockets:
         """Both lead from the control plane to the data plane's thread, which alone changes what follows."""
         self._pending: dict[_Key, _Pending] = {}
         self._groups: tuple[StreamGroup, ...] = ()
+        self._pause_ns = GATHER_NS
+        """The longest pause until the next step."""
         ctx.attach(self.step)
 
     def obstacles(self, interface: Interface) -> Sequence[str]:
@@ -139,7 +142,7 @@ class SendSockets:
         """Data plane: send what is due, then prepare what will be."""
         if self._joining or self._pending or self._leaving:
             self._form_groups(now_ns)
-        following = now_ns + GATHER_NS
+        following = now_ns + self._pause_ns
         for group in self._groups:
             if not group.done:
                 group.send_due(now_ns)
@@ -166,6 +169,8 @@ class SendSockets:
             if pending.streams:
                 running = [group for group in self._groups if not group.done]
                 self._groups = (*running, pending.group(self._local))
+        waits = not self._pending and any(group.by_ring for group in self._groups)
+        self._pause_ns = MAX_EARLY_NS_OF_RING if waits else GATHER_NS
 
     def close(self) -> None:
         """Close the sockets."""
