@@ -16,7 +16,7 @@ The position is *aligned* from when it stays within a frame. Beside it stands `c
 
 *Wi-Fi*: ``examples/speakers.toml`` in the scenario ``office-wifi``, with a link offset of 150 ms. The path is lopsided
 by 100 us, which nothing on this side of it can see, so the position is judged by its distance from its own mean.
-The bound is what the clock moves within its first minute, and nobody knows at the end of it. The clock's error has the
+The bound is what the clock moves within its first minute and is unknown at the end of it. The clock's error has the
 deviation ``s`` and the time constant ``u``, the rate that it publishes ``s / u`` and the same. Against a counter whose
 rate is constant, and a card that is known, the information on the rate after T seconds is
 ``(T^3 / 24u + T^2 / 4 + uT + u^2) / s^2``. Packets add a tenth to it.
@@ -195,7 +195,7 @@ def wifi(minutes: float) -> Iterator[list[str]]:
 
 
 def unknown_move_s(sigma_s: float, lasts_s: float, seconds: float) -> float:
-    """What a clock moves against a steady counter in ``seconds``, and nobody can know from its estimates by then."""
+    """What a clock moves against a steady counter in ``seconds`` and its estimates by then cannot tell."""
     u, t = lasts_s, seconds
     return sigma_s * t / math.sqrt(t**3 / (24.0 * u) + t**2 / 4.0 + u * t + u**2)
 

@@ -63,7 +63,7 @@ class Setup:
         self.run_on(duration_ns)
 
     def run_on(self, duration_ns):
-        """As `run`, where nobody calls the step before it is due."""
+        """As `run`, where the step is not called before it is due."""
         until = self.time.ns + duration_ns
         while self.following <= until:
             self.time.ns = self.following
