@@ -31,7 +31,7 @@ MAX_EARLY_PACKETS = 28
 MAX_EARLY_PACKETS_OF_RING = 256
 """The same with io_uring, which has room for all."""
 SPARE, SPARE_OF_RING = 2, 4
-"""One part in so many of the time by which packets are early is kept for a late thread: half with a queue, and a
+"""One part in this number of the time by which packets are early is kept for a late thread: half with a queue, and a
 fourth (16 ms) with io_uring, which is made for a thread with real-time priority."""
 
 
