@@ -50,6 +50,8 @@ FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
 """For quick tests: a third of the examples of each property (conftest.py). The slow tests try all of them."""
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
+PATIENCE = ("-o", "faulthandler_timeout=1500")
+"""How long a slow test may take before it counts as one that hangs: CI runs them with what other steps leave."""
 OTHERS = 4
 """Quick tests have this many more workers than processors: other programs that want those get a smaller share."""
 COMPILED = VENV / "compiled"
@@ -302,7 +304,8 @@ def test(options: Sequence[str]) -> int:
         return worst([*first, *in_real_time(pytest, rest, later)])
     if quick:
         os.environ |= FEWER_EXAMPLES
-    return become([*pytest, *in_parallel(OTHERS if quick else 0), "-m", *markers, *rest], ROOT)
+    patience = () if quick else PATIENCE
+    return become([*pytest, *in_parallel(OTHERS if quick else 0), *patience, "-m", *markers, *rest], ROOT)
 
 
 def in_parallel(more: int = 0) -> list[str]:
