@@ -76,6 +76,8 @@ from ._core.samples import Frames as Frames
 from ._core.samples import silence as silence
 from ._core.session_offer import OfferedSession as OfferedSession
 from ._core.session_offer import OfferedStream as OfferedStream
+from ._core.state_file import StateFile as StateFile
+from ._core.state_file import state_path as state_path
 from ._core.stream import ClockReader as ClockReader
 from ._core.stream import Stream as Stream
 from ._core.stream import StreamFormat as StreamFormat

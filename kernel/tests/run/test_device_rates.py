@@ -40,7 +40,7 @@ def store(tmp_path):
 
 def remembered(store, graph):
     """As a new process does."""
-    again = DeviceRateStore(store._path, store.warnings.append)
+    again = DeviceRateStore(store._file.path, store.warnings.append)
     return again.remembered_rate(graph.edges[0].tap.device, graph.graph.nodes["house"].kind.kind)
 
 

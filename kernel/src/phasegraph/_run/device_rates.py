@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
-from platformdirs import user_state_path
 
 from .._core.compensation import DeviceRate
+from .._core.state_file import StateFile, state_path
 from .build import BuiltGraph, reference_clock
 from .crossing import CrossingTap
 
-_MOST_DEVICES = 200
-"""Devices that are kept: the newest."""
 _LEAST_SIGMA_PPB = 1e-3
 
 
@@ -24,8 +21,8 @@ class _StoredRate(msgspec.Struct, frozen=True):
 
 
 def state_file() -> Path:
-    """Path of the file: in the state folder of the platform (``$XDG_STATE_HOME/phasegraph`` on Linux)."""
-    return user_state_path("phasegraph", appauthor=False) / "devices.json"
+    """Path of the file: in the state folder of the platform."""
+    return state_path("devices.json")
 
 
 class DeviceRateStore:
@@ -35,9 +32,9 @@ class DeviceRateStore:
     """
 
     def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
-        self._path = path
+        self._file = StateFile(path, _StoredRate)
         self._warn = warn
-        self._stored = self._load()
+        self._stored = self._file.load()
 
     def remembered_rate(self, device: str, clock: str) -> DeviceRate | None:
         """Rate of a device against a kind of clock; None where no run has measured it."""
@@ -49,21 +46,10 @@ class DeviceRateStore:
         fresh = dict(_measured(built))
         if not fresh:
             return
-        stored = {key: rate for key, rate in self._load().items() if key not in fresh} | fresh
-        newest = dict(list(stored.items())[-_MOST_DEVICES:])
-        beside = self._path.with_suffix(f".{os.getpid()}")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(msgspec.json.format(msgspec.json.encode(newest), indent=2))
-            beside.replace(self._path)
+            self._file.keep(fresh)
         except OSError as error:
-            self._warn(f"cannot store the rates of devices in {self._path}: {error.strerror}")
-
-    def _load(self) -> dict[str, _StoredRate]:
-        try:
-            return msgspec.json.decode(self._path.read_bytes(), type=dict[str, _StoredRate])
-        except (OSError, msgspec.MsgspecError):
-            return {}
+            self._warn(f"cannot store the rates of devices in {self._file.path}: {error.strerror}")
 
 
 def _key(device: str, clock: str) -> str:

@@ -21,7 +21,7 @@ from .card_memory import PlayRing
 from .card_player import CardPlayer
 from .card_session import CardSession, card_metrics
 from .cards import CardRequest, OpenedCard
-from .found_buffers import FoundBuffer, found_buffer, keep_found_buffer
+from .found_buffers import FoundBuffer, found_buffers
 from .jack import HOST_API
 from .lowest_buffer import START_NS, BufferChange, LowestBuffer
 from .options import SoundcardSinkConfig
@@ -53,7 +53,7 @@ class SoundcardSink:
         self._lowest: LowestBuffer | None = None
         self._key = f"{build.id} on {'the default card' if config.device is None else config.device}"
         if config.latency == "lowest":
-            found = None if build.local.virtual else found_buffer(self._key)
+            found = None if build.local.virtual else found_buffers().load().get(self._key)
             self._lowest = LowestBuffer(input.format.rate, found.cover_ns if found else START_NS)
             build.note(_describe_found(found))
         self._session: CardSession[PlayRing, CardPlayer] | None = None
@@ -98,7 +98,7 @@ class SoundcardSink:
             await session.close(played_out=ended.is_set())
             if self._lowest is not None and self._lowest.worst_ns and not ctx.local.virtual:
                 try:
-                    keep_found_buffer(self._key, FoundBuffer(self._lowest.cover_ns, self._setting()))
+                    found_buffers().keep({self._key: FoundBuffer(self._lowest.cover_ns, self._setting())})
                 except OSError as error:
                     ctx.log.warning("what the card's ring has to hold cannot be kept", error=error.strerror)
 
