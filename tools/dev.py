@@ -299,7 +299,9 @@ def test(options: Sequence[str]) -> int:
     if files["--again"] is not None:
         return run_again(pytest, Path(files["--again"]))
     if "realtime" in markers:
-        first = [do([*pytest, *in_parallel(), "-m", marker, *rest], may_fail=True) for marker in markers[:-1]]
+        first = [
+            do([*pytest, *in_parallel(), *PATIENCE, "-m", marker, *rest], may_fail=True) for marker in markers[:-1]
+        ]
         later = None if files["--later"] is None else Path(files["--later"])
         return worst([*first, *in_real_time(pytest, rest, later)])
     if quick:
