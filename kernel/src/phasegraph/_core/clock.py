@@ -80,8 +80,7 @@ class ClockEstimate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def reference_at(self, local_ns: int) -> int:
         """Reference time at a local time."""
-        since = local_ns - self.local_ns
-        return self.reference_ns + since + round(since * self.rate_ppb / 1e9)
+        return self.reference_ns + self.elapsed(local_ns - self.local_ns)
 
     def local_at(self, reference_ns: int) -> int:
         """Local time at a reference time: the inverse of `reference_at`, right to a nanosecond."""

@@ -48,10 +48,7 @@ class MediaRing:
         count = encoded.size // self.frame_bytes
         lap, at = divmod(start, self.capacity)
         if at + count <= self.capacity:
-            if encoded.shape[-1] == self.frame_bytes:
-                self._data[at : at + count] = encoded
-            else:
-                self._data[at : at + count].reshape(encoded.shape)[:] = encoded
+            self._data[at : at + count].reshape(encoded.shape)[:] = encoded
             self._lap[at : at + count] = lap % _LAPS
             return
         encoded = encoded.reshape(count, self.frame_bytes)

@@ -195,15 +195,14 @@ class CrossingTap(Tap):
         self.block_start = (self._whole, self._fraction)
 
     def _observe_arrivals(self) -> None:
-        fresh: list[FramesArrived] = []
-        for arrived, arrived_ns in reversed(self.stream.arrivals):
-            if arrived_ns <= self._arrived_ns:
+        arrivals, fresh = self.stream.arrivals, 0
+        for _, local_ns in reversed(arrivals):
+            if local_ns <= self._arrived_ns:
                 break
-            fresh.append(FramesArrived(arrived_ns, arrived))
-        if fresh:
-            self._arrived_ns = fresh[0].local_ns
-            for arrival in reversed(fresh):
-                self._compensator.observe(arrival)
+            fresh += 1
+        for at in range(-fresh, 0):
+            frame, self._arrived_ns = arrivals[at]
+            self._compensator.observe(FramesArrived(self._arrived_ns, frame))
 
     def _go_on(self, lost_frames: int, estimate: ClockEstimate, target: tuple[int, float], local_ns: int) -> None:
         before = self._observed

@@ -383,12 +383,9 @@ class SinkInput:
         left = self._left
         before = 0 if left is None else min(count, max(0, left[1] - frame))
         if left is not None and before:
-            for tap, _ in left[0]:
-                tap.skip(frame, before, local_ns)
-            local_ns += duration_of(before, self.format.rate)
+            _skip(left[0], frame, before, local_ns)
         if before < count:
-            for tap, _ in self._taps:
-                tap.skip(frame + before, count - before, local_ns)
+            _skip(self._taps, frame + before, count - before, local_ns + duration_of(before, self.format.rate))
         return self._before_end(frame, count)
 
     def _before_end(self, frame: int, count: int) -> int:
@@ -426,6 +423,11 @@ def _fill(taps: ChannelTaps, frame: int, out: Frames, local_ns: int) -> None:
         for silent in () if channels is None else (at for at, of in enumerate(channels) if of < 0):
             out[:, channel + silent] = 0.0
         channel += taken.shape[1]
+
+
+def _skip(taps: ChannelTaps, frame: int, count: int, local_ns: int) -> None:
+    for tap, _ in taps:
+        tap.skip(frame, count, local_ns)
 
 
 class _RawReader:

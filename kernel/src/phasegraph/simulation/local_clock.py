@@ -20,10 +20,14 @@ _MEASURED_FOR_NS = 1_000_000_000
 
 def true_now_ns() -> int:
     """True time: the time of trio's clock, which is virtual under a MockClock; 0 before trio runs."""
+    return round(_true_now_s() * 1e9)
+
+
+def _true_now_s() -> float:
     try:
-        return round(trio.current_time() * 1e9)
+        return trio.current_time()
     except RuntimeError:
-        return 0
+        return 0.0
 
 
 class SimLocalClock:
@@ -54,10 +58,7 @@ class SimLocalClock:
 
     def now_ns(self) -> int:
         """Local time now."""
-        try:
-            now_s = trio.current_time()
-        except RuntimeError:
-            now_s = 0.0
+        now_s = _true_now_s()
         if now_s != self._newest[0]:
             true_ns = round(now_s * 1e9)
             self._newest = (now_s, true_ns, self.at(true_ns))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Ratio:
 
     def jump(self, wanted: float) -> None:
         """Set a value at once. Only while the output is silent."""
-        self.value = wanted if -LIMIT <= wanted <= LIMIT else math.copysign(LIMIT, wanted)
+        self.value = min(max(wanted, -LIMIT), LIMIT)
 
     def approach(self, wanted: float, passed_s: float, slope: float, smoothing_s: float = 0.0) -> None:
         """Move towards a value, by at most ``slope`` per second of ``passed_s``.
@@ -42,7 +41,7 @@ class Ratio:
         if passed_s > 0.0:
             most = slope * passed_s
             way = (wanted - self.value) * passed_s / (passed_s + smoothing_s)
-            self.jump(self.value + (way if -most <= way <= most else math.copysign(most, way)))
+            self.jump(self.value + min(max(way, -most), most))
 
 
 def can_start(estimator: RateEstimator | CrossingObserver, known: bool = False) -> bool:
