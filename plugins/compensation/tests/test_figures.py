@@ -34,7 +34,8 @@ def test_combined(seed: int) -> None:
     assert figures.noise_db < -140.0
 
 
-@pytest.mark.parametrize("stamps", ["alsa", pytest.param("usb", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stamps", ["alsa", "usb"])
+@pytest.mark.slow
 def test_combined_that_knows_its_card(stamps: Stamps) -> None:
     world = DriftWorld(Combined(FeedForwardConfig(), RATE), Conditions(stamps=stamps), seed=1, known=WARM)
     figures = tracking_error_of(world.run(60.0))
@@ -60,6 +61,7 @@ def test_buffer_feedback(stamps: Stamps) -> None:
     assert figures.noise_db < -140.0
 
 
+@pytest.mark.slow
 def test_feed_forward() -> None:
     figures = tracking_error_of(DriftWorld(FeedForward(FeedForwardConfig(), RATE), seed=1).run(200.0))
     assert sound(figures)

@@ -61,6 +61,7 @@ def test_where_the_counter_is_calm_the_clock_is_averaged_longer_and_where_it_swi
 
 
 @pytest.mark.parametrize("swing_ppm", [0.0, 1.0])
+@pytest.mark.slow
 def test_errors_that_last_are_averaged_and_a_crystal_is_followed(swing_ppm: float) -> None:
     clock = Clock(2e-6, swing_ppm=swing_ppm)
     errors = clock.errors(3000.0)[2400:]

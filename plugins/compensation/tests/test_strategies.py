@@ -50,12 +50,10 @@ class Played:
         assert self.trace.locked[later].all()
 
 
-all_three = pytest.mark.parametrize("name", list(MAKE))
-with_feedback = pytest.mark.parametrize("name", ["combined", "buffer-feedback"])
-feedback_in_the_end = pytest.mark.parametrize(
-    "name", ["combined", pytest.param("buffer-feedback", marks=pytest.mark.slow)]
-)
-by_clock = pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ptp-feed-forward", "buffer-feedback")]
+all_three = pytest.mark.parametrize("name", ["combined", *_SLOW])
+with_feedback = pytest.mark.parametrize("name", ["combined", _SLOW[1]])
+by_clock = pytest.mark.parametrize("name", ["combined", _SLOW[0]])
 
 
 @all_three
@@ -117,7 +115,7 @@ def test_a_step_of_the_grandmaster_renumbers_and_is_not_heard(name: str, frames:
     Played(name, steps={AT: frames}).unmoved(1.5 if name == "buffer-feedback" else 1.0)
 
 
-@feedback_in_the_end
+@with_feedback
 def test_a_short_stall_is_caught_up_with_inaudibly(name: str) -> None:
     # 1 ms without a frame, uncounted: 48 frames behind, brought back at a pitch that is a fifth of a cent off.
     played = Played(name, 60.0, pauses={AT: 1e-3})
@@ -151,18 +149,9 @@ def test_after_a_stall_it_does_not_claim_to_be_locked(name: str) -> None:
     assert not played.trace.locked[(played.seconds > AT + 4.0) & (played.seconds < AT + 5.0)].any()
 
 
-@pytest.mark.parametrize(
-    ("name", "stamps", "by_ppm"),
-    [
-        ("combined", "usb", -15.0),
-        *(pytest.param(name, "usb", -15.0, marks=pytest.mark.slow) for name in ("ptp-feed-forward", "buffer-feedback")),
-        *(
-            pytest.param(name, stamps, by_ppm, marks=pytest.mark.slow)
-            for stamps, by_ppm in (("usb", 10.0), ("alsa", 10.0), ("alsa", -15.0))
-            for name in MAKE
-        ),
-    ],
-)
+@pytest.mark.parametrize(("stamps", "by_ppm"), [("usb", -15.0), ("usb", 10.0), ("alsa", 10.0), ("alsa", -15.0)])
+@pytest.mark.parametrize("name", list(MAKE))
+@pytest.mark.slow
 def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: str, stamps: str, by_ppm: float) -> None:
     # Before anything noticed that, it was 100 frames off for minutes.
     changes = AT + 25.0  # not before it is known how the clock wanders
@@ -178,7 +167,8 @@ def test_a_card_whose_rate_changes_within_two_seconds_stays_in_its_place(name: s
     assert played.trace.locked[-1]
 
 
-@feedback_in_the_end
+@with_feedback
+@pytest.mark.slow
 def test_a_stall_of_5_ms_is_brought_back(name: str) -> None:
     # Right at the limit of resync-after: by a jump or by the pitch, but to within a frame and without an underrun.
     played = Played(name, 95.0, pauses={AT: 5e-3})
@@ -269,7 +259,7 @@ def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
     assert level(35) - level(25) == pytest.approx(480.0, abs=1.0)
 
 
-@pytest.mark.parametrize("name", ["combined", "ptp-feed-forward"])
+@by_clock
 def test_after_lost_frames_the_position_returns_to_its_place_at_once(name: str) -> None:
     for counted in (460, 490):  # of 480 that were lost: the number is an estimate
         uncounted = {20.0: (480 - counted) / RATE}

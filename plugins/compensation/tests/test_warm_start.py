@@ -33,10 +33,8 @@ def ratio_ppb(run: GraphRun) -> float:
     return told
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["combined", *(pytest.param(it, marks=pytest.mark.slow) for it in ("ptp-feed-forward", "buffer-feedback"))],
-)
+@pytest.mark.parametrize("kind", ["combined", "ptp-feed-forward", "buffer-feedback"])
+@pytest.mark.slow
 def test_it_is_right_from_the_first_sound(tmp_path: Path, kind: str) -> None:
     graph, file = GRAPH.format(kind=kind), tmp_path / "devices.json"
     run_graph_now(graph, for_s=12.0, device_rates=file)

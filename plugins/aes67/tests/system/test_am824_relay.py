@@ -92,6 +92,7 @@ async def test_every_octet_passes(graphs, autojump_clock, audio):
     assert [event["name"] for event in run.report["events"] if "audio" in event["name"]] == ["not_audio"] * (not audio)
 
 
+@pytest.mark.slow
 async def test_pairs_pass_in_any_order(graphs, autojump_clock):
     sent = subframes(SIZE * 200, 6, audio=False)
     relay = Relay(graphs, of=6)

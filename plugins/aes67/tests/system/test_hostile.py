@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -100,6 +101,7 @@ async def beside(graph: str, registry: Any, datagrams: list[bytes], gaps_in: Any
     assert gaps_in(recorded) == []
 
 
+@pytest.mark.slow
 def test_any_datagrams_beside_a_stream_do_not_disturb_it(graphs: Any, gaps_in: Any) -> None:
     # Unless they claim to be its sender, and nothing tells them from it.
     graph = graphs.head + graphs.sending(duration="200ms") + graphs.receiving()

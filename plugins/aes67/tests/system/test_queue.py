@@ -26,6 +26,7 @@ async def test_what_arrives_and_when_is_the_same(graphs, gaps_in, troubles, auto
     assert figures[0] == figures[1]
 
 
+@pytest.mark.slow
 async def test_a_live_input_has_the_latency_that_it_has_without(graphs, sent, troubles, autojump_clock):
     table, both = graphs.table, {"kind": "aes67", "interface": "eth0"}
     graph = (

@@ -38,6 +38,7 @@ async def test_a_gap_is_captured_with_what_led_to_it(graphs, tmp_path, autojump_
     assert len(content) > 1500 * (12 + 288)
 
 
+@pytest.mark.slow
 async def test_captures_are_limited_in_rate_and_number(graphs, tmp_path, autojump_clock):
     text = graphs.head + recorder(graphs, most=2) + graphs.sending(duration="6s") + graphs.receiving(conceal=True)
     network = SimNetwork(impairment=Impairment(loss=0.01), seed=3)
@@ -47,6 +48,7 @@ async def test_captures_are_limited_in_rate_and_number(graphs, tmp_path, autojum
     assert len(captures(tmp_path)) == 2
 
 
+@pytest.mark.slow
 async def test_a_clock_that_jumps_is_captured(graphs, tmp_path, autojump_clock):
     head = graphs.head.rstrip() + '\nstep-after = "2s"\nstep = "2s"\n'
     text = head + recorder(graphs) + graphs.sending(duration="5s") + graphs.receiving()

@@ -48,6 +48,7 @@ async def test_an_interface_that_goes_and_comes_back(graphs, sent, troubles, aut
     assert it["packets_foreign"] <= 5, "the sender's socket is another one"
 
 
+@pytest.mark.slow
 async def test_a_switch_that_forgets_the_membership(graphs, autojump_clock):
     network = SimNetwork()
     async with running_graph(graph_of(graphs, "30s"), network=network) as run:
@@ -89,6 +90,7 @@ def now() -> int:
     return frame_at(REALTIME_EPOCH_NS + true_now_ns(), 48_000)
 
 
+@pytest.mark.slow
 async def test_a_sender_that_restarts_among_its_old_numbers(graphs, autojump_clock):
     # Same SSRC, and sequence numbers that were seen a second ago: not taken for doubled ones for long.
     network = SimNetwork()

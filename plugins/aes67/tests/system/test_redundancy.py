@@ -33,6 +33,7 @@ def names(run):
     return [event["name"] for event in run.report["events"] if event["node"] == "it"]
 
 
+@pytest.mark.slow
 async def test_each_leg_covers_for_the_other(graphs, gaps_in, troubles, autojump_clock):
     network = SimNetwork(seed=3, separate=NETWORKS)
     async with running_graph(graph_of(graphs, conceal=True), network=network) as run:
@@ -91,6 +92,7 @@ async def test_a_leg_that_was_never_there(graphs, gaps_in, autojump_clock):
     assert gaps_in(run.nodes["recorder"].recording()) == []
 
 
+@pytest.mark.slow
 async def test_the_slower_leg_may_lag_by_the_link_offset(graphs, gaps_in, troubles, autojump_clock):
     network = SimNetwork(separate=NETWORKS, faults=Faults())
     network.wire.link(network, network, "eth1").impairment = Impairment(delay_ns=9_000_000)
@@ -123,6 +125,7 @@ async def test_a_leg_that_is_slower_than_the_link_offset_protects_nothing(
     assert it["protection"] == "leg a alone"
 
 
+@pytest.mark.slow
 async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autojump_clock):
     network = SimNetwork(separate=NETWORKS)
     graph = graph_of(graphs, second=leg_b(interface="eth1")).replace(SECOND, leg_b(interface="eth1", group=A), 1)

@@ -70,6 +70,7 @@ async def test_between_two_clocks_it_is_steered(graphs, troubles, autojump_clock
     assert (index[-1] - index[0]) / (len(index) - 1) == pytest.approx(1 - ppm * 1e-6, abs=1.1e-4)
 
 
+@pytest.mark.slow
 async def test_between_two_clocks_without_compensation_it_slips(graphs, troubles, autojump_clock):
     pytest.importorskip("phasegraph_compensation", reason="the plugin with the compensator 'none' is not installed")
     none = 'kind = "none"\nallow-slips = true\nslip-after = 10\nresampler = "sim-linear"'

@@ -347,6 +347,7 @@ async def test_the_announcements_of_a_sender(wire, tmp_path, autojump_clock, sec
     assert sdp.parse(text).name == "out"
 
 
+@pytest.mark.slow
 async def test_a_change_of_grandmaster_reaches_the_file_and_the_network(wire, tmp_path, autojump_clock):
     async with wire.waiting() as receiver:
         graph = SYSTEM + wire.graphs.sending(

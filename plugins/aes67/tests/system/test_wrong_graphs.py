@@ -128,6 +128,7 @@ async def test_one_unicast_stream_twice(graphs, autojump_clock):
     )
 
 
+@pytest.mark.slow
 async def test_one_multicast_stream_twice_is_received_twice(graphs, autojump_clock):
     once = graphs.receiving()
     twice = once + once.replace(".it]", ".other]").replace("sinks.recorder", "sinks.another").replace(
