@@ -75,7 +75,7 @@ def test_the_world_of_the_page_says_something_of_every_table() -> None:
 def test_every_truth_that_is_named_is_reported(tmp_path: Path) -> None:
     graph, report = tmp_path / "graph.toml", tmp_path / "report.json"
     graph.write_text(GRAPH)
-    arguments = ["simulate", str(graph), "--for", "30s", "--audio", "3s", "--report", str(report)]
+    arguments = ["simulate", str(graph), "--for", "12s", "--audio", "1s", "--report", str(report)]
     assert CliRunner().invoke(cli, arguments).exit_code == 0
     text = report.read_text()
     named = set(re.findall(r"`(true_[a-z_0-9]+[a-z])`", PAGE))

@@ -21,8 +21,7 @@ STEADY = Conditions(warm_ppm=0.0)
     "name",
     [
         "zita-njbridge",
-        "PipeWire, RTP",
-        *(pytest.param(it, marks=pytest.mark.slow) for it in ("zita-ajbridge", "PipeWire, AVB")),
+        *(pytest.param(it, marks=pytest.mark.slow) for it in ("PipeWire, RTP", "zita-ajbridge", "PipeWire, AVB")),
     ],
 )
 @pytest.mark.parametrize("card_ppm", [-20.0, pytest.param(37.3, marks=pytest.mark.slow)])

@@ -74,11 +74,11 @@ def test_a_long_gap_fades_to_silence_and_back() -> None:
     assert np.abs(out[19_200 - JOIN : 19_200]).max() > 0.3, "and ramped in again"
 
 
-@pytest.mark.parametrize("block", [1, 6, 48, 480, 5000])
+@pytest.mark.parametrize("block", [1, 6, 48, 480, 1500])
 def test_blocks_do_not_matter(block: int) -> None:
-    runs = [(0, 5000), (5048, 5096), (5144, 8000), (12_000, 15_000)]
-    whole = play(stream_of(*runs), 0, 15_000, 15_000)
-    assert np.abs(play(stream_of(*runs), 0, 15_000, block) - whole).max() < 1e-6
+    runs = [(0, 600), (648, 696), (744, 1500), (3000, 4000)]
+    whole = play(stream_of(*runs), 0, 4000, 4000)
+    assert np.abs(play(stream_of(*runs), 0, 4000, block) - whole).max() < 1e-6
 
 
 @pytest.mark.parametrize("length", [48, 480, 4800])

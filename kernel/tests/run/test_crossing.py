@@ -91,12 +91,14 @@ def test_begins_at_media_time_less_the_link_offset(make_stream, clock):
     assert tap.missing_frames == 0
 
 
-@pytest.mark.parametrize("ppb", [31_234.567, *(pytest.param(ppb, marks=pytest.mark.slow) for ppb in (0.0, -99_999.9))])
-def test_the_position_is_exact_after_many_blocks(make_stream, clock, ppb):
+@pytest.mark.parametrize(
+    ("ppb", "blocks"),
+    [(31_234.567, 1000), *(pytest.param(ppb, 10_000, marks=pytest.mark.slow) for ppb in (31_234.567, 0.0, -99_999.9))],
+)
+def test_the_position_is_exact_after_many_blocks(make_stream, clock, ppb, blocks):
     tap, _ = begin(make_stream, clock, Told(Correction(ppb)))
     play(tap, 0, 0)
     start = tap._whole + Fraction(tap._fraction)
-    blocks = 10_000
     for number in range(1, blocks):
         play(tap, number * BLOCK, number * BLOCK * 10**9 // RATE)
     moved = Fraction(1.0 + ppb * 1e-9) * BLOCK * (blocks - 1)

@@ -39,7 +39,7 @@ def test_many_kinds_of_lines_are_limited_together() -> None:
     assert sum(log.write(f"session {number}") for number in range(5000)) == LINES_OF_NODE
 
 
-@pytest.mark.parametrize("nodes", [100_000])
+@pytest.mark.parametrize("nodes", [5000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_memory_is_bounded(nodes: int) -> None:
     log = Log()
     for number in range(nodes):

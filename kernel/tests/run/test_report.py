@@ -106,7 +106,7 @@ async def test_a_long_text_of_a_stranger_is_cut(autojump_clock) -> None:
 
 
 def test_decisions_say_which_edge_they_are_about(tmp_path: Path) -> None:
-    run_graph_now(GRAPH, for_s=3, trace=tmp_path / "trace.jsonl")
+    run_graph_now(GRAPH, for_s=1.5, trace=tmp_path / "trace.jsonl")
     records = [json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines()]
     decisions = [record for record in records if record["t"] == "correction"]
     assert {(record["node"], record["edge"]) for record in decisions} == {

@@ -68,7 +68,7 @@ def make() -> Make:
         graph: str = PLAYING,
         world: str = IDEAL,
         *,
-        for_s: float = 30.0,
+        for_s: float = 12.0,
         seed: int = 0,
         audio_s: float = 0.0,
         registry: Registry | None = None,

@@ -58,13 +58,13 @@ WORLD = scenario(card='rate-offset = "25ppm"')
 
 @pytest.fixture
 def run(registry):
-    def run(strategies, worlds=(WORLD,), graph=GRAPH, **options):
+    def run(strategies, worlds=(WORLD,), graph=GRAPH, for_s=20, **options):
         return compare(
             parse_graph(graph, registry, Path.cwd()),
             registry,
             [parse_scenario(world, f"world-{number}") for number, world in enumerate(worlds)],
             strategies=strategies,
-            for_ns=20 * 10**9,
+            for_ns=for_s * 10**9,
             seed=1,
             log=make_log(level="error"),
             **options,
@@ -73,8 +73,9 @@ def run(registry):
     return run
 
 
-def test_all_kinds_that_can_take_the_crossing_are_compared_and_the_others_named(run):
-    found = run(None, (WORLD, scenario()))
+@pytest.mark.parametrize("for_s", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_all_kinds_that_can_take_the_crossing_are_compared_and_the_others_named(run, for_s):
+    found = run(None, (WORLD, scenario()), for_s=for_s)
     assert found.strategies == ["held", "sim-align"]
     assert found.scenarios == ["world-0", "world-1"]
     assert found.left_out == {"refusing": "it cannot take this"}
@@ -134,5 +135,5 @@ def test_a_plot_is_drawn(run, tmp_path):
 def test_without_matplotlib_one_sentence_says_what_to_install(run, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(GraphError, match="--plot: drawing needs matplotlib, which is not installed") as raised:
-        draw(run(["held"]), tmp_path / "plot.png")
+        draw(run(["held"], for_s=1), tmp_path / "plot.png")
     assert raised.value.problems[0].hint == install_command("phasegraph[plot]")

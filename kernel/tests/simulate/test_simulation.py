@@ -115,7 +115,7 @@ def strange():
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(simulate):
     graph = PLAYING.replace('kind = "sim-align"', 'kind = "sim-align"\nresampler = "sim-linear"')
-    reports = [json.dumps(simulate(graph, BUSY, for_s=12, seed=seed, audio_s=2)) for seed in (5, 5, 6)]
+    reports = [json.dumps(simulate(graph, BUSY, for_s=6, seed=seed, audio_s=1)) for seed in (5, 5, 6)]
     assert reports[0] == reports[1]
     assert reports[0] != reports[2]
 
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(simulate):
 def test_the_order_in_which_trio_runs_tasks_changes_nothing(simulate, strange):
     # Trio draws that order at random. Here several nodes and the run's own tasks wake together.
     graph = PLAYING.replace('"sim-clock"', '"own"') + FILE_AND_SECOND_CARD
-    reports = {json.dumps(simulate(graph, BUSY, registry=strange, for_s=5)) for _ in range(4)}
+    reports = {json.dumps(simulate(graph, BUSY, registry=strange, for_s=2)) for _ in range(4)}
     assert len(reports) == 1
 
 
@@ -153,23 +153,23 @@ def test_every_node_that_touches_the_world_is_substituted(simulate, strange):
     kind = "scroll"
     input = "net"
     """
-    report = simulate(graph.replace('"ether"', '"ether"\n clock = "house"'), scenario(), registry=strange, for_s=10)
+    report = simulate(graph.replace('"ether"', '"ether"\n clock = "house"'), scenario(), registry=strange, for_s=3)
     assert set(report["simulation"]["substituted"]) == {"house", "net", "mic", "speakers", "air", "file"}
     metrics = {id: node["metrics"] for id, node in report["nodes"].items()}
     assert {node["state"] for node in report["nodes"].values()} <= {"running", "ended"}
     assert metrics["house"]["true_offset_error_max_ns"] <= 2
-    assert metrics["net"]["packets_received"] == pytest.approx(10_000, rel=0.05)
-    assert metrics["mic"]["frames_in"] == pytest.approx(480_000, rel=0.05)
-    assert metrics["speakers"]["frames_out"] == pytest.approx(480_000, rel=0.05)
-    assert metrics["air"]["packets_sent"] == pytest.approx(10_000, rel=0.05)
-    assert metrics["file"]["frames_in"] == pytest.approx(480_000, rel=0.05)
-    assert metrics["line"]["frames_in"] > 480_000
+    assert metrics["net"]["packets_received"] == pytest.approx(3000, abs=500)
+    assert metrics["mic"]["frames_in"] == pytest.approx(144_000, abs=24_000)
+    assert metrics["speakers"]["frames_out"] == pytest.approx(144_000, abs=24_000)
+    assert metrics["air"]["packets_sent"] == pytest.approx(3000, abs=500)
+    assert metrics["file"]["frames_in"] == pytest.approx(144_000, abs=24_000)
+    assert metrics["line"]["frames_in"] > 144_000
 
 
 @pytest.mark.parametrize("ppm", [-60, pytest.param(80, marks=pytest.mark.slow)])
 def test_a_card_that_records_is_followed_by_a_sender(simulate, strange, ppm):
     graph = PLAYING.replace('"sim-source"\nclock = "house"\nlink-offset = "40ms"', '"ear"').replace("sim-card", "radio")
-    report = simulate(graph, scenario(card=f'rate-offset = "{ppm}ppm"'), registry=strange, for_s=40)
+    report = simulate(graph, scenario(card=f'rate-offset = "{ppm}ppm"'), registry=strange, for_s=20)
     edge = report["edges"]["stage->card"]["metrics"]
     # Of a card that is fast more frames come than are sent: the ratio is above one.
     assert edge["ratio_ppb"] == pytest.approx(1000 * ppm, rel=0.02)
@@ -179,10 +179,10 @@ def test_a_card_that_records_is_followed_by_a_sender(simulate, strange, ppm):
 
 
 def test_what_a_network_loses_is_missing_and_counted_once(simulate):
-    report = simulate(world=scenario(network="loss = 0.02\nloss-burst = 2"), for_s=30)
+    report = simulate(world=scenario(network="loss = 0.02\nloss-burst = 2"), for_s=10)
     source, edge = report["nodes"]["stage"]["metrics"], report["edges"]["stage->card"]["metrics"]
-    assert source["packets_lost"] + source["packets_received"] == pytest.approx(30_000, abs=60)
-    assert source["packets_lost"] == pytest.approx(600, rel=0.2)
+    assert source["packets_lost"] + source["packets_received"] == pytest.approx(10_000, abs=60)
+    assert source["packets_lost"] == pytest.approx(200, rel=0.2)
     assert edge["missing_frames"] == pytest.approx(48 * source["packets_lost"], abs=48 * 12)
     assert edge["underruns"] == 0  # what is lost is no reason to be late
     assert source["frames_concealed"] == 48 * source["packets_lost"]
@@ -204,7 +204,7 @@ def test_late_packets_are_late_for_source_and_sink(simulate):
 
 
 def test_an_xrun_is_an_event_and_costs_no_alignment(simulate):
-    report = simulate(world=scenario(card='rate-offset = "20ppm"\nstalls = [{at = "20s", lasts = "100ms"}]'), for_s=32)
+    report = simulate(world=scenario(card='rate-offset = "20ppm"\nstalls = [{at = "8s", lasts = "100ms"}]'), for_s=12)
     (xrun,) = [event for event in report["events"] if event["name"] == "xrun"]
     metrics = report["nodes"]["card"]["metrics"]
     assert (metrics["xruns"], metrics["lost_frames"]) == (1, xrun["lost_frames"])
@@ -216,15 +216,15 @@ def test_an_xrun_is_an_event_and_costs_no_alignment(simulate):
 
 
 def test_a_new_grandmaster_within_the_bound_costs_nothing(simulate):
-    world = scenario(grandmaster='changes = [{at = "20s", step = "20us"}]')
-    edge = simulate(world=world, for_s=32)["edges"]["stage->card"]["metrics"]
+    world = scenario(grandmaster='changes = [{at = "7s", step = "20us"}]')
+    edge = simulate(world=world, for_s=12)["edges"]["stage->card"]["metrics"]
     assert (edge["resyncs"], edge["underruns"], edge["missing_frames"]) == (0, 0, 0)
     assert edge["true_alignment_error_max_frames"] == pytest.approx(0.96, abs=0.05)
 
 
 def test_a_new_grandmaster_hours_away_is_jumped_to(simulate):
-    world = scenario(grandmaster='changes = [{at = "20s", step = "2h", silence = "1s"}]')
-    report = simulate(world=world, for_s=32)
+    world = scenario(grandmaster='changes = [{at = "7s", step = "2h", silence = "1s"}]')
+    report = simulate(world=world, for_s=12)
     assert report["nodes"]["house"]["metrics"]["true_overall_offset_error_max_ns"] == 7200 * 10**9
     edge = report["edges"]["stage->card"]["metrics"]
     assert edge["true_time_to_lock_s"] == 0
@@ -242,7 +242,7 @@ def test_two_cards_with_their_own_clocks_stay_together(simulate):
     world = (
         scenario(clock='noise = "1us"') + '[cards.card]\nrate-offset = "8ppm"\n[cards.left]\nrate-offset = "-6ppm"\n'
     )
-    report = simulate(graph, world.replace('[clock]\nnoise = "1us"\nnoise = "0ns"', '[clock]\nnoise = "1us"'), for_s=36)
+    report = simulate(graph, world.replace('[clock]\nnoise = "1us"\nnoise = "0ns"', '[clock]\nnoise = "1us"'), for_s=16)
     # Each is off by what its compensator needs: 16 us and -12 us.
     assert report["simulation"]["true_apart_rms_ns"] == pytest.approx(28_000, rel=0.1)
     assert report["simulation"]["true_apart_max_ns"] < 36_000
@@ -252,7 +252,7 @@ def test_two_cards_with_their_own_clocks_stay_together(simulate):
 
 
 def test_the_same_tone_comes_out_whatever_was_only_counted_before(simulate):
-    report = simulate(world=IDEAL, for_s=20, audio_s=5)
+    report = simulate(world=IDEAL, for_s=6, audio_s=3)
     assert report["nodes"]["card"]["metrics"]["true_thd_n_db"] < -130  # nothing to resample: whole frames
 
 
