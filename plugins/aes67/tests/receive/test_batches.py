@@ -39,7 +39,8 @@ class Trouble(msgspec.Struct, frozen=True):
     stall: int = 0
 
     def draw(self, random: np.random.Generator) -> set[str]:
-        return {name for name in self.__struct_fields__ if random.integers(1000) < getattr(self, name)}
+        drawn = random.integers(1000, size=len(self.__struct_fields__)).tolist()
+        return {name for name, at in zip(self.__struct_fields__, drawn, strict=True) if at < getattr(self, name)}
 
 
 class Plan(msgspec.Struct, frozen=True):

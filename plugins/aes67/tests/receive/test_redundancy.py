@@ -146,9 +146,10 @@ def test_a_relative_pair_has_one_relation(make):
     assert pair.counted() == {"packets_received": 10}
 
 
+@pytest.mark.parametrize("after", [100, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("back", [900, 30_000])
-def test_a_sender_that_begins_again_among_its_old_numbers(pair, back):
-    for number in range(2000):
+def test_a_sender_that_begins_again_among_its_old_numbers(pair, back, after):
+    for number in range(1000 + after):
         for leg in (0, 1):
             frame = BASE + 48 * number
             sequence = number if number < 1000 else number - back
@@ -158,8 +159,8 @@ def test_a_sender_that_begins_again_among_its_old_numbers(pair, back):
     counted = pair.counted()
     assert counted.pop("packets_duplicate" if back == 900 else "packets_unconfirmed") == 2 * strays
     assert counted.pop("frames_concealed") == 48 * strays
-    assert counted == {"packets_received": 2000 - strays}
-    assert pair.right(BASE + 48 * 1600, 48 * 400)
+    assert counted == {"packets_received": 1000 + after - strays}
+    assert pair.right(BASE + 48 * (1000 + after * 6 // 10), 48 * (after * 4 // 10))
 
 
 def test_legs_of_two_senders_are_one_stream(make):
@@ -258,8 +259,10 @@ def test_whatever_the_legs_lose(
     came = sorted(set(range(60)) - (lost[0] & lost[1]))
     for stage in (together, singly):
         assert stage.receiver.packets_received == len(came)
-        for number in came:
-            assert stage.right(first + 48 * number, 48)
+        out, _ = stage.read(first, 48 * 60)
+        frames = (48 * np.array(came, int)[:, None] + np.arange(48)).ravel()
+        assert stage.receiver.stream.ring.valid(first, 48 * 60)[frames].all()
+        assert (out[frames] == stage.samples((first + frames[:, None]) * 7 + np.arange(2))).all()
         if came:
             gone = came[-1] - came[0] + 1 - len(came)
             figures = stage.metrics()

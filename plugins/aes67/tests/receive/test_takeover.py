@@ -114,13 +114,14 @@ def test_a_frame_that_is_there_is_not_replaced_by_another_sender(make):
     assert stage.read(BASE + 48 * 190, 48)[1] == 0
 
 
-def test_a_sender_among_thousands_is_followed_when_the_owner_is_gone(make):
+@pytest.mark.parametrize("rivals", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_sender_among_thousands_is_followed_when_the_owner_is_gone(make, rivals):
     # A sender that changes address, port and SSRC with every packet neither takes the stream nor hides the restart.
     stage = make()
     random = np.random.default_rng(1)
     stage.come(packets(*range(10)), source=HOME)
     for number in range(10, 10 + SILENT + 40):
-        for _ in range(60):
+        for _ in range(rivals):
             junk: dict[str, Any] = {
                 "source": int(random.integers(1 << 32)), "port": int(random.integers(1 << 16)),
                 "ssrc": int(random.integers(1 << 32)),

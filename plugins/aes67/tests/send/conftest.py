@@ -137,7 +137,8 @@ class FakeInput:
 def content(sent: Sequence[Sent]) -> list[int]:
     """The first sample of every frame of these packets."""
     payload = b"".join(one.packet[12:] for one in sent)
-    return [int.from_bytes(payload[at : at + 3], "big") for at in range(0, len(payload), 3)]
+    octets = np.frombuffer(payload, np.uint8).reshape(-1, 3)
+    return (octets @ np.array([1 << 16, 1 << 8, 1])).tolist()
 
 
 class Rig:

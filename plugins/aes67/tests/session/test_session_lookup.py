@@ -140,9 +140,11 @@ def test_a_session_of_another_format_is_named() -> None:
     assert lookup.state == "'stage', version 1, announced by 10.0.0.2"
 
 
-def test_unusable_texts_are_bounded_in_events_and_memory() -> None:
+@pytest.mark.parametrize("most", [64, pytest.param(sap.MAX_SESSIONS, marks=pytest.mark.slow)])
+def test_unusable_texts_are_bounded_in_events_and_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(sap, "MAX_SESSIONS", most)
     lookup = SessionLookup("stage", FORMAT)
-    for n in range(3 * sap.MAX_SESSIONS):
+    for n in range(3 * most):
         (event,) = lookup.update_offers([offer("SAP", 1, id=n, rtpmap="L16/44100/2", note="i=" + "x" * 2000 + "\r\n")])
         assert all(len(str(value)) <= 200 for value in event.fields.values())
-    assert len(lookup._unusable) <= sap.MAX_SESSIONS
+    assert len(lookup._unusable) <= most
