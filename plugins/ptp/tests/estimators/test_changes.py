@@ -154,7 +154,7 @@ class AwakenedOscillator(Oscillator):
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
-@pytest.mark.parametrize(("ramp_ppb", "worst_ns"), [(2.0, 110), (10.0, 290)])
+@pytest.mark.parametrize(("ramp_ppb", "worst_ns"), [pytest.param(2.0, 110, marks=pytest.mark.slow), (10.0, 290)])
 def test_is_honest_when_a_calm_oscillator_begins_to_move(ramp_ppb: float, worst_ns: float, seed: int) -> None:
     calm = AwakenedOscillator(ppm=0.0, wander_ppb=0.02, swing_ppm=0.0, ramp_ppb=ramp_ppb)
     path = Path(exponential(50, 20), exponential(50, 20))
