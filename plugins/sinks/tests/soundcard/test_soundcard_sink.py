@@ -42,7 +42,7 @@ def sound(card):
     return heard[there[0] : there[-1] + 1]
 
 
-@pytest.mark.parametrize("block", [31, 128, 4096])
+@pytest.mark.parametrize("block", [*(pytest.param(block, marks=pytest.mark.slow) for block in (31, 128)), 4096])
 async def test_plays_a_file_to_its_last_frame(block, make_card, play, autojump_clock):
     card = make_card()
     card.block = block
@@ -55,12 +55,12 @@ async def test_plays_a_file_to_its_last_frame(block, make_card, play, autojump_c
 
 
 @pytest.mark.parametrize("ppm", [-150.0, *(pytest.param(ppm, marks=pytest.mark.slow) for ppm in (0.0, 37.3))])
-@pytest.mark.parametrize("latency_s", [0.0053, 0.0473])
+@pytest.mark.parametrize("latency_s", [pytest.param(0.0053, marks=pytest.mark.slow), 0.0473])
 async def test_the_first_frame_sounds_at_its_time_and_so_do_the_others(ppm, latency_s, make_card, play, autojump_clock):
     # Media time and link offset make the time at which a frame leaves the converter, whatever the card's latency.
     card = make_card(ppm=ppm)
     card.latency_s = latency_s
-    run = await play(CLOCKED, card, for_s=4)
+    run = await play(CLOCKED, card, for_s=2)
     times, early = card.misplaced(run.nodes["house"], link_offset_s=0.08)
     assert 0.25 < times[0] < 0.4
     assert abs(early[0]) * 48_000 < 0.1
