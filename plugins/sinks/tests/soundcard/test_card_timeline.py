@@ -68,10 +68,11 @@ def test_late_stamps_give_their_earliest(ppm):
     assert np.abs(errors).max() < 20_000  # a frame, where single stamps are 19 frames late in the mean
 
 
-def test_bends_with_a_card_that_warms_up():
+@pytest.mark.parametrize("blocks", [6000, pytest.param(12_000, marks=pytest.mark.slow)])
+def test_bends_with_a_card_that_warms_up(blocks):
     card, timeline = Card(noise_ns=2000.0), CardTimeline(RATE, late=False)
     place, errors = float(EPOCH), []
-    for number in range(12_000):  # 64 s, 1 ppm a minute
+    for number in range(blocks):  # 32 s or 64 s, 1 ppm a minute
         timeline.add_stamp(number * 256, round(place + card.random.normal(0, 2000)))
         place += 256 * 1e9 / RATE * (1 - 1e-6 * number / 11_250)
         if number > 2000:

@@ -34,12 +34,12 @@ compensator = "align"
 
 async def test_records_every_frame_in_its_place(make_card, play, autojump_clock):
     card = make_card(ppm=-60.0)
-    run = await play(RECORD, card, for_s=4)
+    run = await play(RECORD, card, for_s=2)
     recording = run.nodes["recorder"].recording()
     first = counted(recording)[0]
     assert 49 * 256 <= first < 60 * 256  # after the callbacks by which the time source was chosen
     assert np.array_equal(recording, counter_frames(int(first), len(recording), 2))
-    assert len(recording) > 2.8 * 48_000
+    assert len(recording) > 0.8 * 48_000
     metrics = run.metrics("microphone")
     assert metrics["frames_in"] >= len(recording)
     assert metrics["device_rate_ppb"] == pytest.approx(-60_000, abs=10)
@@ -48,12 +48,12 @@ async def test_records_every_frame_in_its_place(make_card, play, autojump_clock)
 
 async def test_what_an_xrun_lost_is_silence_of_its_length(make_card, play, autojump_clock):
     card = make_card(ppm=30.0)
-    card.xruns, card.noise_s = {500: 777}, 5e-6
-    run = await play(RECORD, card, for_s=4)
+    card.xruns, card.noise_s = {250: 777}, 5e-6
+    run = await play(RECORD, card, for_s=2)
     recording = run.nodes["recorder"].recording()
     first = int(counted(recording)[0])
     expected = counter_frames(first, len(recording), 2)
-    expected[500 * 256 - first : 500 * 256 - first + 777] = 0
+    expected[250 * 256 - first : 250 * 256 - first + 777] = 0
     assert np.array_equal(recording, expected)
     metrics = run.metrics("microphone")
     assert (metrics["overruns"], metrics["lost_frames"]) == (1, 777)
@@ -62,19 +62,19 @@ async def test_what_an_xrun_lost_is_silence_of_its_length(make_card, play, autoj
 async def test_an_unplugged_card_leaves_a_gap_as_long_as_it_was_away(make_card, playing, autojump_clock):
     card = make_card(ppm=30.0)
     async with playing(RECORD, card) as run:
-        await trio.sleep(3)
+        await trio.sleep(1.5)
         card.present = False
-        await trio.sleep(5)
+        await trio.sleep(2)
         assert run.nodes["microphone"].stream.clock.estimate().state == "holdover"
         card.present = True
-        await trio.sleep(4)
+        await trio.sleep(3)
         assert run.nodes["microphone"].stream.clock.estimate().state == "locked"
     assert len(run.events("device_lost")) == len(run.events("device_found")) == 1
     recording = run.nodes["recorder"].recording()
     silent = ~recording.any(axis=1)
     before, after = np.flatnonzero(silent)[0], np.flatnonzero(silent)[-1] + 1
-    assert before / 48_000 == pytest.approx(2.73, abs=0.02)
-    assert (after - before) / 48_000 == pytest.approx(5.5, abs=0.5)
+    assert before / 48_000 == pytest.approx(1.23, abs=0.02)
+    assert (after - before) / 48_000 == pytest.approx(2.5, abs=0.5)
     # The card counts from 0 again; the recording goes on as long after as it truly was.
     rest = recording[after:]
     assert np.array_equal(rest, counter_frames(int(counted(rest)[0]), len(rest), 2))
@@ -88,7 +88,7 @@ async def test_the_stream_s_clock_is_the_card(local_ppm, make_card, playing, aut
     card.noise_s = 20e-6
     local = SimLocalClock(ppm=local_ppm)
     async with playing(RECORD, card, local=local) as run:
-        await trio.sleep(6)
+        await trio.sleep(3)
         estimate = run.nodes["microphone"].stream.clock.estimate()
         now = local.now_ns()
         # The first block was heard 10 ms after the card was opened, at time 0.
@@ -102,7 +102,7 @@ async def test_the_stream_s_clock_is_the_card(local_ppm, make_card, playing, aut
 
 async def test_two_cards_of_different_rates_in_one_graph(make_card, play, autojump_clock):
     microphone, speakers = make_card(ppm=80.0), make_card(name="HDMI 0", ppm=-60.0)
-    run = await play(MONITOR, microphone, speakers, for_s=5)
+    run = await play(MONITOR, microphone, speakers, for_s=2)
     heard, times = speakers.heard(), speakers.true_times()
     there = np.flatnonzero(heard.any(axis=1))[4800:-480]
     heard_at = 0.01 + counted(heard)[there] / microphone.running_rate
