@@ -27,7 +27,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, suppres
 settings.load_profile("repeatable")
 
 FEWER_EXAMPLES = int(os.environ.get("PHASEGRAPH_FEWER_EXAMPLES", "1"))
-"""By what the number of Hypothesis's examples is divided: `tools/dev.py test` tries a third, and --slow all of them."""
+"""By what the number of Hypothesis's examples is divided: `tools/dev.py test` tries a sixth, and --slow all of them."""
 LEAST_EXAMPLES = 10
 REALTIME_FOLDERS = ("tests/system", "tests/peers")
 UNDISTURBED = (
@@ -41,13 +41,18 @@ UNDISTURBED = (
 """They count packets and frames, or have to see something within a second or two."""
 _OF_FORMATS = ((1, 48000), (2, 44100), (8, 96000))
 QUICK_CASES: dict[str, list[dict[str, object]]] = {
-    "test_settles": [{"card_ppm": 37.3}, {"card_ppm": 200.0}],
+    "test_settles": [{"card_ppm": 200.0}],
     "test_survives_gaps": [{"state": ClockState.UNLOCKED}],
     "test_takes_any_format": [{"channels": channels, "rate": rate} for channels, rate in _OF_FORMATS],
 }
 """Of the kernel's suites, which run for each kind: the other cases of these tests are slow ones."""
-STARTS_PYTHON = "test_import_does_nothing"
-"""Of the kernel's suites, once for each plugin: a slow one, apart from that of the kernel's own kinds."""
+SLOW_OF_PLUGINS = {
+    "test_hostile_packets_are_counted_and_dropped",
+    "test_import_does_nothing",
+    "test_steps_are_counted",
+    "test_survives_a_new_grandmaster",
+}
+"""Of the kernel's suites, once for each plugin: slow ones, apart from those of the kernel's own kinds."""
 LANES = os.environ.get("PHASEGRAPH_LANES")
 """A file, where the tests run beside others in real time (`tools/dev.py test --realtime`): gets those that failed."""
 _NETWORK_FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -101,7 +106,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item, pytest.Function
     ):
         quick = QUICK_CASES.get(item.originalname)
-        of_plugin = item.originalname == STARTS_PYTHON and item.cls.entry_point != "kernel"
+        of_plugin = item.originalname in SLOW_OF_PLUGINS and place.startswith("plugins/")
         if of_plugin or (quick is not None and item.callspec.params not in quick):
             item.add_marker(pytest.mark.slow)
     if FEWER_EXAMPLES > 1:

@@ -125,6 +125,7 @@ def names_in(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_code_that_is_pointed_to_exists() -> None:
     modules = [path for pattern in ("kernel/src", "plugins/*/src") for path in ROOT.glob(f"{pattern}/**/*.py")]
     wrong = []

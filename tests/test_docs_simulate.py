@@ -50,6 +50,7 @@ def test_an_example_runs(command: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("command", SCRIPTS)
+@pytest.mark.slow
 def test_a_script_runs(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     python, script, *words = shlex.split(command)
     assert python == "python"

@@ -28,6 +28,7 @@ def test_nodes_agree_whatever_fails(seed: int) -> None:
     assert found["error_max_ns"] < 100_000
 
 
+@pytest.mark.slow
 def test_a_seed_determines_the_run() -> None:
     assert FLEET["simulate"](NODES, 30, 3)[1].figures() == FLEET["simulate"](NODES, 30, 3)[1].figures()
 

@@ -59,6 +59,7 @@ def run(folder: Path, *options: str, cases: str = CASES) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_each_test_is_reported_once_and_a_worker_that_ends_fails_one(tmp_path: Path) -> None:
     code, said = run(tmp_path)
     assert code == 1

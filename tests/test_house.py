@@ -11,6 +11,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from phasegraph._cli.app import cli
@@ -64,6 +65,7 @@ def test_no_file_is_long() -> None:
     assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
 
 
+@pytest.mark.slow
 def test_nothing_names_a_registry_or_the_machine_it_was_made_on() -> None:
     found = [
         f"{name}:{number}: {line.strip()[:100]}"
@@ -112,11 +114,13 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
                 level.append((f"{prefix}{node.name}.", node))
 
 
+@pytest.mark.slow
 def test_public_names_are_documented() -> None:
     missing = [f"{path.relative_to(ROOT)}: {name}" for path in sources() for name in undocumented(tree_of(path))]
     assert missing == []
 
 
+@pytest.mark.slow
 def test_no_description_follows_another() -> None:
     # A text behind a text describes nothing: lines between were moved or removed.
     def is_text(node: ast.AST) -> bool:

@@ -36,6 +36,7 @@ ABOUT_ACCOUNTS = {ROOT / "kernel/tests/run/test_privileges.py"}
 names = load_module("tools/names.py")
 
 
+@pytest.mark.slow
 def test_few_methods_share_a_name_with_many_others() -> None:
     share, shared = names.shared_methods(names.classes())
     most = sorted(shared, key=lambda name: -len(shared[name]))[:10]
@@ -56,6 +57,7 @@ def test_a_module_name_belongs_to_one_package() -> None:
     assert {name: found for name, found in shared.items() if name not in SHARED_MODULES.split()} == {}
 
 
+@pytest.mark.slow
 def test_sentences_are_plain() -> None:
     pages = [
         *ROOT.glob("docs/**/*.md"),
@@ -74,6 +76,7 @@ def test_sentences_are_plain() -> None:
     assert len(found) <= MOST_BANNED_PHRASES, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_few_functions_are_complex() -> None:
     command = [sys.executable, "-m", "ruff", "check", "--select", "C901", "--output-format", "concise", "--no-cache"]
     checked = subprocess.run([*command, "."], cwd=ROOT, capture_output=True, text=True, check=False)

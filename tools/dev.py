@@ -46,8 +46,8 @@ OLDEST = (3, 11)
 ATHERIS = "atheris==3.0.0"
 """The fuzzer, which only `fuzz` installs: it has wheels for Linux alone."""
 QUICK = "not realtime and not slow"
-FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "3"}
-"""For quick tests: a third of the examples of each property (conftest.py). The slow tests try all of them."""
+FEWER_EXAMPLES = {"PHASEGRAPH_FEWER_EXAMPLES": "6"}
+"""For quick tests: a sixth of the examples of each property (conftest.py). The slow tests try all of them."""
 SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
 PATIENCE = ("-o", "faulthandler_timeout=1500")

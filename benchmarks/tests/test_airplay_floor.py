@@ -22,6 +22,7 @@ def test_without_jitter_the_oracle_finds_the_offset() -> None:
     assert oracle_ns(stamps, 3_000_000_000, path.jitter_ns) == pytest.approx(75_000, abs=1_000)
 
 
+@pytest.mark.slow
 def test_what_more_an_oracle_knows_makes_it_better() -> None:
     path = Path(delay_ns=1_500_000, jitter_ns=2_000_000, loss=0.05)
     errors = [errors for seed in range(40) if (errors := errors_of(path, 3.0, seed)) is not None]

@@ -81,6 +81,7 @@ def test_remarks_say_how_often() -> None:
     assert _table.median([None, 1.0, 3.0, 2.0]) == 2.0
 
 
+@pytest.mark.slow
 def test_commands_name_every_group(tmp_path: Path) -> None:
     job = _peers.Job(_wire.Format(8, 48), _wire.Streams(3, "239.69.1", 5004), tmp_path, 10)
     for peer in (*_peers.receivers(tmp_path, "20ms").values(), *_peers.senders(tmp_path).values()):

@@ -25,6 +25,7 @@ STEADY = Conditions(warm_ppm=0.0)
     ],
 )
 @pytest.mark.parametrize("card_ppm", [-20.0, pytest.param(37.3, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_they_find_the_rate_with_the_right_sign(name, card_ppm):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0)
     trace = DriftWorld(compensation.OTHERS[name](), conditions, seed=1).run(120.0)
@@ -33,12 +34,14 @@ def test_they_find_the_rate_with_the_right_sign(name, card_ppm):
     assert trace.underruns == 0
 
 
+@pytest.mark.slow
 def test_zita_settles_soon_and_sweeps_the_pitch():
     figures = tracking_error_of(DriftWorld(compensation.OTHERS["zita-njbridge"](), STEADY, seed=1).run(60.0))
     assert figures.phase_s < 5.0
     assert figures.slope_acquiring > 100.0
 
 
+@pytest.mark.slow
 def test_a_lost_packet_does_not_lead_zita_astray():
     figures = tracking_error_of(
         DriftWorld(compensation.OTHERS["zita-njbridge"](), Conditions(loss=0.01), seed=1).run(60.0)
@@ -61,6 +64,7 @@ def test_roc_turns_towards_the_rate(name):
 
 
 @pytest.mark.parametrize(("card_ppm", "runs_dry"), [(10.0, False), (60.0, True)])
+@pytest.mark.slow
 def test_bassaes67_is_kept_by_its_trim(card_ppm, runs_dry):
     conditions = Conditions(card_ppm=card_ppm, warm_ppm=0.0, link_offset_s=0.018)
     trace = DriftWorld(compensation.OTHERS["BassAES67"](), conditions, seed=1).run(100.0)

@@ -15,6 +15,7 @@ import pytest
 @pytest.mark.parametrize(
     ("nodes", "seed"), [(4, 1), *(pytest.param(8, seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 )
+@pytest.mark.slow
 def test_a_site_agrees_after_every_phase(nodes: int, seed: int) -> None:
     rows = {
         phase: (what, float(took.removesuffix(" s"))) for phase, what, took, _ in nmos_site.run_site(nodes, 3, 3, seed)

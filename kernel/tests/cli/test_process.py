@@ -51,6 +51,7 @@ def test_a_command_starts_no_threads_for_products_of_matrices() -> None:
     assert result.stdout.splitlines()[-1] == "1"
 
 
+@pytest.mark.slow
 def test_a_wrong_graph_ends_without_a_traceback(tmp_path: Path) -> None:
     path = tmp_path / "graph.toml"
     path.write_bytes(b"\x00\xff")

@@ -155,6 +155,7 @@ def test_the_scenarios_are_listed(kernel):
     assert "[network]" in explained.stdout
 
 
+@pytest.mark.slow
 def test_a_comparison_is_a_table_and_a_recommendation(kernel, graph):
     result = kernel("compare", graph, "--for", "8s", "--scenario", "studio", "--scenario", "lossy", "--processes", "1")
     assert result.exit_code == 0
@@ -163,6 +164,7 @@ def test_a_comparison_is_a_table_and_a_recommendation(kernel, graph):
     assert "Recommended: sim-align, because it is the only one." in lines
 
 
+@pytest.mark.slow
 def test_a_comparison_for_scripts(kernel, graph):
     result = kernel(
         "compare", graph, "--for", "8s", "--scenario", "studio", "--format", "json", "--strategies", "align"

@@ -145,5 +145,6 @@ def almost_graphs(draw: st.DrawFn) -> str:
 
 @settings(max_examples=200, suppress_health_check=UNCHECKED, deadline=None)
 @given(text=almost_graphs())
+@pytest.mark.slow
 def test_almost_graphs(shared_registry: Any, tmp_path: Path, text: str) -> None:
     graph_or_problems(lambda: parse_graph(text, shared_registry, tmp_path, cwd=tmp_path))

@@ -59,6 +59,7 @@ def test_packets_are_whole_while_they_fit():
     assert set(rows.destination_port) == {5004}
 
 
+@pytest.mark.slow
 def test_what_is_older_is_forgotten():
     memory = PacketMemory(10 * S, 512 * MIB)
     for second in range(100):
@@ -81,6 +82,7 @@ def test_a_minute_of_64_streams_fits_into_512_mib(part):
     assert all(rows.data.shape[1] >= LEAST_BYTES for rows in batches)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_even_where_headers_do_not_fit():
     memory = PacketMemory(60 * S, 8 * MIB)
     batch = batch_of(CHUNK_ROWS, 1452, 0)

@@ -223,6 +223,7 @@ async def test_a_refused_change_changes_nothing(autojump_clock: Any, values: dic
     assert run.events("graph_changed") == []
 
 
+@pytest.mark.slow
 async def test_a_silent_source_is_refused_or_switched_to_all_the_same(autojump_clock: Any) -> None:
     silent = {"kind": "sim-source", "delivers": False}
     async with running_graph(GRAPH) as run:
@@ -304,6 +305,7 @@ async def test_another_link_offset_is_another_place_from_a_frame_on(
     assert run.session.changes.tables()["sources"]["a"]["link-offset"] == offset
 
 
+@pytest.mark.slow
 async def test_a_crossing_locks_before_it_is_heard(autojump_clock: Any) -> None:
     graph = GRAPH.replace("[sinks.other]", '[compensators.align]\nkind = "sim-align"\n[sinks.other]').replace(
         'kind = "sim-recorder"\ninput = "a"\n[comp', 'kind = "sim-card"\nrate-offset = "80ppm"\nkeep = "1min"\n'

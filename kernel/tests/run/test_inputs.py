@@ -349,6 +349,7 @@ class TestJumpsOfMediaTime:
         assert taken <= 19 * RATE * 1.01 + 2 * RATE
         assert input.figures.latest.media_time_jumps > 0
 
+    @pytest.mark.slow
     def test_a_clock_that_drifts_is_followed_without_jumps(self, make_stream, write, clock):
         stream = make_stream(delay=0, window=RATE)
         input = sink(clock, AlignedTap(stream))

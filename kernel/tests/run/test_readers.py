@@ -60,6 +60,7 @@ async def test_a_sink_that_has_failed_holds_up_no_other(autojump_clock, on_failu
     assert metrics["main"]["frames_out"] == pytest.approx(2 * RATE, abs=RATE // 10)
 
 
+@pytest.mark.slow
 async def test_one_that_comes_back_is_where_the_others_are(autojump_clock) -> None:
     session = session_in_which(("sinks.other.on-failure=restart",), other=0.5)
     await run(session, 2)
@@ -77,6 +78,7 @@ async def test_a_source_waits_while_all_are_to_come_back(autojump_clock) -> None
         assert steps.max() < RATE // 10, "what lay ready when they failed is played when they are back"
 
 
+@pytest.mark.slow
 async def test_a_source_without_readers_ends(autojump_clock) -> None:
     session = session_in_which(("sinks.main.on-failure=isolate",), main=0.5, other=1)
     stream = session.built.nodes["program"].stream

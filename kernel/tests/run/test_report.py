@@ -73,6 +73,7 @@ async def test_a_clock_whose_estimate_fails_costs_only_its_own_figures(autojump_
     assert run.metrics("house")["state"] == "locked"
 
 
+@pytest.mark.slow
 async def test_what_watches_a_run_does_not_end_it(autojump_clock, capsys: pytest.CaptureFixture[str]) -> None:
     async def companion() -> None:
         raise ZeroDivisionError("beside")
@@ -88,6 +89,7 @@ async def test_what_watches_a_run_does_not_end_it(autojump_clock, capsys: pytest
     assert "unexpected failure beside the run, which goes on" in told
 
 
+@pytest.mark.slow
 async def test_a_run_that_lasts_remembers_its_newest_events(autojump_clock) -> None:
     async with running_graph(GRAPH) as run:
         for number in range(MOST_EVENTS + 3):

@@ -238,6 +238,7 @@ class TestFailure:
         assert report["nodes"]["sink"]["state"] == "ended"
         assert trio.current_time() < 2
 
+    @pytest.mark.slow
     async def test_restart_waits_longer_and_longer(self, stage, autojump_clock):
         failing = self.failing(0.1, OSError(5, "Input/output error"))
         stage.behaviour = {"source": failing}
@@ -250,6 +251,7 @@ class TestFailure:
         assert restarts[0]["reason"] == "Input/output error"
         assert restarts[0]["pause_s"] == 0.5
 
+    @pytest.mark.slow
     async def test_restart_begins_with_short_pauses_after_a_good_while(self, stage, autojump_clock):
         failing = self.failing(61, NodeError("worn out"))
         stage.behaviour = {"source": failing}
@@ -264,6 +266,7 @@ class TestFailure:
         assert stage.of("start").count("sink") == 3
         assert "failure" not in report["nodes"]["sink"]
 
+    @pytest.mark.slow
     async def test_a_node_that_waits_to_restart_does_not_hold_up_the_end(self, stage, autojump_clock):
         stage.behaviour = {"sink": self.failing(0, NodeError("never well"))}
         session = stage.session(("sinks.sink.on-failure=restart",))

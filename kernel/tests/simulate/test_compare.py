@@ -74,6 +74,7 @@ def run(registry):
 
 
 @pytest.mark.parametrize("for_s", [8, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_all_kinds_that_can_take_the_crossing_are_compared_and_the_others_named(run, for_s):
     found = run(None, (WORLD, scenario()), for_s=for_s)
     assert found.strategies == ["held", "sim-align"]
@@ -122,6 +123,7 @@ def test_two_scenarios_of_one_name_are_refused(registry):
         compare(graph, registry, worlds, strategies=None, for_ns=10**9, seed=1, log=make_log(level="error"))
 
 
+@pytest.mark.slow
 def test_a_plot_is_drawn(run, tmp_path):
     pytest.importorskip("matplotlib", reason="phasegraph[plot] is not installed")
     found = run(["held", "sim-align"], keep_points=True)

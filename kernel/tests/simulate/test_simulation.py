@@ -113,6 +113,7 @@ def strange():
     return registry
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(simulate):
     graph = PLAYING.replace('kind = "sim-align"', 'kind = "sim-align"\nresampler = "sim-linear"')
     reports = [json.dumps(simulate(graph, BUSY, for_s=6, seed=seed, audio_s=1)) for seed in (5, 5, 6)]
@@ -120,6 +121,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(simulate):
     assert reports[0] != reports[2]
 
 
+@pytest.mark.slow
 def test_the_order_in_which_trio_runs_tasks_changes_nothing(simulate, strange):
     # Trio draws that order at random. Here several nodes and the run's own tasks wake together.
     graph = PLAYING.replace('"sim-clock"', '"own"') + FILE_AND_SECOND_CARD
@@ -231,6 +233,7 @@ def test_a_new_grandmaster_hours_away_is_jumped_to(simulate):
     assert abs(edge["phase_error_ns"]) < 100
 
 
+@pytest.mark.slow
 def test_two_cards_with_their_own_clocks_stay_together(simulate):
     graph = PLAYING + "".join(
         line.replace("house]", "annex]")
@@ -251,6 +254,7 @@ def test_two_cards_with_their_own_clocks_stay_together(simulate):
     assert metrics[0]["apart_ns"] == metrics[1]["apart_ns"] == abs(metrics[0]["offset_ns"] - metrics[1]["offset_ns"])
 
 
+@pytest.mark.slow
 def test_the_same_tone_comes_out_whatever_was_only_counted_before(simulate):
     report = simulate(world=IDEAL, for_s=6, audio_s=3)
     assert report["nodes"]["card"]["metrics"]["true_thd_n_db"] < -130  # nothing to resample: whole frames

@@ -71,6 +71,7 @@ def test_a_ratio_that_is_wrong_is_found_wrong_by_so_much(simulate):
     assert not {"true_time_to_rate_lock_s", "true_time_to_lock_s"} & report["edges"][EDGE]["metrics"].keys()
 
 
+@pytest.mark.slow
 def test_a_step_of_the_card_s_rate_is_felt(simulate):
     still = simulate(world=scenario(card='rate-offset = "10ppm"'), for_s=20)
     felt = simulate(world=scenario(card='rate-offset = "10ppm"\nramps = [{at = "10s", by = "10ppm"}]'), for_s=20)

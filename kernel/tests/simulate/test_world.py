@@ -147,6 +147,7 @@ class TestFollower:
             seen.append((now, estimate, estimate.reference_at(local_ns) - base.at(now)))
         return seen
 
+    @pytest.mark.slow
     def test_its_error_is_as_large_as_said_and_within_its_bound(self, monkeypatch):
         seen = self.follow(grandmaster(), ClockOptions(noise=2000), 4000, monkeypatch=monkeypatch)
         error = np.array([wrong for _, _, wrong in seen][100:])

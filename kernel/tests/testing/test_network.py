@@ -96,6 +96,7 @@ async def test_a_swapped_packet_that_nothing_follows_never_arrives(autojump_cloc
     assert (network.truth.swapped, network.truth.delivered) == (0, 7)
 
 
+@pytest.mark.slow
 async def test_chance_comes_from_the_seed(autojump_clock):
     how = Impairment(jitter_ns=3_000_000, jitter="exponential", loss=0.05, duplicate=0.02, swap=0.03)
 
@@ -122,6 +123,7 @@ async def test_chance_comes_from_the_seed(autojump_clock):
     assert await arrivals(2) != first
 
 
+@pytest.mark.slow
 async def test_losses_come_in_bursts(autojump_clock):
     network = SimNetwork(impairment=Impairment(loss=0.1, loss_burst=5.0))
     receiver, flow = listen(network, GROUP), Flow(network)

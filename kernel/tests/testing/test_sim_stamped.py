@@ -114,6 +114,7 @@ async def test_missing_transmit_stamps(autojump_clock):
     assert 0 <= near.local.at(began + 1_000_000) - departure.local_ns < 2_000_000
 
 
+@pytest.mark.slow
 async def test_noise_and_user_stamps_come_from_the_seed(autojump_clock):
     async def errors(seed: int, stamping: Stamping) -> tuple[list[int], list[int]]:
         near, far = hosts(SimWire(impairment=Impairment(delay_ns=1_000_000), seed=seed), stamping)

@@ -188,6 +188,7 @@ class TestSimCard:
         assert np.abs(block.frames[:, 0] - expected).max() < 0.5 * 2 * np.pi * 997 / 48000 * late_frames + 0.003
         assert run.metrics("card")["underrun_frames"] == 0
 
+    @pytest.mark.slow
     async def test_its_pointer_moves_in_steps(self, autojump_clock):
         run = await run_graph(self.GRAPH.format(ppm=0, granularity=64), local=SimLocalClock())
         errors = {block.local_ns - run.local.at(block.true_ns) for block in run.nodes["card"].played}

@@ -36,6 +36,7 @@ def played() -> GraphRun:
     return run_graph_now(GRAPH, for_s=4.7)
 
 
+@pytest.mark.slow
 def test_it_slips_as_often_as_the_clocks_ask(played: GraphRun) -> None:
     metrics = played.report["edges"]["stage->card"]["metrics"]
     # 400 ppm of 4.7 s at 48 kHz are 90 frames; each slip takes up 24 to 25 of them.
@@ -63,6 +64,7 @@ def test_without_leave_the_graph_does_not_start() -> None:
     "kind",
     ["combined", *(pytest.param(it, marks=pytest.mark.slow) for it in ("ptp-feed-forward", "buffer-feedback"))],
 )
+@pytest.mark.slow
 def test_a_tone_is_clean_and_the_card_is_known_to_the_next_run(kind: str, tmp_path: Path) -> None:
     graph = GRAPH.replace('"none"\nallow-slips = true', f'"{kind}"').replace("400ppm", "100ppm")
     learned = tmp_path / "devices.json"

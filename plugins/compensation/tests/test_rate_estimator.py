@@ -153,6 +153,7 @@ def test_a_day_of_stamps_leaves_it_exact() -> None:
     assert estimator.reseeds == 0
 
 
+@pytest.mark.slow
 def test_the_clock_s_slow_wander_is_not_followed_as_if_it_were_the_card_s() -> None:
     random, off = np.random.default_rng(1), []
     card, estimator = Card(37.3, noise_s=3e-6), RateEstimator(RATE, WANDER)
@@ -192,6 +193,7 @@ def test_a_rate_that_changes_is_noticed_within_two_seconds_and_known_in_four(by_
     assert abs(card.off_ppm(estimator)) < 0.3
 
 
+@pytest.mark.slow
 def test_the_next_change_is_noticed_as_well() -> None:
     card, estimator = settled(seconds=60.0)
     for by_ppm in (10.0, -15.0, 12.0):
@@ -210,12 +212,14 @@ def wandering(estimator: RateEstimator, card: Card, sigma_s: float, seconds: flo
 
 
 @pytest.mark.parametrize("sigma_s", [5e-6, *(pytest.param(it, marks=pytest.mark.slow) for it in (1e-6, 50e-6))])
+@pytest.mark.slow
 def test_a_clock_s_wander_is_no_change_of_the_rate(sigma_s: float) -> None:
     card, estimator = Card(37.3), RateEstimator(RATE, WANDER)
     wandering(estimator, card, sigma_s, 300.0)
     assert estimator.changes == 0
 
 
+@pytest.mark.slow
 def test_a_clock_that_becomes_worse_is_got_used_to() -> None:
     card, estimator = settled(seconds=60.0)
     wandering(estimator, card, 20e-6, 100.0)

@@ -69,6 +69,7 @@ def test_errors_that_last_are_averaged_and_a_crystal_is_followed(swing_ppm: floa
     assert abs(clock.track.rate - 8e-6 - swing_ppm * 1e-6 * math.sin(2 * math.pi * 3000 / 1800)) < 0.1e-6
 
 
+@pytest.mark.slow
 def test_sigma_is_honest() -> None:
     finals = [Clock(1e-6, seed=seed) for seed in range(20)]
     off = np.array([clock.errors(60.0)[-1] / clock.track.sigma_s for clock in finals])

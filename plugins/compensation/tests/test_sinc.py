@@ -138,6 +138,7 @@ def direct(frames: np.ndarray, position: float) -> np.ndarray:
     channels=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_agrees_with_the_sum_itself(fraction: float, ppm: float, count: int, channels: int, seed: int) -> None:
     resampler, ratio = SincResampler(), 1 + ppm * 1e-6
     # Exactly as many rows as the protocol promises.

@@ -80,6 +80,7 @@ def test_it_is_where_it_was_asked_to_be(ppm: float, start: float) -> None:
     assert abs(off_by(out[-2000:], asked[-2000:], 997.0)[0]) < 0.002
 
 
+@pytest.mark.slow
 def test_it_stays_there_while_the_ratio_moves_across_one() -> None:
     out, asked = read(sine(997.0, 502_000), lambda block: 1 + 40e-6 * math.sin(block / 1500), 500_000)
     expected = 0.5 * np.sin(2 * np.pi * 997 / RATE * asked)

@@ -116,6 +116,7 @@ def test_a_step_of_the_grandmaster_renumbers_and_is_not_heard(name: str, frames:
 
 
 @with_feedback
+@pytest.mark.slow
 def test_a_short_stall_is_caught_up_with_inaudibly(name: str) -> None:
     # 1 ms without a frame, uncounted: 48 frames behind, brought back at a pitch that is a fifth of a cent off.
     played = Played(name, 60.0, pauses={AT: 1e-3})
@@ -237,6 +238,7 @@ def test_what_it_must_bear(name: str, conditions: dict[str, Any]) -> None:
     Played(name, **conditions).unmoved(1.5)
 
 
+@pytest.mark.slow
 def test_without_packets_buffer_feedback_holds_its_ratio_and_then_finds_its_level() -> None:
     played = Played("buffer-feedback")
     stream, before = played.world.tap.stream, played.trace.ratio[-1]
@@ -251,6 +253,7 @@ def test_without_packets_buffer_feedback_holds_its_ratio_and_then_finds_its_leve
     assert np.abs(after.error - played.trace.error[-1]).max() < 1.0
 
 
+@pytest.mark.slow
 def test_buffer_feedback_holds_the_latency_that_it_is_told() -> None:
     def level(latency_ms: int) -> float:
         compensator = BufferFeedback(BufferFeedbackConfig(latency=latency_ms * 1_000_000), RATE)

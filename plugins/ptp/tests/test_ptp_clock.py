@@ -121,6 +121,7 @@ def error_ns(gm: GraphRun, me: GraphRun) -> int:
         pytest.param("e2e", "udp6", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, transport: str) -> None:
     both = f'delay-mechanism = "{mechanism}"\ntransport = "{transport}"\n'
     async with two_hosts(grandmaster=both, follower=both) as (gm, me):
@@ -138,6 +139,7 @@ async def test_a_follower_on_another_host(autojump_clock: Any, mechanism: str, t
     assert me.metrics("me")["stamps_kernel"] > 30
 
 
+@pytest.mark.slow
 async def test_missing_transmit_stamps_are_reported_and_not_fatal(autojump_clock: Any) -> None:
     async with two_hosts(stamping=Stamping(missing_transmit=Every(3))) as (gm, me):
         await trio.sleep(20)
@@ -154,6 +156,7 @@ async def test_hybrid_needs_no_fallback_where_unicast_is_answered(autojump_clock
     assert me.events("unicast_fallback") == []
 
 
+@pytest.mark.slow
 async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = (SimNetwork(SimLocalClock(), wire) for _ in range(2))
@@ -170,6 +173,7 @@ async def test_a_clock_that_ends_cancels_its_contracts(autojump_clock: Any) -> N
     assert me.metrics("me")["port_state"] == "slave"
 
 
+@pytest.mark.slow
 async def test_an_ordinary_clock_takes_over_and_keeps_the_time(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30)]
@@ -230,6 +234,7 @@ async def test_a_grandmaster_waits_for_its_reference_and_then_goes_on_without(au
 
 
 @pytest.mark.parametrize("by_s", [-3600.0, *(pytest.param(by_s, marks=pytest.mark.slow) for by_s in (0.05, 1e9))])
+@pytest.mark.slow
 async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_clock: Any, by_s: float) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     clocks = [SimLocalClock(ppm=ppm) for ppm in (-20, 30)]
@@ -249,6 +254,7 @@ async def test_a_step_of_the_time_of_day_is_nothing_to_either_side(autojump_cloc
         assert abs(now.reference_at(here) - gm.nodes["me"].estimate().reference_at(gm.local.now_ns())) < 5_000
 
 
+@pytest.mark.slow
 async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire, follower='lock-within = "5us"\nunlock-beyond = "20us"\n') as (_gm, me):
@@ -264,6 +270,7 @@ async def test_silence_is_holdover_and_then_the_end_of_trust(autojump_clock: Any
                 await trio.sleep(1)
 
 
+@pytest.mark.slow
 async def test_the_end_of_trust_is_moved_while_the_clock_runs(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire) as (_gm, me):
@@ -278,6 +285,7 @@ async def test_the_end_of_trust_is_moved_while_the_clock_runs(autojump_clock: An
             assert clock.estimate().state is state
 
 
+@pytest.mark.slow
 async def test_a_clock_that_receives_only_itself_joins_the_groups_again(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +316,7 @@ async def test_a_clock_that_receives_others_does_not(autojump_clock: Any, monkey
     assert len(joined) == 8
 
 
+@pytest.mark.slow
 async def test_management_is_answered_but_rubbish_and_a_flood_are_not(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     stranger = SimNetwork(SimLocalClock(), wire)
@@ -363,6 +372,7 @@ async def test_a_port_in_use_is_reported_with_a_remedy(monkeypatch: pytest.Monke
     assert "event-port" in reason
 
 
+@pytest.mark.slow
 async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = SimNetwork(SimLocalClock(ppm=-20), wire), SimNetwork(SimLocalClock(ppm=30), wire)
@@ -393,6 +403,7 @@ async def test_an_interface_that_goes_is_waited_for(autojump_clock: Any) -> None
         ("udp6", "address6", True),
     ],
 )
+@pytest.mark.slow
 async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch, transport: str, field: str, resets: bool
 ) -> None:
@@ -408,6 +419,7 @@ async def test_an_address_that_the_transport_does_not_use_may_come_and_go(
 
 
 @pytest.mark.parametrize("began_s", [0.0, 1.1, *(pytest.param(it, marks=pytest.mark.slow) for it in (0.3, 1.7))])
+@pytest.mark.slow
 async def test_the_first_announce_and_a_working_sync_are_enough_to_begin(autojump_clock: Any, began_s: float) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     near, far = (SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (-20, 30))
@@ -426,6 +438,7 @@ async def test_the_first_announce_and_a_working_sync_are_enough_to_begin(autojum
             assert usable_s - announced_s <= 1.0
 
 
+@pytest.mark.slow
 async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_the_log(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     stranger = SimNetwork(SimLocalClock(), wire)
@@ -453,6 +466,7 @@ async def test_a_grandmaster_that_changes_its_mind_all_the_time_does_not_fill_th
     assert len(seen) < 40 + 30 + 20
 
 
+@pytest.mark.slow
 async def test_a_locked_follower_of_a_fast_master_pairs_every_sync(autojump_clock: Any) -> None:
     fast = 'profile = "st2059-2"\nlog-sync-interval = -7\n'
     async with two_hosts(grandmaster=fast, follower=fast) as (_, me):
@@ -463,6 +477,7 @@ async def test_a_locked_follower_of_a_fast_master_pairs_every_sync(autojump_cloc
     assert not me.events("holdover")
 
 
+@pytest.mark.slow
 async def test_a_locked_follower_misses_no_answer_that_waits_to_be_read(autojump_clock: Any) -> None:
     slow = "log-min-delay-req-interval = 0\n"
     async with two_hosts(grandmaster=slow, follower=f'unicast = "hybrid"\n{slow}') as (_, me):
@@ -473,6 +488,7 @@ async def test_a_locked_follower_misses_no_answer_that_waits_to_be_read(autojump
     assert not me.events("unicast_fallback")
 
 
+@pytest.mark.slow
 async def test_a_flood_is_read_as_it_comes_until_it_is_over(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     async with two_hosts(wire) as (_, me):

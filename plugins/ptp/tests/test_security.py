@@ -88,6 +88,7 @@ async def test_a_grandmaster_that_is_master_only_defers_to_no_other(autojump_clo
         assert name in metrics["trouble"]
 
 
+@pytest.mark.slow
 async def test_a_grandmaster_defers_only_to_those_that_it_accepts(autojump_clock: Any) -> None:
     near, far = hosts(2)
     accept = 'accept = ["00-1D-C1-FF-FE-12-34-56"]\n'

@@ -48,6 +48,7 @@ async def test_a_leap_second_of_a_list_is_announced_and_goes_by(autojump_clock: 
         assert abs(me.nodes["me"].estimate().reference_at(now) - before.reference_at(now)) < 10_000  # TAI does not leap
 
 
+@pytest.mark.slow
 async def test_who_takes_over_goes_on_with_the_utc_offset_that_was_announced(autojump_clock: Any) -> None:
     wire = SimWire(impairment=Impairment(delay_ns=20_000))
     hosts = [SimNetwork(SimLocalClock(), wire) for _ in range(2)]

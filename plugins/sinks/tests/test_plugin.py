@@ -37,6 +37,7 @@ def test_examples_name_options_that_exist(role, kind):
     assert set(table) <= names
 
 
+@pytest.mark.slow
 def test_loads_no_audio_library():
     code = (
         "import sys, phasegraph_sinks as plugin; plugin.register_sources(); plugin.register_sinks();"

@@ -55,6 +55,7 @@ async def test_a_reader_in_real_time_is_looked_at_a_few_times_a_second(feeding, 
     assert feeding.least > RATE * (AHEAD_NS / 1e9 - 1), "and never runs dry"
 
 
+@pytest.mark.slow
 async def test_a_reader_that_takes_everything_is_not_held_up(feeding, autojump_clock):
     await feeding.read(5)
     before = feeding.stream.head

@@ -65,6 +65,7 @@ async def test_without_a_duration_it_follows_time(ctx, make, reader, autojump_cl
     assert np.abs(reading.frames).max() == pytest.approx(0.1, abs=1e-4)
 
 
+@pytest.mark.slow
 async def test_without_listeners(ctx, make, autojump_clock):
     source = make(duration=600_000_000_000, rate=8000, channels=1)
     with trio.move_on_after(1):

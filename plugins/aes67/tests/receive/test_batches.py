@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ def state(stage: Any) -> dict[str, Any]:
     most=st.sampled_from([1, 7, 64]),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_a_batch_is_its_packets_one_by_one(
     make: Any, make_clock: Any, batch_of: Any, plans: list[Plan], rate_ppb: float, two_clocks: bool,
     count: int, most: int, seed: int

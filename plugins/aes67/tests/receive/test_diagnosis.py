@@ -98,6 +98,7 @@ def test_a_sender_of_another_rate(make, rate, reason):
     ("sent", "described"),
     [(48_000, 44_100), *(pytest.param(*it, marks=pytest.mark.slow) for it in ((44_100, 48_000), (96_000, 48_000)))],
 )
+@pytest.mark.slow
 def test_another_rate_of_timestamps_that_count_only_themselves(make, sent, described):
     # They are followed again and again, so no packet is outside the window for long.
     stage = make(rate=described, channels=1, relative=True)

@@ -230,6 +230,7 @@ def test_legs_with_one_address_are_told_apart(make, batch_of):
     before_wrap=st.none() | st.integers(0, 60),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_whatever_the_legs_lose(
     make: Any, batch_of: Any, lost: tuple[set[int], set[int]], doubled: set[int], skew: int, jitter: int, most: int,
     before_wrap: int | None, seed: int

@@ -70,6 +70,7 @@ def test_windows_that_left_count_no_more() -> None:
     assert 1 < estimate.sigma_ppb < 300
 
 
+@pytest.mark.slow
 def test_a_jump_of_the_clock_begins_it_again(make: Any) -> None:
     stage = make(relative=True, mediaclk_offset=None)
     drifting(stage, 0, 2)
@@ -108,6 +109,7 @@ def test_a_drift_is_named(make: Any, ppm: float, state: ClockState, reason: str)
     assert said.startswith(reason) if reason else said == ""
 
 
+@pytest.mark.slow
 def test_packets_that_drift_out_of_the_window_are_not_a_matter_of_the_link_offset(make: Any) -> None:
     stage = make(link_offset_ns=3 * MS)
     drifting(stage, -1000, 4, 20_000)

@@ -97,6 +97,7 @@ def test_what_an_input_has_not_yet_is_waited_for_until_it_is_due(rig, make_input
     st.sampled_from([(48_000, 48), (48_000, 6), (44_100, 48)]),
     st.integers(0, STALL_NS - 100 * MS),
 )
+@pytest.mark.slow
 def test_a_stall_is_made_up_for_with_distance(rig, samples, late_ns, kind, stall_ns):
     rate, frames = kind
     one = rig(rate=rate, frames=frames, max_early_ns=MAX_EARLY_NS)

@@ -35,6 +35,7 @@ async def flood(rtsp: RtspServer, octets: bytes) -> int:
     return received.count(b"RTSP/1.0 200")
 
 
+@pytest.mark.slow
 async def test_a_flood_of_requests_is_answered_at_a_bounded_rate(autojump_clock: object) -> None:
     count = 10_000
     began = trio.current_time()
@@ -43,6 +44,7 @@ async def test_a_flood_of_requests_is_answered_at_a_bounded_rate(autojump_clock:
     assert seconds == pytest.approx(len(REQUEST) * count / OCTETS_PER_S - BURST_S, rel=0.1)
 
 
+@pytest.mark.slow
 async def test_a_flood_of_clients_shares_one_budget(autojump_clock: object) -> None:
     rtsp, clients, count = server(), 20, 1000
     began = trio.current_time()

@@ -83,6 +83,7 @@ def even(words: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.slow
 async def test_every_octet_passes(graphs, autojump_clock, audio):
     sent = subframes(SIZE * 400, audio=audio)
     relay = Relay(graphs)
@@ -115,6 +116,7 @@ async def test_a_pair_that_is_parted_is_audio_with_labels_of_its_own(graphs, aut
 
 
 @pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.slow
 async def test_a_gap_has_labels_that_go_on(graphs, autojump_clock, audio):
     sent = subframes(SIZE * 200, audio=audio)
     lost = tuple(range(100, 106))

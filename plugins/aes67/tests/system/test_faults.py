@@ -14,6 +14,7 @@ def graph_of(graphs, duration="2200ms", **options):
     return graphs.head + graphs.sending(duration=duration) + graphs.receiving(**options)
 
 
+@pytest.mark.slow
 async def test_one_packet_in_a_thousand(graphs, gaps_in, troubles, autojump_clock):
     network = SimNetwork(
         faults=Faults(drop=Every(1000, 100), duplicate=Every(1000, 300), swap=Every(1000, 700)), seed=1
@@ -139,6 +140,7 @@ async def test_what_the_network_refuses_is_a_gap(graphs, gaps_in, troubles, auto
 
 
 @pytest.mark.parametrize("burst", [pytest.param(1.0, marks=pytest.mark.slow), 6.0])
+@pytest.mark.slow
 async def test_one_percent_at_random_is_concealed(graphs, sent, troubles, autojump_clock, burst):
     network = SimNetwork(seed=5)
     async with running_graph(graph_of(graphs, "5s", conceal=True), network=network) as run:

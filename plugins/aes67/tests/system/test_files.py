@@ -51,6 +51,7 @@ async def test_bit_for_bit(graphs, tmp_path, autojump_clock, subtype, encoding, 
     assert (copy == samples).all()
 
 
+@pytest.mark.slow
 async def test_what_is_lost_is_silence_of_the_same_length(graphs, tmp_path, autojump_clock):
     samples = write(tmp_path / "in.wav", "PCM_24", frames=48_000)
     network = SimNetwork(faults=Faults(drop=Every(100, 17), duplicate=Every(100, 40), swap=Every(100, 70)))

@@ -61,6 +61,7 @@ async def listen(graph: str, registry: Any, datagrams: list[bytes]) -> dict[str,
     return metrics
 
 
+@pytest.mark.slow
 def test_any_datagrams_to_a_stream(graphs: Any) -> None:
     graph = graphs.head + graphs.receiving(end_after=None)
     registry = sim_registry(["kernel", "aes67"])

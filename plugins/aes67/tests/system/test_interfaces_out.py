@@ -28,6 +28,7 @@ LOST, FOUND = ({"name": name, "interface": "eth0"} for name in ("interface_lost"
 
 
 @pytest.mark.parametrize("new_index", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
 async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_clock, new_index):
     wire = SimWire()
     ours, theirs = SimNetwork(SimLocalClock(), wire), SimNetwork(SimLocalClock(), wire)
@@ -63,6 +64,7 @@ async def test_one_that_was_away_too_briefly_to_be_missed(graphs, autojump_clock
     assert 0 < run.metrics("out")["send_errors"] <= 126
 
 
+@pytest.mark.slow
 async def test_all_sinks_of_an_interface_and_one_leg_of_two(graphs, autojump_clock):
     network = SimNetwork()
     graph = graphs.head + graphs.sending(duration="6s", id="one", packet_time="4ms")

@@ -17,6 +17,7 @@ def captures(folder):
     return sorted((folder / "caps").glob("*.pcapng")) if (folder / "caps").exists() else []
 
 
+@pytest.mark.slow
 async def test_a_gap_is_captured_with_what_led_to_it(graphs, tmp_path, autojump_clock):
     text = graphs.head + recorder(graphs) + graphs.sending(duration="6s") + graphs.receiving(conceal=True)
     network = SimNetwork()

@@ -61,6 +61,7 @@ async def record(text, network, folder, seconds):
 
 
 @QUICK_OR_LONG
+@pytest.mark.slow
 async def test_two_recorders_give_one_recording(sender, recorder, tmp_path, autojump_clock, split_s):
     lasts_s = 3.5 * split_s + 1.0
     wire = SimWire(seed=4, separate=NETWORKS)
@@ -95,6 +96,7 @@ async def test_two_recorders_give_one_recording(sender, recorder, tmp_path, auto
 
 
 @QUICK_OR_LONG
+@pytest.mark.slow
 async def test_a_gap_keeps_its_place_across_the_end_of_a_file(sender, recorder, tmp_path, autojump_clock, split_s):
     gap_s = 2.0 * split_s + 0.5
     options = {"split": f"{split_s}s", "end_after": "10s", "conceal": False}

@@ -25,6 +25,7 @@ def graph_of(graphs, duration):
     return graphs.head + graphs.sending(duration=duration, packet_time="4ms") + graphs.receiving(end_after="30s")
 
 
+@pytest.mark.slow
 async def test_an_interface_that_goes_and_comes_back(graphs, sent, troubles, autojump_clock):
     network = SimNetwork()
     async with running_graph(graph_of(graphs, "7s"), network=network) as run:
@@ -193,6 +194,7 @@ class TestWithoutAReference:
 
         monkeypatch.setattr(SimClock, "estimate", estimate)
 
+    @pytest.mark.slow
     async def test_it_runs_free_and_says_so(self, graphs, unlocked, autojump_clock):
         network = SimNetwork()
         async with running_graph(self.CLOCK + graphs.receiving(), network=network) as run:
@@ -224,6 +226,7 @@ class TestWithoutAReference:
         [REALTIME_EPOCH_NS, pytest.param(REALTIME_EPOCH_NS - 12 * 3600 * NS_PER_S, marks=pytest.mark.slow)],
         indirect=True,
     )
+    @pytest.mark.slow
     async def test_a_sender_on_the_same_clock_jumps_with_it(self, graphs, unlocked, autojump_clock):
         # Packets are on their way meanwhile: hours lie between them and the next, and none of their frames is missed.
         graph = self.CLOCK + graphs.sending(duration="4s") + graphs.receiving(end_after="2s")
@@ -248,6 +251,7 @@ class TestWithoutAReference:
         assert it["timing"] == "absolute"
         assert it["packets_late"] + it["packets_early"] == 100
 
+    @pytest.mark.slow
     async def test_another_grandmaster_than_the_streams(self, graphs, sent, autojump_clock, tmp_path):
         # The description names a grandmaster; the clock is another one, hours away. It is played all the same.
         description = (

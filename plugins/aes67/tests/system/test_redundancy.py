@@ -83,6 +83,7 @@ async def test_a_network_that_fails_is_an_alarm_and_no_gap(graphs, gaps_in, trou
     assert gaps_in(recorded) == []
 
 
+@pytest.mark.slow
 async def test_a_leg_that_was_never_there(graphs, gaps_in, autojump_clock):
     network = SimNetwork(separate=NETWORKS)
     second = leg_b(interface="eth1", group="239.70.9.9", port=6000)
@@ -104,6 +105,7 @@ async def test_the_slower_leg_may_lag_by_the_link_offset(graphs, gaps_in, troubl
 
 
 @pytest.mark.parametrize("media_clock", ["absolute", pytest.param("relative", marks=pytest.mark.slow)])
+@pytest.mark.slow
 async def test_a_leg_that_is_slower_than_the_link_offset_protects_nothing(
     graphs, gaps_in, troubles, autojump_clock, media_clock
 ):
@@ -137,6 +139,7 @@ async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autoju
 
 
 @pytest.mark.parametrize(("step", "lost_ms"), [(-100, 2), pytest.param(250, 300, marks=pytest.mark.slow)])
+@pytest.mark.slow
 async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clock, step, lost_ms):
     # Media time is set back (or on) by less than the ring holds; both ends follow.
     network = SimNetwork(separate=NETWORKS)
@@ -152,6 +155,7 @@ async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clo
     assert index[-1] == 95_999
 
 
+@pytest.mark.slow
 async def test_a_description_has_both_legs(graphs, gaps_in, autojump_clock, tmp_path):
     network = SimNetwork(separate=NETWORKS)
     sending = graphs.sending(sdp_out="twice.sdp") + SECOND

@@ -51,6 +51,7 @@ STEERED = '[clocks.other]\nkind = "sim-clock"\nrate-offset = "{ppm}ppm"\n[compen
 
 
 @pytest.mark.parametrize("ppm", [100, -100])
+@pytest.mark.slow
 async def test_between_two_clocks_it_is_steered(graphs, troubles, autojump_clock, ppm):
     clocks = STEERED.format(ppm=ppm, compensator='kind = "sim-align"')
     graph = relay(

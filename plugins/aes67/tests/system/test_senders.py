@@ -67,6 +67,7 @@ def numbers(frames):
     return [(("silence" if silent else "sound"), length) for silent, length in runs]
 
 
+@pytest.mark.slow
 async def test_a_source_that_begins_again_as_another_one_is_followed(studio, sent, troubles, autojump_clock):
     async with studio.receiving(end_after="5s") as run:
         await studio.send("first")
@@ -86,6 +87,7 @@ async def test_a_source_that_begins_again_as_another_one_is_followed(studio, sen
     assert metrics == {"foreign": 4, "concealed": silence}
 
 
+@pytest.mark.slow
 async def test_a_source_that_pauses_goes_on_as_the_same_one(studio, sent, troubles, autojump_clock, monkeypatch):
     monkeypatch.setattr("phasegraph_aes67.sink.random_ssrc", lambda: 77)
     async with studio.receiving(end_after="5s") as run:
@@ -101,6 +103,7 @@ async def test_a_source_that_pauses_goes_on_as_the_same_one(studio, sent, troubl
     assert troubles(run.metrics("it")) == {"lost": silence // 48, "concealed": silence}
 
 
+@pytest.mark.slow
 async def test_a_foreign_sender_in_the_same_group_is_not_heard(studio, gaps_in, troubles, autojump_clock):
     async with studio.receiving(end_after="5s") as run, trio.open_nursery() as nursery:
         nursery.start_soon(studio.send, "first", "1s")
@@ -114,6 +117,7 @@ async def test_a_foreign_sender_in_the_same_group_is_not_heard(studio, gaps_in, 
     assert run.events("source_changed") == []
 
 
+@pytest.mark.slow
 async def test_a_foreign_sender_that_stays_takes_over(studio, troubles, autojump_clock):
     async with studio.receiving(end_after="5s") as run, trio.open_nursery() as nursery:
         nursery.start_soon(studio.send, "first", "300ms")

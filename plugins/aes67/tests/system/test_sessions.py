@@ -62,6 +62,7 @@ def names(run, node="it"):
     return [event["name"] for event in run.report["events"] if event["node"] == node and "session" in event["name"]]
 
 
+@pytest.mark.slow
 async def test_a_receiver_finds_what_a_sender_announces(wire, gaps_in, troubles, autojump_clock):
     async with wire.waiting() as run:
         await trio.sleep(1)
@@ -93,6 +94,7 @@ async def test_a_session_whose_name_was_mistyped_is_told_with_the_name_that_may_
     assert run.events("session_misnamed")[0]["reason"] == "did you mean 'stage'?"
 
 
+@pytest.mark.slow
 async def test_a_changed_session_is_followed_while_running(wire, sent, troubles, autojump_clock):
     async with wire.waiting() as run:
         wire.announce(description())
@@ -136,6 +138,7 @@ async def test_what_else_is_announced(wire, autojump_clock, text, told):
     assert names(run) == ["waiting_for_session", "session_found", *told]
 
 
+@pytest.mark.slow
 async def test_an_older_version_is_followed_once_it_is_announced_again(wire, autojump_clock):
     # A packet that went astray, doubled by both groups; then a device that restarted its count.
     true, old = description(version=3), description(version=1, group="239.69.1.9")
@@ -278,6 +281,7 @@ async def test_a_session_that_cannot_be_received_yet(wire, autojump_clock):
     assert run.metrics("it")["packets_received"] == 300
 
 
+@pytest.mark.slow
 async def test_a_redundant_session_is_received_by_both_legs_or_not_yet(wire, autojump_clock):
     async with wire.waiting() as run:
         network = run.session.services.network
@@ -323,6 +327,7 @@ def names_so_far(run):
 
 
 @pytest.mark.parametrize("seconds", [35, pytest.param(90, marks=pytest.mark.slow)])
+@pytest.mark.slow
 async def test_the_announcements_of_a_sender(wire, tmp_path, autojump_clock, seconds):
     # The first is followed by another every 30 s.
     listener = wire.host()
@@ -382,6 +387,7 @@ async def test_announcements_are_heard_again_when_the_interface_is_back(wire, au
     assert "session_found" in names(run)
 
 
+@pytest.mark.slow
 async def test_a_description_file_is_replaced_whole_and_its_loss_ends_nothing(
     wire, tmp_path, autojump_clock, monkeypatch
 ):

@@ -35,9 +35,15 @@ from phasegraph.testing import Impairment, SimNetwork, running_graph
             "stream_silent",
             "packets arrive and are rejected: 144 bytes are no whole number of frames of 15 bytes",
             id="channels that do not divide",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
-            {"channels": 4}, {}, "format_differs", "L16 with 6 channels or L24 with 4 channels", id="channels"
+            {"channels": 4},
+            {},
+            "format_differs",
+            "L16 with 6 channels or L24 with 4 channels",
+            id="channels",
+            marks=pytest.mark.slow,
         ),
         pytest.param({"encoding": "L16"}, {"channels": 1}, "format_differs", "L16 with 2 channels", id="encoding"),
         pytest.param(
@@ -91,6 +97,7 @@ async def test_a_stream_that_was_there_is_not_looked_for_as_one_that_never_came(
     assert told["reason"].endswith(asked)
 
 
+@pytest.mark.slow
 async def test_a_link_offset_that_is_too_short_for_the_packets(graphs, gaps_in, autojump_clock):
     # Of every packet the beginning comes too late, and the rest is played.
     graph = graphs.head + graphs.sending(duration="4s", packet_time="4ms") + graphs.receiving(link_offset="3ms")

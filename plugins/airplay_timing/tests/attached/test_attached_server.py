@@ -192,6 +192,7 @@ async def test_a_stale_memory_is_of_no_server(wired: SimNetwork, tmp_path: Path,
         await Attached(other).server.run()
 
 
+@pytest.mark.slow
 async def test_this_server_takes_the_place_of_one_that_ends(
     beside: Callable[..., Any], device: Any, autojump_clock: object
 ) -> None:

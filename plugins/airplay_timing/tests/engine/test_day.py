@@ -82,6 +82,7 @@ class Pair:
 
 @pytest.mark.parametrize("span_ns", SPANS)
 @pytest.mark.parametrize("epoch_ns", [WRAP - HOURS // 2, pytest.param(7 * S, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_compact_seconds_wrap(epoch_ns: int, span_ns: int) -> None:
     peers = [[TimingPeer(*each, each[1])] for each in (FOLLOWER, LEADER)]
     leader = CompactEngine(TimingRole.LEAD, 1, peers[0], epoch_ns)
@@ -105,6 +106,7 @@ def test_ntp_seconds_wrap(epoch_ns: int, span_ns: int) -> None:
 
 
 @pytest.mark.parametrize("span_ns", SPANS)
+@pytest.mark.slow
 def test_sequence_numbers_wrap_and_the_clock_goes_on(span_ns: int) -> None:
     port, us = PortIdentity(0x0499_B9B7_E0F1_0008, 0x800C), PortIdentity(2, 0x8008)
     engine = PtpEngine(TimingRole.FOLLOW, us.clock, [TimingPeer(LEADER[0], 319, 320)], 0)

@@ -72,6 +72,7 @@ def test_spare_exchanges_do_not_make_a_clock_usable() -> None:
     assert usable == ["", "A"]
 
 
+@pytest.mark.slow
 def test_another_leader_is_not_locked_before_its_time_is_known() -> None:
     """The network's noise is known for more than a minute, the other leader's time is not."""
     tracker = LeaderClock(FILTERS["envelope"], silence_ns=2 * S, now_ns=0)

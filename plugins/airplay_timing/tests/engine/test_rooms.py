@@ -32,6 +32,7 @@ def test_any_two_rooms_agree(seconds: int) -> None:
     ("seed", "restarted", "seconds"),
     [(1, 1, 8), *(pytest.param(*it, 30, marks=pytest.mark.slow) for it in ((1, 1), (1, 6), (2, 6)))],
 )
+@pytest.mark.slow
 def test_a_room_that_starts_again_is_in_line_within_a_second_and_a_half(
     seed: int, restarted: int, seconds: int
 ) -> None:

@@ -66,6 +66,7 @@ def test_only_the_envelope_asks_before_the_first_sync(name: str, soonest_s: floa
     assert soonest_s * S < first.true_ns < latest_s * S
 
 
+@pytest.mark.slow
 def test_a_quiet_network() -> None:
     world = group(homepod())
     world.run(60)
@@ -113,6 +114,7 @@ def test_wifi_jitter_beside_nqptp_and_the_median(seed: int) -> None:
         assert ours[at] < median[at]
 
 
+@pytest.mark.slow
 def test_an_asymmetric_path_is_covered_by_the_bound() -> None:
     world = group(homepod(), here=WIFI, there=Path(delay_ns=3_000_000, jitter_ns=5 * MS, loss=0.1))
     world.run(60)
@@ -138,6 +140,7 @@ class AskedLeader(SimLeader):
         return sum(begin_s * S <= asked_ns < end_s * S for asked_ns in self.asked_ns)
 
 
+@pytest.mark.slow
 def test_a_new_leader_is_asked_three_times_for_each_sync_for_twenty_seconds() -> None:
     leader = AskedLeader()
     world = group(leader)
@@ -163,6 +166,7 @@ def test_one_that_does_not_answer_is_not_asked_more_often() -> None:
     assert world.engine.one_way
 
 
+@pytest.mark.slow
 def test_bursts_go_on_as_long_as_they_are_answered() -> None:
     world = group(homepod())
     world.run(20)
@@ -185,6 +189,7 @@ def test_a_leader_whose_syncs_were_over_before_its_announce_is_asked(monkeypatch
     assert world.engine.counters["wake_ups"] == 0
 
 
+@pytest.mark.slow
 def test_a_leader_that_sleeps_is_woken_but_not_pestered() -> None:
     leader = homepod()
     world = group(leader)
@@ -203,6 +208,7 @@ def test_a_leader_that_sleeps_is_woken_but_not_pestered() -> None:
 
 
 @pytest.mark.parametrize("priority1", [248, *(pytest.param(it, marks=pytest.mark.slow) for it in (246, 250))])
+@pytest.mark.slow
 def test_a_phone_leaves_and_another_takes_over(priority1: int) -> None:
     first, second = homepod(), phone(priority1=priority1)
     second.present = False
@@ -224,6 +230,7 @@ def test_a_phone_leaves_and_another_takes_over(priority1: int) -> None:
     assert locked_at([look for look in looks if look.estimate.grandmaster == second.name], 60) < 75
 
 
+@pytest.mark.slow
 def test_what_sounds_goes_on_when_the_leader_changes() -> None:
     first, second = homepod(), phone()
     second.present = False
@@ -249,6 +256,7 @@ def test_what_sounds_goes_on_when_the_leader_changes() -> None:
         assert abs(frames - (after_ns - before_ns) * 44_100 / S) < 3  # 68 us: a slew, and no jump
 
 
+@pytest.mark.slow
 def test_two_leaders_do_not_flap() -> None:
     first, second = homepod(), phone()
     world = group(first, second, here=WIFI, there=WIFI)
@@ -258,6 +266,7 @@ def test_two_leaders_do_not_flap() -> None:
     assert world.looks["envelope"][-1].estimate.discontinuities <= 1
 
 
+@pytest.mark.slow
 def test_a_step_of_the_leaders_time_is_followed_and_counted() -> None:
     leader = homepod()
     world = group(leader)
@@ -399,6 +408,7 @@ def test_auto_gives_way_to_a_homepod_that_waits_to_lead() -> None:
     errors(world.looks["envelope"])
 
 
+@pytest.mark.slow
 def test_auto_is_silent_once_for_a_clock_that_only_announces_itself() -> None:
     leader = InsistentHomePod()
     leader._sync = lambda world: None  # type: ignore[method-assign]

@@ -98,6 +98,7 @@ def test_the_bound_covers_every_asymmetry(
         assert abs(error) <= solution.bound_ns + 2
 
 
+@pytest.mark.slow
 def test_answers_are_packets_of_the_leader_too() -> None:
     """Of more packets the fastest is faster; and answers that wait for long in the leader do no harm."""
     squares = []
@@ -114,6 +115,7 @@ def test_answers_are_packets_of_the_leader_too() -> None:
     assert slow < 1.1 * alone
 
 
+@pytest.mark.slow
 def test_sigma_is_about_the_error() -> None:
     ratios = []
     for seed in range(8):
@@ -183,6 +185,7 @@ def test_syncs_alone_err_by_no_more_than_the_least_delay_in_the_end() -> None:
         assert -2.4 * MS < errors[0] < errors[-1] < -1.6 * MS
 
 
+@pytest.mark.slow
 def test_a_slow_change_of_rate_is_followed() -> None:
     # A device that warms up: 20 ppb/s, as fast as is allowed for.
     filter, worst = FILTERS["envelope"](), 0.0

@@ -58,7 +58,10 @@ async def watched(mode: str, impairment: Impairment, seconds: float, after_s: fl
     return errors, first, second
 
 
-@pytest.mark.parametrize(("mode", "most_ns"), [("ptp", 2_000), ("compact", 20_000), ("ntp", 2_000)])
+@pytest.mark.parametrize(
+    ("mode", "most_ns"),
+    [("ptp", 2_000), *(pytest.param(*it, marks=pytest.mark.slow) for it in (("compact", 20_000), ("ntp", 2_000)))],
+)
 async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) -> None:
     errors, leads, follows = await watched(mode, Impairment(), 15, 5)
     assert len(errors) > 90
@@ -79,12 +82,14 @@ async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) 
         *(pytest.param(*it, marks=pytest.mark.slow) for it in (("ptp", 60), ("compact", 60), ("ntp", 180))),
     ],
 )
+@pytest.mark.slow
 async def test_wifi(mode: str, seconds: int, autojump_clock: object) -> None:
     wifi = Impairment(delay_ns=MS, jitter_ns=3 * MS, jitter="exponential", loss=0.1, duplicate=0.02, swap=0.02)
     errors, _, _ = await watched(mode, wifi, seconds, 2)
     assert max(errors) < MS
 
 
+@pytest.mark.slow
 async def test_ipv6(autojump_clock: object) -> None:
     wire = SimWire(seed=3)
     hosts = [SimNetwork(SimLocalClock(ppm=ppm), wire) for ppm in (20, -15)]
@@ -97,6 +102,7 @@ async def test_ipv6(autojump_clock: object) -> None:
         assert abs(estimate.reference_at(hosts[1].local.now_ns()) - hosts[0].local.now_ns()) < 10_000
 
 
+@pytest.mark.slow
 async def test_peers_may_be_named_later(autojump_clock: object) -> None:
     leads, leader, follows, follower = pair("ptp", Impairment())
     leads = "\n".join(line for line in leads.splitlines() if not line.startswith("peers"))
@@ -108,6 +114,7 @@ async def test_peers_may_be_named_later(autojump_clock: object) -> None:
         assert second.nodes["it"].estimate().state is ClockState.LOCKED
 
 
+@pytest.mark.slow
 async def test_peers_of_the_other_family_may_be_named_later(autojump_clock: object) -> None:
     leads, leader, follows, follower = pair("ptp", Impairment())
     async with running_graph(leads, network=leader) as first, running_graph(follows, network=follower) as second:
@@ -119,6 +126,7 @@ async def test_peers_of_the_other_family_may_be_named_later(autojump_clock: obje
     assert (first.metrics("it")["send_errors"], second.metrics("it")["send_errors"]) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_a_leader_that_ends_leaves_holdover(autojump_clock: object) -> None:
     leads, leader, follows, follower = pair("ptp", Impairment())
     async with running_graph(follows, network=follower) as second:
@@ -190,6 +198,7 @@ async def test_a_graph_with_two_clocks_of_the_same_ports(autojump_clock: object)
         await run_graph(graph("") + second, for_s=1)
 
 
+@pytest.mark.slow
 async def test_a_clock_without_a_leader_says_what_is_missing(autojump_clock: object) -> None:
     leads, leader, follows, follower = pair("ptp", Impairment())
     theirs = leader.interface("eth0").address
@@ -256,6 +265,7 @@ async def test_an_interface_that_is_not_there(monkeypatch: pytest.MonkeyPatch, a
     assert "no network interface 'eth0'" in run.events("failed")[0]["reason"]
 
 
+@pytest.mark.slow
 async def test_a_sink_on_the_groups_timeline(tmp_path: Path, autojump_clock: object) -> None:
     # What the clock is for: any sink may use it.
     leads, leader, follows, follower = pair("ptp", Impairment())

@@ -70,6 +70,7 @@ def receiver(server: NqptpServer, wired: SimNetwork, tmp_path: Path) -> Callable
     return lambda *name: Receiver(wired, tmp_path, *name)
 
 
+@pytest.mark.slow
 async def test_a_session(
     server: NqptpServer, device: Any, receiver: Callable[..., Receiver], wired: SimNetwork, autojump_clock: object
 ) -> None:
@@ -121,6 +122,7 @@ async def test_receivers_that_follow_the_same_share_what_is_known(
     assert two.follows(device)
 
 
+@pytest.mark.slow
 async def test_receivers_with_leaders_of_their_own(
     server: NqptpServer,
     device: Any,
@@ -155,6 +157,7 @@ async def test_receivers_with_leaders_of_their_own(
     assert both.record.since_ns > two.record.since_ns
 
 
+@pytest.mark.slow
 async def test_the_end_of_one_receiver_leaves_the_time_to_another_of_its_name(
     server: NqptpServer, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
 ) -> None:
@@ -226,6 +229,7 @@ async def test_strangers_are_not_heard(
     assert not server.groups["10.9.9.9",].participant.engine.counters
 
 
+@pytest.mark.slow
 async def test_a_restart_is_not_noticed_by_receivers(
     device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
 ) -> None:
@@ -288,6 +292,7 @@ async def test_a_memory_of_an_earlier_server_is_served_from_the_start(
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 async def test_a_session_goes_on_after_a_restart(
     device: Any, wired: SimNetwork, tmp_path: Path, autojump_clock: object
 ) -> None:
@@ -312,6 +317,7 @@ async def test_a_session_goes_on_after_a_restart(
     assert not (tmp_path / "nqptp-kitchen~").exists()
 
 
+@pytest.mark.slow
 async def test_a_sender_may_send_time_by_the_other_family(
     server: NqptpServer, device: Any, receiver: Callable[..., Receiver], autojump_clock: object
 ) -> None:

@@ -71,6 +71,7 @@ async def test_sync_comes_at_8_hz_as_soon_as_a_receiver_is_named(
     assert receiver.locked
 
 
+@pytest.mark.slow
 async def test_a_sonos_ceases_to_announce_itself_and_follows(
     server: NqptpServer,
     sender: Sender,
@@ -106,6 +107,7 @@ async def test_an_apple_receiver_negotiates_what_it_gets(
     assert len(receiver.sync_times) > 8 * 145
 
 
+@pytest.mark.slow
 async def test_a_television_that_never_answers_holds_nothing_up(
     server: NqptpServer, sender: Sender, wired: SimNetwork, nursery: trio.Nursery, autojump_clock: object
 ) -> None:
@@ -147,6 +149,7 @@ async def test_several_receivers_on_one_address_are_answered_each(
     assert len(first.sync_times) > count + 10, "the other stream still plays"
 
 
+@pytest.mark.slow
 async def test_a_homepod_of_os_27_leads_and_music_assistant_gets_its_time(
     server: NqptpServer,
     sender: Sender,
@@ -195,6 +198,7 @@ async def test_with_a_second_receiver_the_server_leads_again(
     assert sender.sample()[1] == sender.status()[2]
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_only_announces_itself_once_is_led_without_a_pause(
     server: NqptpServer,
     sender: Sender,
@@ -213,6 +217,7 @@ async def test_a_receiver_that_only_announces_itself_once_is_led_without_a_pause
     assert max(after - before for before, after in pairwise(receiver.sync_times)) < 200 * MS
 
 
+@pytest.mark.slow
 async def test_music_assistant_plays_to_a_receiver_of_this_computer(
     server: NqptpServer, sender: Sender, wired: SimNetwork, nursery: trio.Nursery, autojump_clock: object
 ) -> None:

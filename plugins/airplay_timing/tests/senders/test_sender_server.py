@@ -104,6 +104,7 @@ class Sender:
         return struct.unpack("@HH4xQqHH??2x", (self.directory / "airptp_shm").read_bytes())
 
 
+@pytest.mark.slow
 async def test_three_kinds_of_client_share_one_clock(
     server: NqptpServer, device: Any, wired: SimNetwork, nursery: trio.Nursery, tmp_path: Path, autojump_clock: object
 ) -> None:

@@ -85,6 +85,7 @@ async def test_a_run_that_does_not_answer_is_unreachable_until_it_does(autojump_
         assert len(directory.runs["hall"].events) == 1
 
 
+@pytest.mark.slow
 async def test_old_runs_are_forgotten(autojump_clock: MockClock) -> None:
     machine = FakeMachine()
     async with following(machine) as directory:

@@ -265,6 +265,7 @@ BODIES = JSON | st.fixed_dictionaries(
 
 
 @given(bodies=st.lists(BODIES, max_size=4))
+@pytest.mark.slow
 def test_any_json_is_staged_or_refused_with_a_reason(bodies: list[Any]) -> None:
     _, stage, spare, out = site()
     for endpoint in (stage, spare, out):

@@ -41,6 +41,7 @@ QUICK = ("hardware", "gaussian", "load on/off", "wireless")
     ("path", "sync_s", "delay_s", "p99_us", "rate_ppm"),
     [pytest.param(*case, marks=() if case[0] in QUICK and case[2] < 1 else pytest.mark.slow) for case in STEADY],
 )
+@pytest.mark.slow
 def test_steady(path: str, sync_s: float, delay_s: float, p99_us: float, rate_ppm: float) -> None:
     world = World(PATHS[path], seed=4, seconds=200, sync_s=sync_s, delay_s=delay_s)
     figures = follow(make_estimator("kalman"), world.play()).figures(warm_s=110)
@@ -92,6 +93,7 @@ def test_is_honest_from_the_start(name: str, oscillator: str, path: str) -> None
     assert figures.beyond_bound == 0
 
 
+@pytest.mark.slow
 def test_one_sided_load_hardly_moves_it() -> None:
     # Where the mean of both directions would be off by 36 us.
     world = World(PATHS["load"], seed=3, seconds=120)
@@ -99,12 +101,14 @@ def test_one_sided_load_hardly_moves_it() -> None:
     assert abs(follow(make_estimator("linear-regression"), world.play()).figures(warm_s=40).bias_us) > 10
 
 
+@pytest.mark.slow
 def test_it_says_that_a_network_is_too_noisy_for_its_lock_limit_but_locks_in_the_end() -> None:
     world = World(PATHS["gaussian"], seed=1, seconds=150)
     figures = follow(make_estimator("kalman", lock_within=20_000), world.play()).figures()
     assert 60 < figures.locked_s < 120
 
 
+@pytest.mark.slow
 def test_the_chosen_quantile_distinguishes_load_from_noise() -> None:
     quantile = {}
     for path in ("gaussian", "load"):

@@ -55,6 +55,7 @@ def test_is_honest_through_losses_silence_and_other_grandmasters(path: str, seed
     assert beyond_bound == 0
 
 
+@pytest.mark.slow
 def test_holdover_ends_when_the_doubt_is_too_large_and_locks_again() -> None:
     world = World(PATHS["quiet"], seed=6, seconds=560, silences=((60, 540),))
     track = follow(make_estimator("kalman"), world.play(), every_s=5.0)
@@ -84,6 +85,7 @@ def test_one_way_only_is_never_locked(name: str) -> None:
     assert states(track, 39, 40) == {LOCKED}
 
 
+@pytest.mark.slow
 def test_a_path_whose_delay_is_measured_no_longer_stays_locked() -> None:
     track = follow(make_estimator("kalman"), World(PATHS["quiet"], seed=1, seconds=120, one_way=((30, 120),)).play())
     assert states(track, 30, 120) == {LOCKED}
@@ -92,6 +94,7 @@ def test_a_path_whose_delay_is_measured_no_longer_stays_locked() -> None:
 
 @kalman_in_quick_tests
 @pytest.mark.parametrize(("ahead_ns", "jumps"), [(-30_000, 0), (5_000_000, 1)])
+@pytest.mark.slow
 def test_another_grandmaster_of_the_same_timescale(name: str, ahead_ns: int, jumps: int) -> None:
     world = World(PATHS["quiet"], seed=3, seconds=70, changes=(Change(30, ahead_ns),))
     estimator = make_estimator(name)
@@ -126,6 +129,7 @@ def test_a_reference_that_jumps_without_a_word_is_found_out(name: str, ahead_ns:
     assert states(track, 40, 60) == {LOCKED}
 
 
+@pytest.mark.slow
 def test_a_longer_path_is_taken_for_one() -> None:
     # Both ways longer by 300 us from the middle on: the offset must not follow.
     short, long = stack(20 * US, US), stack(320 * US, US)
@@ -155,6 +159,7 @@ class AwakenedOscillator(Oscillator):
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
 @pytest.mark.parametrize(("ramp_ppb", "worst_ns"), [pytest.param(2.0, 110, marks=pytest.mark.slow), (10.0, 290)])
+@pytest.mark.slow
 def test_is_honest_when_a_calm_oscillator_begins_to_move(ramp_ppb: float, worst_ns: float, seed: int) -> None:
     calm = AwakenedOscillator(ppm=0.0, wander_ppb=0.02, swing_ppm=0.0, ramp_ppb=ramp_ppb)
     path = Path(exponential(50, 20), exponential(50, 20))

@@ -143,6 +143,7 @@ def test_anything_at_all_is_survived(name: str, samples: list[Sample], seed: int
 @kalman_in_quick_tests
 @settings(max_examples=8, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_hostile_packets_among_good_ones_are_survived_and_the_map_runs_on(name: str, data: st.DataObject) -> None:
     play, estimator = World(PATHS["quiet"], seed=data.draw(st.integers(0, 50)), seconds=12).play(), make_estimator(name)
     step = data.draw(st.integers(10, 60))

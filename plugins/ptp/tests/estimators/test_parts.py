@@ -20,6 +20,7 @@ from .links import PATHS
 from .world import World
 
 
+@pytest.mark.slow
 def test_the_extrapolated_floor_of_queues_is_the_floor() -> None:
     random = np.random.default_rng(1)
     statistics = OrderStatistics(8)
@@ -143,6 +144,7 @@ def test_the_bank_finds_offset_rate_and_delay_and_knows_how_well() -> None:
     assert known.state[2] == pytest.approx(np.full(4, 20_000), abs=300)
 
 
+@pytest.mark.slow
 def test_choice_trusts_the_precise_unless_it_is_biased() -> None:
     scatter = np.array([9.0, 4.0, 3.0, 2.0])
     even = weigh_statistics(settled_bank(0.0).mixture(), scatter)
@@ -172,6 +174,7 @@ def test_the_same_packets_give_the_same_clock(name: str) -> None:
 
 
 @pytest.mark.parametrize("minutes", [10, *(pytest.param(minutes, marks=pytest.mark.slow) for minutes in (20, 40))])
+@pytest.mark.slow
 def test_it_neither_grows_nor_drifts(minutes: int) -> None:
     # Memory that does not grow, and a line that does not drift from the truth: minutes in which both clocks wander.
     estimator = make_estimator("kalman")

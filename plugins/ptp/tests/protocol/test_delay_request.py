@@ -175,6 +175,7 @@ def test_the_mean_delay_falls_quickly_and_rises_slowly() -> None:
         assert mean.ns == expected_ns
 
 
+@pytest.mark.slow
 def test_stamps_that_never_come_are_forgotten() -> None:
     bench = follower(log_min_delay_req_interval=-7)
     bench.stamping, bench.answers, bench.answer = False, always, {"log_interval": -7}
@@ -217,6 +218,7 @@ def test_hybrid_asks_by_unicast_and_falls_back_after_three_misses() -> None:
     assert len(bench.told("unicast_fallback")) == 1
 
 
+@pytest.mark.slow
 def test_hybrid_tries_again_later_less_and_less_often() -> None:
     bench = follower(unicast=Unicast.HYBRID)
     bench.answers = by_multicast

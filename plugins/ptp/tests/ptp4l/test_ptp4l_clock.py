@@ -63,6 +63,7 @@ async def trusted(run: GraphRun, ptp4l: Any, seconds: float) -> set[ClockState]:
 
 
 @pytest.mark.trio
+@pytest.mark.slow
 async def test_locks_within_two_seconds_to_a_microsecond(ptp4l: Any, autojump_clock: object) -> None:
     async with running_graph(graph(ptp4l), local=ptp4l.local) as run:
         await until(run, ClockState.LOCKED, within_s=2.0)
@@ -99,6 +100,7 @@ async def test_a_step_of_the_systems_clock_is_no_step_of_ours(ptp4l: Any, autoju
 
 
 @pytest.mark.trio
+@pytest.mark.slow
 async def test_syncs_cease(ptp4l: Any, autojump_clock: object) -> None:
     async with following(ptp4l) as run:
         await trio.sleep(30)
@@ -114,6 +116,7 @@ async def test_syncs_cease(ptp4l: Any, autojump_clock: object) -> None:
 
 
 @pytest.mark.trio
+@pytest.mark.slow
 async def test_ptp4l_does_not_answer_for_a_while(ptp4l: Any, autojump_clock: object) -> None:
     async with following(ptp4l) as run:
         await trio.sleep(30)
@@ -143,6 +146,7 @@ async def test_ptp4l_ends_and_starts_again(ptp4l: Any, nursery: trio.Nursery, au
 
 
 @pytest.mark.trio
+@pytest.mark.slow
 async def test_another_grandmaster(ptp4l: Any, autojump_clock: object) -> None:
     async with following(ptp4l) as run:
         await trio.sleep(30)

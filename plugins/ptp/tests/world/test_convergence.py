@@ -92,6 +92,7 @@ def test_there_is_one_master_and_it_is_the_best(seed: int, mechanism: DelayMecha
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_forty_clocks_of_one_kind(seed: int) -> None:
     # More than the table of foreign masters holds, all announcing themselves at the same time.
     world = World(seed, link=CLEAN, through_codec=False)

@@ -113,6 +113,7 @@ def test_a_master_without_syncs_from_the_beginning() -> None:
     assert follower.samples == []
 
 
+@pytest.mark.slow
 def test_a_master_without_syncs_does_not_keep_a_grandmaster_passive() -> None:
     world = World()
     mute = world.add(GM)
@@ -136,6 +137,7 @@ def test_a_master_without_syncs_does_not_keep_a_grandmaster_passive() -> None:
     assert follower.parent == mute.identity
 
 
+@pytest.mark.slow
 def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
     world, gm, spare, follower = trio()
     gm.passes = lambda message: message.type is not MessageType.DELAY_RESP
@@ -154,6 +156,7 @@ def test_a_master_that_does_not_answer_is_left_for_longer_and_longer() -> None:
     assert follower.notice("master_demoted").fields["for_s"] == 30
 
 
+@pytest.mark.slow
 def test_losses_do_not_demote_a_master() -> None:
     world = World(3, link=Link(jitter_ns=100_000, loss=0.1))
     world.add(GM)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from phasegraph.ieee1588 import DelayReq, Message, MessageType
 from phasegraph_ptp.measurements import DelaySample, SyncSample
 from phasegraph_ptp.protocol import PortRole, PortState, Settings, Unicast
@@ -52,6 +54,7 @@ def heard_in(world: World, seconds: float, node: Node) -> set[MessageType]:
     return kinds
 
 
+@pytest.mark.slow
 def test_from_the_first_request_to_a_slave() -> None:
     world, servers, [client] = build(128)
     world.run(20)
@@ -101,6 +104,7 @@ def test_a_server_that_announces_but_refuses_to_sync_is_left() -> None:
     assert client.parent == first.identity
 
 
+@pytest.mark.slow
 def test_a_full_server_refuses_the_rest() -> None:
     world, [server], clients = build(128, clients=4, grant_clients=2)
     world.run(60)
@@ -112,6 +116,7 @@ def test_a_full_server_refuses_the_rest() -> None:
     assert [client.state for client in clients if client.alive].count(PortState.SLAVE) == 2
 
 
+@pytest.mark.slow
 def test_over_a_bad_network() -> None:
     world, servers, [client] = build(128, link=Link(jitter_ns=3_000_000, loss=0.1, duplicate=0.1, late=0.02))
     world.run(60)

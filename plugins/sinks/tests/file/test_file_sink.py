@@ -148,6 +148,7 @@ async def test_a_full_queue_stops_taking_and_says_so_once(
     assert np.array_equal(read(tmp_path / "out.wav"), input.frames)
 
 
+@pytest.mark.slow
 async def test_copying_faster_than_the_disk_is_no_overrun(
     tmp_path, ctx, make, make_input, noise, format_of, autojump_clock
 ):

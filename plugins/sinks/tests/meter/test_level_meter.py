@@ -87,7 +87,7 @@ def test_frames_that_do_not_come_are_silence_too():
     assert meter.figures().trouble == "silence"
 
 
-@pytest.mark.parametrize("block", [BLOCK, 997, 2, 1])
+@pytest.mark.parametrize("block", [BLOCK, 997, *(pytest.param(it, marks=pytest.mark.slow) for it in (2, 1))])
 @pytest.mark.parametrize(("run", "overloads"), [(2, 0), (3, 1), (50, 1)])
 def test_samples_in_a_row_at_full_scale_are_an_overload(block, run, overloads):
     frames = noise(0.1)

@@ -44,6 +44,7 @@ def open_process():
     return CardProcess(REQUEST, PlayRing, 4800)
 
 
+@pytest.mark.slow
 def test_parent_and_child_share_the_ring(child):
     child(
         """

@@ -77,6 +77,7 @@ async def test_asks_the_driver_for_its_lowest_latency(card, play, autojump_clock
 
 
 @pytest.mark.parametrize(("block", "frames"), [pytest.param(64, 129, marks=pytest.mark.slow), (256, 257)])
+@pytest.mark.slow
 async def test_holds_little_where_the_data_plane_is_on_time(block, frames, card, play, autojump_clock):
     card.block = block
     run = await play(LOWEST, card, for_s=3)
@@ -92,6 +93,7 @@ async def test_holds_little_where_the_data_plane_is_on_time(block, frames, card,
     assert "buffer_ns" not in default.metrics("speakers")
 
 
+@pytest.mark.slow
 async def test_is_raised_before_the_card_runs_dry_and_nothing_moves(card, playing, autojump_clock):
     async with settled(playing, card) as run:
         await stall(run, 0.005)
@@ -102,6 +104,7 @@ async def test_is_raised_before_the_card_runs_dry_and_nothing_moves(card, playin
     assert off_its_place(run, card).max() < 0.02
 
 
+@pytest.mark.slow
 async def test_is_raised_after_underruns_until_it_holds(card, playing, autojump_clock):
     underruns = []
     async with settled(playing, card, cycles=750) as run:
@@ -116,6 +119,7 @@ async def test_is_raised_after_underruns_until_it_holds(card, playing, autojump_
     assert off_its_place(run, card)[-50:].max() < 0.02
 
 
+@pytest.mark.slow
 async def test_takes_no_more_than_the_link_offset_leaves(card, playing, autojump_clock):
     async with settled(playing, card, LOWEST.replace("80ms", "25ms")) as run:
         for _ in range(5):
@@ -126,6 +130,7 @@ async def test_takes_no_more_than_the_link_offset_leaves(card, playing, autojump
     assert run.report["edges"]["stage->speakers"]["metrics"]["missing_frames"] == 0
 
 
+@pytest.mark.slow
 async def test_gives_a_cycle_back_and_nothing_moves(card, playing, monkeypatch, autojump_clock):
     monkeypatch.setattr("phasegraph_sinks.soundcard.lowest_buffer.WINDOW_NS", WINDOW_NS // 600)
     async with settled(playing, card) as run:

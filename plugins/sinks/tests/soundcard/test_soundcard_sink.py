@@ -78,6 +78,7 @@ def usual(random):
     return abs(random.normal(0, 1e-4)) + (random.random() < 0.01) * random.exponential(1.5e-3)
 
 
+@pytest.mark.slow
 async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness = 0.02, usual
@@ -88,6 +89,7 @@ async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_
     assert run.metrics("speakers")["underruns"] == 0
 
 
+@pytest.mark.slow
 async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_clock):
     card = make_card(ppm=-80.0)
     card.noise_s, card.lateness = 40e-6, lambda random: abs(random.normal(0, 5e-4))
@@ -102,6 +104,7 @@ async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_
 @pytest.mark.parametrize(
     "wrong", [lambda device, now: (0.0, 0.0), pytest.param(lambda device, now: (now, now), marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness, card.wrong_time = 0.02, usual, wrong
@@ -142,6 +145,7 @@ async def test_an_xrun_in_the_first_callbacks_does_not_discredit_the_card_s_time
     assert np.abs(early * 48_000 - 0.358).max() < 0.4
 
 
+@pytest.mark.slow
 async def test_a_card_that_does_nothing_but_lose_frames_plays_all_the_same(make_card, play, autojump_clock):
     card = make_card()
     card.xruns = dict.fromkeys(range(0, 4000, 30), 200)
@@ -158,6 +162,7 @@ async def test_a_reported_xrun_that_lost_nothing_changes_nothing(make_card, play
     assert run.metrics("speakers")["lost_frames"] == 0
 
 
+@pytest.mark.slow
 async def test_a_stalled_data_plane_is_an_underrun(make_card, playing, autojump_clock):
     card = make_card()
     async with playing(CLOCKED, card) as run:
@@ -174,6 +179,7 @@ async def test_a_stalled_data_plane_is_an_underrun(make_card, playing, autojump_
     assert abs(early[-1]) * 48_000 < 0.1
 
 
+@pytest.mark.slow
 async def test_an_unplugged_card_is_waited_for(make_card, playing, autojump_clock):
     card = make_card(ppm=37.3)
     other = make_card(name="HDMI 0")
@@ -198,6 +204,7 @@ async def test_an_unplugged_card_is_waited_for(make_card, playing, autojump_cloc
     assert run.report["nodes"]["speakers"]["state"] == "ended"
 
 
+@pytest.mark.slow
 async def test_a_file_goes_on_for_others_while_a_card_is_away(make_card, playing, autojump_clock):
     card = make_card()
     graph = FILE.replace('"1s"', '"3s"') + '[sinks.second]\nkind = "soundcard"\ninput = "file"\ndevice = "HDMI 0"\n'
@@ -213,6 +220,7 @@ async def test_a_file_goes_on_for_others_while_a_card_is_away(make_card, playing
     assert "device_lost" not in run.metrics("second")
 
 
+@pytest.mark.slow
 async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card, playing, autojump_clock):
     card, other = make_card(), make_card(name="HDMI 0")
     graph = FILE.replace('"1s"', '"3s"') + '[sinks.second]\nkind = "soundcard"\ninput = "file"\ndevice = "HDMI 0"\n'
@@ -225,6 +233,7 @@ async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card,
     assert np.array_equal(sound(other), counter_frames(0, 144_000, 2))
 
 
+@pytest.mark.slow
 async def test_says_when_the_link_offset_is_too_short(make_card, play, autojump_clock):
     card = make_card()
     card.latency_s = 0.05

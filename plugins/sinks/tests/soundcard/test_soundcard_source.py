@@ -46,6 +46,7 @@ async def test_records_every_frame_in_its_place(make_card, play, autojump_clock)
     assert (metrics["overruns"], metrics["lost_frames"]) == (0, 0)
 
 
+@pytest.mark.slow
 async def test_what_an_xrun_lost_is_silence_of_its_length(make_card, play, autojump_clock):
     card = make_card(ppm=30.0)
     card.xruns, card.noise_s = {250: 777}, 5e-6
@@ -59,6 +60,7 @@ async def test_what_an_xrun_lost_is_silence_of_its_length(make_card, play, autoj
     assert (metrics["overruns"], metrics["lost_frames"]) == (1, 777)
 
 
+@pytest.mark.slow
 async def test_an_unplugged_card_leaves_a_gap_as_long_as_it_was_away(make_card, playing, autojump_clock):
     card = make_card(ppm=30.0)
     async with playing(RECORD, card) as run:
@@ -100,6 +102,7 @@ async def test_the_stream_s_clock_is_the_card(local_ppm, make_card, playing, aut
     assert estimate.state == "locked"
 
 
+@pytest.mark.slow
 async def test_two_cards_of_different_rates_in_one_graph(make_card, play, autojump_clock):
     microphone, speakers = make_card(ppm=80.0), make_card(name="HDMI 0", ppm=-60.0)
     run = await play(MONITOR, microphone, speakers, for_s=2)
