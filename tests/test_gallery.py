@@ -28,8 +28,9 @@ def test_it_is_valid_and_has_its_place_on_the_page(path: Path) -> None:
     assert path.read_text("utf-8").startswith("# "), "it says what it is for"
 
 
-@pytest.mark.parametrize("seconds", [18, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [18, 25])
 @by_graph
+@pytest.mark.slow
 def test_it_does_in_simulation_what_it_promises(path: Path, seconds: int, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     words = ["simulate", str(path), "--for", f"{seconds}s", "--report", str(report)]

@@ -43,6 +43,7 @@ def test_few_methods_share_a_name_with_many_others() -> None:
     assert share <= MOST_SHARED_METHODS, f"{share:.1%}; the most frequent: {', '.join(most)}"
 
 
+@pytest.mark.slow
 def test_a_class_name_is_defined_once() -> None:
     repeated = names.repeated_classes(names.classes())
     assert {name: places for name, places in repeated.items() if name not in REPEATED_CLASSES.split()} == {}

@@ -52,7 +52,7 @@ SLOW = "(slow or hypothesis) and not realtime"
 """Hypothesis gives each property its marker."""
 PATIENCE = ("-o", "faulthandler_timeout=1500")
 """How long a slow test may take before it counts as one that hangs: CI runs them with what other steps leave."""
-OTHERS = 4
+OTHERS = 8
 """Quick tests have this many more workers than processors: other programs that want those get a smaller share."""
 COMPILED = VENV / "compiled"
 """What Python compiles of each file that is imported: kept, in .venv and not in the tree."""

@@ -167,6 +167,7 @@ async def test_an_unplugged_interface_is_a_lost_path(autojump_clock: Any) -> Non
         assert both.metrics["paths_used"] == 2
 
 
+@pytest.mark.slow
 async def test_loss_on_both_paths_is_within_the_bound(autojump_clock: Any) -> None:
     async with pair(jitter_ns=5_000) as both:
         for interface in ("eth0", "eth1"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 
 from phasegraph_ptp.estimators import make_estimator
 
@@ -20,6 +21,7 @@ HOURS = float(os.environ.get("PHASEGRAPH_PTP_HOURS", "0.25"))
 PARTS = 6
 
 
+@pytest.mark.slow
 def test_hours() -> None:
     play = World(PATHS["quiet"], seed=1, seconds=3600 * HOURS).play()
     estimator = make_estimator("kalman")
