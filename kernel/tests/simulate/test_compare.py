@@ -73,7 +73,7 @@ def run(registry):
     return run
 
 
-@pytest.mark.parametrize("for_s", [8, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("for_s", [8, 20])
 @pytest.mark.slow
 def test_all_kinds_that_can_take_the_crossing_are_compared_and_the_others_named(run, for_s):
     found = run(None, (WORLD, scenario()), for_s=for_s)

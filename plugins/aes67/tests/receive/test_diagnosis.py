@@ -94,10 +94,7 @@ def test_a_sender_of_another_rate(make, rate, reason):
     assert reason in stage.events[-1][1]["reason"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "described"),
-    [(48_000, 44_100), *(pytest.param(*it, marks=pytest.mark.slow) for it in ((44_100, 48_000), (96_000, 48_000)))],
-)
+@pytest.mark.parametrize(("sent", "described"), [(48_000, 44_100), (44_100, 48_000), (96_000, 48_000)])
 @pytest.mark.slow
 def test_another_rate_of_timestamps_that_count_only_themselves(make, sent, described):
     # They are followed again and again, so no packet is outside the window for long.

@@ -139,7 +139,7 @@ async def test_what_the_network_refuses_is_a_gap(graphs, gaps_in, troubles, auto
     assert [length for _, length in gaps_in(run.nodes["recorder"].recording())] == [7 * FRAMES]
 
 
-@pytest.mark.parametrize("burst", [pytest.param(1.0, marks=pytest.mark.slow), 6.0])
+@pytest.mark.parametrize("burst", [1.0, 6.0])
 @pytest.mark.slow
 async def test_one_percent_at_random_is_concealed(graphs, sent, troubles, autojump_clock, burst):
     network = SimNetwork(seed=5)

@@ -27,7 +27,7 @@ def told(run, id):
 LOST, FOUND = ({"name": name, "interface": "eth0"} for name in ("interface_lost", "interface_found"))
 
 
-@pytest.mark.parametrize("new_index", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("new_index", [True, False])
 @pytest.mark.slow
 async def test_a_sink_goes_on_when_its_interface_is_back(graphs, sent, autojump_clock, new_index):
     wire = SimWire()

@@ -104,7 +104,7 @@ async def test_the_slower_leg_may_lag_by_the_link_offset(graphs, gaps_in, troubl
     assert gaps_in(run.nodes["recorder"].recording()) == []
 
 
-@pytest.mark.parametrize("media_clock", ["absolute", pytest.param("relative", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("media_clock", ["absolute", "relative"])
 @pytest.mark.slow
 async def test_a_leg_that_is_slower_than_the_link_offset_protects_nothing(
     graphs, gaps_in, troubles, autojump_clock, media_clock
@@ -138,7 +138,7 @@ async def test_the_same_group_on_both_networks(graphs, gaps_in, troubles, autoju
     assert gaps_in(run.nodes["recorder"].recording()) == []
 
 
-@pytest.mark.parametrize(("step", "lost_ms"), [(-100, 2), pytest.param(250, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("step", "lost_ms"), [(-100, 2), (250, 300)])
 @pytest.mark.slow
 async def test_another_grandmaster_brings_no_old_audio_back(graphs, autojump_clock, step, lost_ms):
     # Media time is set back (or on) by less than the ring holds; both ends follow.

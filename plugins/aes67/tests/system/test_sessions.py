@@ -326,7 +326,7 @@ def names_so_far(run):
     return [event.name for event in run.session.services.events if event.node == "it"]
 
 
-@pytest.mark.parametrize("seconds", [35, pytest.param(90, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [35, 90])
 @pytest.mark.slow
 async def test_the_announcements_of_a_sender(wire, tmp_path, autojump_clock, seconds):
     # The first is followed by another every 30 s.

@@ -33,7 +33,7 @@ buffer = "20ms"
 """
 
 
-@pytest.mark.parametrize("blocks", [pytest.param((256, 256), marks=pytest.mark.slow), (192, 960)])
+@pytest.mark.parametrize("blocks", [(256, 256), (192, 960)])
 @pytest.mark.slow
 async def test_two_cards_of_other_rate_and_latency_sound_together(blocks, make_card, play, autojump_clock):
     left, right = make_card(ppm=80.0), make_card(name="HDMI 0", ppm=-60.0)

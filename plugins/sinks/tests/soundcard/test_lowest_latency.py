@@ -76,7 +76,7 @@ async def test_asks_the_driver_for_its_lowest_latency(card, play, autojump_clock
     assert card.requested_latency == "high"
 
 
-@pytest.mark.parametrize(("block", "frames"), [pytest.param(64, 129, marks=pytest.mark.slow), (256, 257)])
+@pytest.mark.parametrize(("block", "frames"), [(64, 129), (256, 257)])
 @pytest.mark.slow
 async def test_holds_little_where_the_data_plane_is_on_time(block, frames, card, play, autojump_clock):
     card.block = block

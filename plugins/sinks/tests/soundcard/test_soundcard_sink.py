@@ -101,9 +101,7 @@ async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_
     assert metrics["lost_frames"] == 0
 
 
-@pytest.mark.parametrize(
-    "wrong", [lambda device, now: (0.0, 0.0), pytest.param(lambda device, now: (now, now), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("wrong", [lambda device, now: (0.0, 0.0), lambda device, now: (now, now)])
 @pytest.mark.slow
 async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
