@@ -33,7 +33,7 @@ def test_with_nothing_wrong_nothing_is_off(simulate):
 def test_a_card_that_is_off_leaves_a_known_error_of_a_known_sign(simulate, ppm):
     # A compensator in proportion needs an error for its ratio: 2 s of what the clocks differ by. Where the card is
     # fast, frames are read too early.
-    report = simulate(world=scenario(card=f'rate-offset = "{ppm}ppm"'), for_s=20)
+    report = simulate(world=scenario(card=f'rate-offset = "{ppm}ppm"'), for_s=30)
     assert (edge(report, "true_alignment_error_mean_frames") < 0) is (ppm > 0)
     assert edge(report, "phase_error_ns") * 48e-6 == pytest.approx(-ppm * 2 * 0.048, rel=0.01)
     assert edge(report, "true_alignment_error_max_frames") == pytest.approx(abs(ppm) * 2 * 0.048, rel=0.01)

@@ -75,9 +75,7 @@ async def test_a_quiet_network(mode: str, most_ns: int, autojump_clock: object) 
     assert [event["leader"] for event in follows.events("ready")]
 
 
-@pytest.mark.parametrize(
-    ("mode", "seconds"), [("ptp", 25), ("ptp", 60), ("compact", 60), ("ntp", 180)]
-)  # ntp locks after a minute
+@pytest.mark.parametrize(("mode", "seconds"), [("ptp", 25), ("ptp", 60), ("compact", 60), ("ntp", 180)])
 @pytest.mark.slow
 async def test_wifi(mode: str, seconds: int, autojump_clock: object) -> None:
     wifi = Impairment(delay_ns=MS, jitter_ns=3 * MS, jitter="exponential", loss=0.1, duplicate=0.02, swap=0.02)
