@@ -93,6 +93,16 @@ def test_is_honest_from_the_start(name: str, oscillator: str, path: str) -> None
     assert figures.beyond_bound == 0
 
 
+@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 7))])
+def test_a_line_is_not_believed_where_a_bad_oscillator_bends_it(seed: int) -> None:
+    # It led there, and was up to 3.9 of its sigmas off.
+    seconds = 60 if seed == 10 else 400
+    world = World(PATHS["quiet"], OSCILLATORS["bad"], seed=seed, seconds=seconds)
+    figures = follow(make_estimator("kalman"), world.play()).figures()
+    assert figures.beyond_3_sigma <= 0.003
+    assert figures.beyond_bound == 0
+
+
 @pytest.mark.slow
 def test_one_sided_load_hardly_moves_it() -> None:
     # Where the mean of both directions would be off by 36 us.

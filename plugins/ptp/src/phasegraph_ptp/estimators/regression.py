@@ -142,8 +142,9 @@ class Regression:
         self._span_ns = span_ns
         self.packets = tuple(deque(packets, maxlen=most) for packets in self.packets)
 
-    def fit(self) -> FittedLine | None:
-        """The line now; None without a Sync."""
+    def fit(self, wander_ppb: float = WANDER) -> FittedLine | None:
+        """The line now, on an oscillator whose rate walks by ``wander_ppb`` in a square root of a second; None without
+        a Sync."""
         if not self.packets[Direction.SYNC]:
             return None
         # The middle one, since one of them may be absurd.
@@ -175,7 +176,7 @@ class Regression:
                 *(sign * value, slope * value, lever * value),
             ]
         )
-        wandered = WANDER**2 * age**3 / 3
+        wandered = wander_ppb**2 * age**3 / 3
         trust = np.ones(count)
         variance = np.empty(count)
         sure = np.full(count, 1 / LEAST_NOISE_NS)
