@@ -30,7 +30,7 @@ def test_nodes_agree_whatever_fails(seed: int) -> None:
 
 @pytest.mark.slow
 def test_a_seed_determines_the_run() -> None:
-    assert FLEET["simulate"](NODES, 30, 3)[1].figures() == FLEET["simulate"](NODES, 30, 3)[1].figures()
+    assert FLEET["simulate"](NODES, 60, 3)[1].figures() == FLEET["simulate"](NODES, 60, 3)[1].figures()
 
 
 @pytest.mark.slow

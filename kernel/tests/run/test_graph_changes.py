@@ -312,10 +312,10 @@ async def test_a_crossing_locks_before_it_is_heard(autojump_clock: Any) -> None:
         'input = "a"\ncompensator = "align"\n[comp'
     )  # fmt: skip
     async with running_graph(graph) as run:
-        await trio.sleep(1)
+        await trio.sleep(2)
         done = await run.session.changes.apply(GraphEdit(set={"sink.main.input": "b"}))
         frame = done.applied["main"].frame
-        await trio.sleep(1)
+        await trio.sleep(2)
     played = counted(recording(run, "main"))
     steps = np.diff(played)
     jumps = [at + 1 for at in np.flatnonzero((steps < 0) | (steps > 2))]

@@ -62,8 +62,8 @@ async def test_a_sink_that_has_failed_holds_up_no_other(autojump_clock, on_failu
 
 @pytest.mark.slow
 async def test_one_that_comes_back_is_where_the_others_are(autojump_clock) -> None:
-    session = session_in_which(("sinks.other.on-failure=restart",), other=0.5)
-    await run(session, 2)
+    session = session_in_which(("sinks.other.on-failure=restart",), other=2)
+    await run(session, 5)
     main, other = (counted(session.built.nodes[id].node.recording()) for id in ("main", "other"))
     assert other[-1] == pytest.approx(main[-1], abs=RATE // 50)
 
@@ -80,11 +80,11 @@ async def test_a_source_waits_while_all_are_to_come_back(autojump_clock) -> None
 
 @pytest.mark.slow
 async def test_a_source_without_readers_ends(autojump_clock) -> None:
-    session = session_in_which(("sinks.main.on-failure=isolate",), main=0.5, other=1)
+    session = session_in_which(("sinks.main.on-failure=isolate",), main=2, other=3)
     stream = session.built.nodes["program"].stream
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(run, session, 2)
-        await trio.sleep(0.75)
+        nursery.start_soon(run, session, 6)
+        await trio.sleep(2.5)
         assert stream.end is None
-        await trio.sleep(0.75)
-        assert stream.end == pytest.approx(RATE, abs=RATE // 10)
+        await trio.sleep(2.5)
+        assert stream.end == pytest.approx(3 * RATE, abs=RATE // 10)

@@ -73,13 +73,13 @@ def test_a_ratio_that_is_wrong_is_found_wrong_by_so_much(simulate):
 
 @pytest.mark.slow
 def test_a_step_of_the_card_s_rate_is_felt(simulate):
-    still = simulate(world=scenario(card='rate-offset = "10ppm"'), for_s=20)
-    felt = simulate(world=scenario(card='rate-offset = "10ppm"\nramps = [{at = "10s", by = "10ppm"}]'), for_s=20)
+    still = simulate(world=scenario(card='rate-offset = "10ppm"'), for_s=40)
+    felt = simulate(world=scenario(card='rate-offset = "10ppm"\nramps = [{at = "20s", by = "10ppm"}]'), for_s=40)
     assert edge(felt, "true_alignment_error_max_frames") == pytest.approx(
         2 * edge(still, "true_alignment_error_max_frames"), rel=0.02
     )
     assert felt["nodes"]["card"]["metrics"]["true_device_rate_ppb"] == pytest.approx(
-        10_000 + 10 / 20 * 10_000, rel=0.01
+        10_000 + 20 / 40 * 10_000, rel=0.01
     )
 
 

@@ -103,7 +103,7 @@ async def test_chance_comes_from_the_seed(autojump_clock):
     async def arrivals(seed: int) -> tuple[list[int], list[int]]:
         network = SimNetwork(impairment=how, seed=seed)
         receiver, flow = listen(network, GROUP), Flow(network)
-        await flow.send(600)
+        await flow.send(1200)
         await trio.sleep(1)
         got: list[int] = []
         stamps: list[int] = []
@@ -111,11 +111,11 @@ async def test_chance_comes_from_the_seed(autojump_clock):
             got += numbers(batch)
             stamps += (batch.arrival_ns[: batch.count] - batch.arrival_ns[0]).tolist()
         truth = network.truth
-        assert len(set(got)) >= 600 - truth.dropped - 1
+        assert len(set(got)) >= 1200 - truth.dropped - 1
         assert len(got) == truth.delivered
         assert sum(1 for a, b in itertools.pairwise(got) if b < a) == truth.swapped
         for count, share in ((truth.dropped, 0.05), (truth.duplicated, 0.02), (truth.swapped, 0.03)):
-            assert abs(count / 600 - share) < 0.015
+            assert abs(count / 1200 - share) < 0.015
         return got, stamps
 
     first = await arrivals(1)

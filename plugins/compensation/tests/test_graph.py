@@ -65,7 +65,7 @@ def test_without_leave_the_graph_does_not_start() -> None:
 def test_a_tone_is_clean_and_the_card_is_known_to_the_next_run(kind: str, tmp_path: Path) -> None:
     graph = GRAPH.replace('"none"\nallow-slips = true', f'"{kind}"').replace("400ppm", "100ppm")
     learned = tmp_path / "devices.json"
-    played = run_graph_now(graph, for_s=7.0, device_rates=learned)
+    played = run_graph_now(graph, for_s=12.0, device_rates=learned)
     metrics = played.report["edges"]["stage->card"]["metrics"]
     assert metrics["ratio_ppb"] == pytest.approx(-100_000, abs=1_000)
     assert (metrics["resyncs"], metrics["missing_frames"]) == (0, 0)

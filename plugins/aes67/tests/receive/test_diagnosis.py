@@ -98,8 +98,8 @@ def test_a_sender_of_another_rate(make, rate, reason):
 @pytest.mark.slow
 def test_another_rate_of_timestamps_that_count_only_themselves(make, sent, described):
     # They are followed again and again, so no packet is outside the window for long.
-    stage = make(rate=described, channels=1, relative=True)
-    frames = 480
+    stage = make(rate=described, relative=True)
+    frames = 192
     for number in range(sent * 5 // frames):
         at_ns = stage.clock.now.local_ns + number * frames * 10**9 // sent
         stage.accept(stage.packet(7 + frames * number, frames=frames, sequence=number), at_ns)

@@ -260,10 +260,8 @@ def test_whatever_the_legs_lose(
     came = sorted(set(range(60)) - (lost[0] & lost[1]))
     for stage in (together, singly):
         assert stage.receiver.packets_received == len(came)
-        out, _ = stage.read(first, 48 * 60)
-        frames = (48 * np.array(came, int)[:, None] + np.arange(48)).ravel()
-        assert stage.receiver.stream.ring.valid(first, 48 * 60)[frames].all()
-        assert (out[frames] == stage.samples((first + frames[:, None]) * 7 + np.arange(2))).all()
+        for number in came:
+            assert stage.right(first + 48 * number, 48)
         if came:
             gone = came[-1] - came[0] + 1 - len(came)
             figures = stage.metrics()

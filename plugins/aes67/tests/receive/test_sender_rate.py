@@ -73,11 +73,11 @@ def test_windows_that_left_count_no_more() -> None:
 @pytest.mark.slow
 def test_a_jump_of_the_clock_begins_it_again(make: Any) -> None:
     stage = make(relative=True, mediaclk_offset=None)
-    drifting(stage, 0, 2)
+    drifting(stage, 0, 3)
     assert "sender_rate_ppb" in stage.metrics()
     now = stage.clock.now
     stage.clock.now = msgspec.structs.replace(now, reference_ns=now.reference_ns + 10**9, discontinuities=1)
-    drifting(stage, 0, 1, first=2000)
+    drifting(stage, 0, 1, first=3000)
     assert "sender_rate_ppb" not in stage.metrics()
 
 

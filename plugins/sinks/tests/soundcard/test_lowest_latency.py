@@ -80,14 +80,14 @@ async def test_asks_the_driver_for_its_lowest_latency(card, play, autojump_clock
 @pytest.mark.slow
 async def test_holds_little_where_the_data_plane_is_on_time(block, frames, card, play, autojump_clock):
     card.block = block
-    run = await play(LOWEST, card, for_s=3)
+    run = await play(LOWEST, card, for_s=5)
     metrics = run.metrics("speakers")
     assert metrics["buffer_ns"] == pytest.approx(frames / RATE * 1e9, abs=1)
     assert metrics["underruns"] == 0
     assert metrics["longest_refill_ns"] < 1_500_000
     assert not run.events("buffer_raised")
     assert off_its_place(run, card).max() < 0.02
-    default = await play(GRAPH, card, for_s=1)
+    default = await play(GRAPH, card, for_s=5)
     saved_ns = default.metrics("speakers")["latency_ns"] - metrics["latency_ns"]
     assert saved_ns > 4_000_000
     assert "buffer_ns" not in default.metrics("speakers")
@@ -132,11 +132,11 @@ async def test_takes_no_more_than_the_link_offset_leaves(card, playing, autojump
 
 @pytest.mark.slow
 async def test_gives_a_cycle_back_and_nothing_moves(card, playing, monkeypatch, autojump_clock):
-    monkeypatch.setattr("phasegraph_sinks.soundcard.lowest_buffer.WINDOW_NS", WINDOW_NS // 600)
+    monkeypatch.setattr("phasegraph_sinks.soundcard.lowest_buffer.WINDOW_NS", WINDOW_NS // 200)
     async with settled(playing, card) as run:
         await stall(run, 0.005)
         assert cycles(run, card) == pytest.approx(2, abs=0.01)
-        await trio.sleep(2.4)
+        await trio.sleep(7)
     assert [event["name"] for event in run.events("buffer_lowered")] == ["buffer_lowered"]
     assert cycles(run, card) == pytest.approx(1, abs=0.01)
     assert run.metrics("speakers")["underruns"] == 0

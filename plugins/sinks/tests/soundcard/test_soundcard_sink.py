@@ -82,7 +82,7 @@ def usual(random):
 async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness = 0.02, usual
-    run = await play(CLOCKED, card, for_s=3)
+    run = await play(CLOCKED, card, for_s=5)
     early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1] * 48_000 - 0.358
     assert abs(early[0]) < 0.5
     assert np.abs(early[200:]).max() < 0.05
@@ -93,7 +93,7 @@ async def test_late_callbacks_do_not_move_what_sounds(make_card, play, autojump_
 async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_clock):
     card = make_card(ppm=-80.0)
     card.noise_s, card.lateness = 40e-6, lambda random: abs(random.normal(0, 5e-4))
-    run = await play(CLOCKED, card, for_s=3)
+    run = await play(CLOCKED, card, for_s=6)
     metrics = run.metrics("speakers")
     assert metrics["time_source"].startswith("the card's time")
     assert metrics["stamp_jitter_ns"] == pytest.approx(40_000 * (2 / np.pi) ** 0.5, rel=0.3)
@@ -106,7 +106,7 @@ async def test_noisy_stamps_are_passed_on_as_they_are(make_card, play, autojump_
 async def test_a_card_without_a_time_is_placed_by_its_callbacks(wrong, make_card, play, autojump_clock):
     card = make_card(ppm=37.3)
     card.latency_s, card.lateness, card.wrong_time = 0.02, usual, wrong
-    run = await play(CLOCKED, card, for_s=6)
+    run = await play(CLOCKED, card, for_s=9)
     early = card.misplaced(run.nodes["house"], link_offset_s=0.08)[1] * 48_000 - 0.358
     assert np.abs(early[500:]).max() < 1.0  # the callbacks themselves are up to a hundred frames late
     metrics = run.metrics("speakers")
@@ -164,7 +164,7 @@ async def test_a_reported_xrun_that_lost_nothing_changes_nothing(make_card, play
 async def test_a_stalled_data_plane_is_an_underrun(make_card, playing, autojump_clock):
     card = make_card()
     async with playing(CLOCKED, card) as run:
-        await trio.sleep(1)
+        await trio.sleep(2)
         player = run.nodes["speakers"]._player
         read_stamps = player.stamps.read_new_stamps
         player.stamps.read_new_stamps = lambda: None
@@ -183,20 +183,20 @@ async def test_an_unplugged_card_is_waited_for(make_card, playing, autojump_cloc
     other = make_card(name="HDMI 0")
     other.present = True
     async with playing(CLOCKED, card) as run:
-        await trio.sleep(1.5)
+        await trio.sleep(3)
         card.present = False
         away = trio.current_time()
-        await trio.sleep(3.003)
+        await trio.sleep(7.003)
         assert not any(map(run.session.supervisor.failure, run.session.built.nodes.values()))
         card.name = "USB Audio: - (hw:3,0)"  # another place, the same card
         card.present = True
-        await trio.sleep(2.5)
+        await trio.sleep(4)
         back = trio.current_time()
     assert [event["device"] for event in run.events("device_lost")] == ["USB Audio: - (hw:1,0)"]
     assert [event["device"] for event in run.events("device_found")] == ["USB Audio: - (hw:3,0)"]
     assert card.opened == 2
     times, early = card.misplaced(run.nodes["house"], link_offset_s=0.08)
-    assert (times[(times > away + 0.2) & (times < away + 3)]).size == 0
+    assert (times[(times > away + 0.2) & (times < away + 7)]).size == 0
     assert abs(early[-1] * 48_000 - 0.358) < 0.05
     assert times[-1] > back - 0.2
     assert run.report["nodes"]["speakers"]["state"] == "ended"
@@ -205,15 +205,15 @@ async def test_an_unplugged_card_is_waited_for(make_card, playing, autojump_cloc
 @pytest.mark.slow
 async def test_a_file_goes_on_for_others_while_a_card_is_away(make_card, playing, autojump_clock):
     card = make_card()
-    graph = FILE.replace('"1s"', '"3s"') + '[sinks.second]\nkind = "soundcard"\ninput = "file"\ndevice = "HDMI 0"\n'
+    graph = FILE.replace('"1s"', '"6s"') + '[sinks.second]\nkind = "soundcard"\ninput = "file"\ndevice = "HDMI 0"\n'
     other = make_card(name="HDMI 0")
     async with playing(graph.replace("[sinks.speakers]", '[sinks.speakers]\ndevice = "USB"'), card, other) as run:
-        await trio.sleep(1.5)
+        await trio.sleep(3)
         card.present = False
-        await trio.sleep(4)
+        await trio.sleep(5)
     assert run.report["ended"] == "completed"
-    assert np.array_equal(sound(other), counter_frames(0, 144_000, 2))
-    assert len(sound(card)) == pytest.approx(1.23 * 48_000, rel=0.02)
+    assert np.array_equal(sound(other), counter_frames(0, 288_000, 2))
+    assert len(sound(card)) == pytest.approx(2.73 * 48_000, rel=0.02)
     assert run.metrics("speakers")["device_lost"]  # the run exits with 1
     assert "device_lost" not in run.metrics("second")
 
@@ -225,7 +225,7 @@ async def test_a_card_that_is_lost_before_it_played_holds_up_no_other(make_card,
     async with playing(graph.replace("[sinks.speakers]", '[sinks.speakers]\ndevice = "USB"'), card, other) as run:
         await trio.sleep(0.05)
         card.present = False
-        await trio.sleep(4)
+        await trio.sleep(8)
     assert not card.played or not card.heard().any()
     assert run.report["ended"] == "completed"
     assert np.array_equal(sound(other), counter_frames(0, 144_000, 2))
